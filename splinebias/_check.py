@@ -1,0 +1,56 @@
+"""Argument checks shared by every module: each states the rule, the value received and the fix."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinebias.errors import DataError
+
+Array = NDArray[np.float64]
+
+
+def real_number(value: Any, name: str, *, above: float = -math.inf, at_least: float = -math.inf, fix: str = "") -> float:
+    """`value` as a finite float with `value > above` and `value >= at_least`, or a DataError."""
+    rule = "a finite real number"
+    if above > -math.inf:
+        rule = f"a finite real number > {above:g}"
+    elif at_least > -math.inf:
+        rule = f"a finite real number >= {at_least:g}"
+    accepted = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    if not (accepted and math.isfinite(value) and value > above and value >= at_least):
+        raise DataError(f"`{name}` must be {rule}, got {value!r}" + (f"; {fix}" if fix else ""))
+    return float(value)
+
+
+def whole_number(value: Any, name: str, *, at_least: int = 0, fix: str = "") -> int:
+    """`value` as an int >= `at_least`, or a DataError."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral) or value < at_least:
+        raise DataError(f"`{name}` must be a whole number >= {at_least}, got {value!r}" + (f"; {fix}" if fix else ""))
+    return int(value)
+
+
+def real_vector(value: Any, name: str) -> Array:
+    """`value` as a fresh finite float64 vector, shape (n,), or a DataError."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iufb" or array.dtype.kind == "b":
+        raise DataError(f"`{name}` must hold real numbers, got dtype {array.dtype}; convert it to float first")
+    if array.ndim != 1:
+        raise DataError(f"`{name}` must be one-dimensional, got shape {array.shape}; pass a vector of shape (n,)")
+    array = array.astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(array))
+    if bad.size:
+        raise DataError(f"`{name}` must be finite, got {array[bad[0]]} at index {bad[0]}; drop or impute such points")
+    return array
+
+
+def interval(value: Any, name: str = "interval") -> tuple[float, float]:
+    """`value` as a pair (lo, hi) of finite floats with lo < hi, or a DataError."""
+    ends = np.asarray(value)
+    if ends.dtype.kind not in "iuf" or ends.shape != (2,) or not np.isfinite(ends).all() or not ends[0] < ends[1]:
+        raise DataError(f"`{name}` must be a pair of finite numbers (lo, hi) with lo < hi, got {value!r}")
+    return float(ends[0]), float(ends[1])

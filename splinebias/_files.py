@@ -1,0 +1,45 @@
+"""Files that are either the old version or the new one, never half of each."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from splinebias.errors import DataError
+
+
+def check_writable(path: str | Path) -> Path:
+    """`path` if a file can be created or replaced there, or a DataError: called before long work starts."""
+    path = Path(path)
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise DataError(f"the output path must be a file in an existing writable folder, got {path}; create {folder} first")
+    return path
+
+
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Write `content` to `path` through a temporary file in the same folder and one rename.
+
+    Raises
+    ------
+    DataError
+        If the folder does not exist or cannot be written.
+    """
+    path = check_writable(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise DataError(f"cannot write in {path.parent}: {error}") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,137 @@
+"""Dataset: the one place where data are validated."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from splinebias._check import Array, real_vector
+from splinebias.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    r"""Points :math:`(x_i, y_i)`, :math:`i = 1..M`, to be interpolated, with distinct real :math:`x_i`.
+
+    Parameters
+    ----------
+    x, y : array_like, shape (M,)
+        Abscissae and ordinates; any order, at least two distinct abscissae. An exact duplicate
+        (equal x and equal y) is counted once.
+    weights : array_like, shape (M,), optional
+        How often each point was observed, :math:`m_i > 0`. The loss is
+        :math:`\frac{1}{2 \sum m} \sum_i m_i (f(x_i) - y_i)^2`. Default: one each.
+
+    Raises
+    ------
+    DataError
+        For NaN or infinity, complex or text, wrong or different shapes, fewer than two points,
+        equal x with different y (use `from_replicates`), non-positive weights.
+
+    Notes
+    -----
+    Arrays are copied, sorted by x and made read-only. Weights change training trajectories at finite
+    time only: any interpolant has zero loss whatever its weights.
+    """
+
+    x: Array
+    y: Array
+    weights: Array = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        x, y = real_vector(self.x, "x"), real_vector(self.y, "y")
+        if x.shape != y.shape:
+            raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
+        m = np.ones_like(x) if self.weights is None else real_vector(self.weights, "weights")
+        if m.shape != x.shape or (m <= 0).any():
+            raise DataError(
+                f"`weights` must be {x.size} positive numbers, got {m.size} with minimum {m.min(initial=math.inf):g}"
+            )
+        order = np.argsort(x, kind="stable")
+        x, y, m = x[order], y[order], m[order]
+        same = np.flatnonzero(np.diff(x) == 0)
+        clash = same[y[same] != y[same + 1]]
+        if clash.size:
+            i = clash[0]
+            raise DataError(
+                f"equal `x` must have equal `y`, got x = {x[i]:g} with y = {y[i]:g} and {y[i + 1]:g}; "
+                "use Dataset.from_replicates(x, y) to average replicates"
+            )
+        if same.size:
+            x, y, m = _group(x, y, m)
+        if x.size < 2:
+            raise DataError(f"at least 2 distinct points are needed, got {x.size}; add a point with another `x`")
+        for name, array in (("x", x), ("y", y), ("weights", m)):
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def from_replicates(cls, x: Any, y: Any) -> Dataset:
+        """Group equal x into one point with the mean of its y and weight = number of replicates.
+
+        The gradient flow on the replicated data equals the weighted flow on the grouped data.
+        """
+        x, y = real_vector(x, "x"), real_vector(y, "y")
+        if x.shape != y.shape:
+            raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
+        order = np.argsort(x, kind="stable")
+        return cls(*_group(x[order], y[order], np.ones_like(x)))
+
+    @classmethod
+    def from_csv(cls, path: str | Path, *, x: str = "x", y: str = "y", replicates: bool = False) -> Dataset:
+        """Read two named columns of a CSV file with a header line (see `from_replicates` for `replicates`)."""
+        try:
+            with open(path, newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)
+                columns = reader.fieldnames or []
+                for name in (x, y):
+                    if name not in columns:
+                        raise DataError(f"column {name!r} is missing in {path}; it has {', '.join(columns) or 'no header'}")
+                rows = [(row[x], row[y]) for row in reader]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"cannot read the data file {path}: {error}") from None
+        values = []
+        for line, row in enumerate(rows, start=2):
+            try:
+                values.append([float(cell) for cell in row])
+            except (TypeError, ValueError):
+                raise DataError(f"line {line} of {path} must hold two numbers, got {row!r}") from None
+        table = np.array(values).reshape(-1, 2)
+        make = cls.from_replicates if replicates else cls
+        return make(table[:, 0], table[:, 1])
+
+    @property
+    def size(self) -> int:
+        """Number M of distinct points."""
+        return int(self.x.size)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Smallest and largest abscissa."""
+        return float(self.x[0]), float(self.x[-1])
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dataset) and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("x", "y", "weights")
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.x.tobytes(), self.y.tobytes(), self.weights.tobytes()))
+
+
+def _group(x: Array, y: Array, m: Array) -> tuple[Array, Array, Array]:
+    """Distinct x (sorted input), weighted mean of y, sum of weights."""
+    distinct, index = np.unique(x, return_inverse=True)
+    total = np.bincount(index, weights=m)
+    mean = np.bincount(index, weights=m * y) / total
+    first = np.flatnonzero(np.r_[True, np.diff(x) > 0])
+    constant = np.bincount(index, weights=(y != y[first][index])) == 0
+    return distinct, np.where(constant, y[first], mean), total  # a mean of equal numbers can be off by rounding

@@ -1,0 +1,239 @@
+"""Laws of the hidden weights and biases: scipy.stats frozen laws as they are, and the discrete ones they lack.
+
+`as_law` turns whatever the user passed into one of two readings: `Discrete` (atoms) or `Continuous`
+(a density with the places where it is not smooth), which is all that the rest of the library looks at.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from splinebias._check import Array, real_number, real_vector
+from splinebias.errors import CapabilityError, DataError
+
+_MAX_ATOMS = 1000
+_LANDMARKS = (1e-9, 1e-5, 1e-2, 0.15, 0.5, 0.85, 0.99, 1 - 1e-5, 1 - 1e-9)
+
+
+@dataclass(frozen=True)
+class Discrete:
+    r"""Finitely many values :math:`v_j` with probabilities :math:`\pi_j`.
+
+    Parameters
+    ----------
+    values, probabilities : sequence of float
+        The v_j (distinct) and pi_j (positive, summing to 1 within 1e-9; normalized exactly).
+    """
+
+    values: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        values, mass = real_vector(self.values, "values"), real_vector(self.probabilities, "probabilities")
+        if values.size == 0 or values.shape != mass.shape or np.unique(values).size != values.size:
+            raise DataError(f"`values` must be distinct and as many as `probabilities`, got {values.size} and {mass.size}")
+        if (mass <= 0).any() or abs(mass.sum() - 1) > 1e-9:
+            raise DataError(f"`probabilities` must be positive with sum 1, got sum {mass.sum():.12g}, min {mass.min():g}")
+        object.__setattr__(self, "values", tuple(values.tolist()))
+        object.__setattr__(self, "probabilities", tuple((mass / mass.sum()).tolist()))
+
+    @property
+    def second_moment(self) -> float:
+        """E[V^2]."""
+        return math.fsum(p * v * v for v, p in zip(self.values, self.probabilities, strict=True))
+
+    def sample(self, size: int, rng: np.random.Generator) -> Array:
+        """`size` independent draws, shape (size,)."""
+        return np.asarray(rng.choice(np.array(self.values), size=size, p=np.array(self.probabilities)), dtype=float)
+
+
+@dataclass(frozen=True)
+class Rademacher(Discrete):
+    """+1 or -1, equally likely."""
+
+    values: tuple[float, ...] = (-1.0, 1.0)
+    probabilities: tuple[float, ...] = (0.5, 0.5)
+
+    def __repr__(self) -> str:
+        return "Rademacher()"
+
+
+@dataclass(frozen=True, init=False)
+class Constant(Discrete):
+    """Always `value`."""
+
+    def __init__(self, value: float) -> None:
+        value = real_number(value, "value")
+        object.__setattr__(self, "values", (value,))
+        object.__setattr__(self, "probabilities", (1.0,))
+
+    def __repr__(self) -> str:
+        return f"Constant({self.values[0]:g})"
+
+
+@dataclass(frozen=True, eq=False)
+class Continuous:
+    """A law with a density, wrapped around a frozen scipy.stats law (or any object with the same methods).
+
+    Attributes
+    ----------
+    knots : tuple of float
+        Finite points where the density is not smooth: support ends, and the kinks of the laws known to have one.
+    landmarks : tuple of float
+        Quantiles that tell a quadrature where the mass sits, far tails included.
+    """
+
+    frozen: Any
+    support: tuple[float, float]
+    second_moment: float
+    knots: tuple[float, ...]
+    landmarks: tuple[float, ...]
+
+    def pdf(self, x: Array) -> Array:
+        """Density at `x`, same shape."""
+        return np.asarray(self.frozen.pdf(x), dtype=float)
+
+    def sample(self, size: int, rng: np.random.Generator) -> Array:
+        """`size` independent draws, shape (size,)."""
+        if hasattr(self.frozen, "rvs"):
+            return np.asarray(self.frozen.rvs(size=size, random_state=rng), dtype=float)
+        return np.asarray(self.frozen.sample(size, rng=rng), dtype=float)
+
+    def is_centred(self, name: str) -> float | None:
+        """Scale s if this is scipy's `norm(0, s)` or `uniform(-s, 2s)` (by `name`), else None."""
+        if getattr(getattr(self.frozen, "dist", None), "name", None) != name:
+            return None
+        args, loc, scale = _shape_loc_scale(self.frozen)
+        if name == "norm" and loc == 0:
+            return scale
+        if name == "uniform" and loc == -scale / 2:
+            return scale / 2
+        return None
+
+
+Law = Discrete | Continuous
+
+
+def as_law(law: Any, name: str) -> Law:
+    """`law` as Discrete or Continuous, with a finite second moment; `name` is used in messages.
+
+    Raises
+    ------
+    DataError
+        If `law` is no law at all, or its second moment is infinite or undefined.
+    CapabilityError
+        If it is a discrete law with infinitely many (or over 1,000) values.
+    """
+    if isinstance(law, Discrete):
+        return law
+    if isinstance(law, Continuous):
+        return law
+    if hasattr(law, "pmf") and hasattr(law, "support"):
+        return _from_frozen_discrete(law, name)
+    if not (hasattr(law, "pdf") and hasattr(law, "support")):
+        raise DataError(
+            f"`{name}` must be a law such as scipy.stats.norm(0, 1), sb.Rademacher() or sb.Constant(2.0), got {law!r}"
+        )
+    with np.errstate(all="ignore"):
+        mean, spread = (law.mean(), law.var()) if hasattr(law, "var") else (law.mean(), law.variance())
+    moment = float(spread) + float(mean) ** 2
+    if not math.isfinite(moment):
+        raise DataError(
+            f"`{name}` must have a finite second moment, got E = {moment} for {describe_law(law)}; "
+            "choose lighter tails (Student t needs more than 2 degrees of freedom)"
+        )
+    lo, hi = (float(end) for end in law.support())
+    quantile = law.ppf if hasattr(law, "ppf") else law.icdf
+    landmarks = np.asarray(quantile(np.array(_LANDMARKS)), dtype=float)
+    knots = [end for end in (lo, hi) if math.isfinite(end)] + _kinks(law)
+    return Continuous(law, (lo, hi), moment, tuple(sorted(set(knots))), tuple(landmarks[np.isfinite(landmarks)].tolist()))
+
+
+def describe_law(law: Any) -> str:
+    """One line naming a law: ``uniform(-1, 2)``, ``Rademacher()``."""
+    dist = getattr(law, "dist", None)
+    if dist is None:
+        return repr(law)
+    parts = [f"{value:g}" for value in law.args] + [f"{key}={value:g}" for key, value in law.kwds.items()]
+    return f"{dist.name}({', '.join(parts)})"
+
+
+def law_to_table(law: Any) -> dict[str, Any]:
+    """A plain dictionary that `law_from_table` turns back into the same law (for TOML)."""
+    if isinstance(law, Rademacher):
+        return {"name": "rademacher"}
+    if isinstance(law, Constant):
+        return {"name": "constant", "value": law.values[0]}
+    if isinstance(law, Discrete):
+        return {"name": "discrete", "values": list(law.values), "probabilities": list(law.probabilities)}
+    if hasattr(law, "dist") and hasattr(law, "kwds"):
+        return {"name": law.dist.name, "args": [float(v) for v in law.args]} | {k: float(v) for k, v in law.kwds.items()}
+    raise CapabilityError(
+        f"only sb.* and frozen scipy.stats laws can be written to TOML, got {law!r}; use scipy.stats.NAME(...)"
+    )
+
+
+def law_from_table(table: Any, name: str) -> Any:
+    """The law written by `law_to_table`; unknown names and parameters are refused."""
+    import scipy.stats
+
+    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+        raise DataError(f'`{name}` must be a table with a `name`, such as {{name = "norm", scale = 1.0}}, got {table!r}')
+    options = dict(table)
+    kind = options.pop("name")
+    try:
+        if kind in _OWN:
+            return _OWN[kind](**options)
+        dist = getattr(scipy.stats, kind, None)
+        if not isinstance(dist, scipy.stats.rv_continuous | scipy.stats.rv_discrete):
+            raise DataError(f"`{name}.name` must be a scipy.stats law or one of {', '.join(_OWN)}, got {kind!r}")
+        return dist(*options.pop("args", ()), **options)
+    except TypeError as error:
+        raise DataError(f"`{name}` has parameters that {kind} does not take: {error}") from None
+
+
+_OWN: dict[str, Any] = {"rademacher": Rademacher, "constant": Constant, "discrete": Discrete}
+
+
+def _from_frozen_discrete(law: Any, name: str) -> Discrete:
+    lo, hi = law.support()
+    if not (math.isfinite(lo) and math.isfinite(hi) and hi - lo < 1e7):
+        raise CapabilityError(f"`{name}` may have at most {_MAX_ATOMS} values, got {describe_law(law)}; use sb.Discrete")
+    points = np.arange(lo, hi + 1)
+    points = np.unique(np.r_[points, getattr(law.dist, "xk", points)]) if hasattr(law, "dist") else points
+    mass = law.pmf(points)
+    keep = mass > 0
+    if keep.sum() > _MAX_ATOMS:
+        raise CapabilityError(f"`{name}` may have at most {_MAX_ATOMS} values, got {keep.sum()}; use a continuous law")
+    return Discrete(tuple(points[keep].tolist()), tuple((mass[keep] / mass[keep].sum()).tolist()))
+
+
+def _shape_loc_scale(law: Any) -> tuple[tuple[Any, ...], float, float]:
+    args, loc, scale = law.dist._parse_args(*law.args, **law.kwds)
+    return tuple(args), float(loc), float(scale)
+
+
+def _kinks(law: Any) -> list[float]:
+    """Interior points where a scipy law's density is not smooth (adaptive cells find others, more slowly)."""
+    dist = getattr(law, "dist", None)
+    if dist is None:
+        return []
+    args, loc, scale = _shape_loc_scale(law)
+    inner = {
+        "laplace": lambda: [0.0],
+        "laplace_asymmetric": lambda: [0.0],
+        "gennorm": lambda: [0.0],
+        "dgamma": lambda: [0.0],
+        "dweibull": lambda: [0.0],
+        "loglaplace": lambda: [1.0],
+        "triang": lambda: [args[0]],
+        "trapezoid": lambda: list(args[:2]),
+        "skewcauchy": lambda: [0.0],
+        "crystalball": lambda: [-args[0]],
+        "jf_skew_t": lambda: [],
+    }.get(dist.name, lambda: [])()
+    return [loc + scale * float(point) for point in inner]

@@ -1,0 +1,203 @@
+r"""Mirror potentials: how the magnitude of curvature is penalized.
+
+A potential :math:`\phi` is even, strictly convex and smooth away from zero. Descent with it is
+:math:`\nabla\Phi(\theta^+) = \nabla\Phi(\theta) - \eta \nabla L(\theta)`, where
+
+- *unscaled*, :math:`\Phi(\theta) = \sum_k \phi(\theta_k)`: the infinite-width limit minimizes
+  :math:`E[\alpha^2]` whatever :math:`\phi` is (Jin & Montufar 2023; Liang & Montufar 2025);
+- *scaled*, :math:`\Phi(\theta) = n^{-2} \sum_k \phi(n(\theta_k - \theta_k(0)))`: the limit
+  minimizes :math:`E[D_\phi(\alpha, 0)]` (Liang & Montufar 2025, absolute-value networks).
+
+Every body runs on numpy arrays and torch tensors alike.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from splinebias._check import real_number
+from splinebias.errors import DataError
+
+
+def namespace(array: Any) -> Any:
+    """torch for a torch tensor, else numpy: the two share the names used here."""
+    return sys.modules["torch"] if type(array).__module__.split(".")[0] == "torch" else np
+
+
+class Potential(ABC):
+    r"""An even strictly convex :math:`\phi` with the maps that mirror descent and duality need."""
+
+    @abstractmethod
+    def value(self, u: Any) -> Any:
+        r""":math:`\phi(u)`."""
+
+    @abstractmethod
+    def grad(self, u: Any) -> Any:
+        r""":math:`\phi'(u)`, the mirror map."""
+
+    @abstractmethod
+    def hess(self, u: Any) -> Any:
+        r""":math:`\phi''(u)`; may be 0 or infinite at u = 0."""
+
+    @abstractmethod
+    def grad_inverse(self, z: Any) -> Any:
+        r""":math:`(\phi')^{-1}(z)`, the inverse mirror map."""
+
+    def conjugate(self, z: Any) -> Any:
+        r""":math:`\phi^*(z) = \sup_u uz - \phi(u)`, by Fenchel-Young equality at :math:`u = (\phi')^{-1}(z)`."""
+        u = self.grad_inverse(z)
+        return u * z - self.value(u)
+
+    def bregman(self, u: Any, v: Any) -> Any:
+        r"""Bregman divergence :math:`D_\phi(u, v) = \phi(u) - \phi(v) - \phi'(v)(u - v) \ge 0`."""
+        return self.value(u) - self.value(v) - self.grad(v) * (u - v)
+
+    @property
+    def hess_at_zero(self) -> float:
+        r""":math:`\phi''(0)`, possibly 0 or infinity."""
+        return float(self.hess(np.float64(0.0)))
+
+
+@dataclass(frozen=True)
+class Quadratic(Potential):
+    r""":math:`\phi(u) = u^2/2`: mirror descent with it is gradient descent."""
+
+    def value(self, u: Any) -> Any:
+        return u * u / 2
+
+    def grad(self, u: Any) -> Any:
+        return u * 1.0
+
+    def hess(self, u: Any) -> Any:
+        return namespace(u).ones_like(u)
+
+    def grad_inverse(self, z: Any) -> Any:
+        return z * 1.0
+
+
+@dataclass(frozen=True)
+class Power(Potential):
+    r""":math:`\phi(u) = |u|^p + \varepsilon u^2`.
+
+    Parameters
+    ----------
+    p : float
+        The exponent above, p > 1.
+    quadratic : float
+        The :math:`\varepsilon` above, >= 0. Mirror flow from a zero start needs
+        :math:`0 < \phi''(0) < \infty`, hence :math:`\varepsilon > 0` when p > 2.
+
+    Raises
+    ------
+    DataError
+        If p <= 1 (not strictly convex) or :math:`\varepsilon < 0`.
+    """
+
+    p: float
+    quadratic: float = 0.0
+
+    def __post_init__(self) -> None:
+        real_number(self.p, "p", above=1, fix="|u|^p is strictly convex for p > 1 only; take e.g. p = 1.1")
+        real_number(self.quadratic, "quadratic", at_least=0, fix="a negative quadratic part is not convex; take 0 or more")
+
+    def value(self, u: Any) -> Any:
+        return abs(u) ** self.p + self.quadratic * u * u
+
+    def grad(self, u: Any) -> Any:
+        xp = namespace(u)
+        return self.p * xp.sign(u) * abs(u) ** (self.p - 1) + 2 * self.quadratic * u
+
+    def hess(self, u: Any) -> Any:
+        if self.p == 2:
+            return namespace(u).full_like(u, 2 + 2 * self.quadratic)
+        with np.errstate(divide="ignore"):  # infinite at u = 0 when p < 2
+            return self.p * (self.p - 1) * abs(u) ** (self.p - 2) + 2 * self.quadratic
+
+    def grad_inverse(self, z: Any) -> Any:
+        xp, p, eps = namespace(z), self.p, self.quadratic
+        size = abs(z)
+        if p == 2:
+            return z / (2 + 2 * eps)
+        if eps == 0:
+            return xp.sign(z) * (size / p) ** (1 / (p - 1))
+        if p == 3:  # 3u^2 + 2 eps u = z, root without cancellation
+            return z / (eps + xp.sqrt(eps * eps + 3 * size))
+        if p == 4:  # 4u^3 + 2 eps u = z with u = 2k sinh(theta), k^2 = eps/6
+            k = (eps / 6) ** 0.5
+            return 2 * k * xp.sinh(xp.asinh(z / (8 * k**3)) / 3)
+        return xp.sign(z) * self._invert(size)
+
+    def _invert(self, size: Any) -> Any:
+        r"""Solve :math:`p u^{p-1} + 2\varepsilon u = z` for z >= 0.
+
+        In s = log u the logarithm of the left side is convex with slope between p - 1 and 1, so Newton's
+        method converges from anywhere: after one step it approaches the root monotonically.
+        """
+        xp, p, eps = namespace(size), self.p, self.quadratic
+        positive = size > 0
+        log_z = xp.log(xp.where(positive, size, xp.ones_like(size)))
+        log_p, log_e = np.log(p), np.log(2 * eps)
+        s = xp.minimum((log_z - log_p) / (p - 1), log_z - log_e)
+        for _ in range(60):
+            power, linear = log_p + (p - 1) * s, log_e + s
+            total = xp.logaddexp(power, linear)
+            share = xp.exp(power - total)
+            step = (log_z - total) / ((p - 1) * share + (1 - share))
+            s = s + step
+            if float(abs(step).max() if step.ndim else abs(step)) < 1e-14:
+                break
+        return xp.where(positive, xp.exp(s), xp.zeros_like(size))
+
+
+@dataclass(frozen=True)
+class Hypentropy(Potential):
+    r""":math:`\phi(u) = u\,\mathrm{asinh}(u/\beta) - \sqrt{u^2 + \beta^2}`, so :math:`(\phi')^{-1}(z) = \beta \sinh z`.
+
+    Parameters
+    ----------
+    beta : float
+        The :math:`\beta` above, > 0. Large: like :math:`u^2/(2\beta)`; small: curvature becomes sparse.
+    """
+
+    beta: float
+
+    def __post_init__(self) -> None:
+        real_number(self.beta, "beta", above=0, fix="beta is the scale at which phi turns from quadratic to u log u")
+
+    def value(self, u: Any) -> Any:
+        xp = namespace(u)
+        return u * xp.asinh(u / self.beta) - xp.sqrt(u * u + self.beta**2)
+
+    def grad(self, u: Any) -> Any:
+        return namespace(u).asinh(u / self.beta)
+
+    def hess(self, u: Any) -> Any:
+        return 1 / namespace(u).sqrt(u * u + self.beta**2)
+
+    def grad_inverse(self, z: Any) -> Any:
+        return self.beta * namespace(z).sinh(z)
+
+    def conjugate(self, z: Any) -> Any:
+        return self.beta * namespace(z).cosh(z)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    r"""The scaled potential :math:`\Phi(\theta) = n^{-2} \sum_k \phi(n (\theta_k - \theta_k(0)))` of a width-n network.
+
+    Parameters
+    ----------
+    base : Potential
+        The :math:`\phi` above.
+    """
+
+    base: Potential
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, Potential):
+            raise DataError(f"`base` must be a potential such as sb.Power(4, quadratic=1), got {self.base!r}")

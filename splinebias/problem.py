@@ -1,0 +1,186 @@
+"""Problem: data x initialization x activation x potential (x affine part), with two readings.
+
+At finite width a Problem is sampled and trained; at infinite width it is solved.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from splinebias.activation import Abs, Activation, LeakyReLU, ReLU
+from splinebias.data import Dataset
+from splinebias.errors import DataError
+from splinebias.initialization import Initialization
+from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
+
+_ACTIVATIONS: dict[str, type[Activation]] = {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU}
+_POTENTIALS: dict[str, type[Potential]] = {"quadratic": Quadratic, "power": Power, "hypentropy": Hypentropy}
+
+
+@dataclass(frozen=True)
+class Problem:
+    r"""What is fitted, from which random start, by which optimizer.
+
+    Parameters
+    ----------
+    data : Dataset
+        The points.
+    initialization : Initialization
+        Law of the hidden weights and biases: where curvature is penalized.
+    activation : Activation
+        Which slope terms appear.
+    potential : Potential or Scaled
+        How the magnitude of curvature is penalized. A bare potential is the *unscaled* one.
+    affine : {"network", "free"}
+        "network": slope and intercept are made by the neurons like everything else. "free": a skip
+        connection :math:`\alpha x + \beta`, trained infinitely faster, makes them free of charge.
+
+    Notes
+    -----
+    Hypotheses checked here: types; that the unscaled :math:`\phi` has :math:`0 < \phi''(0) < \infty` is
+    checked by `predict` and `train`, which need it. Not checked: that a given width is wide enough.
+    """
+
+    data: Dataset
+    initialization: Initialization
+    activation: Activation = ReLU()
+    potential: Potential | Scaled = Quadratic()
+    affine: str = "network"
+
+    def __post_init__(self) -> None:
+        rules = {
+            "data": (Dataset, "an sb.Dataset"),
+            "initialization": (Initialization, "an sb.Initialization"),
+            "activation": (Activation, "an activation such as sb.ReLU()"),
+            "potential": ((Potential, Scaled), "a potential such as sb.Quadratic() or sb.Scaled(sb.Power(4, quadratic=1))"),
+        }
+        for name, (kind, wanted) in rules.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):  # type: ignore[arg-type]
+                hint = "; call it: add ()" if isinstance(value, type) else ""
+                raise DataError(f"`{name}` must be {wanted}, got {value!r}{hint}")
+        if self.affine not in ("network", "free"):
+            raise DataError(f'`affine` must be "network" or "free", got {self.affine!r}')
+
+    @property
+    def scaled(self) -> bool:
+        r"""Whether the potential is scaled, so that the limit depends on :math:`\phi`."""
+        return isinstance(self.potential, Scaled)
+
+    @property
+    def phi(self) -> Potential:
+        r"""The :math:`\phi` of the potential, scaled or not."""
+        return self.potential.base if isinstance(self.potential, Scaled) else self.potential
+
+    @property
+    def limit_potential(self) -> Potential:
+        r"""The :math:`\phi` whose :math:`E[D_\phi(\alpha, 0)]` the infinite-width limit minimizes.
+
+        Unscaled potentials all have the limit of :math:`\phi(u) = u^2/2` (theory section 3).
+        """
+        return self.phi if self.scaled else Quadratic()
+
+    def describe(self) -> str:
+        """One line for tables and plots."""
+        phi = f"scaled {self.phi}" if self.scaled else str(self.phi)
+        tail = ", free affine part" if self.affine == "free" else ""
+        return f"{self.data.size} points, {self.initialization.describe()}, {self.activation}, {phi}{tail}"
+
+    def to_toml(self, path: str | Path | None = None) -> str:
+        """The problem as TOML text, written atomically to `path` if one is given; `from_toml` reads it back equal."""
+        from splinebias._files import write_atomically
+
+        tables = {
+            "problem": {"affine": self.affine},
+            "data": {"x": self.data.x.tolist(), "y": self.data.y.tolist(), "weights": self.data.weights.tolist()},
+            "initialization": self.initialization.to_table(),
+            "activation": _name_and_fields(self.activation, _ACTIVATIONS),
+            "potential": {"scaled": self.scaled} | _name_and_fields(self.phi, _POTENTIALS),
+        }
+        text = "\n".join(
+            f"[{name}]\n" + "".join(f"{k} = {_toml(v)}\n" for k, v in table.items()) for name, table in tables.items()
+        )
+        if path is not None:
+            write_atomically(path, text.encode())
+        return text
+
+    @classmethod
+    def from_toml(cls, source: str | Path) -> Problem:
+        """Read a problem from TOML text or from the path of a TOML file.
+
+        ``[data]`` holds `x` and `y`, or `csv` (relative to the file) with column names `x` and `y`.
+        Other tables: ``[problem]``, ``[initialization]``, ``[activation]``, ``[potential]``.
+        """
+        folder = Path()
+        text = str(source)
+        if isinstance(source, Path) or "\n" not in text:
+            folder = Path(source).parent
+            try:
+                text = Path(source).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError(f"cannot read the problem file {source}: {error}") from None
+        try:
+            tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise DataError(f"the problem is not valid TOML: {error}") from None
+        known = {"problem", "data", "initialization", "activation", "potential"}
+        if not {"data", "initialization"} <= set(tables) <= known or not all(isinstance(t, dict) for t in tables.values()):
+            raise DataError(
+                f"a problem has tables [data], [initialization] and optionally {sorted(known)}, got {sorted(tables)}"
+            )
+        potential = dict(tables.get("potential", {"name": "quadratic"}))
+        scaled = potential.pop("scaled", False)
+        phi = _from_name(potential, _POTENTIALS, "potential")
+        options = tables.get("problem", {})
+        if set(options) - {"affine"}:
+            raise DataError(f"[problem] takes `affine` only, got {sorted(options)}")
+        return cls(
+            _read_data(tables["data"], folder),
+            Initialization.from_table(tables["initialization"]),
+            _from_name(dict(tables.get("activation", {"name": "relu"})), _ACTIVATIONS, "activation"),
+            Scaled(phi) if scaled else phi,
+            **options,
+        )
+
+
+def _read_data(table: dict[str, Any], folder: Path) -> Dataset:
+    table = dict(table)
+    if "csv" in table:
+        try:
+            return Dataset.from_csv(folder / table.pop("csv"), **table)
+        except TypeError as error:
+            raise DataError(f"[data] with `csv` takes x, y and replicates: {error}") from None
+    if not {"x", "y"} <= set(table) <= {"x", "y", "weights"}:
+        raise DataError(f"[data] needs `x` and `y` (or `csv`), got {sorted(table)}")
+    return Dataset(**table)
+
+
+def _name_and_fields(item: Any, registry: dict[str, Any]) -> dict[str, Any]:
+    name = next(name for name, kind in registry.items() if type(item) is kind)
+    return {"name": name} | {f.name: getattr(item, f.name) for f in fields(item)}
+
+
+def _from_name(table: dict[str, Any], registry: dict[str, Any], what: str) -> Any:
+    name = table.pop("name", None)
+    if name not in registry:
+        raise DataError(f"`{what}.name` must be one of {', '.join(registry)}, got {name!r}")
+    try:
+        return registry[name](**table)
+    except TypeError as error:
+        raise DataError(f"[{what}] has parameters that {name} does not take: {error}") from None
+
+
+def _toml(value: Any) -> str:
+    """TOML text of the few kinds of value a problem holds (the standard library only reads TOML)."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    return repr(float(value))

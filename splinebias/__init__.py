@@ -32,7 +32,7 @@ _HOME = {
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
-__all__ = [*_WHERE, "__version__"]
+__all__ = [*_WHERE, "__version__"]  # noqa: PLE0604 (names computed from the table above)
 
 
 class _Package(types.ModuleType):

@@ -41,7 +41,7 @@ class Dataset:
 
     x: Array
     y: Array
-    weights: Array = field(default=None)  # type: ignore[assignment]
+    weights: Array = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         x, y = real_vector(self.x, "x"), real_vector(self.y, "y")
@@ -134,4 +134,5 @@ def _group(x: Array, y: Array, m: Array) -> tuple[Array, Array, Array]:
     mean = np.bincount(index, weights=m * y) / total
     first = np.flatnonzero(np.r_[True, np.diff(x) > 0])
     constant = np.bincount(index, weights=(y != y[first][index])) == 0
-    return distinct, np.where(constant, y[first], mean), total  # a mean of equal numbers can be off by rounding
+    mean = np.where(constant, y[first], mean)  # a mean of equal numbers can be off by rounding
+    return distinct, np.asarray(mean, dtype=float), np.asarray(total, dtype=float)

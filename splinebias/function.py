@@ -131,7 +131,7 @@ class PiecewiseLinear(PiecewisePolynomial):
     def from_units(
         cls, w: Any, b: Any, a: Any, d: float, activation: Activation, *, skip: tuple[float, float] = (0.0, 0.0)
     ) -> PiecewiseLinear:
-        r"""Exactly :math:`\sum_k a_k \sigma(w_k x + b_k) + d + \text{slope}\,x + \text{intercept}` as breakpoints and values.
+        r"""Exactly :math:`\sum_k a_k \sigma(w_k x + b_k) + d + \text{slope}\,x + \text{intercept}`, by breakpoints.
 
         `skip` is (slope, intercept). Units with equal breakpoints are merged. Values are summed outwards from the
         middle breakpoint, so that far breakpoints of heavy-tailed laws cost no accuracy near the data.

@@ -97,7 +97,10 @@ class Initialization:
 
     @classmethod
     def uniform(cls, w_max: float = 1.0, b_max: float = 1.0) -> Initialization:
-        r"""W ~ U(-w_max, w_max), B ~ U(-b_max, b_max): :math:`\zeta_\pm(c) = \min(w_{max}, b_{max}/|c|)^4/(16 w_{max} b_{max})`."""
+        r"""W ~ U(-w_max, w_max), B ~ U(-b_max, b_max).
+
+        :math:`\zeta_\pm(c) = \min(w_{max}, b_{max}/|c|)^4 / (16 w_{max} b_{max})`.
+        """
         from scipy import stats
 
         w_max, b_max = real_number(w_max, "w_max", above=0), real_number(b_max, "b_max", above=0)
@@ -115,7 +118,10 @@ class Initialization:
 
     @classmethod
     def constant_bias(cls, beta: float, weight_law: Any) -> Initialization:
-        r"""B = beta, W ~ `weight_law`: :math:`\zeta = |\beta|^3 c^{-4} p_W(-\beta/c)`, in :math:`\zeta_+` where :math:`c\beta < 0`."""
+        r"""B = beta, W ~ `weight_law`: large-bias networks.
+
+        :math:`\zeta(c) = |\beta|^3 c^{-4} p_W(-\beta/c)`, all of it in :math:`\zeta_+` where :math:`c\beta < 0`.
+        """
         return cls(weight_law, Constant(beta))
 
     # -- infinite width ------------------------------------------------------------------------------------------

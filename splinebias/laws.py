@@ -107,7 +107,7 @@ class Continuous:
         """Scale s if this is scipy's `norm(0, s)` or `uniform(-s, 2s)` (by `name`), else None."""
         if getattr(getattr(self.frozen, "dist", None), "name", None) != name:
             return None
-        args, loc, scale = _shape_loc_scale(self.frozen)
+        _, loc, scale = _shape_loc_scale(self.frozen)
         if name == "norm" and loc == 0:
             return scale
         if name == "uniform" and loc == -scale / 2:
@@ -187,7 +187,8 @@ def law_from_table(table: Any, name: str) -> Any:
     kind = options.pop("name")
     try:
         if kind in _OWN:
-            return _OWN[kind](**options)
+            own: Any = _OWN[kind]
+            return own(**options)
         dist = getattr(scipy.stats, kind, None)
         if not isinstance(dist, scipy.stats.rv_continuous | scipy.stats.rv_discrete):
             raise DataError(f"`{name}.name` must be a scipy.stats law or one of {', '.join(_OWN)}, got {kind!r}")
@@ -223,17 +224,16 @@ def _kinks(law: Any) -> list[float]:
     if dist is None:
         return []
     args, loc, scale = _shape_loc_scale(law)
-    inner = {
-        "laplace": lambda: [0.0],
-        "laplace_asymmetric": lambda: [0.0],
-        "gennorm": lambda: [0.0],
-        "dgamma": lambda: [0.0],
-        "dweibull": lambda: [0.0],
-        "loglaplace": lambda: [1.0],
-        "triang": lambda: [args[0]],
-        "trapezoid": lambda: list(args[:2]),
-        "skewcauchy": lambda: [0.0],
-        "crystalball": lambda: [-args[0]],
-        "jf_skew_t": lambda: [],
-    }.get(dist.name, lambda: [])()
-    return [loc + scale * float(point) for point in inner]
+    inner: dict[str, list[Any]] = {
+        "laplace": [0.0],
+        "laplace_asymmetric": [0.0],
+        "gennorm": [0.0],
+        "dgamma": [0.0],
+        "dweibull": [0.0],
+        "loglaplace": [1.0],
+        "skewcauchy": [0.0],
+        "triang": [*args],
+        "trapezoid": [*args],
+        "crystalball": [-shape for shape in args[:1]],
+    }
+    return [loc + scale * float(point) for point in inner.get(dist.name, [])]

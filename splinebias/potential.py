@@ -57,6 +57,10 @@ class Potential(ABC):
         r"""Bregman divergence :math:`D_\phi(u, v) = \phi(u) - \phi(v) - \phi'(v)(u - v) \ge 0`."""
         return self.value(u) - self.value(v) - self.grad(v) * (u - v)
 
+    def cost(self, u: Any) -> Any:
+        r""":math:`D_\phi(u, 0) = \phi(u) - \phi(0)`, without cancellation for small u."""
+        return self.value(u)
+
     @property
     def hess_at_zero(self) -> float:
         r""":math:`\phi''(0)`, possibly 0 or infinity."""
@@ -184,6 +188,10 @@ class Hypentropy(Potential):
 
     def conjugate(self, z: Any) -> Any:
         return self.beta * namespace(z).cosh(z)
+
+    def cost(self, u: Any) -> Any:
+        xp = namespace(u)
+        return u * xp.asinh(u / self.beta) - u * (u / (xp.sqrt(u * u + self.beta**2) + self.beta))
 
 
 @dataclass(frozen=True)

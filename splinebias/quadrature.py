@@ -13,12 +13,14 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial import legendre
+from numpy.typing import NDArray
 
 from splinebias._check import Array
 from splinebias.breakpoints import BreakpointLaw
 
 _RESOLVED = 1e-14  # size of the last two Legendre coefficients relative to the largest
 _MAX_DEPTH = 60
+_NEAR_BOOST = 1e40  # down to zeta = 1e-40 of its total; below, densities exp(-large) are known to few digits
 _MAX_TAIL_CELLS = 400
 
 
@@ -108,48 +110,51 @@ class Cells:
         return Cells(np.unique(np.r_[self.edges, fresh]), self.order)
 
 
-def unresolved(values: Array, mass: Array, total: float, tolerance: float = _RESOLVED) -> Array:
-    """Cells (bool, shape (N,)) whose function is not yet a polynomial to `tolerance` and matters in `total`.
+def panel_nodes(left: Array, right: Array, order: int) -> tuple[Array, Array]:
+    """Gauss nodes and weights, each (N, order), on panels [left, right] that need not touch."""
+    nodes, weights = gauss_legendre(order)
+    width = (right - left)[:, None]
+    return left[:, None] + width * nodes, width * weights
+
+
+def unresolved(values: Array, mass: Array, total: float, tolerance: float) -> NDArray[np.bool_]:
+    """Panels (bool, shape (N,)) on which a function is not yet a polynomial, and where that matters.
+
+    The first neglected Legendre coefficient is extrapolated from the last two, r = tail/largest, as r^(q/(q-2)).
 
     Parameters
     ----------
     values : Array, shape (N, q)
         The function at the Gauss nodes.
     mass : Array, shape (N,)
-        What the cell contributes; below 1e-18 `total` it is left alone.
+        What the panel contributes to `total`; an unresolved part below 1e-16 `total` is left alone, or else rounding
+        in a function that vanishes at a panel's end would be bisected for ever.
+    tolerance : float
+        For the neglected coefficient, relative to the largest on the panel.
     """
     series = np.abs(legendre_coefficients(values))
-    tail = series[:, -2:].max(axis=1)
-    return np.asarray((tail > tolerance * series.max(axis=1)) & (mass > 1e-18 * total))
+    order = values.shape[-1]
+    largest = series.max(axis=1)
+    tail = np.divide(series[:, -2:].max(axis=1), largest, out=np.zeros_like(largest), where=largest > 0)
+    return np.asarray((tail > tolerance ** ((order - 2) / order)) & (tail * mass > 1e-16 * total))
 
 
-def bisect_until(
-    cells: Cells, failing: Callable[[Cells, float], Array], *, max_depth: int = _MAX_DEPTH, max_cells: int = 200_000
-) -> Cells:
-    """Bisect the cells that `failing(cells, tolerance)` marks until none is, children only.
+def bisect_until(cells: Cells, failing: Callable[[Array, Array, float], NDArray[np.bool_]], *, max_depth: int = _MAX_DEPTH) -> Cells:
+    """Bisect the panels that `failing(left, right, tolerance)` marks, and then their halves, until none is.
 
-    The tolerance doubles with depth: a kink or an end-point singularity is cut out geometrically,
-    while noise in a density (some laws are good to 1e-11 only) cannot make cells multiply without end.
+    The tolerance doubles with depth: a kink or an end-point singularity is cut out geometrically, while noise in a
+    density (some laws are good to 1e-11 only) cannot make cells multiply without end.
     """
-    done: list[Array] = []
+    edges = [cells.edges]
     left, right = cells.edges[:-1], cells.edges[1:]
-    count = left.size
     for depth in range(max_depth):
-        if left.size == 0:
-            break
-        bad = np.zeros(left.size, dtype=bool)
-        gaps = np.flatnonzero(right[:-1] < left[1:])
-        for block in np.split(np.arange(left.size), gaps + 1):
-            piece = Cells(np.r_[left[block], right[block[-1]]], cells.order)
-            bad[block] = failing(piece, _RESOLVED * 2.0**depth)
         middle = (left + right) / 2
-        bad &= (left < middle) & (middle < right) & ((right - left) > 1e-13 * np.abs(middle))
-        count += int(bad.sum())
-        if count > max_cells:
+        bad = failing(left, right, _RESOLVED * 2.0**depth) & (right - left > 1e-13 * np.abs(middle))
+        if not bad.any():
             break
-        done.append(left[~bad])
-        left, right = np.sort(np.r_[left[bad], middle[bad]]), np.sort(np.r_[middle[bad], right[bad]])
-    return Cells(np.unique(np.r_[(*done, left, cells.edges)]), cells.order)
+        edges.append(middle[bad])
+        left, right = np.r_[left[bad], middle[bad]], np.r_[middle[bad], right[bad]]
+    return Cells(np.unique(np.concatenate(edges)), cells.order)
 
 
 def integration_cells(law: BreakpointLaw, x: Array, order: int = 16) -> Cells:
@@ -166,37 +171,36 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16) -> Cells:
     cuts = cuts[np.r_[True, np.diff(cuts) > 4e-16 * np.maximum(np.abs(cuts[1:]), span)] | np.isin(cuts, x)]
     reach = max(span, cuts[-1] - cuts[0])
 
-    def moment(cells: Cells) -> Array:
-        zeta = law.zeta(cells.nodes, 1) + law.zeta(cells.nodes, -1)
-        offset = cells.nodes - (x[0] + x[-1]) / 2
-        return np.asarray((cells.weights * zeta * (offset**2 + reach**2)).sum(axis=1))
+    def moment(left: Array, right: Array) -> Array:
+        nodes, weights = panel_nodes(left, right, order)
+        zeta = law.zeta(nodes, 1) + law.zeta(nodes, -1)
+        return np.asarray((weights * zeta * ((nodes - (x[0] + x[-1]) / 2) ** 2 + reach**2)).sum(axis=1))
 
-    total = float(moment(Cells(cuts, order)).sum())
+    total = float(moment(cuts[:-1], cuts[1:]).sum())
     if not np.isfinite(lo):
-        cuts = np.r_[_tail(cuts[0], -reach, moment, total, order)[::-1], cuts]
+        cuts = np.r_[_tail(cuts[0], -reach, moment, total)[::-1], cuts]
     if not np.isfinite(hi):
-        cuts = np.r_[cuts, _tail(cuts[-1], reach, moment, total, order)]
+        cuts = np.r_[cuts, _tail(cuts[-1], reach, moment, total)]
     if law.degree is not None:
         return Cells(cuts, order)
 
-    def failing(cells: Cells, tolerance: float) -> Array:
-        mass = moment(cells)
-        bad = np.zeros(mass.size, dtype=bool)
-        for side in (1, -1):
-            bad |= unresolved(law.zeta(cells.nodes, side), mass, total, tolerance)
-        return bad
+    def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
+        nodes, mass = panel_nodes(left, right, order)[0], moment(left, right)
+        near = (right > x[0]) & (left < x[-1])  # among the data a small zeta matters as much as a large one
+        mass = np.where(near, np.minimum(mass * _NEAR_BOOST, total), mass)
+        return np.logical_or(*(unresolved(law.zeta(nodes, side), mass, total, tolerance) for side in (1, -1)))
 
     return bisect_until(Cells(cuts, order), failing)
 
 
-def _tail(start: float, width: float, moment: Callable[[Cells], Array], total: float, order: int) -> Array:
+def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], total: float) -> Array:
     """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's second moment is below rounding."""
-    cuts: list[float] = []
+    cuts = [start]
     for k in range(1, _MAX_TAIL_CELLS):
         cuts.append(start + width * (2.0**k - 1))
-        ends = np.sort([start + width * (2.0 ** (k - 1) - 1), cuts[-1]])
-        contribution = float(moment(Cells(ends, order))[0])
+        ends = np.sort(cuts[-2:])
+        contribution = float(moment(ends[:1], ends[1:])[0])
         total += contribution
         if contribution <= 1e-18 * total:
             break
-    return np.array(cuts)
+    return np.array(cuts[1:])

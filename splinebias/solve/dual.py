@@ -1,0 +1,198 @@
+r"""Exact solution for every convex potential by a globalized Newton method on the dual (theory section 4)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinebias._check import Array
+from splinebias.breakpoints import BreakpointLaw
+from splinebias.potential import Potential, Quadratic
+from splinebias.problem import Problem
+from splinebias.quadrature import Cells, bisect_until, integration_cells, panel_nodes, unresolved
+from splinebias.solve.banded import BandedSolver, assemble, quadrature_order, solve_quadratic
+from splinebias.solve.dual_function import DualFunction
+from splinebias.solve.prediction import Prediction, require
+from splinebias.solve.response import Response, ResponseModel
+from splinebias.solve.structure import DualSystem
+
+
+@dataclass(frozen=True)
+class DualSolver:
+    r"""The interpolant of least :math:`E[D_\phi(\alpha, 0)]`, for every convex potential.
+
+    Maximizes :math:`\lambda^T y - E[\phi^*(\sum_i \lambda_i \sigma(w x_i + b))]` over :math:`\lambda` by Newton steps,
+    each a tridiagonal solve with a border of two. The integral is discretized on cells that end at data, law
+    knots and zeros of the dual function; after convergence cells are refined where the curvature is not resolved,
+    and Newton goes on from there.
+
+    Parameters
+    ----------
+    tolerance : float
+        Relative optimality residual above which the outcome is INACCURATE.
+    max_iterations : int
+        Newton steps per refinement.
+    max_refinements : int
+        Rounds of refinement of the cells.
+
+    Notes
+    -----
+    For absolute-value networks with W = +-1 this is the theorem of Liang & Montufar (2025) on scaled potentials.
+    For ReLU and for random \|W\| it is the dual of the parameter-space problem, not stated in closed form there.
+    Hypotheses checked: as in `predict`. Not checked: width.
+    """
+
+    tolerance: float = 1e-10
+    max_iterations: int = 200
+    max_refinements: int = 8
+
+    def supports(self, problem: Problem) -> str | None:
+        return None
+
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # trial steps may overflow; they are then rejected
+    def solve(self, problem: Problem) -> Prediction:
+        require(self, problem)
+        if isinstance(problem.limit_potential, Quadratic):
+            return BandedSolver(self.tolerance).solve(problem)
+        start = time.perf_counter()
+        data, law, phi = problem.data, problem.initialization.breakpoint_law, problem.limit_potential
+        free = problem.affine == "free"
+        base = cells = integration_cells(law, data.x, quadrature_order(problem))
+        system = DualSystem(data.x, cells, problem.activation, free=free)
+        u = _start(system, law, phi, cells, data.y)
+        iterations, zeros = 0, np.zeros(0)
+        for refinement in range(self.max_refinements):
+            model = ResponseModel.at(law, phi, cells.nodes)
+            state = _newton(system, model, u, data.y, self.max_iterations)
+            u, iterations = state.u, iterations + state.iterations
+            dual = system.function(u)
+            settled = system.misfit(state.residual) <= self.tolerance * np.abs(data.y).max()
+            if refinement and settled and _same_zeros(zeros, dual.zeros(), dual.span):
+                break
+            zeros = dual.zeros()
+            cells = _refine(base, law, phi, dual)
+            system = DualSystem(data.x, cells, problem.activation, free=free)
+        else:
+            model = ResponseModel.at(law, phi, cells.nodes)
+            state = _newton(system, model, u, data.y, self.max_iterations)
+        stats: dict[str, object] = {
+            "solver": "DualSolver",
+            "cells": cells.edges.size - 1,
+            "iterations": iterations,
+            "refinements": refinement,
+        }
+        made = assemble(problem, system, cells, state.u, state.response, state.residual, self.tolerance, stats)
+        made.stats["seconds"] = time.perf_counter() - start
+        return made
+
+
+class _State(NamedTuple):
+    u: Array
+    response: Response
+    residual: Array
+    iterations: int
+
+
+def _start(system: DualSystem, law: BreakpointLaw, phi: Potential, cells: Cells, y: Array) -> Array:
+    """The quadratic solution, stretched to the maximum of the dual along its ray: right in scale for any potential."""
+    u, _ = solve_quadratic(system, ResponseModel.at(law, Quadratic(), cells.nodes), y)
+    if not np.any(u):
+        return u
+    g = system.evaluate(u)
+    model = ResponseModel.at(law, phi, cells.nodes)
+    wanted = float(system.target(y) @ u)
+
+    def slope(log_scale: float) -> float:
+        """Derivative of the dual along the ray, decreasing."""
+        scale = np.exp(log_scale)
+        value = model({side: scale * g[side] for side in g}).value
+        along = sum(float((system.weights * value[side] * g[side]).sum()) for side in g)
+        return wanted - along if np.isfinite(along) else -np.inf
+
+    low, high = -1.0, 1.0
+    while slope(low) < 0 and low > -600:
+        low, high = 2 * low, low
+    while slope(high) > 0 and high < 600:
+        low, high = high, 2 * high
+    while high - low > 0.01:
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
+    return np.asarray(np.exp(low) * u)
+
+
+def _newton(system: DualSystem, model: ResponseModel, u: Array, y: Array, max_iterations: int) -> _State:
+    """Damped Newton ascent of the discretized dual from `u`, until the misfit is at rounding."""
+    target = system.target(y)
+    size = float(np.abs(y).max()) or 1.0
+    response = model(system.evaluate(u))
+    residual = target - system.gather(response.value)
+    best = _State(u, response, residual, 0)
+    stale = 0
+    for iteration in range(1, max_iterations + 1):
+        step = system.hessian(response.slope).solve(residual)
+        moved = _line_search(system, model, target, u, response, residual, step)
+        if moved is None:
+            break
+        u, response = moved
+        residual = target - system.gather(response.value)
+        now, least = system.misfit(residual), system.misfit(best.residual)
+        stale = 0 if now < 0.5 * least else stale + 1
+        if now < least:
+            best = _State(u, response, residual, iteration)
+        if now <= 2e-15 * size or stale > (0 if least <= 1e-10 * size else 25):
+            break
+    return best._replace(iterations=iteration)
+
+
+def _objective(system: DualSystem, target: Array, u: Array, response: Response) -> float:
+    return float(target @ u - sum((system.weights * response.dual[side]).sum() for side in (1, -1)))
+
+
+def _line_search(
+    system: DualSystem, model: ResponseModel, target: Array, u: Array, response: Response, residual: Array, step: Array
+) -> tuple[Array, Response] | None:
+    """The first halving of the Newton step that raises the dual enough (Armijo), or None if none does.
+
+    Near the maximum the rise is below rounding; there a step that does not increase the residual is taken whole.
+    """
+    before, gain = _objective(system, target, u, response), float(residual @ step)
+    if not np.isfinite(gain) or gain <= 0:
+        return None
+    noise = 1e-13 * (abs(before) + abs(float(target @ u)))
+    length = 1.0
+    for _ in range(60):
+        trial = u + length * step
+        answer = model(system.evaluate(trial))
+        after = _objective(system, target, trial, answer)
+        if np.isfinite(after) and after >= before + 1e-4 * length * gain - noise:
+            return trial, answer
+        length /= 2
+    return None
+
+
+def _refine(base: Cells, law: BreakpointLaw, phi: Potential, dual: DualFunction) -> Cells:
+    """`base` cut at the zeros of the dual function and bisected until the curvature of both sides is resolved."""
+    cells = base.split(dual.zeros())
+
+    def curvature(left: Array, right: Array) -> tuple[dict[int, Array], Array]:
+        nodes, weights = panel_nodes(left, right, base.order)
+        value = ResponseModel.at(law, phi, nodes)({side: dual(nodes, side) for side in (1, -1)}).value
+        lever = dual.span + np.abs(nodes - dual.x[0])
+        return value, np.asarray(sum(weights * lever * np.abs(a) for a in value.values())).sum(axis=1)
+
+    total = float(curvature(cells.edges[:-1], cells.edges[1:])[1].sum())
+
+    def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
+        value, mass = curvature(left, right)
+        return np.logical_or(*(unresolved(a, mass, total, tolerance) for a in value.values()))
+
+    return bisect_until(cells, failing)
+
+
+def _same_zeros(old: Array, new: Array, span: float) -> bool:
+    """Whether a further round would change nothing: the cells depend on the solution through these points."""
+    return old.size == new.size and bool((np.abs(old - new) <= 1e-12 * np.maximum(span, np.abs(new))).all())

@@ -1,0 +1,100 @@
+r"""Can the neurons of a law interpolate the data at all?
+
+The kernel matrix is singular exactly when some nonzero :math:`\lambda` has :math:`g_\pm = 0` wherever :math:`\zeta_\pm > 0`.
+In the coordinates of `dual_function` this is a question about which side has mass in which data interval.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinebias.errors import DataError
+from splinebias.problem import Problem
+from splinebias.quadrature import Cells, integration_cells
+
+
+class DeadDirections(NamedTuple):
+    """Which unknowns no neuron sees.
+
+    Attributes
+    ----------
+    points : Array of bool, shape (M,)
+        Points without breakpoints on both neighbouring intervals.
+    affine : int
+        Number of dead directions among slope and offset: 0, 1 or 2.
+    """
+
+    points: NDArray[np.bool_]
+    affine: int
+
+
+def check_reachable(problem: Problem) -> None:
+    """Raise DataError if the data ask for a bend, slope or offset that no neuron of the law can supply.
+
+    Raises
+    ------
+    DataError
+        If some data point sits where zeta is zero on both neighbouring intervals and is not collinear with its
+        neighbours, or the neurons supply no slope (or no offset) and the data have one.
+
+    Notes
+    -----
+    A point on a stretch without breakpoints that is collinear with its neighbours is accepted: the function is affine
+    there.
+    """
+    cells = integration_cells(problem.initialization.breakpoint_law, problem.data.x)
+    dead = dead_directions(problem, cells)
+    x, y = problem.data.x, problem.data.y
+    scale = np.abs(y).max() or 1.0
+    left, right = x[1:-1] - x[:-2], x[2:] - x[1:-1]
+    off_chord = (y[1:-1] * (left + right) - y[:-2] * right - y[2:] * left) / (left + right)
+    bad = np.flatnonzero(dead.points[1:-1] & (np.abs(off_chord) > 1e-12 * scale)) + 1
+    if bad.size:
+        i = bad[0]
+        raise DataError(
+            f"no neuron can bend the function near x = {x[i]:g} (the curvature density is zero from {x[i - 1]:g} to "
+            f"{x[i + 1]:g}), but the data bend there; use a law whose breakpoints -b/w reach it, or drop the point"
+        )
+    if dead.affine and problem.affine == "network" and not _affine_reachable(problem, cells, dead):
+        raise DataError(
+            "the neurons supply no free slope or offset beyond the data (zeta vanishes on one side), and these data "
+            'need one; use affine="free" or a law with breakpoints on both sides'
+        )
+
+
+def dead_directions(problem: Problem, cells: Cells) -> DeadDirections:
+    """The directions in which the kernel matrix is singular, from the masses of zeta per data interval and side."""
+    x, law, act = problem.data.x, problem.initialization.breakpoint_law, problem.activation
+    piece = np.searchsorted(x, (cells.edges[:-1] + cells.edges[1:]) / 2)
+    has = {}
+    for side in (1, -1):
+        mass = (cells.weights * law.zeta(cells.nodes, side)).sum(axis=1)
+        has[side] = np.bincount(piece, weights=mass, minlength=x.size + 1) > 0
+    either = has[1] | has[-1]
+    points = ~(either[:-1] | either[1:])
+    if problem.affine == "free":
+        return DeadDirections(points, 0)
+    # G + (q/kink) line = 0 where side + has mass, G - (p/kink) line = 0 where side - has: both at a node force line = 0
+    outer = (act.right != 0 and (has[1][0] or has[-1][-1])) or (act.left != 0 and (has[-1][0] or has[1][-1]))
+    pinned = {side: has[side][:-1] | has[side][1:] for side in (1, -1)}
+    pinned[1][-1] |= act.left == 0  # v_M = 0 by definition
+    pinned[-1][0] |= act.left == 0  # v_1 = line(x_1) by definition
+    conditions = 2 if outer else int(min(2, (pinned[1] & pinned[-1]).sum()))
+    return DeadDirections(points, 2 - conditions)
+
+
+def _affine_reachable(problem: Problem, cells: Cells, dead: DeadDirections) -> bool:
+    """Whether the data lie in the range of the (singular) kernel matrix: decided by the O(M) solve itself."""
+    from splinebias.solve.structure import DualSystem
+
+    law, data = problem.initialization.breakpoint_law, problem.data
+    system = DualSystem(data.x, cells, problem.activation, free=False)
+    zeta = {side: law.zeta(cells.nodes, side) for side in (1, -1)}
+    target = system.target(data.y)
+    u = system.hessian(zeta).solve(target)
+    g = system.evaluate(u)
+    residual = target - system.gather({side: zeta[side] * g[side] for side in (1, -1)})
+    return system.misfit(residual) <= 1e-9 * (np.abs(data.y).max() or 1.0)

@@ -1,0 +1,82 @@
+r"""How much a side bends for a given dual value: the only place where law and potential meet.
+
+Given :math:`g` at breakpoint c, every neuron there has :math:`\alpha = (\phi')^{-1}(v g)`, v = |w|, hence per side
+
+.. math:: a(c, g) = \int \rho(c, v)\, v\, \alpha\, dv, \quad
+          a'(c, g) = \int \rho\, v^2 / \phi''(\alpha)\, dv, \quad
+          \Psi(c, g) = \int \rho\, (\phi^*(v g) - \phi^*(0))\, dv .
+
+For :math:`\phi(u) = u^2/2` these are :math:`\zeta g`, :math:`\zeta` and :math:`\zeta g^2/2`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from splinebias._check import Array
+from splinebias.breakpoints import BreakpointLaw
+from splinebias.potential import Potential, Quadratic
+
+_ROUNDING = 1e-16  # g is known to this fraction of its largest value; a smaller one must not make 1/phi'' huge
+
+Sides = dict[int, Array]
+
+
+class Response(NamedTuple):
+    """Per side and node: a, a', Psi and the penalty density, as above."""
+
+    value: Sides
+    slope: Sides
+    dual: Sides
+    penalty: Sides
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseModel:
+    """The response of one law and potential at fixed breakpoints (the law is integrated over |w| once).
+
+    Attributes
+    ----------
+    potential : Potential
+        The phi above.
+    v, rho : dict of Array
+        Per side, nodes and masses of |w| at each breakpoint, shape (..., m); for the quadratic potential v = 1, rho = zeta.
+    """
+
+    potential: Potential
+    v: Sides
+    rho: Sides
+
+    @classmethod
+    def at(cls, law: BreakpointLaw, potential: Potential, c: Array) -> ResponseModel:
+        """The model at breakpoints `c`, any shape."""
+        if isinstance(potential, Quadratic):
+            rho = {side: law.zeta(c, side)[..., None] for side in (1, -1)}
+            return cls(potential, {side: np.ones((1,) * rho[side].ndim) for side in rho}, rho)
+        sliced = {side: law.slices(c, side) for side in (1, -1)}
+        return cls(potential, {s: v for s, (v, _) in sliced.items()}, {s: rho for s, (_, rho) in sliced.items()})
+
+    def __call__(self, g: Sides) -> Response:
+        """Response to dual values `g` per side, each of the shape of the breakpoints."""
+        phi = self.potential
+        value, slope, dual, penalty = {}, {}, {}, {}
+        for side in (1, -1):
+            v, rho = self.v[side], self.rho[side]
+            z = v * g[side][..., None]
+            alpha = phi.grad_inverse(z)
+            cost = phi.cost(alpha)
+            floor = phi.grad_inverse(np.array([_ROUNDING * np.abs(z).max(initial=0.0)]))
+            curvature = phi.hess(np.maximum(np.abs(alpha), floor))
+            value[side] = _average(rho, v * alpha)
+            slope[side] = _average(rho, np.where(curvature > 0, v * v / curvature, 0.0))
+            dual[side] = _average(rho, alpha * z - cost)
+            penalty[side] = _average(rho, cost)
+        return Response(value, slope, dual, penalty)
+
+
+def _average(rho: Array, values: Array) -> Array:
+    """sum_m rho values, where rho = 0 wins over an infinite value."""
+    return np.asarray(np.where(rho > 0, rho * values, 0.0).sum(axis=-1))

@@ -1,0 +1,184 @@
+r"""The O(M) linear algebra of the dual problem (theory section 5).
+
+Unknowns :math:`u = (\beta, v_1, \dots, v_{M-1})`; see `dual_function` for their meaning. In them the linear form
+:math:`\lambda^T y` has coefficients :math:`(y_1/(x_M - x_1),\ \text{first chord slope},\ \text{slope jumps of the linear
+interpolant})`, and the Hessian :math:`\sum_s \int D_s(c)\, \nabla g_s \nabla g_s^T dc` is tridiagonal in
+:math:`v_2, \dots, v_{M-1}` with a border of two: :math:`\beta` and :math:`v_1`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, solveh_banded
+
+from splinebias._check import Array
+from splinebias.activation import Activation
+from splinebias.quadrature import Cells
+from splinebias.solve.dual_function import DualFunction
+
+
+class DualSystem:
+    """Basis functions of the unknowns at all quadrature nodes, with products in O(nodes + M).
+
+    Parameters
+    ----------
+    x : Array, shape (M,)
+        Data abscissae; every one is a cell edge.
+    cells : Cells
+        The quadrature.
+    activation : Activation
+        Two-slope activation.
+    free : bool
+        Whether the affine part is free; then the unknowns are v_2, ..., v_{M-1} only.
+    """
+
+    def __init__(self, x: Array, cells: Cells, activation: Activation, *, free: bool) -> None:
+        self.x, self.activation, self.free = x, activation, free
+        self.steps = np.diff(x)
+        self.span = float(x[-1] - x[0])
+        nodes, self.weights = cells.nodes, cells.weights
+        self.piece = np.searchsorted(x, (cells.edges[:-1] + cells.edges[1:]) / 2)  # 0: left of the data, M: right
+        inside = (self.piece > 0) & (self.piece < x.size)
+        at = np.clip(self.piece - 1, 0, x.size - 2)
+        share = np.where(inside[:, None], (nodes - x[at, None]) / self.steps[at, None], 0.0)
+        self.right = share
+        self.left = np.where(inside[:, None], (x[at + 1, None] - nodes) / self.steps[at, None], 0.0)
+        self.tau = -(nodes - x[0]) / self.span  # derivative of the line with respect to beta
+        p, q = activation.right, activation.left
+        on_left = self.piece == 0  # there G is the line itself
+        self.line_factor = {1: np.where(on_left, p, q)[:, None], -1: np.where(on_left, -q, -p)[:, None]}
+
+    def target(self, y: Array) -> Array:
+        """Coefficients of lambda^T y in the unknowns."""
+        slopes = np.diff(y) / self.steps
+        bends = np.diff(slopes)
+        return bends if self.free else np.r_[y[0] / self.span, slopes[0], bends]
+
+    def values(self, u: Array) -> tuple[Array, float]:
+        """Nodal values v (M,) and beta from the unknowns."""
+        return (np.r_[0.0, u, 0.0], 0.0) if self.free else (np.r_[u[1:], 0.0], float(u[0]))
+
+    def function(self, u: Array) -> DualFunction:
+        """The unknowns as a function."""
+        return DualFunction(self.x, *self.values(u), self.activation)
+
+    def evaluate(self, u: Array) -> dict[int, Array]:
+        """g_+ and g_- at the nodes, each of the shape of the nodes."""
+        v, beta = self.values(u)
+        at = np.clip(self.piece - 1, 0, self.x.size - 2)
+        hat = self.activation.kink * (v[at, None] * self.left + v[at + 1, None] * self.right)
+        if self.free:
+            return {1: hat, -1: hat}
+        line = v[0] + beta * self.tau
+        return {side: hat + self.line_factor[side] * line for side in (1, -1)}
+
+    def gather(self, density: dict[int, Array]) -> Array:
+        r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc` for densities a at the nodes: the model's equations."""
+        weighted = {side: self.weights * a for side, a in density.items()}
+        both = self.activation.kink * (weighted[1] + weighted[-1])
+        hats = self._hats(both * self.left, both * self.right)
+        if self.free:
+            return np.asarray(hats[1:-1])
+        along = self.line_factor[1] * weighted[1] + self.line_factor[-1] * weighted[-1]
+        hats[0] += along.sum()
+        return np.concatenate([[(along * self.tau).sum()], hats[:-1]])
+
+    def hessian(self, density: dict[int, Array]) -> BorderedTridiagonal:
+        r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc` for densities D at the nodes."""
+        weighted = {side: self.weights * d for side, d in density.items()}
+        kink = self.activation.kink
+        both = kink**2 * (weighted[1] + weighted[-1])
+        diagonal = self._hats(both * self.left**2, both * self.right**2)
+        off = self._intervals(both * self.left * self.right)
+        if self.free:
+            return BorderedTridiagonal(diagonal[1:-1], off[1:-1], np.zeros((0, diagonal.size - 2)), np.zeros((0, 0)))
+        f = self.line_factor
+        mixed = kink * (f[1] * weighted[1] + f[-1] * weighted[-1])
+        square = f[1] ** 2 * weighted[1] + f[-1] ** 2 * weighted[-1]
+        with_one = self._hats(mixed * self.left, mixed * self.right)
+        with_tau = self._hats(mixed * self.left * self.tau, mixed * self.right * self.tau)
+        border = np.stack([with_tau[1:-1], with_one[1:-1]])
+        if border.size:
+            border[1, 0] += off[0]
+        corner = np.empty((2, 2))
+        corner[0, 0] = (square * self.tau**2).sum()
+        corner[0, 1] = corner[1, 0] = (square * self.tau).sum() + with_tau[0]
+        corner[1, 1] = square.sum() + 2 * with_one[0] + diagonal[0]
+        return BorderedTridiagonal(diagonal[1:-1], off[1:-1], border, corner)
+
+    def misfit(self, residual: Array) -> float:
+        """The residual of the equations as the largest local shift of an ordinate, in units of y."""
+        bends = residual if self.free else residual[2:]
+        local = np.abs(bends) / (1 / self.steps[:-1] + 1 / self.steps[1:])
+        ends = [] if self.free else [abs(residual[0]) * self.span, abs(residual[1]) * self.steps[0]]
+        return float(max([*ends, local.max(initial=0.0)]))
+
+    def _intervals(self, per_node: Array) -> Array:
+        """Sums over the data intervals, shape (M - 1,)."""
+        sums: Array = np.bincount(self.piece, weights=per_node.sum(axis=1), minlength=self.x.size + 1).astype(float)
+        return sums[1:-1]
+
+    def _hats(self, left: Array, right: Array) -> Array:
+        """Sums over the hat functions of all M data points from those of their two halves."""
+        total = np.zeros(self.x.size)
+        total[:-1] += self._intervals(left)
+        total[1:] += self._intervals(right)
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class BorderedTridiagonal:
+    """Symmetric positive definite [[corner, border], [border^T, T]] with tridiagonal T, solved in O(size).
+
+    Attributes
+    ----------
+    diagonal, off : Array, shape (m,), (m - 1,)
+        T.
+    border : Array, shape (k, m)
+        Rows of the border.
+    corner : Array, shape (k, k)
+        The corner block.
+    """
+
+    diagonal: Array
+    off: Array
+    border: Array
+    corner: Array
+
+    def solve(self, rhs: Array) -> Array:
+        """Solution for one right-hand side of length k + m; directions without any curvature get 0."""
+        k = self.corner.shape[0]
+        if self.diagonal.size == 0:
+            return _solve_small(self.corner, rhs)
+        inner = self._solve_tridiagonal(np.c_[self.border.T, rhs[k:]])
+        if k == 0:
+            return np.asarray(inner[:, 0])
+        schur = self.corner - self.border @ inner[:, :k]
+        head = _solve_small((schur + schur.T) / 2, rhs[:k] - self.border @ inner[:, k])
+        return np.concatenate([head, inner[:, k] - inner[:, :k] @ head])
+
+    def _solve_tridiagonal(self, rhs: Array) -> Array:
+        dead = self.diagonal <= 0
+        diagonal, off = np.where(dead, 1.0, self.diagonal), self.off.copy()
+        off[dead[:-1] | dead[1:]] = 0.0
+        scale = 1 / np.sqrt(diagonal)
+        banded = np.zeros((2, diagonal.size))
+        banded[0, 1:] = off * scale[:-1] * scale[1:]
+        rhs = np.where(dead[:, None], 0.0, rhs) * scale[:, None]
+        for ridge in (0.0, 1e-15, 1e-12, 1e-9):  # rounding can make T singular where D spans more than 16 digits
+            banded[1] = 1.0 + ridge
+            try:
+                return np.asarray(solveh_banded(banded, rhs, check_finite=False) * scale[:, None])
+            except LinAlgError:
+                continue
+        return np.asarray(rhs * scale[:, None])  # Jacobi step: still an ascent direction
+
+
+def _solve_small(matrix: Array, rhs: Array) -> Array:
+    """Least-norm solution after diagonal scaling, so that a dead direction gets 0 and units do not matter."""
+    size = np.sqrt(np.abs(np.diag(matrix)))
+    scale = np.where(size > 0, 1 / np.where(size > 0, size, 1.0), 0.0)
+    scaled = matrix * np.outer(scale, scale)
+    return np.asarray(scale * (np.linalg.pinv(scaled, rcond=1e-14, hermitian=True) @ (scale * rhs)))

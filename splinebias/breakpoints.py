@@ -140,6 +140,7 @@ class ContinuousWeight(BreakpointLaw):
         self.support = _quotient_support(weight.support, bias.support)
         self._gauss = (weight.is_centred("norm"), bias.is_centred("norm"))
         self._box = (weight.is_centred("uniform"), bias.is_centred("uniform"))
+        self._cuts = (_v_cuts(weight), _v_cuts(bias))
         if None not in self._gauss:
             self.knots = np.zeros(0)
             self.landmarks = np.array([-1.0, 0.0, 1.0]) * self._gauss[1] / self._gauss[0]  # type: ignore[operator]
@@ -161,6 +162,11 @@ class ContinuousWeight(BreakpointLaw):
             u, du = _log_trapezoid()
             scale = 1 / np.sqrt(1 / s_w**2 + (c[..., None] / s_b) ** 2)
             return scale * u, scale**2 * u * np.exp(-(u**2) / 2) * du / (2 * np.pi * s_w * s_b)
+        w_max, b_max = self._box
+        if w_max is not None and b_max is not None:
+            u, du = _exponential_rules()[:2]
+            top = np.minimum(w_max, b_max / np.maximum(np.abs(c), b_max / w_max))[..., None]
+            return top * u, top**2 * u * du / (4 * w_max * b_max)
         edges, scale = self._pieces(c, side)
         v, dv = _double_exponential(edges, scale)
         with np.errstate(all="ignore"):  # at an integrable end-point singularity a node can round onto the end
@@ -173,21 +179,29 @@ class ContinuousWeight(BreakpointLaw):
         lo = max(0.0, min(side * end for end in self.weight.support))
         if hi <= 0:
             return np.zeros((*c.shape, 2)), np.ones(c.shape)
-        w_cuts = [side * w for w in (*self.weight.knots, *self.weight.landmarks[::2]) if side * w > 0]
+        w_cuts = [side * w for w in self._cuts[0] if side * w > 0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            b_cuts = [
-                np.nan_to_num(-side * b / c, nan=0.0, posinf=0.0, neginf=0.0)
-                for b in (*self.bias.knots, *self.bias.landmarks[::2])
-            ]
-        cuts = np.stack([np.full(c.shape, v) for v in w_cuts] + b_cuts, axis=-1)
+            b_cuts = [np.nan_to_num(-side * b / c, nan=0.0, posinf=0.0, neginf=0.0) for b in self._cuts[1] if b]
+        cuts = np.stack([np.zeros(c.shape)] + [np.full(c.shape, v) for v in w_cuts] + b_cuts, axis=-1)
         inner = np.clip(cuts, lo, hi if math.isfinite(hi) else cuts.max(initial=1.0))
         inner.sort(axis=-1)
-        edges = np.concatenate([np.full((*c.shape, 1), lo), inner, np.full((*c.shape, 1), hi)], axis=-1)
+        edges = np.concatenate([inner, np.full((*c.shape, 1), hi)], axis=-1)
         spread = np.diff(self.weight.landmarks).max(initial=0.0) or 1.0
         b_spread = np.diff(self.bias.landmarks).max(initial=0.0) or 1.0
         with np.errstate(divide="ignore"):
             scale = np.minimum(spread, b_spread / np.abs(c))
         return edges, scale
+
+
+def _v_cuts(law: Continuous) -> tuple[float, ...]:
+    """Where to cut the v-axis for one density: its knots, and quantiles too if its mass is narrow or far from zero.
+
+    Mass that spreads around zero on its own scale needs no cut: the double-exponential rule is dense there.
+    """
+    low, middle, high = np.quantile(law.landmarks, [0.25, 0.5, 0.75])
+    if law.support[0] <= 0 <= law.support[1] and abs(middle) < high - low:
+        return law.knots
+    return (*law.knots, *law.landmarks[::2])
 
 
 def _quotient_support(weight: tuple[float, float], bias: tuple[float, float]) -> tuple[float, float]:

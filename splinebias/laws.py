@@ -103,6 +103,26 @@ class Continuous:
             return np.asarray(self.frozen.rvs(size=size, random_state=rng), dtype=float)
         return np.asarray(self.frozen.sample(size, rng=rng), dtype=float)
 
+    def has_moment(self, order: float) -> bool:
+        """Whether E|V|^order is finite (order = infinity: whether E exp(s|V|) is, for some s > 0), judged by the tails.
+
+        A density falling like exp(-L(v)) has moments below (dL/d log v) - 1, measured at 1e6 to 1e8 scales, and
+        an exponential one if L(v)/v does not fall from 100 to 400 scales.
+        """
+        scale = float(np.diff(np.quantile(self.landmarks, [0.25, 0.75]))[0]) or 1.0
+        for end in self.support:
+            if not math.isinf(end):
+                continue
+            far = math.copysign(scale, end) * np.array([100.0, 400.0, 1e6, 1e8])
+            with np.errstate(divide="ignore", under="ignore"):
+                decay = -np.log(self.pdf(far))
+            if math.isinf(order):
+                if decay[1] / 400 < 0.9 * decay[0] / 100:
+                    return False
+            elif math.isfinite(decay[3]) and (decay[3] - decay[2]) / math.log(100) - 1 < order * (1 + 1e-9):
+                return False
+        return True
+
     def is_centred(self, name: str) -> float | None:
         """Scale s if this is scipy's `norm(0, s)` or `uniform(-s, 2s)` (by `name`), else None."""
         if getattr(getattr(self.frozen, "dist", None), "name", None) != name:

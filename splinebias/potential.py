@@ -57,6 +57,14 @@ class Potential(ABC):
         r"""Bregman divergence :math:`D_\phi(u, v) = \phi(u) - \phi(v) - \phi'(v)(u - v) \ge 0`."""
         return self.value(u) - self.value(v) - self.grad(v) * (u - v)
 
+    @property
+    def moment_order(self) -> float:
+        r"""Growth order of :math:`\phi^*`: the dual is finite if |W| and |B| have moments of this order.
+
+        Infinity stands for an exponential moment.
+        """
+        return 2.0
+
     def cost(self, u: Any) -> Any:
         r""":math:`D_\phi(u, 0) = \phi(u) - \phi(0)`, without cancellation for small u."""
         return self.value(u)
@@ -136,6 +144,10 @@ class Power(Potential):
             return 2 * k * xp.sinh(xp.asinh(z / (8 * k**3)) / 3)
         return xp.sign(z) * self._invert(size)
 
+    @property
+    def moment_order(self) -> float:
+        return self.p / (self.p - 1) if self.p < 2 and self.quadratic == 0 else 2.0
+
     def _invert(self, size: Any) -> Any:
         r"""Solve :math:`p u^{p-1} + 2\varepsilon u = z` for z >= 0.
 
@@ -188,6 +200,10 @@ class Hypentropy(Potential):
 
     def conjugate(self, z: Any) -> Any:
         return self.beta * namespace(z).cosh(z)
+
+    @property
+    def moment_order(self) -> float:
+        return float("inf")
 
     def cost(self, u: Any) -> Any:
         xp = namespace(u)

@@ -139,7 +139,9 @@ def unresolved(values: Array, mass: Array, total: float, tolerance: float) -> ND
     return np.asarray((tail > tolerance ** ((order - 2) / order)) & (tail * mass > 1e-16 * total))
 
 
-def bisect_until(cells: Cells, failing: Callable[[Array, Array, float], NDArray[np.bool_]], *, max_depth: int = _MAX_DEPTH) -> Cells:
+def bisect_until(
+    cells: Cells, failing: Callable[[Array, Array, float], NDArray[np.bool_]], *, max_depth: int = _MAX_DEPTH
+) -> Cells:
     """Bisect the panels that `failing(left, right, tolerance)` marks, and then their halves, until none is.
 
     The tolerance doubles with depth: a kink or an end-point singularity is cut out geometrically, while noise in a
@@ -167,39 +169,42 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16) -> Cells:
     span = x[-1] - x[0]
     marks = np.r_[law.knots, law.landmarks]
     marks = marks[np.isfinite(marks)]
-    cuts = np.unique(np.r_[x, marks[(marks > lo) & (marks < hi)], [end for end in (lo, hi) if np.isfinite(end)]])
+    ends = np.array([end for end in (lo, hi) if np.isfinite(end)])
+    cuts = np.unique(np.concatenate([x, marks[(marks > lo) & (marks < hi)], ends]))
     cuts = cuts[np.r_[True, np.diff(cuts) > 4e-16 * np.maximum(np.abs(cuts[1:]), span)] | np.isin(cuts, x)]
     reach = max(span, cuts[-1] - cuts[0])
 
-    def moment(left: Array, right: Array) -> Array:
+    def moments(left: Array, right: Array) -> tuple[Array, Array]:
+        """zeta on both sides at the nodes of panels, shape (2, N, q), and the panels' second moments, shape (N,)."""
         nodes, weights = panel_nodes(left, right, order)
-        zeta = law.zeta(nodes, 1) + law.zeta(nodes, -1)
-        return np.asarray((weights * zeta * ((nodes - (x[0] + x[-1]) / 2) ** 2 + reach**2)).sum(axis=1))
+        zeta = np.stack([law.zeta(nodes, 1), law.zeta(nodes, -1)])
+        lever = (nodes - (x[0] + x[-1]) / 2) ** 2 + reach**2
+        return zeta, np.asarray((weights * zeta.sum(axis=0) * lever).sum(axis=1))
 
-    total = float(moment(cuts[:-1], cuts[1:]).sum())
+    total = float(moments(cuts[:-1], cuts[1:])[1].sum())
     if not np.isfinite(lo):
-        cuts = np.r_[_tail(cuts[0], -reach, moment, total)[::-1], cuts]
+        cuts = np.r_[_tail(cuts[0], -reach, moments, total)[::-1], cuts]
     if not np.isfinite(hi):
-        cuts = np.r_[cuts, _tail(cuts[-1], reach, moment, total)]
+        cuts = np.r_[cuts, _tail(cuts[-1], reach, moments, total)]
     if law.degree is not None:
         return Cells(cuts, order)
 
     def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
-        nodes, mass = panel_nodes(left, right, order)[0], moment(left, right)
+        zeta, mass = moments(left, right)
         near = (right > x[0]) & (left < x[-1])  # among the data a small zeta matters as much as a large one
         mass = np.where(near, np.minimum(mass * _NEAR_BOOST, total), mass)
-        return np.logical_or(*(unresolved(law.zeta(nodes, side), mass, total, tolerance) for side in (1, -1)))
+        return np.logical_or(*(unresolved(values, mass, total, tolerance) for values in zeta))
 
     return bisect_until(Cells(cuts, order), failing)
 
 
-def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], total: float) -> Array:
+def _tail(start: float, width: float, moments: Callable[[Array, Array], tuple[Array, Array]], total: float) -> Array:
     """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's second moment is below rounding."""
     cuts = [start]
     for k in range(1, _MAX_TAIL_CELLS):
         cuts.append(start + width * (2.0**k - 1))
         ends = np.sort(cuts[-2:])
-        contribution = float(moment(ends[:1], ends[1:])[0])
+        contribution = float(moments(ends[:1], ends[1:])[1][0])
         total += contribution
         if contribution <= 1e-18 * total:
             break

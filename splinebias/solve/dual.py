@@ -13,12 +13,15 @@ from splinebias._check import Array
 from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Potential, Quadratic
 from splinebias.problem import Problem
-from splinebias.quadrature import Cells, bisect_until, integration_cells, panel_nodes, unresolved
-from splinebias.solve.banded import BandedSolver, assemble, quadrature_order, solve_quadratic
+from splinebias.quadrature import Cells, bisect_until, panel_nodes, unresolved
+from splinebias.solve.banded import BandedSolver, assemble, solve_quadratic
+from splinebias.solve.discretize import problem_cells
 from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.prediction import Prediction, require
 from splinebias.solve.response import Response, ResponseModel
 from splinebias.solve.structure import DualSystem
+
+_STEPS_WITH_FIXED_ZEROS = 3
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,9 @@ class DualSolver:
     tolerance : float
         Relative optimality residual above which the outcome is INACCURATE.
     max_iterations : int
-        Newton steps per refinement.
+        Newton steps between refinements, at most (3 where 1/phi'' is infinite at zero).
     max_refinements : int
-        Rounds of refinement of the cells.
+        Rounds of refinement of the cells, at most.
 
     Notes
     -----
@@ -48,7 +51,7 @@ class DualSolver:
 
     tolerance: float = 1e-10
     max_iterations: int = 200
-    max_refinements: int = 8
+    max_refinements: int = 60
 
     def supports(self, problem: Problem) -> str | None:
         return None
@@ -61,15 +64,19 @@ class DualSolver:
         start = time.perf_counter()
         data, law, phi = problem.data, problem.initialization.breakpoint_law, problem.limit_potential
         free = problem.affine == "free"
-        base = cells = integration_cells(law, data.x, quadrature_order(problem))
+        base = cells = problem_cells(problem)
         system = DualSystem(data.x, cells, problem.activation, free=free)
         u = _start(system, law, phi, cells, data.y)
         iterations, zeros = 0, np.zeros(0)
+        # where 1/phi'' is infinite (or nearly so) at 0, the cells graded towards the zeros of g must follow them
+        patience = _STEPS_WITH_FIXED_ZEROS if phi.hess_at_zero == 0 else self.max_iterations
         for refinement in range(self.max_refinements):
             model = ResponseModel.at(law, phi, cells.nodes)
-            state = _newton(system, model, u, data.y, self.max_iterations)
+            state = _newton(system, model, u, data.y, patience)
             u, iterations = state.u, iterations + state.iterations
             dual = system.function(u)
+            if state.stalled:
+                patience = _STEPS_WITH_FIXED_ZEROS
             settled = system.misfit(state.residual) <= self.tolerance * np.abs(data.y).max()
             if refinement and settled and _same_zeros(zeros, dual.zeros(), dual.span):
                 break
@@ -78,7 +85,7 @@ class DualSolver:
             system = DualSystem(data.x, cells, problem.activation, free=free)
         else:
             model = ResponseModel.at(law, phi, cells.nodes)
-            state = _newton(system, model, u, data.y, self.max_iterations)
+            state = _newton(system, model, u, data.y, patience)
         stats: dict[str, object] = {
             "solver": "DualSolver",
             "cells": cells.edges.size - 1,
@@ -95,6 +102,7 @@ class _State(NamedTuple):
     response: Response
     residual: Array
     iterations: int
+    stalled: bool = False
 
 
 def _start(system: DualSystem, law: BreakpointLaw, phi: Potential, cells: Cells, y: Array) -> Array:
@@ -128,7 +136,7 @@ def _newton(system: DualSystem, model: ResponseModel, u: Array, y: Array, max_it
     """Damped Newton ascent of the discretized dual from `u`, until the misfit is at rounding."""
     target = system.target(y)
     size = float(np.abs(y).max()) or 1.0
-    response = model(system.evaluate(u))
+    response = model(system.evaluate(u), system.rounding(u))
     residual = target - system.gather(response.value)
     best = _State(u, response, residual, 0)
     stale = 0
@@ -145,6 +153,9 @@ def _newton(system: DualSystem, model: ResponseModel, u: Array, y: Array, max_it
             best = _State(u, response, residual, iteration)
         if now <= 2e-15 * size or stale > (0 if least <= 1e-10 * size else 25):
             break
+    least = system.misfit(best.residual)
+    if least > 1e-8 * size:  # far from the maximum the dual itself is the measure of progress, and it only rises
+        return _State(u, response, residual, iteration, stalled=True)
     return best._replace(iterations=iteration)
 
 
@@ -166,7 +177,7 @@ def _line_search(
     length = 1.0
     for _ in range(60):
         trial = u + length * step
-        answer = model(system.evaluate(trial))
+        answer = model(system.evaluate(trial), system.rounding(trial))
         after = _objective(system, target, trial, answer)
         if np.isfinite(after) and after >= before + 1e-4 * length * gain - noise:
             return trial, answer

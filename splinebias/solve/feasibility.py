@@ -6,14 +6,17 @@ In the coordinates of `dual_function` this is a question about which side has ma
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splinebias.errors import DataError
+from splinebias.laws import Continuous, as_law, describe_law
 from splinebias.problem import Problem
-from splinebias.quadrature import Cells, integration_cells
+from splinebias.quadrature import Cells
+from splinebias.solve.discretize import problem_cells
 
 
 class DeadDirections(NamedTuple):
@@ -45,7 +48,8 @@ def check_reachable(problem: Problem) -> None:
     A point on a stretch without breakpoints that is collinear with its neighbours is accepted: the function is affine
     there.
     """
-    cells = integration_cells(problem.initialization.breakpoint_law, problem.data.x)
+    _check_moments(problem)
+    cells = problem_cells(problem)
     dead = dead_directions(problem, cells)
     x, y = problem.data.x, problem.data.y
     scale = np.abs(y).max() or 1.0
@@ -63,6 +67,22 @@ def check_reachable(problem: Problem) -> None:
             "the neurons supply no free slope or offset beyond the data (zeta vanishes on one side), and these data "
             'need one; use affine="free" or a law with breakpoints on both sides'
         )
+
+
+def _check_moments(problem: Problem) -> None:
+    """Raise DataError if E[phi*(lambda sigma)] is infinite for every nonzero slope: then the minimum is not attained."""
+    initialization, order = problem.initialization, problem.limit_potential.moment_order
+    laws = {"weight": initialization.weight, "bias": initialization.bias}
+    for name, given in laws.items():
+        if given is None or (name == "bias" and problem.affine == "free"):
+            continue
+        law = as_law(given, name)
+        if isinstance(law, Continuous) and order > 2 and not law.has_moment(order):
+            wanted = "an exponential moment" if math.isinf(order) else f"a finite moment of order {order:g}"
+            raise DataError(
+                f"{problem.limit_potential} needs {wanted} of the `{name}` law, and {describe_law(given)} has none: far "
+                "neurons would make slopes at no cost; use lighter tails, or add a quadratic part to a power"
+            )
 
 
 def dead_directions(problem: Problem, cells: Cells) -> DeadDirections:

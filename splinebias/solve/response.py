@@ -20,8 +20,6 @@ from splinebias._check import Array
 from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Potential, Quadratic
 
-_ROUNDING = 1e-16  # g is known to this fraction of its largest value; a smaller one must not make 1/phi'' huge
-
 Sides = dict[int, Array]
 
 
@@ -59,24 +57,33 @@ class ResponseModel:
         sliced = {side: law.slices(c, side) for side in (1, -1)}
         return cls(potential, {s: v for s, (v, _) in sliced.items()}, {s: rho for s, (_, rho) in sliced.items()})
 
-    def __call__(self, g: Sides) -> Response:
-        """Response to dual values `g` per side, each of the shape of the breakpoints."""
+    def __call__(self, g: Sides, rounding: float = 0.0) -> Response:
+        """Response to dual values `g` per side, each of the shape of the breakpoints.
+
+        A nonzero g below `rounding`, its own uncertainty, is raised to it: where 1/phi'' is infinite at zero, a node that
+        lands on a zero of g by rounding would otherwise outweigh all others.
+        """
         phi = self.potential
         value, slope, dual, penalty = {}, {}, {}, {}
         for side in (1, -1):
             v, rho = self.v[side], self.rho[side]
-            z = v * g[side][..., None]
-            alpha = phi.grad_inverse(z)
+            size = np.maximum(np.abs(g[side]), rounding)[..., None]
+            sign = np.sign(g[side])
+            alpha = phi.grad_inverse(v * size)  # of |g|: phi is even
+            curvature = phi.hess(alpha)
             cost = phi.cost(alpha)
-            floor = phi.grad_inverse(np.array([_ROUNDING * np.abs(z).max(initial=0.0)]))
-            curvature = phi.hess(np.maximum(np.abs(alpha), floor))
-            value[side] = _average(rho, v * alpha)
+            value[side] = sign * _average(rho, v * alpha)
             slope[side] = _average(rho, np.where(curvature > 0, v * v / curvature, 0.0))
-            dual[side] = _average(rho, alpha * z - cost)
-            penalty[side] = _average(rho, cost)
+            dual[side] = np.abs(sign) * _average(rho, alpha * v * size - cost)
+            penalty[side] = np.abs(sign) * _average(rho, cost)
         return Response(value, slope, dual, penalty)
 
 
 def _average(rho: Array, values: Array) -> Array:
     """sum_m rho values, where rho = 0 wins over an infinite value."""
-    return np.asarray(np.where(rho > 0, rho * values, 0.0).sum(axis=-1))
+    if rho.shape[-1] == 1:
+        return np.asarray(np.where(rho > 0, rho * values, 0.0)[..., 0])
+    total = np.einsum("...m,...m->...", rho, values)
+    if not np.isfinite(total).all():
+        total = np.where(rho > 0, rho * values, 0.0).sum(axis=-1)
+    return np.asarray(total)

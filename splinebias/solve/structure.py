@@ -74,6 +74,11 @@ class DualSystem:
         line = v[0] + beta * self.tau
         return {side: hat + self.line_factor[side] * line for side in (1, -1)}
 
+    def rounding(self, u: Array) -> float:
+        """How well g is known among the data."""
+        v, beta = self.values(u)
+        return 2e-16 * (self.activation.kink * float(np.abs(v).max()) + abs(beta))
+
     def gather(self, density: dict[int, Array]) -> Array:
         r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc` for densities a at the nodes: the model's equations."""
         weighted = {side: self.weights * a for side, a in density.items()}
@@ -160,6 +165,8 @@ class BorderedTridiagonal:
         return np.concatenate([head, inner[:, k] - inner[:, :k] @ head])
 
     def _solve_tridiagonal(self, rhs: Array) -> Array:
+        if self.diagonal.size == 1:
+            return np.asarray(rhs / self.diagonal[0] if self.diagonal[0] > 0 else 0.0 * rhs)
         dead = self.diagonal <= 0
         diagonal, off = np.where(dead, 1.0, self.diagonal), self.off.copy()
         off[dead[:-1] | dead[1:]] = 0.0

@@ -1,0 +1,251 @@
+"""The command line: `splinebias predict | train | study`, each a thin reading of the function of the same name.
+
+Exit status: 0 if the computation reached what was asked for, 1 if it ended with another `Outcome`, 2 for bad input (one
+line on stderr, before any work starts). numpy and whatever needs it are imported when a command runs, so that help is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from splinebias import __version__
+from splinebias._console import Commands, Numbers, picture, print_facts, print_json, print_table
+from splinebias.errors import Outcome
+
+if TYPE_CHECKING:
+    from splinebias.problem import Problem
+
+_SOLVERS = {"banded": "BandedSolver", "dual": "DualSolver", "kernel": "KernelSolver", "grid": "GridSolver"}
+_METHODS = {"flow": "MirrorFlow", "descent": "MirrorDescent"}
+_MARGIN = (
+    0.25  # of the span of the data, added on both sides of the interval of comparison: extrapolation is part of the theory
+)
+
+_problem = click.argument("problem", metavar="PROBLEM.toml", type=click.Path(path_type=Path))
+_method = click.option("--method", type=click.Choice(list(_METHODS)), help="How networks are moved; default: the library's.")
+_loss_tol = click.option(
+    "--loss-tol", type=float, default=1e-12, show_default=True, help="Loss to reach, in the units of y squared."
+)
+_interval = click.option(
+    "--interval", type=Numbers("LO,HI", count=2), help="Where to compare with the limit; default: a quarter beyond the data."
+)
+_plot = click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw a picture (.png, .pdf, .svg, ...)."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__, prog_name="splinebias")
+def main() -> None:
+    """What a wide shallow network on the line converges to, and how far a real one is from it.
+
+    Every command reads a problem from a TOML file:
+
+    \b
+        [data]
+        x = [-1, -0.2, 0, 0.2, 1]
+        y = [-0.15, -0.15, 0.15, -0.15, -0.15]
+    \b
+        [initialization]
+        weight = {name = "rademacher"}
+        bias = {name = "uniform", args = [-1, 2]}
+
+    Exit status: 0 done, 1 the computation ended early (the outcome says why), 2 bad input.
+    """
+
+
+@main.command()
+@_problem
+@click.option("--solver", type=click.Choice(list(_SOLVERS)), help="Default: the fastest exact one.")
+@click.option("--at", type=Numbers("X,X,..."), help="Print the function at these points.")
+@_plot
+@_json
+@click.pass_context
+def predict(
+    ctx: click.Context, *, problem: Path, solver: str | None, at: list[float] | None, plot: Path | None, as_json: bool
+) -> None:
+    """Solve for the infinite-width limit: no network is trained.
+
+    \b
+    Example:
+        splinebias predict problem.toml --at -1.3,0.5 --plot limit.png
+    """
+    from splinebias.predict import predict as solve
+    from splinebias.problem import Problem
+
+    spec = Problem.from_toml(problem)
+    save = picture(plot)
+    limit = solve(spec, _made(_SOLVERS, solver))
+    values = [] if at is None else limit.function(at).tolist()
+    if save is not None:
+        from splinebias.plot import plot_prediction
+
+        save(lambda ax: plot_prediction(limit, ax))
+    if as_json:
+        print_json(
+            _head(spec, limit.outcome, limit.outcome.value)
+            | {"penalty": limit.penalty, "residual": limit.residual, "multipliers": limit.multipliers, "stats": limit.stats}
+            | {"at": [{"x": x, "f": f} for x, f in zip(at or [], values, strict=True)]}
+        )
+    else:
+        print_facts(
+            problem=spec.describe(),
+            solver=_stats(limit.stats),
+            outcome=limit.outcome.value,
+            penalty=f"{limit.penalty:.12g}",
+            residual=f"{limit.residual:.1e}",
+        )
+        if at:
+            print_table({"x": at, "f(x)": values})
+    ctx.exit(0 if limit.outcome.ok else 1)
+
+
+@main.command()
+@_problem
+@click.option("--width", type=int, required=True, help="Number of hidden units.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Where all randomness comes from.")
+@_method
+@_loss_tol
+@_interval
+@_json
+@click.pass_context
+def train(
+    ctx: click.Context,
+    *,
+    problem: Path,
+    width: int,
+    seed: int,
+    method: str | None,
+    loss_tol: float,
+    interval: list[float] | None,
+    as_json: bool,
+) -> None:
+    """Train one network and say how far it ends from its infinite-width limit.
+
+    \b
+    Example:
+        splinebias train problem.toml --width 4860 --seed 0
+    """
+    from splinebias._check import interval as check_interval
+    from splinebias.compare import compare
+    from splinebias.predict import predict as solve
+    from splinebias.problem import Problem
+
+    spec = Problem.from_toml(problem)
+    where = check_interval(_where(spec, interval))
+    limit = solve(spec)
+    from splinebias.train import train as train_network  # torch takes two seconds: bad input is refused before that
+
+    run = train_network(spec, width, seed, method=_made(_METHODS, method), loss_tol=loss_tol)
+    distance = compare(run.function, limit.function, interval=where)
+    if as_json:
+        print_json(
+            _head(spec, run.outcome, run.advice)
+            | {"width": run.width, "seed": run.seed, "loss": run.loss, "steps": run.steps, "time": run.time}
+            | {"seconds": run.seconds, "stats": run.stats}
+            | {"prediction": {"penalty": limit.penalty, "outcome": limit.outcome.name}}
+            | {"distance": {"sup": distance.sup, "l2": distance.l2, "argmax": distance.argmax, "interval": where}}
+        )
+    else:
+        print_facts(
+            problem=spec.describe(),
+            network=f"width {run.width}, seed {run.seed}",
+            training=f"{run.steps} steps to time {run.time:.6g} in {run.seconds:.2f} s",
+            outcome=run.advice,
+            loss=f"{run.loss:.3e}",
+            distance=f"sup {distance.sup:.4g} (at x = {distance.argmax:.4g}), L2 {distance.l2:.4g} "
+            f"from the limit on [{where[0]:g}, {where[1]:g}]",
+        )
+    ctx.exit(0 if run.outcome.ok and limit.outcome.ok else 1)
+
+
+@main.command()
+@_problem
+@click.option("--widths", type=Numbers("N,N,...", kind=int), required=True, help="Numbers of hidden units.")
+@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Networks per width.")
+@_method
+@_loss_tol
+@_interval
+@click.option("--jobs", type=int, default=1, show_default=True, help="Processes; the result does not depend on it.")
+@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Also write one line per network.")
+@_plot
+@_json
+@click.pass_context
+def study(
+    ctx: click.Context,
+    *,
+    problem: Path,
+    widths: list[int],
+    seeds: int,
+    method: str | None,
+    loss_tol: float,
+    interval: list[float] | None,
+    jobs: int,
+    csv: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Train networks of several widths and fit how fast they approach the limit.
+
+    \b
+    Example:
+        splinebias study problem.toml --widths 20,60,180 --seeds 5
+    """
+    from splinebias._files import check_writable
+    from splinebias.problem import Problem
+    from splinebias.study import study as run_study
+
+    spec = Problem.from_toml(problem)
+    save = picture(plot)
+    if csv is not None:
+        check_writable(csv)
+    how = {"method": _made(_METHODS, method), "interval": _where(spec, interval), "loss_tol": loss_tol, "jobs": jobs}
+    found = run_study(spec, widths, range(seeds), **how)
+    limit = found.prediction
+    if csv is not None:
+        found.to_csv(csv)
+    if save is not None:
+        from splinebias.plot import plot_study
+
+        save(lambda ax: plot_study(found, ax))
+    if as_json:
+        print_json(
+            _head(spec, limit.outcome, limit.outcome.value)
+            | {"interval": found.interval, "rate": asdict(found.rate), "constant": asdict(found.constant)}
+            | {"rows": [row._asdict() for row in found.rows]}
+        )
+    else:
+        click.echo(found)
+    ctx.exit(0 if limit.outcome.ok and all(Outcome[row.outcome].ok for row in found.rows) else 1)
+
+
+def _made(names: Mapping[str, str], choice: str | None) -> Any:
+    """The solver or method of an option, with its default settings; None leaves the choice to the library."""
+    import splinebias as sb
+
+    return None if choice is None else getattr(sb, names[choice])()
+
+
+def _where(problem: Problem, interval: Sequence[float] | None) -> tuple[float, float]:
+    """The interval of comparison: as given, or the data with a margin."""
+    if interval is not None:
+        return interval[0], interval[1]
+    lo, hi = problem.data.span
+    return lo - _MARGIN * (hi - lo), hi + _MARGIN * (hi - lo)
+
+
+def _head(problem: Problem, outcome: Outcome, advice: str) -> dict[str, Any]:
+    """What every JSON object starts with."""
+    return {"problem": problem.describe(), "outcome": outcome.name, "advice": advice}
+
+
+def _stats(stats: Mapping[str, Any]) -> str:
+    """The solver's name, then its numbers."""
+    named = (f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in stats.items())
+    return ", ".join(named).removeprefix("solver ")

@@ -1,0 +1,248 @@
+r"""Pictures of results: one function per kind of result, and `plot` that knows which.
+
+Every function draws on `ax` (on new axes if that is None), labels what it draws, returns the axes and shows nothing. A
+legend is added on new axes only: whoever brings axes combines drawings and places one legend for all of them. Extra
+keywords go to matplotlib and override color, label and so on. Colours are those of Okabe & Ito (2008), told apart with
+every kind of colour blindness; text and lines of a figure are dimensionless unless the data have units.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from splinebias._check import Array
+from splinebias._check import interval as check_interval
+from splinebias._files import check_writable, write_atomically
+from splinebias.convergence import Study, default_interval
+from splinebias.errors import DataError
+from splinebias.function import PiecewisePolynomial
+from splinebias.initialization import Initialization
+from splinebias.problem import Problem
+from splinebias.solve.prediction import Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from splinebias.train import Training
+
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = OKABE_ITO = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+
+_SAMPLES = 601  # points of a curve, besides its knots
+_PNG_BYTES = 300_000
+_RESOLUTIONS = (200, 150, 100, 72)  # dots per inch, the first that keeps the PNG small enough
+
+
+def plot(result: Prediction | Training | Study | Initialization, ax: Axes | None = None) -> Axes:
+    """The picture of `result`: `plot_prediction`, `plot_training`, `plot_study` or `plot_curvature_penalty`.
+
+    Raises
+    ------
+    DataError
+        For anything else.
+    """
+    if isinstance(result, Prediction):
+        return plot_prediction(result, ax)
+    if isinstance(result, Study):
+        return plot_study(result, ax)
+    if isinstance(result, Initialization):
+        return plot_curvature_penalty(result, ax)
+    training = sys.modules.get("splinebias.train")  # a Training exists only if this is loaded; it would load torch
+    if training is not None and isinstance(result, training.Training):
+        return plot_training(result, ax)
+    raise DataError(f"`result` must be a Prediction, Training, Study or Initialization, got {type(result).__name__}")
+
+
+def plot_prediction(
+    prediction: Prediction, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The infinite-width limit and the data.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        What to draw.
+    ax : matplotlib.axes.Axes, optional
+        Where; None: new axes with a legend.
+    interval : (float, float), optional
+        Abscissae; None: the span of the data and a quarter of it more on either side.
+    **line
+        Passed to ``Axes.plot`` for the curve.
+    """
+    style: dict[str, Any] = {"color": BLACK, "label": "infinite-width limit"} | line
+    return _curve_and_data(prediction.function, prediction.problem, ax, interval, style)
+
+
+def plot_training(
+    run: Training, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The trained network, exact between its breakpoints, and the data; arguments as in `plot_prediction`."""
+    style: dict[str, Any] = {"color": BLUE, "label": f"network, width {run.width}"} | line
+    return _curve_and_data(run.function, run.problem, ax, interval, style)
+
+
+def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
+    r"""Mean of sup\|f_n - f\| over seeds against width, and the line ``constant / sqrt(n)`` of the study.
+
+    Bars are one sample standard deviation over seeds; a lower end that is not positive is cut off at the frame. Failed
+    runs are left out.
+
+    Parameters
+    ----------
+    study : Study
+        What to draw.
+    ax : matplotlib.axes.Axes, optional
+        Where (its axes become logarithmic); None: new axes with a legend.
+    **errorbar
+        Passed to ``Axes.errorbar`` for the means.
+    """
+    new, ax = ax is None, _axes(ax)
+    rows = study.summary[study.summary["runs"] > 0]
+    seeds = np.unique(study.table["seed"]).size
+    label = f"mean over {seeds} seeds; bars: one standard deviation" if seeds > 1 else "one seed"
+    ax.set(xscale="log", yscale="log", xlabel="width $n$", ylabel=r"error $\sup\,|f_n - f|$")
+    style: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0, "label": label} | errorbar
+    ax.errorbar(rows["width"], rows["mean"], yerr=np.nan_to_num(rows["sd"]), **style)
+    if np.isfinite(study.constant.value):
+        plot_inverse_root(study.constant.value, rows["width"], ax)
+    if new and rows.size:
+        ax.legend()
+    return ax
+
+
+def plot_inverse_root(constant: float, widths: Any, ax: Axes | None = None, **line: Any) -> Axes:
+    """The line ``constant / sqrt(n)`` from the smallest to the largest of `widths`, on axes as in `plot_study`."""
+    ax = _axes(ax)
+    ends = np.array([np.min(widths), np.max(widths)], dtype=float)
+    style: dict[str, Any] = {
+        "color": BLACK,
+        "linestyle": "--",
+        "linewidth": 1.0,
+        "label": rf"${constant:.3g}\,/\sqrt{{n}}$",
+    } | line
+    ax.plot(ends, constant / np.sqrt(ends), **style)
+    return ax
+
+
+def plot_curvature_penalty(
+    initialization: Initialization, ax: Axes | None = None, *, interval: tuple[float, float] = (-2.0, 2.0), **line: Any
+) -> Axes:
+    r"""The curvature penalty :math:`1/\zeta(c)` of an initialization, logarithmic; grey background where it is infinite.
+
+    Parameters
+    ----------
+    initialization : Initialization
+        Whose penalty to draw.
+    ax : matplotlib.axes.Axes, optional
+        Where; None: new axes with a legend.
+    interval : (float, float)
+        Breakpoints c, in units of x.
+    **line
+        Passed to ``Axes.plot``.
+    """
+    lo, hi = check_interval(interval)
+    new, ax = ax is None, _axes(ax)
+    c = np.linspace(lo, hi, _SAMPLES)
+    density = np.asarray(initialization.zeta(c))
+    known = density > 0
+    penalty = np.full_like(density, np.nan)
+    penalty[known] = 1 / density[known]
+    style: dict[str, Any] = {"color": BLUE, "label": r"$1/\zeta(c)$"} | line
+    ax.plot(c, penalty, **style)
+    ax.set(yscale="log", xlabel="breakpoint $c$", ylabel=r"curvature penalty $1/\zeta$", xlim=(lo, hi))
+    if not known.all():
+        bands: dict[str, Any] = {"color": "0.85", "linewidth": 0, "label": "no breakpoints: curvature impossible"}
+        ax.fill_between(c, 0, 1, where=~known, transform=ax.get_xaxis_transform(), **bands)
+    if new:
+        ax.legend()
+    return ax
+
+
+def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
+    """Write `figure` as PNG (below 300 kB) and as PDF, each atomically and without dates: same figure, same bytes.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What to write.
+    path : str or Path
+        Name without suffix, or with .png or .pdf; its folder must exist.
+
+    Returns
+    -------
+    tuple of Path
+        The PNG and the PDF.
+
+    Raises
+    ------
+    DataError
+        If the folder does not exist or cannot be written, before anything is drawn.
+    """
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix.lower() in (".png", ".pdf") else path
+    png, pdf = (check_writable(stem.with_name(stem.name + suffix)) for suffix in (".png", ".pdf"))
+    pixels = b""
+    for dpi in _RESOLUTIONS:
+        pixels = _rendered(figure, "png", dpi=dpi, metadata={"Software": None})
+        if len(pixels) < _PNG_BYTES:
+            break
+    write_atomically(png, pixels)
+    write_atomically(pdf, _rendered(figure, "pdf", metadata={"CreationDate": None}))
+    return png, pdf
+
+
+def _rendered(figure: Figure, kind: str, **options: Any) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, **options)
+    return content.getvalue()
+
+
+def _axes(ax: Axes | None) -> Axes:
+    """`ax`, or new axes of a new pyplot figure."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.subplots(layout="constrained")[1]
+
+
+def _curve_and_data(
+    function: PiecewisePolynomial,
+    problem: Problem,
+    ax: Axes | None,
+    interval: tuple[float, float] | None,
+    style: dict[str, Any],
+) -> Axes:
+    """The graph of a function, knots included, over the data points; the points are labelled once per axes."""
+    lo, hi = default_interval(problem) if interval is None else check_interval(interval)
+    new, ax, data = ax is None, _axes(ax), problem.data
+    x = _abscissae(function, lo, hi)
+    ax.plot(x, function(x), **style)
+    inside = (data.x >= lo) & (data.x <= hi)
+    labelled = any(line.get_label() == "data" for line in ax.get_lines())
+    points: dict[str, Any] = {"color": BLACK, "marker": "o", "markersize": 4, "linestyle": "none", "zorder": 3}
+    ax.plot(data.x[inside], data.y[inside], label="_data" if labelled else "data", **points)
+    ax.set(xlabel="$x$", ylabel="$f(x)$", xlim=(lo, hi))
+    if new:
+        ax.legend()
+    return ax
+
+
+def _abscissae(function: PiecewisePolynomial, lo: float, hi: float) -> Array:
+    """Where to evaluate so that every kink in [lo, hi] is drawn where it is."""
+    knots = function.knots
+    return np.unique(np.r_[np.linspace(lo, hi, _SAMPLES), knots[(knots > lo) & (knots < hi)]])

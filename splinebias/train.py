@@ -1,0 +1,240 @@
+"""train(problem, width, seed) -> Training: the finite-width reading of a Problem."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from splinebias._check import real_number, whole_number
+from splinebias.dynamics.base import History, Recorder, Report, TrainingMethod
+from splinebias.dynamics.descent import MirrorDescent
+from splinebias.dynamics.mirror import MirrorMap, require_mobile_start
+from splinebias.dynamics.objective import SquaredLoss
+from splinebias.errors import CapabilityError, DataError, Outcome
+from splinebias.function import PiecewiseLinear
+from splinebias.network import Network
+from splinebias.problem import Problem
+from splinebias.solve.feasibility import check_reachable
+
+_LONG = 1.0  # seconds after which a run is worth a progress bar
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A trained network and how it got there.
+
+    Attributes
+    ----------
+    problem : Problem
+        What was fitted.
+    width, seed : int
+        Number of units; the integer all randomness came from.
+    function : PiecewiseLinear
+        The trained network, exact, as ``f(x, nu=0)``.
+    loss : float
+        L = sum m_i (f(x_i) - y_i)^2 / (2 sum m_i) at the end.
+    steps : int
+        Steps taken.
+    time : float
+        Training time t = n * (sum of learning rates), comparable between widths.
+    outcome : Outcome
+        How the run ended; ``outcome.ok`` if it reached `loss_tol`.
+    advice : str
+        What to do about the outcome, with this run's numbers.
+    network : Network
+        The trained network as tensors.
+    history : History
+        Loss and time at logarithmically spaced steps.
+    seconds : float
+        Wall time of the run.
+    stats : dict
+        Named numbers of the method: passes, learning_rate, lambda_max, ...
+    """
+
+    problem: Problem
+    width: int
+    seed: int
+    function: PiecewiseLinear
+    loss: float
+    steps: int
+    time: float
+    outcome: Outcome
+    advice: str
+    network: Network
+    history: History
+    seconds: float
+    stats: dict[str, float]
+
+    def __repr__(self) -> str:
+        return (
+            f"Training({self.problem.describe()}; width {self.width}, seed {self.seed}: loss {self.loss:.2e} after "
+            f"{self.steps} steps, time {self.time:.4g}, {self.outcome})"
+        )
+
+
+def train(
+    problem: Problem,
+    width: int,
+    seed: int = 0,
+    *,
+    method: TrainingMethod | None = None,
+    loss_tol: float = 1e-12,
+    dtype: Any = "float64",
+    device: Any = "cpu",
+    progress: bool | Report | None = None,
+) -> Training:
+    r"""Sample the network of `problem` and train all its parameters until the loss is at most `loss_tol`.
+
+    The loss is :math:`L = \frac{1}{2\sum m} \sum_i m_i (f(x_i) - y_i)^2` with the data's weights m; training time is
+    :math:`t = n \sum \eta` over the learning rates :math:`\eta` (theory sections 1, 4).
+
+    Parameters
+    ----------
+    problem : Problem
+        What to fit, from which random start, with which mirror potential.
+    width : int
+        The number n of units, >= 1 (even for antisymmetric pairs).
+    seed : int
+        All randomness comes from it: the start from ``default_rng(seed)``, mini-batches from a stream of their own.
+    method : TrainingMethod, optional
+        How to move; None: ``MirrorDescent()``.
+    loss_tol : float
+        Loss to reach, absolute, in the units of y squared.
+    dtype : {"float64", "float32"} or torch.dtype
+        Precision. In float32 losses below about 1e-12 of the mean square of y are out of reach.
+    device : str or torch.device
+        Where torch computes.
+    progress : bool or callable, optional
+        A callable is called as ``progress(steps, loss, time)`` at most ten times a second and at the end. True: a progress
+        bar on stderr. None: a bar if stderr is a terminal and the run takes over a second. False: silence.
+
+    Returns
+    -------
+    Training
+        Failures of the method (MAX_STEPS, DIVERGED, STALLED) are its `outcome`, with `advice`, not exceptions.
+
+    Raises
+    ------
+    DataError
+        For arguments outside the ranges above; data that no unit can reach; a potential without
+        :math:`0 < \phi''(0) < \infty` (output weights start at 0, where flow would be stuck or infinitely fast).
+    CapabilityError
+        If `method` cannot take this problem.
+
+    Notes
+    -----
+    Hypotheses of the infinite-width theorems (Jin & Montúfar 2023; Liang & Montúfar 2025) checked: those of the arguments
+    above. Not checked: that `width` is large enough for the limit to be near.
+    Runs on one torch thread (the setting is restored afterwards): the same seed then gives the same bits whatever the
+    number of threads or jobs, and at the usual sizes more threads are slower; use cores for more seeds instead.
+
+    Examples
+    --------
+    >>> import scipy.stats as st, splinebias as sb
+    >>> data = sb.Dataset([-1, 0, 1], [0, 1, 0])
+    >>> problem = sb.Problem(data, sb.Initialization.rademacher(st.uniform(-2, 4)))
+    >>> run = sb.train(problem, width=200, loss_tol=1e-8)
+    >>> run.outcome.name, bool(abs(run.function(0.0) - 1) < 1e-3)
+    ('CONVERGED', True)
+    """
+    method = _checked(problem, method)
+    seed = whole_number(seed, "seed")
+    loss_tol = real_number(loss_tol, "loss_tol", above=0, fix="rounding keeps the loss above 0; take e.g. 1e-12")
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise DataError(f"`progress` must be None, True, False or a callable(steps, loss, time), got {progress!r}")
+    start = Network.sample(problem, width, seed, dtype=dtype, device=device)
+    with _one_thread(), _reporting(progress, loss_tol, f"width {width}, seed {seed}") as report:
+        record, began = Recorder(report), time.perf_counter()
+        run = method.run(
+            start,
+            SquaredLoss.of(problem, start.theta),
+            MirrorMap.of(problem, start.width, start.theta),
+            loss_tol=loss_tol,
+            rng=np.random.default_rng([seed, 1]),  # not the stream that drew the start
+            record=record,
+        )
+        seconds, history = time.perf_counter() - began, record.finish(run)
+    return Training(
+        problem=problem,
+        width=start.width,
+        seed=seed,
+        function=run.network.function(),
+        loss=run.loss,
+        steps=run.steps,
+        time=run.time,
+        outcome=run.outcome,
+        advice=run.advice,
+        network=run.network,
+        history=history,
+        seconds=seconds,
+        stats=run.stats,
+    )
+
+
+def _checked(problem: Problem, method: TrainingMethod | None) -> TrainingMethod:
+    """The method to use, after every check of the problem that costs nothing."""
+    if not isinstance(problem, Problem):
+        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
+    method = MirrorDescent() if method is None else method
+    if not isinstance(method, TrainingMethod):
+        hint = "; call it: add ()" if isinstance(method, type) else ""
+        raise DataError(f"`method` must be a training method such as sb.MirrorDescent(), got {method!r}{hint}")
+    require_mobile_start(problem)
+    missing = method.supports(problem)
+    if missing is not None:
+        raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
+    check_reachable(problem)
+    return method
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _reporting(progress: bool | Report | None, loss_tol: float, title: str) -> Iterator[Report | None]:
+    """The callback to report to, or None; closes the bar it may have opened."""
+    if callable(progress):
+        yield progress
+        return
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    if progress is False or (progress is None and not terminal):
+        yield None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(
+        desc=title,
+        total=100,
+        delay=0.0 if progress else _LONG,
+        mininterval=0.0,  # reports are already rare
+        miniters=0,
+        leave=False,
+        bar_format="{desc}: {percentage:3.0f}% of the decades of loss |{bar}| {elapsed}{postfix}",
+    ) as bar:
+        first: list[float] = []
+
+        def report(steps: int, loss: float, t: float) -> None:
+            first.append(loss)
+            del first[1:]
+            todo = math.log(max(first[0], loss_tol) / loss_tol)
+            done = math.log(max(first[0], loss_tol) / max(loss, loss_tol))
+            percent = round(100 * max(done, 0.0) / todo) if todo > 0 else 100
+            bar.set_postfix(steps=steps, loss=f"{loss:.1e}", time=f"{t:.3g}", refresh=False)
+            bar.update(percent - bar.n)  # draws, unless the delay is not over
+
+        yield report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ from numpy.typing import NDArray
 from splinebias.errors import DataError
 
 Array = NDArray[np.float64]
+
+
+def namespace(array: Any) -> Any:
+    """torch for a torch tensor, else numpy: bodies that run on both use the names the two share."""
+    return sys.modules["torch"] if type(array).__module__.split(".")[0] == "torch" else np
 
 
 def real_number(value: Any, name: str, *, above: float = -math.inf, at_least: float = -math.inf, fix: str = "") -> float:

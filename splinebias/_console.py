@@ -61,8 +61,8 @@ class Numbers(click.ParamType[list[Any]]):
         return numbers
 
 
-def picture(path: Path | None) -> Callable[[Callable[[Any], Any]], None] | None:
-    """A function that draws on fresh axes and writes them to `path` whole; None if there is no path.
+def picture(path: Path | None) -> Callable[[Any], None] | None:
+    """A function that draws a result and writes the picture to `path` whole; None if there is no path.
 
     Raises
     ------
@@ -82,8 +82,10 @@ def picture(path: Path | None) -> Callable[[Callable[[Any], Any]], None] | None:
     if ending not in formats:
         raise DataError(f"the picture's name must end in one of {', '.join(sorted(formats))}, got {path}")
 
-    def save(draw: Callable[[Any], Any]) -> None:
-        draw(figure.subplots())
+    def save(result: Any) -> None:
+        from splinebias.plot import plot
+
+        plot(result, figure.subplots()).legend()
         content = io.BytesIO()
         figure.savefig(content, format=ending, dpi=150)
         write_atomically(path, content.getvalue())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from splinebias._check import real_number
+from splinebias._check import namespace, real_number
 from splinebias.errors import DataError
 
 
@@ -52,7 +52,8 @@ class Activation:
 
     def derivative(self, z: Any) -> Any:
         r""":math:`\sigma'(z)`, with :math:`\sigma'(0) = q`, same shape as `z`."""
-        return self.left + self.kink * (z > 0)
+        xp = namespace(z)
+        return self.left + self.kink * xp.heaviside(z, xp.zeros_like(z))  # keeps the precision of z
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ line on stderr, before any work starts). numpy and whatever needs it are importe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,9 +84,7 @@ def predict(
     limit = solve(spec, _made(_SOLVERS, solver))
     values = [] if at is None else limit.function(at).tolist()
     if save is not None:
-        from splinebias.plot import plot_prediction
-
-        save(lambda ax: plot_prediction(limit, ax))
+        save(limit)
     if as_json:
         print_json(
             _head(spec, limit.outcome, limit.outcome.value)
@@ -134,11 +132,12 @@ def train(
     """
     from splinebias._check import interval as check_interval
     from splinebias.compare import compare
+    from splinebias.convergence import default_interval
     from splinebias.predict import predict as solve
     from splinebias.problem import Problem
 
     spec = Problem.from_toml(problem)
-    where = check_interval(_where(spec, interval))
+    where = default_interval(spec) if interval is None else check_interval(interval)
     limit = solve(spec)
     from splinebias.train import train as train_network  # torch takes two seconds: bad input is refused before that
 
@@ -205,15 +204,13 @@ def study(
     save = picture(plot)
     if csv is not None:
         check_writable(csv)
-    how = {"method": _made(_METHODS, method), "interval": _where(spec, interval), "loss_tol": loss_tol, "jobs": jobs}
+    how = {"method": _made(_METHODS, method), "interval": interval, "loss_tol": loss_tol, "jobs": jobs}
     found = run_study(spec, widths, range(seeds), **how)
     limit = found.prediction
     if csv is not None:
         found.to_csv(csv)
     if save is not None:
-        from splinebias.plot import plot_study
-
-        save(lambda ax: plot_study(found, ax))
+        save(found)
     if as_json:
         print_json(
             _head(spec, limit.outcome, limit.outcome.value)
@@ -230,14 +227,6 @@ def _made(names: Mapping[str, str], choice: str | None) -> Any:
     import splinebias as sb
 
     return None if choice is None else getattr(sb, names[choice])()
-
-
-def _where(problem: Problem, interval: Sequence[float] | None) -> tuple[float, float]:
-    """The interval of comparison: as given, or the data with a margin."""
-    if interval is not None:
-        return interval[0], interval[1]
-    lo, hi = problem.data.span
-    return lo - _MARGIN * (hi - lo), hi + _MARGIN * (hi - lo)
 
 
 def _head(problem: Problem, outcome: Outcome, advice: str) -> dict[str, Any]:

@@ -96,7 +96,17 @@ def plot_training(
 
 
 def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
-    r"""Mean of sup\|f_n - f\| over seeds against width, and the line ``constant / sqrt(n)`` of the study.
+    """The errors of a study against width (see `plot_errors`) and the line of its fitted ``constant / sqrt(n)``."""
+    new, ax = ax is None, plot_errors(study, _axes(ax), **errorbar)
+    if np.isfinite(study.constant.value):
+        plot_inverse_root(study.constant.value, study.summary["width"], ax)
+    if new:
+        ax.legend()
+    return ax
+
+
+def plot_errors(study: Study, ax: Axes | None = None, *, offset: float = 1.0, **errorbar: Any) -> Axes:
+    r"""Mean of :math:`\sup|f_n - f|` over seeds against width, logarithmic.
 
     Bars are one sample standard deviation over seeds; a lower end that is not positive is cut off at the frame. Failed
     runs are left out.
@@ -107,8 +117,10 @@ def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
         What to draw.
     ax : matplotlib.axes.Axes, optional
         Where (its axes become logarithmic); None: new axes with a legend.
+    offset : float
+        Factor on the widths, close to 1, that keeps the bars of several studies apart.
     **errorbar
-        Passed to ``Axes.errorbar`` for the means.
+        Passed to ``Axes.errorbar``.
     """
     new, ax = ax is None, _axes(ax)
     rows = study.summary[study.summary["runs"] > 0]
@@ -116,10 +128,8 @@ def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
     label = f"mean over {seeds} seeds; bars: one standard deviation" if seeds > 1 else "one seed"
     ax.set(xscale="log", yscale="log", xlabel="width $n$", ylabel=r"error $\sup\,|f_n - f|$")
     style: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0, "label": label} | errorbar
-    ax.errorbar(rows["width"], rows["mean"], yerr=np.nan_to_num(rows["sd"]), **style)
-    if np.isfinite(study.constant.value):
-        plot_inverse_root(study.constant.value, rows["width"], ax)
-    if new and rows.size:
+    ax.errorbar(offset * rows["width"], rows["mean"], yerr=np.nan_to_num(rows["sd"]), **style)
+    if new:
         ax.legend()
     return ax
 
@@ -157,16 +167,14 @@ def plot_curvature_penalty(
     lo, hi = check_interval(interval)
     new, ax = ax is None, _axes(ax)
     c = np.linspace(lo, hi, _SAMPLES)
-    density = np.asarray(initialization.zeta(c))
-    known = density > 0
-    penalty = np.full_like(density, np.nan)
-    penalty[known] = 1 / density[known]
+    penalty = initialization.curvature_penalty(c)
+    finite = np.isfinite(penalty)
     style: dict[str, Any] = {"color": BLUE, "label": r"$1/\zeta(c)$"} | line
-    ax.plot(c, penalty, **style)
+    ax.plot(c, np.where(finite, penalty, np.nan), **style)
     ax.set(yscale="log", xlabel="breakpoint $c$", ylabel=r"curvature penalty $1/\zeta$", xlim=(lo, hi))
-    if not known.all():
+    if not finite.all():
         bands: dict[str, Any] = {"color": "0.85", "linewidth": 0, "label": "no breakpoints: curvature impossible"}
-        ax.fill_between(c, 0, 1, where=~known, transform=ax.get_xaxis_transform(), **bands)
+        ax.fill_between(c, 0, 1, where=~finite, transform=ax.get_xaxis_transform(), **bands)
     if new:
         ax.legend()
     return ax

@@ -13,20 +13,14 @@ Every body runs on numpy arrays and torch tensors alike.
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from splinebias._check import real_number
+from splinebias._check import namespace, real_number
 from splinebias.errors import DataError
-
-
-def namespace(array: Any) -> Any:
-    """torch for a torch tensor, else numpy: the two share the names used here."""
-    return sys.modules["torch"] if type(array).__module__.split(".")[0] == "torch" else np
 
 
 class Potential(ABC):
@@ -165,7 +159,7 @@ class Power(Potential):
             share = xp.exp(power - total)
             step = (log_z - total) / ((p - 1) * share + (1 - share))
             s = s + step
-            if float(abs(step).max() if step.ndim else abs(step)) < 1e-14:
+            if float(abs(step).max() if step.ndim else abs(step)) < 32 * xp.finfo(size.dtype).eps:
                 break
         return xp.where(positive, xp.exp(s), xp.zeros_like(size))
 

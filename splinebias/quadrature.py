@@ -66,9 +66,12 @@ def legendre_to_monomial(values: Array, widths: Array) -> Array:
     scale = np.abs(series).max(axis=1, keepdims=True)
     series = np.where(np.abs(series) > 4e-16 * scale, series, 0.0)
     local = series @ _shifted_legendre(q).T  # powers of t = (c - left)/width, lowest first
+    scaled = np.empty((q, widths.size))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        scaled = local / widths[:, None] ** np.arange(q)
-    return np.ascontiguousarray(np.where(np.isfinite(scaled), scaled, 0.0).T[::-1])
+        for k in range(q):
+            scaled[q - 1 - k] = local[:, k]
+            local[:, k + 1 :] /= widths[:, None]
+    return np.where(np.isfinite(scaled), scaled, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

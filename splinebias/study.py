@@ -26,7 +26,7 @@ from splinebias.problem import Problem
 from splinebias.solve.prediction import Prediction
 from splinebias.train import train
 
-__all__ = ["Row", "Study", "Task", "run_one", "run_seed", "study"]
+__all__ = ["Row", "Study", "Task", "one_thread", "run_one", "run_seed", "study"]
 
 _LARGEST = 2**63 - 1
 _LONG = 1.0  # seconds after which a study is worth a progress bar
@@ -74,10 +74,21 @@ def run_seed(seed: int, width: int) -> int:
     return int(bits) >> 11  # 53 bits survive a trip through JSON
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread: its sums depend on the number of threads, and at these sizes more of them are no faster."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def run_one(task: Task) -> Row:
     """Train the network of `task` and compare it with the limit: the same bits in every process, `seconds` aside."""
     limit = task.prediction
-    with _one_thread():
+    with one_thread():
         run = train(
             limit.problem,
             task.width,
@@ -203,17 +214,6 @@ def _results(tasks: Sequence[Task], jobs: int) -> Iterator[Row]:
 
     rows: Iterator[Row] = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(run_one)(task) for task in tasks)
     return rows
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """torch on one thread: its sums depend on the number of threads, and at these sizes more of them are no faster."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _watched(rows: Iterator[Row], total: int, progress: bool | Callable[[int, int], None] | None) -> Iterator[Row]:

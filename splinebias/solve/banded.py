@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,11 +13,10 @@ from splinebias.errors import Outcome
 from splinebias.function import WeightedSpline
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
-from splinebias.quadrature import Cells
-from splinebias.solve.discretize import problem_cells
+from splinebias.solve.discretize import Discretization, discretize
+from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.prediction import Prediction, require
-from splinebias.solve.response import Response, ResponseModel
-from splinebias.solve.structure import DualSystem
+from splinebias.solve.structure import DualSystem, solve_quadratic
 
 
 @dataclass(frozen=True)
@@ -49,61 +49,46 @@ class BandedSolver:
     def solve(self, problem: Problem) -> Prediction:
         require(self, problem)
         start = time.perf_counter()
-        data, law = problem.data, problem.initialization.breakpoint_law
-        cells = problem_cells(problem)
-        system = DualSystem(data.x, cells, problem.activation, free=problem.affine == "free")
-        model = ResponseModel.at(law, Quadratic(), cells.nodes)
-        u, residual = solve_quadratic(system, model, data.y)
-        stats = {"solver": "BandedSolver", "cells": cells.edges.size - 1, "iterations": 1}
-        made = assemble(problem, system, cells, u, model(system.evaluate(u)), residual, self.tolerance, stats)
-        made.stats["seconds"] = time.perf_counter() - start
-        return made
+        data, grid = problem.data, discretize(problem)
+        system = DualSystem(data.x, grid, problem.activation, free=problem.affine == "free")
+        solution = solve_quadratic(system, grid.zeta, data.y)
+        g = system.evaluate(solution.u)
+        cost = sum(float((grid.weights * solution.density[side] * g[side]).sum()) for side in g) / 2
+        solved = Solved(grid, system.function(solution.u), solution.density, cost, solution.misfit)
+        return assemble(problem, solved, self.tolerance, {"solver": "BandedSolver", "iterations": 1}, start)
 
 
-def solve_quadratic(system: DualSystem, model: ResponseModel, y: Array) -> tuple[Array, Array]:
-    """Unknowns and final residual of the quadratic problem, with two steps of iterative refinement."""
-    target = system.target(y)
-    ones = {side: np.ones(system.weights.shape) for side in (1, -1)}
-    hessian = system.hessian(model(ones).slope)
-    u, residual = np.zeros_like(target), target
-    for _ in range(3):
-        trial = u + hessian.solve(residual)
-        left = target - system.gather(model(system.evaluate(trial)).value)
-        if not system.misfit(left) < system.misfit(residual):
-            break
-        u, residual = trial, left
-    return u, residual
+class Solved(NamedTuple):
+    """A solved dual problem on its nodes: the cost is E[D_phi(alpha, 0)], the densities are those of f'' / (p - q)."""
+
+    grid: Discretization
+    dual: DualFunction
+    density: dict[int, Array]
+    cost: float
+    misfit: float
 
 
-def assemble(
-    problem: Problem,
-    system: DualSystem,
-    cells: Cells,
-    u: Array,
-    response: Response,
-    residual: Array,
-    tolerance: float,
-    stats: dict[str, object],
-) -> Prediction:
-    """The Prediction of a solved dual system."""
-    data, law = problem.data, problem.initialization.breakpoint_law
-    dual = system.function(u)
+def assemble(problem: Problem, solved: Solved, tolerance: float, stats: dict[str, object], start: float) -> Prediction:
+    """The Prediction of a solved dual problem; `start` is when the work began (`time.perf_counter`)."""
+    data, law, edges = problem.data, problem.initialization.breakpoint_law, solved.grid.cells.edges
     quadratic = isinstance(problem.limit_potential, Quadratic)
-    curvature = problem.activation.kink * (response.value[1] + response.value[-1])
-    inner = law.knots[(law.knots > cells.edges[0]) & (law.knots < cells.edges[-1])]
-    ends = [end for end in law.support if np.isfinite(end)]
-    zeros = np.zeros(0) if quadratic else dual.zeros()
+    knots = [data.x, law.knots[(law.knots > edges[0]) & (law.knots < edges[-1])], [e for e in law.support if np.isfinite(e)]]
+    if not quadratic:
+        knots.append(solved.dual.zeros())
     function = WeightedSpline.from_curvature(
-        cells.edges,
-        curvature,
+        edges,
+        problem.activation.kink * (solved.density[1] + solved.density[-1]),
         data.x,
         data.y,
-        np.unique(np.r_[data.x, inner, ends, zeros]),
+        np.unique(np.concatenate(knots)),
         exact=quadratic and law.degree is not None,
     )
-    penalty = float(sum((cells.weights * response.penalty[side]).sum() for side in (1, -1)))
-    if not problem.scaled:
-        penalty *= 2.0  # reported as E[alpha^2] whatever the unscaled potential
-    relative = system.misfit(residual) / (float(np.abs(data.y).max()) or 1.0)
-    outcome = Outcome.CONVERGED if relative <= tolerance else Outcome.INACCURATE
-    return Prediction(problem, function, penalty, relative, outcome, dual.multipliers(), dict(stats))
+    return Prediction(
+        problem,
+        function,
+        solved.cost if problem.scaled else 2 * solved.cost,  # unscaled: E[alpha^2], whatever the potential
+        solved.misfit,
+        Outcome.CONVERGED if solved.misfit <= tolerance else Outcome.INACCURATE,
+        solved.dual.multipliers(),
+        stats | {"cells": edges.size - 1, "seconds": time.perf_counter() - start},
+    )

@@ -1,18 +1,48 @@
-"""The quadrature cells of a problem, computed once for the check of the data and for the solve."""
+"""A problem on its quadrature nodes, computed once for the check of the data and for the solve."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
+from splinebias._check import Array
+from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells, integration_cells
 
 
-@lru_cache(maxsize=4)
-def problem_cells(problem: Problem) -> Cells:
+@dataclass(frozen=True, eq=False)
+class Discretization:
+    """Cells with their nodes and the curvature densities there.
+
+    Attributes
+    ----------
+    cells : Cells
+        N cells with q nodes each.
+    nodes, weights : Array, shape (N, q)
+        The rule.
+    zeta : dict of Array
+        Per side (+1, -1), the curvature density at the nodes.
+    """
+
+    cells: Cells
+    nodes: Array
+    weights: Array
+    zeta: dict[int, Array]
+
+    @classmethod
+    def on(cls, law: BreakpointLaw, cells: Cells) -> Discretization:
+        """The law on given cells."""
+        nodes = cells.nodes
+        return cls(cells, nodes, cells.weights, {side: law.zeta(nodes, side) for side in (1, -1)})
+
+
+@lru_cache(maxsize=2)
+def discretize(problem: Problem) -> Discretization:
     """Cells that hold the data of `problem` and resolve its law."""
-    return integration_cells(problem.initialization.breakpoint_law, problem.data.x, _order(problem))
+    law = problem.initialization.breakpoint_law
+    return Discretization.on(law, integration_cells(law, problem.data.x, _order(problem)))
 
 
 def _order(problem: Problem) -> int:

@@ -14,14 +14,15 @@ from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Potential, Quadratic
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells, bisect_until, panel_nodes, unresolved
-from splinebias.solve.banded import BandedSolver, assemble, solve_quadratic
-from splinebias.solve.discretize import problem_cells
+from splinebias.solve.banded import BandedSolver, Solved, assemble
+from splinebias.solve.discretize import Discretization, discretize
 from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.prediction import Prediction, require
 from splinebias.solve.response import Response, ResponseModel
-from splinebias.solve.structure import DualSystem
+from splinebias.solve.structure import DualSystem, solve_quadratic
 
 _STEPS_WITH_FIXED_ZEROS = 3
+_NEAR = 1e-8  # residual below which Newton's method is taken to be in its quadratic phase
 
 
 @dataclass(frozen=True)
@@ -63,55 +64,46 @@ class DualSolver:
             return BandedSolver(self.tolerance).solve(problem)
         start = time.perf_counter()
         data, law, phi = problem.data, problem.initialization.breakpoint_law, problem.limit_potential
-        free = problem.affine == "free"
-        base = cells = problem_cells(problem)
-        system = DualSystem(data.x, cells, problem.activation, free=free)
-        u = _start(system, law, phi, cells, data.y)
+        grid = base = discretize(problem)
+        system = DualSystem(data.x, grid, problem.activation, free=problem.affine == "free")
+        model = ResponseModel.at(law, phi, grid.nodes)
+        u = _start(system, model, grid, data.y)
         iterations, zeros = 0, np.zeros(0)
         # where 1/phi'' is infinite (or nearly so) at 0, the cells graded towards the zeros of g must follow them
         patience = _STEPS_WITH_FIXED_ZEROS if phi.hess_at_zero == 0 else self.max_iterations
-        for refinement in range(self.max_refinements):
-            model = ResponseModel.at(law, phi, cells.nodes)
+        for refinement in range(self.max_refinements + 1):
             state = _newton(system, model, u, data.y, patience)
             u, iterations = state.u, iterations + state.iterations
-            dual = system.function(u)
-            if state.stalled:
+            if state.misfit > _NEAR:
                 patience = _STEPS_WITH_FIXED_ZEROS
-            settled = system.misfit(state.residual) <= self.tolerance * np.abs(data.y).max()
-            if refinement and settled and _same_zeros(zeros, dual.zeros(), dual.span):
+            dual = system.function(u)
+            settled = state.misfit <= self.tolerance and _same_zeros(zeros, dual.zeros(), dual.span)
+            if refinement and (settled or refinement == self.max_refinements):
                 break
             zeros = dual.zeros()
-            cells = _refine(base, law, phi, dual)
-            system = DualSystem(data.x, cells, problem.activation, free=free)
-        else:
-            model = ResponseModel.at(law, phi, cells.nodes)
-            state = _newton(system, model, u, data.y, patience)
-        stats: dict[str, object] = {
-            "solver": "DualSolver",
-            "cells": cells.edges.size - 1,
-            "iterations": iterations,
-            "refinements": refinement,
-        }
-        made = assemble(problem, system, cells, state.u, state.response, state.residual, self.tolerance, stats)
-        made.stats["seconds"] = time.perf_counter() - start
-        return made
+            grid = Discretization.on(law, _refine(base.cells, law, phi, dual))
+            system = DualSystem(data.x, grid, problem.activation, free=problem.affine == "free")
+            model = ResponseModel.at(law, phi, grid.nodes)
+        cost = sum(float((grid.weights * state.response.penalty[side]).sum()) for side in (1, -1))
+        solved = Solved(grid, dual, state.response.value, cost, state.misfit)
+        stats: dict[str, object] = {"solver": "DualSolver", "iterations": iterations, "refinements": refinement}
+        return assemble(problem, solved, self.tolerance, stats, start)
 
 
 class _State(NamedTuple):
     u: Array
     response: Response
     residual: Array
+    misfit: float
     iterations: int
-    stalled: bool = False
 
 
-def _start(system: DualSystem, law: BreakpointLaw, phi: Potential, cells: Cells, y: Array) -> Array:
+def _start(system: DualSystem, model: ResponseModel, grid: Discretization, y: Array) -> Array:
     """The quadratic solution, stretched to the maximum of the dual along its ray: right in scale for any potential."""
-    u, _ = solve_quadratic(system, ResponseModel.at(law, Quadratic(), cells.nodes), y)
+    u = solve_quadratic(system, grid.zeta, y).u
     if not np.any(u):
         return u
     g = system.evaluate(u)
-    model = ResponseModel.at(law, phi, cells.nodes)
     wanted = float(system.target(y) @ u)
 
     def slope(log_scale: float) -> float:
@@ -126,37 +118,35 @@ def _start(system: DualSystem, law: BreakpointLaw, phi: Potential, cells: Cells,
         low, high = 2 * low, low
     while slope(high) > 0 and high < 600:
         low, high = high, 2 * high
-    while high - low > 0.01:
+    while high - low > 0.1:
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) > 0 else (low, middle)
     return np.asarray(np.exp(low) * u)
 
 
 def _newton(system: DualSystem, model: ResponseModel, u: Array, y: Array, max_iterations: int) -> _State:
-    """Damped Newton ascent of the discretized dual from `u`, until the misfit is at rounding."""
+    """Damped Newton ascent of the discretized dual from `u`, until the residual is at rounding."""
     target = system.target(y)
-    size = float(np.abs(y).max()) or 1.0
-    response = model(system.evaluate(u), system.rounding(u))
-    residual = target - system.gather(response.value)
-    best = _State(u, response, residual, 0)
+
+    def state_at(u: Array, response: Response, iteration: int) -> _State:
+        residual = target - system.gather(response.value)
+        return _State(u, response, residual, system.misfit(residual, response.value, y), iteration)
+
+    state = best = state_at(u, model(system.evaluate(u), system.rounding(u)), 0)
     stale = 0
     for iteration in range(1, max_iterations + 1):
-        step = system.hessian(response.slope).solve(residual)
-        moved = _line_search(system, model, target, u, response, residual, step)
+        step = system.hessian(state.response.slope).solve(state.residual)
+        moved = _line_search(system, model, target, state, step)
         if moved is None:
             break
-        u, response = moved
-        residual = target - system.gather(response.value)
-        now, least = system.misfit(residual), system.misfit(best.residual)
-        stale = 0 if now < 0.5 * least else stale + 1
-        if now < least:
-            best = _State(u, response, residual, iteration)
-        if now <= 2e-15 * size or stale > (0 if least <= 1e-10 * size else 25):
+        state = state_at(*moved, iteration)
+        stale = 0 if state.misfit < 0.5 * best.misfit else stale + 1
+        if state.misfit < best.misfit:
+            best = state
+        if state.misfit <= 2e-15 or stale > (0 if best.misfit <= 1e-10 else 25):
             break
-    least = system.misfit(best.residual)
-    if least > 1e-8 * size:  # far from the maximum the dual itself is the measure of progress, and it only rises
-        return _State(u, response, residual, iteration, stalled=True)
-    return best._replace(iterations=iteration)
+    # far from the maximum the dual itself is the measure of progress, and it only rises
+    return (best if best.misfit <= _NEAR else state)._replace(iterations=state.iterations)
 
 
 def _objective(system: DualSystem, target: Array, u: Array, response: Response) -> float:
@@ -164,13 +154,14 @@ def _objective(system: DualSystem, target: Array, u: Array, response: Response) 
 
 
 def _line_search(
-    system: DualSystem, model: ResponseModel, target: Array, u: Array, response: Response, residual: Array, step: Array
+    system: DualSystem, model: ResponseModel, target: Array, state: _State, step: Array
 ) -> tuple[Array, Response] | None:
     """The first halving of the Newton step that raises the dual enough (Armijo), or None if none does.
 
     Near the maximum the rise is below rounding; there a step that does not increase the residual is taken whole.
     """
-    before, gain = _objective(system, target, u, response), float(residual @ step)
+    u = state.u
+    before, gain = _objective(system, target, u, state.response), float(state.residual @ step)
     if not np.isfinite(gain) or gain <= 0:
         return None
     noise = 1e-13 * (abs(before) + abs(float(target @ u)))

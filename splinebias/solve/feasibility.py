@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from splinebias.errors import DataError
 from splinebias.laws import Continuous, as_law, describe_law
 from splinebias.problem import Problem
-from splinebias.quadrature import Cells
-from splinebias.solve.discretize import problem_cells
+from splinebias.solve.discretize import Discretization, discretize
+from splinebias.solve.structure import DualSystem, solve_quadratic
 
 
 class DeadDirections(NamedTuple):
@@ -49,8 +49,8 @@ def check_reachable(problem: Problem) -> None:
     there.
     """
     _check_moments(problem)
-    cells = problem_cells(problem)
-    dead = dead_directions(problem, cells)
+    grid = discretize(problem)
+    dead = dead_directions(problem, grid)
     x, y = problem.data.x, problem.data.y
     scale = np.abs(y).max() or 1.0
     left, right = x[1:-1] - x[:-2], x[2:] - x[1:-1]
@@ -62,7 +62,7 @@ def check_reachable(problem: Problem) -> None:
             f"no neuron can bend the function near x = {x[i]:g} (the curvature density is zero from {x[i - 1]:g} to "
             f"{x[i + 1]:g}), but the data bend there; use a law whose breakpoints -b/w reach it, or drop the point"
         )
-    if dead.affine and problem.affine == "network" and not _affine_reachable(problem, cells, dead):
+    if dead.affine and problem.affine == "network" and not _affine_reachable(problem, grid):
         raise DataError(
             "the neurons supply no free slope or offset beyond the data (zeta vanishes on one side), and these data "
             'need one; use affine="free" or a law with breakpoints on both sides'
@@ -85,13 +85,13 @@ def _check_moments(problem: Problem) -> None:
             )
 
 
-def dead_directions(problem: Problem, cells: Cells) -> DeadDirections:
+def dead_directions(problem: Problem, grid: Discretization) -> DeadDirections:
     """The directions in which the kernel matrix is singular, from the masses of zeta per data interval and side."""
-    x, law, act = problem.data.x, problem.initialization.breakpoint_law, problem.activation
-    piece = np.searchsorted(x, (cells.edges[:-1] + cells.edges[1:]) / 2)
+    x, act, edges = problem.data.x, problem.activation, grid.cells.edges
+    piece = np.searchsorted(x, (edges[:-1] + edges[1:]) / 2)
     has = {}
     for side in (1, -1):
-        mass = (cells.weights * law.zeta(cells.nodes, side)).sum(axis=1)
+        mass = (grid.weights * grid.zeta[side]).sum(axis=1)
         has[side] = np.bincount(piece, weights=mass, minlength=x.size + 1) > 0
     either = has[1] | has[-1]
     points = ~(either[:-1] | either[1:])
@@ -106,15 +106,7 @@ def dead_directions(problem: Problem, cells: Cells) -> DeadDirections:
     return DeadDirections(points, 2 - conditions)
 
 
-def _affine_reachable(problem: Problem, cells: Cells, dead: DeadDirections) -> bool:
+def _affine_reachable(problem: Problem, grid: Discretization) -> bool:
     """Whether the data lie in the range of the (singular) kernel matrix: decided by the O(M) solve itself."""
-    from splinebias.solve.structure import DualSystem
-
-    law, data = problem.initialization.breakpoint_law, problem.data
-    system = DualSystem(data.x, cells, problem.activation, free=False)
-    zeta = {side: law.zeta(cells.nodes, side) for side in (1, -1)}
-    target = system.target(data.y)
-    u = system.hessian(zeta).solve(target)
-    g = system.evaluate(u)
-    residual = target - system.gather({side: zeta[side] * g[side] for side in (1, -1)})
-    return system.misfit(residual) <= 1e-9 * (np.abs(data.y).max() or 1.0)
+    system = DualSystem(problem.data.x, grid, problem.activation, free=False)
+    return solve_quadratic(system, grid.zeta, problem.data.y).misfit <= 1e-9

@@ -9,13 +9,14 @@ interpolant})`, and the Hessian :math:`\sum_s \int D_s(c)\, \nabla g_s \nabla g_
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError, solveh_banded
 
 from splinebias._check import Array
 from splinebias.activation import Activation
-from splinebias.quadrature import Cells
+from splinebias.solve.discretize import Discretization
 from splinebias.solve.dual_function import DualFunction
 
 
@@ -26,7 +27,7 @@ class DualSystem:
     ----------
     x : Array, shape (M,)
         Data abscissae; every one is a cell edge.
-    cells : Cells
+    grid : Discretization
         The quadrature.
     activation : Activation
         Two-slope activation.
@@ -34,12 +35,12 @@ class DualSystem:
         Whether the affine part is free; then the unknowns are v_2, ..., v_{M-1} only.
     """
 
-    def __init__(self, x: Array, cells: Cells, activation: Activation, *, free: bool) -> None:
+    def __init__(self, x: Array, grid: Discretization, activation: Activation, *, free: bool) -> None:
         self.x, self.activation, self.free = x, activation, free
         self.steps = np.diff(x)
         self.span = float(x[-1] - x[0])
-        nodes, self.weights = cells.nodes, cells.weights
-        self.piece = np.searchsorted(x, (cells.edges[:-1] + cells.edges[1:]) / 2)  # 0: left of the data, M: right
+        nodes, self.weights, edges = grid.nodes, grid.weights, grid.cells.edges
+        self.piece = np.searchsorted(x, (edges[:-1] + edges[1:]) / 2)  # 0: left of the data, M: right
         inside = (self.piece > 0) & (self.piece < x.size)
         at = np.clip(self.piece - 1, 0, x.size - 2)
         share = np.where(inside[:, None], (nodes - x[at, None]) / self.steps[at, None], 0.0)
@@ -113,16 +114,26 @@ class DualSystem:
         corner[1, 1] = square.sum() + 2 * with_one[0] + diagonal[0]
         return BorderedTridiagonal(diagonal[1:-1], off[1:-1], border, corner)
 
-    def misfit(self, residual: Array) -> float:
-        """The residual of the equations as the largest local shift of an ordinate, in units of y."""
+    def misfit(self, residual: Array, density: dict[int, Array], y: Array) -> float:
+        """Relative optimality residual: how far the equations are from holding, 0 to rounding.
+
+        A bend is measured as the shift of one ordinate against its neighbours, relative to max |y|; the two equations that
+        tie slope and offset to the curvature, relative to max |y| or to the size of their own terms, whichever is larger.
+        """
+        size = float(np.abs(y).max()) or 1.0
         bends = residual if self.free else residual[2:]
         local = np.abs(bends) / (1 / self.steps[:-1] + 1 / self.steps[1:])
-        ends = [] if self.free else [abs(residual[0]) * self.span, abs(residual[1]) * self.steps[0]]
-        return float(max([*ends, local.max(initial=0.0)]))
+        worst = float(local.max(initial=0.0)) / size
+        if self.free:
+            return worst
+        along = sum(np.abs(self.line_factor[s] * self.weights * density[s]) for s in density)
+        offset = abs(float(residual[0])) * self.span / max(size, float((along * np.abs(self.tau)).sum()) * self.span)
+        slope = abs(float(residual[1])) / max(size / float(self.steps[0]), float(np.sum(along)))
+        return max(worst, offset, slope)
 
     def _intervals(self, per_node: Array) -> Array:
         """Sums over the data intervals, shape (M - 1,)."""
-        sums: Array = np.bincount(self.piece, weights=per_node.sum(axis=1), minlength=self.x.size + 1).astype(float)
+        sums: Array = np.bincount(self.piece, weights=per_node @ np.ones(per_node.shape[1]), minlength=self.x.size + 1).astype(float)
         return sums[1:-1]
 
     def _hats(self, left: Array, right: Array) -> Array:
@@ -189,3 +200,31 @@ def _solve_small(matrix: Array, rhs: Array) -> Array:
     scale = np.where(size > 0, 1 / np.where(size > 0, size, 1.0), 0.0)
     scaled = matrix * np.outer(scale, scale)
     return np.asarray(scale * (np.linalg.pinv(scaled, rcond=1e-14, hermitian=True) @ (scale * rhs)))
+
+
+class QuadraticSolution(NamedTuple):
+    """Unknowns, the curvature densities they give per side, and their relative optimality residual."""
+
+    u: Array
+    density: dict[int, Array]
+    misfit: float
+
+
+def solve_quadratic(system: DualSystem, zeta: dict[int, Array], y: Array) -> QuadraticSolution:
+    """The quadratic problem with densities `zeta` at the nodes, with up to two steps of iterative refinement."""
+    target = system.target(y)
+    hessian = system.hessian(zeta)
+    best = QuadraticSolution(np.zeros_like(target), {side: np.zeros_like(z) for side, z in zeta.items()}, np.inf)
+    residual = target
+    for _ in range(3):
+        u = best.u + hessian.solve(residual)
+        g = system.evaluate(u)
+        density = {side: zeta[side] * g[side] for side in zeta}
+        residual = target - system.gather(density)
+        misfit = system.misfit(residual, density, y)
+        if not misfit < best.misfit:
+            break
+        best = QuadraticSolution(u, density, misfit)
+        if misfit < 1e-15:
+            break
+    return best

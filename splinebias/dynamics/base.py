@@ -1,0 +1,132 @@
+"""What a training method is, what it returns, and how its progress is recorded."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from splinebias._check import Array
+from splinebias.dynamics.mirror import MirrorMap
+from splinebias.dynamics.objective import SquaredLoss
+from splinebias.errors import Outcome
+from splinebias.network import Network
+from splinebias.problem import Problem
+
+Report = Callable[[int, float, float], None]
+"""A progress callback ``report(steps, loss, time)``."""
+
+_SPACING = 1.05  # ratio of successive recorded step numbers: 47 records a decade
+_REPORT_EVERY = 0.1  # seconds
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The loss along a run, at step numbers spaced logarithmically (0, 1, 2, ..., then 5 % apart, and the last).
+
+    Attributes
+    ----------
+    steps : Array of int, shape (R,)
+        Step numbers.
+    loss : Array, shape (R,)
+        Loss after that many steps.
+    time : Array, shape (R,)
+        Training time t = n * (sum of learning rates) by then.
+    """
+
+    steps: np.ndarray[tuple[int], np.dtype[np.int64]]
+    loss: Array
+    time: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a method hands back to `train`.
+
+    Attributes
+    ----------
+    network : Network
+        The final network (of a diverged run: the last one before the loss exploded), skip part included.
+    loss : float
+        L at that network.
+    steps : int
+        Steps taken (without those that were taken back).
+    time : float
+        Training time t = n * (sum of learning rates).
+    outcome : Outcome
+        How the run ended.
+    advice : str
+        What to do about it, with numbers where there are some.
+    stats : dict
+        Named numbers of the method: passes (evaluations of loss and gradient), learning_rate, lambda_max, ...
+    """
+
+    network: Network
+    loss: float
+    steps: int
+    time: float
+    outcome: Outcome
+    advice: str
+    stats: dict[str, float]
+
+
+class Recorder:
+    """Collects a `History` and calls `report`, at most ten times a second, as a method tells it where it is."""
+
+    def __init__(self, report: Report | None = None) -> None:
+        self._report = report
+        self._rows: list[tuple[int, float, float]] = []
+        self._next_step = 0
+        self._next_report = -math.inf
+
+    def __call__(self, steps: int, loss: float, t: float) -> None:
+        """Note the state after `steps` steps: call it after every step, it is cheap."""
+        if steps >= self._next_step:
+            self._rows.append((steps, loss, t))
+            self._next_step = max(steps + 1, math.ceil(steps * _SPACING))
+        if self._report is not None and time.perf_counter() >= self._next_report:
+            self._report(steps, loss, t)
+            self._next_report = time.perf_counter() + _REPORT_EVERY
+
+    def finish(self, run: Run) -> History:
+        """Note the end of the run and return what was collected."""
+        last = (run.steps, run.loss, run.time)
+        if self._rows and self._rows[-1][0] >= run.steps:
+            self._rows.pop()
+        self._rows.append(last)
+        if self._report is not None:
+            self._report(*last)
+        steps, loss, t = zip(*self._rows, strict=True)
+        return History(np.array(steps, dtype=np.int64), np.array(loss), np.array(t))
+
+
+class TrainingMethod(ABC):
+    """How the parameters of a network are moved to lower its loss.
+
+    A method is a frozen dataclass of its settings; `run` is free of side effects other than calls to `record` and
+    draws from `rng`.
+    """
+
+    def supports(self, problem: Problem) -> str | None:
+        """None if the problem can be taken, else what is missing or wrong, in words; asked before any work."""
+        return None
+
+    @abstractmethod
+    def run(
+        self,
+        start: Network,
+        loss: SquaredLoss,
+        mirror: MirrorMap,
+        *,
+        loss_tol: float,
+        rng: np.random.Generator,
+        record: Recorder,
+    ) -> Run:
+        """Train `start`, a single network, until its loss is at most `loss_tol` (absolute, in the units of y squared).
+
+        `record` is called after every step, with step 0 for the start.
+        """

@@ -1,0 +1,232 @@
+r"""Mirror descent, full-batch and stochastic: small steps in dual coordinates.
+
+.. math:: z^+ = z - \eta\, J(\theta)^T (\omega r), \qquad \theta^+ = (\nabla\Phi)^{-1}(z^+), \qquad
+          r = f(x) - y, \quad \omega_i = m_i / \textstyle\sum_j m_j,
+
+a true dual step (theory section 1), not a primal step divided by :math:`\Phi''`; with `Quadratic` it is gradient descent.
+All parameters (w, b, a, d) are trained. With a free affine part the skip parameters are solved exactly at every step, the
+limit of an infinitely fast skip connection (see `SquaredLoss`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from splinebias._check import real_number, whole_number
+from splinebias.activation import Activation
+from splinebias.dynamics.base import Recorder, Run, TrainingMethod
+from splinebias.dynamics.control import LearningRate, StoppingRule
+from splinebias.dynamics.mirror import MirrorMap
+from splinebias.dynamics.objective import SquaredLoss
+from splinebias.errors import Outcome
+from splinebias.network import Linearization, Network
+from splinebias.problem import Problem
+
+_BLOCK = 256  # mini-batches drawn at once: a call of the generator costs more than a row
+
+
+class DescentState(NamedTuple):
+    """A point of the trajectory with what the next step needs."""
+
+    dual: Tensor
+    """z, shape (P,)"""
+    theta: Tensor
+    """Parameters, shape (P,)"""
+    linear: Linearization
+    """The network to first order at the data"""
+    residual: Tensor
+    """r, shape (M,)"""
+    loss: float
+    """L"""
+
+
+@dataclass(frozen=True, eq=False)
+class DescentStep:
+    """The step above as a pure function of states, for one activation, loss and mirror map."""
+
+    activation: Activation
+    loss: SquaredLoss
+    mirror: MirrorMap
+
+    def at(self, dual: Tensor) -> DescentState:
+        """The state with dual coordinates `dual`, shape (P,)."""
+        theta = self.mirror.to_primal(dual)
+        linear = Linearization(theta, self.loss.points, self.activation)
+        residual = self.loss.residual(linear.value)
+        return DescentState(dual, theta, linear, residual, float(self.loss.value(residual)))
+
+    def __call__(self, state: DescentState, learning_rate: float, emphasis: Tensor | None = None) -> DescentState:
+        """One step; `emphasis`, shape (M,), multiplies the residuals in the gradient (a random mini-batch)."""
+        cotangent = self.loss.weights * state.residual
+        if emphasis is not None:
+            cotangent = cotangent * emphasis
+        return self.at(state.dual.sub(state.linear.vjp(cotangent), alpha=learning_rate))
+
+    def kernel(self, state: DescentState) -> Tensor:
+        r"""Tangent kernel :math:`J D J^T` at the data, :math:`D = 1/\Phi''`, shape (M, M)."""
+        return state.linear.gram(self.mirror.inverse_hessian(state.theta))
+
+
+@dataclass(frozen=True)
+class _Descent(TrainingMethod):
+    """The loop around `DescentStep`; subclasses choose the mini-batches and what rate is safe for them."""
+
+    learning_rate: float | None = None
+    max_steps: int = field(default=1_000_000, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.learning_rate is not None:
+            fix = "leave it None to take it from the spectrum of the tangent kernel"
+            real_number(self.learning_rate, "learning_rate", above=0, fix=fix)
+        whole_number(self.max_steps, "max_steps", at_least=1)
+
+    def _sharpness(self, loss: SquaredLoss, kernel: Tensor) -> float:
+        """Number whose inverse is a safe learning rate, from the tangent kernel at the data, shape (M, M)."""
+        return loss.decay_range(kernel)[1]
+
+    def _batches(self, loss: SquaredLoss, rng: np.random.Generator) -> Iterator[Tensor] | None:
+        """What multiplies the residuals at each step, shape (M,); None: ones, so that small steps lower the loss."""
+        return None
+
+    def _steps_per_epoch(self, size: int) -> int:
+        """Steps that see `size` points once."""
+        return 1
+
+    @torch.no_grad()
+    def run(
+        self,
+        start: Network,
+        loss: SquaredLoss,
+        mirror: MirrorMap,
+        *,
+        loss_tol: float,
+        rng: np.random.Generator,
+        record: Recorder,
+    ) -> Run:
+        step, batches = DescentStep(start.activation, loss, mirror), self._batches(loss, rng)
+        rate = LearningRate(self.learning_rate, noisy=batches is not None)
+        state = first = step.at(mirror.to_dual(start.theta))
+        patience = self._steps_per_epoch(loss.y.shape[-1])
+        rule = StoppingRule(loss_tol=loss_tol, max_steps=self.max_steps, patience=patience, start=first.loss)
+        record(0, state.loss, 0.0)
+        while (outcome := rule.outcome()) is None:
+            if rate.due:
+                rate.update(self._sharpness(loss, step.kernel(state)))
+            eta = rate.value
+            new = step(state, eta, None if batches is None else next(batches))
+            if not rate.judge(state.loss, new.loss):
+                rule.reject()
+            elif rule.exploded(new.loss):
+                outcome = Outcome.DIVERGED
+                break
+            else:
+                state = new
+                rule.accept(new.loss, start.width * eta)
+                record(rule.steps, rule.loss, rule.time)
+        slowest, fastest = loss.decay_range(step.kernel(state))
+        stats = {"passes": rule.passes, "learning_rate": rate.value, "lambda_max": fastest, "lambda_min": slowest}
+        sharpness = self._sharpness(loss, step.kernel(first))
+        outcome, advice = self._explain(outcome, stats, sharpness=sharpness, excess=rule.loss / loss_tol)
+        network = Network(state.theta, start.activation, loss.skip(state.linear.value))
+        return Run(network, rule.loss, rule.steps, rule.time, outcome, advice, stats)
+
+    def _explain(self, outcome: Outcome, stats: dict[str, float], *, sharpness: float, excess: float) -> tuple[Outcome, str]:
+        """The outcome and its advice with numbers, from the sharpness at the start and the final loss over its tolerance."""
+        stable = 2 / sharpness if sharpness > 0 else math.inf
+        unstable = self.learning_rate is not None and self.learning_rate > stable
+        if outcome is Outcome.DIVERGED or (outcome is Outcome.STALLED and unstable):
+            advice = f"the loss did not settle at learning_rate = {stats['learning_rate']:.3g}: use one below {stable:.3g}"
+            return Outcome.DIVERGED, advice
+        speed = 2 * stats["learning_rate"] * stats["lambda_min"]
+        if outcome is Outcome.MAX_STEPS and speed > 0:
+            return outcome, f"{outcome.value} (at this rate about {math.log(excess) / speed:.1e} more steps are needed)"
+        return outcome, outcome.value
+
+
+@dataclass(frozen=True)
+class MirrorDescent(_Descent):
+    r"""Full-batch mirror descent with the step at the top of this module; gradient descent if the potential is `Quadratic`.
+
+    Parameters
+    ----------
+    learning_rate : float, optional
+        The :math:`\eta` above, constant. None: :math:`1/\lambda_{\max}` of the tangent kernel
+        :math:`W^{1/2} J D J^T W^{1/2}`, :math:`W = \mathrm{diag}(\omega)`, :math:`D = 1/\Phi''(\theta)`: half of what linear
+        stability allows. As D changes along the run, that is measured again after 1, 2, 4, ... up to 1024 steps, sooner
+        if it changes or the loss rises; a step that would raise it by over 10 % is taken back (see `control.LearningRate`).
+    max_steps : int
+        Most steps to take.
+
+    Notes
+    -----
+    Ends with CONVERGED (loss at most `loss_tol`), MAX_STEPS (the advice estimates how many more), DIVERGED (the loss grew
+    1e4-fold, or stalled at a fixed rate above :math:`2/\lambda_{\max}`, which the advice states; the network is the last one
+    below that) or STALLED (the smallest loss fell by less than a relative 1e-12 in 1000 steps).
+    Hypotheses of the infinite-width limit, not checked: a large width, and :math:`\eta = O(1/n)` (true of None).
+
+    References
+    ----------
+    Liang & Montúfar, ICLR 2025 (mirror descent); Jin & Montúfar, JMLR 24(137), 2023 (gradient descent).
+    """
+
+
+@dataclass(frozen=True)
+class StochasticMirrorDescent(_Descent):
+    r"""Mini-batch mirror descent: the gradient of each step comes from B of the M points, drawn without replacement.
+
+    Its mean is the full gradient: residuals in the batch count M/B times. B = M is `MirrorDescent` at the same rate.
+    The noise vanishes together with the loss, and the limit function is that of full batches.
+
+    Parameters
+    ----------
+    learning_rate : float, optional
+        The :math:`\eta` of the step, constant. None: the inverse of
+        :math:`\min(\lambda_{\max} M/B,\; M \max_i \omega_i K_{ii})`, which bounds the curvature of every batch; measured
+        again as in `MirrorDescent`, without taking steps back.
+    batch_size : int
+        The B above, between 1 and M.
+    max_steps : int
+        Most steps to take.
+
+    Notes
+    -----
+    The loss is evaluated on all points at every step: data on the line are few, and it makes the end exact. With a free
+    affine part the skip parameters are solved from all points too. STALLED is judged every 1000 M/B steps.
+
+    References
+    ----------
+    Jin & Montúfar, JMLR 24(137), 2023 (same limit as gradient descent).
+    """
+
+    batch_size: int = field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole_number(self.batch_size, "batch_size", at_least=1)
+
+    def supports(self, problem: Problem) -> str | None:
+        if self.batch_size <= problem.data.size:
+            return None
+        return f"`batch_size` must be at most the number of points, got {self.batch_size} for {problem.data.size} points"
+
+    def _sharpness(self, loss: SquaredLoss, kernel: Tensor) -> float:
+        size = loss.y.shape[-1]
+        single = size * float((loss.weights * kernel.diagonal()).max())
+        return min(loss.decay_range(kernel)[1] * size / self.batch_size, single)
+
+    def _batches(self, loss: SquaredLoss, rng: np.random.Generator) -> Iterator[Tensor]:
+        size = loss.y.shape[-1]
+        one = np.where(np.arange(size) < self.batch_size, size / self.batch_size, 0.0)
+        block = np.tile(one, (_BLOCK, 1))
+        while True:
+            yield from torch.as_tensor(rng.permuted(block, axis=1)).to(loss.y).unbind()
+
+    def _steps_per_epoch(self, size: int) -> int:
+        return math.ceil(size / self.batch_size)

@@ -1,0 +1,110 @@
+r"""The squared loss of a Problem on a finite network, with the free affine part solved out of it.
+
+.. math:: L = \tfrac12 \sum_i \omega_i r_i^2, \qquad r_i = f(x_i) - y_i, \qquad \omega_i = m_i / \textstyle\sum_j m_j.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from splinebias.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class SquaredLoss:
+    r"""The L above as a function of the values h of the units plus output bias, :math:`f = h + \text{skip}`.
+
+    With a free affine part the two skip parameters move infinitely faster than all others (the limit
+    :math:`\kappa \to \infty` of a skip connection whose parameters move :math:`\kappa n` times faster, theory
+    section 3): at every moment they are the weighted least-squares line through :math:`y - h`. The residual is then
+    the projection of :math:`h - y` along lines, with :math:`\sum_i \omega_i r_i = \sum_i \omega_i x_i r_i = 0`, and the
+    gradient with respect to all other parameters is :math:`J^T (\omega r)` as before (envelope theorem).
+
+    Parameters
+    ----------
+    points : Tensor, shape (2, M)
+        Rows x, increasing, and 1.
+    y : Tensor, shape (M,)
+        Targets.
+    weights : Tensor, shape (M,)
+        The :math:`\omega` above, positive with sum 1.
+    line : Tensor or None, shape (2, M)
+        Free affine part: the functions 1 and :math:`(x - \bar x)/s` at the data, orthonormal in the weights.
+        None: no skip connection.
+    """
+
+    points: Tensor
+    y: Tensor
+    weights: Tensor
+    line: Tensor | None = None
+
+    @classmethod
+    def of(cls, problem: Problem, like: Tensor) -> SquaredLoss:
+        """The loss of `problem` in the precision and on the device of `like`."""
+        data = problem.data
+        x, y, m = (torch.tensor(v, dtype=torch.float64) for v in (data.x, data.y, data.weights))
+        weights = m / m.sum()
+        centred = x - weights @ x
+        line = torch.stack([torch.ones_like(x), centred / (weights @ centred**2).sqrt()])
+        points = torch.stack([x, torch.ones_like(x)])
+        free = line.to(like) if problem.affine == "free" else None
+        return cls(points.to(like), y.to(like), weights.to(like), free)
+
+    def residual(self, h: Tensor) -> Tensor:
+        """r for unit sums h, shape (..., M): after the best skip part, if that is free."""
+        r = h - self.y
+        if self.line is None:
+            return r
+        return r - (r * self.weights) @ self.line.mT @ self.line
+
+    def skip(self, h: Tensor) -> Tensor:
+        """(slope, intercept) of the best skip part for unit sums h, shape (..., 2); zeros without one."""
+        if self.line is None:
+            return h.new_zeros((*h.shape[:-1], 2))
+        x = self.points[0]
+        coefficients = ((self.y - h) * self.weights) @ self.line.mT  # of 1 and of (x - mean) / s
+        per_unit = (self.line[1, -1] - self.line[1, 0]) / (x[-1] - x[0])  # 1 / s
+        slope = coefficients[..., 1] * per_unit
+        return torch.stack([slope, coefficients[..., 0] - slope * (self.weights @ x)], dim=-1)
+
+    def value(self, residual: Tensor) -> Tensor:
+        """L, shape (..., M) to (...)."""
+        return (self.weights * residual * residual).sum(-1) / 2
+
+    def operator(self, kernel: Tensor) -> Tensor:
+        r"""Symmetric matrix whose eigenvalues are the decay rates of the residual, shape (..., M, M).
+
+        Under mirror flow :math:`dr/d\tau = -K W r` with the tangent kernel :math:`K = J D J^T` and
+        :math:`W = \mathrm{diag}(\omega)`, so :math:`W^{1/2} r` decays by :math:`W^{1/2} K W^{1/2}` (times the
+        projection that removes lines, on both sides, if the affine part is free).
+        """
+        root = self.weights.sqrt()
+        operator = root[:, None] * kernel * root
+        if self.line is None:
+            return operator
+        q = self.line * root  # orthonormal rows
+        projection = torch.eye(root.shape[-1], dtype=root.dtype, device=root.device) - q.mT @ q
+        return projection @ operator @ projection
+
+    def decay_rates(self, kernel: Tensor) -> Tensor:
+        r"""Eigenvalues of `operator`, increasing, shape (..., M), or (..., M - 2) without the two lines if they are free.
+
+        Mode j decays as :math:`e^{-\lambda_j \tau}`; a descent step :math:`\eta` is stable while
+        :math:`\eta < 2/\lambda_{\max}`.
+        """
+        rates: Tensor = torch.linalg.eigvalsh(self.operator(kernel))
+        return rates if self.line is None else rates[..., 2:]
+
+    def decay_range(self, kernel: Tensor) -> tuple[float, float]:
+        """Slowest and fastest decay rate of a single network.
+
+        (0, 0) if nothing can decay (two points and a free line), (0, inf) if `kernel` has overflowed.
+        """
+        if not bool(torch.isfinite(kernel).all()):
+            return 0.0, math.inf
+        rates = self.decay_rates(kernel)
+        return (float(rates[0]), float(rates[-1])) if rates.numel() else (0.0, 0.0)

@@ -253,7 +253,9 @@ def _integrate_through(
     chord = np.diff(values) / np.diff(x)
     # on [x_j, x_{j+1}]: value + (tilt_j)(e - x_j) + shift_j with the tilt that meets both ends
     tilt = chord - np.diff(value[at]) / np.diff(x)
-    owner = np.clip(np.searchsorted(at, np.arange(edges.size), side="right") - 1, 0, x.size - 2)
+    is_point = np.zeros(edges.size, dtype=np.intp)
+    is_point[at] = 1
+    owner = np.clip(np.cumsum(is_point) - 1, 0, x.size - 2)
     value = values[owner] + (value - value[at[owner]]) + tilt[owner] * (edges - x[owner])
     value[at] = values
     return slope + tilt[owner], value

@@ -90,6 +90,11 @@ class Cells:
     order: int
 
     @property
+    def panels(self) -> tuple[Array, Array]:
+        """Left and right ends of the cells, each of shape (N,)."""
+        return self.edges[:-1], self.edges[1:]
+
+    @property
     def widths(self) -> Array:
         """Shape (N,)."""
         return np.diff(self.edges)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from splinebias._check import Array
-from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells, integration_cells
@@ -24,25 +26,31 @@ class Discretization:
         The rule.
     zeta : dict of Array
         Per side (+1, -1), the curvature density at the nodes.
+    piece : Array of int, shape (N,)
+        Number of data points to the left of each cell: 0 left of the data, M right of them.
     """
 
     cells: Cells
     nodes: Array
     weights: Array
     zeta: dict[int, Array]
+    piece: NDArray[np.intp]
 
     @classmethod
-    def on(cls, law: BreakpointLaw, cells: Cells) -> Discretization:
-        """The law on given cells."""
-        nodes = cells.nodes
-        return cls(cells, nodes, cells.weights, {side: law.zeta(nodes, side) for side in (1, -1)})
+    def on(cls, problem: Problem, cells: Cells) -> Discretization:
+        """The law and data of `problem` on given cells, of which every data point is an edge."""
+        nodes, law, edges = cells.nodes, problem.initialization.breakpoint_law, cells.edges
+        is_point = np.zeros(edges.size, dtype=np.intp)
+        is_point[np.searchsorted(edges, problem.data.x)] = 1
+        piece = np.cumsum(is_point)[:-1]
+        return cls(cells, nodes, cells.weights, {side: law.zeta(nodes, side) for side in (1, -1)}, piece)
 
 
 @lru_cache(maxsize=2)
 def discretize(problem: Problem) -> Discretization:
     """Cells that hold the data of `problem` and resolve its law."""
     law = problem.initialization.breakpoint_law
-    return Discretization.on(law, integration_cells(law, problem.data.x, _order(problem)))
+    return Discretization.on(problem, integration_cells(law, problem.data.x, _order(problem)))
 
 
 def _order(problem: Problem) -> int:

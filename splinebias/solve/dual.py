@@ -3,6 +3,7 @@ r"""Exact solution for every convex potential by a globalized Newton method on t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from splinebias.solve.response import Response, ResponseModel
 from splinebias.solve.structure import DualSystem, solve_quadratic
 
 _STEPS_WITH_FIXED_ZEROS = 3
+_SETTLED = 1e-9  # relative size of an unresolved part of the curvature that does not need another round
 _NEAR = 1e-8  # residual below which Newton's method is taken to be in its quadratic phase
 
 
@@ -68,7 +70,7 @@ class DualSolver:
         system = DualSystem(data.x, grid, problem.activation, free=problem.affine == "free")
         model = ResponseModel.at(law, phi, grid.nodes)
         u = _start(system, model, grid, data.y)
-        iterations, zeros = 0, np.zeros(0)
+        iterations, zeros = 0, np.full(1, np.nan)
         # where 1/phi'' is infinite (or nearly so) at 0, the cells graded towards the zeros of g must follow them
         patience = _STEPS_WITH_FIXED_ZEROS if phi.hess_at_zero == 0 else self.max_iterations
         for refinement in range(self.max_refinements + 1):
@@ -77,11 +79,12 @@ class DualSolver:
             if state.misfit > _NEAR:
                 patience = _STEPS_WITH_FIXED_ZEROS
             dual = system.function(u)
-            settled = state.misfit <= self.tolerance and _same_zeros(zeros, dual.zeros(), dual.span)
-            if refinement and (settled or refinement == self.max_refinements):
+            failing = _unresolved_curvature(law, phi, dual, grid.cells)
+            done = _same_zeros(zeros, dual) or not failing(*grid.cells.panels, _SETTLED).any()
+            if (done and state.misfit <= self.tolerance) or refinement == self.max_refinements:
                 break
             zeros = dual.zeros()
-            grid = Discretization.on(law, _refine(base.cells, law, phi, dual))
+            grid = Discretization.on(problem, bisect_until(base.cells.split(zeros), failing))
             system = DualSystem(data.x, grid, problem.activation, free=problem.affine == "free")
             model = ResponseModel.at(law, phi, grid.nodes)
         cost = sum(float((grid.weights * state.response.penalty[side]).sum()) for side in (1, -1))
@@ -176,25 +179,27 @@ def _line_search(
     return None
 
 
-def _refine(base: Cells, law: BreakpointLaw, phi: Potential, dual: DualFunction) -> Cells:
-    """`base` cut at the zeros of the dual function and bisected until the curvature of both sides is resolved."""
-    cells = base.split(dual.zeros())
+def _unresolved_curvature(
+    law: BreakpointLaw, phi: Potential, dual: DualFunction, cells: Cells
+) -> Callable[[Array, Array, float], NDArray[np.bool_]]:
+    """The test "is the curvature of either side unresolved on these panels", where that matters in the whole of `cells`."""
 
     def curvature(left: Array, right: Array) -> tuple[dict[int, Array], Array]:
-        nodes, weights = panel_nodes(left, right, base.order)
+        nodes, weights = panel_nodes(left, right, cells.order)
         value = ResponseModel.at(law, phi, nodes)({side: dual(nodes, side) for side in (1, -1)}).value
         lever = dual.span + np.abs(nodes - dual.x[0])
         return value, np.asarray(sum(weights * lever * np.abs(a) for a in value.values())).sum(axis=1)
 
-    total = float(curvature(cells.edges[:-1], cells.edges[1:])[1].sum())
+    total = float(curvature(*cells.panels)[1].sum())
 
     def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
         value, mass = curvature(left, right)
         return np.logical_or(*(unresolved(a, mass, total, tolerance) for a in value.values()))
 
-    return bisect_until(cells, failing)
+    return failing
 
 
-def _same_zeros(old: Array, new: Array, span: float) -> bool:
-    """Whether a further round would change nothing: the cells depend on the solution through these points."""
-    return old.size == new.size and bool((np.abs(old - new) <= 1e-12 * np.maximum(span, np.abs(new))).all())
+def _same_zeros(old: Array, dual: DualFunction) -> bool:
+    """Whether the zeros of g, at which cells are cut, have come to rest."""
+    new = dual.zeros()
+    return old.size == new.size and bool((np.abs(old - new) <= 1e-12 * np.maximum(dual.span, np.abs(new))).all())

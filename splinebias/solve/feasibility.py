@@ -87,12 +87,11 @@ def _check_moments(problem: Problem) -> None:
 
 def dead_directions(problem: Problem, grid: Discretization) -> DeadDirections:
     """The directions in which the kernel matrix is singular, from the masses of zeta per data interval and side."""
-    x, act, edges = problem.data.x, problem.activation, grid.cells.edges
-    piece = np.searchsorted(x, (edges[:-1] + edges[1:]) / 2)
+    x, act = problem.data.x, problem.activation
     has = {}
     for side in (1, -1):
         mass = (grid.weights * grid.zeta[side]).sum(axis=1)
-        has[side] = np.bincount(piece, weights=mass, minlength=x.size + 1) > 0
+        has[side] = np.bincount(grid.piece, weights=mass, minlength=x.size + 1) > 0
     either = has[1] | has[-1]
     points = ~(either[:-1] | either[1:])
     if problem.affine == "free":

@@ -39,8 +39,7 @@ class DualSystem:
         self.x, self.activation, self.free = x, activation, free
         self.steps = np.diff(x)
         self.span = float(x[-1] - x[0])
-        nodes, self.weights, edges = grid.nodes, grid.weights, grid.cells.edges
-        self.piece = np.searchsorted(x, (edges[:-1] + edges[1:]) / 2)  # 0: left of the data, M: right
+        nodes, self.weights, self.piece = grid.nodes, grid.weights, grid.piece
         inside = (self.piece > 0) & (self.piece < x.size)
         at = np.clip(self.piece - 1, 0, x.size - 2)
         share = np.where(inside[:, None], (nodes - x[at, None]) / self.steps[at, None], 0.0)
@@ -133,7 +132,9 @@ class DualSystem:
 
     def _intervals(self, per_node: Array) -> Array:
         """Sums over the data intervals, shape (M - 1,)."""
-        sums: Array = np.bincount(self.piece, weights=per_node @ np.ones(per_node.shape[1]), minlength=self.x.size + 1).astype(float)
+        sums: Array = np.bincount(
+            self.piece, weights=per_node @ np.ones(per_node.shape[1]), minlength=self.x.size + 1
+        ).astype(float)
         return sums[1:-1]
 
     def _hats(self, left: Array, right: Array) -> Array:
@@ -211,12 +212,12 @@ class QuadraticSolution(NamedTuple):
 
 
 def solve_quadratic(system: DualSystem, zeta: dict[int, Array], y: Array) -> QuadraticSolution:
-    """The quadratic problem with densities `zeta` at the nodes, with up to two steps of iterative refinement."""
+    """The quadratic problem with densities `zeta` at the nodes, with a step of iterative refinement."""
     target = system.target(y)
     hessian = system.hessian(zeta)
     best = QuadraticSolution(np.zeros_like(target), {side: np.zeros_like(z) for side, z in zeta.items()}, np.inf)
     residual = target
-    for _ in range(3):
+    for _ in range(2):
         u = best.u + hessian.solve(residual)
         g = system.evaluate(u)
         density = {side: zeta[side] * g[side] for side in zeta}

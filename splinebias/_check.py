@@ -42,7 +42,12 @@ def whole_number(value: Any, name: str, *, at_least: int = 0, fix: str = "") -> 
 
 def real_vector(value: Any, name: str) -> Array:
     """`value` as a fresh finite float64 vector, shape (n,), or a DataError."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise DataError(
+            f"`{name}` must be one-dimensional, got rows of different lengths; pass a vector of shape (n,)"
+        ) from None
     if array.dtype.kind not in "iufb" or array.dtype.kind == "b":
         raise DataError(f"`{name}` must hold real numbers, got dtype {array.dtype}; convert it to float first")
     if array.ndim != 1:

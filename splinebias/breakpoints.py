@@ -134,9 +134,8 @@ class ContinuousWeight(BreakpointLaw):
         self.knots = np.unique(
             [-b / w for b in b_cuts for w in w_cuts] + ([0.0] if weight.support[1] - weight.support[0] == math.inf else [])
         )
-        w_marks = [w for w in (*weight.knots, *weight.landmarks[1:-1]) if w != 0]
-        b_marks = [*bias.knots, *bias.landmarks[1:-1]]
-        self.landmarks = np.unique([-b / w for b in b_marks[::2] for w in w_marks[::2]])
+        w_marks = [w for w in (*weight.knots, *weight.landmarks[2:-2]) if w != 0]  # between the 1 and 99 % quantiles
+        self.landmarks = np.unique([-b / w for b in (*bias.knots, *bias.landmarks[2:-2]) for w in w_marks])
         self.support = _quotient_support(weight.support, bias.support)
         self._gauss = (weight.is_centred("norm"), bias.is_centred("norm"))
         self._box = (weight.is_centred("uniform"), bias.is_centred("uniform"))
@@ -155,6 +154,12 @@ class ContinuousWeight(BreakpointLaw):
         if w_max is not None and b_max is not None:
             return np.asarray(np.minimum(w_max, b_max / np.maximum(np.abs(c), b_max / w_max)) ** 4 / (16 * w_max * b_max))
         return super().zeta(c, side)
+
+    def density(self, c: Array, side: int) -> Array:
+        s_w, s_b = self._gauss
+        if s_w is not None and s_b is not None:  # half of a Cauchy density
+            return np.asarray(s_w * s_b / (2 * np.pi * (s_b**2 + (c * s_w) ** 2)))
+        return super().density(c, side)
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         s_w, s_b = self._gauss
@@ -199,7 +204,7 @@ def _v_cuts(law: Continuous) -> tuple[float, ...]:
     Mass that spreads around zero on its own scale needs no cut: the double-exponential rule is dense there.
     """
     low, middle, high = np.quantile(law.landmarks, [0.25, 0.5, 0.75])
-    if law.support[0] <= 0 <= law.support[1] and abs(middle) < high - low:
+    if law.support[0] <= 0 <= law.support[1] and abs(middle) < 0.5 * (high - low):
         return law.knots
     return (*law.knots, *law.landmarks[::2])
 
@@ -229,8 +234,8 @@ def _log_trapezoid() -> tuple[Array, Array]:
 @lru_cache(maxsize=1)
 def _exponential_rules() -> tuple[Array, Array, Array, Array]:
     """tanh-sinh nodes/weights on (0, 1) and exp-sinh nodes/weights on (0, infinity), both double exponential."""
-    step = 0.125
-    t = step * np.arange(-27, 28)
+    step = 1 / 18
+    t = step * np.arange(-61, 62)
     half = np.pi * np.sinh(t)
     unit = 1 / (1 + np.exp(-half))
     unit_weight = step * np.pi * np.cosh(t) * unit / (1 + np.exp(half))
@@ -239,7 +244,7 @@ def _exponential_rules() -> tuple[Array, Array, Array, Array]:
 
 
 def _double_exponential(edges: Array, scale: Array) -> tuple[Array, Array]:
-    """Composite rule on consecutive pieces of `edges` (..., K + 1), the last one possibly a ray; shape (..., K * 55)."""
+    """Composite rule on consecutive pieces of `edges` (..., K + 1), the last one possibly a ray; shape (..., K * 123)."""
     unit, unit_weight, ray, ray_weight = _exponential_rules()
     left = edges[..., :-1, None]
     width = np.diff(edges, axis=-1)[..., None]
@@ -247,5 +252,5 @@ def _double_exponential(edges: Array, scale: Array) -> tuple[Array, Array]:
     length = np.where(finite, width, scale[..., None, None])
     v = left + length * np.where(finite, unit, ray)
     dv = length * np.where(finite, unit_weight, ray_weight)
-    shape = (*edges.shape[:-1], -1)
+    shape = (*edges.shape[:-1], (edges.shape[-1] - 1) * unit.size)
     return v.reshape(shape), dv.reshape(shape)

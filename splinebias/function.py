@@ -118,14 +118,31 @@ class PiecewiseLinear(PiecewisePolynomial):
 
     def __init__(self, knots: Any, values: Any, left_slope: float, right_slope: float) -> None:
         knots, values = np.array(knots, dtype=float), np.array(values, dtype=float)
-        if knots.ndim != 1 or knots.shape != values.shape or knots.size == 0 or (np.diff(knots) <= 0).any():
-            raise DataError(f"`knots` must be strictly increasing, one value each, got shapes {knots.shape}, {values.shape}")
+        increasing = knots.ndim == 1 and knots.size > 0 and np.isfinite(knots).all() and (np.diff(knots) > 0).all()
+        if not increasing or knots.shape != values.shape:
+            raise DataError(
+                f"`knots` must be strictly increasing and finite, one value each, got shapes {knots.shape}, {values.shape}"
+            )
+        if not np.isfinite([*values, left_slope, right_slope]).all():
+            raise DataError("`values` must be finite, slopes too; got nan or infinity")
         slopes = np.r_[left_slope, np.diff(values) / np.diff(knots), right_slope]
-        first = knots[0] - 1.0 if knots[0] - 1.0 < knots[0] else np.nextafter(knots[0], -np.inf)
-        last = knots[-1] + 1.0 if knots[-1] + 1.0 > knots[-1] else np.nextafter(knots[-1], np.inf)
-        edges = np.r_[first, knots, last]
-        starts = np.r_[values[0] + left_slope * (first - knots[0]), values]
-        super().__init__(PPoly(np.stack([slopes, starts]), edges, extrapolate=True), knots)
+        self._values, self._kinks = values, np.diff(slopes)
+        # A piece is expanded about its left end, which may be a million times farther out than the point asked for: more
+        # ends at powers of two keep the rounding of f(x) in proportion to x.
+        powers = 2.0 ** np.arange(-3, 41)
+        extra = np.r_[-powers, powers]
+        extra = extra[(extra > min(knots[0], 0.0)) & (extra < max(knots[-1], 0.0))]
+        edges = np.union1d(knots, extra)
+        piece = np.searchsorted(knots, edges, side="right")
+        near = np.clip(piece - 1, 0, knots.size - 1)  # expand from whichever knot of the piece is closer
+        far = np.clip(piece, 0, knots.size - 1)
+        anchor = np.where(np.abs(edges - knots[near]) <= np.abs(edges - knots[far]), near, far)
+        starts = values[anchor] + slopes[piece] * (edges - knots[anchor])
+        first = edges[0] - 1.0 if edges[0] - 1.0 < edges[0] else np.nextafter(edges[0], -np.inf)
+        last = edges[-1] + 1.0 if edges[-1] + 1.0 > edges[-1] else np.nextafter(edges[-1], np.inf)
+        starts = np.r_[starts[0] + left_slope * (first - edges[0]), starts]
+        coefficients = np.stack([np.r_[left_slope, slopes[piece]], starts])
+        super().__init__(PPoly(coefficients, np.r_[first, edges, last], extrapolate=True), knots)
 
     @classmethod
     def from_units(
@@ -154,19 +171,27 @@ class PiecewiseLinear(PiecewisePolynomial):
         slopes = left + np.cumsum(jumps)  # slopes[j]: to the right of knot j
         middle = knots.size // 2
         at_middle = float(a @ activation.value(w * knots[middle] + b)) + slope * knots[middle] + intercept
-        rise = np.r_[0.0, np.cumsum(slopes[:-1] * np.diff(knots))]
-        values = at_middle + (rise - rise[middle])
+        rise = slopes[:-1] * np.diff(knots)
+        below = np.cumsum(rise[:middle][::-1])[::-1]  # outwards from the middle: far breakpoints add far values there only
+        values = at_middle + np.r_[-below, 0.0, np.cumsum(rise[middle:])]
         return cls(knots, values, left, float(slopes[-1]))
 
     @property
     def values(self) -> Array:
         """f at the knots, shape (K,)."""
-        return np.asarray(self._ppoly.c[1, 1:])
+        return np.asarray(self._values)
+
+    def _state(self) -> dict[str, Any]:
+        return super()._state() | {"values": self._values.tolist(), "kinks": self._kinks.tolist()}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        self._values, self._kinks = np.array(state["values"]), np.array(state["kinks"])
 
     @property
     def kinks(self) -> Array:
         """Jump of the slope at each knot (the mass of f'' there), shape (K,)."""
-        return np.diff(self._ppoly.c[0])
+        return np.asarray(self._kinks)
 
 
 class WeightedSpline(PiecewisePolynomial):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import types
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,7 +160,9 @@ def as_law(law: Any, name: str) -> Law:
         return law
     if isinstance(law, Continuous):
         return law
-    if hasattr(law, "pmf") and hasattr(law, "support"):
+    if isinstance(law, type) or isinstance(getattr(law, "__call__", None), types.MethodType):
+        raise DataError(f"`{name}` must be a frozen law, got the unfrozen {law!r}; call it: scipy.stats.norm(0, 1)")
+    if _is_discrete(law):
         return _from_frozen_discrete(law, name)
     if not (hasattr(law, "pdf") and hasattr(law, "support")):
         raise DataError(
@@ -178,6 +181,14 @@ def as_law(law: Any, name: str) -> Law:
     landmarks = np.asarray(quantile(np.array(_LANDMARKS)), dtype=float)
     knots = [end for end in (lo, hi) if math.isfinite(end)] + _kinks(law)
     return Continuous(law, (lo, hi), moment, tuple(sorted(set(knots))), tuple(landmarks[np.isfinite(landmarks)].tolist()))
+
+
+def _is_discrete(law: Any) -> bool:
+    """Whether a scipy law has a probability mass function (new-style continuous laws have a useless one too)."""
+    kind = getattr(law, "dist", law)
+    return (
+        hasattr(law, "pmf") and not hasattr(kind, "_pdf") and not any("Continuous" in c.__name__ for c in type(kind).__mro__)
+    )
 
 
 def describe_law(law: Any) -> str:

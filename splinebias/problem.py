@@ -12,7 +12,7 @@ from typing import Any
 
 from splinebias.activation import Abs, Activation, LeakyReLU, ReLU
 from splinebias.data import Dataset
-from splinebias.errors import DataError
+from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import Initialization
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
 
@@ -133,6 +133,8 @@ class Problem:
             )
         potential = dict(tables.get("potential", {"name": "quadratic"}))
         scaled = potential.pop("scaled", False)
+        if not isinstance(scaled, bool):
+            raise DataError(f"`potential.scaled` must be true or false, got {scaled!r}")
         phi = _from_name(potential, _POTENTIALS, "potential")
         options = tables.get("problem", {})
         if set(options) - {"affine"}:
@@ -159,13 +161,17 @@ def _read_data(table: dict[str, Any], folder: Path) -> Dataset:
 
 
 def _name_and_fields(item: Any, registry: dict[str, Any]) -> dict[str, Any]:
-    name = next(name for name, kind in registry.items() if type(item) is kind)
+    name = next((name for name, kind in registry.items() if type(item) is kind), None)
+    if name is None:
+        raise CapabilityError(
+            f"only the library's own kinds can be written to TOML, got {type(item).__name__}; use one of those"
+        )
     return {"name": name} | {f.name: getattr(item, f.name) for f in fields(item)}
 
 
 def _from_name(table: dict[str, Any], registry: dict[str, Any], what: str) -> Any:
     name = table.pop("name", None)
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise DataError(f"`{what}.name` must be one of {', '.join(registry)}, got {name!r}")
     try:
         return registry[name](**table)

@@ -179,21 +179,22 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16) -> Cells:
     marks = marks[np.isfinite(marks)]
     ends = np.array([end for end in (lo, hi) if np.isfinite(end)])
     cuts = np.unique(np.concatenate([x, marks[(marks > lo) & (marks < hi)], ends]))
+    if law.degree is None:
+        cuts = np.union1d(cuts, _doubling(x, cuts[0], cuts[-1]))
     cuts = cuts[np.r_[True, np.diff(cuts) > 4e-16 * np.maximum(np.abs(cuts[1:]), span)] | np.isin(cuts, x)]
-    reach = max(span, cuts[-1] - cuts[0])
 
     def moments(left: Array, right: Array) -> tuple[Array, Array]:
         """zeta on both sides at the nodes of panels, shape (2, N, q), and the panels' second moments, shape (N,)."""
         nodes, weights = panel_nodes(left, right, order)
         zeta = np.stack([law.zeta(nodes, 1), law.zeta(nodes, -1)])
-        lever = (nodes - (x[0] + x[-1]) / 2) ** 2 + reach**2
+        lever = (nodes - (x[0] + x[-1]) / 2) ** 2 + span**2
         return zeta, np.asarray((weights * zeta.sum(axis=0) * lever).sum(axis=1))
 
     total = float(moments(cuts[:-1], cuts[1:])[1].sum())
     if not np.isfinite(lo):
-        cuts = np.r_[_tail(cuts[0], -reach, moments, total)[::-1], cuts]
+        cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), moments, total)[::-1], cuts]
     if not np.isfinite(hi):
-        cuts = np.r_[cuts, _tail(cuts[-1], reach, moments, total)]
+        cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), moments, total)]
     if law.degree is not None:
         return Cells(cuts, order)
 
@@ -204,6 +205,17 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16) -> Cells:
         return np.logical_or(*(unresolved(values, mass, total, tolerance) for values in zeta))
 
     return bisect_until(Cells(cuts, order), failing)
+
+
+def _doubling(x: Array, lowest: float, highest: float) -> Array:
+    """Cuts at span (2^k - 1) beyond either end of the data, k >= 1, inside [lowest, highest].
+
+    Without them a smooth density could hide at one end of a cell that a far quantile made huge.
+    """
+    span = x[-1] - x[0]
+    steps = span * (2.0 ** np.arange(1, _MAX_TAIL_CELLS) - 1)
+    cuts = np.r_[x[0] - steps, x[-1] + steps]
+    return cuts[(cuts > lowest) & (cuts < highest)]
 
 
 def _tail(start: float, width: float, moments: Callable[[Array, Array], tuple[Array, Array]], total: float) -> Array:

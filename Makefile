@@ -1,0 +1,44 @@
+# Every target sets itself up: the environment in .venv is made when missing and renewed when a pinned version changes.
+PYTHON ?= python3
+FIGURES ?= figures
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+export MPLBACKEND := Agg
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+.DEFAULT_GOAL := help
+.PHONY: help reproduce reproduce-small reproduce-full test bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+# PIP_CONSTRAINT rather than -c: it also pins what the package is built with.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+reproduce: $(READY)  ## compute the published figures and their numbers into figures/ (FIGURES=folder elsewhere)
+	$(BIN)/python -m experiments --out $(FIGURES)
+
+reproduce-small: $(READY)  ## the same in about a minute, with fewer and narrower networks
+	$(BIN)/python -m experiments --small --out $(FIGURES)
+
+reproduce-full: $(READY)  ## the same at the published widths
+	$(BIN)/python -m experiments --full --out $(FIGURES)
+
+test: $(READY)  ## format, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+bench: $(READY)  ## timings, each beside what one would otherwise run
+	$(BIN)/pytest benchmarks -o python_files="bench_*.py" -o python_functions="bench_*" --benchmark-only
+
+clean:  ## remove the environment and everything cached
+	rm -rf $(VENV) .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,55 @@
+"""Output files are the old version or the new one, and unusable paths are refused before work starts."""
+
+import os
+import stat
+
+import pytest
+
+import splinebias as sb
+from splinebias._files import check_writable, write_atomically
+
+
+def test_content_replaces_the_old_file(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_bytes(b"old")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_new_files_have_the_permissions_of_ordinary_files(tmp_path):
+    plain, ours = tmp_path / "plain", tmp_path / "ours"
+    plain.touch()
+    write_atomically(ours, b"")
+    assert stat.S_IMODE(ours.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "out.txt"
+    path.write_bytes(b"old")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unusable_paths_are_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "missing" / "out.txt", tmp_path / "file" / "out.txt"):
+        with pytest.raises(sb.DataError, match="the output path must be a file in an existing writable folder"):
+            check_writable(path)
+        with pytest.raises(sb.DataError, match="the output path must be a file"):
+            write_atomically(path, b"")
+    assert check_writable(tmp_path / "new.txt") == tmp_path / "new.txt"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser can write everywhere")
+def test_a_read_only_folder_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(sb.DataError, match="existing writable folder"):
+        check_writable(tmp_path / "out.txt")

@@ -5,7 +5,46 @@ from __future__ import annotations
 import importlib
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editors
+    from splinebias.activation import Abs as Abs
+    from splinebias.activation import LeakyReLU as LeakyReLU
+    from splinebias.activation import ReLU as ReLU
+    from splinebias.compare import Comparison as Comparison
+    from splinebias.compare import compare as compare
+    from splinebias.data import Dataset as Dataset
+    from splinebias.dynamics.descent import MirrorDescent as MirrorDescent
+    from splinebias.dynamics.descent import StochasticMirrorDescent as StochasticMirrorDescent
+    from splinebias.dynamics.flow import MirrorFlow as MirrorFlow
+    from splinebias.errors import CapabilityError as CapabilityError
+    from splinebias.errors import DataError as DataError
+    from splinebias.errors import Outcome as Outcome
+    from splinebias.errors import SolveError as SolveError
+    from splinebias.errors import SplinebiasError as SplinebiasError
+    from splinebias.function import PiecewiseLinear as PiecewiseLinear
+    from splinebias.function import PiecewisePolynomial as PiecewisePolynomial
+    from splinebias.function import WeightedSpline as WeightedSpline
+    from splinebias.initialization import Initialization as Initialization
+    from splinebias.laws import Constant as Constant
+    from splinebias.laws import Discrete as Discrete
+    from splinebias.laws import Rademacher as Rademacher
+    from splinebias.penalty import penalty as penalty
+    from splinebias.potential import Hypentropy as Hypentropy
+    from splinebias.potential import Power as Power
+    from splinebias.potential import Quadratic as Quadratic
+    from splinebias.potential import Scaled as Scaled
+    from splinebias.predict import Prediction as Prediction
+    from splinebias.predict import predict as predict
+    from splinebias.problem import Problem as Problem
+    from splinebias.solve.banded import BandedSolver as BandedSolver
+    from splinebias.solve.dual import DualSolver as DualSolver
+    from splinebias.solve.grid import GridSolver as GridSolver
+    from splinebias.solve.kernel import KernelSolver as KernelSolver
+    from splinebias.study import Study as Study
+    from splinebias.study import study as study
+    from splinebias.train import Training as Training
+    from splinebias.train import train as train
 
 __version__ = "0.1.0"
 

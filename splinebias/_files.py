@@ -13,8 +13,13 @@ def check_writable(path: str | Path) -> Path:
     """`path` if a file can be created or replaced there, or a DataError: called before long work starts."""
     path = Path(path)
     folder = path.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise DataError(f"the output path must be a file in an existing writable folder, got {path}; create {folder} first")
+    rule = f"the output path must be a file in an existing writable folder, got {path}"
+    if path.is_dir():
+        raise DataError(f"{rule}, which is a folder; add a file name")
+    if not folder.is_dir():
+        raise DataError(f"{rule}; create {folder} first")
+    if not os.access(folder, os.W_OK):
+        raise DataError(f"{rule}; choose a folder you may write in")
     return path
 
 

@@ -23,35 +23,60 @@ from splinebias.activation import Activation
 from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Potential
 from splinebias.quadrature import Cells, bisect_until, panel_nodes, unresolved
-from splinebias.solve.response import ResponseModel
+from splinebias.response import ResponseModel
 from splinebias.solve.split import Split
 
 _REFINEMENTS = 4
 _IGNORED = 1e4  # unresolved parts of the cost below 1e-16 times this, relative, are left alone
 
 
+def tie(law: BreakpointLaw, activation: Activation, c: Array) -> Array:
+    r""":math:`\tau/h''` when every side takes its share :math:`\zeta_s/\zeta` of h'', same shape as `c`."""
+    return _tie(activation, law.zeta(c, 1), law.zeta(c, -1))
+
+
+def _tie(activation: Activation, plus: Array, minus: Array) -> Array:
+    total = np.where(plus + minus > 0, plus + minus, 1.0)
+    return np.asarray((activation.left * plus - activation.right * minus) / (activation.kink * total))
+
+
 @dataclass(frozen=True, eq=False)
 class Bend:
-    r"""Curvature and affine part to be made by the neurons.
+    r"""Curvature and affine part to be made by the neurons of a law.
 
     Attributes
     ----------
+    law : BreakpointLaw
+        The neurons.
+    activation : Activation
+        Gives p and q.
     cells : Cells
         Quadrature on which zeta and h'' are resolved.
     second : callable
         h'' as a vectorized function.
-    missing : Array of shape (2,) or None
-        :math:`\int (1, u)\, \tau`, u = (c - origin)/unit, less what it is when every side takes its share
-        :math:`\zeta_s/\zeta` of h''; None if nothing is asked (free affine part), or nothing can be done about it.
     origin, unit : float
-        The u above.
+        Of the coordinate u = (c - origin)/unit.
+    missing : Array of shape (2,) or None
+        :math:`\int (1, u)\, \tau` less what it is when every side takes its share :math:`\zeta_s/\zeta` of h''; None if
+        nothing is asked (free affine part), or nothing can be done about it.
     """
 
+    law: BreakpointLaw
+    activation: Activation
     cells: Cells
     second: Callable[[Array], Array]
-    missing: Array | None
     origin: float
     unit: float
+    missing: Array | None = None
+
+    def lever(self, c: Array) -> Array:
+        """1 and u at `c`, stacked in front."""
+        return np.stack([np.ones_like(c), (c - self.origin) / self.unit])
+
+    @cached_property
+    def zeta(self) -> tuple[Array, Array]:
+        r""":math:`\zeta_+` and :math:`\zeta_-` at the nodes of `cells`, (N, q) each."""
+        return self.law.zeta(self.cells.nodes, 1), self.law.zeta(self.cells.nodes, -1)
 
     @cached_property
     def curvature(self) -> Array:
@@ -70,10 +95,6 @@ class Bend:
         heard = (np.abs(values) > 1e-13 * np.abs(values).max(axis=1, keepdims=True)) & (moves > self._noise)
         return np.where(heard, values, 0.0)
 
-    def lever(self, c: Array) -> Array:
-        """1 and u at `c`, stacked in front."""
-        return np.stack([np.ones_like(c), (c - self.origin) / self.unit])
-
     def _reach(self, c: Array) -> Array:
         return self.unit + np.abs(c - self.origin)
 
@@ -82,78 +103,73 @@ class Bend:
         nodes = self.cells.nodes
         return 1e-14 * float((self.cells.weights * np.abs(self.second(nodes)) * self._reach(nodes)).sum())
 
+    @cached_property
+    def exchange(self) -> Array:
+        r"""Gram matrix (2, 2) of (1, u) in :math:`(p + q)^2 \zeta_+ \zeta_-/\zeta`: how cheaply the sides trade curvature.
 
-def tie(law: BreakpointLaw, activation: Activation, c: Array) -> Array:
-    r""":math:`\tau/h''` when every side takes its share :math:`\zeta_s/\zeta` of h'', same shape as `c`."""
-    plus, minus = law.zeta(c, 1), law.zeta(c, -1)
-    total = np.where(plus + minus > 0, plus + minus, 1.0)
-    return np.asarray((activation.left * plus - activation.right * minus) / (activation.kink * total))
+        Zero for Abs, where both sides bring the same affine part, and where no breakpoint has both signs of w.
+        """
+        plus, minus = self.zeta
+        omega = plus * minus / np.where(plus + minus > 0, plus + minus, 1.0)
+        weight = (self.activation.right + self.activation.left) ** 2 * self.cells.weights * omega
+        lever = self.lever(self.cells.nodes)
+        return np.asarray(np.einsum("ink,jnk,nk->ij", lever, lever, weight))
 
+    def quadratic_cost(self) -> float:
+        r""":math:`E[\alpha^2] = (p - q)^{-2} \int h''^2/\zeta + d^T G^{-1} d`, d the missing moments and G `exchange`."""
+        zeta = self.zeta[0] + self.zeta[1]
+        ratio = np.divide(self.curvature, zeta, out=np.zeros_like(zeta), where=zeta > 0)
+        cost = float((self.cells.weights * self.curvature * ratio).sum()) / self.activation.kink**2
+        if self.missing is not None:
+            cost += float(self.missing @ np.linalg.solve(self.exchange, self.missing))
+        return cost
 
-def exchange(law: BreakpointLaw, activation: Activation, bend: Bend) -> Array:
-    r"""Gram matrix (2, 2) of (1, u) in :math:`(p + q)^2 \zeta_+ \zeta_-/\zeta`: how cheaply the sides trade curvature.
+    def convex_cost(self, potential: Potential) -> float:
+        r"""Least :math:`E[D_\phi(\alpha, 0)]` for any convex potential.
 
-    Zero for Abs, where both sides bring the same affine part, and where no breakpoint has both signs of w.
-    """
-    nodes = bend.cells.nodes
-    plus, minus = law.zeta(nodes, 1), law.zeta(nodes, -1)
-    omega = plus * minus / np.where(plus + minus > 0, plus + minus, 1.0)
-    weight = (activation.right + activation.left) ** 2 * bend.cells.weights * omega
-    return np.asarray(np.einsum("ink,jnk,nk->ij", bend.lever(nodes), bend.lever(nodes), weight))
+        Cells are bisected until the cost density is resolved, since alpha is singular where g changes sign.
 
+        Raises
+        ------
+        SolveError
+            If the missing moments cannot be met to 1e-8.
+        """
+        bend, cost = self, math.inf
+        for _ in range(_REFINEMENTS):
+            nodes, weights = bend.cells.nodes, bend.cells.weights
+            model = ResponseModel.at(bend.law, potential, nodes)
+            half = bend.curvature / bend.activation.kink
+            point = Split(model, bend.activation, half, weights, bend.lever(nodes), bend._moments()).solve()
+            penalty = point.response.penalty
+            cost = float((weights * (penalty[1] + penalty[-1])).sum())
+            finer = bend._refined(potential, point.line)
+            if finer.cells.edges.size == bend.cells.edges.size:
+                break
+            bend = finer
+        return cost
 
-def quadratic_cost(law: BreakpointLaw, activation: Activation, bend: Bend) -> float:
-    r""":math:`E[\alpha^2] = (p - q)^{-2} \int h''^2/\zeta + d^T G^{-1} d`, d the missing moments and G `exchange`."""
-    zeta = law.zeta(bend.cells.nodes, 1) + law.zeta(bend.cells.nodes, -1)
-    ratio = np.divide(bend.curvature, zeta, out=np.zeros_like(zeta), where=bend.curvature != 0)
-    cost = float((bend.cells.weights * bend.curvature * ratio).sum()) / activation.kink**2
-    if bend.missing is not None:
-        cost += float(bend.missing @ np.linalg.solve(exchange(law, activation, bend), bend.missing))
-    return cost
+    def _moments(self) -> Array | None:
+        r"""The prescribed :math:`\int (1, u)\, \tau`."""
+        if self.missing is None:
+            return None
+        shares = self.cells.weights * _tie(self.activation, *self.zeta) * self.curvature
+        return np.asarray(self.missing + np.einsum("ink,nk->i", self.lever(self.cells.nodes), shares))
 
+    def _refined(self, potential: Potential, line: Array) -> Bend:
+        """The same on cells bisected until the cost density, for this line, is resolved."""
 
-def convex_cost(law: BreakpointLaw, activation: Activation, potential: Potential, bend: Bend) -> float:
-    r"""Least :math:`E[D_\phi(\alpha, 0)]`, for any convex potential and law.
+        def cost(left: Array, right: Array) -> tuple[Array, Array]:
+            nodes, weights = panel_nodes(left, right, self.cells.order)
+            half = self.curvature_on(left, right) / self.activation.kink
+            model = ResponseModel.at(self.law, potential, nodes)
+            split = Split(model, self.activation, half, weights, self.lever(nodes), None)
+            penalty = split.at(line, None).response.penalty
+            return penalty[1] + penalty[-1], np.asarray((weights * (penalty[1] + penalty[-1])).sum(axis=1))
 
-    Cells are bisected until the cost density is resolved, since alpha is singular where g changes sign.
+        total = float(cost(self.cells.edges[:-1], self.cells.edges[1:])[1].sum())
 
-    Raises
-    ------
-    SolveError
-        If the missing moments cannot be met to 1e-8.
-    """
-    cost = math.inf
-    for _ in range(_REFINEMENTS):
-        nodes, half = bend.cells.nodes, bend.curvature / activation.kink
-        moments = None
-        if bend.missing is not None:
-            shares = bend.cells.weights * tie(law, activation, nodes) * bend.curvature
-            moments = bend.missing + np.einsum("ink,nk->i", bend.lever(nodes), shares)
-        model = ResponseModel.at(law, potential, nodes)
-        point = Split(model, activation, half, bend.cells.weights, bend.lever(nodes), moments).solve()
-        penalty = point.response.penalty
-        cost = float((bend.cells.weights * (penalty[1] + penalty[-1])).sum())
-        finer = _refine(law, activation, potential, bend, point.line)
-        if finer.cells.edges.size == bend.cells.edges.size:
-            break
-        bend = finer
-    return cost
+        def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
+            density, mass = cost(left, right)
+            return unresolved(density, mass, _IGNORED * total, tolerance)
 
-
-def _refine(law: BreakpointLaw, activation: Activation, potential: Potential, bend: Bend, line: Array) -> Bend:
-    """`bend` on cells bisected until the cost density, for this line, is resolved."""
-
-    def cost(left: Array, right: Array) -> tuple[Array, Array]:
-        nodes, weights = panel_nodes(left, right, bend.cells.order)
-        half = bend.curvature_on(left, right) / activation.kink
-        model = ResponseModel.at(law, potential, nodes)
-        penalty = Split(model, activation, half, weights, bend.lever(nodes), None).at(line, None).response.penalty
-        return penalty[1] + penalty[-1], np.asarray((weights * (penalty[1] + penalty[-1])).sum(axis=1))
-
-    total = float(cost(bend.cells.edges[:-1], bend.cells.edges[1:])[1].sum())
-
-    def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
-        density, mass = cost(left, right)
-        return unresolved(density, mass, _IGNORED * total, tolerance)
-
-    return replace(bend, cells=bisect_until(bend.cells, failing))
+        return replace(self, cells=bisect_until(self.cells, failing))

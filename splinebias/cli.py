@@ -196,6 +196,7 @@ def study(
     Example:
         splinebias study problem.toml --widths 20,60,180 --seeds 5
     """
+    from splinebias._check import interval as check_interval
     from splinebias._files import check_writable
     from splinebias.problem import Problem
     from splinebias.study import study as run_study
@@ -204,8 +205,10 @@ def study(
     save = picture(plot)
     if csv is not None:
         check_writable(csv)
-    how = {"method": _made(_METHODS, method), "interval": interval, "loss_tol": loss_tol, "jobs": jobs}
-    found = run_study(spec, widths, range(seeds), **how)
+    where = None if interval is None else check_interval(interval)
+    found = run_study(
+        spec, widths, range(seeds), method=_made(_METHODS, method), interval=where, loss_tol=loss_tol, jobs=jobs
+    )
     limit = found.prediction
     if csv is not None:
         found.to_csv(csv)

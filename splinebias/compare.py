@@ -18,7 +18,7 @@ from splinebias.errors import DataError
 from splinebias.quadrature import Cells
 
 _ORDER = 12  # Gauss nodes per piece: the square of a polynomial of degree 11 is integrated exactly
-_PIECES = 1000  # pieces of an interval on which neither function says where its knots are
+_PIECES = 1000  # pieces of an interval on which a function does not say where its knots are
 _ZOOM = 8  # sub-intervals per round; each round keeps two of them
 _ROUNDS = 16  # 4^16 = 4e9: beyond the square root of rounding, where the value at a maximum no longer changes
 
@@ -70,8 +70,8 @@ def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison:
     Each piece is sampled at its two ends (with one-sided limits, so that jumps count) and at 12 Gauss nodes. The
     nodes give the integral; every local maximum of |f - g| among the samples that can still win is then refined to rounding
     error in the value (about 1e-8 piece widths in `argmax`).
-    *Hypotheses, not checked:* |f - g| has at most one local maximum between neighbouring samples. Where
-    neither function says where its knots are, the interval is cut into 1,000 equal pieces, and kinks inside one are
+    *Hypotheses, not checked:* |f - g| has at most one local maximum between neighbouring samples. Where one of the
+    functions does not say where its knots are, the interval is cut into 1,000 more pieces, all equal, and its kinks are
     resolved to the error of that grid.
     """
     lo, hi = check_interval(interval)
@@ -84,18 +84,23 @@ def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison:
     samples[-1, -1] = hi
 
     def difference(x: Array) -> Array:
-        values: Array = np.asarray(f(x), dtype=float) - np.asarray(g(x), dtype=float)
-        if values.shape != x.shape or not np.isfinite(values).all():
-            raise DataError(
-                f"`f` and `g` must map an array to finite numbers of the same shape on [{lo:g}, {hi:g}]; "
-                f"got shape {values.shape} for {x.shape}, {np.count_nonzero(~np.isfinite(values))} not finite"
-            )
-        return values
+        return _values(f, "f", x) - _values(g, "g", x)
 
     delta = difference(samples)
     square = float((cells.weights * delta[:, 1:-1] ** 2).sum())
     sup, argmax = _largest(difference, samples, np.abs(delta))
     return Comparison(sup, math.sqrt(square), argmax, (lo, hi))
+
+
+def _values(function: Any, name: str, x: Array) -> Array:
+    """function(x), checked; a constant is as good as an array of it."""
+    values: Array = np.asarray(function(x), dtype=float)
+    if values.shape not in (x.shape, ()) or not np.isfinite(values).all():
+        raise DataError(
+            f"`{name}` must map an array on the interval to finite numbers of its shape, got shape {values.shape} for "
+            f"{x.shape} with {np.count_nonzero(~np.isfinite(values))} not finite; check it, or take a smaller interval"
+        )
+    return np.broadcast_to(values, x.shape)
 
 
 def _cuts(f: Any, g: Any, lo: float, hi: float) -> Array:

@@ -22,7 +22,7 @@ class Dataset:
     ----------
     x, y : array_like, shape (M,)
         Abscissae and ordinates; any order, at least two distinct abscissae. An exact duplicate
-        (equal x and equal y) is counted once.
+        (equal x and equal y) is merged into one point, weights added.
     weights : array_like, shape (M,), optional
         How often each point was observed, :math:`m_i > 0`. The loss is
         :math:`\frac{1}{2 \sum m} \sum_i m_i (f(x_i) - y_i)^2`. Default: one each.

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import math
-import types
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,7 +159,7 @@ def as_law(law: Any, name: str) -> Law:
         return law
     if isinstance(law, Continuous):
         return law
-    if isinstance(law, type) or isinstance(getattr(law, "__call__", None), types.MethodType):
+    if isinstance(law, type) or callable(law):
         raise DataError(f"`{name}` must be a frozen law, got the unfrozen {law!r}; call it: scipy.stats.norm(0, 1)")
     if _is_discrete(law):
         return _from_frozen_discrete(law, name)

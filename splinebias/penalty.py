@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
 from splinebias._check import Array, whole_number
-from splinebias.bending import Bend, convex_cost, exchange, quadratic_cost, tie
+from splinebias.bending import Bend, tie
 from splinebias.breakpoints import BreakpointLaw
 from splinebias.errors import DataError
 from splinebias.function import PiecewiseLinear
@@ -25,6 +25,8 @@ from splinebias.problem import Problem
 from splinebias.quadrature import Cells, bisect_until, integration_cells, panel_nodes, unresolved
 
 _SMOOTH = 1e-9  # jumps of f or f', relative, and curvature without neurons, relative: above it the penalty is infinite
+_FAR = 1e16  # spans of the data, beyond which the pieces of f are not looked at: powers of c overflow there
+_MOST_PANELS = 20_000  # of a function without pieces, bisected at one time
 _TIE = 1e-6  # mismatch of a tie that no neuron can mend, relative to the slopes (offsets) that it compares
 
 
@@ -74,7 +76,7 @@ def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
     -----
     A network of n units that samples alpha has bins with sampling noise, which adds about J/n to the penalty (relative), and
     the width of the bins takes O(J^-2) away; the penalty itself fluctuates by O(n^-1/2). With J = sqrt(n) both are at or
-    below that. Measured on LM's set A (ReLU, uniform bias, n = 25,600, 5 seeds): -0.8 % +- 2.5 %; J = n^(1/3): -4.9 % +- 2.6 %.
+    below that. Measured on LM's set A (ReLU, uniform bias, n = 25,600): -0.8 % +- 2.5 %, with n^(1/3) bins -4.9 % +- 2.6 %.
 
     Accuracy for smooth f about 1e-10, relative. Ties count as broken beyond 1e-6 relative (for a smoothed network 1/J, since
     a trained output bias of order 1/n breaks them too). Kinks outside the support of the breakpoints, where training moves
@@ -100,9 +102,8 @@ def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
     if bend is None:
         return math.inf
     if isinstance(problem.limit_potential, Quadratic):
-        cost = quadratic_cost(law, problem.activation, bend)
-        return cost / 2 if problem.scaled else cost
-    return convex_cost(law, problem.activation, problem.limit_potential, bend)
+        return bend.quadratic_cost() / 2 if problem.scaled else bend.quadratic_cost()
+    return bend.convex_cost(problem.limit_potential)
 
 
 class _Shape(NamedTuple):
@@ -119,13 +120,13 @@ class _Shape(NamedTuple):
 def _demand(problem: Problem, shape: _Shape, slack: float) -> Bend | None:
     """What the neurons have to do for f, or None if no neuron can; ties are checked up to `slack`."""
     law, act, (first, last) = problem.initialization.breakpoint_law, problem.activation, problem.data.span
-    bend = Bend(shape.cells, shape.second, None, (first + last) / 2, last - first)
+    bend = Bend(law, act, shape.cells, shape.second, (first + last) / 2, last - first)
     if problem.affine == "free":
         return bend
     asked = np.array([shape.slope, -(shape.intercept + bend.origin * shape.slope) / bend.unit])
     lever = bend.lever(shape.points)
     missing = asked - lever @ (shape.masses * tie(law, act, shape.points))
-    if np.trace(exchange(law, act, bend)) > 0:
+    if np.trace(bend.exchange) > 0:
         return replace(bend, missing=missing)
     size = np.abs(asked) + np.abs(lever) @ np.abs(shape.masses)
     return bend if (np.abs(missing) <= slack * size).all() else None
@@ -136,37 +137,44 @@ def _resolved(f: Any, problem: Problem, cells: Cells) -> _Shape | None:
     law, x = problem.initialization.breakpoint_law, problem.data.x
     ends = _piece_ends(f)
     lo, hi = (ends[0], ends[-1]) if ends is not None and isinstance(f, PPoly) else (-math.inf, math.inf)
+    centre = float(np.clip(x[x.size // 2], lo, hi))
+    far = math.inf if ends is None else _FAR * (x[-1] - x[0])
 
     def second(c: Array) -> Array:
-        return np.where((c >= lo) & (c <= hi), _ask(f, c, 2), 0.0)
+        read = (c >= lo) & (c <= hi) & (np.abs(c - centre) < far)
+        values = np.zeros(c.shape)
+        values[read] = _ask(f, c[read], 2)
+        return values
 
-    centre = float(np.clip(x[x.size // 2], lo, hi))
     if ends is None:
+        if not _decays(second, cells, law):
+            return None
         cells = _resolve(second, cells)
     else:
-        if _breaks(f, ends[1:-1] if isinstance(f, PPoly) else ends, x):
+        joints = ends[1:-1] if isinstance(f, PPoly) else ends
+        if _breaks(f, joints[np.abs(joints - centre) < far], x):
             return None
-        outside = np.r_[ends, centre]
-        edges = np.unique(np.r_[outside[outside < cells.edges[0]], cells.edges, outside[outside > cells.edges[-1]]])
-        cells = Cells(edges, cells.order).split(np.r_[ends, centre])
-    nodes, curvature = cells.nodes, second(cells.nodes)
-    zeta = law.zeta(nodes, 1) + law.zeta(nodes, -1)
-    if (np.abs(curvature[zeta == 0]) > _SMOOTH * np.abs(curvature).max()).any():
+        marks = np.r_[ends, centre]
+        outer = np.unique(np.r_[marks[marks < cells.edges[0]], cells.edges, marks[marks > cells.edges[-1]]])
+        cells = Cells(outer, cells.order).split(marks)
+    curvature, alive = second(cells.nodes), _zeta(law, cells.nodes) > 0
+    if (np.abs(curvature[~alive]) > _SMOOTH * np.abs(curvature).max()).any():
         return None
-    curvature = np.where(zeta > 0, curvature, 0.0)
-    if ends is None and not _decays(cells, curvature, zeta, law):
-        return None
-    masses = cells.weights * curvature
-    before = (cells.edges[1:] <= centre)[:, None]
-    value, slope = float(_ask(f, np.array([centre]), 0)[0]), float(_ask(f, np.array([centre]), 1)[0])
+    masses = np.where(alive, cells.weights * curvature, 0.0)
+    before = np.where((cells.edges[1:] <= centre)[:, None], masses, 0.0)
+    value, slope = (float(_ask(f, np.array([centre]), nu)[0]) for nu in (0, 1))
     return _Shape(
         cells,
-        lambda c: np.where(law.zeta(c, 1) + law.zeta(c, -1) > 0, second(c), 0.0),
-        nodes.ravel(),
+        second,
+        cells.nodes.ravel(),
         masses.ravel(),
-        slope - float((masses * before).sum()),
-        value - centre * slope + float((masses * before * nodes).sum()),
+        slope - float(before.sum()),
+        value - centre * slope + float((before * cells.nodes).sum()),
     )
+
+
+def _zeta(law: BreakpointLaw, c: Array) -> Array:
+    return law.zeta(c, 1) + law.zeta(c, -1)
 
 
 def _ask(f: Any, c: Array, nu: int) -> Array:
@@ -199,6 +207,14 @@ def _breaks(f: Any, ends: Array, x: Array) -> bool:
     return False
 
 
+def _decays(second: Any, cells: Cells, law: BreakpointLaw) -> bool:
+    """Whether the cost in the last cell of an infinite tail is negligible."""
+    curvature, zeta = second(cells.nodes), _zeta(law, cells.nodes)
+    cost = (cells.weights * np.divide(curvature**2, zeta, out=np.zeros_like(zeta), where=zeta > 0)).sum(axis=1)
+    tails = [cost[at] for at, end in ((0, law.support[0]), (-1, law.support[1])) if not math.isfinite(end)]
+    return bool(max(tails, default=0.0) <= 1e-8 * float(cost.sum()))
+
+
 def _resolve(second: Any, cells: Cells) -> Cells:
     """Cells bisected until h'' is a polynomial on each."""
 
@@ -210,17 +226,12 @@ def _resolve(second: Any, cells: Cells) -> Cells:
     total = float(weigh(cells.edges[:-1], cells.edges[1:])[1].sum())
 
     def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
+        if left.size > _MOST_PANELS:
+            return np.zeros(left.size, dtype=bool)
         values, mass = weigh(left, right)
         return unresolved(values, mass, total, 100 * tolerance)
 
     return bisect_until(cells, failing)
-
-
-def _decays(cells: Cells, curvature: Array, zeta: Array, law: BreakpointLaw) -> bool:
-    """Whether the cost in the last cell of an infinite tail is negligible."""
-    cost = (cells.weights * np.divide(curvature**2, zeta, out=np.zeros_like(zeta), where=curvature != 0)).sum(axis=1)
-    tails = [cost[at] for at, end in ((0, law.support[0]), (-1, law.support[1])) if not math.isfinite(end)]
-    return max(tails, default=0.0) <= 1e-8 * float(cost.sum())
 
 
 def _smoothed(f: PiecewiseLinear, law: BreakpointLaw, cells: Cells, count: int) -> _Shape | None:
@@ -239,7 +250,7 @@ def _smoothed(f: PiecewiseLinear, law: BreakpointLaw, cells: Cells, count: int) 
     def bin_of(c: Array) -> NDArray[np.intp]:
         return np.clip(np.searchsorted(bins, c, side="right") - 1, 0, bins.size - 2)
 
-    zeta = law.zeta(cells.nodes, 1) + law.zeta(cells.nodes, -1)
+    zeta = _zeta(law, cells.nodes)
     room = np.bincount(bin_of(cells.nodes).ravel(), (cells.weights * zeta).ravel(), bins.size - 1)
     mass = np.bincount(bin_of(knots), kinks, bins.size - 1)
     if (np.abs(mass[room == 0]) > _SMOOTH * np.abs(kinks).sum()).any():
@@ -250,7 +261,7 @@ def _smoothed(f: PiecewiseLinear, law: BreakpointLaw, cells: Cells, count: int) 
     start, slope = float(f.knots[0]), float(f(f.edges[0], 1))
     return _Shape(
         cells,
-        lambda c: share[bin_of(c)] * (law.zeta(c, 1) + law.zeta(c, -1)),
+        lambda c: share[bin_of(c)] * _zeta(law, c),
         points,
         kinks,
         slope,

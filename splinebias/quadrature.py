@@ -215,7 +215,7 @@ def _doubling(x: Array, lowest: float, highest: float) -> Array:
     span = x[-1] - x[0]
     steps = span * (2.0 ** np.arange(1, _MAX_TAIL_CELLS) - 1)
     cuts = np.r_[x[0] - steps, x[-1] + steps]
-    return cuts[(cuts > lowest) & (cuts < highest)]
+    return np.asarray(cuts[(cuts > lowest) & (cuts < highest)])
 
 
 def _tail(start: float, width: float, moments: Callable[[Array, Array], tuple[Array, Array]], total: float) -> Array:

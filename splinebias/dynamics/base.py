@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from splinebias._check import Array
 from splinebias.dynamics.mirror import MirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import Outcome
+from splinebias.function import PiecewiseLinear
 from splinebias.network import Network
 from splinebias.problem import Problem
 
@@ -44,6 +46,30 @@ class History:
 
 
 @dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A network on its way, kept because a method was asked to.
+
+    Attributes
+    ----------
+    time : float
+        Training time t = n * (sum of learning rates).
+    loss : float
+        L at that time.
+    network : Network
+        The network at that time, skip part included.
+    """
+
+    time: float
+    loss: float
+    network: Network
+
+    @cached_property
+    def function(self) -> PiecewiseLinear:
+        """The network as the piecewise linear function it is; worked out when first asked for."""
+        return self.network.function()
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """What a method hands back to `train`.
 
@@ -63,6 +89,8 @@ class Run:
         What to do about it, with numbers where there are some.
     stats : dict
         Named numbers of the method: passes (evaluations of loss and gradient), learning_rate, lambda_max, ...
+    snapshots : tuple of Snapshot
+        Networks on the way, at the times the method was asked to keep them.
     """
 
     network: Network
@@ -72,6 +100,7 @@ class Run:
     outcome: Outcome
     advice: str
     stats: dict[str, float]
+    snapshots: tuple[Snapshot, ...] = ()
 
 
 class Recorder:

@@ -15,11 +15,11 @@ from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Potential, Quadratic
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells, bisect_until, panel_nodes, unresolved
+from splinebias.response import Response, ResponseModel
 from splinebias.solve.banded import BandedSolver, Solved, assemble
 from splinebias.solve.discretize import Discretization, discretize
 from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.prediction import Prediction, require
-from splinebias.solve.response import Response, ResponseModel
 from splinebias.solve.structure import DualSystem, solve_quadratic
 
 _STEPS_WITH_FIXED_ZEROS = 3

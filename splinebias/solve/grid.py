@@ -43,10 +43,11 @@ class GridSolver:
 
     :math:`\alpha` is constant on every cell (for the quadratic potential :math:`\alpha/|w|` is), so the answer is a feasible
     point of the exact problem: its penalty lies above the exact one. Penalty and function converge with error
-    O(points^-2). Data, law knots and support ends are cell edges. Half of the cells are shared equally by the gaps
-    between data and spread evenly in each; the other half divide the integral of :math:`\zeta^{1/3}` evenly (the optimal
-    density for piecewise constants, which covers a tail like c^-4 out to a distance of order points^3). Potentials other
-    than the quadratic are solved twice: the second grid has the sign changes of alpha, where it may be singular, as edges.
+    O(points^-2) (see Notes for an exception). Data, law knots and support ends are cell edges. Half of the cells are shared
+    equally by the gaps between data and spread evenly in each; the other half divide the integral of :math:`\zeta^{1/3}`
+    evenly (the optimal density for piecewise constants, which covers a tail like c^-4 out to a distance of order points^3).
+    Potentials other than the quadratic are solved twice: the second grid has the sign changes of alpha, where it may be
+    singular, as edges.
 
     Parameters
     ----------
@@ -63,11 +64,14 @@ class GridSolver:
     Notes
     -----
     `Prediction.residual` is recomputed from the solution, whatever status the conic solver reports: the larger of
-    :math:`\max_i |h(x_i) - y_i| / \max|y|` and the duality gap over the cost, both of the discretized problem.
-    The discretization error is not in it: compare two values of `points`.
+    :math:`\max_i |h(x_i) - y_i| / \max|y|` and the duality gap over the cost, both of the discretized problem (a gap of
+    :math:`\delta` leaves the function open to order :math:`\sqrt\delta`). The discretization error is not in it: compare two
+    values of `points`.
     Before the conic solve constraints are orthonormalized and curvature is measured in units of the quadratic
-    solution, so that units of x and y do not matter. Powers beyond about 1.1 < p < 8 strain the conic solver: expect
-    INACCURATE or a SolveError there.
+    solution, so that units of x and y do not matter. Powers below about 1.1 and a hypentropy of beta below 1e-5 times the
+    typical alpha strain the conic solver: expect INACCURATE or a SolveError there.
+    Where alpha changes sign it can be singular (powers p > 2 without a large quadratic part); the function then converges
+    like points^(-1 - 1/(p - 1)) until the grid resolves that layer, the penalty like points^-2 all the same.
     """
 
     points: int = 501
@@ -178,19 +182,20 @@ class _Solution(NamedTuple):
 def _minimize(phi: Potential, mass: Array, constraints: _Constraints) -> _Solution:
     """The alpha of least sum_j mass_j phi(alpha_j) under the constraints."""
     cp = _cvxpy()
-
     size = float(np.linalg.norm(constraints.target))
     if size == 0:
         return _certified(phi, mass, constraints, np.zeros(mass.size), "zero")
     alive = mass > 0
     share = mass[alive] / mass.sum()
-    quadratic = (constraints.basis @ constraints.target)[alive] / np.sqrt(mass[alive])
     power = phi.p if isinstance(phi, Power) else 2.0
-    largest = float(np.abs(quadratic).max())
-    unit = largest * float(share @ (np.abs(quadratic) / largest) ** power) ** (1 / power)
-    z = cp.Variable(int(alive.sum()))  # alpha over the p-norm of the quadratic solution
-    rows = (constraints.basis[alive] * np.sqrt(mass[alive])[:, None]).T * (unit / size)
-    program = cp.Problem(cp.Minimize(_objective(phi, z, share, unit)), [rows @ z == constraints.target / size])
+    quadratic = np.abs((constraints.basis @ constraints.target)[alive]) / np.sqrt(mass[alive])
+    largest = float(quadratic.max())
+    unit = largest * float(share @ (quadratic / largest) ** power) ** (1 / power)
+    # alpha = unit stretch z, with a p-norm near 1; stretch gives every |z_j|^p one weight
+    stretch = np.ones(share.size) if isinstance(phi, Hypentropy) else (share.size * share) ** (-1 / power)
+    z = cp.Variable(share.size)
+    rows = (constraints.basis[alive] * (np.sqrt(mass[alive]) * stretch)[:, None]).T * (unit / size)
+    program = cp.Problem(cp.Minimize(_objective(phi, z, share, stretch, unit)), [rows @ z == constraints.target / size])
     for tolerance in _CONIC_TOLERANCES:
         try:
             with warnings.catch_warnings():
@@ -200,27 +205,26 @@ def _minimize(phi: Potential, mass: Array, constraints: _Constraints) -> _Soluti
             continue
         if z.value is not None:
             alpha = np.zeros(mass.size)
-            alpha[alive] = unit * z.value
+            alpha[alive] = unit * stretch * z.value
             return _certified(phi, mass, constraints, alpha, str(program.status))
     raise SolveError(f"the conic solver found no point for {phi} on {mass.size} cells; DualSolver takes this problem")
 
 
-def _objective(phi: Potential, z: Any, share: Array, unit: float) -> Any:
-    """sum_j share_j phi(unit z_j), up to a constant and a factor that keeps its coefficients near 1."""
+def _objective(phi: Potential, z: Any, share: Array, stretch: Array, unit: float) -> Any:
+    """sum_j share_j phi(unit stretch_j z_j), up to a constant and a factor that keeps its coefficients near 1."""
     cp = _cvxpy()
-
-    square = cp.sum_squares(cp.multiply(np.sqrt(share), z))
-    if isinstance(phi, Power) and phi.p != 2:
-        # one power cone per cell: neither the second-order-cone approximation nor a p-norm survives p = 1.05 or p = 20
-        largest = max(unit ** (phi.p - 2), phi.quadratic)
-        powers = share @ cp.power(cp.abs(z), phi.p, approx=False)
-        return (unit ** (phi.p - 2) / largest) * powers + (phi.quadratic / largest) * square
     if isinstance(phi, Hypentropy):
         # phi(z) = min over a - b = z of rel_entr(a, beta/2) - a + rel_entr(b, beta/2) - b
         beta = phi.beta / unit
         b = cp.Variable(z.size)
         entropy = cp.rel_entr(b + z, beta / 2) + cp.rel_entr(b, beta / 2) - 2 * b - z
         return max(1.0, beta) * (share @ entropy)
+    square = cp.sum_squares(cp.multiply(np.sqrt(share) * stretch, z))
+    if isinstance(phi, Power) and phi.p != 2:
+        # one power cone per cell: neither second-order cones nor a single p-norm take 1.05 < p < 20 and a quadratic part
+        largest = max(unit ** (phi.p - 2), phi.quadratic)
+        powers = cp.sum(cp.power(cp.abs(z), phi.p, approx=False)) / z.size
+        return (unit ** (phi.p - 2) / largest) * powers + (phi.quadratic / largest) * square
     return square
 
 

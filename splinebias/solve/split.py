@@ -18,7 +18,7 @@ from splinebias._check import Array
 from splinebias.activation import Activation
 from splinebias.errors import SolveError
 from splinebias.potential import Potential
-from splinebias.solve.response import Response, ResponseModel, Sides
+from splinebias.response import Response, ResponseModel, Sides
 from splinebias.solve.roots import Evaluation, Subset, increasing_roots
 
 _NEWTON_STEPS = 100
@@ -108,7 +108,7 @@ class Split(NamedTuple):
 
     def _hessian(self, response: Response) -> Array:
         """Minus the second derivative in the line: with t free, the sides trade curvature in series."""
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             series = 1 / (1 / response.slope[1] + 1 / response.slope[-1])
         weight = (self.activation.right + self.activation.left) ** 2 * self.weights * series
         return np.asarray(np.einsum("ink,jnk,nk->ij", self.lever, self.lever, weight))
@@ -120,15 +120,17 @@ def _predict(near: Point, shift: Sides) -> Sides:
     change = {side: shift[side] - near.shift[side] for side in shift}
     total = slope[1] + slope[-1]
     moved = slope[1] * change[1] + slope[-1] * change[-1]
-    t = -np.divide(moved, total, out=np.zeros_like(moved), where=total > 0)
-    return {side: near.g[side] + change[side] + t for side in shift}
+    with np.errstate(over="ignore"):
+        t = np.divide(moved, total, out=np.zeros_like(moved), where=total > 0)
+    t = np.where(np.isfinite(t), t, 0.0)
+    return {side: near.g[side] + change[side] - t for side in shift}
 
 
 def dual_values(model: ResponseModel, shift: Sides, half: Array, start: Sides | None) -> Sides:
     r"""The :math:`g_s = t + \text{shift}_s` with :math:`a_+(g_+) + a_-(g_-)` = `half` at every node, each of its shape.
 
-    `start` is a guess, or None. Nodes without neurons get t = 0. The unknown is the smaller of the two g, because alpha can be
-    singular at g = 0, where a difference t + shift would lose its digits.
+    `start` is a guess, or None. Nodes without neurons get t = 0. The unknown is the smaller of the two g, because alpha
+    can be singular at g = 0, where a difference t + shift would lose its digits.
     """
     pairs = {side: np.broadcast_arrays(model.v[side], model.rho[side]) for side in (1, -1)}
     flat = {side: [a.reshape(half.size, -1) for a in pair] for side, pair in pairs.items()}

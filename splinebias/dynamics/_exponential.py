@@ -1,0 +1,148 @@
+r"""One exponential Rosenbrock step of mirror flow, its error, and the trajectory in between.
+
+With B, C, S and :math:`\rho` of `_field` at the start of a step of size h, and the functions :math:`\varphi_j` of
+`_spectrum` (theory section 8):
+
+1. predictor :math:`z_1 = z - B h \varphi_1(-hS) \rho`, exact for the linearized network at any h;
+2. what the linearization missed at :math:`z_1` splits into two parts,
+
+   .. math:: N_D = B\,(\rho_{lin} - \rho_1), \quad \rho_{lin} = e^{-hS}\rho, \qquad N_J = B \rho_1 - J_1^T W^{1/2} \rho_1;
+
+   the *wander* :math:`N_D` comes from D, stays in the range of B and grows as :math:`s^2` along the step, the *drift*
+   :math:`N_J` comes from moving features and grows as s. Hence the corrector
+
+   .. math:: z^+ = z_1 + 2h\varphi_3(hA) N_D + h\varphi_2(hA) N_J, \qquad A = -BC,
+
+   where :math:`\varphi(hA) B = B \varphi(-hS)` and :math:`h\varphi_2(hA) v = h v/2 - h^2 B \varphi_3(-hS) C v`;
+3. the two corrections, seen in function space, are the error estimates.
+
+The order is 2, and 3 if the features do not move. Units that reach a sample and are driven back are put on it
+(`_sliding`) before :math:`N_J` is formed.
+
+References
+----------
+Hochbruck & Ostermann, Exponential integrators, Acta Numerica 19 (2010), section 2.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from splinebias.dynamics._field import FlowField, FlowState
+from splinebias.dynamics._sliding import Units
+from splinebias.dynamics._spectrum import Modes, phi_functions
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """A step that may be taken.
+
+    Attributes
+    ----------
+    end : FlowState
+        Where it ends, before `FlowField.settle`.
+    wander, drift : Tensor, shape (B,)
+        Norms of the two corrections in function space.
+    jumps : Tensor, shape (B,)
+        Whether the field jumped on the way: a breakpoint passed a sample, or landed on it.
+    passes : int
+        Evaluations of the network with a product with its transposed Jacobian.
+    """
+
+    end: FlowState
+    wander: Tensor
+    drift: Tensor
+    jumps: Tensor
+    passes: int
+    _h: Tensor
+    _middle: Tensor
+    _gradient: Tensor
+    _landed: Units
+    _modes: tuple[Modes, Modes, Modes]
+
+
+class ExponentialStep:
+    """Steps from one state; the spectrum there is computed once, whatever the number of attempts.
+
+    Parameters
+    ----------
+    field : FlowField
+        The field.
+    start : FlowState
+        The state.
+
+    Attributes
+    ----------
+    spectrum : Spectrum
+        S at the start.
+    """
+
+    def __init__(self, field: FlowField, start: FlowState) -> None:
+        self._field, self._start = field, start
+        self.spectrum = field.spectrum(start)
+
+    def attempt(self, h: Tensor, tolerance: Tensor) -> Attempt:
+        """A step of sizes `h`, shape (B,), with approximations of phi(S) v to about `tolerance`, shape (B,)."""
+        field, start, spectrum = self._field, self._start, self.spectrum
+        decay = spectrum.modes(start.residual, h, tolerance)
+        h_first = h[:, None] * phi_functions(-h[:, None] * decay.rates)[0]
+        predictor = decay.apply(h_first)
+        middle = field.at(start.dual - field.pull(start, predictor), start.held)
+        jumps = field.crossings(start, middle).any(-1)
+        landed = field.landings(start, middle)
+        if landed.size:
+            dual = middle.boundary_of(landed).place(middle.dual, field.mirror)
+            middle = field.at(dual, start.held.join(landed))
+        gradient = field.gradient(middle)
+        if landed.size:  # where a unit stopped, its normal motion is no drift: it has been put where it belongs
+            boundary = start.boundary_of(landed)
+            gradient = boundary.with_normal(gradient, boundary.gradient_on_side(middle.force))
+        rho = middle.residual
+        gap = spectrum.modes(start.residual - spectrum.matvec(predictor) - rho, h, tolerance)
+        turn = spectrum.modes(spectrum.matvec(rho) - field.push(start, gradient), h, tolerance)
+        wander, drift = _errors(h[:, None], gap, turn)
+        if start.held.size:
+            drift = drift - h[:, None] / 2 * field.push_normals(start, gradient)
+        modes = (decay, gap, turn)
+        dual = self._dual_at(h, h, modes, rho, gradient)
+        if landed.size:
+            dual = middle.boundary_of(landed).place(dual, field.mirror)
+        end = field.at(dual, middle.held)
+        return Attempt(
+            end=end,
+            wander=wander.norm(dim=-1) + decay.defect(h_first),
+            drift=drift.norm(dim=-1),
+            jumps=jumps | field.crossings(start, end).any(-1),
+            passes=3 if landed.size else 2,
+            _h=h,
+            _middle=rho,
+            _gradient=gradient,
+            _landed=landed,
+            _modes=modes,
+        )
+
+    def state_at(self, attempt: Attempt, sigma: Tensor) -> FlowState:
+        """The trajectory at sizes `sigma`, shape (B,), 0 <= sigma <= h, to the order of the step."""
+        field = self._field
+        dual = self._dual_at(sigma, attempt._h, attempt._modes, attempt._middle, attempt._gradient)
+        state = field.at(dual, self._start.held)
+        landed = field.landings(self._start, state)
+        return field.at(state.boundary_of(landed).place(dual, field.mirror), state.held) if landed.size else state
+
+    def _dual_at(self, sigma: Tensor, h: Tensor, modes: tuple[Modes, Modes, Modes], rho: Tensor, gradient: Tensor) -> Tensor:
+        """z at `sigma` of a step of size `h`: the formulas above with :math:`N_D (s/h)^2` and :math:`N_J s/h`."""
+        sigma, share = sigma[:, None], (sigma / h)[:, None]
+        first, gap, turn = (phi_functions(-sigma * part.rates) for part in modes)
+        u = modes[0].apply(-sigma * first[0]) + 2 * share * modes[1].apply(share * sigma * gap[2])
+        u = u + share * (sigma / 2 * rho - modes[2].apply(sigma * sigma * turn[2]))
+        dual: Tensor = self._start.dual + self._field.pull(self._start, u) - share * sigma / 2 * gradient
+        return dual
+
+
+def _errors(h: Tensor, gap: Modes, turn: Modes) -> tuple[Tensor, Tensor]:
+    r""":math:`2h\varphi_3(-hS) S` and :math:`h\varphi_2(-hS)` of the two gaps in function space, each (B, M)."""
+    wander = gap.apply(2 * h * phi_functions(-h * gap.rates)[2] * gap.rates)
+    drift = turn.apply(h * phi_functions(-h * turn.rates)[1])
+    return wander, drift

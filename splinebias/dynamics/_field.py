@@ -1,0 +1,186 @@
+r"""The vector field of mirror flow in dual coordinates, with its linearization in function space.
+
+.. math:: \frac{dz}{d\tau} = -J(\theta)^T \omega r, \qquad z = \nabla\Phi(\theta), \qquad D = (\nabla^2\Phi)^{-1},
+
+for a batch of B networks of one width. Function-space vectors are symmetrized with :math:`W^{1/2}`,
+:math:`W = \mathrm{diag}(\omega)`; in particular :math:`\rho = W^{1/2} r`. With the D-orthogonal projection :math:`\Pi` that
+holds sliding units on their samples (`_sliding`) and the projection P along a free affine part (`SquaredLoss`),
+
+.. math:: B = \Pi^T J^T W^{1/2}, \qquad C = P W^{1/2} J D \Pi^T, \qquad S = C B,
+
+and, to first order, :math:`\rho` moves by :math:`d\rho/d\tau = -S\rho`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from splinebias.activation import Activation
+from splinebias.dynamics._sliding import Boundary, Units
+from splinebias.dynamics._spectrum import DenseSpectrum, KrylovSpectrum, Spectrum
+from splinebias.dynamics.mirror import MirrorMap
+from splinebias.dynamics.objective import SquaredLoss
+from splinebias.network import Linearization
+
+_DENSE_POINTS = 1000  # number of samples beyond which Krylov spaces are cheaper than eigenvectors
+
+
+class FlowState:
+    """A batch of points of trajectories; everything but the dual coordinates and the held units is derived from them.
+
+    Attributes
+    ----------
+    dual, theta : Tensor, shape (B, 3n + 1)
+        z and the parameters.
+    held : Units
+        The units that are held at samples.
+    linear : Linearization
+        The networks to first order at the samples.
+    residual : Tensor, shape (B, M)
+        The rho above.
+    """
+
+    def __init__(self, dual: Tensor, held: Units, mirror: MirrorMap, loss: SquaredLoss, activation: Activation) -> None:
+        self._mirror, self._loss, self._activation = mirror, loss, activation
+        self.dual, self.held = dual, held
+        self.theta = mirror.to_primal(dual)
+        self.linear = Linearization(self.theta, loss.points, activation)
+        self.residual = loss.weights.sqrt() * loss.residual(self.linear.value)
+
+    @cached_property
+    def loss(self) -> Tensor:
+        """L, shape (B,)."""
+        return (self.residual * self.residual).sum(-1) / 2
+
+    @cached_property
+    def metric(self) -> Tensor:
+        """Diagonal of D, shape (B, 3n + 1)."""
+        return self._mirror.inverse_hessian(self.theta)
+
+    @cached_property
+    def force(self) -> Tensor:
+        r""":math:`\omega r`, shape (B, M)."""
+        return self._loss.weights.sqrt() * self.residual
+
+    @cached_property
+    def passed(self) -> Tensor:
+        """Number of samples left of each breakpoint, shape (B, n)."""
+        n = self.dual.shape[-1] // 3
+        return torch.searchsorted(self._loss.points[0], -self.theta[..., n : 2 * n] / self.theta[..., :n], right=True)
+
+    @cached_property
+    def boundary(self) -> Boundary:
+        """Geometry of the held units."""
+        return self.boundary_of(self.held)
+
+    def boundary_of(self, units: Units) -> Boundary:
+        """Geometry of other units at this state."""
+        return Boundary(units, self.theta, self.metric, self._loss.points[0], self._activation)
+
+
+@dataclass(frozen=True, eq=False)
+class FlowField:
+    """The field for one activation, loss and mirror map (whose centre has the batch dimension)."""
+
+    activation: Activation
+    loss: SquaredLoss
+    mirror: MirrorMap
+
+    def at(self, dual: Tensor, held: Units) -> FlowState:
+        """The state with dual coordinates `dual` and the units `held` on their samples."""
+        return FlowState(dual, held, self.mirror, self.loss, self.activation)
+
+    def of_networks(self, kept: Tensor) -> FlowField:
+        """The field after a batch has been reduced to the networks `kept`, boolean, shape (B,)."""
+        centre = self.mirror.centre
+        return self if centre is None else replace(self, mirror=replace(self.mirror, centre=centre[kept]))
+
+    def pull(self, state: FlowState, u: Tensor) -> Tensor:
+        """B u, shape (B, M) to (B, 3n + 1)."""
+        v = state.linear.vjp(self.loss.weights.sqrt() * u)
+        return state.boundary.with_normal(v, 0.0) if state.held.size else v
+
+    def push(self, state: FlowState, v: Tensor) -> Tensor:
+        """C v, shape (B, 3n + 1) to (B, M)."""
+        if state.held.size:
+            v = state.boundary.with_normal(v, 0.0)
+        return self._project(state.linear.jvp(state.metric * v))
+
+    def push_normals(self, state: FlowState, v: Tensor) -> Tensor:
+        """What C leaves out: the effect on rho of the normal components of `v` at held units, (B, 3n + 1) to (B, M)."""
+        rows = state.boundary.effect(state.boundary.normal(v))
+        return self._project(torch.zeros_like(state.residual).index_add_(0, state.held.row, rows))
+
+    def _project(self, f: Tensor) -> Tensor:
+        """P W^(1/2) f."""
+        root = self.loss.weights.sqrt()
+        f = root * f
+        if self.loss.line is None:
+            return f
+        lines = self.loss.line * root
+        return f - (f @ lines.mT) @ lines
+
+    def spectrum(self, state: FlowState) -> Spectrum:
+        """S at `state`: by its eigenvectors for few samples, through products for many."""
+        if state.residual.shape[-1] > _DENSE_POINTS:
+            return KrylovSpectrum(lambda u: self.push(state, self.pull(state, u)), state.residual)
+        return DenseSpectrum(self.loss.operator(self._kernel(state)))
+
+    def _kernel(self, state: FlowState) -> Tensor:
+        """Tangent kernel J D J^T of units free to move, on their tangents if held, shape (B, M, M)."""
+        held = state.held
+        if not held.size:
+            return state.linear.gram(state.metric)
+        n = state.dual.shape[-1] // 3
+        free = state.metric.clone()
+        free[held.row, held.unit] = 0.0
+        free[held.row, held.unit + n] = 0.0
+        turning = state.boundary.turning()
+        return state.linear.gram(free).index_add_(0, held.row, turning[:, :, None] * turning[:, None, :])
+
+    def gradient(self, state: FlowState) -> Tensor:
+        r""":math:`J^T \omega r`, with Filippov's choice of the slope for held units, shape (B, 3n + 1)."""
+        g = state.linear.vjp(state.force)
+        return state.boundary.with_normal(g, state.boundary.gradient_sliding(state.force)) if state.held.size else g
+
+    def crossings(self, before: FlowState, after: FlowState) -> Tensor:
+        """Units not held in `after` whose breakpoint passed a sample between two states, boolean, shape (B, n).
+
+        Units whose w changed sign do not count: their breakpoint went through infinity.
+        """
+        n = before.dual.shape[-1] // 3
+        crossed = before.passed != after.passed
+        crossed &= torch.signbit(before.theta[..., :n]) == torch.signbit(after.theta[..., :n])
+        crossed[after.held.row, after.held.unit] = False
+        return crossed
+
+    def landings(self, before: FlowState, after: FlowState) -> Units:
+        """Units that crossed a sample between two states (of several, the first) and are driven back to it on both sides."""
+        row, unit = self.crossings(before, after).nonzero(as_tuple=True)
+        if not row.numel():
+            return Units.none(row.device)
+        start, end = before.passed[row, unit], after.passed[row, unit]
+        found = Units(row, unit, torch.where(end > start, start, start - 1))
+        right, left = after.boundary_of(found).speeds(after.force)
+        return found.where((right < 0) & (left > 0))
+
+    def settle(self, before: FlowState, after: FlowState) -> FlowState:
+        """`after` with its units sorted into held and free: landed ones are held, those driven off are let go."""
+        right, left = after.boundary.speeds(after.force)
+        stays = (right <= 0) & (left >= 0)
+        held, leaving = after.held.where(stays), after.held.where(~stays)
+        landed = self.landings(before, after)
+        dual = after.dual
+        if leaving.size:
+            side = torch.where(right > 0, torch.where(left < 0, 0.0, 1.0), -1.0)[~stays].to(dual)
+            dual = after.boundary_of(leaving).place(dual, self.mirror, side)
+        if landed.size or not bool(after.boundary_of(held).holds().all()):
+            held = held.join(landed)
+            dual = after.boundary_of(held).place(dual, self.mirror)
+        if dual is after.dual and not leaving.size:
+            return after
+        return self.at(dual, held)

@@ -1,0 +1,220 @@
+"""The command line: tables, JSON, exit codes, one-line errors; outputs checked before work and written whole."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import splinebias as sb
+from splinebias.cli import main
+
+PROBLEM = """
+[data]
+x = [-1, -0.2, 0, 0.2, 1]
+y = [-0.15, -0.15, 0.15, -0.15, -0.15]
+
+[initialization]
+weight = {name = "rademacher"}
+bias = {name = "uniform", args = [-1, 2]}
+"""
+COMMANDS = ["predict", "train", "study"]
+REQUIRED = {"predict": [], "train": ["--width", "40"], "study": ["--widths", "20,40", "--seeds", "2"]}
+
+
+@pytest.fixture
+def problem(tmp_path):
+    path = tmp_path / "problem.toml"
+    path.write_text(PROBLEM)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="splinebias")
+
+
+def run_json(*arguments):
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def refused(*arguments):
+    """The one line on stderr of a refused call."""
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert isinstance(result.exception, SystemExit)
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_version_and_help():
+    assert run("--version").stdout == f"splinebias, version {sb.__version__}\n"
+    text = run("--help").stdout
+    assert all(command in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example_that_parses(command, tmp_path):
+    text = run(command, "--help").stdout
+    (example,) = (line.split() for line in text.splitlines() if line.strip().startswith("splinebias "))
+    assert "cannot read the problem file" in refused(*(str(tmp_path / a) if a.endswith(".toml") else a for a in example[1:]))
+
+
+def test_predict_prints_the_published_values(problem):
+    """Theory section 10, data set A: ReLU, quadratic, W = +-1, B ~ U(-1, 1)."""
+    result = run("predict", problem, "--at", "-1.3,-0.6,0.5")
+    assert result.exit_code == 0
+    assert "207.804193548" in result.stdout
+    assert "converged" in result.stdout
+    rows = [line.split() for line in result.stdout.splitlines()[-3:]]
+    np.testing.assert_allclose(np.array(rows, dtype=float)[:, 1], [0.00677419, -0.38748387, -0.40380544], atol=5e-9)
+
+
+def test_predict_json_holds_the_same_to_the_last_bit(problem):
+    found = run_json("predict", problem, "--at", "-1.3,0.5")
+    made = sb.predict(sb.Problem.from_toml(problem))
+    assert found["outcome"] == "CONVERGED"
+    assert found["penalty"] == made.penalty
+    assert found["multipliers"] == made.multipliers.tolist()
+    assert found["at"] == [{"x": x, "f": float(made.function(x))} for x in (-1.3, 0.5)]
+
+
+@pytest.mark.parametrize("solver", ["banded", "dual", "kernel", "grid"])
+def test_every_solver_can_be_asked_for(problem, solver):
+    found = run_json("predict", problem, "--solver", solver)
+    assert found["stats"]["solver"].lower().startswith(solver) or solver == "dual"
+    assert found["penalty"] == pytest.approx(207.804193548, rel=1e-4)
+
+
+def test_predict_draws_a_picture(problem, tmp_path):
+    for name, start in (("limit.png", b"\x89PNG"), ("limit.svg", b"<?xml"), ("LIMIT.PDF", b"%PDF")):
+        path = tmp_path / name
+        assert run("predict", problem, "--plot", path).exit_code == 0
+        assert path.read_bytes().startswith(start)
+    assert {path.name for path in tmp_path.iterdir()} == {"problem.toml", "limit.png", "limit.svg", "LIMIT.PDF"}
+
+
+def test_train_says_how_far_it_is_from_the_limit(problem):
+    """Theory section 7: the sup-distance is about 1.16 / sqrt(width)."""
+    found = run_json("train", problem, "--width", 400, "--seed", 3)
+    assert found["outcome"] == "CONVERGED"
+    assert found["loss"] <= 1e-12
+    assert 0 < found["distance"]["sup"] < 3 * 1.164 / np.sqrt(400)
+    assert found["distance"]["interval"] == [-1.5, 1.5]
+    table = run("train", problem, "--width", 400, "--seed", 3).stdout
+    assert f"sup {found['distance']['sup']:.4g}" in table
+
+
+def test_train_with_one_seed_is_reproducible(problem):
+    first, second, other = (run_json("train", problem, "--width", 200, "--seed", seed) for seed in (1, 1, 2))
+    assert first["distance"] == second["distance"] != other["distance"]
+
+
+@pytest.mark.parametrize("method", ["flow", "descent"])
+def test_every_method_can_be_asked_for(problem, method):
+    found = run_json("train", problem, "--width", 200, "--method", method, "--loss-tol", "1e-4")
+    assert found["outcome"] == "CONVERGED"
+    assert found["loss"] <= 1e-4
+
+
+def test_train_compares_where_it_is_told(problem):
+    found = run_json("train", problem, "--width", 200, "--interval", "-1,1")
+    assert found["distance"]["interval"] == [-1, 1]
+    assert -1 <= found["distance"]["argmax"] <= 1
+
+
+def test_an_early_end_is_exit_code_one_with_advice(problem):
+    """One unit cannot pass through five points: no method can reach the loss that was asked for."""
+    for arguments in (["train", problem, "--width", 1], ["study", problem, "--widths", "1", "--seeds", "1"]):
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert result.stderr == ""
+    found = json.loads(run("train", problem, "--width", 1, "--json").stdout)
+    assert not sb.Outcome[found["outcome"]].ok
+    assert found["advice"]
+    assert found["loss"] > 1e-12
+
+
+def test_study_prints_and_writes_every_network(problem, tmp_path):
+    arguments = ["study", problem, "--widths", "50,200", "--seeds", "3", "--loss-tol", "1e-6"]
+    table = tmp_path / "study.csv"
+    found = run_json(*arguments, "--csv", table, "--plot", tmp_path / "study.png")
+    assert [(row["width"], row["seed"]) for row in found["rows"]] == [(n, seed) for n in (50, 200) for seed in range(3)]
+    assert found["rate"]["low"] < found["rate"]["value"] < min(0, found["rate"]["high"])
+    assert found["interval"] == [-1.5, 1.5]
+    header, *lines = table.read_text().splitlines()
+    assert header.split(",") == list(found["rows"][0])
+    assert [float(line.split(",")[2]) for line in lines] == [row["sup"] for row in found["rows"]]
+    assert (tmp_path / "study.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_bad_problem_files_are_refused(command, tmp_path):
+    path = tmp_path / "problem.toml"
+    for text, message in (
+        ("[data", "the problem is not valid TOML"),
+        ("[data]\nx = [0, 1]\ny = [0, nan]\n[initialization]\npreset = 'pytorch_default'\n", "`y` must be finite"),
+        ("[data]\nx = [0, 1]\ny = [0, 1]\n", "a problem has tables [data], [initialization]"),
+    ):
+        path.write_text(text)
+        assert message in refused(command, path, *REQUIRED[command])
+    assert "cannot read the problem file" in refused(command, tmp_path / "missing.toml", *REQUIRED[command])
+    assert "cannot read the problem file" in refused(command, tmp_path, *REQUIRED[command])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict"], "Missing argument 'PROBLEM.toml'. Try 'splinebias predict --help'."),
+        (["predict", "P", "--sover", "dual"], "No such option '--sover'"),
+        (["predict", "P", "--solver", "magic"], "Invalid value for '--solver': 'magic' is not one of"),
+        (["predict", "P", "--at", "1,x"], "Invalid value for '--at': must be some finite numbers X,X,..., got '1,x'"),
+        (["predict", "P", "--at", "nan"], "Invalid value for '--at'"),
+        (["predict", "P", "--at", ""], "Invalid value for '--at'"),
+        (["train", "P"], "Missing option '--width'"),
+        (["train", "P", "--width", "many"], "Invalid value for '--width'"),
+        (["train", "P", "--width", "0"], "`width` must be a whole number >= 1, got 0"),
+        (["train", "P", "--width", "9", "--seed", "-1"], "`seed` must be a whole number >= 0, got -1"),
+        (["train", "P", "--width", "9", "--loss-tol", "0"], "`loss_tol` must be a finite real number > 0, got 0"),
+        (
+            ["train", "P", "--width", "9", "--interval", "1"],
+            "Invalid value for '--interval': must be 2 finite numbers LO,HI",
+        ),
+        (["train", "P", "--width", "9", "--interval", "1,0"], "`interval` must be a pair of finite numbers"),
+        (["study", "P"], "Missing option '--widths'"),
+        (["study", "P", "--widths", "20,1.5"], "Invalid value for '--widths': must be some whole numbers"),
+        (["study", "P", "--widths", "20,40", "--seeds", "0"], "--seeds"),
+        (["forecast"], "No such command 'forecast'"),
+    ],
+)
+def test_bad_arguments_are_refused(problem, arguments, message):
+    assert message in refused(*(problem if a == "P" else a for a in arguments))
+
+
+def test_output_paths_are_refused_before_work_starts(problem, tmp_path, monkeypatch):
+    monkeypatch.setattr(import_module("splinebias.predict"), "predict", None)  # a TypeError if it were reached
+    assert "existing writable folder" in refused("predict", problem, "--plot", tmp_path / "missing" / "limit.png")
+    assert "existing writable folder" in refused("predict", problem, "--plot", tmp_path)
+    assert "must end in one of" in refused("predict", problem, "--plot", tmp_path / "limit.exe")
+    assert "must end in one of" in refused("predict", problem, "--plot", tmp_path / "limit")
+
+
+def test_a_solver_that_cannot_take_the_problem_names_one_that_can(problem):
+    problem.write_text(PROBLEM + '[potential]\nname = "power"\np = 4\nscaled = true\n')
+    assert "DualSolver takes it" in refused("predict", problem, "--solver", "banded")
+
+
+def test_as_a_program_it_exits_without_a_traceback(tmp_path):
+    code = "from splinebias.cli import main; main(prog_name='splinebias')"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predict", str(tmp_path / "missing.toml")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: cannot read the problem file")
+    assert "Traceback" not in done.stderr

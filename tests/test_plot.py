@@ -1,0 +1,225 @@
+"""Pictures show the numbers they say they show, on the axes they are given, and never open a window."""
+
+import os
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import scipy.stats as st
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import splinebias as sb
+from splinebias.convergence import Row, Study
+from splinebias.plot import (
+    OKABE_ITO,
+    plot,
+    plot_curvature_penalty,
+    plot_errors,
+    plot_inverse_root,
+    plot_prediction,
+    plot_study,
+    plot_training,
+    save_figure,
+)
+
+DATA = sb.Dataset([-1, 0, 1], [0, 1, 0])
+PROBLEM = sb.Problem(DATA, sb.Initialization.rademacher(st.uniform(-2, 4)))
+PREDICTION = sb.predict(PROBLEM)
+
+
+def row(width, seed, sup, outcome="CONVERGED"):
+    return Row(width, seed, sup, sup, 0.0, PREDICTION.penalty, 1e-12, 10, 1.0, 0.1, outcome)
+
+
+STUDY = Study(
+    PREDICTION,
+    (-1.5, 1.5),
+    1e-12,
+    (row(25, 0, 0.3), row(25, 1, 0.5), row(100, 0, 0.1), row(100, 1, 0.3), row(400, 0, 9.0, "STALLED")),
+)
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def run():
+    return sb.train(PROBLEM, 30, loss_tol=1e-3)
+
+
+def axes():
+    return Figure().subplots()
+
+
+def curve(ax, label):
+    """Coordinates of the one line with this label."""
+    (line,) = [line for line in ax.get_lines() if line.get_label() == label]
+    return np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+
+
+def test_a_prediction_is_drawn_with_its_knots_and_its_data():
+    ax = plot_prediction(PREDICTION, axes())
+    x, y = curve(ax, "infinite-width limit")
+    np.testing.assert_array_equal(y, PREDICTION.function(x))
+    assert set(DATA.x) <= set(x)
+    assert (x[0], x[-1]) == (-1.5, 1.5) == ax.get_xlim()
+    np.testing.assert_array_equal(curve(ax, "data"), [DATA.x, DATA.y])
+
+
+def test_a_network_is_drawn_through_all_its_breakpoints(run):
+    ax = plot_training(run, axes(), interval=(-0.5, 2))
+    x, y = curve(ax, "network, width 30")
+    np.testing.assert_array_equal(y, run.function(x))
+    knots = run.function.knots
+    assert set(knots[(knots > -0.5) & (knots < 2)]) <= set(x)
+    np.testing.assert_array_equal(curve(ax, "data"), [[0, 1], [1, 0]])  # only those in the interval
+
+
+def test_one_axes_takes_several_results_and_labels_the_data_once(run):
+    ax = axes()
+    assert plot_prediction(PREDICTION, ax, color="red", label="mine") is ax
+    assert plot_training(run, ax) is ax
+    assert [text for text in ax.get_legend_handles_labels()[1] if text] == ["mine", "data", "network, width 30"]
+    assert ax.get_lines()[0].get_color() == "red"
+
+
+def test_errors_are_means_with_standard_deviations_of_the_runs_that_did_not_fail():
+    ax = plot_errors(STUDY, axes(), offset=1.1)
+    (container,) = ax.containers
+    np.testing.assert_allclose(container.lines[0].get_xdata(), [27.5, 110])
+    np.testing.assert_allclose(container.lines[0].get_ydata(), [0.4, 0.2])
+    (bars,) = container.lines[2]
+    sd = np.sqrt(2) * 0.1
+    ends = np.array([segment[:, 1] for segment in bars.get_segments()])
+    np.testing.assert_allclose(ends, [[0.4 - sd, 0.4 + sd], [0.2 - sd, 0.2 + sd]])
+    assert container.get_label() == "mean over 2 seeds; bars: one standard deviation"
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+def test_a_study_has_its_inverse_root_law():
+    ax = plot_study(STUDY, axes())
+    x, y = np.asarray(ax.get_lines()[-1].get_data())
+    np.testing.assert_allclose(y * np.sqrt(x), STUDY.constant.value)
+    assert (x[0], x[-1]) == (25, 400)
+
+
+def test_a_study_without_a_single_good_run_is_drawn_empty():
+    failed = Study(PREDICTION, (-1.5, 1.5), 1e-12, (row(25, 0, 1.0, "STALLED"),))
+    ax = plot_study(failed, axes())
+    assert ax.containers[0].lines[0].get_xdata().size == 0
+
+
+def test_an_inverse_root_is_drawn_between_the_extreme_widths():
+    x, y = curve(plot_inverse_root(2.0, [400, 25, 100], axes(), label="law"), "law")
+    np.testing.assert_allclose([x, y], [[25, 400], [0.4, 0.1]])
+
+
+def test_the_curvature_penalty_is_drawn_where_it_is_finite():
+    """W = +-1, B ~ U(-1, 1): 1/zeta = 2 on (-1, 1) (theory section 2) and infinite outside."""
+    ax = plot_curvature_penalty(sb.Initialization.rademacher(st.uniform(-1, 2)), axes(), interval=(-2, 3))
+    c, penalty = curve(ax, r"$1/\zeta(c)$")
+    np.testing.assert_allclose(penalty[np.abs(c) < 1], 2.0)
+    assert np.isnan(penalty[np.abs(c) > 1]).all()
+    (band,) = ax.collections
+    assert band.get_label() == "no breakpoints: curvature impossible"
+    everywhere = plot_curvature_penalty(sb.Initialization.gaussian(), axes())
+    assert not everywhere.collections
+    c, penalty = curve(everywhere, r"$1/\zeta(c)$")
+    np.testing.assert_allclose(penalty, np.pi * (1 + c**2) ** 2 / 2)
+
+
+def test_new_axes_get_a_legend_and_given_ones_do_not(run):
+    for result in (PREDICTION, run, STUDY, PROBLEM.initialization):
+        made = plot(result)
+        assert isinstance(made, Axes)
+        assert made.get_legend() is not None
+        given = axes()
+        assert plot(result, given) is given
+        assert given.get_legend() is None
+        assert given.get_xlabel()
+        assert given.get_ylabel()
+
+
+def test_plot_knows_which_picture_a_result_has(run):
+    assert "infinite-width limit" in plot(PREDICTION, axes()).get_legend_handles_labels()[1]
+    assert "network, width 30" in plot(run, axes()).get_legend_handles_labels()[1]
+    assert plot(STUDY, axes()).get_xlabel() == "width $n$"
+    assert plot(PROBLEM.initialization, axes()).get_xlabel() == "breakpoint $c$"
+
+
+def test_other_things_have_no_picture():
+    with pytest.raises(sb.DataError, match="`result` must be a Prediction, Training, Study or Initialization, got str"):
+        plot("network")
+    with pytest.raises(sb.DataError, match="`interval` must be a pair of finite numbers"):
+        plot_prediction(PREDICTION, axes(), interval=(1, 1))
+
+
+def test_a_picture_of_a_prediction_needs_no_torch():
+    code = (
+        "import sys, splinebias as sb\n"
+        "from matplotlib.figure import Figure\n"
+        "from splinebias.plot import plot\n"
+        "problem = sb.Problem(sb.Dataset([0, 1, 2], [0, 1, 0]), sb.Initialization.pytorch_default())\n"
+        "plot(sb.predict(problem), Figure().subplots())\n"
+        "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_colours_are_distinct():
+    assert len(set(OKABE_ITO)) == 8
+
+
+def drawn():
+    figure = Figure()
+    plot_prediction(PREDICTION, figure.subplots())
+    return figure
+
+
+def test_a_saved_figure_is_a_small_png_and_a_pdf_with_the_same_bytes_every_time(tmp_path):
+    (tmp_path / "limit.png").write_bytes(b"old")
+    written = save_figure(drawn(), tmp_path / "limit")
+    assert written == (tmp_path / "limit.png", tmp_path / "limit.pdf")
+    png, pdf = (path.read_bytes() for path in written)
+    assert png.startswith(b"\x89PNG")
+    assert len(png) < 300_000
+    assert pdf.startswith(b"%PDF")
+    for name in ("limit.png", "limit.pdf"):
+        assert [path.read_bytes() for path in save_figure(drawn(), tmp_path / name)] == [png, pdf]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["limit.pdf", "limit.png"]
+
+
+def test_a_rich_figure_is_saved_with_fewer_dots(tmp_path):
+    rng = np.random.default_rng(0)
+    figure = Figure(figsize=(6, 4))
+    figure.subplots().scatter(*rng.random((2, 4000)), c=rng.random(4000), s=4)
+    png, _ = (path.read_bytes() for path in save_figure(figure, tmp_path / "dots"))
+    assert len(png) < 300_000
+    width = int.from_bytes(png[16:20], "big")
+    assert width in (6 * 150, 6 * 100, 6 * 72)
+
+
+def test_unusable_folders_are_refused_before_anything_is_drawn(tmp_path, monkeypatch):
+    figure = drawn()
+    monkeypatch.setattr(figure, "savefig", None)  # would be a TypeError if it were reached
+    with pytest.raises(sb.DataError, match="the output path must be a file in an existing writable folder"):
+        save_figure(figure, tmp_path / "missing" / "limit.png")
+
+
+def test_an_interrupted_save_leaves_the_old_files(tmp_path, monkeypatch):
+    old = [path.read_bytes() for path in save_figure(drawn(), tmp_path / "limit")]
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_figure(Figure(), tmp_path / "limit")
+    assert [(tmp_path / name).read_bytes() for name in ("limit.png", "limit.pdf")] == old
+    assert len(list(tmp_path.iterdir())) == 2

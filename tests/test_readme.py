@@ -1,0 +1,60 @@
+"""The README keeps its word: its example runs, its problem file loads, its commands and pictures exist."""
+
+import doctest
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import splinebias as sb
+from splinebias.cli import main
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    """Bodies of the fenced blocks of one language."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, flags=re.DOTALL | re.MULTILINE)
+    return [body for name, body in fenced if name == language]
+
+
+def lines(command):
+    """Shell lines that start with a command."""
+    return [line for block in blocks("sh") for line in block.splitlines() if line.startswith(f"{command} ")]
+
+
+def test_the_example_prints_what_it_says():
+    failed, attempted = doctest.testfile(str(ROOT / "README.md"), module_relative=False, encoding="utf-8")
+    assert attempted >= 8
+    assert failed == 0
+
+
+def test_the_problem_file_is_one():
+    (toml,) = blocks("toml")
+    problem = sb.Problem.from_toml(toml)
+    assert problem.potential == sb.Scaled(sb.Power(4, quadratic=1))
+    assert sb.predict(problem).outcome is sb.Outcome.CONVERGED
+
+
+def test_the_set_up_free_commands_are_targets_of_the_makefile():
+    commands = [line.split()[1] for line in lines("make")]
+    assert commands == ["reproduce", "test"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in commands:
+        assert re.search(rf"^{target}: \$\(READY\)", makefile, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", lines("splinebias"))
+def test_the_command_lines_parse(line):
+    """With a missing problem file each gets as far as reading it: every option on the line exists."""
+    result = CliRunner().invoke(main, shlex.split(line)[1:])
+    assert result.exit_code == 2
+    assert "cannot read the problem file problem.toml" in result.stderr
+
+
+def test_pictures_and_files_exist():
+    for path in (*re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXT), "CITATION.cff", "LICENSE"):
+        assert (ROOT / path).is_file()

@@ -1,0 +1,264 @@
+"""Studies: fits recover the laws they fit, failures are kept and left out, and the bits depend on (seed, width) only."""
+
+import csv
+import math
+import re
+import sys
+
+import numpy as np
+import pytest
+import scipy.stats as st
+
+import splinebias as sb
+from splinebias.convergence import Row, Study, default_interval
+from splinebias.study import Task, run_one, run_seed
+
+PROBLEM = sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), sb.Initialization.rademacher(st.uniform(-2, 4)))
+PREDICTION = sb.predict(PROBLEM)
+WIDTHS = [20, 80, 320]
+LOOSE = 1e-3  # a loss that small networks reach within a fraction of a second
+
+
+def row(width, seed, sup, outcome="CONVERGED"):
+    return Row(width, seed, sup, sup, 0.0, PREDICTION.penalty, 1e-12, 10, 1.0, 0.1, outcome)
+
+
+def synthetic(error, widths=WIDTHS, seeds=5):
+    """A Study whose runs have the given error(width, seed)."""
+    return Study(PREDICTION, (-1.5, 1.5), 1e-12, tuple(row(n, k, error(n, k)) for n in widths for k in range(seeds)))
+
+
+def without_seconds(found):
+    return [run._replace(seconds=0.0) for run in found.rows]
+
+
+@pytest.fixture(scope="module")
+def small():
+    return sb.study(PROBLEM, [20, 80], [0, 3], loss_tol=LOOSE)
+
+
+# -- what the rows say ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exponent", [-0.5, -1.0])
+def test_an_exact_power_law_is_found_exactly(exponent):
+    rate = synthetic(lambda n, _: 3 * n**exponent).rate
+    np.testing.assert_allclose([rate.value, rate.low, rate.high], exponent, rtol=1e-7)
+
+
+def test_intervals_cover_as_often_as_they_claim():
+    """n^(-1/2) law with log-normal errors, the hypotheses of both intervals up to the normality of the constant's values."""
+    rng = np.random.default_rng(0)
+    repeats = 600
+    covered = np.zeros(2)
+    for _ in range(repeats):
+        found = synthetic(lambda n, _: 1.2 / math.sqrt(n) * math.exp(0.1 * rng.standard_normal()))
+        truth = (-0.5, 1.2 * math.exp(0.1**2 / 2))
+        covered += [fit.low < value < fit.high for fit, value in zip((found.rate, found.constant), truth, strict=True)]
+    spread = math.sqrt(0.95 * 0.05 / repeats)
+    assert np.abs(covered / repeats - 0.95).max() < 4 * spread
+
+
+def test_the_constant_comes_from_the_largest_width():
+    constant = synthetic(lambda n, _: 2 / math.sqrt(n) if n == max(WIDTHS) else 1.0).constant
+    np.testing.assert_allclose([constant.value, constant.low, constant.high], 2.0)
+
+
+def test_failures_are_kept_in_the_table_and_left_out_of_everything_else():
+    rng = np.random.default_rng(1)
+    good = synthetic(lambda n, _: rng.lognormal() / math.sqrt(n))
+    failed = (row(20, 9, 1e9, "STALLED"), row(80, 9, math.nan, "DIVERGED"), row(640, 9, 1.0, "MAX_STEPS"))
+    mixed = Study(PREDICTION, good.interval, good.loss_tol, good.rows + failed)
+    assert len(mixed.table) == len(good.table) + 3
+    assert (mixed.rate, mixed.constant) == (good.rate, good.constant)
+    assert mixed.summary["failed"].tolist() == [1, 1, 0, 1]
+    assert mixed.summary["runs"].tolist() == [5, 5, 5, 0]
+    np.testing.assert_array_equal(mixed.summary["mean"][:3], good.summary["mean"])
+    assert np.isnan(mixed.summary["mean"][3])
+    assert "left out: 1 DIVERGED, 1 MAX_STEPS, 1 STALLED of 18 runs" in str(mixed)
+
+
+def test_too_few_runs_determine_nothing_and_say_so():
+    one = synthetic(lambda n, _: 1 / math.sqrt(n), widths=[20], seeds=1)
+    assert math.isnan(one.rate.value)
+    assert one.constant.value == pytest.approx(1)
+    assert (one.constant.low, one.constant.high) == (-math.inf, math.inf)
+    two = synthetic(lambda n, _: 1 / math.sqrt(n), widths=[20, 80], seeds=1).rate
+    assert two.value == pytest.approx(-0.5)
+    assert (two.low, two.high) == (-math.inf, math.inf)
+    none = Study(PREDICTION, (-1.0, 1.0), 1e-12, (row(20, 0, 1.0, "STALLED"),))
+    assert math.isnan(none.rate.value)
+    assert math.isnan(none.constant.value)
+    assert "nan" in str(none)
+
+
+def test_a_network_that_is_the_limit_exactly_has_no_logarithm():
+    problem = sb.Problem(sb.Dataset([-1, 0, 1], [0, 0, 0]), PROBLEM.initialization)
+    found = sb.study(problem, [20, 80], [0])
+    assert found.table["sup"].tolist() == [0, 0]
+    assert found.table["outcome"].tolist() == ["CONVERGED"] * 2
+    assert math.isnan(found.rate.value)
+
+
+def test_the_summary_is_that_of_the_rows(small):
+    sup = small.table["sup"].reshape(2, 2)
+    np.testing.assert_array_equal(small.summary["width"], [20, 80])
+    np.testing.assert_allclose(small.summary["mean"], sup.mean(axis=1))
+    np.testing.assert_allclose(small.summary["median"], np.median(sup, axis=1))
+    np.testing.assert_allclose(small.summary["sd"], np.abs(np.diff(sup, axis=1)[:, 0]) / math.sqrt(2))
+
+
+def test_tables_are_read_only(small):
+    for table in (small.table, small.summary):
+        with pytest.raises(ValueError, match="read-only"):
+            table["width"] = 0
+
+
+def test_csv_is_exact(small, tmp_path):
+    path = tmp_path / "study.csv"
+    text = small.to_csv(path)
+    assert path.read_text() == text
+    read = list(csv.DictReader(text.splitlines()))
+    assert [Row(*(kind(r[n]) for n, kind in zip(Row._fields, map(type, small.rows[0]), strict=True))) for r in read] == list(
+        small.rows
+    )
+
+
+def test_the_printed_table_has_a_line_per_width_and_both_fits(small):
+    text = str(small)
+    assert PROBLEM.describe() in text
+    assert [line.split()[:3] for line in text.splitlines() if line.strip()[:1].isdigit() and "points" not in line] == [
+        ["20", "2", "0"],
+        ["80", "2", "0"],
+    ]
+    assert str(small.rate) in text
+    assert str(small.constant) in text
+
+
+def test_without_pandas_the_dataframe_is_refused(small, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(sb.CapabilityError, match="to_dataframe needs pandas, which is not installed"):
+        small.to_dataframe()
+
+
+def test_the_dataframe_holds_the_table(small):
+    pytest.importorskip("pandas")
+    frame = small.to_dataframe()
+    assert list(frame.columns) == list(Row._fields)
+    assert frame["sup"].tolist() == small.table["sup"].tolist()
+
+
+# -- how the rows are made --------------------------------------------------------------------------------------------
+
+
+def test_a_row_is_a_training_and_a_comparison(small):
+    run = sb.train(PROBLEM, 80, run_seed(3, 80), loss_tol=LOOSE)
+    distance = sb.compare(run.function, PREDICTION.function, interval=small.interval)
+    found = small.rows[-1]
+    assert (found.width, found.seed) == (80, 3)
+    assert (found.sup, found.l2, found.argmax) == (distance.sup, distance.l2, distance.argmax)
+    assert (found.loss, found.steps, found.time, found.outcome) == (run.loss, run.steps, run.time, run.outcome.name)
+    assert found.penalty == PREDICTION.penalty
+
+
+def test_run_one_is_the_whole_of_a_run(small):
+    task = Task(small.prediction, 20, 0, None, small.interval, LOOSE)
+    assert run_one(task)._replace(seconds=0.0) == without_seconds(small)[0]
+
+
+def test_the_same_bits_whatever_the_number_of_jobs(small):
+    again, parallel = (sb.study(PROBLEM, [20, 80], [0, 3], loss_tol=LOOSE, jobs=jobs) for jobs in (1, 2))
+    assert without_seconds(again) == without_seconds(parallel) == without_seconds(small)
+
+
+def test_more_widths_and_seeds_change_no_earlier_run(small):
+    more = sb.study(PROBLEM, [80, 40, 20], [3, 1, 0], loss_tol=LOOSE)
+    keys = {(run.width, run.seed) for run in small.rows}
+    assert [run for run in without_seconds(more) if (run.width, run.seed) in keys] == without_seconds(small)
+    assert [(run.width, run.seed) for run in more.rows] == [(n, k) for n in (20, 40, 80) for k in (0, 1, 3)]
+
+
+def test_run_seeds_are_the_documented_ones_and_distinct():
+    (bits,) = np.random.SeedSequence([5, 4860]).generate_state(1, np.uint64)
+    assert run_seed(5, 4860) == int(bits) // 2**11 < 2**53
+    assert len({run_seed(seed, width) for seed in range(50) for width in range(1, 51)}) == 2500
+
+
+def test_the_number_of_torch_threads_is_put_back(small):
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        again = run_one(Task(small.prediction, 20, 0, None, small.interval, LOOSE))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert again._replace(seconds=0.0) == without_seconds(small)[0]
+
+
+def test_method_interval_and_failures_are_passed_through():
+    method = sb.MirrorDescent(max_steps=3)
+    found = sb.study(PROBLEM, [20], [0], method=method, interval=(-0.5, 0.25))
+    assert found.interval == (-0.5, 0.25)
+    assert -0.5 <= found.rows[0].argmax <= 0.25
+    assert (found.rows[0].outcome, found.rows[0].steps) == ("MAX_STEPS", 3)
+
+
+def test_the_default_interval_is_a_quarter_wider_on_either_side(small):
+    assert small.interval == default_interval(PROBLEM) == (-1.5, 1.5)
+
+
+def test_progress_is_reported_per_run_and_silent_without_a_terminal(capsys):
+    seen = []
+    sb.study(PROBLEM, [20, 40], [0], loss_tol=0.1, progress=lambda done, total: seen.append((done, total)))
+    sb.study(PROBLEM, [20], [0], loss_tol=0.1)
+    assert seen == [(1, 2), (2, 2)]
+    assert capsys.readouterr().err == ""
+    sb.study(PROBLEM, [20], [0], loss_tol=0.1, progress=True)
+    assert "study" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"widths": []}, "`widths` must hold at least one number, got none"),
+        ({"widths": 20}, "`widths` must be a sequence of whole numbers, got 20"),
+        ({"widths": "20,80"}, "`widths` must be a sequence of whole numbers, got '20,80'"),
+        ({"widths": [20, 80, 20]}, "`widths` must be distinct, got 20 more than once"),
+        ({"widths": [20, 0]}, "`widths` must be a whole number >= 1, got 0"),
+        ({"widths": [20.5]}, "`widths` must be a whole number >= 1, got 20.5"),
+        ({"seeds": []}, "`seeds` must hold at least one number, got none"),
+        ({"seeds": 5}, "`seeds` must be a sequence of whole numbers, got 5; use e.g. [5] or range(5)"),
+        ({"seeds": [0, -1]}, "`seeds` must be a whole number >= 0, got -1"),
+        ({"seeds": [1, 1]}, "`seeds` must be distinct, got 1 more than once"),
+        ({"seeds": [2**63]}, "`seeds` must be below 2^63, got 9223372036854775808"),
+        ({"jobs": 0}, "`jobs` must be a whole number >= 1, got 0"),
+        ({"interval": (1, 0)}, "`interval` must be a pair of finite numbers (lo, hi) with lo < hi, got (1, 0)"),
+        ({"loss_tol": 0}, "`loss_tol` must be a finite real number > 0, got 0"),
+        ({"method": "descent"}, "`method` must be a training method"),
+        ({"progress": "bar"}, "`progress` must be None, True, False or a callable(done, total), got 'bar'"),
+        ({"problem": None}, "`problem` must be an sb.Problem, got None"),
+    ],
+)
+def test_refusals(arguments, message):
+    complete = {"problem": PROBLEM, "widths": [20], "seeds": [0]} | arguments
+    with pytest.raises(sb.DataError, match=re.escape(message)):
+        sb.study(**complete)
+
+
+def test_odd_widths_are_refused_for_antisymmetric_pairs():
+    law = sb.Initialization(sb.Rademacher(), st.uniform(-2, 4), output=st.norm(0, 0.01))
+    with pytest.raises(sb.DataError, match="`widths` must be even for antisymmetric pairs, got 81; use 82"):
+        sb.study(sb.Problem(PROBLEM.data, law), [20, 81], [0])
+
+
+@pytest.mark.slow
+def test_networks_approach_the_limit_at_the_predicted_rate_with_the_predicted_constant():
+    """Theory section 10: A, ReLU, quadratic: sup-error on [-1.5, 1.5] times sqrt(n) is 1.164 on average."""
+    data = sb.Dataset([-1, -0.2, 0, 0.2, 1], [-0.15, -0.15, 0.15, -0.15, -0.15])
+    problem = sb.Problem(data, sb.Initialization.rademacher(st.uniform(-1, 2)))
+    found = sb.study(problem, [400, 1600, 6400], range(10), loss_tol=1e-10, jobs=2)
+    assert found.summary["failed"].tolist() == [0, 0, 0]
+    assert found.rate.low < -0.5 < found.rate.high
+    assert found.constant.low < 1.164 < found.constant.high

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editor
     from splinebias.errors import Outcome as Outcome
     from splinebias.errors import SolveError as SolveError
     from splinebias.errors import SplinebiasError as SplinebiasError
+    from splinebias.estimator import SplineBiasRegressor as SplineBiasRegressor
     from splinebias.function import PiecewiseLinear as PiecewiseLinear
     from splinebias.function import PiecewisePolynomial as PiecewisePolynomial
     from splinebias.function import WeightedSpline as WeightedSpline
@@ -68,6 +69,7 @@ _HOME = {
     "train": ["train", "Training"],
     "compare": ["compare", "Comparison"],
     "study": ["study", "Study"],
+    "estimator": ["SplineBiasRegressor"],
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 

@@ -15,7 +15,7 @@ import torch
 
 from splinebias._check import real_number, whole_number
 from splinebias.dynamics.base import History, Recorder, Report, TrainingMethod
-from splinebias.dynamics.descent import MirrorDescent
+from splinebias.dynamics.flow import MirrorFlow
 from splinebias.dynamics.mirror import MirrorMap, require_mobile_start
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import CapabilityError, DataError, Outcome
@@ -105,7 +105,7 @@ def train(
     seed : int
         All randomness comes from it: the start from ``default_rng(seed)``, mini-batches from a stream of their own.
     method : TrainingMethod, optional
-        How to move; None: ``MirrorDescent()``.
+        How to move; None: ``MirrorFlow()``, the integrated flow.
     loss_tol : float
         Loss to reach, absolute, in the units of y squared.
     dtype : {"float64", "float32"} or torch.dtype
@@ -183,7 +183,7 @@ def _checked(problem: Problem, method: TrainingMethod | None) -> TrainingMethod:
     """The method to use, after every check of the problem that costs nothing."""
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
-    method = MirrorDescent() if method is None else method
+    method = MirrorFlow() if method is None else method
     if not isinstance(method, TrainingMethod):
         hint = "; call it: add ()" if isinstance(method, type) else ""
         raise DataError(f"`method` must be a training method such as sb.MirrorDescent(), got {method!r}{hint}")

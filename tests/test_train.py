@@ -53,8 +53,8 @@ def test_representation_says_what_was_run():
     assert repr(quick()).startswith("Training(4 points, W ~ Rademacher()") and "CONVERGED)" in repr(quick())
 
 
-def test_default_method_is_full_batch_descent():
-    default, explicit = quick(), quick(method=sb.MirrorDescent())
+def test_default_method_is_the_integrated_flow():
+    default, explicit = quick(), quick(method=sb.MirrorFlow())
     assert torch.equal(default.network.theta, explicit.network.theta)
 
 

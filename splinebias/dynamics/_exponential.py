@@ -31,8 +31,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from splinebias.dynamics._field import FlowField, FlowState
-from splinebias.dynamics._sliding import Units
 from splinebias.dynamics._spectrum import Modes, phi_functions
+
+Phi = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +60,7 @@ class Attempt:
     _h: Tensor
     _middle: Tensor
     _gradient: Tensor
-    _landed: Units
-    _modes: tuple[Modes, Modes, Modes]
+    _modes: tuple[Modes, ...]
 
 
 class ExponentialStep:
@@ -87,8 +87,8 @@ class ExponentialStep:
         """A step of sizes `h`, shape (B,), with approximations of phi(S) v to about `tolerance`, shape (B,)."""
         field, start, spectrum = self._field, self._start, self.spectrum
         decay = spectrum.modes(start.residual, h, tolerance)
-        h_first = h[:, None] * phi_functions(-h[:, None] * decay.rates)[0]
-        predictor = decay.apply(h_first)
+        (first, _, _), *_ = _phi(h, decay)
+        predictor = decay.apply(h[:, None] * first)
         middle = field.at(start.dual - field.pull(start, predictor), start.held)
         jumps = field.crossings(start, middle).any(-1)
         landed = field.landings(start, middle)
@@ -102,47 +102,51 @@ class ExponentialStep:
         rho = middle.residual
         gap = spectrum.modes(start.residual - spectrum.matvec(predictor) - rho, h, tolerance)
         turn = spectrum.modes(spectrum.matvec(rho) - field.push(start, gradient), h, tolerance)
-        wander, drift = _errors(h[:, None], gap, turn)
+        modes = (decay, gap, turn)
+        (first, _, _), (_, _, third), (_, second, _) = phi = _phi(h, *modes)
+        wander = gap.apply(2 * h[:, None] * third * gap.rates)
+        drift = turn.apply(h[:, None] * second)
         if start.held.size:
             drift = drift - h[:, None] / 2 * field.push_normals(start, gradient)
-        modes = (decay, gap, turn)
-        dual = self._dual_at(h, h, modes, rho, gradient)
+        dual = self._dual_at(h, h, modes, phi, rho, gradient)
         if landed.size:
             dual = middle.boundary_of(landed).place(dual, field.mirror)
         end = field.at(dual, middle.held)
         return Attempt(
             end=end,
-            wander=wander.norm(dim=-1) + decay.defect(h_first),
+            wander=wander.norm(dim=-1) + decay.defect(h[:, None] * first),
             drift=drift.norm(dim=-1),
             jumps=jumps | field.crossings(start, end).any(-1),
             passes=3 if landed.size else 2,
             _h=h,
             _middle=rho,
             _gradient=gradient,
-            _landed=landed,
             _modes=modes,
         )
 
     def state_at(self, attempt: Attempt, sigma: Tensor) -> FlowState:
         """The trajectory at sizes `sigma`, shape (B,), 0 <= sigma <= h, to the order of the step."""
-        field = self._field
-        dual = self._dual_at(sigma, attempt._h, attempt._modes, attempt._middle, attempt._gradient)
+        field, modes = self._field, attempt._modes
+        dual = self._dual_at(sigma, attempt._h, modes, _phi(sigma, *modes), attempt._middle, attempt._gradient)
         state = field.at(dual, self._start.held)
         landed = field.landings(self._start, state)
         return field.at(state.boundary_of(landed).place(dual, field.mirror), state.held) if landed.size else state
 
-    def _dual_at(self, sigma: Tensor, h: Tensor, modes: tuple[Modes, Modes, Modes], rho: Tensor, gradient: Tensor) -> Tensor:
+    def _dual_at(
+        self, sigma: Tensor, h: Tensor, modes: tuple[Modes, ...], phi: list[Phi], rho: Tensor, gradient: Tensor
+    ) -> Tensor:
         """z at `sigma` of a step of size `h`: the formulas above with :math:`N_D (s/h)^2` and :math:`N_J s/h`."""
         sigma, share = sigma[:, None], (sigma / h)[:, None]
-        first, gap, turn = (phi_functions(-sigma * part.rates) for part in modes)
-        u = modes[0].apply(-sigma * first[0]) + 2 * share * modes[1].apply(share * sigma * gap[2])
-        u = u + share * (sigma / 2 * rho - modes[2].apply(sigma * sigma * turn[2]))
+        (decay, gap, turn), ((first, _, _), (_, _, third), (_, _, third_turn)) = modes, phi
+        u = decay.apply(-sigma * first) + gap.apply(2 * share**2 * sigma * third)
+        u = u + share * (sigma / 2 * rho - turn.apply(sigma**2 * third_turn))
         dual: Tensor = self._start.dual + self._field.pull(self._start, u) - share * sigma / 2 * gradient
         return dual
 
 
-def _errors(h: Tensor, gap: Modes, turn: Modes) -> tuple[Tensor, Tensor]:
-    r""":math:`2h\varphi_3(-hS) S` and :math:`h\varphi_2(-hS)` of the two gaps in function space, each (B, M)."""
-    wander = gap.apply(2 * h * phi_functions(-h * gap.rates)[2] * gap.rates)
-    drift = turn.apply(h * phi_functions(-h * turn.rates)[1])
-    return wander, drift
+def _phi(h: Tensor, *modes: Modes) -> list[Phi]:
+    r"""The functions of :math:`-h\Theta` for each of the modes, computed once if they share their rates."""
+    shared = all(part.rates is modes[0].rates for part in modes)
+    if shared:
+        return [phi_functions(-h[:, None] * modes[0].rates)] * len(modes)
+    return [phi_functions(-h[:, None] * part.rates) for part in modes]

@@ -170,17 +170,17 @@ class FlowField:
 
     def settle(self, before: FlowState, after: FlowState) -> FlowState:
         """`after` with its units sorted into held and free: landed ones are held, those driven off are let go."""
-        right, left = after.boundary.speeds(after.force)
-        stays = (right <= 0) & (left >= 0)
-        held, leaving = after.held.where(stays), after.held.where(~stays)
-        landed = self.landings(before, after)
-        dual = after.dual
-        if leaving.size:
-            side = torch.where(right > 0, torch.where(left < 0, 0.0, 1.0), -1.0)[~stays].to(dual)
-            dual = after.boundary_of(leaving).place(dual, self.mirror, side)
-        if landed.size or not bool(after.boundary_of(held).holds().all()):
-            held = held.join(landed)
+        dual, held, landed = after.dual, after.held, self.landings(before, after)
+        changed = landed.size > 0
+        if held.size:
+            right, left = after.boundary.speeds(after.force)
+            stays = (right <= 0) & (left >= 0)
+            held, leaving = held.where(stays), held.where(~stays)
+            if leaving.size:
+                changed = True
+                side = torch.where(right > 0, torch.where(left < 0, 0.0, 1.0), -1.0)[~stays].to(dual)
+                dual = after.boundary_of(leaving).place(dual, self.mirror, side)
+        held = held.join(landed)
+        if held.size:
             dual = after.boundary_of(held).place(dual, self.mirror)
-        if dual is after.dual and not leaving.size:
-            return after
-        return self.at(dual, held)
+        return self.at(dual, held) if changed or dual is not after.dual else after

@@ -20,6 +20,7 @@ A. F. Filippov, Differential Equations with Discontinuous Righthand Sides, Kluwe
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -29,7 +30,7 @@ from splinebias.activation import Activation
 from splinebias.dynamics.mirror import MirrorMap
 
 _NEWTON = 6  # iterations that put a unit on its boundary: one is exact for quadratic potentials
-_MARGIN = 64  # rounding errors of s by which a unit leaves its boundary, so that its side is certain
+_MARGIN = 64  # rounding errors of s within which a unit is on its boundary, and beyond which its side is certain
 
 
 class Units(NamedTuple):
@@ -121,7 +122,7 @@ class Boundary:
         turn = self._a * (self._dw * self._db / self._nu).sqrt()
         return self._slopes * turn[:, None] * (self._x - self._at[:, None])
 
-    @property
+    @cached_property
     def _lever(self) -> Tensor:
         r""":math:`D_w x_i x_j + D_b`, shape (K, M)."""
         return (self._dw * self._at)[:, None] * self._x + self._db[:, None]
@@ -156,13 +157,13 @@ class Boundary:
         """Whether s = 0 to rounding, shape (K,)."""
         return (self._w * self._at + self._b).abs() <= self._rounding
 
-    @property
+    @cached_property
     def _rounding(self) -> Tensor:
         scale = self._b.abs() + self._w.abs() * self._x.abs().amax()
         return _MARGIN * torch.finfo(self._b.dtype).eps * scale
 
     def place(self, dual: Tensor, mirror: MirrorMap, side: Tensor | None = None) -> Tensor:
-        """Dual coordinates moved along the normals to s = 0, or just off it.
+        """Dual coordinates moved along the normals to s = 0, or just off it; `dual` itself if all are there.
 
         Parameters
         ----------
@@ -174,20 +175,26 @@ class Boundary:
             +1 or -1: the sign that s must have; units that are clearly on that side stay. 0: units stay where they are.
         """
         centre = mirror.centre
-        maps = [mirror if centre is None else replace(mirror, centre=centre[at]) for at in (self._w_at, self._b_at)]
-        z = [dual[self._w_at], dual[self._b_at]]
-        target: Tensor | float = 0.0
-        w, b = (part.to_primal(value) for part, value in zip(maps, z, strict=True))
+        if centre is not None:
+            mirror = replace(mirror, centre=torch.stack([centre[self._w_at], centre[self._b_at]]))
+        direction = torch.stack([self._at, torch.ones_like(self._at)])  # the normal
+        z = torch.stack([dual[self._w_at], dual[self._b_at]])
+        theta = mirror.to_primal(z)
+        s = (theta * direction).sum(0)
+        target = torch.zeros_like(s)
         if side is not None:
             target = side * self._rounding
-            s = w * self._at + b
-            target = torch.where((side * s >= side * target), s, target)
+            target = torch.where(side * s >= side * target, s, target)
+        start = z
         for _ in range(_NEWTON):
-            excess = w * self._at + b - target
-            dw, db = (part.inverse_hessian(value) for part, value in zip(maps, (w, b), strict=True))
-            step = excess / (dw * self._at**2 + db)
-            z = [z[0] - step * self._at, z[1] - step]
-            w, b = (part.to_primal(value) for part, value in zip(maps, z, strict=True))
+            if bool(((s - target).abs() <= self._rounding / 2).all()):
+                break
+            metric = mirror.inverse_hessian(theta)
+            z = z - direction * ((s - target) / (metric * direction**2).sum(0))
+            theta = mirror.to_primal(z)
+            s = (theta * direction).sum(0)
+        if z is start:
+            return dual
         moved = dual.clone()
         moved[self._w_at], moved[self._b_at] = z
         return moved

@@ -19,6 +19,7 @@ points are cell edges, never moved.
 from __future__ import annotations
 
 import importlib
+import math
 import time
 import warnings
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ from splinebias.problem import Problem
 from splinebias.solve.prediction import Prediction, require
 from splinebias.solve.sheets import Sheets, share_alpha
 
-_CONIC_TOLERANCES = (1e-12, 1e-9, 1e-6)  # the next one is tried when the conic solver breaks down
+_TOLERANCES = {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12}
+_GOOD_GAP = 1e-10  # relative; other units are tried above it
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class GridSolver:
     ------
     DataError
         If `points` is no whole number >= 8 or `tolerance` not positive.
+    SolveError
+        From `solve`, if the conic solver breaks down in all units it is tried in.
 
     Notes
     -----
@@ -68,8 +72,8 @@ class GridSolver:
     :math:`\delta` leaves the function open to order :math:`\sqrt\delta`). The discretization error is not in it: compare two
     values of `points`.
     Before the conic solve constraints are orthonormalized and curvature is measured in units of the quadratic
-    solution, so that units of x and y do not matter. Powers below about 1.1 and a hypentropy of beta below 1e-5 times the
-    typical alpha strain the conic solver: expect INACCURATE or a SolveError there.
+    solution, so that units of x and y do not matter. Powers below about 1.1, a hypentropy of beta below 1e-5 times the
+    typical alpha, and over a hundred irregular points strain the conic solver: expect INACCURATE or a SolveError there.
     Where alpha changes sign it can be singular (powers p > 2 without a large quadratic part); the function then converges
     like points^(-1 - 1/(p - 1)) until the grid resolves that layer, the penalty like points^-2 all the same.
     """
@@ -98,9 +102,13 @@ class GridSolver:
         y, phi = problem.data.y, problem.limit_potential
         sheets = Sheets.on_grid(problem, self.points, np.zeros(0))
         solution = _minimize(phi, sheets.mass, _Constraints.orthonormal(problem, sheets))
+        if solution is None:
+            raise SolveError(f"the conic solver found no point for {problem.describe()}; DualSolver takes this problem")
         if not isinstance(phi, Quadratic):
-            sheets = Sheets.on_grid(problem, self.points, sheets.zeros(phi.grad(solution.alpha)))
-            solution = _minimize(phi, sheets.mass, _Constraints.orthonormal(problem, sheets))
+            finer = Sheets.on_grid(problem, self.points, sheets.zeros(phi.grad(solution.alpha)))
+            better = _minimize(phi, finer.mass, _Constraints.orthonormal(problem, finer))
+            if better is not None:
+                sheets, solution = finer, better
         fitted = sheets.matrix @ solution.alpha
         if problem.affine == "free":
             fitted += _line_through(problem.data.x, y - fitted)
@@ -179,51 +187,66 @@ class _Solution(NamedTuple):
     status: str
 
 
-def _minimize(phi: Potential, mass: Array, constraints: _Constraints) -> _Solution:
-    """The alpha of least sum_j mass_j phi(alpha_j) under the constraints."""
-    cp = _cvxpy()
-    size = float(np.linalg.norm(constraints.target))
-    if size == 0:
+def _minimize(phi: Potential, mass: Array, constraints: _Constraints) -> _Solution | None:
+    """The alpha of least sum_j mass_j phi(alpha_j) under the constraints; None if the conic solver breaks down.
+
+    Conic solvers are sensitive to units, so alpha = unit stretch z is sought in several: unit makes the p-norm of the
+    quadratic solution 1, and stretch gives every :math:`|z_j|^r` one weight, r = p, 2 or infinity.
+    """
+    if not np.any(constraints.target):
         return _certified(phi, mass, constraints, np.zeros(mass.size), "zero")
-    alive = mass > 0
-    share = mass[alive] / mass.sum()
+    share = mass[mass > 0] / mass.sum()
     power = phi.p if isinstance(phi, Power) else 2.0
-    quadratic = np.abs((constraints.basis @ constraints.target)[alive]) / np.sqrt(mass[alive])
+    quadratic = np.abs((constraints.basis @ constraints.target)[mass > 0]) / np.sqrt(mass[mass > 0])
     largest = float(quadratic.max())
     unit = largest * float(share @ (quadratic / largest) ** power) ** (1 / power)
-    # alpha = unit stretch z, with a p-norm near 1; stretch gives every |z_j|^p one weight
-    stretch = np.ones(share.size) if isinstance(phi, Hypentropy) else (share.size * share) ** (-1 / power)
-    z = cp.Variable(share.size)
-    rows = (constraints.basis[alive] * (np.sqrt(mass[alive]) * stretch)[:, None]).T * (unit / size)
-    program = cp.Problem(cp.Minimize(_objective(phi, z, share, stretch, unit)), [rows @ z == constraints.target / size])
-    for tolerance in _CONIC_TOLERANCES:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # "may be inaccurate": the certificate decides, not the status
-                program.solve(cp.CLARABEL, tol_gap_abs=tolerance, tol_gap_rel=tolerance, tol_feas=tolerance)
-        except cp.SolverError:
+    best: _Solution | None = None
+    for r in (math.inf, 2.0) if isinstance(phi, Hypentropy) else (power, 2.0, math.inf):
+        found = _attempt(phi, mass, constraints, (share.size * share) ** (-1 / r), unit)
+        if found is None:
             continue
-        if z.value is not None:
-            alpha = np.zeros(mass.size)
-            alpha[alive] = unit * stretch * z.value
-            return _certified(phi, mass, constraints, alpha, str(program.status))
-    raise SolveError(f"the conic solver found no point for {phi} on {mass.size} cells; DualSolver takes this problem")
+        if best is None or found.gap < best.gap:
+            best = found
+        if best.gap <= _GOOD_GAP * float(mass @ phi.cost(best.alpha)):
+            break
+    return best
+
+
+def _attempt(phi: Potential, mass: Array, constraints: _Constraints, stretch: Array, unit: float) -> _Solution | None:
+    """The conic solver's answer in these units, or None if it breaks down."""
+    cp = _cvxpy()
+    alive, size = mass > 0, float(np.linalg.norm(constraints.target))
+    z = cp.Variable(stretch.size)
+    rows = (constraints.basis[alive] * (np.sqrt(mass[alive]) * stretch)[:, None]).T * (unit / size)
+    goal = cp.Minimize(_objective(phi, z, mass[alive] / mass.sum(), stretch, unit))
+    program = cp.Problem(goal, [rows @ z == constraints.target / size])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "may be inaccurate": the certificate decides, not the status
+            program.solve(cp.CLARABEL, **_TOLERANCES)
+    except cp.SolverError:
+        return None
+    if z.value is None:
+        return None
+    alpha = np.zeros(mass.size)
+    alpha[alive] = unit * stretch * z.value
+    return _certified(phi, mass, constraints, alpha, str(program.status))
 
 
 def _objective(phi: Potential, z: Any, share: Array, stretch: Array, unit: float) -> Any:
     """sum_j share_j phi(unit stretch_j z_j), up to a constant and a factor that keeps its coefficients near 1."""
     cp = _cvxpy()
     if isinstance(phi, Hypentropy):
-        # phi(z) = min over a - b = z of rel_entr(a, beta/2) - a + rel_entr(b, beta/2) - b
-        beta = phi.beta / unit
+        # phi(u) = min over a - b = u of rel_entr(a, beta/2) - a + rel_entr(b, beta/2) - b
+        beta = phi.beta / (unit * stretch)
         b = cp.Variable(z.size)
         entropy = cp.rel_entr(b + z, beta / 2) + cp.rel_entr(b, beta / 2) - 2 * b - z
-        return max(1.0, beta) * (share @ entropy)
+        return max(1.0, float(np.median(beta))) * ((share * stretch) @ entropy)
     square = cp.sum_squares(cp.multiply(np.sqrt(share) * stretch, z))
     if isinstance(phi, Power) and phi.p != 2:
         # one power cone per cell: neither second-order cones nor a single p-norm take 1.05 < p < 20 and a quadratic part
         largest = max(unit ** (phi.p - 2), phi.quadratic)
-        powers = cp.sum(cp.power(cp.abs(z), phi.p, approx=False)) / z.size
+        powers = (share * stretch**phi.p) @ cp.power(cp.abs(z), phi.p, approx=False)
         return (unit ** (phi.p - 2) / largest) * powers + (phi.quadratic / largest) * square
     return square
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from splinebias._check import Array
 
-_ITERATIONS = 300
+_ITERATIONS = 200  # each bisection halves the number of floats in a bracket, and there are 2^64 of them
 
 Subset = NDArray[np.intp]
 Evaluation = tuple[Array, Array, Array]
 
 
-def increasing_roots(function: Callable[[Array, Subset], Evaluation], start: Array, reach: Array) -> Array:
+def increasing_roots(function: Callable[[Array, Subset], Evaluation], start: Array) -> Array:
     """Where n increasing functions vanish, shape (n,).
 
     Parameters
@@ -24,35 +24,48 @@ def increasing_roots(function: Callable[[Array, Subset], Evaluation], start: Arr
     function : callable
         ``function(t, subset)`` with `t` of the shape of `subset` gives, for the functions of those numbers, the value (its
         sign suffices where it overflows), the slope (0 where it is useless) and the size of the terms the value is
-        the difference of; a value below 1e-14 of that counts as zero.
-    start, reach : Array, shape (n,)
-        First guess, and a positive first step for searching a bracket where Newton's method does not serve.
+        the difference of; a value below 1e-14 of that, if it is finite, counts as zero.
+    start : Array, shape (n,)
+        First guess.
 
     Notes
     -----
-    A Newton step is taken if it stays in the bracket and the last one halved the value; otherwise the bracket is
-    bisected or, while one end is missing, searched by steps that grow fourfold.
+    A Newton step is taken if it stays in the bracket and the last one cut the value to an eighth; otherwise the bracket, at
+    first all of float64, is bisected.
     """
-    t, reach = start.copy(), reach.copy()
-    low, high = np.full(t.size, -math.inf), np.full(t.size, math.inf)
+    t = start.copy()
+    high = np.full(t.size, np.finfo(float).max)
+    low = -high
     best = np.full(t.size, math.inf)
     at = np.arange(t.size)
     for _ in range(_ITERATIONS):
-        value, slope, size = function(t[at], at)
-        low[at], high[at] = np.where(value < 0, t[at], low[at]), np.where(value > 0, t[at], high[at])
-        lo, hi, now = low[at], high[at], t[at]
-        bracketed = np.isfinite(lo) & np.isfinite(hi)
-        lo_or, hi_or = np.where(bracketed, lo, 0.0), np.where(bracketed, hi, 0.0)
-        narrow = bracketed & (hi_or - lo_or <= 4e-16 * np.maximum(np.abs(lo_or), np.abs(hi_or)))
-        with np.errstate(over="ignore"):
+        now = t[at]
+        value, slope, size = function(now, at)
+        low[at], high[at] = np.where(value < 0, now, low[at]), np.where(value > 0, now, high[at])
+        lo, hi = low[at], high[at]
+        with np.errstate(over="ignore", invalid="ignore"):
             newton = now - np.divide(value, slope, out=np.full(at.size, math.inf), where=slope > 0)
-        good = (newton > lo) & (newton < hi) & (np.abs(value) < best[at] / 2)
-        reach[at] *= np.where(good | bracketed, 1.0, 4.0)
-        safe = np.where(bracketed, (lo_or + hi_or) / 2, now - np.sign(value) * reach[at])
-        going = (np.abs(value) > 1e-14 * size) & ~narrow
-        t[at] = np.where(going, np.where(good, newton, safe), now)
+            good = (newton > lo) & (newton < hi) & (np.abs(value) < best[at] / 8)
+        met = np.isfinite(size) & (np.abs(value) <= 1e-14 * size)
+        going = ~met & (np.nextafter(lo, hi) < hi)
+        t[at] = np.where(going, np.where(good, newton, _halfway(lo, hi)), now)
         best[at] = np.where(good, np.abs(value), math.inf)
         at = at[going]
         if at.size == 0:
             break
     return t
+
+
+def _halfway(lo: Array, hi: Array) -> Array:
+    """The float with as many floats between it and `lo` as between it and `hi`."""
+    return _from_rank(_rank(lo) // 2 + _rank(hi) // 2)
+
+
+def _rank(t: Array) -> NDArray[np.int64]:
+    """Position of a float among all floats, 0 for 0.0: its bits, counted down for negative numbers."""
+    bits = np.ascontiguousarray(t).view(np.int64)
+    return np.where(bits >= 0, bits, np.iinfo(np.int64).min - bits)
+
+
+def _from_rank(rank: NDArray[np.int64]) -> Array:
+    return np.where(rank >= 0, rank, np.iinfo(np.int64).min - rank).view(np.float64)

@@ -18,6 +18,7 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells, integration_cells
 
+_ORDER = 8  # Gauss nodes on the cells of the grid, which are narrower than those that 16 nodes resolve to 1e-14
 _LEAST_PER_PIECE = 4  # grid cells between neighbouring fixed edges, however close those are
 
 Groups = tuple[tuple[int, ...], ...]
@@ -60,7 +61,7 @@ class Sheets:
         law = problem.initialization.breakpoint_law
         coarse = integration_cells(law, x, 16 if law.degree is None else law.degree + 2)
         edges = np.union1d(_grid_edges(problem, coarse, points), cuts)
-        cells = coarse.split(edges)
+        cells = Cells(coarse.split(edges).edges, min(coarse.order, _ORDER))
         middle = (cells.edges[:-1] + cells.edges[1:]) / 2
         owner = np.searchsorted(edges, middle) - 1
         count = edges.size - 1

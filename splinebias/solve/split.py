@@ -153,7 +153,7 @@ def dual_values(model: ResponseModel, shift: Sides, half: Array, start: Sides | 
     guess = even - (offset[1] + offset[-1]) / 2
     if start is not None:
         guess = np.where(plus, start[1].ravel()[there], start[-1].ravel()[there])
-    r = increasing_roots(partial(excess, offset), guess, (np.abs(even) + np.abs(apart)) / 8 + 1e-300)
+    r = increasing_roots(partial(excess, offset), guess)
     g = {side: shift[side].ravel().copy() for side in (1, -1)}
     for side in (1, -1):
         g[side][there] = r + offset[side]

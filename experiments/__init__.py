@@ -1,0 +1,1 @@
+"""Published figures, redone: `python -m experiments`, one module per figure."""

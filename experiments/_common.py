@@ -1,0 +1,204 @@
+"""What the experiments compute alike: settings, runs, the table on the terminal, and the files that are written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import splinebias
+from splinebias._files import check_writable, write_atomically
+from splinebias.compare import compare
+from splinebias.convergence import Study
+from splinebias.data import Dataset
+from splinebias.errors import DataError
+from splinebias.plot import save_figure
+from splinebias.potential import Potential, Power
+from splinebias.problem import Problem
+from splinebias.solve.prediction import Prediction
+from splinebias.study import one_thread, run_seed, study
+from splinebias.train import Training, train
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LIBRARIES = ("numpy", "scipy", "torch", "matplotlib", "joblib")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every experiment can be asked for.
+
+    No learning rate is among it: networks are trained by the default method of `train`, and descent takes its rate from the
+    spectrum of the tangent kernel (the published runs took 1/n, and 2/n for the scaled u^4 + u^2).
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Widths of the convergence panel; the panels with functions show networks of the largest.
+    seeds : tuple of int
+        Seeds per width; functions are shown for the first.
+    potentials : tuple of Potential
+        The phi of the mirror potentials, scaled or not as the figure wants them.
+    interval : tuple of float
+        Where functions are drawn and compared.
+    loss_tol : float
+        Loss to train to. The published 1e-7 leaves up to 3e-3 in the slowest mode, half of the error of the widest network;
+        1e-9 leaves a tenth of that.
+    out : Path
+        Folder for NAME.png, NAME.pdf and NAME.json; made if missing.
+    jobs : int
+        Processes; the numbers do not depend on it.
+    """
+
+    widths: tuple[int, ...] = (20, 60, 180, 540, 1620, 4860)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    potentials: tuple[Potential, ...] = (Power(2), Power(3, quadratic=1), Power(4, quadratic=1))
+    interval: tuple[float, float] = (-1.5, 1.5)
+    loss_tol: float = 1e-9
+    out: Path = Path("figures")
+    jobs: int = os.cpu_count() or 1
+
+
+def load(name: str) -> Dataset:
+    """The data set `name` of the folder data/."""
+    return Dataset.from_csv(Path(__file__).parent / "data" / f"{name}.csv")
+
+
+def label(potential: Potential) -> str:
+    """The formula of a power potential, as the inside of a TeX formula: ``|u|^3 + u^2``."""
+    if not isinstance(potential, Power):
+        raise DataError(f"the figures name power potentials only, got {potential!r}; take sb.Power(p, quadratic=eps)")
+    p, eps = potential.p, potential.quadratic
+    power = f"u^{p:g}" if p % 2 == 0 else f"|u|^{p:g}"
+    return power + (f" + {'' if eps == 1 else f'{eps:g} '}u^2" if eps else "")
+
+
+def convergence(problems: Sequence[Problem], settings: Settings) -> list[Study]:
+    """One study per problem, over all widths and seeds."""
+    return [
+        study(
+            problem,
+            settings.widths,
+            settings.seeds,
+            interval=settings.interval,
+            loss_tol=settings.loss_tol,
+            jobs=settings.jobs,
+        )
+        for problem in problems
+    ]
+
+
+def showcase(problems: Sequence[Problem], settings: Settings) -> list[Training]:
+    """The network of the largest width and first seed for each problem, the same one as in `convergence`."""
+    from joblib import Parallel, delayed
+
+    runs: list[Training] = Parallel(n_jobs=min(settings.jobs, len(problems)))(
+        delayed(_train)(problem, max(settings.widths), settings.seeds[0], settings.loss_tol) for problem in problems
+    )
+    return runs
+
+
+def _train(problem: Problem, width: int, seed: int, loss_tol: float) -> Training:
+    with one_thread():
+        return train(problem, width, run_seed(seed, width), loss_tol=loss_tol, progress=False)
+
+
+def error_table(studies: Sequence[Study], constants: Sequence[float | None]) -> str:
+    """Mean error per width and potential beside the predicted constant / sqrt(n), as text for the terminal."""
+    names = [label(found.problem.phi) for found in studies]
+    lines = [
+        "mean sup-error per potential (failed runs left out) | predicted constant/sqrt(n)",
+        f"{'width':>7}" + "".join(f"{name:>26}" for name in names),
+    ]
+    for number, width in enumerate(studies[0].summary["width"]):
+        cells = []
+        for found, constant in zip(studies, constants, strict=True):
+            row = found.summary[number]
+            known = "-" if constant is None else f"{constant / math.sqrt(width):.4f}"
+            failed = f" ({row['failed']} failed)" if row["failed"] else ""
+            cells.append(f"{row['mean']:.4f}{failed} | {known:>6}")
+        lines.append(f"{width:>7}" + "".join(f"{cell:>26}" for cell in cells))
+    for name, found in zip(names, studies, strict=True):
+        lines.append(f"{name}: slope {found.rate}; constant {found.constant}")
+    return "\n".join(lines)
+
+
+def study_record(studies: Sequence[Study], constants: Sequence[float | None]) -> dict[str, Any]:
+    """All numbers of a convergence panel, per potential; `run_seed` is what `train` was given."""
+    return {
+        label(found.problem.phi): {
+            "predicted_constant": constant,
+            "exponent": dataclasses.asdict(found.rate),
+            "constant": dataclasses.asdict(found.constant),
+            "summary": [dict(zip(found.summary.dtype.names or (), row, strict=True)) for row in found.summary.tolist()],
+            "runs": [row._asdict() | {"run_seed": run_seed(row.seed, row.width)} for row in found.rows],
+        }
+        for found, constant in zip(studies, constants, strict=True)
+    }
+
+
+def function_record(limit: Prediction, run: Training, settings: Settings) -> dict[str, Any]:
+    """A predicted spline and a network at 61 points, and how far they are apart."""
+    x = np.linspace(*settings.interval, 61)
+    distance = compare(run.function, limit.function, interval=settings.interval)
+    return {
+        "width": run.width,
+        "run_seed": run.seed,
+        "loss": run.loss,
+        "steps": run.steps,
+        "outcome": run.outcome.name,
+        "penalty": limit.penalty,
+        "sup": distance.sup,
+        "l2": distance.l2,
+        "x": x.tolist(),
+        "spline": limit.function(x).tolist(),
+        "network": run.function(x).tolist(),
+    }
+
+
+def prepare(name: str, settings: Settings) -> None:
+    """Make the output folder and refuse unusable paths before any work starts."""
+    settings.out.mkdir(parents=True, exist_ok=True)
+    for suffix in (".png", ".pdf", ".json"):
+        check_writable(settings.out / f"{name}{suffix}")
+
+
+def publish(name: str, settings: Settings, figure: Figure, results: dict[str, Any]) -> dict[str, Any]:
+    """Write the figure and, beside it, its settings, versions and numbers; return what the JSON file holds.
+
+    Of the settings, `out` and `jobs` are left out: the numbers do not depend on them.
+    """
+    config = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    versions = {name: version(name) for name in _LIBRARIES}
+    document: dict[str, Any] = {
+        "experiment": name,
+        "config": {key: value for key, value in config.items() if key not in ("out", "jobs")},
+        "versions": {"python": platform.python_version(), "splinebias": splinebias.__version__} | versions,
+        **results,
+    }
+    document = {key: _plain(value) for key, value in document.items()}
+    save_figure(figure, settings.out / name)
+    text = json.dumps(document, allow_nan=False, indent=1, ensure_ascii=False)
+    write_atomically(settings.out / f"{name}.json", (text + "\n").encode())
+    return document
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: a potential becomes its text, infinity and nan become null."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)

@@ -1,0 +1,66 @@
+"""The scikit-learn facade passes scikit-learn's own checks and is the function of `predict`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import scipy.stats as st
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+import splinebias as sb
+
+CHECKS = list(estimator_checks_generator(sb.SplineBiasRegressor()))
+
+
+@pytest.mark.filterwarnings("ignore")  # the checks feed several columns and provoke warnings on purpose
+@pytest.mark.parametrize(
+    ("estimator", "check"), CHECKS, ids=lambda item: getattr(getattr(item, "func", item), "__name__", "")
+)
+def test_own_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def test_is_the_function_of_predict():
+    x = np.array([0.3, -1.0, 0.9, 0.3])
+    y = np.array([1.0, 0.0, -1.0, 3.0])
+    law = sb.Initialization.rademacher(st.norm(0, 1))
+    fitted = sb.SplineBiasRegressor(law, sb.Scaled(sb.Power(4, quadratic=1)), sb.Abs()).fit(x[:, None], y)
+    problem = sb.Problem(sb.Dataset.from_replicates(x, y), law, sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1)))
+    query = np.linspace(-2, 2, 31)
+    np.testing.assert_array_equal(fitted.predict(query[:, None]), sb.predict(problem).function(query))
+    assert fitted.predict([[0.3]]) == pytest.approx(2.0)  # the mean of the replicates
+
+
+def test_other_columns_are_ignored_aloud():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 3)), rng.normal(size=20)
+    with pytest.warns(UserWarning, match="column 2 of 3 is used, the others are ignored"):
+        several = sb.SplineBiasRegressor(feature=2).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one = sb.SplineBiasRegressor().fit(X[:, 2:], y)
+    np.testing.assert_array_equal(several.predict(X), one.predict(X[:, 2:]))
+    with pytest.raises(ValueError, match="`feature` must be a column number from 0 to 2, got 3"):
+        sb.SplineBiasRegressor(feature=3).fit(X, y)
+    with pytest.raises(ValueError, match="`feature` 0 must take at least two values, got the constant 1"):
+        sb.SplineBiasRegressor().fit(np.ones((5, 1)), np.arange(5.0))
+
+
+def test_training_time_is_chosen_by_cross_validation():
+    """Early stopping on noisy data: some finite time beats interpolation."""
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(-1, 1, 60))
+    y = np.sin(4 * x) + 0.4 * rng.normal(size=60)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), sb.SplineBiasRegressor()),
+        {"splinebiasregressor__time": [1e1, 1e2, 1e3, 1e4, math.inf]},
+        cv=5,
+    ).fit(x[:, None], y)
+    assert math.isfinite(search.best_params_["splinebiasregressor__time"])
+    assert search.best_score_ > 0.5

@@ -17,6 +17,7 @@ from splinebias.activation import Activation
 from splinebias.errors import CapabilityError, DataError
 from splinebias.quadrature import legendre_to_monomial
 
+_FAR_CELLS, _LARGEST_CELL = 1e15, 1e16
 _FAR = 1e12  # breakpoints beyond this are folded into the linear part: exact for |x| < _FAR
 
 
@@ -48,8 +49,19 @@ class PiecewisePolynomial:
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
         """Derivative number `nu` at `x`, same shape as `x`; at a jump, the limit from the right."""
-        nu = whole_number(nu, "nu")
-        return np.asarray(self._ppoly(np.asarray(x, dtype=float), nu=nu, extrapolate=True))
+        nu, x = whole_number(nu, "nu"), np.asarray(x, dtype=float)
+        values = np.asarray(self._ppoly(x, nu=nu, extrapolate=True))
+        lost = ~np.isfinite(values) & np.isfinite(x)
+        if lost.any():  # so far out that x to the highest power overflows, although the end pieces are of low degree
+            values[lost] = [self._end(float(point), nu) for point in x[lost]]
+        return values
+
+    def _end(self, x: float, nu: int) -> float:
+        """The derivative `nu` of the first or last piece at a far `x`."""
+        piece = 0 if x < self.edges[0] else -1
+        coefficients = np.trim_zeros(self._ppoly.c[:, piece], "f")
+        start = self.edges[0] if piece == 0 else self.edges[-2]
+        return float(np.polyval(np.polyder(coefficients, nu), x - start)) if coefficients.size > nu else 0.0
 
     def derivative(self, nu: int = 1) -> PiecewisePolynomial:
         """The derivative number `nu` as a function of the same family (Dirac parts at knots are dropped)."""
@@ -223,6 +235,10 @@ class WeightedSpline(PiecewisePolynomial):
         exact : bool
             Whether f'' is a polynomial of degree < q on each cell.
         """
+        span = x[-1] - x[0]
+        reach = min(_FAR_CELLS * span, max(_LARGEST_CELL, 1e3 * span))  # beyond: the tangent, before powers overflow
+        keep = np.flatnonzero((edges >= x[0] - reach) & (edges <= x[-1] + reach))
+        edges, curvature = edges[keep], curvature[keep[:-1]]
         widths = np.diff(edges)
         second = legendre_to_monomial(curvature, widths)  # (q, N), highest power first
         q = second.shape[0]

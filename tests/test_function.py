@@ -221,3 +221,15 @@ def test_a_sampled_network_is_recovered_at_a_million_points():
     x = np.linspace(-1, 1, 50)
     np.testing.assert_allclose(f(x), np.maximum(x[:, None] * w + b, 0) @ a, atol=1e-12)
     assert np.isfinite(f(np.linspace(-2, 2, 1_000_000))).all()
+
+
+def test_far_out_the_spline_is_its_tangent():
+    """Cells of heavy tails reach past 1e20: evaluation there neither overflows nor loses the line."""
+    data = sb.Dataset([-1, 0, 1], [0.0, 1.0, 0.5])
+    for law in (sb.Initialization.pytorch_default(), sb.Initialization.rademacher(stats.t(2.5))):
+        f = sb.predict(sb.Problem(data, law)).function
+        far = np.array([-1e300, -1e30, 1e19, 1e30, 1e300])
+        slope = f(far, 1)
+        np.testing.assert_allclose(f(far) / far, slope, rtol=1e-5)
+        assert (f(far[[0, 1, 3, 4]], 2) == 0).all()
+        assert slope[0] == slope[1] and slope[3] == slope[4]

@@ -29,7 +29,7 @@ from torch import Tensor
 from splinebias.activation import Activation
 from splinebias.dynamics.mirror import MirrorMap
 
-_NEWTON = 6  # iterations that put a unit on its boundary: one is exact for quadratic potentials
+_ROOT_STEPS = 60  # that put a unit on its boundary: one is exact for quadratic potentials
 _MARGIN = 64  # rounding errors of s within which a unit is on its boundary, and beyond which its side is certain
 
 
@@ -177,24 +177,26 @@ class Boundary:
         centre = mirror.centre
         if centre is not None:
             mirror = replace(mirror, centre=torch.stack([centre[self._w_at], centre[self._b_at]]))
-        direction = torch.stack([self._at, torch.ones_like(self._at)])  # the normal
-        z = torch.stack([dual[self._w_at], dual[self._b_at]])
-        theta = mirror.to_primal(z)
-        s = (theta * direction).sum(0)
+        normal = torch.stack([self._at, torch.ones_like(self._at)])
+        start = torch.stack([dual[self._w_at], dual[self._b_at]])
+        s = (mirror.to_primal(start) * normal).sum(0)
         target = torch.zeros_like(s)
         if side is not None:
             target = side * self._rounding
             target = torch.where(side * s >= side * target, s, target)
-        start = z
-        for _ in range(_NEWTON):
-            if bool(((s - target).abs() <= self._rounding / 2).all()):
+        amount, low, high = torch.zeros_like(s), torch.full_like(s, -torch.inf), torch.full_like(s, torch.inf)
+        for k in range(_ROOT_STEPS):  # Newton's method between bounds: s increases with the amount
+            theta = mirror.to_primal(start + amount * normal)
+            excess = (theta * normal).sum(0) - target
+            if bool((excess.abs() <= self._rounding / 2).all()):
                 break
-            metric = mirror.inverse_hessian(theta)
-            z = z - direction * ((s - target) / (metric * direction**2).sum(0))
-            theta = mirror.to_primal(z)
-            s = (theta * direction).sum(0)
-        if z is start:
+            low, high = torch.where(excess < 0, amount, low), torch.where(excess > 0, amount, high)
+            newton = amount - excess / (mirror.inverse_hessian(theta) * normal**2).sum(0)
+            middle = (low + high) / 2
+            bisect = middle.isfinite() & ((newton <= low) | (newton >= high) | (k % 4 == 3))
+            amount = torch.where(excess == 0, amount, torch.where(bisect, middle, newton))
+        if not k:
             return dual
         moved = dual.clone()
-        moved[self._w_at], moved[self._b_at] = z
+        moved[self._w_at], moved[self._b_at] = start + amount * normal
         return moved

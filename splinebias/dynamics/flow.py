@@ -199,18 +199,19 @@ class _Batch:
         h = steering.propose(self._horizon)
         attempt = step.attempt(torch.as_tensor(h).to(like), torch.as_tensor(drift_tol).to(like))
         error = np.maximum(_numpy(attempt.drift) / drift_tol, _numpy(attempt.wander) / wander_tol)
+        settled = self._field.settle(self._state, attempt.end)
         taken = steering.judge(
             h,
             error=error,
             jumps=_numpy(attempt.jumps),
-            loss=_numpy(attempt.end.loss),
+            loss=_numpy(settled.loss),
             rounding=self._tolerances.rounding,
-            passes=attempt.passes,
+            passes=attempt.passes + (settled is not attempt.end),
         )
         if not taken.any():
             return False
         self._keep_snapshots(step, attempt, h, taken)
-        self._state = self._mix(taken, self._field.settle(self._state, attempt.end))
+        self._state = self._mix(taken, settled)
         steering.advance(taken, h, _numpy(self._state.loss), self._horizon)
         self._note(taken)
         return True

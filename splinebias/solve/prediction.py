@@ -26,7 +26,8 @@ class Prediction:
         :math:`E[D_\phi(\alpha, 0)]` for scaled ones.
     residual : float
         Optimality residual: how far the data are from the function, measured locally (the shift of one ordinate against
-        its neighbours), relative to max |y|. Stationarity holds by construction.
+        its neighbours), relative to max |y|. Stationarity holds by construction. GridSolver: the larger of the
+        relative misfit and the relative duality gap of its discretized problem.
     outcome : Outcome
         CONVERGED, or INACCURATE when the residual is above the solver's tolerance.
     multipliers : Array, shape (M,)

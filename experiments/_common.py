@@ -38,8 +38,8 @@ _LIBRARIES = ("numpy", "scipy", "torch", "matplotlib", "joblib")
 class Settings:
     """What every experiment can be asked for.
 
-    No learning rate is among it: networks are trained by the default method of `train`, and descent takes its rate from the
-    spectrum of the tangent kernel (the published runs took 1/n, and 2/n for the scaled u^4 + u^2).
+    No learning rate is among it: networks are trained by the default method of `train`, which takes its steps from the
+    spectrum of the tangent kernel (the published runs are descent at rate 1/n, and 2/n for the scaled u^4 + u^2).
 
     Parameters
     ----------

@@ -7,17 +7,17 @@ evaluation of a million points is one compiled call (`scipy.interpolate.PPoly`).
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Self
 
 import numpy as np
 from scipy.interpolate import PPoly
 
 from splinebias._check import Array, interval, real_number, whole_number
-from splinebias.activation import Activation
+from splinebias._integrate import integrate_through, pieces_from_jet
+from splinebias.activation import TwoSlope
 from splinebias.errors import CapabilityError, DataError
-from splinebias.quadrature import legendre_to_monomial
 
-_FAR_CELLS, _LARGEST_CELL = 1e15, 1e16
 _FAR = 1e12  # breakpoints beyond this are folded into the linear part: exact for |x| < _FAR
 
 
@@ -36,6 +36,37 @@ class PiecewisePolynomial:
         self._ppoly = ppoly
         self._knots = np.array(knots, dtype=float)
         self._knots.setflags(write=False)
+
+    @classmethod
+    def from_power_units(
+        cls, w: Any, b: Any, a: Any, d: float, power: int, *, skip: tuple[float, float] = (0.0, 0.0)
+    ) -> PiecewisePolynomial:
+        r"""Exactly :math:`\sum_k a_k \max(w_k x + b_k, 0)^p + d + \text{slope}\,x + \text{intercept}`, p = `power`.
+
+        `skip` is (slope, intercept). Knots are the breakpoints; pieces are summed outwards from the middle one.
+        """
+        w, b, a = (np.asarray(v, dtype=float) for v in (w, b, a))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            c = -b / w
+        near = np.abs(c) < _FAR  # False for nan as well
+        knots, index = np.unique(c[near], return_inverse=True)
+        powers = 2.0 ** np.arange(-3, 41)  # more piece ends: rounding of f(x) then stays in proportion to x
+        extra = np.r_[-powers, 0.0, powers]
+        edges = np.union1d(knots, extra[(extra > knots.min(initial=0.0)) & (extra < knots.max(initial=0.0))])
+        edges = edges if edges.size else np.zeros(1)
+        middle = edges.size // 2
+        top = a * w**power * math.factorial(power)  # derivative number p of an active unit
+        jumps = np.zeros(edges.size)
+        np.add.at(jumps, np.searchsorted(edges, knots)[index], (np.sign(w) * top)[near])
+        always = ~near & (b > 0)
+        first = float(top[near & (w < 0)].sum() + top[always].sum())
+        z = np.where(near | always, w * edges[middle] + b, 0.0)
+        z = np.maximum(z, 0.0)
+        jet = np.array([math.perm(power, j) * float(a @ (w**j * z ** (power - j))) for j in range(power)])
+        jet[0] += d + skip[1] + skip[0] * edges[middle]
+        if power > 1:
+            jet[1] += skip[0]
+        return cls(pieces_from_jet(edges, np.r_[first, first + np.cumsum(jumps)], middle, jet), knots)
 
     @property
     def knots(self) -> Array:
@@ -158,7 +189,7 @@ class PiecewiseLinear(PiecewisePolynomial):
 
     @classmethod
     def from_units(
-        cls, w: Any, b: Any, a: Any, d: float, activation: Activation, *, skip: tuple[float, float] = (0.0, 0.0)
+        cls, w: Any, b: Any, a: Any, d: float, activation: TwoSlope, *, skip: tuple[float, float] = (0.0, 0.0)
     ) -> PiecewiseLinear:
         r"""Exactly :math:`\sum_k a_k \sigma(w_k x + b_k) + d + \text{slope}\,x + \text{intercept}`, by breakpoints.
 
@@ -172,17 +203,17 @@ class PiecewiseLinear(PiecewisePolynomial):
         slope, intercept = skip[0], skip[1] + d
         z = b[~near]
         gain = np.where(z > 0, activation.right, activation.left) * a[~near]
-        slope += float(gain @ w[~near])
-        intercept += float(gain @ z)
+        slope += float((gain * w[~near]).sum())  # not @: its bits depend on the number of threads
+        intercept += float((gain * z).sum())
         if not near.any():
             return cls([0.0], [intercept], slope, slope)
         w, b, a, c = w[near], b[near], a[near], c[near]
         knots, index = np.unique(c, return_inverse=True)
         jumps = np.bincount(index, weights=a * np.abs(w) * activation.kink, minlength=knots.size)
-        left = slope + float((a * w) @ np.where(w > 0, activation.left, activation.right))
+        left = slope + float((a * w * np.where(w > 0, activation.left, activation.right)).sum())
         slopes = left + np.cumsum(jumps)  # slopes[j]: to the right of knot j
         middle = knots.size // 2
-        at_middle = float(a @ activation.value(w * knots[middle] + b)) + slope * knots[middle] + intercept
+        at_middle = float((a * activation.value(w * knots[middle] + b)).sum()) + slope * knots[middle] + intercept
         rise = slopes[:-1] * np.diff(knots)
         below = np.cumsum(rise[:middle][::-1])[::-1]  # outwards from the middle: far breakpoints add far values there only
         values = at_middle + np.r_[-below, 0.0, np.cumsum(rise[middle:])]
@@ -207,11 +238,11 @@ class PiecewiseLinear(PiecewisePolynomial):
 
 
 class WeightedSpline(PiecewisePolynomial):
-    r"""The solution of a weighted second-derivative problem: :math:`f'' = h''(c)` resolved to rounding on every cell.
+    r"""The solution of a weighted spline problem, resolved to rounding on every cell.
 
-    Built by the solvers from the curvature at Gauss-Legendre nodes (see `from_curvature`). Where the curvature density
-    is itself a polynomial between knots (`exact` is True) the pieces are the exact solution; elsewhere they
-    interpolate it with a relative error of about 1e-13 on cells chosen by the solver.
+    For two-slope activations a solver knows :math:`f'' = h''(c)` at Gauss-Legendre nodes (see `from_curvature`), for
+    others a higher derivative. Where that is itself a polynomial between knots (`exact` is True) the pieces are the exact
+    solution; elsewhere they interpolate it with a relative error of about 1e-13 on cells chosen by the solver.
     """
 
     exact: bool
@@ -235,28 +266,12 @@ class WeightedSpline(PiecewisePolynomial):
         exact : bool
             Whether f'' is a polynomial of degree < q on each cell.
         """
-        span = x[-1] - x[0]
-        reach = min(_FAR_CELLS * span, max(_LARGEST_CELL, 1e3 * span))  # beyond: the tangent, before powers overflow
-        keep = np.flatnonzero((edges >= x[0] - reach) & (edges <= x[-1] + reach))
-        edges, curvature = edges[keep], curvature[keep[:-1]]
-        widths = np.diff(edges)
-        second = legendre_to_monomial(curvature, widths)  # (q, N), highest power first
-        q = second.shape[0]
-        powers = np.arange(q - 1, -1, -1)[:, None]
-        first = second / (powers + 1)
-        whole = first / (powers + 2)
-        step_slope = np.polynomial.polynomial.polyval(widths, first[::-1], tensor=False) * widths
-        step_value = np.polynomial.polynomial.polyval(widths, whole[::-1], tensor=False) * widths**2
-        slope, value = _integrate_through(edges, widths, step_slope, step_value, x, values)
-        inner = np.concatenate([whole, slope[None, :-1], value[None, :-1]])
-        keep = np.flatnonzero(np.abs(inner[:-2]).max(axis=1, initial=0.0) > 0)
-        inner = inner[keep[0] if keep.size else q :]
-        coefficients = np.zeros((inner.shape[0], widths.size + 2))
-        coefficients[:, 1:-1] = inner
-        pad = max(edges[-1] - edges[0], 1.0)
-        coefficients[-2:, 0] = slope[0], value[0] - pad * slope[0]
-        coefficients[-2:, -1] = slope[-1], value[-1]
-        made = cls(PPoly(coefficients, np.r_[edges[0] - pad, edges, edges[-1] + pad], extrapolate=True), knots)
+        return cls.from_pieces(integrate_through(edges, curvature, 2, x, values), knots, exact=exact)
+
+    @classmethod
+    def from_pieces(cls, pieces: PPoly, knots: Array, *, exact: bool) -> WeightedSpline:
+        """A function whose pieces are known; `knots` and `exact` as in `from_curvature`."""
+        made = cls(pieces, knots)
         made.exact = exact
         return made
 
@@ -282,24 +297,6 @@ class WeightedSpline(PiecewisePolynomial):
     def _restore(self, state: dict[str, Any]) -> None:
         super()._restore(state)
         self.exact = bool(state["exact"])
-
-
-def _integrate_through(
-    edges: Array, widths: Array, step_slope: Array, step_value: Array, x: Array, values: Array
-) -> tuple[Array, Array]:
-    """Slope and value at every edge of the function with the given per-cell increments that passes through (x, values)."""
-    slope = np.r_[0.0, np.cumsum(step_slope)]
-    value = np.r_[0.0, np.cumsum(step_value + slope[:-1] * widths)]
-    at = np.searchsorted(edges, x)
-    chord = np.diff(values) / np.diff(x)
-    # on [x_j, x_{j+1}]: value + (tilt_j)(e - x_j) + shift_j with the tilt that meets both ends
-    tilt = chord - np.diff(value[at]) / np.diff(x)
-    is_point = np.zeros(edges.size, dtype=np.intp)
-    is_point[at] = 1
-    owner = np.clip(np.cumsum(is_point) - 1, 0, x.size - 2)
-    value = values[owner] + (value - value[at[owner]]) + tilt[owner] * (edges - x[owner])
-    value[at] = values
-    return slope + tilt[owner], value
 
 
 def _check_interval(value: tuple[float, float]) -> tuple[float, float]:

@@ -19,10 +19,11 @@ from splinebias.response import Response, ResponseModel
 from splinebias.solve.banded import BandedSolver, Solved, assemble
 from splinebias.solve.discretize import Discretization, discretize
 from splinebias.solve.dual_function import DualFunction
-from splinebias.solve.prediction import Prediction, require
+from splinebias.solve.prediction import Prediction, beyond_bending, require
 from splinebias.solve.structure import DualSystem, solve_quadratic
 
 _STEPS_WITH_FIXED_ZEROS = 3
+_STUCK = 75  # Newton steps in a row that do not halve the residual, after which the answer is given as it is
 _SETTLED = 1e-9  # relative size of an unresolved part of the curvature that does not need another round
 _NEAR = 1e-8  # residual below which Newton's method is taken to be in its quadratic phase
 
@@ -57,7 +58,7 @@ class DualSolver:
     max_refinements: int = 60
 
     def supports(self, problem: Problem) -> str | None:
-        return None
+        return beyond_bending(problem)
 
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # trial steps may overflow; they are then rejected
     def solve(self, problem: Problem) -> Prediction:
@@ -67,25 +68,26 @@ class DualSolver:
         start = time.perf_counter()
         data, law, phi = problem.data, problem.initialization.breakpoint_law, problem.limit_potential
         grid = base = discretize(problem)
-        system = DualSystem(data.x, grid, problem.activation, free=problem.affine == "free")
+        system = DualSystem(data.x, grid, problem.two_slopes, free=problem.affine == "free")
         model = ResponseModel.at(law, phi, grid.nodes)
         u = _start(system, model, grid, data.y)
-        iterations, zeros = 0, np.full(1, np.nan)
+        iterations, zeros, best, stuck = 0, np.full(1, np.nan), np.inf, 0
         # where 1/phi'' is infinite (or nearly so) at 0, the cells graded towards the zeros of g must follow them
         patience = _STEPS_WITH_FIXED_ZEROS if phi.hess_at_zero == 0 else self.max_iterations
         for refinement in range(self.max_refinements + 1):
             state = _newton(system, model, u, data.y, patience)
             u, iterations = state.u, iterations + state.iterations
             if state.misfit > _NEAR:
-                patience = _STEPS_WITH_FIXED_ZEROS
+                patience = min(patience, 4 * _STEPS_WITH_FIXED_ZEROS)
             dual = system.function(u)
             failing = _unresolved_curvature(law, phi, dual, grid.cells)
             done = _same_zeros(zeros, dual) or not failing(*grid.cells.panels, _SETTLED).any()
-            if (done and state.misfit <= self.tolerance) or refinement == self.max_refinements:
+            best, stuck = (state.misfit, 0) if state.misfit < 0.5 * best else (best, stuck + 1)
+            if (done and state.misfit <= self.tolerance) or stuck * patience > _STUCK or refinement == self.max_refinements:
                 break
             zeros = dual.zeros()
             grid = Discretization.on(problem, bisect_until(base.cells.split(zeros), failing))
-            system = DualSystem(data.x, grid, problem.activation, free=problem.affine == "free")
+            system = DualSystem(data.x, grid, problem.two_slopes, free=problem.affine == "free")
             model = ResponseModel.at(law, phi, grid.nodes)
         cost = sum(float((grid.weights * state.response.penalty[side]).sum()) for side in (1, -1))
         solved = Solved(grid, dual, state.response.value, cost, state.misfit)
@@ -146,7 +148,7 @@ def _newton(system: DualSystem, model: ResponseModel, u: Array, y: Array, max_it
         stale = 0 if state.misfit < 0.5 * best.misfit else stale + 1
         if state.misfit < best.misfit:
             best = state
-        if state.misfit <= 2e-15 or stale > (0 if best.misfit <= 1e-10 else 25):
+        if state.misfit <= 2e-15 or stale > (0 if best.misfit <= 1e-10 else 60):
             break
     # far from the maximum the dual itself is the measure of progress, and it only rises
     return (best if best.misfit <= _NEAR else state)._replace(iterations=state.iterations)

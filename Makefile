@@ -27,7 +27,7 @@ reproduce: $(READY)  ## compute the published figures and their numbers into fig
 reproduce-small: $(READY)  ## the same in about a minute, with fewer and narrower networks
 	$(BIN)/python -m experiments --small --out $(FIGURES)
 
-reproduce-full: $(READY)  ## the same at the published widths
+reproduce-full: $(READY)  ## the published widths and seeds by name; `reproduce` does the same
 	$(BIN)/python -m experiments --full --out $(FIGURES)
 
 test: $(READY)  ## format, lint, types, tests

@@ -7,23 +7,60 @@ The bodies run on numpy arrays and torch tensors alike.
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from splinebias._check import namespace, real_number
+from splinebias._check import namespace, real_number, whole_number
 from splinebias.errors import DataError
 
 
+class Activation(ABC):
+    r"""A function :math:`\sigma` that is one homogeneous polynomial of degree k on each side of zero.
+
+    Attributes
+    ----------
+    degree : int
+        The k above: a wide network is governed by derivative number ``degree + 1``.
+    jump : float
+        Jump of :math:`\sigma^{(k)}` at zero, so that one unit has :math:`h^{(k+1)} = \text{jump}\,|w|^k\,\delta_c` if w > 0.
+    two_slopes : TwoSlope or None
+        The same function as a two-slope activation, None if it is not one.
+    """
+
+    @property
+    @abstractmethod
+    def degree(self) -> int:
+        """Degree k of homogeneity."""
+
+    @property
+    @abstractmethod
+    def jump(self) -> float:
+        """Jump of derivative number `degree` at zero."""
+
+    @property
+    @abstractmethod
+    def two_slopes(self) -> TwoSlope | None:
+        """The same function as a two-slope activation, None if it is not one."""
+
+    @abstractmethod
+    def value(self, z: Any) -> Any:
+        r""":math:`\sigma(z)`, same shape and kind as `z`."""
+
+    @abstractmethod
+    def derivative(self, z: Any) -> Any:
+        r""":math:`\sigma'(z)`, same shape and kind as `z`; at zero the limit from the left."""
+
+
 @dataclass(frozen=True)
-class Activation:
+class TwoSlope(Activation):
     r"""A two-slope activation :math:`\sigma(z) = p z` for :math:`z > 0`, :math:`q z` for :math:`z < 0`.
 
     Attributes
     ----------
     right, left : float
         The slopes p and q above; the curvature of one unit is :math:`(p - q)\,|w|\,\delta_c`.
-    degree : int
-        The k above (1 here): a wide network is governed by derivative number ``degree + 1``.
     """
 
     @property
@@ -38,7 +75,6 @@ class Activation:
 
     @property
     def degree(self) -> int:
-        """Degree k of homogeneity."""
         return 1
 
     @property
@@ -46,18 +82,24 @@ class Activation:
         """Jump p - q of the slope at the breakpoint."""
         return self.right - self.left
 
+    @property
+    def jump(self) -> float:
+        return self.kink
+
+    @property
+    def two_slopes(self) -> TwoSlope:
+        return self
+
     def value(self, z: Any) -> Any:
-        r""":math:`\sigma(z)`, same shape and kind as `z`."""
         return self.left * z + self.kink * z * (z > 0)
 
     def derivative(self, z: Any) -> Any:
-        r""":math:`\sigma'(z)`, with :math:`\sigma'(0) = q`, same shape as `z`."""
         xp = namespace(z)
         return self.left + self.kink * xp.heaviside(z, xp.zeros_like(z))  # keeps the precision of z
 
 
 @dataclass(frozen=True)
-class ReLU(Activation):
+class ReLU(TwoSlope):
     r""":math:`\sigma(z) = \max(z, 0)`."""
 
     def value(self, z: Any) -> Any:
@@ -65,7 +107,7 @@ class ReLU(Activation):
 
 
 @dataclass(frozen=True)
-class Abs(Activation):
+class Abs(TwoSlope):
     r""":math:`\sigma(z) = |z|`."""
 
     @property
@@ -77,7 +119,7 @@ class Abs(Activation):
 
 
 @dataclass(frozen=True)
-class LeakyReLU(Activation):
+class LeakyReLU(TwoSlope):
     r""":math:`\sigma(z) = \max(z, 0) + s \min(z, 0)` with ``slope`` :math:`s \ne 1` (0: ReLU, -1: Abs).
 
     Raises
@@ -96,3 +138,43 @@ class LeakyReLU(Activation):
     @property
     def left(self) -> float:
         return float(self.slope)
+
+
+@dataclass(frozen=True)
+class ReLUPower(Activation):
+    r""":math:`\sigma(z) = \max(z, 0)^k` with ``power`` :math:`k \ge 1` (1: ReLU).
+
+    A wide network is then governed by :math:`h^{(k+1)}/k!` in the place of h'', and by
+    :math:`\zeta^{(k)}_\pm(c) = \int_{\pm w > 0} |w|^{2k+1} p_{W,B}(w, -wc)\, dw` in the place of :math:`\zeta_\pm`
+    (Jin & Montufar 2023, other activations). It needs finite E|W|^{2k} and E|B|^{2k}; `predict` and `train` check that.
+
+    Raises
+    ------
+    DataError
+        If `power` is no whole number >= 1.
+    """
+
+    power: int
+
+    def __post_init__(self) -> None:
+        whole_number(self.power, "power", at_least=1)
+
+    @property
+    def degree(self) -> int:
+        return self.power
+
+    @property
+    def jump(self) -> float:
+        return float(math.factorial(self.power))
+
+    @property
+    def two_slopes(self) -> TwoSlope | None:
+        return ReLU() if self.power == 1 else None
+
+    def value(self, z: Any) -> Any:
+        return (z * (z > 0)) ** self.power
+
+    def derivative(self, z: Any) -> Any:
+        if self.power == 1:
+            return ReLU().derivative(z)
+        return self.power * (z * (z > 0)) ** (self.power - 1)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._check import Array
-from splinebias.activation import Activation
+from splinebias.activation import TwoSlope
 from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Potential
 from splinebias.quadrature import Cells, bisect_until, panel_nodes, unresolved
@@ -30,12 +30,12 @@ _REFINEMENTS = 4
 _IGNORED = 1e4  # unresolved parts of the cost below 1e-16 times this, relative, are left alone
 
 
-def tie(law: BreakpointLaw, activation: Activation, c: Array) -> Array:
+def tie(law: BreakpointLaw, activation: TwoSlope, c: Array) -> Array:
     r""":math:`\tau/h''` when every side takes its share :math:`\zeta_s/\zeta` of h'', same shape as `c`."""
     return _tie(activation, law.zeta(c, 1), law.zeta(c, -1))
 
 
-def _tie(activation: Activation, plus: Array, minus: Array) -> Array:
+def _tie(activation: TwoSlope, plus: Array, minus: Array) -> Array:
     total = np.where(plus + minus > 0, plus + minus, 1.0)
     return np.asarray((activation.left * plus - activation.right * minus) / (activation.kink * total))
 
@@ -62,7 +62,7 @@ class Bend:
     """
 
     law: BreakpointLaw
-    activation: Activation
+    activation: TwoSlope
     cells: Cells
     second: Callable[[Array], Array]
     origin: float

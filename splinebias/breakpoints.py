@@ -5,7 +5,8 @@ Each law hands out, for a breakpoint c and a side s = sign w, a quadrature :math
 .. math:: E[F(C, |W|); \mathrm{sign} W = s] = \int dc \sum_m \rho_m(c) F(c, v_m(c)),
 
 so that :math:`\zeta_s(c) = \sum_m \rho_m v_m^2` (change of variables b = -wc, Jacobian |w|), and says where these
-densities are not smooth. Nothing here knows about data, activations or potentials.
+densities are not smooth. Activations that are homogeneous of degree k have
+:math:`\zeta^{(k)}_s(c) = \sum_m \rho_m v_m^{2k}` in its place. Nothing here knows about data, activations or potentials.
 """
 
 from __future__ import annotations
@@ -33,25 +34,29 @@ class BreakpointLaw(ABC):
         The smallest interval that holds all breakpoints.
     degree : int or None
         Degree of the polynomial that zeta is between its knots, None if it is not one.
+    max_cells : int
+        Quadrature cells that resolving zeta may cost; with more the law counts as unresolved.
     """
 
     knots: Array
     landmarks: Array
     support: tuple[float, float]
     degree: int | None = None
+    max_cells: int = 20_000
 
     @abstractmethod
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         """Nodes v and masses rho at breakpoints `c`, each of shape ``c.shape + (m,)``, for weights of sign `side`."""
 
-    def zeta(self, c: Array, side: int) -> Array:
-        r""":math:`\zeta_s(c)`, same shape as `c`."""
+    def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
+        r""":math:`\zeta^{(k)}_s(c)` for k = `degree` >= 0, same shape as `c`."""
         v, rho = self.slices(c, side)
-        return np.asarray((rho * v**2).sum(axis=-1))
+        with np.errstate(over="ignore", invalid="ignore"):  # where rho has underflowed, v may be beyond all powers
+            return np.asarray(np.where(rho > 0, rho * v ** (2 * degree), 0.0).sum(axis=-1))
 
     def density(self, c: Array, side: int) -> Array:
-        """Density of breakpoints whose weight has sign `side`, same shape as `c`."""
-        return np.asarray(self.slices(c, side)[1].sum(axis=-1))
+        r"""Density :math:`\zeta^{(0)}_s` of breakpoints whose weight has sign `side`, same shape as `c`."""
+        return self.zeta(c, side, 0)
 
 
 class DiscreteWeight(BreakpointLaw):
@@ -127,6 +132,8 @@ class ContinuousWeight(BreakpointLaw):
     Gaussian and centred uniform pairs have closed-form zeta.
     """
 
+    max_cells = 1_000  # each node costs an integral over |w|
+
     def __init__(self, weight: Continuous, bias: Continuous) -> None:
         self.weight, self.bias = weight, bias
         w_cuts = [w for w in weight.knots if w != 0]
@@ -146,20 +153,17 @@ class ContinuousWeight(BreakpointLaw):
         if None not in self._box:
             self.landmarks = self.knots
 
-    def zeta(self, c: Array, side: int) -> Array:
+    def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
+        power = 2 * degree + 2
         s_w, s_b = self._gauss
         if s_w is not None and s_b is not None:
-            return np.asarray(s_w**3 * s_b**3 / (np.pi * (s_b**2 + (c * s_w) ** 2) ** 2))
+            spread = s_w * s_b / np.sqrt(s_b**2 + (c * s_w) ** 2)  # of |w| given c
+            return np.asarray(2.0 ** (degree - 1) * math.factorial(degree) * spread**power / (np.pi * s_w * s_b))
         w_max, b_max = self._box
         if w_max is not None and b_max is not None:
-            return np.asarray(np.minimum(w_max, b_max / np.maximum(np.abs(c), b_max / w_max)) ** 4 / (16 * w_max * b_max))
-        return super().zeta(c, side)
-
-    def density(self, c: Array, side: int) -> Array:
-        s_w, s_b = self._gauss
-        if s_w is not None and s_b is not None:  # half of a Cauchy density
-            return np.asarray(s_w * s_b / (2 * np.pi * (s_b**2 + (c * s_w) ** 2)))
-        return super().density(c, side)
+            top = np.minimum(w_max, b_max / np.maximum(np.abs(c), b_max / w_max))
+            return np.asarray(top**power / (4 * power * w_max * b_max))
+        return super().zeta(c, side, degree)
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         s_w, s_b = self._gauss

@@ -161,6 +161,11 @@ class Initialization:
         c = np.asarray(c, dtype=float)
         return self.breakpoint_law.density(c, 1) + self.breakpoint_law.density(c, -1)
 
+    @property
+    def output_second_moment(self) -> float:
+        """E[a^2] of the output weights at the start."""
+        return 0.0 if self.output is None else as_law(self.output, "output").second_moment
+
     # -- finite width --------------------------------------------------------------------------------------------
 
     def sample(self, width: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:

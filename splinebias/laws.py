@@ -185,9 +185,9 @@ def as_law(law: Any, name: str) -> Law:
 def _is_discrete(law: Any) -> bool:
     """Whether a scipy law has a probability mass function (new-style continuous laws have a useless one too)."""
     kind = getattr(law, "dist", law)
-    return (
-        hasattr(law, "pmf") and not hasattr(kind, "_pdf") and not any("Continuous" in c.__name__ for c in type(kind).__mro__)
-    )
+    if not hasattr(law, "pmf") or hasattr(kind, "_pdf"):
+        return False
+    return not any("Continuous" in c.__name__ or c.__name__ == "Mixture" for c in type(kind).__mro__)
 
 
 def describe_law(law: Any) -> str:
@@ -207,8 +207,11 @@ def law_to_table(law: Any) -> dict[str, Any]:
         return {"name": "constant", "value": law.values[0]}
     if isinstance(law, Discrete):
         return {"name": "discrete", "values": list(law.values), "probabilities": list(law.probabilities)}
-    if hasattr(law, "dist") and hasattr(law, "kwds"):
-        return {"name": law.dist.name, "args": [float(v) for v in law.args]} | {k: float(v) for k, v in law.kwds.items()}
+    import scipy.stats
+
+    name = getattr(getattr(law, "dist", None), "name", "")
+    if name and type(getattr(scipy.stats, name, None)) is type(law.dist):  # a histogram's name is nobody's
+        return {"name": name, "args": [float(v) for v in law.args]} | {k: float(v) for k, v in law.kwds.items()}
     raise CapabilityError(
         f"only sb.* and frozen scipy.stats laws can be written to TOML, got {law!r}; use scipy.stats.NAME(...)"
     )
@@ -238,11 +241,13 @@ _OWN: dict[str, Any] = {"rademacher": Rademacher, "constant": Constant, "discret
 
 
 def _from_frozen_discrete(law: Any, name: str) -> Discrete:
+    if hasattr(getattr(law, "dist", None), "xk"):  # a table of values
+        points = np.asarray(law.dist.xk, dtype=float)
+        return Discrete(tuple(points.tolist()), tuple(np.asarray(law.pmf(points), dtype=float).tolist()))
     lo, hi = law.support()
     if not (math.isfinite(lo) and math.isfinite(hi) and hi - lo < 1e7):
         raise CapabilityError(f"`{name}` may have at most {_MAX_ATOMS} values, got {describe_law(law)}; use sb.Discrete")
     points = np.arange(lo, hi + 1)
-    points = np.unique(np.r_[points, getattr(law.dist, "xk", points)]) if hasattr(law, "dist") else points
     mass = law.pmf(points)
     keep = mass > 0
     if keep.sum() > _MAX_ATOMS:

@@ -18,11 +18,12 @@ from scipy.interpolate import PPoly
 from splinebias._check import Array, whole_number
 from splinebias.bending import Bend, tie
 from splinebias.breakpoints import BreakpointLaw
-from splinebias.errors import DataError
+from splinebias.errors import CapabilityError, DataError
 from splinebias.function import PiecewiseLinear
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells, bisect_until, integration_cells, panel_nodes, unresolved
+from splinebias.solve.prediction import beyond_bending
 
 _SMOOTH = 1e-9  # jumps of f or f', relative, and curvature without neurons, relative: above it the penalty is infinite
 _FAR = 1e16  # spans of the data, beyond which the pieces of f are not looked at: powers of c overflow there
@@ -66,6 +67,8 @@ def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
 
     Raises
     ------
+    CapabilityError
+        If the activation is not of two slopes, or the parameterization not `Standard`.
     DataError
         If `problem` is no Problem, `f` does not answer ``f(x, nu)`` with finite numbers, or `smoothing` is given for a
         smooth f or is no whole number >= 1.
@@ -87,6 +90,10 @@ def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
     """
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    if (missing := beyond_bending(problem)) is not None:
+        raise CapabilityError(
+            f"the penalty of a function cannot take this problem: {missing}, and predict gives the minimum"
+        )
     law = problem.initialization.breakpoint_law
     cells = integration_cells(law, problem.data.x)
     if isinstance(f, PiecewiseLinear):
@@ -119,7 +126,7 @@ class _Shape(NamedTuple):
 
 def _demand(problem: Problem, shape: _Shape, slack: float) -> Bend | None:
     """What the neurons have to do for f, or None if no neuron can; ties are checked up to `slack`."""
-    law, act, (first, last) = problem.initialization.breakpoint_law, problem.activation, problem.data.span
+    law, act, (first, last) = problem.initialization.breakpoint_law, problem.two_slopes, problem.data.span
     bend = Bend(law, act, shape.cells, shape.second, (first + last) / 2, last - first)
     if problem.affine == "free":
         return bend

@@ -181,13 +181,18 @@ class Hypentropy(Potential):
 
     def value(self, u: Any) -> Any:
         xp = namespace(u)
-        return u * xp.asinh(u / self.beta) - xp.sqrt(u * u + self.beta**2)
+        return u * xp.asinh(u / self.beta) - self._root(u)
 
     def grad(self, u: Any) -> Any:
         return namespace(u).asinh(u / self.beta)
 
     def hess(self, u: Any) -> Any:
-        return 1 / namespace(u).sqrt(u * u + self.beta**2)
+        return 1 / self._root(u)
+
+    def _root(self, u: Any) -> Any:
+        r""":math:`\sqrt{u^2 + \beta^2}`, without overflow."""
+        xp = namespace(u)
+        return xp.hypot(u, xp.full_like(u, self.beta))
 
     def grad_inverse(self, z: Any) -> Any:
         return self.beta * namespace(z).sinh(z)
@@ -201,7 +206,7 @@ class Hypentropy(Potential):
 
     def cost(self, u: Any) -> Any:
         xp = namespace(u)
-        return u * xp.asinh(u / self.beta) - u * (u / (xp.sqrt(u * u + self.beta**2) + self.beta))
+        return u * xp.asinh(u / self.beta) - u * (u / (self._root(u) + self.beta))
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,25 @@
-"""predict: the function that infinitely wide networks end at, without training."""
+"""predict: the function that infinitely wide networks end at, or are at during training, without training one."""
 
 from __future__ import annotations
 
 import math
+import numbers
+from typing import Any
 
+import numpy as np
+
+from splinebias._check import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 from splinebias.solve.banded import BandedSolver
 from splinebias.solve.dual import DualSolver
 from splinebias.solve.feasibility import check_reachable
-from splinebias.solve.prediction import Prediction, Solver, require
+from splinebias.solve.kernel import KernelSolver
+from splinebias.solve.power import PowerSolver
+from splinebias.solve.prediction import Prediction, Solver, beyond_bending, require
+from splinebias.solve.trajectory import Path, follow
 
-__all__ = ["Prediction", "predict"]
+__all__ = ["Path", "Prediction", "predict", "predict_path"]
 
 
 def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf) -> Prediction:
@@ -21,16 +28,18 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     Minimizes :math:`E_\mu[\alpha^2]` (unscaled potentials) or :math:`E_\mu[D_\phi(\alpha, 0)]` (scaled) over
     :math:`f(x) = E_\mu[\alpha(w, b)\, \sigma(wx + b)]` with :math:`f(x_i) = y_i`; in function space, the interpolant of
     least weighted curvature, :math:`\int (f'')^2/\zeta` or :math:`\int \phi(f''/(2p))\,p` plus the slope terms of the
-    activation.
+    activation. For powers of ReLU, :math:`f^{(k+1)}/k!` takes the place of f''; for parameterization `NTK` the limit is
+    :math:`K(\cdot, X) K(X, X)^{-1} y` with the tangent kernel of both layers.
 
     Parameters
     ----------
     problem : Problem
         What is fitted.
     solver : solver, optional
-        `BandedSolver`, `DualSolver`, `KernelSolver` or `GridSolver`; None picks the fastest exact one.
+        `BandedSolver`, `DualSolver`, `PowerSolver`, `KernelSolver` or `GridSolver`; None picks the fastest exact one. They
+        solve for the limit; finite times have a method of their own.
     time : float
-        Training time; only infinity so far.
+        Training time t = n * (sum of learning rates), >= 0. Infinity, the default: the limit. See `predict_path`.
 
     Returns
     -------
@@ -42,7 +51,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     DataError
         If no neuron of the law can supply what the data ask for; if an unscaled potential has no usable curvature at zero.
     CapabilityError
-        If the chosen solver cannot take the problem.
+        If the chosen solver cannot take the problem; for a finite time, if a solver is named, or as in `predict_path`.
 
     Notes
     -----
@@ -50,18 +59,107 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures).
     Source: Jin & Montufar (2023), Theorems 1 and 4; Liang & Montufar (2025), both theorems.
     """
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
-    if not (isinstance(time, int | float) and time >= 0):
-        raise DataError(f"`time` must be a number >= 0, got {time!r}")
+    _check_time(time, "time")
     if time != math.inf:
-        raise CapabilityError(f"only the limit of infinite training time is solved, got time = {time!r}; leave it out")
-    check_limit(problem)
+        if solver is not None:
+            raise CapabilityError(
+                f"{type(solver).__name__} solves for the limit time = inf only, got time = {time!r}; leave `solver` out"
+            )
+        return predict_path(problem, [time]).predictions[0]
+    _check_problem(problem)
     if solver is None:
-        solver = BandedSolver() if isinstance(problem.limit_potential, Quadratic) else DualSolver()
+        solver = _fastest(problem)
     require(solver, problem)
     check_reachable(problem)
     return solver.solve(problem)
+
+
+def predict_path(problem: Problem, times: Any) -> Path:
+    r"""What infinitely wide networks compute at given training times.
+
+    Quadratic and unscaled potentials: :math:`f_t = K(\cdot, X) K^{-1} (I - e^{-tKW/\kappa})\, y` with
+    :math:`W = \mathrm{diag}(m_i)/\sum_j m_j`, the data's weights m, and the time scale :math:`\kappa = \phi''(0)`.
+    Scaled potentials: :math:`\lambda' = -W (f - y)` with :math:`\phi'(\alpha(w, b)) = \sum_i \lambda_i \sigma(w x_i + b)`,
+    :math:`\lambda(0) = 0`.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is fitted. With a free affine part, the skip connection is the weighted least-squares line at all times.
+    times : array_like, shape (T,)
+        Training times t = n * (sum of learning rates), each >= 0, in any order; infinity stands for the limit.
+
+    Returns
+    -------
+    Path
+        ``path(x)`` has shape (T, \*x.shape); also `functions`, `losses`, `predictions` and `outcome`.
+
+    Raises
+    ------
+    DataError
+        For times that are no numbers >= 0; otherwise as `predict`.
+    CapabilityError
+        If the activation has more than two slopes, or the parameterization is not `Standard`; with more than 4000 points, or
+        1000 if the potential is scaled and not quadratic.
+
+    Notes
+    -----
+    Quadratic: one singular value decomposition serves all times; O(M^3) once, then O(M^2) each. A `Prediction.residual`
+    above 1e-8 is INACCURATE. Scaled: an implicit Runge-Kutta method with local errors of 1e-8, and the residual holds the
+    imbalance of :math:`\int 2L\,dt = \lambda^T y - E[\phi^*]` at the end; above 1e-6 it is INACCURATE. With :math:`\phi''(0)
+    = 0` the flow can come to a standstill where g vanishes on a whole interval: then the outcome is STALLED, and the
+    function is the one at ``stats["time"]``.
+
+    Hypotheses checked: as in `predict`. Not checked: width (error :math:`O(n^{-1/2})` at all times).
+    Source: Jin & Montufar (2023), Theorem 5 (the trajectory and smoothing splines); theory section 6.
+
+    Examples
+    --------
+    >>> import scipy.stats as st, splinebias as sb
+    >>> data = sb.Dataset([-1, 0, 1], [0, 1, 0])
+    >>> path = sb.predict_path(sb.Problem(data, sb.Initialization.rademacher(st.uniform(-2, 4))), [0, 10, float("inf")])
+    >>> path([-1, 0, 1]).round(3)  # doctest: +SKIP
+    """
+    times = _check_times(times)
+    _check_problem(problem)
+    if (missing := beyond_bending(problem)) is not None and np.isfinite(times).any():
+        raise CapabilityError(f"finite training times are for Standard() networks with two slopes only: {missing}")
+    check_reachable(problem)
+    return follow(problem, times, predict)
+
+
+def _check_problem(problem: Problem) -> None:
+    if not isinstance(problem, Problem):
+        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    check_limit(problem)
+
+
+def _check_time(time: Any, name: str) -> float:
+    """`time` as a float, or a DataError."""
+    if not isinstance(time, numbers.Real) or isinstance(time, bool | np.bool_) or not float(time) >= 0:
+        raise DataError(f"`{name}` must be a number >= 0, got {time!r}; inf stands for the limit")
+    return float(time)
+
+
+def _check_times(times: Any) -> Array:
+    """`times` as a read-only vector, or a DataError."""
+    vector = [] if isinstance(times, str | bytes) or not np.iterable(times) else list(times)
+    if not vector:
+        raise DataError(f"`times` must be a vector of at least one number >= 0, got {times!r}; for one time, use predict")
+    checked = np.array([_check_time(t, f"times[{i}]") for i, t in enumerate(vector)])
+    checked.setflags(write=False)
+    return checked
+
+
+def _fastest(problem: Problem) -> Solver:
+    """The fastest exact solver that takes `problem`."""
+    solvers: list[Solver] = [BandedSolver(), DualSolver(), PowerSolver(), KernelSolver()]
+    missing = {type(solver).__name__: solver.supports(problem) for solver in solvers}
+    for solver in solvers:
+        if missing[type(solver).__name__] is None:
+            return solver
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+    raise CapabilityError(f"no solver takes this problem. {reasons}")
 
 
 def check_limit(problem: Problem) -> None:

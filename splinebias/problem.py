@@ -10,14 +10,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from splinebias.activation import Abs, Activation, LeakyReLU, ReLU
+from splinebias.activation import Abs, Activation, LeakyReLU, ReLU, ReLUPower, TwoSlope
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import Initialization
+from splinebias.parameterization import NTK, Parameterization, Standard
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
 
-_ACTIVATIONS: dict[str, type[Activation]] = {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU}
+_ACTIVATIONS: dict[str, type[Activation]] = {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU, "relu_power": ReLUPower}
 _POTENTIALS: dict[str, type[Potential]] = {"quadratic": Quadratic, "power": Power, "hypentropy": Hypentropy}
+_PARAMETERIZATIONS: dict[str, type[Parameterization]] = {"standard": Standard, "ntk": NTK}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,13 @@ class Problem:
     affine : {"network", "free"}
         "network": slope and intercept are made by the neurons like everything else. "free": a skip
         connection :math:`\alpha x + \beta`, trained infinitely faster, makes them free of charge.
+    parameterization : Parameterization
+        `Standard()`: wide networks train their output weights only. `NTK()`: they train both layers.
+
+    Raises
+    ------
+    DataError
+        If an argument is of the wrong kind, or `NTK()` comes without a law of output weights other than 0.
 
     Notes
     -----
@@ -49,6 +58,7 @@ class Problem:
     activation: Activation = ReLU()
     potential: Potential | Scaled = Quadratic()
     affine: str = "network"
+    parameterization: Parameterization = Standard()
 
     def __post_init__(self) -> None:
         rules = {
@@ -56,6 +66,7 @@ class Problem:
             "initialization": (Initialization, "an sb.Initialization"),
             "activation": (Activation, "an activation such as sb.ReLU()"),
             "potential": ((Potential, Scaled), "a potential such as sb.Quadratic() or sb.Scaled(sb.Power(4, quadratic=1))"),
+            "parameterization": (Parameterization, "sb.Standard() or sb.NTK()"),
         }
         for name, (kind, wanted) in rules.items():
             value = getattr(self, name)
@@ -64,6 +75,11 @@ class Problem:
                 raise DataError(f"`{name}` must be {wanted}, got {value!r}{hint}")
         if self.affine not in ("network", "free"):
             raise DataError(f'`affine` must be "network" or "free", got {self.affine!r}')
+        if isinstance(self.parameterization, NTK) and not self.initialization.output_second_moment > 0:
+            raise DataError(
+                f"NTK() needs a law of output weights with E[a^2] > 0, got output = {self.initialization.output!r}; give "
+                "Initialization(..., output=scipy.stats.norm(0, 1))"
+            )
 
     @property
     def scaled(self) -> bool:
@@ -83,10 +99,18 @@ class Problem:
         """
         return self.phi if self.scaled else Quadratic()
 
+    @property
+    def two_slopes(self) -> TwoSlope:
+        """The activation, for computations with second derivatives; CapabilityError if it does not have two slopes."""
+        if (activation := self.activation.two_slopes) is None:
+            raise CapabilityError(f"this needs a two-slope activation such as sb.ReLU(), got {self.activation}")
+        return activation
+
     def describe(self) -> str:
         """One line for tables and plots."""
         phi = f"scaled {self.phi}" if self.scaled else str(self.phi)
         tail = ", free affine part" if self.affine == "free" else ""
+        tail += "" if isinstance(self.parameterization, Standard) else f", {self.parameterization}"
         return f"{self.data.size} points, {self.initialization.describe()}, {self.activation}, {phi}{tail}"
 
     def to_toml(self, path: str | Path | None = None) -> str:
@@ -99,6 +123,7 @@ class Problem:
             "initialization": self.initialization.to_table(),
             "activation": _name_and_fields(self.activation, _ACTIVATIONS),
             "potential": {"scaled": self.scaled} | _name_and_fields(self.phi, _POTENTIALS),
+            "parameterization": _name_and_fields(self.parameterization, _PARAMETERIZATIONS),
         }
         text = "\n".join(
             f"[{name}]\n" + "".join(f"{k} = {_toml(v)}\n" for k, v in table.items()) for name, table in tables.items()
@@ -112,7 +137,7 @@ class Problem:
         """Read a problem from TOML text or from the path of a TOML file.
 
         ``[data]`` holds `x` and `y`, or `csv` (relative to the file) with column names `x` and `y`.
-        Other tables: ``[problem]``, ``[initialization]``, ``[activation]``, ``[potential]``.
+        Other tables: ``[problem]``, ``[initialization]``, ``[activation]``, ``[potential]``, ``[parameterization]``.
         """
         folder = Path()
         text = str(source)
@@ -126,7 +151,7 @@ class Problem:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise DataError(f"the problem is not valid TOML: {error}") from None
-        known = {"problem", "data", "initialization", "activation", "potential"}
+        known = {"problem", "data", "initialization", "activation", "potential", "parameterization"}
         if not {"data", "initialization"} <= set(tables) <= known or not all(isinstance(t, dict) for t in tables.values()):
             raise DataError(
                 f"a problem has tables [data], [initialization] and optionally {sorted(known)}, got {sorted(tables)}"
@@ -144,6 +169,9 @@ class Problem:
             Initialization.from_table(tables["initialization"]),
             _from_name(dict(tables.get("activation", {"name": "relu"})), _ACTIVATIONS, "activation"),
             Scaled(phi) if scaled else phi,
+            parameterization=_from_name(
+                dict(tables.get("parameterization", {"name": "standard"})), _PARAMETERIZATIONS, "parameterization"
+            ),
             **options,
         )
 
@@ -183,6 +211,8 @@ def _toml(value: Any) -> str:
     """TOML text of the few kinds of value a problem holds (the standard library only reads TOML)."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, dict):

@@ -20,6 +20,7 @@ from splinebias.breakpoints import BreakpointLaw
 
 _RESOLVED = 1e-14  # size of the last two Legendre coefficients relative to the largest
 _MAX_DEPTH = 60
+_MAX_CELLS = 20_000  # beyond those asked for: a density that needs more is noise, or narrower than doubles resolve
 _NEAR_BOOST = 1e40  # down to zeta = 1e-40 of its total; below, densities exp(-large) are known to few digits
 _MAX_TAIL_CELLS = 400
 
@@ -84,10 +85,13 @@ class Cells:
         Cell ends, strictly increasing.
     order : int
         Nodes per cell, q.
+    resolved : bool
+        False if bisection was given up before the functions were resolved: answers are then INACCURATE.
     """
 
     edges: Array
     order: int
+    resolved: bool = True
 
     @property
     def panels(self) -> tuple[Array, Array]:
@@ -148,7 +152,7 @@ def unresolved(values: Array, mass: Array, total: float, tolerance: float) -> ND
 
 
 def bisect_until(
-    cells: Cells, failing: Callable[[Array, Array, float], NDArray[np.bool_]], *, max_depth: int = _MAX_DEPTH
+    cells: Cells, failing: Callable[[Array, Array, float], NDArray[np.bool_]], *, max_cells: int = _MAX_CELLS
 ) -> Cells:
     """Bisect the panels that `failing(left, right, tolerance)` marks, and then their halves, until none is.
 
@@ -157,21 +161,23 @@ def bisect_until(
     """
     edges = [cells.edges]
     left, right = cells.edges[:-1], cells.edges[1:]
-    for depth in range(max_depth):
+    for depth in range(_MAX_DEPTH):
         middle = (left + right) / 2
         bad = failing(left, right, _RESOLVED * 2.0**depth) & (right - left > 1e-13 * np.abs(middle))
         if not bad.any():
             break
+        if sum(cut.size for cut in edges) + bad.sum() > max_cells + 4 * cells.edges.size:
+            return Cells(np.unique(np.concatenate(edges)), cells.order, resolved=False)
         edges.append(middle[bad])
         left, right = np.r_[left[bad], middle[bad]], np.r_[middle[bad], right[bad]]
     return Cells(np.unique(np.concatenate(edges)), cells.order)
 
 
-def integration_cells(law: BreakpointLaw, x: Array, order: int = 16) -> Cells:
-    """Cells that hold the data and the law's support and resolve zeta on both sides.
+def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int = 1) -> Cells:
+    r"""Cells that hold the data and the law's support and resolve :math:`\zeta^{(k)}`, k = `degree`, on both sides.
 
-    Beyond the last finite cut an infinite support is covered by cells that double in width until
-    the second moment of zeta in the next one is below rounding, so heavy tails (zeta ~ c^-4) are not truncated.
+    Beyond the last finite cut an infinite support is covered by cells that double in width until moment number
+    2k of :math:`\zeta^{(k)}` in the next one is below rounding, so heavy tails (:math:`c^{-2k-2}`) are not truncated.
     """
     lo, hi = law.support
     span = x[-1] - x[0]
@@ -184,27 +190,31 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16) -> Cells:
     cuts = cuts[np.r_[True, np.diff(cuts) > 4e-16 * np.maximum(np.abs(cuts[1:]), span)] | np.isin(cuts, x)]
 
     def moments(left: Array, right: Array) -> tuple[Array, Array]:
-        """zeta on both sides at the nodes of panels, shape (2, N, q), and the panels' second moments, shape (N,)."""
-        nodes, weights = panel_nodes(left, right, order)
-        zeta = np.stack([law.zeta(nodes, 1), law.zeta(nodes, -1)])
-        lever = (nodes - (x[0] + x[-1]) / 2) ** 2 + span**2
-        return zeta, np.asarray((weights * zeta.sum(axis=0) * lever).sum(axis=1))
+        """zeta on both sides at the nodes of panels, shape (2, N, q), and the panels' moments 2k, shape (2, N).
 
-    total = float(moments(cuts[:-1], cuts[1:])[1].sum())
+        The second of the two counts distances below a span as a span: near the data zeta matters as it is.
+        """
+        nodes, weights = panel_nodes(left, right, order)
+        zeta = np.stack([law.zeta(nodes, 1, degree), law.zeta(nodes, -1, degree)])
+        square = (nodes - (x[0] + x[-1]) / 2) ** 2
+        lever = np.stack([square, square + span**2]) ** degree
+        return zeta, np.asarray((weights * zeta.sum(axis=0) * lever).sum(axis=2))
+
+    far, total = moments(cuts[:-1], cuts[1:])[1].sum(axis=1)
     if not np.isfinite(lo):
-        cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), moments, total)[::-1], cuts]
+        cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), moments, far)[::-1], cuts]
     if not np.isfinite(hi):
-        cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), moments, total)]
+        cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), moments, far)]
     if law.degree is not None:
         return Cells(cuts, order)
 
     def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
-        zeta, mass = moments(left, right)
+        zeta, (_, mass) = moments(left, right)
         near = (right > x[0]) & (left < x[-1])  # among the data a small zeta matters as much as a large one
         mass = np.where(near, np.minimum(mass * _NEAR_BOOST, total), mass)
         return np.logical_or(*(unresolved(values, mass, total, tolerance) for values in zeta))
 
-    return bisect_until(Cells(cuts, order), failing)
+    return bisect_until(Cells(cuts, order), failing, max_cells=law.max_cells)
 
 
 def _doubling(x: Array, lowest: float, highest: float) -> Array:
@@ -219,12 +229,12 @@ def _doubling(x: Array, lowest: float, highest: float) -> Array:
 
 
 def _tail(start: float, width: float, moments: Callable[[Array, Array], tuple[Array, Array]], total: float) -> Array:
-    """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's second moment is below rounding."""
+    """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's moment is below rounding."""
     cuts = [start]
     for k in range(1, _MAX_TAIL_CELLS):
         cuts.append(start + width * (2.0**k - 1))
         ends = np.sort(cuts[-2:])
-        contribution = float(moments(ends[:1], ends[1:])[1][0])
+        contribution = float(moments(ends[:1], ends[1:])[1][0, 0])
         total += contribution
         if contribution <= 1e-18 * total:
             break

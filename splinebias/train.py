@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from splinebias._check import real_number, whole_number
-from splinebias.dynamics.base import History, Recorder, Report, TrainingMethod
+from splinebias.dynamics.base import History, Recorder, Report, Snapshot, TrainingMethod
 from splinebias.dynamics.flow import MirrorFlow
 from splinebias.dynamics.mirror import MirrorMap, require_mobile_start
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import CapabilityError, DataError, Outcome
-from splinebias.function import PiecewiseLinear
+from splinebias.function import PiecewisePolynomial
 from splinebias.network import Network
 from splinebias.problem import Problem
 from splinebias.solve.feasibility import check_reachable
@@ -37,7 +37,7 @@ class Training:
         What was fitted.
     width, seed : int
         Number of units; the integer all randomness came from.
-    function : PiecewiseLinear
+    function : PiecewisePolynomial
         The trained network, exact, as ``f(x, nu=0)``.
     loss : float
         L = sum m_i (f(x_i) - y_i)^2 / (2 sum m_i) at the end.
@@ -57,12 +57,14 @@ class Training:
         Wall time of the run.
     stats : dict
         Named numbers of the method: passes, learning_rate, lambda_max, ...
+    snapshots : tuple of Snapshot
+        Networks on the way (`time`, `loss`, `network`, `function`), if the method was asked to keep some.
     """
 
     problem: Problem
     width: int
     seed: int
-    function: PiecewiseLinear
+    function: PiecewisePolynomial
     loss: float
     steps: int
     time: float
@@ -72,6 +74,7 @@ class Training:
     history: History
     seconds: float
     stats: dict[str, float]
+    snapshots: tuple[Snapshot, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -176,6 +179,7 @@ def train(
         history=history,
         seconds=seconds,
         stats=run.stats,
+        snapshots=run.snapshots,
     )
 
 

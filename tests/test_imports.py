@@ -15,10 +15,11 @@ PACKAGE = Path(sb.__file__).parent
 LAYERS = [  # a module may import from its own layer and from those above it in this list
     ["errors"],
     ["_check", "_files"],
-    ["data", "laws", "activation", "potential"],
+    ["data", "laws", "activation", "potential", "parameterization"],
     ["breakpoints"],
     ["initialization"],
     ["quadrature"],
+    ["_integrate"],
     ["function"],
     ["problem"],
     ["response"],
@@ -28,6 +29,7 @@ LAYERS = [  # a module may import from its own layer and from those above it in 
     ["predict"],
     ["estimator"],
     ["_pattern"],
+    ["linearization"],
     ["network"],
     ["dynamics"],
     ["train"],
@@ -40,7 +42,7 @@ LAYERS = [  # a module may import from its own layer and from those above it in 
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 HEAVY_HOMES = {  # relative to the package; a folder stands for everything in it
-    "torch": {"_pattern.py", "network.py", "dynamics", "train.py", "study.py"},
+    "torch": {"_pattern.py", "linearization.py", "network.py", "dynamics", "train.py", "study.py"},
     "cvxpy": {"solve/grid.py"},
     "matplotlib": {"plot.py", "_console.py"},
     "joblib": {"study.py"},

@@ -101,7 +101,7 @@ def test_bits_do_not_depend_on_torch_threads():
 
 @pytest.mark.parametrize("dtype", ["float32", torch.float32])
 def test_float32_agrees_with_float64(dtype):
-    single, double = quick(dtype=dtype), quick()
+    single, double = quick(dtype=dtype, method=sb.MirrorDescent()), quick(method=sb.MirrorDescent())
     assert single.network.theta.dtype is torch.float32 and double.network.theta.dtype is torch.float64
     assert single.outcome is sb.Outcome.CONVERGED
     np.testing.assert_allclose(single.function(X), double.function(X), atol=1e-3)

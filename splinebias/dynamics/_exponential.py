@@ -16,8 +16,8 @@ With B, C, S and :math:`\rho` of `_field` at the start of a step of size h, and 
    where :math:`\varphi(hA) B = B \varphi(-hS)` and :math:`h\varphi_2(hA) v = h v/2 - h^2 B \varphi_3(-hS) C v`;
 3. the two corrections, seen in function space, are the error estimates.
 
-The order is 2, and 3 if the features do not move. Units that reach a sample and are driven back are put on it
-(`_sliding`) before :math:`N_J` is formed.
+The order is 2, and 3 if the features do not move. Units that reach a sample and go no further are put there (`_sliding`)
+before :math:`N_J` is formed.
 
 References
 ----------
@@ -49,7 +49,7 @@ class Attempt:
     jumps : Tensor, shape (B,)
         Whether the field jumped on the way: a breakpoint passed a sample, or landed on it.
     passes : int
-        Evaluations of the network with a product with its transposed Jacobian.
+        Evaluations of the network with a product with its transposed Jacobian; a product S v counts as one.
     """
 
     end: FlowState
@@ -80,7 +80,7 @@ class ExponentialStep:
     """
 
     def __init__(self, field: FlowField, start: FlowState) -> None:
-        self._field, self._start = field, start
+        self._field, self._start, self._counted = field, start, 0
         self.spectrum = field.spectrum(start)
 
     def attempt(self, h: Tensor, tolerance: Tensor) -> Attempt:
@@ -91,13 +91,12 @@ class ExponentialStep:
         predictor = decay.apply(h[:, None] * first)
         middle = field.at(start.dual - field.pull(start, predictor), start.held)
         jumps = field.crossings(start, middle).any(-1)
-        landed = field.landings(start, middle)
-        if landed.size:
-            dual = middle.boundary_of(landed).place(middle.dual, field.mirror)
-            middle = field.at(dual, start.held.join(landed))
+        arrivals = field.arrivals(start, middle)
+        if arrivals.all.size:
+            middle = field.at(field.put(middle.dual, middle, arrivals), start.held.join(arrivals.held))
         gradient = field.gradient(middle)
-        if landed.size:  # where a unit stopped, its normal motion is no drift: it has been put where it belongs
-            boundary = start.boundary_of(landed)
+        if arrivals.all.size:  # that their normal motion ended is no drift: they have been put where they belong
+            boundary = start.boundary_of(arrivals.all)
             gradient = boundary.with_normal(gradient, boundary.gradient_on_side(middle.force))
         rho = middle.residual
         gap = spectrum.modes(start.residual - spectrum.matvec(predictor) - rho, h, tolerance)
@@ -109,15 +108,15 @@ class ExponentialStep:
         if start.held.size:
             drift = drift - h[:, None] / 2 * field.push_normals(start, gradient)
         dual = self._dual_at(h, h, modes, phi, rho, gradient)
-        if landed.size:
-            dual = middle.boundary_of(landed).place(dual, field.mirror)
+        dual = field.put(dual, middle, arrivals)
         end = field.at(dual, middle.held)
+        products, self._counted = spectrum.products - self._counted, spectrum.products
         return Attempt(
             end=end,
             wander=wander.norm(dim=-1) + decay.defect(h[:, None] * first),
             drift=drift.norm(dim=-1),
             jumps=jumps | field.crossings(start, end).any(-1),
-            passes=3 if landed.size else 2,
+            passes=(3 if arrivals.all.size else 2) + products,
             _h=h,
             _middle=rho,
             _gradient=gradient,
@@ -129,8 +128,8 @@ class ExponentialStep:
         field, modes = self._field, attempt._modes
         dual = self._dual_at(sigma, attempt._h, modes, _phi(sigma, *modes), attempt._middle, attempt._gradient)
         state = field.at(dual, self._start.held)
-        landed = field.landings(self._start, state)
-        return field.at(state.boundary_of(landed).place(dual, field.mirror), state.held) if landed.size else state
+        arrivals = field.arrivals(self._start, state)
+        return field.at(field.put(dual, state, arrivals), state.held) if arrivals.all.size else state
 
     def _dual_at(
         self, sigma: Tensor, h: Tensor, modes: tuple[Modes, ...], phi: list[Phi], rho: Tensor, gradient: Tensor

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from splinebias.activation import Activation
-from splinebias.dynamics._sliding import Boundary, Units
+from splinebias.dynamics._sliding import Arrivals, Boundary, Units
 from splinebias.dynamics._spectrum import DenseSpectrum, KrylovSpectrum, Spectrum
 from splinebias.dynamics.mirror import MirrorMap
 from splinebias.dynamics.objective import SquaredLoss
-from splinebias.network import Linearization
+from splinebias.linearization import linearize
 
 _DENSE_POINTS = 1000  # number of samples beyond which Krylov spaces are cheaper than eigenvectors
 
@@ -48,7 +48,7 @@ class FlowState:
         self._mirror, self._loss, self._activation = mirror, loss, activation
         self.dual, self.held = dual, held
         self.theta = mirror.to_primal(dual)
-        self.linear = Linearization(self.theta, loss.points, activation)
+        self.linear = linearize(self.theta, loss.points, activation)
         self.residual = loss.weights.sqrt() * loss.residual(self.linear.value)
 
     @cached_property
@@ -79,7 +79,9 @@ class FlowState:
 
     def boundary_of(self, units: Units) -> Boundary:
         """Geometry of other units at this state."""
-        return Boundary(units, self.theta, self.metric, self._loss.points[0], self._activation)
+        two_slopes = self._activation.two_slopes
+        assert two_slopes is not None, "only where the slope jumps are units held"
+        return Boundary(units, self.theta, self.metric, self._loss.points[0], two_slopes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,37 +152,50 @@ class FlowField:
     def crossings(self, before: FlowState, after: FlowState) -> Tensor:
         """Units not held in `after` whose breakpoint passed a sample between two states, boolean, shape (B, n).
 
-        Units whose w changed sign do not count: their breakpoint went through infinity.
+        Units whose w changed sign do not count: their breakpoint went through infinity. None does if the slope of the
+        activation does not jump: then the field is continuous.
         """
+        if self.activation.two_slopes is None:
+            return torch.zeros_like(after.passed, dtype=torch.bool)
         n = before.dual.shape[-1] // 3
         crossed = before.passed != after.passed
         crossed &= torch.signbit(before.theta[..., :n]) == torch.signbit(after.theta[..., :n])
         crossed[after.held.row, after.held.unit] = False
         return crossed
 
-    def landings(self, before: FlowState, after: FlowState) -> Units:
-        """Units that crossed a sample between two states (of several, the first) and are driven back to it on both sides."""
+    def arrivals(self, before: FlowState, after: FlowState) -> Arrivals:
+        """Units that crossed samples between two states but belong on the first of them, or just beyond the last."""
         row, unit = self.crossings(before, after).nonzero(as_tuple=True)
         if not row.numel():
-            return Units.none(row.device)
+            return Arrivals(Units.none(row.device), Units.none(row.device))
         start, end = before.passed[row, unit], after.passed[row, unit]
-        found = Units(row, unit, torch.where(end > start, start, start - 1))
-        right, left = after.boundary_of(found).speeds(after.force)
-        return found.where((right < 0) & (left > 0))
+        first = Units(row, unit, torch.where(end > start, start, start - 1))
+        last = Units(row, unit, torch.where(end > start, end - 1, end))
+        right, left = after.boundary_of(first).speeds(after.force)
+        held = (right < 0) & (left > 0)
+        right, left = after.boundary_of(last).speeds(after.force)
+        return Arrivals(first.where(held), last.where(~held & (right < 0) & (left == 0)))
+
+    def put(self, dual: Tensor, state: FlowState, arrivals: Arrivals) -> Tensor:
+        """`dual` with units that arrived near `state` at their samples: on them if held, just beyond if stopped."""
+        if arrivals.held.size:
+            dual = state.boundary_of(arrivals.held).place(dual, self.mirror)
+        if arrivals.stopped.size:
+            boundary = state.boundary_of(arrivals.stopped)
+            dual = boundary.place(dual, self.mirror, -boundary.margin)
+        return dual
 
     def settle(self, before: FlowState, after: FlowState) -> FlowState:
-        """`after` with its units sorted into held and free: landed ones are held, those driven off are let go."""
-        dual, held, landed = after.dual, after.held, self.landings(before, after)
-        changed = landed.size > 0
+        """`after` with its units sorted: those that arrived at samples are put there, those driven off are let go."""
+        arrivals, held = self.arrivals(before, after), after.held
+        dual, changed = self.put(after.dual, after, arrivals), arrivals.held.size > 0
         if held.size:
             right, left = after.boundary.speeds(after.force)
             stays = (right <= 0) & (left >= 0)
             held, leaving = held.where(stays), held.where(~stays)
             if leaving.size:
-                changed = True
-                side = torch.where(right > 0, torch.where(left < 0, 0.0, 1.0), -1.0)[~stays].to(dual)
-                dual = after.boundary_of(leaving).place(dual, self.mirror, side)
-        held = held.join(landed)
-        if held.size:
-            dual = after.boundary_of(held).place(dual, self.mirror)
-        return self.at(dual, held) if changed or dual is not after.dual else after
+                changed, boundary = True, after.boundary_of(leaving)
+                dual = boundary.place(dual, self.mirror, boundary.off(after.force))
+            if held.size:
+                dual = after.boundary_of(held).place(dual, self.mirror)
+        return self.at(dual, held.join(arrivals.held)) if changed or dual is not after.dual else after

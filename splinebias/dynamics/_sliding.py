@@ -10,7 +10,7 @@ may point to :math:`s = 0` from both sides. The breakpoint then stays on the sam
 :math:`s = 0`, with the slope :math:`S^*` for which :math:`\dot s(S^*) = 0` (Filippov's convention; it is also what descent
 with small steps does on average). In dual coordinates the choice of S moves z along the normal :math:`(x_i, 1)` of the
 unit's (w, b) only, so a sliding unit moves by the D-orthogonal projection that removes this normal, until
-:math:`S^*` leaves :math:`[q, p]`.
+:math:`S^*` leaves :math:`[q, p]`. A ReLU unit driven off its last sample is inactive at all of them and stops there.
 
 References
 ----------
@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from splinebias.activation import Activation
+from splinebias.activation import TwoSlope
 from splinebias.dynamics.mirror import MirrorMap
 
 _ROOT_STEPS = 60  # that put a unit on its boundary: one is exact for quadratic potentials
@@ -72,6 +72,20 @@ class Units(NamedTuple):
         return mine._replace(row=(kept.cumsum(0) - 1)[mine.row])
 
 
+class Arrivals(NamedTuple):
+    """Units that reached a sample and go no further."""
+
+    held: Units
+    """Driven back from both sides"""
+    stopped: Units
+    """Inactive at every sample once beyond this one, so that nothing drives them any more"""
+
+    @property
+    def all(self) -> Units:
+        """Both lists in one."""
+        return self.held.join(self.stopped)
+
+
 class Boundary:
     r"""The geometry of :math:`s = 0` for listed units at given parameters.
 
@@ -83,11 +97,11 @@ class Boundary:
         Parameters, and the diagonal of D there.
     x : Tensor, shape (M,)
         Samples.
-    activation : Activation
+    activation : TwoSlope
         With slopes p = `right` and q = `left`.
     """
 
-    def __init__(self, units: Units, theta: Tensor, metric: Tensor, x: Tensor, activation: Activation) -> None:
+    def __init__(self, units: Units, theta: Tensor, metric: Tensor, x: Tensor, activation: TwoSlope) -> None:
         self.units, self._x, self._activation = units, x, activation
         n = (theta.shape[-1] - 1) // 3
         row, k = units.row, units.unit
@@ -153,17 +167,21 @@ class Boundary:
         slope = torch.where(own == 0, 0.0, -beta / (own * self._nu)).clamp(*ends)
         return self._a * (beta / self._nu + slope * own)
 
-    def holds(self) -> Tensor:
-        """Whether s = 0 to rounding, shape (K,)."""
-        return (self._w * self._at + self._b).abs() <= self._rounding
-
     @cached_property
-    def _rounding(self) -> Tensor:
+    def margin(self) -> Tensor:
+        """Size of s below which its sign is uncertain, shape (K,)."""
         scale = self._b.abs() + self._w.abs() * self._x.abs().amax()
         return _MARGIN * torch.finfo(self._b.dtype).eps * scale
 
-    def place(self, dual: Tensor, mirror: MirrorMap, side: Tensor | None = None) -> Tensor:
-        """Dual coordinates moved along the normals to s = 0, or just off it; `dual` itself if all are there.
+    def off(self, force: Tensor) -> Tensor:
+        """Values of s at which units driven off s = 0 are clearly on the side where they go, shape (K,)."""
+        s = self._w * self._at + self._b
+        right, left = self.speeds(force)
+        side = torch.where(right > 0, torch.where(left < 0, torch.sign(s), 1.0), -1.0)
+        return side * torch.maximum(side * s, self.margin)
+
+    def place(self, dual: Tensor, mirror: MirrorMap, target: Tensor | float = 0.0) -> Tensor:
+        """Dual coordinates moved along the normals until s is `target`, to rounding; `dual` itself if it is already.
 
         Parameters
         ----------
@@ -171,24 +189,21 @@ class Boundary:
             Dual coordinates; left unchanged.
         mirror : MirrorMap
             Their mirror map.
-        side : Tensor, shape (K,), optional
-            +1 or -1: the sign that s must have; units that are clearly on that side stay. 0: units stay where they are.
+        target : float or Tensor, shape (K,)
+            Wanted values of s.
         """
         centre = mirror.centre
         if centre is not None:
-            mirror = replace(mirror, centre=torch.stack([centre[self._w_at], centre[self._b_at]]))
+            centre = torch.stack([centre[self._w_at], centre[self._b_at]])
+        mirror = replace(mirror, centre=centre, unit=None)  # only output weights have units of their own
         normal = torch.stack([self._at, torch.ones_like(self._at)])
         start = torch.stack([dual[self._w_at], dual[self._b_at]])
-        s = (mirror.to_primal(start) * normal).sum(0)
-        target = torch.zeros_like(s)
-        if side is not None:
-            target = side * self._rounding
-            target = torch.where(side * s >= side * target, s, target)
-        amount, low, high = torch.zeros_like(s), torch.full_like(s, -torch.inf), torch.full_like(s, torch.inf)
+        amount = torch.zeros_like(self._at)
+        low, high = amount - torch.inf, amount + torch.inf
         for k in range(_ROOT_STEPS):  # Newton's method between bounds: s increases with the amount
             theta = mirror.to_primal(start + amount * normal)
             excess = (theta * normal).sum(0) - target
-            if bool((excess.abs() <= self._rounding / 2).all()):
+            if bool((excess.abs() <= self.margin / 2).all()):
                 break
             low, high = torch.where(excess < 0, amount, low), torch.where(excess > 0, amount, high)
             newton = amount - excess / (mirror.inverse_hessian(theta) * normal**2).sum(0)

@@ -73,6 +73,8 @@ class Spectrum(ABC):
     """Smallest eigenvalue above rounding, shape (B,)"""
     rank: Tensor
     """Number of eigenvalues above rounding (of those seen), shape (B,)"""
+    products: int = 0
+    """Products S v so far that took a product with J and one with its transpose"""
 
     @abstractmethod
     def matvec(self, v: Tensor) -> Tensor:
@@ -128,7 +130,6 @@ class KrylovSpectrum(Spectrum):
 
     def __init__(self, product: Callable[[Tensor], Tensor], residual: Tensor) -> None:
         self._product = product
-        self.products = 0
         probe = self._lanczos(residual, lambda modes: True)
         self.largest, self.smallest, self.rank = _summary(probe.rates, _above_rounding(probe.rates, residual.shape[-1]))
 

@@ -23,6 +23,7 @@ from splinebias._check import Array
 from splinebias.errors import Outcome
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.1, 100.0  # of the factor between steps; growth is cheap to take back
+_CAUTION = 1.5  # largest growth after a step was taken back, and by how much that limit rises with every good step
 _RELAXED = 40.0  # e-foldings of the slowest mode after which a longer step changes nothing
 _LOOSE, _HALF = 0.1, 0.5  # the two fractions of the present misfit above
 _PATIENCE = 10  # accepted steps without a new smallest loss: only rounding does that
@@ -70,6 +71,8 @@ class Steering:
     """Flow time, the sum of step sizes"""
     h: Array
     """Next step; nan: not known yet"""
+    growth: Array
+    """Largest allowed ratio of successive steps"""
     smallest_loss: Array
     """Smallest loss so far"""
     waiting: Counts
@@ -108,6 +111,7 @@ class Steering:
             at_start=np.sqrt(2 * loss),
             tau=np.zeros(size),
             h=np.full(size, math.nan),
+            growth=np.full(size, _GROW),
             smallest_loss=loss.copy(),
             overflowed=np.zeros(size, dtype=bool),
             critical=np.zeros(size, dtype=bool),
@@ -143,10 +147,11 @@ class Steering:
         taken = good | floored
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = np.where(finite, _SAFETY / np.sqrt(error), 0.0)
-        longer = h * np.clip(factor, _SHRINK, _GROW)
+        longer = h * np.clip(factor, _SHRINK, self.growth)
         shorter = h * np.clip(factor, _SHRINK, 0.5)
         stop = np.where(jumps & finite & (h > floor), floor, 0.0)
         self.h = np.where(taken, longer, np.maximum(shorter, stop))
+        self.growth = np.where(taken, np.minimum(_CAUTION * self.growth, _GROW), _CAUTION)
         self.overflowed = ~finite
         self.refused = np.where(taken, 0, self.refused + 1)
         self.steps += taken
@@ -164,14 +169,18 @@ class Steering:
         self.smallest_loss = np.where(better, self.loss, self.smallest_loss)
         self.waiting = np.where(better, 0, self.waiting + taken)
 
+    @property
+    def lost(self) -> Flags:
+        """Whether so many attempts in a row were taken back that there is nothing left to try."""
+        return self.refused >= _MOST_REJECTIONS
+
     def outcomes(self, *, loss_tol: float, horizon: float, max_steps: int) -> list[Outcome | None]:
         """How each network has ended, or None."""
-        no_way = self.refused >= _MOST_REJECTIONS
         rules = [
-            (Outcome.DIVERGED, self.broken | (no_way & self.overflowed)),
+            (Outcome.DIVERGED, self.broken | (self.lost & self.overflowed)),
             (Outcome.CONVERGED, self.loss <= loss_tol),
             (Outcome.REACHED_TIME, self.tau >= horizon),
-            (Outcome.STALLED, no_way | self.critical | (self.waiting >= _PATIENCE)),
+            (Outcome.STALLED, self.lost | self.critical | (self.waiting >= _PATIENCE)),
             (Outcome.MAX_STEPS, self.steps + self.rejected >= max_steps),
         ]
         found: list[Outcome | None] = [None] * self.loss.size

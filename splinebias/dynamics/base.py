@@ -15,7 +15,7 @@ from splinebias._check import Array
 from splinebias.dynamics.mirror import MirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import Outcome
-from splinebias.function import PiecewiseLinear
+from splinebias.function import PiecewisePolynomial
 from splinebias.network import Network
 from splinebias.problem import Problem
 
@@ -64,8 +64,8 @@ class Snapshot:
     network: Network
 
     @cached_property
-    def function(self) -> PiecewiseLinear:
-        """The network as the piecewise linear function it is; worked out when first asked for."""
+    def function(self) -> PiecewisePolynomial:
+        """The network as the function it is, piecewise linear for two slopes; worked out when first asked for."""
         return self.network.function()
 
 

@@ -26,7 +26,8 @@ from splinebias.dynamics.control import LearningRate, StoppingRule
 from splinebias.dynamics.mirror import MirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import Outcome
-from splinebias.network import Linearization, Network
+from splinebias.linearization import Linearization, linearize
+from splinebias.network import Network
 from splinebias.problem import Problem
 
 _BLOCK = 256  # mini-batches drawn at once: a call of the generator costs more than a row
@@ -58,7 +59,7 @@ class DescentStep:
     def at(self, dual: Tensor) -> DescentState:
         """The state with dual coordinates `dual`, shape (P,)."""
         theta = self.mirror.to_primal(dual)
-        linear = Linearization(theta, self.loss.points, self.activation)
+        linear = linearize(theta, self.loss.points, self.activation)
         residual = self.loss.residual(linear.value)
         return DescentState(dual, theta, linear, residual, float(self.loss.value(residual)))
 
@@ -128,7 +129,7 @@ class _Descent(TrainingMethod):
                 break
             else:
                 state = new
-                rule.accept(new.loss, start.width * eta)
+                rule.accept(new.loss, mirror.clock * eta)
                 record(rule.steps, rule.loss, rule.time)
         slowest, fastest = loss.decay_range(step.kernel(state))
         stats = {"passes": rule.passes, "learning_rate": rate.value, "lambda_max": fastest, "lambda_min": slowest}

@@ -20,7 +20,8 @@ class MirrorMap:
     - scaled: :math:`\Phi(\theta) = n^{-2} \sum_k \phi(u_k)`, :math:`u = n(\theta - \theta(0))`, so
       :math:`z = \phi'(u)/n`, :math:`\theta = \theta(0) + (\phi')^{-1}(nz)/n` and :math:`1/\Phi'' = 1/\phi''(u)`.
 
-    Everything is elementwise and broadcasts over leading dimensions.
+    Where a parameter is kept in units of its own (`NTK`: output weights times :math:`n^{-1/2}`), :math:`\Phi` is the above
+    of :math:`\theta` in those units. Everything is elementwise and broadcasts over leading dimensions.
 
     Parameters
     ----------
@@ -30,6 +31,10 @@ class MirrorMap:
         The n above.
     centre : Tensor or None, shape (..., P)
         The start :math:`\theta(0)` of a scaled potential; None: unscaled.
+    unit : Tensor or None, shape (P,)
+        The units; None: 1.
+    clock : float
+        Training time t per sum of learning rates.
 
     Notes
     -----
@@ -41,32 +46,42 @@ class MirrorMap:
     potential: Potential
     width: int
     centre: Tensor | None = None
+    unit: Tensor | None = None
+    clock: float = 1.0
 
     @classmethod
     def of(cls, problem: Problem, width: int, start: Tensor) -> MirrorMap:
         """The mirror map of `problem` for networks of `width` units that start at parameters `start`, shape (..., P)."""
-        return cls(problem.phi, width, start if problem.scaled else None)
+        parameterization, unit = problem.parameterization, None
+        if (scale := parameterization.output_scale(width)) != 1:
+            unit = start.new_ones(start.shape[-1])
+            unit[2 * width :] = scale  # a and d
+        return cls(problem.phi, width, start if problem.scaled else None, unit, parameterization.clock(width))
 
     def _stretched(self, theta: Tensor) -> Tensor:
-        return theta if self.centre is None else (theta - self.centre) * self.width
+        u = theta if self.centre is None else (theta - self.centre) * self.width
+        return u if self.unit is None else u / self.unit
 
     def to_dual(self, theta: Tensor) -> Tensor:
         r""":math:`z = \nabla\Phi(\theta)`, shape (..., P)."""
         z: Tensor = self.potential.grad(self._stretched(theta))
+        if self.unit is not None:
+            z = z / self.unit
         return z if self.centre is None else z / self.width
 
     def to_primal(self, z: Tensor) -> Tensor:
         r""":math:`\theta = (\nabla\Phi)^{-1}(z)`, shape (..., P)."""
-        if self.centre is None:
-            theta: Tensor = self.potential.grad_inverse(z)
-            return theta
-        move: Tensor = self.potential.grad_inverse(self.width * z) / self.width
-        return self.centre + move
+        if self.unit is not None:
+            z = self.unit * z
+        u: Tensor = self.potential.grad_inverse(z if self.centre is None else self.width * z)
+        if self.unit is not None:
+            u = self.unit * u
+        return u if self.centre is None else self.centre + u / self.width
 
     def inverse_hessian(self, theta: Tensor) -> Tensor:
         r"""Diagonal of :math:`D = (\nabla^2\Phi(\theta))^{-1}`, shape (..., P)."""
         inverse: Tensor = 1 / self.potential.hess(self._stretched(theta))
-        return inverse
+        return inverse if self.unit is None else self.unit**2 * inverse
 
 
 def require_mobile_start(problem: Problem) -> None:

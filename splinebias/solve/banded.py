@@ -15,7 +15,7 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 from splinebias.solve.discretize import Discretization, discretize
 from splinebias.solve.dual_function import DualFunction
-from splinebias.solve.prediction import Prediction, require
+from splinebias.solve.prediction import Prediction, beyond_bending, require
 from splinebias.solve.structure import DualSystem, solve_quadratic
 
 
@@ -42,6 +42,8 @@ class BandedSolver:
     tolerance: float = 1e-10
 
     def supports(self, problem: Problem) -> str | None:
+        if (missing := beyond_bending(problem)) is not None:
+            return missing
         if not isinstance(problem.limit_potential, Quadratic):
             return f"it solves quadratic problems only and the scaled potential is {problem.phi}; DualSolver takes it"
         return None
@@ -50,7 +52,7 @@ class BandedSolver:
         require(self, problem)
         start = time.perf_counter()
         data, grid = problem.data, discretize(problem)
-        system = DualSystem(data.x, grid, problem.activation, free=problem.affine == "free")
+        system = DualSystem(data.x, grid, problem.two_slopes, free=problem.affine == "free")
         solution = solve_quadratic(system, grid.zeta, data.y)
         g = system.evaluate(solution.u)
         cost = sum(float((grid.weights * solution.density[side] * g[side]).sum()) for side in g) / 2
@@ -77,7 +79,7 @@ def assemble(problem: Problem, solved: Solved, tolerance: float, stats: dict[str
         knots.append(solved.dual.zeros())
     function = WeightedSpline.from_curvature(
         edges,
-        problem.activation.kink * (solved.density[1] + solved.density[-1]),
+        problem.two_slopes.kink * (solved.density[1] + solved.density[-1]),
         data.x,
         data.y,
         np.unique(np.concatenate(knots)),
@@ -88,7 +90,7 @@ def assemble(problem: Problem, solved: Solved, tolerance: float, stats: dict[str
         function,
         solved.cost if problem.scaled else 2 * solved.cost,  # unscaled: E[alpha^2], whatever the potential
         solved.misfit,
-        Outcome.CONVERGED if solved.misfit <= tolerance else Outcome.INACCURATE,
+        Outcome.CONVERGED if solved.misfit <= tolerance and solved.grid.cells.resolved else Outcome.INACCURATE,
         solved.dual.multipliers(),
         stats | {"cells": edges.size - 1, "seconds": time.perf_counter() - start},
     )

@@ -24,7 +24,7 @@ from splinebias.solve.structure import DualSystem, solve_quadratic
 
 _STEPS_WITH_FIXED_ZEROS = 3
 _STUCK = 75  # Newton steps in a row that do not halve the residual, after which the answer is given as it is
-_SETTLED = 1e-9  # relative size of an unresolved part of the curvature that does not need another round
+_SETTLED = 1e-14  # relative size of an unresolved part of the curvature that needs no refinement at all
 _NEAR = 1e-8  # residual below which Newton's method is taken to be in its quadratic phase
 
 
@@ -81,8 +81,8 @@ class DualSolver:
                 patience = min(patience, 4 * _STEPS_WITH_FIXED_ZEROS)
             dual = system.function(u)
             failing = _unresolved_curvature(law, phi, dual, grid.cells)
-            done = _same_zeros(zeros, dual) or not failing(*grid.cells.panels, _SETTLED).any()
-            best, stuck = (state.misfit, 0) if state.misfit < 0.5 * best else (best, stuck + 1)
+            done = not failing(*grid.cells.panels, _SETTLED).any() if refinement == 0 else _same_zeros(zeros, dual)
+            best, stuck = (state.misfit, 0) if state.misfit < max(0.5 * best, self.tolerance) else (best, stuck + 1)
             if (done and state.misfit <= self.tolerance) or stuck * patience > _STUCK or refinement == self.max_refinements:
                 break
             zeros = dual.zeros()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from splinebias._check import Array
-from splinebias.activation import Activation
+from splinebias.activation import TwoSlope
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class DualFunction:
     x: Array
     values: Array
     beta: float
-    activation: Activation
+    activation: TwoSlope
 
     @property
     def span(self) -> float:

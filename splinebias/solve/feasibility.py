@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from splinebias.errors import DataError
 from splinebias.laws import Continuous, as_law, describe_law
+from splinebias.parameterization import Standard
 from splinebias.problem import Problem
 from splinebias.solve.discretize import Discretization, discretize
+from splinebias.solve.power import power_system
 from splinebias.solve.structure import DualSystem, solve_quadratic
 
 
@@ -46,9 +48,15 @@ def check_reachable(problem: Problem) -> None:
     Notes
     -----
     A point on a stretch without breakpoints that is collinear with its neighbours is accepted: the function is affine
-    there.
+    there. With powers of ReLU the same is asked of k + 2 neighbouring points and polynomials of degree k.
+    With `NTK` only the moments are checked; what is out of reach then shows in the residual.
     """
     _check_moments(problem)
+    if not isinstance(problem.parameterization, Standard):
+        return
+    if problem.activation.two_slopes is None:
+        _check_derivatives(problem)
+        return
     grid = discretize(problem)
     dead = dead_directions(problem, grid)
     x, y = problem.data.x, problem.data.y
@@ -71,7 +79,7 @@ def check_reachable(problem: Problem) -> None:
 
 def _check_moments(problem: Problem) -> None:
     """Raise DataError if E[phi*(lambda sigma)] is infinite for every nonzero slope: then the minimum is not attained."""
-    initialization, order = problem.initialization, problem.limit_potential.moment_order
+    initialization, order = problem.initialization, problem.limit_potential.moment_order * problem.activation.degree
     laws = {"weight": initialization.weight, "bias": initialization.bias}
     for name, given in laws.items():
         if given is None or (name == "bias" and problem.affine == "free"):
@@ -80,14 +88,27 @@ def _check_moments(problem: Problem) -> None:
         if isinstance(law, Continuous) and order > 2 and not law.has_moment(order):
             wanted = "an exponential moment" if math.isinf(order) else f"a finite moment of order {order:g}"
             raise DataError(
-                f"{problem.limit_potential} needs {wanted} of the `{name}` law, and {describe_law(given)} has none: far "
-                "neurons would make slopes at no cost; use lighter tails, or add a quadratic part to a power"
+                f"{problem.activation} with {problem.limit_potential} needs {wanted} of the `{name}` law, and "
+                f"{describe_law(given)} has none: far neurons would make slopes at no cost; use lighter tails, a lower "
+                "power of ReLU, or add a quadratic part to a power potential"
             )
+
+
+def _check_derivatives(problem: Problem) -> None:
+    """`check_reachable` for powers of ReLU: no divided difference of the data may be out of reach of all neurons."""
+    system = power_system(problem)
+    bad = system.out_of_reach()
+    if bad.size:
+        raise DataError(
+            f"no neuron can make the derivative number {problem.activation.degree + 1} that the data have between "
+            f"x = {bad[0]:g} and x = {bad[-1]:g} (the density zeta is zero there); use a law whose breakpoints -b/w reach "
+            "it, or drop points"
+        )
 
 
 def dead_directions(problem: Problem, grid: Discretization) -> DeadDirections:
     """The directions in which the kernel matrix is singular, from the masses of zeta per data interval and side."""
-    x, act = problem.data.x, problem.activation
+    x, act = problem.data.x, problem.two_slopes
     has = {}
     for side in (1, -1):
         mass = (grid.weights * grid.zeta[side]).sum(axis=1)
@@ -107,5 +128,5 @@ def dead_directions(problem: Problem, grid: Discretization) -> DeadDirections:
 
 def _affine_reachable(problem: Problem, grid: Discretization) -> bool:
     """Whether the data lie in the range of the (singular) kernel matrix: decided by the O(M) solve itself."""
-    system = DualSystem(problem.data.x, grid, problem.activation, free=False)
+    system = DualSystem(problem.data.x, grid, problem.two_slopes, free=False)
     return solve_quadratic(system, grid.zeta, problem.data.y).misfit <= 1e-9

@@ -32,7 +32,7 @@ from splinebias.errors import Outcome, SolveError
 from splinebias.function import WeightedSpline
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic
 from splinebias.problem import Problem
-from splinebias.solve.prediction import Prediction, require
+from splinebias.solve.prediction import Prediction, beyond_bending, require
 from splinebias.solve.sheets import Sheets, share_alpha
 
 _TOLERANCES = {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12}
@@ -86,6 +86,8 @@ class GridSolver:
         real_number(self.tolerance, "tolerance", above=0)
 
     def supports(self, problem: Problem) -> str | None:
+        if (missing := beyond_bending(problem)) is not None:
+            return missing
         phi = problem.limit_potential
         if not isinstance(phi, Quadratic | Power | Hypentropy):
             return f"it knows the cones of Quadratic, Power and Hypentropy only, got {phi}; DualSolver takes any potential"

@@ -4,88 +4,116 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.interpolate import PPoly
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from splinebias._check import Array
 from splinebias.activation import Activation
 from splinebias.breakpoints import BreakpointLaw
 from splinebias.errors import Outcome
 from splinebias.function import WeightedSpline
+from splinebias.parameterization import NTK
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
-from splinebias.quadrature import Cells, integration_cells
-from splinebias.solve.prediction import Prediction, require
+from splinebias.solve.feature_kernel import FeatureKernel
+from splinebias.solve.prediction import Prediction, beyond_bending, require
+from splinebias.solve.tangent import TangentKernel
+
+_SINGULAR = 1e15  # condition number from which a Cholesky factor means nothing
 
 
 @dataclass(frozen=True)
 class KernelSolver:
-    r""":math:`f = K(\cdot, X) K(X, X)^{-1} y` with :math:`K(x, x') = E[\sigma(wx + b)\sigma(wx' + b)]`, dense.
+    r""":math:`f = K(\cdot, X) K(X, X)^{-1} y` with the tangent kernel K of infinitely wide networks, dense.
 
-    The twin of BandedSolver: O(M^2) memory, O(M^3) time, and accurate to cond(K) only.
-    With a free affine part the constraints :math:`\sum \lambda_i = \sum \lambda_i x_i = 0` border the matrix.
+    :math:`K(x, x') = E[\sigma(wx + b)\sigma(wx' + b)]`, plus the term of the hidden layer for parameterization `NTK`.
+    Takes every activation and parameterization: O(M^2) memory, O(M^3) time, and accurate to cond(K) only. It is the twin of
+    BandedSolver and PowerSolver. With a free affine part the constraints :math:`\sum \lambda_i = \sum \lambda_i x_i = 0`
+    border the matrix.
 
     Parameters
     ----------
     tolerance : float
         Relative optimality residual above which the outcome is INACCURATE.
+
+    Notes
+    -----
+    cond(K) grows like :math:`M^{2k+2}` for activations of degree k: the residual :math:`\max|K\lambda - y| / \max|y|` and
+    the function at the data stay good longer than the multipliers do.
     """
 
     tolerance: float = 1e-8
 
     def supports(self, problem: Problem) -> str | None:
         if not isinstance(problem.limit_potential, Quadratic):
-            return f"it solves quadratic problems only and the scaled potential is {problem.phi}; DualSolver takes it"
+            taker = "DualSolver takes it" if beyond_bending(problem) is None else "take sb.Quadratic()"
+            return f"it solves quadratic problems only and the scaled potential is {problem.phi}; {taker}"
+        if isinstance(problem.parameterization, NTK) and not isinstance(problem.phi, Quadratic):
+            return f"with NTK() the metric 1/phi'' of {problem.phi} at O(1) parameters shapes the limit; use sb.Quadratic()"
         return None
 
     def solve(self, problem: Problem) -> Prediction:
         require(self, problem)
         start = time.perf_counter()
-        x, y, law = problem.data.x, problem.data.y, problem.initialization.breakpoint_law
-        cells = integration_cells(law, x)
-        matrix = kernel(law, problem.activation, x, x)
-        if problem.affine == "free":
-            multipliers = _solve_bordered(matrix, x, y)
-        elif _singular(matrix):
-            multipliers = np.asarray(np.linalg.lstsq(matrix, y, rcond=None)[0])
-        else:
-            multipliers = np.asarray(cho_solve(cho_factor(matrix), y))
+        x, y, kernel = problem.data.x, problem.data.y, limit_kernel(problem)
+        matrix = kernel.matrix(x, x)
+        multipliers = _solve_bordered(matrix, x, y) if problem.affine == "free" else _solve(matrix, y)
         fitted = matrix @ multipliers
-        values = fitted if problem.affine == "network" else fitted + _affine_rest(x, y - fitted)
-        residual = float(np.abs(values - y).max() / (np.abs(y).max() or 1.0))
-        function = _function(problem, cells, multipliers, values)
+        pieces, line = kernel.combination(x, multipliers), np.zeros(2)
+        if problem.affine == "free":
+            line = _line_through(x, y - fitted)
+            pieces.c[-1] += line[0] + line[1] * pieces.x[:-1]
+            pieces.c[-2] += line[1]
+        residual = float(np.abs(fitted + line[0] + line[1] * x - y).max() / (np.abs(y).max() or 1.0))
         energy = float(multipliers @ matrix @ multipliers)
+        law, ends = problem.initialization.breakpoint_law, pieces.x[[1, -2]]
+        inner = law.knots[(law.knots >= ends[0]) & (law.knots <= ends[1])]
         return Prediction(
             problem,
-            function,
+            WeightedSpline.from_pieces(pieces, np.unique(np.r_[x, inner]), exact=law.degree is not None),
             energy / 2 if problem.scaled else energy,
             residual,
             Outcome.CONVERGED if residual <= self.tolerance else Outcome.INACCURATE,
             multipliers,
-            {"solver": "KernelSolver", "cells": cells.edges.size - 1, "seconds": time.perf_counter() - start},
+            {"solver": "KernelSolver", "cells": pieces.x.size - 3, "seconds": time.perf_counter() - start},
         )
 
 
+class LimitKernel(Protocol):
+    """A kernel on the line whose combinations are piecewise polynomials."""
+
+    def matrix(self, x: Array, x2: Array) -> Array:
+        """K at all pairs, shape (len(x), len(x2))."""
+        ...
+
+    def combination(self, x: Array, weights: Array) -> PPoly:
+        r""":math:`\sum_i w_i K(\cdot, x_i)`, with every x_i among the piece ends."""
+        ...
+
+
+def limit_kernel(problem: Problem) -> LimitKernel:
+    """The tangent kernel of the infinitely wide networks of `problem`."""
+    if isinstance(problem.parameterization, NTK):
+        return TangentKernel.of(problem)
+    return FeatureKernel(problem.initialization.breakpoint_law, problem.activation)
+
+
 def kernel(law: BreakpointLaw, activation: Activation, x: Array, x2: Array) -> Array:
-    r""":math:`K(x, x') = \sum_s \int \zeta_s(c) \sigma(s(x - c)) \sigma(s(x' - c))\, dc`, shape (len(x), len(x2)).
-
-    Exact up to the quadrature of zeta: all points are cell edges, so every integrand is smooth on every cell.
-    """
-    points = np.unique(np.r_[x, x2])
-    if points.size == 1:
-        points = np.r_[points, points + 1.0]
-    cells = integration_cells(law, points)
-    c, weights = cells.nodes.ravel(), cells.weights.ravel()
-    total = np.zeros((x.size, x2.size))
-    for side in (1, -1):
-        weighted = weights * law.zeta(c, side)
-        total += (activation.value(side * (x[:, None] - c)) * weighted) @ activation.value(side * (x2[:, None] - c)).T
-    return total
+    r""":math:`K(x, x') = E[\sigma(wx + b)\sigma(wx' + b)]`, shape (len(x), len(x2))."""
+    return FeatureKernel(law, activation).matrix(x, x2)
 
 
-def _singular(matrix: Array) -> bool:
-    return bool(np.linalg.cond(matrix) > 1e15)
+def _solve(matrix: Array, y: Array) -> Array:
+    """lambda with K lambda = y; of least norm, and maybe with a residual, where K is singular to rounding."""
+    try:
+        if np.linalg.cond(matrix) <= _SINGULAR:
+            return np.asarray(cho_solve(cho_factor(matrix), y))
+    except LinAlgError:  # not positive definite, by rounding
+        pass
+    return np.asarray(np.linalg.lstsq(matrix, y, rcond=None)[0])
 
 
 def _solve_bordered(matrix: Array, x: Array, y: Array) -> Array:
@@ -97,23 +125,8 @@ def _solve_bordered(matrix: Array, x: Array, y: Array) -> Array:
     return np.asarray(basis @ np.linalg.lstsq(basis.T @ matrix @ basis, basis.T @ y, rcond=None)[0])
 
 
-def _affine_rest(x: Array, rest: Array) -> Array:
-    t = (x - x.mean()) / (x[-1] - x[0])
-    design = np.c_[np.ones_like(t), t]
-    return np.asarray(design @ np.linalg.lstsq(design, rest, rcond=None)[0])
-
-
-def _function(problem: Problem, cells: Cells, multipliers: Array, values: Array) -> WeightedSpline:
-    """Curvature (p - q) sum_s zeta_s g_s at the nodes, integrated twice through the fitted values."""
-    law, act, x = problem.initialization.breakpoint_law, problem.activation, problem.data.x
-    nodes = cells.nodes
-    curvature = np.zeros(nodes.shape)
-    for side in (1, -1):
-        g = np.zeros(nodes.shape)
-        for xi, weight in zip(x, multipliers, strict=True):
-            g += weight * act.value(side * (xi - nodes))
-        curvature += act.kink * law.zeta(nodes, side) * g
-    inner = law.knots[(law.knots >= cells.edges[0]) & (law.knots <= cells.edges[-1])]
-    return WeightedSpline.from_curvature(
-        cells.edges, curvature, x, values, np.unique(np.r_[x, inner]), exact=law.degree is not None
-    )
+def _line_through(x: Array, values: Array) -> Array:
+    """(intercept, slope) of the least-squares line."""
+    centred = x - x.mean()
+    slope = centred @ values / (centred @ centred)
+    return np.array([values.mean() - slope * x.mean(), slope])

@@ -1,12 +1,12 @@
-r"""Decay modes of the infinite-width flow: residuals, the quadratic form that moves them, and its singular vectors.
+r"""Decay modes of the infinite-width flow of quadratic problems (theory section 6).
 
 With the loss :math:`L = \frac12 \sum_i \omega_i r_i^2`, :math:`r = f - y`, :math:`\omega_i = m_i/\sum_j m_j`, the
-multipliers move by :math:`\lambda' = -\omega r` (theory section 6). In the coordinates
-:math:`\ell = \omega^{-1/2}\lambda` this is a gradient flow, :math:`\ell' = G = -\omega^{1/2} r`, whose Jacobian is
-:math:`-W^{1/2} K W^{1/2}`, :math:`W = \mathrm{diag}(\omega)`. Its condition number grows like :math:`M^4`. In the O(M)
-unknowns u of `dual_function`, however, :math:`K = H T H^T` with a benign bordered tridiagonal T and an explicit H,
-so the modes are taken as singular vectors of :math:`W^{1/2} H T^{1/2}`: singular values, not their squares, are then known
-to machine precision, and 19 digits of condition cost 9 digits of accuracy instead of all of them.
+multipliers move by :math:`\lambda' = -\omega r`. In :math:`\ell = \omega^{-1/2}\lambda` this is a gradient flow,
+:math:`\ell' = G = -\omega^{1/2} r`, and G decays by :math:`W^{1/2} K W^{1/2}`, :math:`W = \mathrm{diag}(\omega)`.
+
+The condition number of that matrix grows like :math:`M^4`. But in the O(M) unknowns u of `dual_function` it is
+:math:`A A^T` with :math:`A = W^{1/2} H T^{1/2}`, a benign bordered tridiagonal T, and an explicit H. Singular values of A
+are known to machine precision, so 19 digits of condition cost 9 digits of accuracy instead of all.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from splinebias.errors import CapabilityError
 from splinebias.problem import Problem
 from splinebias.solve.structure import BorderedTridiagonal
 
-_LARGEST = 4000  # points: above, the dense matrices of all modes take over a gigabyte and minutes
-
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
@@ -35,9 +33,9 @@ class Residuals:
     y : Array, shape (M,)
         Ordinates.
     hinges : Array, shape (M, U)
-        :math:`\Pi W^{1/2} H`. Column j of H is the function, at the data, whose coordinates `DualSystem.target` are the
-        unit vector j: a constant, a line, and hinges :math:`[x - x_j]_+`. With a free affine part, hinges only, and
-        :math:`\Pi` projects out lines (the skip connection follows at once); otherwise :math:`\Pi = 1`.
+        :math:`\Pi W^{1/2} H`. Column j of H is the function, at the data, whose `DualSystem.target` is the unit vector j: a
+        constant, a line, and hinges :math:`[x - x_j]_+`. With a free affine part, hinges only, and :math:`\Pi` projects
+        out lines, because the skip connection follows at once; otherwise :math:`\Pi = 1`.
     start : Array, shape (M,)
         G at time 0, :math:`\Pi \omega^{1/2} y`.
     """
@@ -48,29 +46,29 @@ class Residuals:
     start: Array
 
     @classmethod
-    def of(cls, problem: Problem) -> Residuals:
+    def of(cls, problem: Problem, *, largest: int) -> Residuals:
         """The coordinates of `problem`.
 
         Raises
         ------
         CapabilityError
-            If there are more than 4000 points.
+            If there are more than `largest` points: matrices here are dense.
         """
         data = problem.data
-        x, y, size = data.x, data.y, data.size
-        if size > _LARGEST:
+        x, y = data.x, data.y
+        if data.size > largest:
             raise CapabilityError(
-                f"finite training times are solved for at most {_LARGEST} points, got {size}; "
-                "average neighbours with Dataset weights, or take time = inf"
+                f"trajectories with {problem.potential} are followed for at most {largest} points, got {data.size}; "
+                "group neighbours into one point with a weight, or predict the limit, time=math.inf"
             )
         root = np.sqrt(data.weights / data.weights.sum())
         hinges = root[:, None] * np.maximum(x[:, None] - x[1:-1], 0.0)
         if problem.affine == "network":
-            edge = np.stack([root * (x[-1] - x[0]), root * (x - x[0])], axis=1)
-            return cls(root, y, np.concatenate([edge, hinges], axis=1), root * y)
-        centred = x - root**2 @ x
-        lines = np.stack([root, root * centred / np.linalg.norm(root * centred)], axis=1)  # orthonormal columns
-        start = root * (y - y.mean())  # a constant that is projected out anyway: y far from 0 costs no digits
+            ends = np.stack([root * (x[-1] - x[0]), root * (x - x[0])], axis=1)
+            return cls(root, y, np.concatenate([ends, hinges], axis=1), root * y)
+        rise = root * (x - root**2 @ x)
+        lines = np.stack([root, rise / np.linalg.norm(rise)], axis=1)  # orthonormal columns
+        start = root * (y - y.mean())  # any constant goes; without it, y far from 0 costs no digits
         return cls(root, y, hinges - lines @ (lines.T @ hinges), start - lines @ (lines.T @ start))
 
     def fitted(self, velocity: Array) -> Array:
@@ -80,16 +78,16 @@ class Residuals:
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    r"""The flow linearized: :math:`\ell' = G`, :math:`G' = -V \mathrm{diag}(s) V^T G`.
+    r"""Singular vectors of A: :math:`W^{1/2} K W^{1/2} = V \mathrm{diag}(s) V^T`.
 
     Attributes
     ----------
     rates : Array, shape (k,)
         Decay rates s >= 0, decreasing; k = M, or M - 2 with a free affine part.
     vectors : Array, shape (M, k)
-        V, orthonormal columns that span all G can be.
+        V, orthonormal columns that span all that G can be.
     lift : Array, shape (U, k)
-        The unknowns u of each column of :math:`\ell = V`: :math:`u = H^T W^{1/2} \ell`.
+        The unknowns u that belong to the columns of :math:`\ell = V`: :math:`H^T W^{1/2} V`.
     """
 
     rates: Array
@@ -97,24 +95,24 @@ class Modes:
     lift: Array
 
     @classmethod
-    def of(cls, residuals: Residuals, form: BorderedTridiagonal) -> Modes:
-        """Modes of the quadratic form T, the Hessian of the dual in the unknowns u."""
-        hinges = residuals.hinges
-        if hinges.shape[1] == 0:
-            return cls(np.zeros(0), np.zeros((hinges.shape[0], 0)), np.zeros((0, 0)))
-        dense = _dense(form)
+    def of(cls, hinges: Array, form: BorderedTridiagonal) -> Modes:
+        """Modes from `Residuals.hinges` and T, the quadratic form of the unknowns."""
+        if hinges.shape[1] == 0:  # two points and a free line
+            return cls(np.zeros(0), np.zeros(hinges.shape), np.zeros((0, 0)))
+        matrix = dense(form)
         try:
-            factor = cholesky(dense, lower=True, check_finite=False)
-        except LinAlgError:  # some unknowns move no neuron (yet)
-            left, values, _ = svd(hinges @ _semidefinite_root(dense), full_matrices=False, check_finite=False)
+            factor = cholesky(matrix, lower=True, check_finite=False)
+        except LinAlgError:  # some unknowns are seen by no neuron
+            left, values, _ = svd(hinges @ _semidefinite_root(matrix), full_matrices=False, check_finite=False)
             return cls(values**2, left, hinges.T @ left)
         left, values, right = svd(hinges @ factor, full_matrices=False, check_finite=False)
-        # H^T W^(1/2) V without its cancellation: hinges @ factor = V diag(values) right
+        # the same lift without its cancellation, because hinges @ factor = V diag(values) right
         lift = solve_triangular(factor, right.T * values, lower=True, trans="T", check_finite=False)
         return cls(values**2, left, lift)
 
 
-def _dense(form: BorderedTridiagonal) -> Array:
+def dense(form: BorderedTridiagonal) -> Array:
+    """T as a matrix, shape (U, U)."""
     inner = np.diag(form.diagonal) + np.diag(form.off, 1) + np.diag(form.off, -1)
     return np.block([[form.corner, form.border], [form.border.T, inner]])
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from splinebias._check import Array
-from splinebias.errors import CapabilityError, Outcome
+from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.function import WeightedSpline
+from splinebias.parameterization import Standard
 from splinebias.problem import Problem
 
 
@@ -63,8 +64,23 @@ class Solver(Protocol):
         ...
 
 
+def beyond_bending(problem: Problem) -> str | None:
+    """Why `problem` is no weighted second-derivative problem, in words, or None: solvers of those alone ask this."""
+    if problem.activation.two_slopes is None:
+        return (
+            f"it takes two-slope activations only and the activation is {problem.activation}; "
+            "PowerSolver and KernelSolver take its quadratic problems"
+        )
+    if not isinstance(problem.parameterization, Standard):
+        return f"it takes Standard() networks only, got {problem.parameterization}; KernelSolver takes it"
+    return None
+
+
 def require(solver: Solver, problem: Problem) -> None:
-    """Raise CapabilityError if `solver` cannot take `problem`."""
+    """Raise CapabilityError if `solver` cannot take `problem`, DataError if it is no solver at all."""
+    if isinstance(solver, type) or not (hasattr(solver, "supports") and hasattr(solver, "solve")):
+        hint = "; call it: add ()" if isinstance(solver, type) else ""
+        raise DataError(f"`solver` must be a solver such as sb.DualSolver(), got {solver!r}{hint}")
     missing = solver.supports(problem)
     if missing is not None:
         raise CapabilityError(f"{type(solver).__name__} cannot take this problem: {missing}")

@@ -55,7 +55,7 @@ class Sheets:
     @classmethod
     def on_grid(cls, problem: Problem, points: int, cuts: Array) -> Sheets:
         """About `points` cell edges, with all `cuts` among them."""
-        x, act = problem.data.x, problem.activation
+        x, act = problem.data.x, problem.two_slopes
         groups = share_alpha(problem)
         assert groups is not None
         law = problem.initialization.breakpoint_law
@@ -108,7 +108,7 @@ def share_alpha(problem: Problem) -> Groups | None:
     Both sides share it when only their sum matters: for Abs, and when the affine part is free. Quadratic problems have
     :math:`\\alpha = |w| g(c)`: there the g takes the place of alpha, for any law.
     """
-    act, law = problem.activation, problem.initialization.breakpoint_law
+    act, law = problem.two_slopes, problem.initialization.breakpoint_law
     one, two = ((1, -1),), ((1,), (-1,))
     choices: list[Groups] = [one, two] if act.right + act.left == 0 or problem.affine == "free" else [two]
     if isinstance(problem.limit_potential, Quadratic):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from splinebias._check import Array
-from splinebias.activation import Activation
+from splinebias.activation import TwoSlope
 from splinebias.errors import SolveError
 from splinebias.potential import Potential
 from splinebias.response import Response, ResponseModel, Sides
@@ -49,7 +49,7 @@ class Split(NamedTuple):
     """
 
     model: ResponseModel
-    activation: Activation
+    activation: TwoSlope
     half: Array
     weights: Array
     lever: Array

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, solveh_banded
 
 from splinebias._check import Array
-from splinebias.activation import Activation
+from splinebias.activation import TwoSlope
 from splinebias.solve.discretize import Discretization
 from splinebias.solve.dual_function import DualFunction
 
@@ -35,7 +35,7 @@ class DualSystem:
         Whether the affine part is free; then the unknowns are v_2, ..., v_{M-1} only.
     """
 
-    def __init__(self, x: Array, grid: Discretization, activation: Activation, *, free: bool) -> None:
+    def __init__(self, x: Array, grid: Discretization, activation: TwoSlope, *, free: bool) -> None:
         self.x, self.activation, self.free = x, activation, free
         self.steps = np.diff(x)
         self.span = float(x[-1] - x[0])

@@ -1,0 +1,160 @@
+r"""Repeated integrals of a function that is known on cells, fixed by values at points.
+
+With f of order p on cells (:math:`f^{(p)}` a polynomial on each) and points :math:`x_j` among the cell ends, every
+stretch :math:`[x_j, x_{j+1}]` is integrated from zero at :math:`x_j`; the Taylor polynomial that is missing there comes from
+p neighbouring values. Nothing is accumulated over more than p stretches, whose errors would grow like
+:math:`(x_M - x_1)^p` over the p-th power of a gap.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PPoly
+
+from splinebias._check import Array
+from splinebias.quadrature import legendre_to_monomial
+
+Indices = NDArray[np.intp]
+
+_FAR_CELLS, _LARGEST_CELL = 1e15, 1e16
+
+
+def integrate_through(edges: Array, highest: Array, order: int, x: Array, values: Array) -> PPoly:
+    r"""The function with a given derivative number p = `order` on cells that passes through given values.
+
+    Parameters
+    ----------
+    edges : Array, shape (N + 1,)
+        Cell ends, containing every `x`.
+    highest : Array, shape (N, q)
+        :math:`f^{(p)}` at the q Gauss-Legendre nodes of each cell; zero outside the cells.
+    order : int
+        The p above, >= 1.
+    x, values : Array, shape (M,)
+        Increasing points, M >= max(p, 2), and f there.
+
+    Returns
+    -------
+    PPoly
+        On `edges` (without those absurdly far away) and one piece more at each end, where f is a polynomial of degree p - 1.
+    """
+    span = x[-1] - x[0]
+    reach = min(_FAR_CELLS * span, max(_LARGEST_CELL, 1e3 * span))  # beyond: the last polynomial, before powers overflow
+    keep = np.flatnonzero((edges >= x[0] - reach) & (edges <= x[-1] + reach))
+    edges, highest = edges[keep], highest[keep[:-1]]
+    widths = np.diff(edges)
+    inner = legendre_to_monomial(highest, widths)  # (q, N), highest power first
+    powers = np.arange(inner.shape[0] - 1, -1, -1)[:, None]
+    steps = np.empty((order, widths.size))  # what a cell adds to derivative number p - 1 - row
+    for row in range(order):
+        inner = inner / (powers + row + 1)
+        steps[row] = np.polynomial.polynomial.polyval(widths, inner[::-1], tensor=False) * widths ** (row + 1)
+    at = np.searchsorted(edges, x)
+    owner = np.clip(np.searchsorted(at, np.arange(edges.size), side="right") - 1, 0, x.size - 2)
+    local, rest = _from_zero(steps[::-1], widths, at, owner)
+    start = _taylor(x, values, rest)
+    jets = _advance(start[:, owner], edges - x[owner]) + local
+    jets[0, at] = values
+    coefficients = np.zeros((inner.shape[0] + order, widths.size + 2))
+    coefficients[:-order, 1:-1] = inner
+    factorials = np.array([math.factorial(j) for j in range(order)])[:, None]
+    pad = max(edges[-1] - edges[0], 1.0)
+    before = _advance(jets[:, :1], np.array([-pad]))
+    coefficients[-order:] = (np.concatenate([before, jets], axis=1) / factorials)[::-1]
+    used = np.flatnonzero(np.abs(coefficients[:-1]).max(axis=1, initial=0.0) > 0)
+    first = min(used[0] if used.size else coefficients.shape[0] - 2, coefficients.shape[0] - 2)
+    return PPoly(coefficients[first:], np.r_[edges[0] - pad, edges, edges[-1] + pad], extrapolate=True)
+
+
+def pieces_from_jet(edges: Array, highest: Array, anchor: int, jet: Array) -> PPoly:
+    """The function with a piecewise constant derivative number p and known lower derivatives at one edge.
+
+    Parameters
+    ----------
+    edges : Array, shape (N,)
+        Points, increasing.
+    highest : Array, shape (N + 1,)
+        Derivative number p before the first edge, between neighbouring ones, and after the last.
+    anchor : int
+        Number of an edge.
+    jet : Array, shape (p,)
+        f and its derivatives below number p at that edge.
+    """
+    order, widths = jet.size, np.diff(edges)
+    jets = np.empty((order + 1, edges.size))
+    jets[order] = highest[1:]
+    for j in range(order - 1, -1, -1):
+        change = np.zeros(widths.size)
+        for above in range(j + 1, order + 1):
+            change += jets[above, :-1] * widths ** (above - j) / math.factorial(above - j)
+        jets[j] = jet[j] + _cumulate(change, anchor)
+    pad = max(1.0, np.spacing(np.abs(edges).max()))
+    before = jets[:, :1].copy()
+    before[order] = highest[0]
+    factorials = np.array([math.factorial(j) for j in range(order + 1)])[:, None]
+    coefficients = np.concatenate([_advance(before, np.array([-pad])), jets], axis=1) / factorials
+    return PPoly(coefficients[::-1], np.r_[edges[0] - pad, edges, edges[-1] + pad], extrapolate=True)
+
+
+def _cumulate(change: Array, anchor: int) -> Array:
+    """Sums of `change` from edge number `anchor` to every edge, outwards: far cells add their large values there only."""
+    before = -np.cumsum(change[:anchor][::-1])[::-1]
+    return np.concatenate([before, [0.0], np.cumsum(change[anchor:])])
+
+
+def _from_zero(steps: Array, widths: Array, at: Indices, owner: Indices) -> tuple[Array, Array]:
+    """f and its derivatives, started from zero at the left end of every stretch.
+
+    Returns them at all edges, shape (p, N + 1), and at the right end of every stretch, shape (p, M - 1).
+    """
+    order = steps.shape[0]
+    local, rest = np.zeros((order, widths.size + 1)), np.zeros((order, at.size - 1))
+    begin = at[owner]
+    for j in range(order - 1, -1, -1):
+        change = steps[j].copy()
+        for above in range(j + 1, order):
+            change += local[above, :-1] * widths ** (above - j) / math.factorial(above - j)
+        total = _cumulate(change, at[0])
+        local[j] = total - total[begin]
+        rest[j] = np.diff(total[at])
+    return local, rest
+
+
+def _taylor(x: Array, values: Array, rest: Array) -> Array:
+    """f and its derivatives at the left end of every stretch, shape (p, M - 1), from p neighbouring values.
+
+    On a window of p points f is what was integrated from zero plus a polynomial of degree p - 1, found by
+    divided differences.
+    """
+    order, stretches = rest.shape
+    windows = x.size - order + 1
+    known = np.zeros((order, order, windows))  # [i]: integrated from zero at the window's start, up to its point i
+    for i in range(1, order):
+        gap = x[i : i + windows] - x[i - 1 : i - 1 + windows]
+        known[i] = _advance(known[i - 1], gap) + rest[:, i - 1 : i - 1 + windows]
+    points = np.stack([x[i : i + windows] for i in range(order)])
+    table = np.stack([values[i : i + windows] - known[i, 0] for i in range(order)])
+    for i in range(1, order):
+        table[i:] = (table[i:] - table[i - 1 : -1]) / (points[i:] - points[:-i])
+    first = np.clip(np.arange(stretches) - (order - 1) // 2, 0, windows - 1)
+    place = np.arange(stretches) - first  # which of its window's points a stretch starts at
+    jets = known[place, :, first].T.copy()
+    polynomial = np.zeros((order, stretches))  # Taylor coefficients at that point: Horner on the Newton form
+    for i in range(order - 1, -1, -1):
+        shift = x[np.arange(stretches)] - points[i, first]
+        polynomial[1:] = polynomial[1:] * shift + polynomial[:-1]
+        polynomial[0] = polynomial[0] * shift + table[i, first]
+    return np.asarray(jets + polynomial * np.array([math.factorial(j) for j in range(order)])[:, None])
+
+
+def _advance(jets: Array, distance: Array) -> Array:
+    """Taylor shift of f and its derivatives, shape (p, K), by `distance`, shape (K,)."""
+    order = jets.shape[0]
+    moved = jets.copy()
+    for j in range(order):
+        for above in range(j + 1, order):
+            moved[j] = moved[j] + jets[above] * distance ** (above - j) / math.factorial(above - j)
+    return moved

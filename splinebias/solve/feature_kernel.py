@@ -1,0 +1,121 @@
+r"""Kernels of the two layers of a network, and the functions they span, as piecewise polynomials.
+
+The features of a neuron are :math:`\sigma(wx + b)`, through its output weight, and :math:`\sigma'(wx + b)`, through
+(w, b). With :math:`\tau = \sigma^{(\nu)}`, homogeneous of degree :math:`m = k - \nu`, both have kernels of one form,
+
+.. math:: K_\nu(x, x') = E[\tau(wx + b)\, \tau(wx' + b)]
+          = \sum_{s = \pm 1} \int \zeta^{(m)}_s(c)\, \tau(s(x - c))\, \tau(s(x' - c))\, dc,
+
+and :math:`F = \sum_i \lambda_i K_\nu(\cdot, x_i)` is a spline: :math:`F^{(m+1)} = J \sum_s s^{m+1} \zeta^{(m)}_s g_s`
+with the jump J of :math:`\sigma^{(k)}` at zero and the dual functions :math:`g_s(c) = \sum_i \lambda_i \tau(s(x_i - c))`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import PPoly
+
+from splinebias._check import Array
+from splinebias._integrate import integrate_through
+from splinebias.activation import Activation
+from splinebias.breakpoints import BreakpointLaw
+from splinebias.quadrature import Cells, integration_cells
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureKernel:
+    r"""The kernel :math:`K_\nu` above.
+
+    Attributes
+    ----------
+    law : BreakpointLaw
+        Gives :math:`\zeta^{(m)}`.
+    activation : Activation
+        The :math:`\sigma` above.
+    derivative : int
+        The :math:`\nu` above: 0 (output layer) or 1 (hidden layer).
+    """
+
+    law: BreakpointLaw
+    activation: Activation
+    derivative: int = 0
+
+    @property
+    def degree(self) -> int:
+        """The degree m above."""
+        return self.activation.degree - self.derivative
+
+    def feature(self, z: Array) -> Array:
+        r""":math:`\tau(z)`, same shape."""
+        act = self.activation
+        return np.asarray(act.derivative(z) if self.derivative else act.value(z), dtype=float)
+
+    def zeta(self, c: Array, side: int) -> Array:
+        r""":math:`\zeta^{(m)}_s(c)`, same shape as `c`."""
+        return self.law.zeta(c, side, self.degree)
+
+    def cells(self, points: Array) -> Cells:
+        """Cells that hold `points` (at least two, increasing) and resolve zeta; a rule exact for what is polynomial."""
+        return integration_cells(self.law, points, degree=self.degree)
+
+    def matrix(self, x: Array, x2: Array) -> Array:
+        """K at all pairs, shape (len(x), len(x2)).
+
+        Exact up to the quadrature of zeta: all points are cell edges, so every integrand is smooth on every cell.
+        """
+        points = np.unique(np.r_[x, x2])
+        if points.size == 1:
+            points = np.r_[points, points + 1.0]
+        return self.matrix_on(self.cells(points), x, x2)
+
+    def matrix_on(self, cells: Cells, x: Array, x2: Array) -> Array:
+        """The same on given cells, of which all points are edges."""
+        c, weights = cells.nodes.ravel(), cells.weights.ravel()
+        total = np.zeros((x.size, x2.size))
+        for side in (1, -1):
+            weighted = weights * self.zeta(c, side)
+            total += (self.feature(side * (x[:, None] - c)) * weighted) @ self.feature(side * (x2[:, None] - c)).T
+        return total
+
+    def combination(self, x: Array, weights: Array) -> PPoly:
+        r""":math:`F = \sum_i w_i K(\cdot, x_i)`, with every x_i among the piece ends.
+
+        Parameters
+        ----------
+        x, weights : Array, shape (M,)
+            Increasing points, M >= 2, and weights of the sum.
+        """
+        points = enough_points(x, self.degree + 1)
+        cells = self.cells(points)
+        return self.combination_on(cells, x, weights, points, self.matrix_on(cells, points, x) @ weights)
+
+    def combination_on(self, cells: Cells, x: Array, weights: Array, points: Array, values: Array) -> PPoly:
+        """The same on given cells, as fine as those of `cells` or finer.
+
+        Parameters
+        ----------
+        cells : Cells
+            Of which `x` and `points` are edges.
+        x, weights : Array, shape (M,)
+            As above.
+        points, values : Array, shape (P,)
+            P >= max(m + 1, 2) points and F there.
+        """
+        nodes = cells.nodes
+        highest = np.zeros(nodes.shape)
+        for side in (1, -1):
+            g = np.zeros(nodes.shape)
+            for xi, weight in zip(x, weights, strict=True):
+                g += weight * self.feature(side * (xi - nodes))
+            highest += side ** (self.degree + 1) * self.zeta(nodes, side) * g
+        return integrate_through(cells.edges, self.activation.jump * highest, self.degree + 1, points, values)
+
+
+def enough_points(x: Array, count: int) -> Array:
+    """`x`, and if that is less than `count` points, more on both sides, a span apart: they tie down what lies outside."""
+    span = x[-1] - x[0]
+    while x.size < count:
+        x = np.r_[x[0] - span, x, x[-1] + span]
+    return x

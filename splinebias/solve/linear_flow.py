@@ -1,0 +1,170 @@
+r"""Infinite-width training of quadratic problems: every mode decays on its own (theory section 6).
+
+.. math:: f_t = K(\cdot, X) K^{-1} (I - e^{-tKW/\kappa})\, y, \qquad W = \mathrm{diag}(m_i)/\textstyle\sum_j m_j,
+
+with :math:`\kappa = \phi''(0)`, 1 for gradient descent. A smoothing spline is the same sum over modes with another filter.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from splinebias._check import Array
+from splinebias.data import Dataset
+from splinebias.errors import CapabilityError, Outcome
+from splinebias.potential import Potential, Power, Quadratic
+from splinebias.problem import Problem
+from splinebias.solve.banded import Solved, assemble
+from splinebias.solve.discretize import Discretization, discretize
+from splinebias.solve.modes import Modes, Residuals
+from splinebias.solve.prediction import Prediction
+from splinebias.solve.structure import DualSystem
+
+_LARGEST = 4000  # points: beyond, the dense modes take a gigabyte and minutes
+_TOLERANCE = 1e-8
+
+
+class Filter(Protocol):
+    """What is left of a mode with decay rate s, and how far its multiplier went, (1 - left)/s, also at s = 0."""
+
+    def left(self, rates: Array) -> Array: ...
+
+    def moved(self, rates: Array) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Decay:
+    r""":math:`e^{-st}`: what gradient flow leaves of a mode by time t, measured on the scale :math:`\kappa`."""
+
+    time: float
+
+    def left(self, rates: Array) -> Array:
+        return np.exp(-self.time * rates)
+
+    def moved(self, rates: Array) -> Array:
+        done = -np.expm1(-self.time * rates)
+        return np.divide(done, rates, out=np.full_like(rates, self.time), where=done > 0)
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    r""":math:`\lambda/(s + \lambda)`: what a smoothing spline with regularization :math:`\lambda > 0` leaves of a mode."""
+
+    regularization: float
+
+    def left(self, rates: Array) -> Array:
+        return self.regularization / (rates + self.regularization)
+
+    def moved(self, rates: Array) -> Array:
+        return 1 / (rates + self.regularization)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearFlow:
+    r"""A quadratic problem in its decay modes.
+
+    Attributes
+    ----------
+    problem : Problem
+        What is fitted.
+    residuals : Residuals
+        The data as coordinates of the flow.
+    modes : Modes
+        Decay rates and modes for :math:`\kappa = 1`.
+    grid, system : Discretization, DualSystem
+        Where functions are represented.
+    start : Array, shape (k,)
+        Modes of G at time 0.
+    """
+
+    problem: Problem
+    residuals: Residuals
+    modes: Modes
+    grid: Discretization
+    system: DualSystem
+    start: Array
+
+    @classmethod
+    def of(cls, problem: Problem) -> LinearFlow:
+        """The modes of `problem`, by one dense singular value decomposition, kept for the next call.
+
+        Raises
+        ------
+        CapabilityError
+            If the potential is not quadratic (see `stiffness`), or there are more than 4000 points.
+        """
+        if stiffness(problem) is None:
+            raise CapabilityError(
+                f"linear filters of the residual need a quadratic or unscaled potential, got scaled {problem.phi}; "
+                "take sb.Quadratic(), or follow the trajectory with sb.predict_path"
+            )
+        return _linear_flow(problem)
+
+    def filtered(self, law: Filter) -> Prediction:
+        """The function whose residual is that of the zero function (or line, if free), filtered mode by mode.
+
+        Its `residual` compares the values that the function was given at the data with those that its curvature has.
+        """
+        began = time.perf_counter()
+        left, moved = law.left(self.modes.rates), law.moved(self.modes.rates)
+        velocity = self.modes.vectors @ (left * self.start)
+        fitted = self.residuals.fitted(velocity)
+        system, zeta = self.system, self.grid.zeta
+        u = self.modes.lift @ (moved * self.start)
+        g = system.evaluate(u)
+        density = {side: zeta[side] * g[side] for side in zeta}
+        misfit = system.misfit(system.target(fitted) - system.gather(density), density, self.problem.data.y)
+        kappa = stiffness(self.problem) if self.problem.scaled else 1.0
+        assert kappa is not None
+        cost = kappa / 2 * sum(float((self.grid.weights * density[side] * g[side]).sum()) for side in g)
+        solved = Solved(self.grid, system.function(u), density, cost, misfit)
+        multipliers = kappa * self.residuals.root * (self.modes.vectors @ (moved * self.start))
+        stats = {"solver": "LinearFlow", "loss": float(velocity @ velocity) / 2}
+        made = through(self.problem, fitted, solved, _TOLERANCE, stats, began)
+        return replace(made, multipliers=multipliers)
+
+    def at(self, t: float) -> Prediction:
+        """f_t for a finite training time t >= 0."""
+        kappa = stiffness(self.problem)
+        assert kappa is not None
+        made = self.filtered(Decay(t / kappa))
+        outcome = Outcome.REACHED_TIME if made.outcome.ok else made.outcome
+        return replace(made, outcome=outcome, stats=made.stats | {"time": t})
+
+
+@lru_cache(maxsize=2)
+def _linear_flow(problem: Problem) -> LinearFlow:
+    grid = discretize(problem)
+    system = DualSystem(problem.data.x, grid, problem.two_slopes, free=problem.affine == "free")
+    residuals = Residuals.of(problem, largest=_LARGEST)
+    modes = Modes.of(residuals.hinges, system.hessian(grid.zeta))
+    return LinearFlow(problem, residuals, modes, grid, system, modes.vectors.T @ residuals.start)
+
+
+def stiffness(problem: Problem) -> float | None:
+    r"""The :math:`\kappa` with :math:`\alpha' = -(\ldots)/\kappa` near a zero start for good, or None if it changes.
+
+    Unscaled potentials: :math:`\phi''(0)`, since output weights stay near zero. Scaled ones: :math:`\phi''` if it is
+    constant.
+    """
+    return problem.phi.hess_at_zero if not problem.scaled or _is_quadratic(problem.phi) else None
+
+
+def _is_quadratic(phi: Potential) -> bool:
+    return isinstance(phi, Quadratic) or (isinstance(phi, Power) and phi.p == 2)
+
+
+def through(
+    problem: Problem, fitted: Array, solved: Solved, tolerance: float, stats: dict[str, object], began: float
+) -> Prediction:
+    """The Prediction for `problem` of a dual solution through other ordinates than its data, `fitted`, shape (M,).
+
+    At any time, f_t is the function of least penalty among those with its values at the data.
+    """
+    data = Dataset(problem.data.x, fitted, problem.data.weights)
+    return replace(assemble(replace(problem, data=data), solved, tolerance, stats, began), problem=problem)

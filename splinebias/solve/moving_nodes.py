@@ -1,7 +1,7 @@
 r"""A quadrature that follows the zeros of the dual function, so that expectations stay smooth along a trajectory.
 
-:math:`E[\sigma_i (\phi')^{-1}(v g)]` with a piecewise linear g is as smooth in g as theory has it only if the nodes move along
-with the zeros of g, where :math:`(\phi')^{-1}` may be singular, and crowd there and at the data, where g has kinks.
+:math:`E[\sigma_i (\phi')^{-1}(v g)]` with a piecewise linear g is as smooth in g as theory has it only if the nodes move
+along with the zeros of g, where :math:`(\phi')^{-1}` may be singular, and crowd there and at the data, where g has kinks.
 """
 
 from __future__ import annotations

@@ -167,9 +167,14 @@ def as_law(law: Any, name: str) -> Law:
         raise DataError(
             f"`{name}` must be a law such as scipy.stats.norm(0, 1), sb.Rademacher() or sb.Constant(2.0), got {law!r}"
         )
-    with np.errstate(all="ignore"):
-        mean, spread = (law.mean(), law.var()) if hasattr(law, "var") else (law.mean(), law.variance())
-    moment = float(spread) + float(mean) ** 2
+    try:
+        with np.errstate(all="ignore"):
+            mean, spread = (law.mean(), law.var()) if hasattr(law, "var") else (law.mean(), law.variance())
+            moment = float(spread) + float(mean) ** 2
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(
+            f"`{name}` must be a law with single real parameters, got {law!r}; give each as one number"
+        ) from None
     if not math.isfinite(moment):
         raise DataError(
             f"`{name}` must have a finite second moment, got E = {moment} for {describe_law(law)}; "

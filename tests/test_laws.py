@@ -139,3 +139,18 @@ def test_laws_beyond_reach_name_what_can_be_used():
 
     with pytest.raises(sb.CapabilityError, match="only sb.* and frozen scipy.stats laws can be written to TOML"):
         law_to_table(Home())
+
+
+@pytest.mark.parametrize("table", [{"name": "norm", "scale": "a"}, {"name": "norm", "scale": [1.0, 2.0]}])
+def test_parameters_that_are_no_numbers_are_refused(table):
+    with pytest.raises(sb.DataError, match="`bias` must be a law with single real parameters"):
+        as_law(law_from_table(table, "bias"), "bias")
+
+
+def test_histograms_are_told_apart():
+    """scipy gives every histogram the same name: they must not be taken for equal, nor written to TOML."""
+    edges = np.array([-1.0, 0.0, 1.0])
+    one, other = (sb.Initialization.rademacher(stats.rv_histogram((np.array(h), edges))()) for h in ([1, 1], [1, 3]))
+    assert one != other
+    with pytest.raises(sb.CapabilityError, match="can be written to TOML"):
+        one.to_table()

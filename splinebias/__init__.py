@@ -35,8 +35,10 @@ if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editor
     from splinebias.potential import Power as Power
     from splinebias.potential import Quadratic as Quadratic
     from splinebias.potential import Scaled as Scaled
+    from splinebias.predict import Path as Path
     from splinebias.predict import Prediction as Prediction
     from splinebias.predict import predict as predict
+    from splinebias.predict import predict_path as predict_path
     from splinebias.problem import Problem as Problem
     from splinebias.solve.banded import BandedSolver as BandedSolver
     from splinebias.solve.dual import DualSolver as DualSolver
@@ -66,7 +68,7 @@ _HOME = {
     "solve.power": ["PowerSolver"],
     "solve.tangent": ["tangent_kernel"],
     "solve.grid": ["GridSolver"],
-    "predict": ["predict", "Prediction"],
+    "predict": ["predict", "Prediction", "predict_path", "Path"],
     "dynamics.descent": ["MirrorDescent", "StochasticMirrorDescent"],
     "dynamics.flow": ["MirrorFlow"],
     "train": ["train", "Training"],

@@ -32,7 +32,7 @@ class Initialization:
         At least one of the two has a density.
     output : law, optional
         Law of the output weights' start. None: zeros. A law: antisymmetric pairs (same w, b, opposite a),
-        so that the network starts at zero all the same.
+        so that the network starts at zero all the same. Needed for parameterization `NTK`, where a is O(1).
 
     Raises
     ------

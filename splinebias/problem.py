@@ -101,9 +101,17 @@ class Problem:
 
     @property
     def two_slopes(self) -> TwoSlope:
-        """The activation, for computations with second derivatives; CapabilityError if it does not have two slopes."""
+        """The activation, for computations with second derivatives.
+
+        Raises
+        ------
+        CapabilityError
+            If those do not apply: the activation does not have two slopes, or hidden layers are trained too.
+        """
         if (activation := self.activation.two_slopes) is None:
             raise CapabilityError(f"this needs a two-slope activation such as sb.ReLU(), got {self.activation}")
+        if not isinstance(self.parameterization, Standard):
+            raise CapabilityError(f"this needs sb.Standard() networks, got {self.parameterization}")
         return activation
 
     def describe(self) -> str:

@@ -23,6 +23,8 @@ from splinebias.activation import Activation
 from splinebias.breakpoints import BreakpointLaw
 from splinebias.quadrature import Cells, integration_cells
 
+_NODES = 16  # per cell, where zeta is no polynomial
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureKernel:
@@ -57,8 +59,12 @@ class FeatureKernel:
         return self.law.zeta(c, side, self.degree)
 
     def cells(self, points: Array) -> Cells:
-        """Cells that hold `points` (at least two, increasing) and resolve zeta; a rule exact for what is polynomial."""
-        return integration_cells(self.law, points, degree=self.degree)
+        """Cells that hold `points` (at least two, increasing) and resolve zeta.
+
+        Where zeta is polynomial, so is :math:`F^{(m+1)}`, and the rule has just the nodes that make everything exact.
+        """
+        order = _NODES if self.law.degree is None else self.degree + self.law.degree + 1
+        return integration_cells(self.law, points, order, self.degree)
 
     def matrix(self, x: Array, x2: Array) -> Array:
         """K at all pairs, shape (len(x), len(x2)).

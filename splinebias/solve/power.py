@@ -66,7 +66,7 @@ class PowerSolver:
 
     def supports(self, problem: Problem) -> str | None:
         if not isinstance(problem.activation, ReLUPower):
-            return f"it takes sb.ReLUPower(k) only and the activation is {problem.activation}; BandedSolver takes it"
+            return f"it takes sb.ReLUPower(k) only and the activation is {problem.activation}; leave `solver` out"
         if not isinstance(problem.parameterization, Standard):
             return f"it takes Standard() networks only, got {problem.parameterization}; KernelSolver takes it"
         if not isinstance(problem.limit_potential, Quadratic):

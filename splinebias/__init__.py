@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editor
     from splinebias.activation import Abs as Abs
     from splinebias.activation import LeakyReLU as LeakyReLU
     from splinebias.activation import ReLU as ReLU
+    from splinebias.activation import ReLUPower as ReLUPower
     from splinebias.compare import Comparison as Comparison
     from splinebias.compare import compare as compare
     from splinebias.data import Dataset as Dataset
@@ -30,6 +31,8 @@ if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editor
     from splinebias.laws import Constant as Constant
     from splinebias.laws import Discrete as Discrete
     from splinebias.laws import Rademacher as Rademacher
+    from splinebias.parameterization import NTK as NTK
+    from splinebias.parameterization import Standard as Standard
     from splinebias.penalty import penalty as penalty
     from splinebias.potential import Hypentropy as Hypentropy
     from splinebias.potential import Power as Power
@@ -44,6 +47,8 @@ if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editor
     from splinebias.solve.dual import DualSolver as DualSolver
     from splinebias.solve.grid import GridSolver as GridSolver
     from splinebias.solve.kernel import KernelSolver as KernelSolver
+    from splinebias.solve.power import PowerSolver as PowerSolver
+    from splinebias.solve.tangent import tangent_kernel as tangent_kernel
     from splinebias.study import Study as Study
     from splinebias.study import study as study
     from splinebias.train import Training as Training

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
 import pytest
 import scipy.stats as st
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import splinebias as sb
@@ -46,3 +50,17 @@ def test_other_columns_are_ignored_aloud():
         sb.SplineBiasRegressor(feature=3).fit(X, y)
     with pytest.raises(ValueError, match="`feature` 0 must take at least two values, got the constant 1"):
         sb.SplineBiasRegressor().fit(np.ones((5, 1)), np.arange(5.0))
+
+
+def test_training_time_is_chosen_by_cross_validation():
+    """Early stopping on noisy data: some finite time beats interpolation."""
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(-1, 1, 60))
+    y = np.sin(4 * x) + 0.4 * rng.normal(size=60)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), sb.SplineBiasRegressor()),
+        {"splinebiasregressor__time": [1e1, 1e2, 1e3, 1e4, math.inf]},
+        cv=5,
+    ).fit(x[:, None], y)
+    assert math.isfinite(search.best_params_["splinebiasregressor__time"])
+    assert search.best_score_ > 0.5

@@ -7,6 +7,7 @@ with :math:`\kappa = \phi''(0)`, 1 for gradient descent. A smoothing spline is t
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,8 +17,8 @@ import numpy as np
 
 from splinebias._check import Array
 from splinebias.data import Dataset
-from splinebias.errors import CapabilityError, Outcome
-from splinebias.potential import Potential, Power, Quadratic
+from splinebias.errors import CapabilityError, DataError, Outcome
+from splinebias.potential import Power, Quadratic
 from splinebias.problem import Problem
 from splinebias.solve.banded import Solved, assemble
 from splinebias.solve.discretize import Discretization, discretize
@@ -39,7 +40,7 @@ class Filter(Protocol):
 
 @dataclass(frozen=True)
 class Decay:
-    r""":math:`e^{-st}`: what gradient flow leaves of a mode by time t, measured on the scale :math:`\kappa`."""
+    r""":math:`e^{-st}`: what gradient flow leaves of a mode by time t, in units of :math:`\kappa`."""
 
     time: float
 
@@ -80,6 +81,8 @@ class LinearFlow:
         Where functions are represented.
     start : Array, shape (k,)
         Modes of G at time 0.
+    stiffness : float
+        The :math:`\kappa` by which the potential slows the flow.
     """
 
     problem: Problem
@@ -88,30 +91,38 @@ class LinearFlow:
     grid: Discretization
     system: DualSystem
     start: Array
+    stiffness: float
 
     @classmethod
     def of(cls, problem: Problem) -> LinearFlow:
-        """The modes of `problem`, by one dense singular value decomposition, kept for the next call.
+        r"""The modes of `problem`, by one dense singular value decomposition, kept for the next call.
 
         Raises
         ------
         CapabilityError
-            If the potential is not quadratic (see `stiffness`), or there are more than 4000 points.
+            If the potential is scaled and not quadratic, or there are more than 4000 points.
+        DataError
+            If an unscaled potential does not have :math:`0 < \phi''(0) < \infty`.
         """
-        if stiffness(problem) is None:
+        if not is_linear(problem):
             raise CapabilityError(
                 f"linear filters of the residual need a quadratic or unscaled potential, got scaled {problem.phi}; "
                 "take sb.Quadratic(), or follow the trajectory with sb.predict_path"
             )
+        if not 0 < problem.phi.hess_at_zero < math.inf:
+            raise DataError(
+                f"an unscaled potential needs 0 < phi''(0) < infinity, got {problem.phi.hess_at_zero:g} for {problem.phi}; "
+                "take p = 2, or p > 2 with quadratic > 0"
+            )
         return _linear_flow(problem)
 
-    def filtered(self, law: Filter) -> Prediction:
+    def filtered(self, rule: Filter) -> Prediction:
         """The function whose residual is that of the zero function (or line, if free), filtered mode by mode.
 
         Its `residual` compares the values that the function was given at the data with those that its curvature has.
         """
         began = time.perf_counter()
-        left, moved = law.left(self.modes.rates), law.moved(self.modes.rates)
+        left, moved = rule.left(self.modes.rates), rule.moved(self.modes.rates)
         velocity = self.modes.vectors @ (left * self.start)
         fitted = self.residuals.fitted(velocity)
         system, zeta = self.system, self.grid.zeta
@@ -119,8 +130,7 @@ class LinearFlow:
         g = system.evaluate(u)
         density = {side: zeta[side] * g[side] for side in zeta}
         misfit = system.misfit(system.target(fitted) - system.gather(density), density, self.problem.data.y)
-        kappa = stiffness(self.problem) if self.problem.scaled else 1.0
-        assert kappa is not None
+        kappa = self.stiffness if self.problem.scaled else 1.0  # an unscaled potential leaves its trace in time only
         cost = kappa / 2 * sum(float((self.grid.weights * density[side] * g[side]).sum()) for side in g)
         solved = Solved(self.grid, system.function(u), density, cost, misfit)
         multipliers = kappa * self.residuals.root * (self.modes.vectors @ (moved * self.start))
@@ -130,9 +140,7 @@ class LinearFlow:
 
     def at(self, t: float) -> Prediction:
         """f_t for a finite training time t >= 0."""
-        kappa = stiffness(self.problem)
-        assert kappa is not None
-        made = self.filtered(Decay(t / kappa))
+        made = self.filtered(Decay(t / self.stiffness))
         outcome = Outcome.REACHED_TIME if made.outcome.ok else made.outcome
         return replace(made, outcome=outcome, stats=made.stats | {"time": t})
 
@@ -143,20 +151,13 @@ def _linear_flow(problem: Problem) -> LinearFlow:
     system = DualSystem(problem.data.x, grid, problem.two_slopes, free=problem.affine == "free")
     residuals = Residuals.of(problem, largest=_LARGEST)
     modes = Modes.of(residuals.hinges, system.hessian(grid.zeta))
-    return LinearFlow(problem, residuals, modes, grid, system, modes.vectors.T @ residuals.start)
+    return LinearFlow(problem, residuals, modes, grid, system, modes.vectors.T @ residuals.start, problem.phi.hess_at_zero)
 
 
-def stiffness(problem: Problem) -> float | None:
-    r"""The :math:`\kappa` with :math:`\alpha' = -(\ldots)/\kappa` near a zero start for good, or None if it changes.
-
-    Unscaled potentials: :math:`\phi''(0)`, since output weights stay near zero. Scaled ones: :math:`\phi''` if it is
-    constant.
-    """
-    return problem.phi.hess_at_zero if not problem.scaled or _is_quadratic(problem.phi) else None
-
-
-def _is_quadratic(phi: Potential) -> bool:
-    return isinstance(phi, Quadratic) or (isinstance(phi, Power) and phi.p == 2)
+def is_linear(problem: Problem) -> bool:
+    r"""Whether :math:`\phi''` is constant along trajectories: unscaled output weights stay near zero, or it is constant."""
+    phi = problem.phi
+    return not problem.scaled or isinstance(phi, Quadratic) or (isinstance(phi, Power) and phi.p == 2)
 
 
 def through(

@@ -69,7 +69,9 @@ class Residuals:
         rise = root * (x - root**2 @ x)
         lines = np.stack([root, rise / np.linalg.norm(rise)], axis=1)  # orthonormal columns
         start = root * (y - y.mean())  # any constant goes; without it, y far from 0 costs no digits
-        return cls(root, y, hinges - lines @ (lines.T @ hinges), start - lines @ (lines.T @ start))
+        bent = start - lines @ (lines.T @ start)
+        bent = bent if np.linalg.norm(bent) > 1e-14 * np.linalg.norm(root * y) else np.zeros_like(bent)  # rounding of a line
+        return cls(root, y, hinges - lines @ (lines.T @ hinges), bent)
 
     def fitted(self, velocity: Array) -> Array:
         """f at the data, shape (M,), from G."""

@@ -17,13 +17,16 @@ from splinebias.quadrature import Cells, gauss_legendre, panel_nodes, unresolved
 from splinebias.solve.discretize import Discretization
 
 _ORDER = 16
+_ROWS = 3  # times _ORDER: nodes of a crowded cell
 _RESOLVED = 1e-6  # of the law beyond the data; a Gauss rule integrates to the square of that
 _TAIL = 1e-13  # part of the second moment of zeta beyond the data that is left out
 
 
 @dataclass(frozen=True, eq=False)
 class MovingNodes:
-    """Gauss rules on cells between data, law knots and zeros.
+    """Gauss rules on cells between data, law knots and zeros of g.
+
+    A cell within its own width of a datum or a zero gets three times as many nodes, crowded at both ends.
 
     Attributes
     ----------
@@ -54,27 +57,17 @@ class MovingNodes:
         return cls(x, Cells(_without_tails(law, x, edges), _ORDER))
 
     def at(self, zeros: Array) -> Discretization:
-        """Nodes and weights for a g with these zeros, sorted."""
+        """Nodes and weights, in rows, for a g with these zeros, sorted; without the densities."""
         cells = self.base.split(zeros)
-        left, right = cells.panels
+        left, right, width = *cells.panels, cells.widths
         singular = np.unique(np.r_[self.x, zeros])
-        near = np.searchsorted(singular, left - (right - left), "left") < np.searchsorted(
-            singular, right + (right - left), "right"
-        )
-        place, weight = gauss_legendre(_ORDER)
-        crowded_place, crowded_weight = _crowded_rule()
-        wide = (right - left)[:, None]
-        # the 32 nodes of a crowded cell make two rows of 16
-        nodes = [left[:, None] + wide * place, (left[:, None] + wide * crowded_place)]
-        weights = [wide * weight, wide * crowded_weight]
-        piece = np.searchsorted(self.x, left, side="right")
-        return Discretization(
-            cells,
-            np.concatenate([nodes[0][~near], nodes[1][near].reshape(-1, _ORDER)]),
-            np.concatenate([weights[0][~near], weights[1][near].reshape(-1, _ORDER)]),
-            {},
-            np.concatenate([piece[~near], np.repeat(piece[near], 2)]),
-        )
+        crowded = np.searchsorted(singular, left - width) < np.searchsorted(singular, right + width, side="right")
+        rows = [(left[~crowded], width[~crowded], gauss_legendre(_ORDER)), (left[crowded], width[crowded], _crowded_rule())]
+        nodes = [(start[:, None] + wide[:, None] * rule[0]).reshape(-1, _ORDER) for start, wide, rule in rows]
+        weights = [(wide[:, None] * rule[1]).reshape(-1, _ORDER) for _, wide, rule in rows]
+        piece = np.searchsorted(self.x, left, side="right")  # exact, because data are edges
+        pieces = [piece[~crowded], np.repeat(piece[crowded], _ROWS)]
+        return Discretization(cells, np.concatenate(nodes), np.concatenate(weights), {}, np.concatenate(pieces))
 
 
 def _resolved(law: BreakpointLaw, left: Array, right: Array) -> Array:
@@ -97,9 +90,10 @@ def _without_tails(law: BreakpointLaw, x: Array, edges: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def _crowded_rule() -> tuple[Array, Array]:
-    """Gauss nodes and weights on (0, 1) under a map that is flat to order 4 at both ends.
+    r"""Gauss nodes and weights on (0, 1) under a map that is flat to order 4 at both ends.
 
-    An end-point singularity :math:`c^q`, q > 0, becomes :math:`s^{4q + 3}`, which 32 nodes integrate to 1e-13 for all q.
+    An end-point singularity :math:`c^q`, q > 0, becomes :math:`s^{4q + 3}`, which 48 nodes integrate to rounding; the same
+    singularity rounded off at a distance of 1e-6 cells, where :math:`\phi''(0)` is small but not zero, to 1e-9.
     """
-    s, weights = gauss_legendre(2 * _ORDER)
+    s, weights = gauss_legendre(_ROWS * _ORDER)
     return s**4 * (35 + s * (-84 + s * (70 - 20 * s))), 140 * (s * (1 - s)) ** 3 * weights

@@ -23,8 +23,8 @@ class Prediction:
     function : WeightedSpline
         The limit f.
     penalty : float
-        Its cost: :math:`E[\alpha^2] = y^T\lambda` for unscaled potentials,
-        :math:`E[D_\phi(\alpha, 0)]` for scaled ones.
+        Its cost: :math:`E[\alpha^2] = y^T\lambda` for unscaled potentials, :math:`E[D_\phi(\alpha, 0)]` for scaled ones;
+        with `NTK`, :math:`y^T\lambda` is the squared distance that all parameters move.
     residual : float
         Optimality residual: how far the data are from the function, measured locally (the shift of one ordinate against
         its neighbours), relative to max |y|. Stationarity holds by construction. GridSolver: the larger of the
@@ -32,7 +32,9 @@ class Prediction:
     outcome : Outcome
         CONVERGED, or INACCURATE when the residual is above the solver's tolerance.
     multipliers : Array, shape (M,)
-        The dual variables :math:`\lambda_i` with :math:`\phi'(\alpha(w, b)) = \sum_i \lambda_i \sigma(w x_i + b)`.
+        The dual variables :math:`\lambda_i` with :math:`\phi'(\alpha(w, b)) = \sum_i \lambda_i \sigma(w x_i + b)`; in
+        quadratic problems :math:`f = \sum_i \lambda_i K(\cdot, x_i)`, plus a line if that is free, with the kernel K of
+        `tangent_kernel`.
     stats : dict
         Solver, cells, iterations, seconds.
     """

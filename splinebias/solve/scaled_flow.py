@@ -16,16 +16,19 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.integrate import Radau
 
 from splinebias._check import Array
+from splinebias.breakpoints import BreakpointLaw
 from splinebias.errors import Outcome
+from splinebias.potential import Potential
 from splinebias.problem import Problem
-from splinebias.quadrature import bisect_until
+from splinebias.quadrature import Cells, bisect_until, panel_nodes, unresolved
 from splinebias.response import Response, ResponseModel
 from splinebias.solve.banded import Solved
 from splinebias.solve.discretize import Discretization, discretize
-from splinebias.solve.dual import _unresolved_curvature
+from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.linear_flow import through
 from splinebias.solve.modes import Residuals, dense
 from splinebias.solve.moving_nodes import MovingNodes
@@ -36,7 +39,9 @@ _LARGEST = 1000  # points: beyond, a trajectory takes many minutes
 _RTOL = 1e-7  # local error of u per step, relative
 _TOLERANCE = 1e-6  # residual above which the outcome is INACCURATE
 _MAX_STEPS = 3000
-_TINY = 1e-13  # where 1/phi'' is infinite at 0, the first move is made by hand up to this part of the first time
+_AT_REST = 1e-14  # size of y - f, relative to its start, that is rounding
+_NEGLIGIBLE = 1e-13  # part of the curvature, by its moment, that need not be resolved
+_TINY = 1e-13  # part of the first move below which errors do not count; where 1/phi'' is infinite at 0, it is made by hand
 _CRAWL, _PATIENCE = 1e-8, 50  # so many steps in a row, each shorter than that part of t, are a standstill
 
 
@@ -98,17 +103,18 @@ class ScaledFlow:
     def _follow(self, times: Array) -> list[Reached]:
         """Integrate (u, integral of 2L) by the implicit Radau IIA method of order 5, with its exact Jacobian."""
         start = self.residuals.start
-        if np.linalg.norm(start) <= 1e-15 * np.linalg.norm(self.residuals.root * self.residuals.y):
-            return self._resting(times)  # the data are a line that is free
+        if not start.any():
+            return self._resting(times)  # the data are a line, and lines are free
         slope = np.r_[self.residuals.hinges.T @ start, start @ start]
-        first = _TINY * times[0] if self.problem.phi.hess_at_zero == 0 else 0.0
+        unit = min(times[0], self._time_scale(slope[:-1]))
+        first = _TINY * unit if self.problem.phi.hess_at_zero == 0 else 0.0
         solver = Radau(
             self._rhs,
             first,
             first * slope,
             times[-1],
             rtol=_RTOL,
-            atol=1e-5 * _RTOL * times[0] * float(np.abs(slope).max()),
+            atol=_TINY * unit * np.r_[np.full(slope.size - 1, np.abs(slope[:-1]).max()), slope[-1]],
             jac=self._jacobian,
             first_step=first or None,
         )
@@ -123,10 +129,26 @@ class ScaledFlow:
                 reached.append(Reached(y[:-1], float(y[-1]), float(t), Outcome.REACHED_TIME))
             if len(reached) == times.size:
                 return reached
+            if solver.f[-1] <= (_AT_REST * np.linalg.norm(start)) ** 2:
+                rest = Reached(solver.y[:-1], float(solver.y[-1]), 0.0, Outcome.REACHED_TIME)
+                return reached + [rest._replace(time=t) for t in times[len(reached) :].tolist()]
             crawling = crawling + 1 if solver.step_size < _CRAWL * solver.t else 0
             if crawling > _PATIENCE:
                 return _give_up(reached, solver, times, Outcome.STALLED)
         return _give_up(reached, solver, times, Outcome.MAX_STEPS)
+
+    def _time_scale(self, slope: Array) -> float:
+        """The time after which f would exceed y if the multipliers went on as they start, within a factor of 8."""
+        size, t = float(np.linalg.norm(self.residuals.start)), 1.0
+
+        def short(t: float) -> bool:
+            fitted = self.residuals.start - self._velocity(*self._respond(t * slope))
+            return bool(np.linalg.norm(fitted) < size)
+
+        factor = 8.0 if short(t) else 1 / 8
+        while short(t) == (factor > 1) and 1e-250 < t < 1e250:
+            t *= factor
+        return t
 
     def _rhs(self, _: float, y: Array) -> Array:
         velocity = self._velocity(*self._respond(y[:-1]))
@@ -149,9 +171,12 @@ class ScaledFlow:
         return system, model(system.evaluate(u))
 
     def _velocity(self, system: DualSystem, response: Response) -> Array:
-        """G, exact where it vanishes: bends are compared before they are added up."""
-        gap = system.target(self.residuals.y) - system.gather(response.value)
-        return np.asarray(self.residuals.hinges @ gap)
+        """G, with the digits of what is small: f at the start, y - f towards the end."""
+        made = system.gather(response.value)
+        missing = system.target(self.residuals.y) - made
+        if np.abs(made).max(initial=0.0) < np.abs(missing).max(initial=0.0):
+            return np.asarray(self.residuals.start - self.residuals.hinges @ made)
+        return np.asarray(self.residuals.hinges @ missing)
 
     def _prediction(self, reached: Reached, began: float) -> Prediction:
         """The function on cells that resolve its curvature, checked against the nodes and the time steps of the flow.
@@ -161,9 +186,7 @@ class ScaledFlow:
         """
         problem, u = self.problem, reached.u
         law, phi, dual = problem.initialization.breakpoint_law, problem.phi, self.system.function(u)
-        cells = self.base.cells
-        fine = bisect_until(cells.split(dual.zeros()), _unresolved_curvature(law, phi, dual, cells))
-        grid = Discretization.on(problem, fine)
+        grid = Discretization.on(problem, _resolving(law, phi, dual, self.base.cells))
         system = self._system(problem, grid)
         response = ResponseModel.at(law, phi, grid.nodes)(system.evaluate(u), system.rounding(u))
         velocity = self._velocity(system, response)
@@ -176,7 +199,26 @@ class ScaledFlow:
         solved = Solved(grid, dual, response.value, cost, max(shift, imbalance))
         stats = {"solver": "ScaledFlow", "time": reached.time, "loss": float(velocity @ velocity) / 2}
         made = through(problem, self.residuals.fitted(velocity), solved, _TOLERANCE, stats, began)
-        return replace(made, outcome=reached.outcome if made.outcome.ok else made.outcome)
+        inaccurate = reached.outcome.ok and not made.outcome.ok
+        return replace(made, outcome=made.outcome if inaccurate else reached.outcome)
+
+
+def _resolving(law: BreakpointLaw, phi: Potential, dual: DualFunction, cells: Cells) -> Cells:
+    """`cells` cut at the zeros of g, and bisected where the curvature of a side is not resolved and that side counts."""
+
+    def curvature(left: Array, right: Array) -> list[tuple[Array, Array]]:
+        """Per side, values at the nodes and their moment about the data."""
+        nodes, weights = panel_nodes(left, right, cells.order)
+        value = ResponseModel.at(law, phi, nodes)({side: dual(nodes, side) for side in (1, -1)}).value
+        lever = weights * (dual.span + np.abs(nodes - dual.x[0]))
+        return [(a, np.asarray((lever * np.abs(a)).sum(axis=1))) for a in value.values()]
+
+    total = _NEGLIGIBLE / 1e-16 * sum(float(moment.sum()) for _, moment in curvature(*cells.panels))
+
+    def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
+        return np.logical_or(*(unresolved(a, moment, total, tolerance) for a, moment in curvature(left, right)))
+
+    return bisect_until(cells.split(dual.zeros()), failing)
 
 
 def _give_up(reached: list[Reached], solver: Radau, times: Array, outcome: Outcome) -> list[Reached]:

@@ -13,7 +13,7 @@ from splinebias._check import Array
 from splinebias.errors import Outcome
 from splinebias.function import WeightedSpline
 from splinebias.problem import Problem
-from splinebias.solve.linear_flow import LinearFlow, stiffness
+from splinebias.solve.linear_flow import LinearFlow, is_linear
 from splinebias.solve.prediction import Prediction
 from splinebias.solve.scaled_flow import ScaledFlow
 
@@ -74,7 +74,7 @@ def follow(problem: Problem, times: Array, limit: Callable[[Problem], Prediction
 
 
 def _finite(problem: Problem, times: Array) -> list[Prediction]:
-    if stiffness(problem) is not None:
+    if is_linear(problem):
         flow = LinearFlow.of(problem)
         return [flow.at(t) for t in times.tolist()]
     return ScaledFlow.of(problem).at(times)

@@ -59,8 +59,9 @@ class DensePattern(Pattern):
         return u @ self.matrix
 
     def pairs(self, c: Tensor) -> Tensor:
-        active = self.matrix.unsqueeze(-3)
-        return (active * c.unsqueeze(-2)) @ active.mT
+        scaled = self.matrix.unsqueeze(-3) * c.unsqueeze(-2)  # (..., c, M, n)
+        products = scaled.flatten(-3, -2) @ self.matrix.mT  # one product a network: broadcasting the second factor is slow
+        return products.reshape(*scaled.shape[:-1], -1)
 
 
 class SortedPattern(Pattern):

@@ -86,6 +86,11 @@ class TwoSlopeLinearization(Linearization):
         self._pattern = pattern(self._lines, points)
         self.value = self._through(self._outer * self._lines) + theta[..., -1:]
 
+    @property
+    def active(self) -> Tensor:
+        """Number of points at which each unit is on its right side, a whole number, shape (..., n)."""
+        return self._pattern.over_points(torch.ones_like(self.value).unsqueeze(-2)).squeeze(-2)
+
     def _through(self, v: Tensor) -> Tensor:
         r""":math:`\sum_k S_{ik} (v_{1k} x_i + v_{2k})`, shape (..., 2, n) to (..., M)."""
         sums = self._kink * self._pattern.over_units(v)

@@ -44,7 +44,7 @@ class Training:
     steps : int
         Steps taken.
     time : float
-        Training time t = n * (sum of learning rates), comparable between widths.
+        Training time t = n * (sum of learning rates), or their sum with `NTK`: comparable between widths.
     outcome : Outcome
         How the run ended; ``outcome.ok`` if it reached `loss_tol`.
     advice : str
@@ -97,7 +97,8 @@ def train(
     r"""Sample the network of `problem` and train all its parameters until the loss is at most `loss_tol`.
 
     The loss is :math:`L = \frac{1}{2\sum m} \sum_i m_i (f(x_i) - y_i)^2` with the data's weights m; training time is
-    :math:`t = n \sum \eta` over the learning rates :math:`\eta` (theory sections 1, 4).
+    :math:`t = n \sum \eta` over the learning rates :math:`\eta` (theory sections 1, 4), :math:`t = \sum \eta` with
+    parameterization `NTK`.
 
     Parameters
     ----------

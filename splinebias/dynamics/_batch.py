@@ -98,26 +98,26 @@ class FlowBatch:
         found = (spectrum.largest, spectrum.smallest, spectrum.rank, critical)
         self._steering.survey(*(_numpy(values) for values in found))
 
+    @np.errstate(all="ignore")  # numbers that overflow are judged below
     def _attempt(self, step: ExponentialStep) -> bool:
         """Try one step of every network; whether any of them moved."""
         steering, like = self._steering, self._state.residual
         drift_tol, wander_tol = self._tolerances.of(np.sqrt(2 * steering.loss), steering.at_start)
-        h = steering.propose(self._horizon)
+        h = steering.propose(self._horizon, self._goal.rtol)
         attempt = step.attempt(torch.as_tensor(h).to(like), torch.as_tensor(drift_tol).to(like))
         error = np.maximum(_numpy(attempt.drift) / drift_tol, _numpy(attempt.wander) / wander_tol)
-        settled = self._field.settle(self._state, attempt.end)
         taken = steering.judge(
             h,
             error=error,
             jumps=_numpy(attempt.jumps),
-            loss=_numpy(settled.loss),
+            loss=_numpy(attempt.end.loss),
             rounding=self._tolerances.rounding,
-            passes=attempt.passes + (settled is not attempt.end),
+            passes=attempt.passes,
         )
         if not taken.any():
             return False
         self._keep_snapshots(step, attempt, h, taken)
-        self._state = self._mix(taken, settled)
+        self._state = self._mix(taken, attempt.end)
         steering.advance(taken, h, _numpy(self._state.loss), self._horizon)
         self._note(taken)
         return True
@@ -209,7 +209,7 @@ class FlowBatch:
             rank = int(steering.rank[row])
             return (
                 f"the gradient vanishes at loss {loss:.3g}: the tangent kernel has rank {rank} for {points} points at width "
-                f"{self._width}; use a larger width or another seed"
+                f"{self._width}; use a larger width, another seed, or points further apart"
             )
         if outcome is Outcome.STALLED and steering.lost[row]:
             return f"no step lowers the loss from {loss:.3g}: rescale the data or the initialization, or use float64"

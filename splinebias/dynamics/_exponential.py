@@ -43,7 +43,7 @@ class Attempt:
     Attributes
     ----------
     end : FlowState
-        Where it ends, before `FlowField.settle`.
+        Where it ends.
     wander, drift : Tensor, shape (B,)
         Norms of the two corrections in function space.
     jumps : Tensor, shape (B,)
@@ -87,36 +87,35 @@ class ExponentialStep:
         """A step of sizes `h`, shape (B,), with approximations of phi(S) v to about `tolerance`, shape (B,)."""
         field, start, spectrum = self._field, self._start, self.spectrum
         decay = spectrum.modes(start.residual, h, tolerance)
-        (first, _, _), *_ = _phi(h, decay)
-        predictor = decay.apply(h[:, None] * first)
+        phi_decay = phi_functions(-h[:, None] * decay.rates)
+        predictor = decay.apply(h[:, None] * phi_decay[0])
         middle = field.at(start.dual - field.pull(start, predictor), start.held)
-        jumps = field.crossings(start, middle).any(-1)
-        arrivals = field.arrivals(start, middle)
-        if arrivals.all.size:
-            middle = field.at(field.put(middle.dual, middle, arrivals), start.held.join(arrivals.held))
+        first = field.arrivals(start, middle)
+        if first.all.size:
+            middle = field.at(field.put(middle.dual, middle, first), start.held.join(first.held))
         gradient = field.gradient(middle)
-        if arrivals.all.size:  # that their normal motion ended is no drift: they have been put where they belong
-            boundary = start.boundary_of(arrivals.all)
+        if first.all.size:  # that their normal motion ended is no drift: they have been put where they belong
+            boundary = start.boundary_of(first.all)
             gradient = boundary.with_normal(gradient, boundary.gradient_on_side(middle.force))
         rho = middle.residual
         gap = spectrum.modes(start.residual - spectrum.matvec(predictor) - rho, h, tolerance)
         turn = spectrum.modes(spectrum.matvec(rho) - field.push(start, gradient), h, tolerance)
         modes = (decay, gap, turn)
-        (first, _, _), (_, _, third), (_, second, _) = phi = _phi(h, *modes)
-        wander = gap.apply(2 * h[:, None] * third * gap.rates)
-        drift = turn.apply(h[:, None] * second)
+        phi = [phi_decay if part.rates is decay.rates else phi_functions(-h[:, None] * part.rates) for part in modes]
+        wander = gap.apply(2 * h[:, None] * phi[1][2] * gap.rates)
+        drift = turn.apply(h[:, None] * phi[2][1])
         if start.held.size:
             drift = drift - h[:, None] / 2 * field.push_normals(start, gradient)
-        dual = self._dual_at(h, h, modes, phi, rho, gradient)
-        dual = field.put(dual, middle, arrivals)
-        end = field.at(dual, middle.held)
+        end = field.at(field.put(self._dual_at(h, h, modes, phi, rho, gradient), middle, first), middle.held)
+        second = field.arrivals(start, end)
+        settled = field.settle(end, second)
         products, self._counted = spectrum.products - self._counted, spectrum.products
         return Attempt(
-            end=end,
-            wander=wander.norm(dim=-1) + decay.defect(h[:, None] * first),
+            end=settled,
+            wander=wander.norm(dim=-1) + decay.defect(h[:, None] * phi_decay[0]),
             drift=drift.norm(dim=-1),
-            jumps=jumps | field.crossings(start, end).any(-1),
-            passes=(3 if arrivals.all.size else 2) + products,
+            jumps=first.jumps | second.jumps,
+            passes=2 + (first.all.size > 0) + (settled is not end) + products,
             _h=h,
             _middle=rho,
             _gradient=gradient,
@@ -126,7 +125,8 @@ class ExponentialStep:
     def state_at(self, attempt: Attempt, sigma: Tensor) -> FlowState:
         """The trajectory at sizes `sigma`, shape (B,), 0 <= sigma <= h, to the order of the step."""
         field, modes = self._field, attempt._modes
-        dual = self._dual_at(sigma, attempt._h, modes, _phi(sigma, *modes), attempt._middle, attempt._gradient)
+        phi = [phi_functions(-sigma[:, None] * part.rates) for part in modes]
+        dual = self._dual_at(sigma, attempt._h, modes, phi, attempt._middle, attempt._gradient)
         state = field.at(dual, self._start.held)
         arrivals = field.arrivals(self._start, state)
         return field.at(field.put(dual, state, arrivals), state.held) if arrivals.all.size else state
@@ -141,11 +141,3 @@ class ExponentialStep:
         u = u + share * (sigma / 2 * rho - turn.apply(sigma**2 * third_turn))
         dual: Tensor = self._start.dual + self._field.pull(self._start, u) - share * sigma / 2 * gradient
         return dual
-
-
-def _phi(h: Tensor, *modes: Modes) -> list[Phi]:
-    r"""The functions of :math:`-h\Theta` for each of the modes, computed once if they share their rates."""
-    shared = all(part.rates is modes[0].rates for part in modes)
-    if shared:
-        return [phi_functions(-h[:, None] * modes[0].rates)] * len(modes)
-    return [phi_functions(-h[:, None] * part.rates) for part in modes]

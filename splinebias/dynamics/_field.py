@@ -24,7 +24,7 @@ from splinebias.dynamics._sliding import Arrivals, Boundary, Units
 from splinebias.dynamics._spectrum import DenseSpectrum, KrylovSpectrum, Spectrum
 from splinebias.dynamics.mirror import MirrorMap
 from splinebias.dynamics.objective import SquaredLoss
-from splinebias.linearization import linearize
+from splinebias.linearization import TwoSlopeLinearization, linearize
 
 _DENSE_POINTS = 1000  # number of samples beyond which Krylov spaces are cheaper than eigenvectors
 
@@ -49,7 +49,8 @@ class FlowState:
         self.dual, self.held = dual, held
         self.theta = mirror.to_primal(dual)
         self.linear = linearize(self.theta, loss.points, activation)
-        self.residual = loss.weights.sqrt() * loss.residual(self.linear.value)
+        self._root = loss.weights.sqrt()
+        self.residual = self._root * loss.residual(self.linear.value)
 
     @cached_property
     def loss(self) -> Tensor:
@@ -64,13 +65,23 @@ class FlowState:
     @cached_property
     def force(self) -> Tensor:
         r""":math:`\omega r`, shape (B, M)."""
-        return self._loss.weights.sqrt() * self.residual
+        return self._root * self.residual
 
     @cached_property
-    def passed(self) -> Tensor:
-        """Number of samples left of each breakpoint, shape (B, n)."""
-        n = self.dual.shape[-1] // 3
-        return torch.searchsorted(self._loss.points[0], -self.theta[..., n : 2 * n] / self.theta[..., :n], right=True)
+    def rightward(self) -> Tensor:
+        """Whether w is positive, so that a unit is active right of its breakpoint, boolean, shape (B, n)."""
+        return ~torch.signbit(self.theta[..., : self.dual.shape[-1] // 3])
+
+    @cached_property
+    def active(self) -> Tensor:
+        """Number of samples at which each unit is on its right side, shape (B, n)."""
+        assert isinstance(self.linear, TwoSlopeLinearization), "only where the slope jumps do samples count"
+        return self.linear.active
+
+    def passed(self, row: Tensor, unit: Tensor) -> Tensor:
+        """Number of samples left of the breakpoints of some units, shape (K,)."""
+        active = self.active[row, unit].long()
+        return torch.where(self.rightward[row, unit], self.residual.shape[-1] - active, active)
 
     @cached_property
     def boundary(self) -> Boundary:
@@ -101,9 +112,14 @@ class FlowField:
         centre = self.mirror.centre
         return self if centre is None else replace(self, mirror=replace(self.mirror, centre=centre[kept]))
 
+    @cached_property
+    def _root(self) -> Tensor:
+        """Diagonal of W^(1/2)."""
+        return self.loss.weights.sqrt()
+
     def pull(self, state: FlowState, u: Tensor) -> Tensor:
         """B u, shape (B, M) to (B, 3n + 1)."""
-        v = state.linear.vjp(self.loss.weights.sqrt() * u)
+        v = state.linear.vjp(self._root * u)
         return state.boundary.with_normal(v, 0.0) if state.held.size else v
 
     def push(self, state: FlowState, v: Tensor) -> Tensor:
@@ -119,11 +135,10 @@ class FlowField:
 
     def _project(self, f: Tensor) -> Tensor:
         """P W^(1/2) f."""
-        root = self.loss.weights.sqrt()
-        f = root * f
+        f = self._root * f
         if self.loss.line is None:
             return f
-        lines = self.loss.line * root
+        lines = self.loss.line * self._root
         return f - (f @ lines.mT) @ lines
 
     def spectrum(self, state: FlowState) -> Spectrum:
@@ -149,32 +164,28 @@ class FlowField:
         g = state.linear.vjp(state.force)
         return state.boundary.with_normal(g, state.boundary.gradient_sliding(state.force)) if state.held.size else g
 
-    def crossings(self, before: FlowState, after: FlowState) -> Tensor:
-        """Units not held in `after` whose breakpoint passed a sample between two states, boolean, shape (B, n).
-
-        Units whose w changed sign do not count: their breakpoint went through infinity. None does if the slope of the
-        activation does not jump: then the field is continuous.
-        """
-        if self.activation.two_slopes is None:
-            return torch.zeros_like(after.passed, dtype=torch.bool)
-        n = before.dual.shape[-1] // 3
-        crossed = before.passed != after.passed
-        crossed &= torch.signbit(before.theta[..., :n]) == torch.signbit(after.theta[..., :n])
-        crossed[after.held.row, after.held.unit] = False
-        return crossed
-
     def arrivals(self, before: FlowState, after: FlowState) -> Arrivals:
-        """Units that crossed samples between two states but belong on the first of them, or just beyond the last."""
-        row, unit = self.crossings(before, after).nonzero(as_tuple=True)
-        if not row.numel():
-            return Arrivals(Units.none(row.device), Units.none(row.device))
-        start, end = before.passed[row, unit], after.passed[row, unit]
+        """Units that crossed samples between two states but belong on the first of them, or just beyond the last.
+
+        Units held in `after` are not looked at, nor those whose w changed sign (their breakpoint went through infinity).
+        """
+        none = Units.none(after.dual.device)
+        if self.activation.two_slopes is None:  # then the field is continuous
+            return Arrivals(none, none, torch.zeros_like(after.loss, dtype=torch.bool))
+        crossed = (before.active != after.active) & (before.rightward == after.rightward)
+        if after.held.size:
+            crossed[after.held.row, after.held.unit] = False
+        jumps = crossed.any(-1)
+        if not bool(jumps.any()):
+            return Arrivals(none, none, jumps)
+        row, unit = crossed.nonzero(as_tuple=True)
+        start, end = before.passed(row, unit), after.passed(row, unit)
         first = Units(row, unit, torch.where(end > start, start, start - 1))
         last = Units(row, unit, torch.where(end > start, end - 1, end))
         right, left = after.boundary_of(first).speeds(after.force)
         held = (right < 0) & (left > 0)
         right, left = after.boundary_of(last).speeds(after.force)
-        return Arrivals(first.where(held), last.where(~held & (right < 0) & (left == 0)))
+        return Arrivals(first.where(held), last.where(~held & (right < 0) & (left == 0)), jumps)
 
     def put(self, dual: Tensor, state: FlowState, arrivals: Arrivals) -> Tensor:
         """`dual` with units that arrived near `state` at their samples: on them if held, just beyond if stopped."""
@@ -185,17 +196,16 @@ class FlowField:
             dual = boundary.place(dual, self.mirror, -boundary.margin)
         return dual
 
-    def settle(self, before: FlowState, after: FlowState) -> FlowState:
+    def settle(self, after: FlowState, arrivals: Arrivals) -> FlowState:
         """`after` with its units sorted: those that arrived at samples are put there, those driven off are let go."""
-        arrivals, held = self.arrivals(before, after), after.held
-        dual, changed = self.put(after.dual, after, arrivals), arrivals.held.size > 0
+        held, dual = after.held, self.put(after.dual, after, arrivals)
+        changed = arrivals.held.size > 0
         if held.size:
             right, left = after.boundary.speeds(after.force)
             stays = (right <= 0) & (left >= 0)
-            held, leaving = held.where(stays), held.where(~stays)
-            if leaving.size:
-                changed, boundary = True, after.boundary_of(leaving)
-                dual = boundary.place(dual, self.mirror, boundary.off(after.force))
-            if held.size:
-                dual = after.boundary_of(held).place(dual, self.mirror)
+            if not bool(stays.all()):
+                changed, leaving, held = True, after.boundary_of(held.where(~stays)), held.where(stays)
+                dual = leaving.place(dual, self.mirror, leaving.off(after.force))
+            boundary = after.boundary_of(held) if changed else after.boundary
+            dual = boundary.place(dual, self.mirror)
         return self.at(dual, held.join(arrivals.held)) if changed or dual is not after.dual else after

@@ -79,6 +79,8 @@ class Arrivals(NamedTuple):
     """Driven back from both sides"""
     stopped: Units
     """Inactive at every sample once beyond this one, so that nothing drives them any more"""
+    jumps: Tensor
+    """Whether any unit passed a sample, and the field jumped, boolean, shape (B,)"""
 
     @property
     def all(self) -> Units:
@@ -125,8 +127,13 @@ class Boundary:
         return v
 
     def effect(self, amount: Tensor) -> Tensor:
-        r"""Change of f along the normals times `amount`, :math:`\sum_k J D n_k`, one row per unit, shape (K, M)."""
-        return self._slopes * (self._a * amount)[:, None] * self._lever
+        r"""Change of f along the normals times `amount`, :math:`\sum_k J D n_k`, one row per unit, shape (K, M).
+
+        At its own sample a unit on s = 0 has two slopes; the steeper one counts.
+        """
+        steeper = max(self._activation.left, self._activation.right, key=abs)
+        slopes = self._slopes.scatter(1, self.units.sample[:, None], steeper)
+        return slopes * (self._a * amount)[:, None] * self._lever
 
     def turning(self) -> Tensor:
         r"""Rows R, shape (K, M), such that :math:`R^T R` is what the hidden parameters of sliding units add to the kernel.
@@ -198,13 +205,14 @@ class Boundary:
         mirror = replace(mirror, centre=centre, unit=None)  # only output weights have units of their own
         normal = torch.stack([self._at, torch.ones_like(self._at)])
         start = torch.stack([dual[self._w_at], dual[self._b_at]])
-        amount = torch.zeros_like(self._at)
-        low, high = amount - torch.inf, amount + torch.inf
+        amount = low = high = torch.zeros_like(self._at)
         for k in range(_ROOT_STEPS):  # Newton's method between bounds: s increases with the amount
             theta = mirror.to_primal(start + amount * normal)
             excess = (theta * normal).sum(0) - target
             if bool((excess.abs() <= self.margin / 2).all()):
                 break
+            if not k:
+                low, high = low - torch.inf, high + torch.inf
             low, high = torch.where(excess < 0, amount, low), torch.where(excess > 0, amount, high)
             newton = amount - excess / (mirror.inverse_hessian(theta) * normal**2).sum(0)
             middle = (low + high) / 2

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -57,7 +58,7 @@ class Modes(NamedTuple):
 
     def apply(self, values: Tensor) -> Tensor:
         r""":math:`f(S) v`, shape (B, M), for `values` :math:`= f(\Theta)`, shape (B, m)."""
-        return (self.vectors @ (values * self.coefficients).unsqueeze(-1)).squeeze(-1)
+        return (self.vectors * (values * self.coefficients).unsqueeze(-2)).sum(-1)
 
     def defect(self, values: Tensor) -> Tensor:
         r"""Estimate of the error of :math:`e^{-hS} v`, shape (B,), for `values` :math:`= h \varphi_1(-h\Theta)`."""
@@ -98,18 +99,19 @@ class DenseSpectrum(Spectrum):
         self._rates, vectors = _eigh(matrix)
         kept = _above_rounding(self._rates, matrix.shape[-1])
         self._vectors = vectors * kept.unsqueeze(-2)
+        self._exact = torch.zeros_like(self._rates)
         self.largest, self.smallest, self.rank = _summary(self._rates, kept)
 
+    @cached_property
+    def _matrix(self) -> Tensor:
+        return (self._vectors * self._rates.unsqueeze(-2)) @ self._vectors.mT
+
     def matvec(self, v: Tensor) -> Tensor:
-        modes = self._modes(v)
-        return modes.apply(modes.rates)
+        return (self._matrix * v.unsqueeze(-2)).sum(-1)
 
     def modes(self, v: Tensor, h: Tensor, tolerance: Tensor) -> Modes:
-        return self._modes(v)
-
-    def _modes(self, v: Tensor) -> Modes:
-        coefficients = (v.unsqueeze(-2) @ self._vectors).squeeze(-2)
-        return Modes(self._rates, self._vectors, coefficients, torch.zeros_like(coefficients))
+        coefficients = (self._vectors * v.unsqueeze(-1)).sum(-2)
+        return Modes(self._rates, self._vectors, coefficients, self._exact)
 
 
 class KrylovSpectrum(Spectrum):

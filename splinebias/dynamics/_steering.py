@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from splinebias._check import Array
 from splinebias.errors import Outcome
 
-_SAFETY, _SHRINK, _GROW = 0.9, 0.1, 100.0  # of the factor between steps; growth is cheap to take back
-_CAUTION = 1.5  # largest growth after a step was taken back, and by how much that limit rises with every good step
+_SAFETY, _SHRINK, _GROW = 0.9, 0.1, 100.0  # of the factor between steps
+_GROW_AT_START, _CAUTION = 10.0, 1.5  # largest growth at first, and after a step was taken back; rises 1.5 times a step
 _RELAXED = 40.0  # e-foldings of the slowest mode after which a longer step changes nothing
 _LOOSE, _HALF = 0.1, 0.5  # the two fractions of the present misfit above
 _PATIENCE = 10  # accepted steps without a new smallest loss: only rounding does that
@@ -111,7 +111,7 @@ class Steering:
             at_start=np.sqrt(2 * loss),
             tau=np.zeros(size),
             h=np.full(size, math.nan),
-            growth=np.full(size, _GROW),
+            growth=np.full(size, _GROW_AT_START),
             smallest_loss=loss.copy(),
             overflowed=np.zeros(size, dtype=bool),
             critical=np.zeros(size, dtype=bool),
@@ -131,9 +131,13 @@ class Steering:
         self.largest, self.smallest, self.rank, self.critical = largest, smallest, rank, critical
         self.broken = ~np.isfinite(largest)
 
-    def propose(self, horizon: float) -> Array:
-        """Sizes of the next steps, ending at `horizon` at the latest."""
-        h = np.where(np.isnan(self.h), 1 / self.largest, self.h)
+    def propose(self, horizon: float, rtol: float) -> Array:
+        """Sizes of the next steps, ending at `horizon` at the latest.
+
+        Output weights start at zero, where moves of the hidden weights do not show in f: no estimate sees the error of the
+        first step. It is of third order in h lambda_max; here it is made comparable to `rtol`.
+        """
+        h = np.where(np.isnan(self.h), min(rtol, 1.0) ** (1 / 3) / self.largest, self.h)
         self.h = np.minimum(h, _RELAXED / self.smallest)
         return np.minimum(self.h, horizon - self.tau)
 
@@ -145,8 +149,7 @@ class Steering:
         good = falls & (error <= 1)
         floored = falls & ~good & jumps & (h <= floor)
         taken = good | floored
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.where(finite, _SAFETY / np.sqrt(error), 0.0)
+        factor = np.where(finite, _SAFETY / np.sqrt(error), 0.0)
         longer = h * np.clip(factor, _SHRINK, self.growth)
         shorter = h * np.clip(factor, _SHRINK, 0.5)
         stop = np.where(jumps & finite & (h > floor), floor, 0.0)

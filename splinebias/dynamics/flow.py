@@ -25,7 +25,7 @@ from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import DataError
 from splinebias.network import Network
 
-_UNITS_AT_ONCE = 100_000  # measured: larger batches are not faster, as they leave the cache
+_UNITS_AT_ONCE = 100_000  # measured: larger batches are not faster, and take more memory
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,10 @@ class MirrorFlow(TrainingMethod):
         whole_number(self.max_steps, "max_steps", at_least=1)
         if self.time != math.inf:
             real_number(self.time, "time", above=0, fix="leave it out to train until loss_tol is reached")
-        times = real_vector(self.saveat, "saveat") if len(self.saveat) else np.zeros(0)
+        times = real_vector(self.saveat, "saveat")
         if times.size and not (times[0] > 0 and (np.diff(times) > 0).all() and times[-1] <= self.time):
-            raise DataError(f"`saveat` must hold increasing times in (0, {self.time:g}], got {list(self.saveat)}; sort them")
+            rule = f"increasing times in (0, {self.time:g}]"
+            raise DataError(f"`saveat` must hold {rule}, got {times.tolist()}; sort them and leave out the others")
         object.__setattr__(self, "saveat", tuple(times.tolist()))
 
     def run(

@@ -20,6 +20,7 @@ from splinebias.quadrature import legendre_to_monomial
 Indices = NDArray[np.intp]
 
 _FAR_CELLS, _LARGEST_CELL = 1e15, 1e16
+_LARGEST = 1e290
 
 
 def integrate_through(edges: Array, highest: Array, order: int, x: Array, values: Array) -> PPoly:
@@ -41,9 +42,7 @@ def integrate_through(edges: Array, highest: Array, order: int, x: Array, values
     PPoly
         On `edges` (without those absurdly far away) and one piece more at each end, where f is a polynomial of degree p - 1.
     """
-    span = x[-1] - x[0]
-    reach = min(_FAR_CELLS * span, max(_LARGEST_CELL, 1e3 * span))  # beyond: the last polynomial, before powers overflow
-    keep = np.flatnonzero((edges >= x[0] - reach) & (edges <= x[-1] + reach))
+    keep = within_reach(edges, x, highest.shape[1] + order)
     edges, highest = edges[keep], highest[keep[:-1]]
     widths = np.diff(edges)
     inner = legendre_to_monomial(highest, widths)  # (q, N), highest power first
@@ -52,13 +51,37 @@ def integrate_through(edges: Array, highest: Array, order: int, x: Array, values
     for row in range(order):
         inner = inner / (powers + row + 1)
         steps[row] = np.polynomial.polynomial.polyval(widths, inner[::-1], tensor=False) * widths ** (row + 1)
+    return pieces(edges, inner, jets_through(edges, steps[::-1], x, values))
+
+
+def within_reach(edges: Array, x: Array, degree: int) -> Indices:
+    """Numbers of the `edges` that are not absurdly far from the points `x`: there powers up to `degree` would overflow."""
+    span = x[-1] - x[0]
+    reach = min(_FAR_CELLS * span, max(min(_LARGEST_CELL, _LARGEST ** (1 / degree)), 1e3 * span))
+    return np.flatnonzero((edges >= x[0] - reach) & (edges <= x[-1] + reach))
+
+
+def jets_through(edges: Array, steps: Array, x: Array, values: Array) -> Array:
+    r"""f and its derivatives below number p at all edges, shape (p, N + 1), for an f through (x, values).
+
+    `steps`, shape (p, N): what a cell adds to f, ..., :math:`f^{(p-1)}` if these vanish at its left end.
+    """
     at = np.searchsorted(edges, x)
     owner = np.clip(np.searchsorted(at, np.arange(edges.size), side="right") - 1, 0, x.size - 2)
-    local, rest = _from_zero(steps[::-1], widths, at, owner)
+    local, rest = _from_zero(steps, np.diff(edges), at, owner)
     start = _taylor(x, values, rest)
     jets = _advance(start[:, owner], edges - x[owner]) + local
     jets[0, at] = values
-    coefficients = np.zeros((inner.shape[0] + order, widths.size + 2))
+    return jets
+
+
+def pieces(edges: Array, inner: Array, jets: Array) -> PPoly:
+    """Cells with given jets, shape (p, N + 1), plus the parts `inner`, shape (q, N), of powers p and higher, highest first.
+
+    One piece more at each end, where f is a polynomial of degree p - 1.
+    """
+    order = jets.shape[0]
+    coefficients = np.zeros((inner.shape[0] + order, edges.size + 1))
     coefficients[:-order, 1:-1] = inner
     factorials = np.array([math.factorial(j) for j in range(order)])[:, None]
     pad = max(edges[-1] - edges[0], 1.0)

@@ -68,6 +68,10 @@ class PiecewisePolynomial:
             jet[1] += skip[0]
         return cls(pieces_from_jet(edges, np.r_[first, first + np.cumsum(jumps)], middle, jet), knots)
 
+    def __repr__(self) -> str:
+        where = f" on [{self.knots[0]:g}, {self.knots[-1]:g}]" if self.knots.size else ""
+        return f"{type(self).__name__}({self.knots.size} knots{where})"
+
     @property
     def knots(self) -> Array:
         """Points where the function (or one of its derivatives) is not smooth, sorted, shape (K,)."""

@@ -57,15 +57,25 @@ class ResponseModel:
         sliced = {side: law.slices(c, side) for side in (1, -1)}
         return cls(potential, {s: v for s, (v, _) in sliced.items()}, {s: rho for s, (_, rho) in sliced.items()})
 
+    @classmethod
+    def of_both(cls, law: BreakpointLaw, potential: Potential, c: Array) -> ResponseModel:
+        """The two sides as one, number +1, for dual functions on which they agree."""
+        model = cls.at(law, potential, c)
+        (v, rho), (w, sigma) = ((model.v[side], model.rho[side]) for side in (1, -1))
+        if v.shape == w.shape and rho.shape[-1] == 1 and (v == w).all():
+            return cls(potential, {1: v}, {1: rho + sigma})
+        v, w = np.broadcast_to(v, rho.shape), np.broadcast_to(w, sigma.shape)
+        return cls(potential, {1: np.concatenate([v, w], axis=-1)}, {1: np.concatenate([rho, sigma], axis=-1)})
+
     def __call__(self, g: Sides, rounding: float = 0.0) -> Response:
-        """Response to dual values `g` per side, each of the shape of the breakpoints.
+        """Response to dual values `g` of one side or two, each of the shape of the breakpoints.
 
         A nonzero g below `rounding`, its own uncertainty, is raised to it: where 1/phi'' is infinite at zero, a node that
         lands on a zero of g by rounding would otherwise outweigh all others.
         """
         phi = self.potential
         value, slope, dual, penalty = {}, {}, {}, {}
-        for side in (1, -1):
+        for side in g:
             v, rho = self.v[side], self.rho[side]
             size = np.maximum(np.abs(g[side]), rounding)[..., None]
             sign = np.sign(g[side])

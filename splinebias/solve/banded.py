@@ -13,6 +13,7 @@ from splinebias.errors import Outcome
 from splinebias.function import WeightedSpline
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
+from splinebias.quadrature import Cells
 from splinebias.solve.discretize import Discretization, discretize
 from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.prediction import Prediction, beyond_bending, require
@@ -74,15 +75,13 @@ def assemble(problem: Problem, solved: Solved, tolerance: float, stats: dict[str
     """The Prediction of a solved dual problem; `start` is when the work began (`time.perf_counter`)."""
     data, law, edges = problem.data, problem.initialization.breakpoint_law, solved.grid.cells.edges
     quadratic = isinstance(problem.limit_potential, Quadratic)
-    knots = [data.x, law.knots[(law.knots > edges[0]) & (law.knots < edges[-1])], [e for e in law.support if np.isfinite(e)]]
-    if not quadratic:
-        knots.append(solved.dual.zeros())
+    zeros = np.zeros(0) if quadratic else solved.dual.zeros()
     function = WeightedSpline.from_curvature(
         edges,
         problem.two_slopes.kink * (solved.density[1] + solved.density[-1]),
         data.x,
         data.y,
-        np.unique(np.concatenate(knots)),
+        function_knots(problem, solved.grid.cells, zeros),
         exact=quadratic and law.degree is not None,
     )
     return Prediction(
@@ -94,3 +93,10 @@ def assemble(problem: Problem, solved: Solved, tolerance: float, stats: dict[str
         solved.dual.multipliers(),
         stats | {"cells": edges.size - 1, "seconds": time.perf_counter() - start},
     )
+
+
+def function_knots(problem: Problem, cells: Cells, zeros: Array) -> Array:
+    """Where the solution is not smooth: at data, at knots and ends of the law, at zeros of g for nonquadratic potentials."""
+    law = problem.initialization.breakpoint_law
+    inside = law.knots[(law.knots > cells.edges[0]) & (law.knots < cells.edges[-1])]
+    return np.unique(np.concatenate([problem.data.x, inside, [end for end in law.support if np.isfinite(end)], zeros]))

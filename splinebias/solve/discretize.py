@@ -14,8 +14,28 @@ from splinebias.problem import Problem
 from splinebias.quadrature import Cells, integration_cells
 
 
+class Nodes:
+    """A quadrature rule on the breakpoint axis, row by row, no row crossing a data point.
+
+    Attributes
+    ----------
+    nodes, weights : Array, shape (N, q)
+        The rule.
+    piece : Array of int, shape (N,)
+        Number of data points to the left of each row: 0 left of the data, M right of them.
+    """
+
+    def __init__(self, nodes: Array, weights: Array, piece: NDArray[np.intp]) -> None:
+        self.nodes, self.weights, self.piece = nodes, weights, piece
+
+    def share(self, x: Array) -> Array:
+        """Where the nodes lie between the two data points around them, from 0 to 1; not used beyond the data."""
+        left = np.clip(self.piece - 1, 0, x.size - 2)
+        return np.asarray((self.nodes - x[left, None]) / (x[left + 1] - x[left])[:, None])
+
+
 @dataclass(frozen=True, eq=False)
-class Discretization:
+class Discretization(Nodes):
     """Cells with their nodes and the curvature densities there.
 
     Attributes
@@ -54,8 +74,16 @@ def discretize(problem: Problem) -> Discretization:
 
 
 def _order(problem: Problem) -> int:
-    """Nodes per cell: 2 where zeta is constant between knots, fewer where the data are dense, else 16."""
-    law = problem.initialization.breakpoint_law
-    if law.degree is not None and isinstance(problem.limit_potential, Quadratic):
-        return law.degree + 2
-    return 16 if problem.data.size < 300 else 8 if problem.data.size < 5000 else 4
+    """Nodes per cell: 2 where zeta is constant between knots, fewer where the data are dense, else 16.
+
+    With a scaled potential, enough for the moments of the curvature if zeta is constant and the potential unfolds to powers.
+    """
+    law, potential = problem.initialization.breakpoint_law, problem.limit_potential
+    if isinstance(potential, Quadratic):
+        if law.degree is not None:
+            return law.degree + 2
+        return 16 if problem.data.size < 300 else 8 if problem.data.size < 5000 else 4
+    degree = potential.unfolded_degree
+    if problem.data.size < 300 or (degree is not None and degree > 8):
+        return 16
+    return 8 if problem.data.size < 5000 or degree is None or degree > 3 else 4

@@ -13,12 +13,20 @@ so the nodal values :math:`v_j = G(x_j)` (with :math:`v_M = 0`) and :math:`\beta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from splinebias._check import Array
 from splinebias.activation import TwoSlope
+
+
+class Zeros(NamedTuple):
+    """Zeros, and how far they are from the data point before them (or the first one), shape (Z,)."""
+
+    place: Array
+    offset: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +43,37 @@ class DualFunction:
         The :math:`\beta` above.
     activation : Activation
         Gives p and q.
+    nodal : dict of Array, shape (M,)
+        Per side, g at the data. Given by `values` and `beta`, but only up to their rounding: where g_- is a small difference
+        of large numbers, increments (see `moved`) know it better.
     """
 
     x: Array
     values: Array
     beta: float
     activation: TwoSlope
+    nodal: dict[int, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.nodal:
+            line = self.line(self.x)
+            self.nodal.update({side: self.activation.kink * self.values + self.factor(side) * line for side in (1, -1)})
+
+    @classmethod
+    def of(cls, x: Array, u: Array, activation: TwoSlope, *, free: bool) -> DualFunction:
+        r"""From unknowns :math:`(\beta, v_1, \dots, v_{M-1})`, with a free affine part :math:`(v_2, \dots, v_{M-1})`."""
+        if free:
+            return cls(x, np.r_[0.0, u, 0.0], 0.0, activation)
+        return cls(x, np.r_[u[1:], 0.0], float(u[0]), activation)
+
+    def unknowns(self, *, free: bool) -> Array:
+        """Inverse of `of`."""
+        return self.values[1:-1] if free else np.r_[self.beta, self.values[:-1]]
+
+    def moved(self, step: DualFunction) -> DualFunction:
+        """The sum of the two, in which g at the data keeps the relative precision of the increments."""
+        nodal = {side: self.nodal[side] + step.nodal[side] for side in (1, -1)}
+        return DualFunction(self.x, self.values + step.values, self.beta + step.beta, self.activation, nodal)
 
     @property
     def span(self) -> float:
@@ -51,25 +84,42 @@ class DualFunction:
         r""":math:`\ell(c)`."""
         return np.asarray(self.values[0] - self.beta * ((c - self.x[0]) / self.span))
 
+    def factor(self, side: int) -> float:
+        r"""That of :math:`\ell` in g_side."""
+        return self.activation.left if side > 0 else -self.activation.right
+
     def __call__(self, c: Array, side: int) -> Array:
         """g_side at `c`, same shape."""
-        act, line = self.activation, self.line(c)
-        hat = np.where(c < self.x[0], line, np.interp(c, self.x, self.values, right=0.0))
-        return np.asarray(act.kink * hat + (act.left if side > 0 else -act.right) * line)
+        inside = np.interp(c, self.x, self.nodal[side])
+        before, after = c < self.x[0], c > self.x[-1]
+        if not (before.any() or after.any()):
+            return np.asarray(inside)
+        factor = self.factor(side) + np.where(before, self.activation.kink, 0.0)
+        return np.where(before | after, factor * self.line(c), inside)
+
+    @property
+    def sides_agree(self) -> bool:
+        """Whether g_+ = g_- for all multipliers of this kind."""
+        return self.activation.left == -self.activation.right or (self.beta == 0 and self.values[0] == 0)
 
     def zeros(self) -> Array:
         """All isolated zeros of g_+ and g_-, sorted."""
-        found = [np.zeros(0)]
-        for side in (1, -1):
-            g = self(self.x, side)
-            cross = np.flatnonzero(g[:-1] * g[1:] < 0)
-            share = g[cross] / (g[cross] - g[cross + 1])
-            found.append(self.x[cross] + share * (self.x[cross + 1] - self.x[cross]))
-        if self.beta != 0:
-            root = self.x[0] + self.span * self.values[0] / self.beta
-            if np.isfinite(root) and not self.x[0] <= root <= self.x[-1]:
-                found.append(np.array([root]))
-        return np.unique(np.concatenate(found))
+        return np.unique(np.concatenate([self.zeros_of(side).place for side in (1, -1)]))
+
+    def zeros_of(self, side: int) -> Zeros:
+        """The isolated zeros of g_side, in order."""
+        g, x = self.nodal[side], self.x
+        cross = np.flatnonzero(g[:-1] * g[1:] < 0)
+        offset = g[cross] / (g[cross] - g[cross + 1]) * (x[cross + 1] - x[cross])
+        found = Zeros(x[cross] + offset, offset)
+        if self.beta == 0:
+            return found
+        root = self.span * self.values[0] / self.beta  # of the line, relative to x_1
+        if not np.isfinite(root) or 0 <= root <= self.span:
+            return found
+        if root < 0:
+            return Zeros(np.r_[x[0] + root, found.place], np.r_[root, found.offset])
+        return Zeros(np.r_[found.place, x[0] + root], np.r_[found.offset, root - self.span])
 
     def multipliers(self) -> Array:
         r"""The :math:`\lambda_i`: jumps of the slope of G, shape (M,)."""

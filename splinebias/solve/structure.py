@@ -8,6 +8,7 @@ interpolant})`, and the Hessian :math:`\sum_s \int D_s(c)\, \nabla g_s \nabla g_
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from scipy.linalg import LinAlgError, solveh_banded
 
 from splinebias._check import Array
 from splinebias.activation import TwoSlope
-from splinebias.solve.discretize import Discretization
+from splinebias.solve.discretize import Nodes
 from splinebias.solve.dual_function import DualFunction
 
 
@@ -27,7 +28,7 @@ class DualSystem:
     ----------
     x : Array, shape (M,)
         Data abscissae; every one is a cell edge.
-    grid : Discretization
+    grid : Nodes
         The quadrature.
     activation : Activation
         Two-slope activation.
@@ -35,17 +36,16 @@ class DualSystem:
         Whether the affine part is free; then the unknowns are v_2, ..., v_{M-1} only.
     """
 
-    def __init__(self, x: Array, grid: Discretization, activation: TwoSlope, *, free: bool) -> None:
+    def __init__(self, x: Array, grid: Nodes, activation: TwoSlope, *, free: bool) -> None:
         self.x, self.activation, self.free = x, activation, free
         self.steps = np.diff(x)
         self.span = float(x[-1] - x[0])
-        nodes, self.weights, self.piece = grid.nodes, grid.weights, grid.piece
-        inside = (self.piece > 0) & (self.piece < x.size)
-        at = np.clip(self.piece - 1, 0, x.size - 2)
-        share = np.where(inside[:, None], (nodes - x[at, None]) / self.steps[at, None], 0.0)
-        self.right = share
-        self.left = np.where(inside[:, None], (x[at + 1, None] - nodes) / self.steps[at, None], 0.0)
-        self.tau = -(nodes - x[0]) / self.span  # derivative of the line with respect to beta
+        self.weights, self.piece = grid.weights, grid.piece
+        inside = ((self.piece > 0) & (self.piece < x.size))[:, None]
+        share = grid.share(x)
+        self.right = np.where(inside, share, 0.0)
+        self.left = np.where(inside, 1 - share, 0.0)
+        self.tau = -(grid.nodes - x[0]) / self.span  # derivative of the line with respect to beta
         p, q = activation.right, activation.left
         on_left = self.piece == 0  # there G is the line itself
         self.line_factor = {1: np.where(on_left, p, q)[:, None], -1: np.where(on_left, -q, -p)[:, None]}
@@ -80,28 +80,42 @@ class DualSystem:
         return 2e-16 * (self.activation.kink * float(np.abs(v).max()) + abs(beta))
 
     def gather(self, density: dict[int, Array]) -> Array:
-        r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc` for densities a at the nodes: the model's equations."""
+        r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc` for densities a at the nodes: the model's equations.
+
+        This, `load` and `hessian` sum over the sides that are given.
+        """
         weighted = {side: self.weights * a for side, a in density.items()}
-        both = self.activation.kink * (weighted[1] + weighted[-1])
+        both = self.activation.kink * _sum(weighted.values())
         hats = self._hats(both * self.left, both * self.right)
         if self.free:
             return np.asarray(hats[1:-1])
-        along = self.line_factor[1] * weighted[1] + self.line_factor[-1] * weighted[-1]
+        along = _sum(self.line_factor[side] * weighted[side] for side in weighted)
         hats[0] += along.sum()
         return np.concatenate([[(along * self.tau).sum()], hats[:-1]])
+
+    def load(self, density: dict[int, Array]) -> Array:
+        """Sizes of the terms that `gather` adds up, same shape."""
+        weighted = {side: self.weights * np.abs(a) for side, a in density.items()}
+        both = self.activation.kink * _sum(weighted.values())
+        hats = self._hats(both * self.left, both * self.right)
+        if self.free:
+            return np.asarray(hats[1:-1])
+        along = _sum(np.abs(self.line_factor[side]) * weighted[side] for side in weighted)
+        hats[0] += along.sum()
+        return np.concatenate([[(along * np.abs(self.tau)).sum()], hats[:-1]])
 
     def hessian(self, density: dict[int, Array]) -> BorderedTridiagonal:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc` for densities D at the nodes."""
         weighted = {side: self.weights * d for side, d in density.items()}
         kink = self.activation.kink
-        both = kink**2 * (weighted[1] + weighted[-1])
+        both = kink**2 * _sum(weighted.values())
         diagonal = self._hats(both * self.left**2, both * self.right**2)
         off = self._intervals(both * self.left * self.right)
         if self.free:
             return BorderedTridiagonal(diagonal[1:-1], off[1:-1], np.zeros((0, diagonal.size - 2)), np.zeros((0, 0)))
         f = self.line_factor
-        mixed = kink * (f[1] * weighted[1] + f[-1] * weighted[-1])
-        square = f[1] ** 2 * weighted[1] + f[-1] ** 2 * weighted[-1]
+        mixed = kink * _sum(f[side] * weighted[side] for side in weighted)
+        square = _sum(f[side] ** 2 * weighted[side] for side in weighted)
         with_one = self._hats(mixed * self.left, mixed * self.right)
         with_tau = self._hats(mixed * self.left * self.tau, mixed * self.right * self.tau)
         border = np.stack([with_tau[1:-1], with_one[1:-1]])
@@ -113,22 +127,17 @@ class DualSystem:
         corner[1, 1] = square.sum() + 2 * with_one[0] + diagonal[0]
         return BorderedTridiagonal(diagonal[1:-1], off[1:-1], border, corner)
 
-    def misfit(self, residual: Array, density: dict[int, Array], y: Array) -> float:
+    def misfit(self, residual: Array, load: Array, y: Array) -> float:
         """Relative optimality residual: how far the equations are from holding, 0 to rounding.
 
-        A bend is measured as the shift of one ordinate against its neighbours, relative to max |y|; the two equations that
-        tie slope and offset to the curvature, relative to max |y| or to the size of their own terms, whichever is larger.
+        A bend is measured as the shift of one ordinate against its neighbours, relative to max |y|, slope and offset as
+        shifts of the same size; or relative to the terms that balance in the equation (see `load`), if these are larger.
         """
         size = float(np.abs(y).max()) or 1.0
-        bends = residual if self.free else residual[2:]
-        local = np.abs(bends) / (1 / self.steps[:-1] + 1 / self.steps[1:])
-        worst = float(local.max(initial=0.0)) / size
-        if self.free:
-            return worst
-        along = sum(np.abs(self.line_factor[s] * self.weights * density[s]) for s in density)
-        offset = abs(float(residual[0])) * self.span / max(size, float((along * np.abs(self.tau)).sum()) * self.span)
-        slope = abs(float(residual[1])) / max(size / float(self.steps[0]), float(np.sum(along)))
-        return max(worst, offset, slope)
+        scale = size * (1 / self.steps[:-1] + 1 / self.steps[1:])
+        if not self.free:
+            scale = np.r_[size / self.span, size / self.steps[0], scale]
+        return float((np.abs(residual) / np.maximum(scale, load)).max(initial=0.0))
 
     def _intervals(self, per_node: Array) -> Array:
         """Sums over the data intervals, shape (M - 1,)."""
@@ -163,6 +172,11 @@ class BorderedTridiagonal:
     off: Array
     border: Array
     corner: Array
+
+    def __add__(self, other: BorderedTridiagonal) -> BorderedTridiagonal:
+        return BorderedTridiagonal(
+            self.diagonal + other.diagonal, self.off + other.off, self.border + other.border, self.corner + other.corner
+        )
 
     def solve(self, rhs: Array) -> Array:
         """Solution for one right-hand side of length k + m; directions without any curvature get 0."""
@@ -222,10 +236,16 @@ def solve_quadratic(system: DualSystem, zeta: dict[int, Array], y: Array) -> Qua
         g = system.evaluate(u)
         density = {side: zeta[side] * g[side] for side in zeta}
         residual = target - system.gather(density)
-        misfit = system.misfit(residual, density, y)
+        misfit = system.misfit(residual, system.load(density), y)
         if not misfit < best.misfit:
             break
         best = QuadraticSolution(u, density, misfit)
         if misfit < 1e-15:
             break
     return best
+
+
+def _sum(terms: Iterable[Array]) -> Array:
+    """The sum of one array or two."""
+    first, *others = terms
+    return np.asarray(first + others[0]) if others else first

@@ -1,0 +1,206 @@
+r"""Quadrature that follows the dual function: nodes placed in the coordinate in which the curvature is smooth.
+
+The curvature :math:`a(c, g(c))` of a side is smooth in c except where the piecewise linear g has a kink (at data) or a
+zero (there :math:`(\phi')^{-1}` may be singular). Cells therefore end at both, and on a cell on which g changes much
+the Gauss rule is laid out in the coordinate s of `Potential.unfold`, c(s) being z(s) up to a linear map. For
+:math:`\phi = |u|^p + \varepsilon u^2` with a whole p all integrands are then polynomials in s where zeta is one in c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinebias._check import Array
+from splinebias.potential import Potential
+from splinebias.quadrature import Cells, gauss_legendre, unresolved
+from splinebias.solve.discretize import Nodes
+from splinebias.solve.dual_function import DualFunction
+from splinebias.unfolded import Rows
+
+_STEADY = 0.02  # relative change of g on a cell below which the curvature is smooth enough in c itself
+_NEAR_ZERO = 0.5  # above it the cell touches a zero, or nearly so
+_MAX_PANELS = 400  # on one cell
+
+
+class GradedNodes(Nodes):
+    """A Gauss rule for one side of one dual function.
+
+    Attributes
+    ----------
+    rows : Rows
+        The rule with its coordinates.
+    left, right : Array, shape (N,)
+        The cell, between zeros of g, in which a row of nodes lies.
+    panel : Array of int, shape (N,)
+        In cells at a zero of g, the panel of `GradedGrid.breaks`; -1 elsewhere.
+    """
+
+    def __init__(self, x: Array, rows: Rows, left: Array, right: Array, panel: NDArray[np.intp], local: Array) -> None:
+        super().__init__(rows.nodes, rows.weights, np.searchsorted(x, left, side="right"))  # exact, because data are edges
+        self.x, self.rows, self.left, self.right, self.panel = x, rows, left, right, panel
+        self._local = local  # of the anchors, relative to the data point on the left
+
+    def share(self, x: Array) -> Array:
+        gap = np.diff(x)[np.clip(self.piece - 1, 0, x.size - 2)]
+        return np.asarray((self._local[:, None] + self.rows.offset) / gap[:, None])
+
+    def matter(self, values: Array, size: float) -> Array:
+        """What the rows contribute, shape (N,), in units of what is known to rounding.
+
+        `values` are integrands in the coordinates of the rows, `size` that of the data. Among the data, curvature moves an
+        ordinate against its neighbours; everywhere, it adds to the slope and offset of the whole.
+        """
+        mass = np.abs(values)
+        lever = (self.x[-1] - self.x[0]) + np.abs(self.nodes - self.x[0])
+        weight = gauss_legendre(self.nodes.shape[1])[1]
+        moment = (mass * lever) @ weight
+        gaps = np.r_[0.0, np.diff(self.x), 0.0][self.piece]
+        return np.asarray(np.maximum(moment / (moment.sum() or 1.0), (mass @ weight) * gaps / size))
+
+
+@dataclass(frozen=True, eq=False)
+class GradedGrid:
+    """A rule for every dual function.
+
+    Attributes
+    ----------
+    cells : Cells
+        Resolve the law and hold the data.
+    breaks : Array
+        How cells at a zero of g are cut in s, from 0 (there) to 1.
+    """
+
+    cells: Cells
+    breaks: Array
+
+    def at(self, dual: DualFunction, side: int, potential: Potential) -> GradedNodes:
+        """The nodes for side `side` of g = `dual`."""
+        cells = _LocalCells.of(self.cells, dual, side)
+        change = _change(cells.start, cells.stop)
+        order, whole = self.cells.order, np.array([0.0, 1.0])
+        steady = np.flatnonzero(change <= _STEADY)
+        bent = np.flatnonzero((change > _STEADY) & (change <= _NEAR_ZERO))
+        at_zero = np.flatnonzero(change > _NEAR_ZERO)
+        rules = [
+            _plain_rows(cells.take(steady), order),
+            _curved_rows(cells.take(bent), potential, whole, order),
+            _curved_rows(cells.take(at_zero), potential, self.breaks, order),
+        ]
+        panels = self.breaks.size - 1
+        cell = np.concatenate([steady, bent, np.repeat(at_zero, panels)])
+        panel = np.concatenate([np.full(steady.size + bent.size, -1), np.tile(np.arange(panels), at_zero.size)])
+        rows = Rows(*(np.concatenate(parts) for parts in zip(*rules, strict=True)))
+        local = np.where(rows.anchor == cells.left[cell], cells.local[cell], cells.local[cell] + cells.wide[cell])
+        return GradedNodes(dual.x, rows, cells.left[cell], cells.right[cell], panel, local)
+
+    def halved(self) -> GradedGrid:
+        """With all panels of cells at zeros cut into two."""
+        return replace(self, breaks=np.sort(np.r_[self.breaks, (self.breaks[1:] + self.breaks[:-1]) / 2]))
+
+    def refined(self, samples: list[tuple[GradedNodes, Array]], size: float, tolerance: float) -> GradedGrid | None:
+        """A grid that resolves curvature densities, given at nodes, where this one does not; None if it does everywhere.
+
+        `size` is that of the data, `tolerance` for Legendre coefficients of the densities.
+        """
+        cuts, split = [], []
+        for nodes, density in samples:
+            values = nodes.weights * density / gauss_legendre(density.shape[1])[1]
+            failing = unresolved(values, nodes.matter(values, size), 1.0, tolerance)
+            failing &= nodes.right - nodes.left > 1e-13 * np.abs(nodes.left)
+            in_panel = nodes.panel >= 0
+            split.append(nodes.panel[failing & in_panel])
+            cut = failing & ~in_panel
+            cuts.append((nodes.left[cut] + nodes.right[cut]) / 2)
+        middles, panels = np.unique(np.concatenate(cuts)), np.unique(np.concatenate(split))
+        breaks = np.sort(np.r_[self.breaks, (self.breaks[panels] + self.breaks[panels + 1]) / 2])
+        if middles.size + panels.size == 0 or breaks.size > _MAX_PANELS:
+            return None
+        return replace(self, cells=self.cells.split(middles), breaks=breaks)
+
+
+class _LocalCells(NamedTuple):
+    """Cells between data, law knots and zeros of one side of g.
+
+    Attributes
+    ----------
+    left, right : Array, shape (N,)
+        Ends.
+    local, wide : Array, shape (N,)
+        The left end relative to the data point before it, and the width, also where data are so close that doubles
+        place a zero between them poorly.
+    start, stop : Array, shape (N,)
+        g at the ends.
+    """
+
+    left: Array
+    right: Array
+    local: Array
+    wide: Array
+    start: Array
+    stop: Array
+
+    @classmethod
+    def of(cls, cells: Cells, dual: DualFunction, side: int) -> _LocalCells:
+        x, zeros = dual.x, dual.zeros_of(side)
+        edges = cells.split(zeros.place).edges
+        before = np.clip(np.searchsorted(x, edges[:-1], side="right") - 1, 0, x.size - 1)
+        local = np.stack([edges[:-1] - x[before], edges[1:] - x[before]])
+        g = np.asarray(dual(edges, side))
+        at = np.searchsorted(edges, zeros.place)
+        kept = (edges[np.minimum(at, edges.size - 1)] == zeros.place) & ~np.isin(zeros.place, x)
+        at, offset = at[kept], zeros.offset[kept]
+        g[at] = 0.0
+        local[0, at[at < edges.size - 1]] = offset[at < edges.size - 1]
+        local[1, at[at > 0] - 1] = offset[at > 0]
+        start, stop = g[:-1], g[1:]
+        torn = start * stop < 0  # a zero that is an edge up to rounding: the nearer end is the zero
+        nearer = np.abs(start) < np.abs(stop)
+        start, stop = np.where(torn & nearer, 0.0, start), np.where(torn & ~nearer, 0.0, stop)
+        return cls(edges[:-1], edges[1:], local[0], local[1] - local[0], start, stop)
+
+    def take(self, at: NDArray[np.intp]) -> _LocalCells:
+        """Some of them."""
+        return _LocalCells(*(column[at] for column in self))
+
+
+def _change(left: Array, right: Array) -> Array:
+    """Relative change of g over cells, between 0 and 1."""
+    size = np.maximum(np.abs(left), np.abs(right))
+    return np.divide(np.abs(right - left), size, out=np.zeros_like(size), where=size > 0)
+
+
+def _plain_rows(cells: _LocalCells, order: int) -> Rows:
+    """A Gauss rule in c on `cells`."""
+    place, weight = gauss_legendre(order)
+    wide, none = cells.wide, np.zeros(cells.wide.size)
+    g = cells.start[:, None] + (cells.stop - cells.start)[:, None] * place
+    offset, weights = wide[:, None] * place, wide[:, None] * weight
+    return Rows(offset, weights, g, cells.left, cells.right, wide, cells.left, none, none, none, wide)
+
+
+def _curved_rows(cells: _LocalCells, potential: Potential, breaks: Array, order: int) -> Rows:
+    """The same in s, on each of the panels between `breaks`, starting from the end of a cell where g is smaller in size."""
+    place, weight = gauss_legendre(order)
+    panels = breaks.size - 1
+    from_left = np.abs(cells.start) <= np.abs(cells.stop)
+    low, high = np.where(from_left, cells.start, cells.stop), np.where(from_left, cells.stop, cells.start)
+    anchor, wide = np.where(from_left, cells.left, cells.right), np.where(from_left, cells.wide, -cells.wide)
+    rate = (high - low) / wide
+    s0, s1 = potential.fold(low), potential.fold(high)
+    s = s0[:, None] + (s1 - s0)[:, None] * breaks
+    cuts = (potential.unfold(s)[0] - low[:, None]) / rate[:, None]
+    cuts[:, 0], cuts[:, -1] = 0.0, wide
+    begin, end = s[:, :-1].ravel(), s[:, 1:].ravel()
+    ends = anchor[:, None] + cuts
+    ends[:, -1] = np.where(from_left, cells.right, cells.left)
+    ends = np.sort(np.stack([ends[:, :-1].ravel(), ends[:, 1:].ravel()]), axis=0)
+    top = np.maximum(cuts[:, :-1], cuts[:, 1:]).ravel()
+    low, rate, anchor = (np.repeat(value, panels) for value in (low, rate, anchor))
+    g, slope = potential.unfold(begin[:, None] + (end - begin)[:, None] * place)
+    offset = (g - low[:, None]) / rate[:, None]
+    weights = np.abs(slope * ((end - begin) / rate)[:, None]) * weight
+    return Rows(offset, weights, g, ends[0], ends[1], top, anchor, low, rate, begin, end)

@@ -1,0 +1,69 @@
+r"""Newton steps of the dual, taken in the mirror image of its variables.
+
+The curvature that a dual value g makes is about :math:`\alpha = (\phi')^{-1}(g)`, and the equations to solve are almost
+linear in :math:`\alpha` whatever :math:`\phi` is, while in g they are as curved as :math:`(\phi')^{-1}`. A Newton step
+:math:`\delta` is therefore taken as :math:`\alpha + \delta/\phi''(\alpha)` at every data point, which is the same to
+first order. The same map turns the solution of the quadratic problem into a start for any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from splinebias._check import Array
+from splinebias.potential import Potential
+from splinebias.solve.dual_function import DualFunction
+
+_SMALL = 1e-4  # relative size of a step up to which steps in g and in alpha are the same
+_UNLIKE = 5.0  # ratio of curvatures at a point and around it from which on they are taken to be unrelated
+
+
+def mirrored(phi: Potential, start: DualFunction, step: DualFunction, slopes: Array, *, free: bool) -> DualFunction:
+    r"""The increment of `start` for the Newton step `step`.
+
+    `slopes`, shape (M - 2,), are the mean :math:`a'(g)` around the inner data points, relative to quadratic potentials.
+    """
+    return _nodewise(start, step, lambda old, change: _mirror(phi, old, change, slopes), free=free)
+
+
+def through_mirror(phi: Potential, dual: DualFunction, *, free: bool) -> DualFunction:
+    r"""Has :math:`\phi'` of the values of `dual` at the data."""
+    still = DualFunction(dual.x, np.zeros(dual.x.size), 0.0, dual.activation)
+    return dual.moved(_nodewise(dual, still, lambda old, _: np.asarray(phi.grad(old)) - old, free=free))
+
+
+def _mirror(phi: Potential, old: Array, change: Array, slopes: Array) -> Array:
+    r"""Increments of dual values for a step of `change`, taken in :math:`\alpha` where that is wise.
+
+    It is not where :math:`\alpha` moves more than by a step in g, as at a sign change, where :math:`1/\phi''` is infinite;
+    nor where the curvature around a point has little to do with that at the point, because g is much larger nearby;
+    nor where the two hardly differ, because `change` is known with its own relative precision.
+    """
+    start, direct = phi.grad_inverse(old), phi.grad_inverse(old + change)
+    linear = start + change / phi.hess(start)
+    taken = (np.abs(linear - start) < np.abs(direct - start)) & (np.abs(change) > _SMALL * np.abs(old)) & (start != 0)
+    if old.size == slopes.size + 2:
+        typical = slopes * phi.hess(start[1:-1])
+        taken[1:-1] &= (typical > 1 / _UNLIKE) & (typical < _UNLIKE)
+    return np.where(taken, phi.grad(np.where(taken, linear, 0.0)) - old, change)
+
+
+def _nodewise(start: DualFunction, step: DualFunction, rule: Callable[[Array, Array], Array], *, free: bool) -> DualFunction:
+    """The increment that is `rule` (values of `start`, those of `step`) at the data.
+
+    Inside, a data point has one unknown and two dual values, g_+ and g_-: the larger one counts. At the ends it is the line
+    that matters, of slope and offset the two unknowns that are left.
+    """
+    act, x = start.activation, start.x
+    line = np.zeros(2)
+    if not free:
+        size, ends = max(abs(act.right), abs(act.left)), x[[0, -1]]
+        line = rule(size * start.line(ends), size * step.line(ends)) / size
+    plus = np.abs(start.nodal[1]) >= np.abs(start.nodal[-1])
+    old, change = (np.where(plus, f.nodal[1], f.nodal[-1]) for f in (start, step))
+    factor = np.where(plus, start.factor(1), start.factor(-1))
+    share = (x - x[0]) / start.span
+    values = (rule(old, change) - factor * (line[0] + share * (line[1] - line[0]))) / act.kink
+    return DualFunction(x, np.r_[line[0], values[1:-1], 0.0], line[0] - line[1], act)

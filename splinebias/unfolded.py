@@ -1,0 +1,266 @@
+r"""Weighted splines whose curvature is no polynomial: exact in the coordinate in which it is smooth.
+
+For a nonquadratic potential :math:`f'' = (p - q) \sum_\pm \zeta_\pm (\phi')^{-1}(g_\pm)` behaves like a root of c at the
+zeros of the piecewise linear g, and no polynomial in c follows it. In the coordinate s of `Potential.unfold` it is smooth,
+c(s) is z(s) up to a linear map, and f, f', f'' are polynomials in s to rounding: those are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.polynomial import legendre
+from numpy.typing import NDArray
+from scipy.interpolate import PPoly
+
+from splinebias._check import Array, whole_number
+from splinebias._integrate import integrate_through, jets_through, pieces, within_reach
+from splinebias.function import WeightedSpline
+from splinebias.potential import Potential
+from splinebias.quadrature import (
+    Cells,
+    bisect_until,
+    gauss_legendre,
+    legendre_coefficients,
+    legendre_to_monomial,
+    panel_nodes,
+    unresolved,
+)
+
+_CHUNK = 1 << 16  # points evaluated at once
+_ORDER = 16  # of the polynomial pieces that stand in for the function
+
+
+class Rows(NamedTuple):
+    r"""Gauss rules on N intervals of the breakpoint axis, each in a coordinate of its own.
+
+    On a curved row (rate not 0) a breakpoint is :math:`c = \mathrm{anchor} + (z(s) - z_0)/\mathrm{rate}`, with z(s) of
+    `Potential.unfold`; on a plain one, anchor + s.
+
+    Attributes
+    ----------
+    offset, weights : Array, shape (N, q)
+        Nodes relative to their anchors, and their weights.
+    g : Array, shape (N, q)
+        The dual function there, with its relative precision next to zeros.
+    low, high : Array, shape (N,)
+        The interval.
+    top : Array, shape (N,)
+        Its upper end relative to the anchor.
+    anchor, z, rate : Array, shape (N,)
+        As above; z and rate are g and its slope at the anchor.
+    start, stop : Array, shape (N,)
+        The s at the ends; Gauss nodes run from the first to the second.
+    """
+
+    offset: Array
+    weights: Array
+    g: Array
+    low: Array
+    high: Array
+    top: Array
+    anchor: Array
+    z: Array
+    rate: Array
+    start: Array
+    stop: Array
+
+    @property
+    def nodes(self) -> Array:
+        """Breakpoints, shape (N, q)."""
+        return self.anchor[:, None] + self.offset
+
+    def take(self, at: Any) -> Rows:
+        """Some of the rows."""
+        return Rows(*(column[at] for column in self))
+
+
+@dataclass(frozen=True, eq=False)
+class Curved:
+    r"""The curved rows of a function: polynomials in s.
+
+    Attributes
+    ----------
+    potential : Potential
+        Gives s.
+    anchor, z, rate, start, stop : Array, shape (C,)
+        As in `Rows`.
+    base : Array, shape (4, C)
+        The end of a row at `start`; f there; slopes of the tangents of f and of f'. The first of them makes f at the other
+        end what it is to rounding.
+    series : tuple of Array, shape (degree + 1, C)
+        Legendre coefficients in 2t - 1, where s = start + t (stop - start), of f and f' less their tangents at the base, and
+        of f''.
+    """
+
+    potential: Potential
+    anchor: Array
+    z: Array
+    rate: Array
+    start: Array
+    stop: Array
+    base: Array
+    series: tuple[Array, Array, Array]
+
+    @classmethod
+    def of(cls, rows: Rows, curvature: Array, ends: Array, potential: Potential) -> Curved:
+        """From f'' at the nodes of curved `rows`, and `ends`, shape (5, C): start, f and f' there, stop, f there."""
+        order = rows.offset.shape[1]
+        long = (rows.stop - rows.start)[:, None]
+
+        def pace(place: Array) -> Array:
+            """dc/dt."""
+            return np.asarray(potential.unfold(rows.start[:, None] + long * place)[1] * long / rows.rate[:, None])
+
+        second = legendre_coefficients(curvature).T
+        first = _integral(legendre_coefficients(curvature * pace(gauss_legendre(order)[0])).T)
+        place = gauss_legendre(2 * order)[0]  # a product of two such polynomials
+        rise = legendre.legval(2 * place - 1, first).reshape(-1, place.size) * pace(place)
+        series = tuple(_trimmed(part) for part in (_integral(legendre_coefficients(rise).T), first, second))
+        begin, f, slope, end, goal = ends
+        tangent = np.divide(goal - f - series[0].sum(axis=0), end - begin, out=slope.copy(), where=end != begin)
+        base = np.stack([begin, f, tangent, slope])
+        return cls(potential, rows.anchor, rows.z, rows.rate, rows.start, rows.stop, base, (series[0], series[1], series[2]))
+
+    def __call__(self, x: Array, row: NDArray[np.intp], nu: int) -> Array:
+        """Derivative `nu` <= 2 at points x in the rows number `row`, shape (K,)."""
+        s = self.potential.fold(self.z[row] + self.rate[row] * (x - self.anchor[row]))
+        t = (s - self.start[row]) / (self.stop[row] - self.start[row])
+        value = legendre.legval(2 * np.clip(t, 0, 1) - 1, self.series[nu][:, row], tensor=False)
+        if nu == 2:
+            return np.asarray(value)
+        end, f, tangent, slope = self.base[:, row]
+        return np.asarray(value + (f + tangent * (x - end) if nu == 0 else slope))
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A function whose second derivative is known on rows.
+
+    Attributes
+    ----------
+    straight : PPoly
+        In c; with curved rows replaced by lines.
+    edges : Array, shape (N + 1,)
+        Ends of the rows.
+    row : Array of int, shape (N,)
+        Number of a row among the curved ones, or -1.
+    curved : Curved
+        Those.
+    """
+
+    straight: PPoly
+    edges: Array
+    row: NDArray[np.intp]
+    curved: Curved
+
+    @classmethod
+    def through(cls, rows: Rows, curvature: Array, potential: Potential, x: Array, y: Array) -> Branch:
+        """The function with f'' = `curvature` at the nodes of touching `rows`, 0 outside, through (x, y)."""
+        order = np.argsort(rows.low, kind="stable")
+        edges = np.r_[rows.low[order], rows.high[order[-1]]]
+        keep = within_reach(edges, x, curvature.shape[1] + 2)
+        edges, order = edges[keep], order[keep[:-1]]
+        rows, curvature = rows.take(order), curvature[order]
+        mass = rows.weights * curvature
+        lever = rows.top[:, None] - rows.offset
+        jets = jets_through(edges, np.stack([(mass * lever).sum(axis=1), mass.sum(axis=1)]), x, y)
+        bent = rows.rate != 0
+        inner = np.zeros((curvature.shape[1], bent.size))
+        if not bent.all():
+            inner[:, ~bent] = legendre_to_monomial(curvature[~bent], np.diff(edges)[~bent])
+        powers = np.arange(inner.shape[0], 0, -1)[:, None]
+        row = np.where(bent, np.cumsum(bent) - 1, -1)
+        part, at = rows.take(bent), np.flatnonzero(bent)
+        down = part.offset[:, 0] > part.offset[:, -1]
+        slope = jets[1, at] + np.where(down, mass[at].sum(axis=1), 0.0)  # two branches have kinks at data, their sum has not
+        begin, end = at + down, at + ~down
+        ends = np.stack([edges[begin], jets[0, begin], slope, edges[end], jets[0, end]])
+        curved = Curved.of(part, curvature[bent], ends, potential)
+        return cls(pieces(edges, inner / (powers * (powers + 1)), jets), edges, row, curved)
+
+    def __call__(self, x: Array, nu: int) -> Array:
+        """Derivative `nu` <= 2 at points x, shape (K,)."""
+        low, high = self.edges[[0, -1]]
+        values = np.asarray(self.straight(np.clip(x, low, high), nu=nu))
+        for outside, end in ((x < low, low), (x > high, high)):  # there f is its tangent, however far out
+            if outside.any():
+                slope = float(self.straight(end, nu=1))
+                values[outside] = (values[outside] + slope * (x[outside] - end), slope, 0.0)[nu]
+        if not self.curved.anchor.size:
+            return values
+        for begin in range(0, x.size, _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            cell = np.searchsorted(self.edges, x[part], side="right") - 1
+            inside = (cell >= 0) & (cell < self.row.size)
+            row = np.where(inside, self.row[np.clip(cell, 0, self.row.size - 1)], -1)
+            bent = np.flatnonzero(row >= 0)
+            values[begin + bent] = self.curved(x[begin + bent], row[bent], nu)
+        return values
+
+
+class UnfoldedSpline(WeightedSpline):
+    """The solution of a weighted spline problem with a nonquadratic potential.
+
+    f, f' and f'' are evaluated to rounding everywhere. What else a `WeightedSpline` can do is done by polynomial pieces that
+    represent f to rounding, and are made when they are first asked for.
+
+    Parameters
+    ----------
+    branches : list of Branch
+        Their sum is f.
+    x, y : Array, shape (M,)
+        Points on the graph.
+    knots : Array
+        Points where f'' is not smooth.
+    """
+
+    def __init__(self, branches: list[Branch], x: Array, y: Array, knots: Array) -> None:
+        self._branches, self._points, self.exact = branches, (x, y), False
+        self._knots = np.array(knots, dtype=float)
+        self._knots.setflags(write=False)
+
+    def __call__(self, x: Any, nu: int = 0) -> Array:
+        nu, x = whole_number(nu, "nu"), np.asarray(x, dtype=float)
+        if nu > 2 or not np.isfinite(x).all():
+            return super().__call__(x, nu)
+        first, *others = (branch(x.ravel(), nu) for branch in self._branches)
+        return np.asarray(first + others[0] if others else first).reshape(x.shape)
+
+    @cached_property
+    def _ppoly(self) -> PPoly:
+        """Pieces that are polynomials in c, cut at the zeros of g and towards them until nothing is left to see."""
+        x, y = self._points
+        size, gaps = float(np.abs(y).max()) or 1.0, np.r_[0.0, np.diff(x), 0.0]
+        edges = np.unique(np.concatenate([branch.edges for branch in self._branches]))
+
+        def curvature(left: Array, right: Array) -> tuple[Array, Array, Array]:
+            nodes, weights = panel_nodes(left, right, _ORDER)
+            values = self(nodes, 2)
+            mass = weights * np.abs(values)
+            lever = (x[-1] - x[0]) + np.abs(nodes - x[0])
+            return values, (mass * lever).sum(axis=1), mass.sum(axis=1) * gaps[np.searchsorted(x, left, side="right")]
+
+        total = float(curvature(edges[:-1], edges[1:])[1].sum()) or 1.0
+
+        def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
+            values, moment, shift = curvature(left, right)
+            return unresolved(values, np.maximum(moment / total, shift / size), 1.0, tolerance)
+
+        cells = bisect_until(Cells(edges, _ORDER), failing, max_cells=200 * edges.size)
+        return integrate_through(cells.edges, self(cells.nodes, 2), 2, x, y)
+
+
+def _integral(series: Array) -> Array:
+    """The integral over t from 0 of Legendre series in 2t - 1, along axis 0."""
+    return np.asarray(legendre.legint(series, lbnd=-1, axis=0) / 2)
+
+
+def _trimmed(series: Array) -> Array:
+    """Without the highest coefficients that are rounding on every row."""
+    size = np.abs(series).max(axis=0, initial=0.0)
+    used = np.flatnonzero((np.abs(series) > 1e-17 * size).any(axis=1))
+    return np.ascontiguousarray(series[: used[-1] + 1 if used.size else 1])

@@ -6,7 +6,7 @@ seconds per step (measured here) times steps, which follow from the training tim
 with torch's mean squared error, twice our L, a step of 1/n advances t by 2. The flow runs in float64 to L = 1e-12.
 """
 
-import time
+from __future__ import annotations
 
 import numpy as np
 import pytest
@@ -14,15 +14,15 @@ import scipy.stats as st
 import torch
 
 import splinebias as sb
-from splinebias.dynamics.mirror import MirrorMap
-from splinebias.dynamics.objective import SquaredLoss
+from benchmarks._timing import duration, paired, ratio, table, times
 from splinebias.network import Network
+from splinebias.train import one_thread
 
 UNIFORM = sb.Initialization.rademacher(st.uniform(-1, 2))
 SET_A = sb.Dataset([-1, -0.2, 0, 0.2, 1], np.array([0, 0, 0.3, 0, 0]) - 0.15)
 SET_B = sb.Dataset([-1, 0.35, 0.65, 1], np.array([0.3, 0.3, 0, 0.3]) - 0.15)
 CUBIC, QUARTIC = sb.Power(3, quadratic=1), sb.Power(4, quadratic=1)
-A = sb.Problem(SET_A, UNIFORM)
+A = sb.Problem(SET_A, UNIFORM, potential=sb.Power(2))
 CASES = {
     "A-relu-4860-u2": (A, 4860),
     "A-relu-4860-u4": (sb.Problem(SET_A, UNIFORM, potential=QUARTIC), 4860),
@@ -80,23 +80,63 @@ def loop_steps(problem, width, *, tolerance=1e-7):
 
 @pytest.mark.parametrize(("problem", "width"), CASES.values(), ids=CASES)
 def bench_flow_and_published_loop(benchmark, problem, width):
-    run = benchmark.pedantic(
-        sb.train, (problem, width), {"method": sb.MirrorFlow(), "progress": False}, rounds=7, warmup_rounds=2
-    )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in the flow, and faster at these sizes
-    published_loop(problem, width, 50)
-    began = time.perf_counter()
-    taken, _ = published_loop(problem, width, 1000)
-    per_step = (time.perf_counter() - began) / taken
-    torch.set_num_threads(threads)
+    run = benchmark.pedantic(flow, (problem, width), rounds=7, warmup_rounds=2)
+    seconds, steps = paired_with_loop(problem, width, rounds=3, sample=300)
+    report(benchmark, run, loop_steps=steps, loop_seconds=np.median(seconds[:, 1]))
+    benchmark.extra_info["times faster"] = ratio(seconds, 1)
+
+
+def flow(problem, width, loss_tol=1e-12):
+    """The default method to L = 1e-12."""
+    return sb.train(problem, width, loss_tol=loss_tol, progress=False)
+
+
+def paired_with_loop(problem, width, *, rounds, sample):
+    """Seconds of the flow and of the whole loop, shape (rounds, 2), from `sample` of its steps per round; its steps."""
     steps = loop_steps(problem, width)
-    report(benchmark, run, loop_steps=steps, loop_seconds=steps * per_step)
-    benchmark.extra_info["times faster"] = steps * per_step / benchmark.stats.stats.min
+    with one_thread():  # as in the flow, and faster at these sizes
+        seconds = paired(rounds, lambda: flow(problem, width), lambda: published_loop(problem, width, sample))
+    seconds[:, 1] *= steps / sample
+    return seconds, steps
+
+
+def tabulate(*, full):
+    """The flow to 1e-12 beside the published loop to 1e-7."""
+    rows = []
+    for name, (problem, width) in CASES.items():
+        seconds, steps = paired_with_loop(problem, width, rounds=7 if full else 2, sample=1000 if full else 100)
+        mine, other = np.median(seconds, axis=0)
+        run = flow(problem, width)
+        cells = [f"{run.stats['passes']:.0f}", duration(mine), f"{steps:,.0f}", duration(other), times(ratio(seconds, 1))]
+        rows.append([name, *cells])
+    return table(["network", "passes", "flow to 1e-12", "steps of the loop", "loop to 1e-7", "ratio"], rows)
+
+
+def tabulate_sizes(*, full):
+    """The flow where a loop would take days: a wide network, and many networks."""
+    width, count = (1_000_000, 400) if full else (100_000, 40)
+    wide = lambda problem: lambda: flow(problem, width)  # noqa: E731
+    many = lambda problem: lambda: sb.train_ensemble(problem, 1000, range(count), loss_tol=1e-10)  # noqa: E731
+    scaled = CASES["B-abs-540-u4-scaled"][0]
+    calls = {
+        f"A, ReLU, u², width {width:,}, to 1e-12": wide(A),
+        f"B, Abs, scaled u⁴ + u², width {width:,}, to 1e-12": wide(scaled),
+        f"A, ReLU, u², {count} networks of width 1000, to 1e-10": many(A),
+        f"B, Abs, scaled u⁴ + u², {count} networks of width 1000, to 1e-10": many(scaled),
+    }
+    rows = []
+    for name, call in calls.items():
+        found = []
+        seconds = paired(2, lambda call=call, found=found: found.append(call()))
+        runs = found[-1] if isinstance(found[-1], tuple) else [found[-1]]
+        assert all(run.outcome is sb.Outcome.CONVERGED for run in runs)
+        passes = np.median([run.stats["passes"] for run in runs])
+        rows.append([name, f"{passes:.0f}", duration(float(np.median(seconds)))])
+    return table(["networks", "median passes", "time"], rows)
 
 
 def bench_a_million_units(benchmark):
-    run = benchmark.pedantic(sb.train, (A, 1_000_000), {"method": sb.MirrorFlow(), "progress": False}, rounds=2)
+    run = benchmark.pedantic(flow, (A, 1_000_000), rounds=2)
     report(benchmark, run)
 
 
@@ -104,12 +144,8 @@ def bench_a_million_units(benchmark):
 def bench_an_ensemble_of_400(benchmark, problem):
     """400 networks of width 1000 to L = 1e-10."""
 
-    def ensemble():
-        start = Network.sample(problem, 1000, list(range(400)))
-        loss, mirror = SquaredLoss.of(problem, start.theta), MirrorMap.of(problem, 1000, start.theta)
-        return sb.MirrorFlow().run_batch(start, loss, mirror, loss_tol=1e-10)
-
-    runs = benchmark.pedantic(ensemble, rounds=2)
+    options = {"loss_tol": 1e-10}
+    runs = benchmark.pedantic(sb.train_ensemble, (problem, 1000, range(400)), options, rounds=2)
     assert all(run.outcome is sb.Outcome.CONVERGED for run in runs)
     benchmark.extra_info["steps"] = float(np.median([run.steps for run in runs]))
 
@@ -119,8 +155,7 @@ def bench_many_points(benchmark, points):
     """20,000 units through a sine; eigenvectors up to 1,000 points, Krylov spaces beyond."""
     x = np.linspace(-0.95, 0.95, points)
     problem = sb.Problem(sb.Dataset(x, 0.3 * np.sin(4 * x)), UNIFORM)
-    options = {"method": sb.MirrorFlow(), "progress": False, "loss_tol": 1e-8}
-    report(benchmark, benchmark.pedantic(sb.train, (problem, 20_000), options, rounds=2))
+    report(benchmark, benchmark.pedantic(flow, (problem, 20_000, 1e-8), rounds=2))
 
 
 def report(benchmark, run, **more):

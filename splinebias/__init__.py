@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editor
     from splinebias.dynamics.descent import MirrorDescent as MirrorDescent
     from splinebias.dynamics.descent import StochasticMirrorDescent as StochasticMirrorDescent
     from splinebias.dynamics.flow import MirrorFlow as MirrorFlow
+    from splinebias.ensemble import train_ensemble as train_ensemble
     from splinebias.errors import CapabilityError as CapabilityError
     from splinebias.errors import DataError as DataError
     from splinebias.errors import Outcome as Outcome
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editor
     from splinebias.parameterization import NTK as NTK
     from splinebias.parameterization import Standard as Standard
     from splinebias.penalty import penalty as penalty
+    from splinebias.plot import plot as plot
     from splinebias.potential import Hypentropy as Hypentropy
     from splinebias.potential import Power as Power
     from splinebias.potential import Quadratic as Quadratic
@@ -77,8 +79,10 @@ _HOME = {
     "dynamics.descent": ["MirrorDescent", "StochasticMirrorDescent"],
     "dynamics.flow": ["MirrorFlow"],
     "train": ["train", "Training"],
+    "ensemble": ["train_ensemble"],
     "compare": ["compare", "Comparison"],
     "study": ["study", "Study"],
+    "plot": ["plot"],
     "estimator": ["SplineBiasRegressor"],
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}

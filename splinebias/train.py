@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from splinebias._check import real_number, whole_number
-from splinebias.dynamics.base import History, Recorder, Report, Snapshot, TrainingMethod
+from splinebias.dynamics.base import History, Recorder, Report, Run, Snapshot, TrainingMethod
 from splinebias.dynamics.flow import MirrorFlow
 from splinebias.dynamics.mirror import MirrorMap, require_mobile_start
 from splinebias.dynamics.objective import SquaredLoss
@@ -75,6 +75,26 @@ class Training:
     seconds: float
     stats: dict[str, float]
     snapshots: tuple[Snapshot, ...] = ()
+
+    @classmethod
+    def of(cls, problem: Problem, seed: int, run: Run, history: History, seconds: float) -> Training:
+        """The result of `run`, which started from `seed`."""
+        return cls(
+            problem=problem,
+            width=run.network.width,
+            seed=seed,
+            function=run.network.function(),
+            loss=run.loss,
+            steps=run.steps,
+            time=run.time,
+            outcome=run.outcome,
+            advice=run.advice,
+            network=run.network,
+            history=history,
+            seconds=seconds,
+            stats=run.stats,
+            snapshots=run.snapshots,
+        )
 
     def __repr__(self) -> str:
         return (
@@ -149,13 +169,13 @@ def train(
     >>> run.outcome.name, bool(abs(run.function(0.0) - 1) < 1e-3)
     ('CONVERGED', True)
     """
-    method = _checked(problem, method)
+    method = checked_method(problem, method)
     seed = whole_number(seed, "seed")
     loss_tol = real_number(loss_tol, "loss_tol", above=0, fix="rounding keeps the loss above 0; take e.g. 1e-12")
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise DataError(f"`progress` must be None, True, False or a callable(steps, loss, time), got {progress!r}")
     start = Network.sample(problem, width, seed, dtype=dtype, device=device)
-    with _one_thread(), _reporting(progress, loss_tol, f"width {width}, seed {seed}") as report:
+    with one_thread(), _reporting(progress, loss_tol, f"width {width}, seed {seed}") as report:
         record, began = Recorder(report), time.perf_counter()
         run = method.run(
             start,
@@ -166,25 +186,10 @@ def train(
             record=record,
         )
         seconds, history = time.perf_counter() - began, record.finish(run)
-    return Training(
-        problem=problem,
-        width=start.width,
-        seed=seed,
-        function=run.network.function(),
-        loss=run.loss,
-        steps=run.steps,
-        time=run.time,
-        outcome=run.outcome,
-        advice=run.advice,
-        network=run.network,
-        history=history,
-        seconds=seconds,
-        stats=run.stats,
-        snapshots=run.snapshots,
-    )
+    return Training.of(problem, seed, run, history, seconds)
 
 
-def _checked(problem: Problem, method: TrainingMethod | None) -> TrainingMethod:
+def checked_method(problem: Problem, method: TrainingMethod | None) -> TrainingMethod:
     """The method to use, after every check of the problem that costs nothing."""
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
@@ -201,7 +206,8 @@ def _checked(problem: Problem, method: TrainingMethod | None) -> TrainingMethod:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """torch on one thread: its sums depend on the number of threads, and at these sizes more of them are slower."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -94,7 +94,7 @@ class FlowBatch:
         spectrum, rho = step.spectrum, self._state.residual
         fall = (rho * spectrum.matvec(rho)).sum(-1)  # -dL/dtau
         epsilon = rho.shape[-1] * torch.finfo(rho.dtype).eps
-        critical = fall <= epsilon * spectrum.largest * (rho * rho).sum(-1)
+        critical = fall <= epsilon * spectrum.scale * (rho * rho).sum(-1)
         found = (spectrum.largest, spectrum.smallest, spectrum.rank, critical)
         self._steering.survey(*(_numpy(values) for values in found))
 
@@ -111,6 +111,7 @@ class FlowBatch:
             error=error,
             jumps=_numpy(attempt.jumps),
             loss=_numpy(attempt.end.loss),
+            noise=_numpy(attempt.end.rounding),
             rounding=self._tolerances.rounding,
             passes=attempt.passes,
         )

@@ -57,6 +57,11 @@ class FlowState:
         """L, shape (B,)."""
         return (self.residual * self.residual).sum(-1) / 2
 
+    @property
+    def rounding(self) -> Tensor:
+        """Rounding errors of the sums over units, to which those of the residual are at least equal, shape (B,)."""
+        return torch.finfo(self.dual.dtype).eps * self.linear.value.abs().amax(-1)
+
     @cached_property
     def metric(self) -> Tensor:
         """Diagonal of D, shape (B, 3n + 1)."""
@@ -109,8 +114,7 @@ class FlowField:
 
     def of_networks(self, kept: Tensor) -> FlowField:
         """The field after a batch has been reduced to the networks `kept`, boolean, shape (B,)."""
-        centre = self.mirror.centre
-        return self if centre is None else replace(self, mirror=replace(self.mirror, centre=centre[kept]))
+        return replace(self, mirror=self.mirror.of_networks(kept))
 
     @cached_property
     def _root(self) -> Tensor:
@@ -144,8 +148,20 @@ class FlowField:
     def spectrum(self, state: FlowState) -> Spectrum:
         """S at `state`: by its eigenvectors for few samples, through products for many."""
         if state.residual.shape[-1] > _DENSE_POINTS:
-            return KrylovSpectrum(lambda u: self.push(state, self.pull(state, u)), state.residual)
-        return DenseSpectrum(self.loss.operator(self._kernel(state)))
+            return KrylovSpectrum(lambda u: self.push(state, self.pull(state, u)), state.residual, self._scale(state))
+        kernel = self._kernel(state)
+        scale = 0.0 if self.loss.line is None else (self.loss.weights * kernel.diagonal(dim1=-2, dim2=-1)).sum(-1)
+        return DenseSpectrum(self.loss.operator(kernel), scale)
+
+    def _scale(self, state: FlowState) -> Tensor | float:
+        """Size of S without P, shape (B,), by what it does to lines: without them all that is left may be rounding."""
+        if self.loss.line is None:
+            return 0.0
+        sizes = []
+        for line in (self.loss.line * self._root).expand(state.residual.shape[0], 2, -1).unbind(-2):
+            moved = self._root * state.linear.jvp(state.metric * self.pull(state, line))
+            sizes.append(moved.norm(dim=-1))
+        return torch.stack(sizes).amax(0)
 
     def _kernel(self, state: FlowState) -> Tensor:
         """Tangent kernel J D J^T of units free to move, on their tangents if held, shape (B, M, M)."""

@@ -68,6 +68,8 @@ class Modes(NamedTuple):
 class Spectrum(ABC):
     """The operator S at one state."""
 
+    scale: Tensor
+    """Size of the operator before lines were projected out of it, to which its rounding errors are relative, shape (B,)"""
     largest: Tensor
     """Largest eigenvalue, shape (B,)"""
     smallest: Tensor
@@ -87,17 +89,20 @@ class Spectrum(ABC):
 
 
 class DenseSpectrum(Spectrum):
-    r"""Eigenvectors and eigenvalues of S; eigenvalues below :math:`M \epsilon \lambda_{\max}` are rounding and left out.
+    r"""Eigenvectors and eigenvalues of S; those below :math:`M \epsilon` times its scale are rounding and left out.
 
     Parameters
     ----------
     matrix : Tensor, shape (B, M, M)
         S; where it is not finite `largest` is infinite and f(S) v = 0.
+    scale : Tensor, shape (B,)
+        The `scale` above, if it is larger than the largest eigenvalue.
     """
 
-    def __init__(self, matrix: Tensor) -> None:
+    def __init__(self, matrix: Tensor, scale: Tensor | float = 0.0) -> None:
         self._rates, vectors = _eigh(matrix)
-        kept = _above_rounding(self._rates, matrix.shape[-1])
+        self.scale = self._rates[..., -1].clamp(min=scale)
+        kept = _above_rounding(self._rates, matrix.shape[-1], self.scale)
         self._vectors = vectors * kept.unsqueeze(-2)
         self._exact = torch.zeros_like(self._rates)
         self.largest, self.smallest, self.rank = _summary(self._rates, kept)
@@ -123,6 +128,8 @@ class KrylovSpectrum(Spectrum):
         S v for v of shape (B, M).
     residual : Tensor, shape (B, M)
         Vector whose Krylov space supplies `largest`, `smallest` and `rank`: the modes that it contains.
+    scale : Tensor, shape (B,)
+        The `scale` above, if it is larger than the largest Ritz value.
 
     Notes
     -----
@@ -130,10 +137,13 @@ class KrylovSpectrum(Spectrum):
     stops growing at 256 dimensions, whatever the estimate: shorten h then.
     """
 
-    def __init__(self, product: Callable[[Tensor], Tensor], residual: Tensor) -> None:
+    def __init__(self, product: Callable[[Tensor], Tensor], residual: Tensor, scale: Tensor | float = 0.0) -> None:
         self._product = product
-        probe = self._lanczos(residual, lambda modes: True)
-        self.largest, self.smallest, self.rank = _summary(probe.rates, _above_rounding(probe.rates, residual.shape[-1]))
+        self.scale = residual.new_zeros(residual.shape[:-1]).clamp(min=scale)
+        rates = self._lanczos(residual, lambda modes: True).rates
+        self.scale = torch.maximum(self.scale, rates[..., -1])
+        kept = _above_rounding(rates, residual.shape[-1], self.scale)
+        self.largest, self.smallest, self.rank = _summary(rates, kept)
 
     def matvec(self, v: Tensor) -> Tensor:
         self.products += 1
@@ -165,7 +175,7 @@ class KrylovSpectrum(Spectrum):
             matrix[..., k, k - 1] = matrix[..., k - 1, k] = beta
             if k % _CHECK_EVERY == 0 or k == limit:
                 rates, ritz = _eigh(matrix[..., :k, :k])
-                kept = _above_rounding(rates, points).unsqueeze(-2)
+                kept = _above_rounding(rates, points, torch.maximum(self.scale, rates[..., -1])).unsqueeze(-2)
                 coupling = torch.zeros_like(rates) if k == points else beta.unsqueeze(-1) * ritz[..., -1, :]
                 modes = Modes(rates, (space @ ritz) * kept, size * ritz[..., 0, :], coupling)
                 if accurate(modes):
@@ -183,9 +193,9 @@ def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(finite[:, None], rates, torch.inf), vectors * finite[:, None, None]
 
 
-def _above_rounding(rates: Tensor, points: int) -> Tensor:
-    """Which rates, shape (B, m), increasing, are above the rounding error of an M x M kernel; boolean."""
-    return rates > points * torch.finfo(rates.dtype).eps * rates[..., -1:]
+def _above_rounding(rates: Tensor, points: int, scale: Tensor) -> Tensor:
+    """Which rates, shape (B, m), are above the rounding error of an M x M kernel of size `scale`, shape (B,); boolean."""
+    return rates > points * torch.finfo(rates.dtype).eps * scale.unsqueeze(-1)
 
 
 def _summary(rates: Tensor, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:

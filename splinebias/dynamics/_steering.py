@@ -26,6 +26,7 @@ _SAFETY, _SHRINK, _GROW = 0.9, 0.1, 100.0  # of the factor between steps
 _GROW_AT_START, _CAUTION = 10.0, 1.5  # largest growth at first, and after a step was taken back; rises 1.5 times a step
 _RELAXED = 40.0  # e-foldings of the slowest mode after which a longer step changes nothing
 _LOOSE, _HALF = 0.1, 0.5  # the two fractions of the present misfit above
+_DROWNED = 1e-8  # share of the misfit at the start that rounding of the sums over units may reach
 _PATIENCE = 10  # accepted steps without a new smallest loss: only rounding does that
 _MOST_REJECTIONS = 60  # in a row: the steps halve, so this leaves nothing to try
 
@@ -141,15 +142,21 @@ class Steering:
         self.h = np.minimum(h, _RELAXED / self.smallest)
         return np.minimum(self.h, horizon - self.tau)
 
-    def judge(self, h: Array, *, error: Array, jumps: Flags, loss: Array, rounding: float, passes: int) -> Flags:
-        """Which steps of sizes `h` are accepted, from error / tolerance, jumps of the field and new loss; sizes the next."""
+    def judge(
+        self, h: Array, *, error: Array, jumps: Flags, loss: Array, noise: Array, rounding: float, passes: int
+    ) -> Flags:
+        """Which steps of sizes `h` are accepted, from error / tolerance, jumps of the field and new loss; sizes the next.
+
+        `noise` is the rounding error of the new residual: a free line may hide that unit sums have exploded.
+        """
+        drowned = noise > np.maximum(_DROWNED * self.at_start, rounding)
         finite = np.isfinite(loss) & np.isfinite(error)
-        falls = finite & (loss <= np.maximum(self.loss, rounding**2 / 2))
+        falls = finite & ~drowned & (loss <= np.maximum(self.loss, rounding**2 / 2))
         floor = 1 / self.largest
         good = falls & (error <= 1)
         floored = falls & ~good & jumps & (h <= floor)
         taken = good | floored
-        factor = np.where(finite, _SAFETY / np.sqrt(error), 0.0)
+        factor = np.where(finite & ~drowned, _SAFETY / np.sqrt(error), 0.0)
         longer = h * np.clip(factor, _SHRINK, self.growth)
         shorter = h * np.clip(factor, _SHRINK, 0.5)
         stop = np.where(jumps & finite & (h > floor), floor, 0.0)
@@ -188,6 +195,7 @@ class Steering:
         ]
         found: list[Outcome | None] = [None] * self.loss.size
         for outcome, where in reversed(rules):
-            for i in np.flatnonzero(where):
-                found[i] = outcome
+            if where.any():
+                for i in np.flatnonzero(where):
+                    found[i] = outcome
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +22,7 @@ from splinebias.problem import Problem
 Report = Callable[[int, float, float], None]
 """A progress callback ``report(steps, loss, time)``."""
 
+UNITS_AT_ONCE = 100_000
 _SPACING = 1.05  # ratio of successive recorded step numbers: 47 records a decade
 _REPORT_EVERY = 0.1  # seconds
 
@@ -159,3 +160,66 @@ class TrainingMethod(ABC):
 
         `record` is called after every step, with step 0 for the start.
         """
+
+    def run_batch(
+        self,
+        start: Network,
+        loss: SquaredLoss,
+        mirror: MirrorMap,
+        *,
+        loss_tol: float,
+        rngs: Sequence[np.random.Generator] = (),
+        records: Sequence[Recorder] = (),
+    ) -> list[Run]:
+        """Train many networks of one width: here one after the other, in methods that can at once.
+
+        Parameters
+        ----------
+        start : Network
+            B networks, theta of shape (B, 3n + 1), as from ``Network.sample(problem, width, seeds)``.
+        loss : SquaredLoss
+            Their common loss.
+        mirror : MirrorMap
+            Their mirror map; with a scaled potential its centre has shape (B, 3n + 1).
+        loss_tol : float
+            Loss to reach.
+        rngs : sequence of numpy.random.Generator
+            One per network, or none at all for methods that draw nothing.
+        records : sequence of Recorder
+            One per network, or none at all.
+
+        Returns
+        -------
+        list of Run
+            As `run` would give for each network alone, up to rounding.
+        """
+        return [
+            self.run(
+                start[j],
+                loss,
+                mirror.of_networks(j),
+                loss_tol=loss_tol,
+                rng=rngs[j] if rngs else np.random.default_rng(j),
+                record=records[j] if records else Recorder(),
+            )
+            for j in range(start.theta.shape[0])
+        ]
+
+
+Part = tuple[Network, MirrorMap, slice]
+
+
+def parts(start: Network, mirror: MirrorMap) -> Iterator[Part]:
+    """A batch in pieces of about 100,000 units, each with its mirror map and its place in the batch.
+
+    Larger pieces were not faster when measured, and take more memory.
+    """
+    size = max(1, UNITS_AT_ONCE // start.width)
+    for first in range(0, start.theta.shape[0], size):
+        some = slice(first, first + size)
+        yield Network(start.theta[some], start.activation, start.skip[some]), mirror.of_networks(some), some
+
+
+def alone(start: Network, mirror: MirrorMap) -> tuple[Network, MirrorMap]:
+    """A single network and its mirror map as a batch of one."""
+    return Network(start.theta[None], start.activation, start.skip[None]), mirror.of_networks(None)

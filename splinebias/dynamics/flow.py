@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from splinebias._check import real_number, real_vector, whole_number
 from splinebias.dynamics._batch import FlowBatch, Goal
-from splinebias.dynamics.base import Recorder, Run, TrainingMethod
+from splinebias.dynamics.base import Recorder, Run, TrainingMethod, alone, parts
 from splinebias.dynamics.mirror import MirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import DataError
 from splinebias.network import Network
-
-_UNITS_AT_ONCE = 100_000  # measured: larger batches are not faster, and take more memory
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,8 @@ class MirrorFlow(TrainingMethod):
     range of the Jacobian; as long as features do not move every such path ends at the same network, so it is held at a
     tenth of the present misfit, which keeps the times of `History` to some per cent only. With `time` or `saveat` it is held
     like the drift, which takes several times more steps with potentials that are not quadratic.
+
+    Networks of a batch (`train_ensemble`) take steps of their own and leave it when they are done.
 
     A step costs two evaluations of the network, each with a product with the transposed Jacobian (``stats["passes"]``),
     O(n M) or O(n log M + M^2), and the eigenvectors of an M x M matrix (up to M = 1000; Krylov spaces beyond).
@@ -101,8 +101,7 @@ class MirrorFlow(TrainingMethod):
         rng: np.random.Generator,
         record: Recorder,
     ) -> Run:
-        batch = Network(start.theta[None], start.activation, start.skip[None])
-        mirror = replace(mirror, centre=None if mirror.centre is None else mirror.centre[None])
+        batch, mirror = alone(start, mirror)
         return self.run_batch(batch, loss, mirror, loss_tol=loss_tol, records=[record])[0]
 
     @torch.no_grad()
@@ -113,33 +112,12 @@ class MirrorFlow(TrainingMethod):
         mirror: MirrorMap,
         *,
         loss_tol: float,
+        rngs: Sequence[np.random.Generator] = (),
         records: Sequence[Recorder] = (),
     ) -> list[Run]:
-        """Train many networks of one width at once, each with its own steps; a network that is done leaves the batch.
-
-        Parameters
-        ----------
-        start : Network
-            B networks, theta of shape (B, 3n + 1), as from ``Network.sample(problem, width, seeds)``.
-        loss : SquaredLoss
-            Their common loss.
-        mirror : MirrorMap
-            Their mirror map; with a scaled potential its centre has shape (B, 3n + 1).
-        loss_tol : float
-            Loss to reach.
-        records : sequence of Recorder
-            One per network, or none at all.
-
-        Returns
-        -------
-        list of Run
-            As `run` would give for each network alone, up to rounding.
-        """
         goal = Goal(loss_tol, self.rtol, self.max_steps, self.time, tuple(self.saveat))
-        size, runs = max(1, _UNITS_AT_ONCE // start.width), []
-        for first in range(0, start.theta.shape[0], size):
-            some = slice(first, first + size)
-            part = Network(start.theta[some], start.activation, start.skip[some])
-            centred = replace(mirror, centre=None if mirror.centre is None else mirror.centre[some])
-            runs += FlowBatch(part, loss, centred, goal, records[some]).finish()
-        return runs
+        return [
+            run
+            for part, centred, some in parts(start, mirror)
+            for run in FlowBatch(part, loss, centred, goal, records[some]).finish()
+        ]

@@ -2,7 +2,7 @@ r"""The mirror map of a finite network: primal parameters, dual coordinates, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -57,6 +57,10 @@ class MirrorMap:
             unit = start.new_ones(start.shape[-1])
             unit[2 * width :] = scale  # a and d
         return cls(problem.phi, width, start if problem.scaled else None, unit, parameterization.clock(width))
+
+    def of_networks(self, kept: Tensor | slice | int | None) -> MirrorMap:
+        """The map of the networks `kept` of a batch; of one network for a number, of a batch of one for None."""
+        return self if self.centre is None else replace(self, centre=self.centre[kept])
 
     def _stretched(self, theta: Tensor) -> Tensor:
         u = theta if self.centre is None else (theta - self.centre) * self.width

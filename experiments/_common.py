@@ -18,7 +18,7 @@ import numpy as np
 import splinebias
 from splinebias._files import check_writable, write_atomically
 from splinebias.compare import compare
-from splinebias.convergence import Study
+from splinebias.convergence import Row, Study
 from splinebias.data import Dataset
 from splinebias.errors import DataError
 from splinebias.plot import save_figure
@@ -35,8 +35,24 @@ _LIBRARIES = ("numpy", "scipy", "torch", "matplotlib", "joblib")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What every experiment can be asked for.
+class Output:
+    """Where functions are drawn, and where files go.
+
+    Parameters
+    ----------
+    interval : tuple of float
+        Where functions are drawn and compared.
+    out : Path
+        Folder for NAME.png, NAME.pdf and NAME.json; made if missing.
+    """
+
+    interval: tuple[float, float] = (-1.5, 1.5)
+    out: Path = Path("figures")
+
+
+@dataclass(frozen=True)
+class Settings(Output):
+    """What every experiment with trained networks can be asked for.
 
     No learning rate is among it: networks are trained by the default method of `train`, which takes its steps from the
     spectrum of the tangent kernel (the published runs are descent at rate 1/n, and 2/n for the scaled u^4 + u^2).
@@ -49,13 +65,9 @@ class Settings:
         Seeds per width; functions are shown for the first.
     potentials : tuple of Potential
         The phi of the mirror potentials, scaled or not as the figure wants them.
-    interval : tuple of float
-        Where functions are drawn and compared.
     loss_tol : float
         Loss to train to. The published 1e-7 leaves up to 3e-3 in the slowest mode, half of the error of the widest network;
         1e-9 leaves a tenth of that.
-    out : Path
-        Folder for NAME.png, NAME.pdf and NAME.json; made if missing.
     jobs : int
         Processes; the numbers do not depend on it.
     """
@@ -63,9 +75,7 @@ class Settings:
     widths: tuple[int, ...] = (20, 60, 180, 540, 1620, 4860)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     potentials: tuple[Potential, ...] = (Power(2), Power(3, quadratic=1), Power(4, quadratic=1))
-    interval: tuple[float, float] = (-1.5, 1.5)
     loss_tol: float = 1e-9
-    out: Path = Path("figures")
     jobs: int = os.cpu_count() or 1
 
 
@@ -141,9 +151,16 @@ def study_record(studies: Sequence[Study], constants: Sequence[float | None]) ->
             "exponent": dataclasses.asdict(found.rate),
             "constant": dataclasses.asdict(found.constant),
             "summary": [dict(zip(found.summary.dtype.names or (), row, strict=True)) for row in found.summary.tolist()],
-            "runs": [row._asdict() | {"run_seed": run_seed(row.seed, row.width)} for row in found.rows],
+            "runs": [_run_record(row) for row in found.rows],
         }
         for found, constant in zip(studies, constants, strict=True)
+    }
+
+
+def _run_record(row: Row) -> dict[str, Any]:
+    """A run without its wall time: whoever repeats it gets the same record."""
+    return {name: value for name, value in row._asdict().items() if name != "seconds"} | {
+        "run_seed": run_seed(row.seed, row.width)
     }
 
 
@@ -166,14 +183,14 @@ def function_record(limit: Prediction, run: Training, settings: Settings) -> dic
     }
 
 
-def prepare(name: str, settings: Settings) -> None:
+def prepare(name: str, settings: Output) -> None:
     """Make the output folder and refuse unusable paths before any work starts."""
     settings.out.mkdir(parents=True, exist_ok=True)
     for suffix in (".png", ".pdf", ".json"):
         check_writable(settings.out / f"{name}{suffix}")
 
 
-def publish(name: str, settings: Settings, figure: Figure, results: dict[str, Any]) -> dict[str, Any]:
+def publish(name: str, settings: Output, figure: Figure, results: dict[str, Any]) -> dict[str, Any]:
     """Write the figure and, beside it, its settings, versions and numbers; return what the JSON file holds.
 
     Of the settings, `out` and `jobs` are left out: the numbers do not depend on them.

@@ -83,10 +83,6 @@ def draw_errors(ax: Axes, studies: Sequence[Study], constants: Sequence[float | 
     seeds = np.unique(studies[0].table["seed"]).size
     ax.set_title(f"(b) mean of {seeds} seeds, bars: 1 std. dev." if seeds > 1 else "(b) one seed")
     ax.set(xlabel="width $n$ (hidden units)", ylabel=r"error $\sup\,|f_n - f|$ (dimensionless)")
-    widths = studies[0].summary["width"]
-    ax.set_xticks(widths, [str(width) for width in widths])
-    ax.tick_params(axis="x", which="minor", bottom=False)
-    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_ylim(bottom=ax.get_ylim()[0] / 5)  # room for the slopes
 

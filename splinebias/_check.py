@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import numbers
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,9 @@ def whole_number(value: Any, name: str, *, at_least: int = 0, fix: str = "") -> 
 
 def real_vector(value: Any, name: str) -> Array:
     """`value` as a fresh finite float64 vector, shape (n,), or a DataError."""
+    if np.ma.is_masked(value):  # np.asarray would hand out what is behind the mask
+        masked = int(np.ma.getmaskarray(value).sum())
+        raise DataError(f"`{name}` must have no masked entries, got {masked}; drop those points from all arrays")
     try:
         array = np.asarray(value)
     except ValueError:
@@ -57,6 +62,12 @@ def real_vector(value: Any, name: str) -> Array:
     if bad.size:
         raise DataError(f"`{name}` must be finite, got {array[bad[0]]} at index {bad[0]}; drop or impute such points")
     return array
+
+
+def nearest(name: Any, known: Iterable[str]) -> str:
+    """``"; did you mean 'abs'?"`` if `name` is a misspelling of one of `known`, else nothing."""
+    found = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def interval(value: Any, name: str = "interval") -> tuple[float, float]:

@@ -15,6 +15,8 @@ from typing import Any
 from splinebias._check import namespace, real_number, whole_number
 from splinebias.errors import DataError
 
+_LARGEST_POWER = 20
+
 
 class Activation(ABC):
     r"""A function :math:`\sigma` that is one homogeneous polynomial of degree k on each side of zero.
@@ -142,7 +144,7 @@ class LeakyReLU(TwoSlope):
 
 @dataclass(frozen=True)
 class ReLUPower(Activation):
-    r""":math:`\sigma(z) = \max(z, 0)^k` with ``power`` :math:`k \ge 1` (1: ReLU).
+    r""":math:`\sigma(z) = \max(z, 0)^k` with ``power`` :math:`1 \le k \le 20` (1: ReLU).
 
     A wide network is then governed by :math:`h^{(k+1)}/k!` in the place of h'', and by
     :math:`\zeta^{(k)}_\pm(c) = \int_{\pm w > 0} |w|^{2k+1} p_{W,B}(w, -wc)\, dw` in the place of :math:`\zeta_\pm`
@@ -151,13 +153,18 @@ class ReLUPower(Activation):
     Raises
     ------
     DataError
-        If `power` is no whole number >= 1.
+        If `power` is no whole number from 1 to 20.
     """
 
     power: int
 
     def __post_init__(self) -> None:
-        whole_number(self.power, "power", at_least=1)
+        power = whole_number(self.power, "power", at_least=1)
+        if power > _LARGEST_POWER:
+            raise DataError(
+                f"`power` must be a whole number >= 1 and <= {_LARGEST_POWER}, got {power}: beyond that, pieces of degree "
+                "2k + 1 have no digits left in double precision; take 2 or 3"
+            )
 
     @property
     def degree(self) -> int:

@@ -1,11 +1,13 @@
 r"""What a function asks of the neurons, and what that costs at least.
 
-Units with w > 0 and with w < 0 both bend. With :math:`a_s` the E[|w| alpha] of side s per breakpoint and
-:math:`\sigma(z) = p z_+ - q z_-`, a function :math:`h(x) = \int h''(c) [x - c]_+ dc + S x + I` asks for
+Units with w > 0 and with w < 0 both bend. With :math:`\sigma(z) = p z_+^k - q z_-^k` (k = 1, or p = 1 and q = 0) and
+:math:`a_s` the E[|w|^k alpha] of side s per breakpoint, a function
+:math:`h(x) = \int D(c) [x - c]_+^k dc + P(x)`, :math:`D = h^{(k+1)}/k!`, P a polynomial of degree k, asks for
 
-.. math:: (p - q)(a_+ + a_-) = h'', \qquad \int \tau = S, \quad \int c\,\tau = -I, \qquad \tau = q a_+ - p a_- .
+.. math:: (p - q)(a_+ + (-1)^{k+1} a_-) = D, \qquad -\int \tau(c) (c - x)^k dc = P(x), \qquad \tau = q a_+ - p a_- .
 
-For the quadratic potential the cheapest way is explicit; for others `solve.split` finds it.
+For k = 1 the second is :math:`\int \tau = S`, :math:`\int c\,\tau = -I`, with P(x) = S x + I. For the quadratic potential
+the cheapest way is explicit; for others `solve.split` finds it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 from splinebias._check import Array
 from splinebias.activation import TwoSlope
@@ -30,102 +33,122 @@ _REFINEMENTS = 4
 _IGNORED = 1e4  # unresolved parts of the cost below 1e-16 times this, relative, are left alone
 
 
-def tie(law: BreakpointLaw, activation: TwoSlope, c: Array) -> Array:
-    r""":math:`\tau/h''` when every side takes its share :math:`\zeta_s/\zeta` of h'', same shape as `c`."""
-    return _tie(activation, law.zeta(c, 1), law.zeta(c, -1))
-
-
-def _tie(activation: TwoSlope, plus: Array, minus: Array) -> Array:
-    total = np.where(plus + minus > 0, plus + minus, 1.0)
-    return np.asarray((activation.left * plus - activation.right * minus) / (activation.kink * total))
-
-
 @dataclass(frozen=True, eq=False)
 class Bend:
-    r"""Curvature and affine part to be made by the neurons of a law.
+    r"""The D and P above, to be made by the neurons of a law.
 
     Attributes
     ----------
     law : BreakpointLaw
         The neurons.
-    activation : Activation
+    slopes : TwoSlope
         Gives p and q.
+    degree : int
+        The k above.
     cells : Cells
-        Quadrature on which zeta and h'' are resolved.
-    second : callable
-        h'' as a vectorized function.
+        Quadrature on which zeta and D are resolved.
+    highest : callable
+        D as a vectorized function.
     origin, unit : float
         Of the coordinate u = (c - origin)/unit.
-    missing : Array of shape (2,) or None
-        :math:`\int (1, u)\, \tau` less what it is when every side takes its share :math:`\zeta_s/\zeta` of h''; None if
-        nothing is asked (free affine part), or nothing can be done about it.
+    ties : int
+        Number of the moments :math:`\int u^j \tau`, j = 0, 1, ..., that are prescribed: k + 1, or k - 1 if the affine part
+        of P is free.
+    missing : Array of shape (ties,) or None
+        What is prescribed, less what those moments are when every side takes its share :math:`\zeta_s/\zeta` of D; None if
+        nothing is asked, or nothing can be done about it.
     """
 
     law: BreakpointLaw
-    activation: TwoSlope
+    slopes: TwoSlope
+    degree: int
     cells: Cells
-    second: Callable[[Array], Array]
+    highest: Callable[[Array], Array]
     origin: float
     unit: float
+    ties: int
     missing: Array | None = None
 
     def lever(self, c: Array) -> Array:
-        """1 and u at `c`, stacked in front."""
-        return np.stack([np.ones_like(c), (c - self.origin) / self.unit])
+        """1, u, ..., u^k at `c`, stacked in front."""
+        u = (c - self.origin) / self.unit
+        return np.stack([u**j for j in range(self.degree + 1)])
+
+    def asked(self, polynomial: Array) -> Array:
+        r"""The moments :math:`\int u^j \tau`, shape (ties,), that make P, given by its coefficients in u, lowest first."""
+        k = self.degree
+        return np.array([-((-1) ** (k - j)) * polynomial[k - j] / math.comb(k, j) for j in range(self.ties)]) / self.unit**k
+
+    def tie(self, c: Array) -> Array:
+        r""":math:`\tau/D` when every side takes its share :math:`\zeta_s/\zeta` of D, same shape as `c`."""
+        return self._tie(self.law.zeta(c, 1, self.degree), self.law.zeta(c, -1, self.degree))
+
+    def _tie(self, plus: Array, minus: Array) -> Array:
+        p, q, total = self.slopes.right, self.slopes.left, np.where(plus + minus > 0, plus + minus, 1.0)
+        return np.asarray((q * plus - (-1) ** (self.degree + 1) * p * minus) / (self.slopes.kink * total))
 
     @cached_property
     def zeta(self) -> tuple[Array, Array]:
         r""":math:`\zeta_+` and :math:`\zeta_-` at the nodes of `cells`, (N, q) each."""
-        return self.law.zeta(self.cells.nodes, 1), self.law.zeta(self.cells.nodes, -1)
+        return self.law.zeta(self.cells.nodes, 1, self.degree), self.law.zeta(self.cells.nodes, -1, self.degree)
 
     @cached_property
     def curvature(self) -> Array:
-        """h'' at the nodes of `cells`, shape (N, q), without noise."""
+        """D at the nodes of `cells`, shape (N, q), without noise."""
         return self.curvature_on(self.cells.edges[:-1], self.cells.edges[1:])
 
     def curvature_on(self, left: Array, right: Array) -> Array:
-        """h'' at the nodes of panels, without what is rounding: that would count in a quotient by a small zeta.
+        """D at the nodes of panels, without what is rounding: that would count in a quotient by a small zeta.
 
         A value is rounding if it is below 1e-13 of the largest on its panel, or if, taken for the whole panel, it moves h
-        by less than 1e-14 of what all of h'' does.
+        by less than 1e-13 of what all of D does (laws are resolved to about that).
         """
         nodes, weights = panel_nodes(left, right, self.cells.order)
-        values = self.second(nodes)
+        values = self.highest(nodes)
         moves = np.abs(values) * weights.sum(axis=1, keepdims=True) * self._reach(nodes)
         heard = (np.abs(values) > 1e-13 * np.abs(values).max(axis=1, keepdims=True)) & (moves > self._noise)
         return np.where(heard, values, 0.0)
 
     def _reach(self, c: Array) -> Array:
-        return self.unit + np.abs(c - self.origin)
+        return np.asarray((1 + np.abs(c - self.origin) / self.unit) ** self.degree)
 
     @cached_property
     def _noise(self) -> float:
         nodes = self.cells.nodes
-        return 1e-14 * float((self.cells.weights * np.abs(self.second(nodes)) * self._reach(nodes)).sum())
+        return 1e-13 * float((self.cells.weights * np.abs(self.highest(nodes)) * self._reach(nodes)).sum())
 
     @cached_property
-    def exchange(self) -> Array:
-        r"""Gram matrix (2, 2) of (1, u) in :math:`(p + q)^2 \zeta_+ \zeta_-/\zeta`: how cheaply the sides trade curvature.
-
-        Zero for Abs, where both sides bring the same affine part, and where no breakpoint has both signs of w.
-        """
+    def _exchange(self) -> Array:
+        r"""Weights, shape (N, q), of :math:`\int (p + q)^2 \zeta_+ \zeta_-/\zeta`: how cheaply the sides trade curvature."""
         plus, minus = self.zeta
         omega = plus * minus / np.where(plus + minus > 0, plus + minus, 1.0)
-        weight = (self.activation.right + self.activation.left) ** 2 * self.cells.weights * omega
-        lever = self.lever(self.cells.nodes)
-        return np.asarray(np.einsum("ink,jnk,nk->ij", lever, lever, weight))
+        return np.asarray((self.slopes.right + self.slopes.left) ** 2 * self.cells.weights * omega)
+
+    @property
+    def trades(self) -> bool:
+        """Whether the sides can trade: not with Abs, which is even, nor if every c has one sign of w only."""
+        return bool((self._exchange > 0).any())
 
     def quadratic_cost(self) -> float:
-        r""":math:`E[\alpha^2] = (p - q)^{-2} \int h''^2/\zeta + d^T G^{-1} d`, d the missing moments and G `exchange`."""
+        r""":math:`E[\alpha^2] = (p - q)^{-2} \int D^2/\zeta + d^T G^{-1} d`.
+
+        d are the missing moments, G the Gram matrix of 1, u, u^2, ... with the weights of `_exchange`.
+        """
         zeta = self.zeta[0] + self.zeta[1]
         ratio = np.divide(self.curvature, zeta, out=np.zeros_like(zeta), where=zeta > 0)
-        cost = float((self.cells.weights * self.curvature * ratio).sum()) / self.activation.kink**2
+        cost = float((self.cells.weights * self.curvature * ratio).sum()) / self.slopes.kink**2
         if self.missing is not None:
-            cost += float(self.missing @ np.linalg.solve(self.exchange, self.missing))
+            live = self._exchange > 0
+            columns = self.lever(self.cells.nodes[live])[: self.ties] * np.sqrt(self._exchange[live])
+            scale = np.sqrt((columns**2).sum(axis=1))
+            # G = R^T R with R of half the digits of G's condition number
+            triangle = np.linalg.qr((columns / scale[:, None]).T, mode="r")
+            part = solve_triangular(triangle, self.missing / scale, trans="T")
+            cost += float(part @ part)
         return cost
 
     def convex_cost(self, potential: Potential) -> float:
-        r"""Least :math:`E[D_\phi(\alpha, 0)]` for any convex potential.
+        r"""Least :math:`E[D_\phi(\alpha, 0)]` for any convex potential; two slopes only.
 
         Cells are bisected until the cost density is resolved, since alpha is singular where g changes sign.
 
@@ -138,8 +161,8 @@ class Bend:
         for _ in range(_REFINEMENTS):
             nodes, weights = bend.cells.nodes, bend.cells.weights
             model = ResponseModel.at(bend.law, potential, nodes)
-            half = bend.curvature / bend.activation.kink
-            point = Split(model, bend.activation, half, weights, bend.lever(nodes), bend._moments()).solve()
+            half = bend.curvature / bend.slopes.kink
+            point = Split(model, bend.slopes, half, weights, bend.lever(nodes), bend._moments()).solve()
             penalty = point.response.penalty
             cost = float((weights * (penalty[1] + penalty[-1])).sum())
             finer = bend._refined(potential, point.line)
@@ -152,7 +175,7 @@ class Bend:
         r"""The prescribed :math:`\int (1, u)\, \tau`."""
         if self.missing is None:
             return None
-        shares = self.cells.weights * _tie(self.activation, *self.zeta) * self.curvature
+        shares = self.cells.weights * self._tie(*self.zeta) * self.curvature
         return np.asarray(self.missing + np.einsum("ink,nk->i", self.lever(self.cells.nodes), shares))
 
     def _refined(self, potential: Potential, line: Array) -> Bend:
@@ -160,9 +183,9 @@ class Bend:
 
         def cost(left: Array, right: Array) -> tuple[Array, Array]:
             nodes, weights = panel_nodes(left, right, self.cells.order)
-            half = self.curvature_on(left, right) / self.activation.kink
+            half = self.curvature_on(left, right) / self.slopes.kink
             model = ResponseModel.at(self.law, potential, nodes)
-            split = Split(model, self.activation, half, weights, self.lever(nodes), None)
+            split = Split(model, self.slopes, half, weights, self.lever(nodes), None)
             penalty = split.at(line, None).response.penalty
             return penalty[1] + penalty[-1], np.asarray((weights * (penalty[1] + penalty[-1])).sum(axis=1))
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 
 from splinebias._check import Array
+from splinebias._rules import gaussian_ray, tanh_sinh
 from splinebias.laws import Continuous, Discrete
+from splinebias.rays import RayRule, independent_rule
 
 
 class BreakpointLaw(ABC):
@@ -69,8 +71,7 @@ class DiscreteWeight(BreakpointLaw):
         self.landmarks = np.unique(-np.outer(1 / values, bias.landmarks))
         ends = -np.outer(1 / values, bias.support)
         self.support = (float(ends.min()), float(ends.max()))
-        if getattr(getattr(bias.frozen, "dist", None), "name", None) == "uniform":
-            self.degree = 0
+        self.degree = bias.degree
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         atoms = [(w, p) for w, p in zip(self.weight.values, self.weight.probabilities, strict=True) if w * side > 0]
@@ -127,9 +128,7 @@ class UnitCircle(BreakpointLaw):
 class ContinuousWeight(BreakpointLaw):
     r"""Independent W and B, both with densities: :math:`\rho(v) = v\, p_W(sv)\, p_B(-svc)\, dv`.
 
-    The v-axis is cut where either density is not smooth and, to find narrow mass, at quantiles; each piece gets a
-    double-exponential rule, which takes algebraic end-point singularities and (at infinity) heavy tails. Centred
-    Gaussian and centred uniform pairs have closed-form zeta.
+    Composite double-exponential rules in v (see `rays`); centred Gaussian and centred uniform pairs have closed-form zeta.
     """
 
     max_cells = 1_000  # each node costs an integral over |w|
@@ -146,7 +145,6 @@ class ContinuousWeight(BreakpointLaw):
         self.support = _quotient_support(weight.support, bias.support)
         self._gauss = (weight.is_centred("norm"), bias.is_centred("norm"))
         self._box = (weight.is_centred("uniform"), bias.is_centred("uniform"))
-        self._cuts = (_v_cuts(weight), _v_cuts(bias))
         if None not in self._gauss:
             self.knots = np.zeros(0)
             self.landmarks = np.array([-1.0, 0.0, 1.0]) * self._gauss[1] / self._gauss[0]  # type: ignore[operator]
@@ -168,43 +166,19 @@ class ContinuousWeight(BreakpointLaw):
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         s_w, s_b = self._gauss
         if s_w is not None and s_b is not None:
-            u, du = _log_trapezoid()
+            u, du = gaussian_ray(np.zeros(()))
             scale = 1 / np.sqrt(1 / s_w**2 + (c[..., None] / s_b) ** 2)
             return scale * u, scale**2 * u * np.exp(-(u**2) / 2) * du / (2 * np.pi * s_w * s_b)
         w_max, b_max = self._box
         if w_max is not None and b_max is not None:
-            u, du = _exponential_rules()[:2]
+            u, du = tanh_sinh(0.12)
             top = np.minimum(w_max, b_max / np.maximum(np.abs(c), b_max / w_max))[..., None]
             return top * u, top**2 * u * du / (4 * w_max * b_max)
-        edges, scale = self._pieces(c, side)
-        v, dv = _double_exponential(edges, scale)
-        with np.errstate(all="ignore"):  # at an integrable end-point singularity a node can round onto the end
-            rho = v * self.weight.pdf(side * v) * self.bias.pdf(-side * v * c[..., None]) * dv
-        return v, np.where((dv > 0) & np.isfinite(rho), rho, 0.0)
+        return self._rule.slices(c, side)
 
-    def _pieces(self, c: Array, side: int) -> tuple[Array, Array]:
-        """Sorted cuts of the v-axis (the last may be infinite), and a scale for the last piece; per breakpoint."""
-        hi = max(side * end for end in self.weight.support)
-        lo = max(0.0, min(side * end for end in self.weight.support))
-        if hi <= 0:
-            return np.zeros((*c.shape, 2)), np.ones(c.shape)
-        w_cuts = [side * w for w in self._cuts[0] if side * w > 0]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            b_cuts = [np.nan_to_num(-side * b / c, nan=0.0, posinf=0.0, neginf=0.0) for b in self._cuts[1] if b]
-        cuts = np.stack([np.zeros(c.shape)] + [np.full(c.shape, v) for v in w_cuts] + b_cuts, axis=-1)
-        inner = np.clip(cuts, lo, hi if math.isfinite(hi) else cuts.max(initial=1.0))
-        inner.sort(axis=-1)
-        edges = np.concatenate([inner, np.full((*c.shape, 1), hi)], axis=-1)
-        spread = np.diff(self.weight.landmarks).max(initial=0.0) or 1.0
-        b_spread = np.diff(self.bias.landmarks).max(initial=0.0) or 1.0
-        with np.errstate(divide="ignore"):
-            scale = np.minimum(spread, b_spread / np.abs(c))
-        return edges, scale
-
-
-def _v_cuts(law: Continuous) -> tuple[float, ...]:
-    """Where to cut the v-axis for one density: its knots, and quantiles, so that narrow or far mass is found."""
-    return (*law.knots, *law.landmarks[::2])
+    @cached_property
+    def _rule(self) -> RayRule:
+        return independent_rule(self.weight, self.bias, self.landmarks)
 
 
 def _quotient_support(weight: tuple[float, float], bias: tuple[float, float]) -> tuple[float, float]:
@@ -218,37 +192,3 @@ def _quotient_support(weight: tuple[float, float], bias: tuple[float, float]) ->
         ends = -np.outer(1 / np.array(weight), bias)
     ends = np.nan_to_num(ends, nan=0.0, posinf=math.inf, neginf=-math.inf)
     return float(ends.min()), float(ends.max())
-
-
-@lru_cache(maxsize=1)
-def _log_trapezoid() -> tuple[Array, Array]:
-    """Nodes and weights of the trapezoidal rule in log u on (0, infinity) for integrands like u^a exp(-u^2/2), a >= 1."""
-    step = 0.14  # the integrand is analytic for |Im log u| < pi/4: error exp(-pi^2 / (2 step)) = 5e-16
-    t = np.arange(-9.8, 2.24, step)
-    u = np.exp(t)
-    return u, step * u
-
-
-@lru_cache(maxsize=1)
-def _exponential_rules() -> tuple[Array, Array, Array, Array]:
-    """tanh-sinh nodes/weights on (0, 1) and exp-sinh nodes/weights on (0, infinity), both double exponential."""
-    step = 0.1
-    t = step * np.arange(-34, 35)
-    half = np.pi * np.sinh(t)
-    unit = 1 / (1 + np.exp(-half))
-    unit_weight = step * np.pi * np.cosh(t) * unit / (1 + np.exp(half))
-    ray = np.exp(half / 2)
-    return unit, unit_weight, ray, step * np.pi / 2 * np.cosh(t) * ray
-
-
-def _double_exponential(edges: Array, scale: Array) -> tuple[Array, Array]:
-    """Composite rule on consecutive pieces of `edges` (..., K + 1), the last one possibly a ray; shape (..., K * 69)."""
-    unit, unit_weight, ray, ray_weight = _exponential_rules()
-    left = edges[..., :-1, None]
-    width = np.diff(edges, axis=-1)[..., None]
-    finite = np.isfinite(width)
-    length = np.where(finite, width, scale[..., None, None])
-    v = left + length * np.where(finite, unit, ray)
-    dv = length * np.where(finite, unit_weight, ray_weight)
-    shape = (*edges.shape[:-1], (edges.shape[-1] - 1) * unit.size)
-    return v.reshape(shape), dv.reshape(shape)

@@ -124,7 +124,7 @@ def train(
     interval: list[float] | None,
     as_json: bool,
 ) -> None:
-    """Train one network and say how far it ends from its infinite-width limit.
+    """Train one network and measure how far it ends from the limit.
 
     \b
     Example:
@@ -190,7 +190,7 @@ def study(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Train networks of several widths and fit how fast they approach the limit.
+    """Train networks of several widths and fit the rate of approach.
 
     \b
     Example:

@@ -84,6 +84,10 @@ class Estimate:
         return self.value
 
     def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "not determined (too few runs)"
+        if math.isinf(self.low):
+            return f"{self.value:.4g} (too few runs for an interval)"
         return f"{self.value:.4g} ({self.level:.0%} interval {self.low:.4g} to {self.high:.4g})"
 
 
@@ -213,7 +217,8 @@ class Study:
             f"{'width':>8}{'runs':>6}{'failed':>8}{'mean':>12}{'median':>12}{'sd':>12}{'mean*sqrt(n)':>14}",
         ]
         for width, runs, failed, mean, median, sd in self.summary.tolist():
-            numbers = f"{mean:>12.4g}{median:>12.4g}{sd:>12.2g}{mean * math.sqrt(width):>14.4g}"
+            cells = ((mean, 12, ".4g"), (median, 12, ".4g"), (sd, 12, ".2g"), (mean * math.sqrt(width), 14, ".4g"))
+            numbers = "".join(("-" if math.isnan(value) else format(value, form)).rjust(size) for value, size, form in cells)
             lines.append(f"{width:>8}{runs:>6}{failed:>8}{numbers}")
         lines.append(f"error ~ n^s with s = {self.rate}")
         lines.append(f"error ~ c n^(-1/2) with c = {self.constant}, from the largest width")

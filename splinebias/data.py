@@ -31,7 +31,7 @@ class Dataset:
     ------
     DataError
         For NaN or infinity, complex or text, wrong or different shapes, fewer than two points,
-        equal x with different y (use `from_replicates`), non-positive weights.
+        masked entries, equal x with different y (use `from_replicates`), non-positive weights.
 
     Notes
     -----
@@ -54,13 +54,13 @@ class Dataset:
             )
         order = np.argsort(x, kind="stable")
         x, y, m = x[order], y[order], m[order]
-        same = np.flatnonzero(np.diff(x) == 0)
+        same = np.flatnonzero(x[1:] == x[:-1])
         clash = same[y[same] != y[same + 1]]
         if clash.size:
             i = clash[0]
             raise DataError(
                 f"equal `x` must have equal `y`, got x = {x[i]:g} with y = {y[i]:g} and {y[i + 1]:g}; "
-                "use Dataset.from_replicates(x, y) to average replicates"
+                "average replicates: Dataset.from_replicates(x, y), or `replicates = true` for data in files"
             )
         if same.size:
             x, y, m = _group(x, y, m)
@@ -85,6 +85,8 @@ class Dataset:
     @classmethod
     def from_csv(cls, path: str | Path, *, x: str = "x", y: str = "y", replicates: bool = False) -> Dataset:
         """Read two named columns of a CSV file with a header line (see `from_replicates` for `replicates`)."""
+        if not isinstance(path, str | Path):
+            raise DataError(f"`path` must be the name of a CSV file, got {path!r}")
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:
                 reader = csv.DictReader(file)
@@ -118,6 +120,11 @@ class Dataset:
     def __len__(self) -> int:
         return self.size
 
+    def __repr__(self) -> str:
+        lo, hi = self.span
+        weighted = "" if (self.weights == 1).all() else f", weights {self.weights.min():g} to {self.weights.max():g}"
+        return f"Dataset({self.size} points on [{lo:g}, {hi:g}]{weighted})"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dataset) and all(
             np.array_equal(getattr(self, name), getattr(other, name)) for name in ("x", "y", "weights")
@@ -132,7 +139,7 @@ def _group(x: Array, y: Array, m: Array) -> tuple[Array, Array, Array]:
     distinct, index = np.unique(x, return_inverse=True)
     total = np.bincount(index, weights=m)
     mean = np.bincount(index, weights=m * y) / total
-    first = np.flatnonzero(np.r_[True, np.diff(x) > 0])
+    first = np.flatnonzero(np.r_[True, x[1:] != x[:-1]])
     constant = np.bincount(index, weights=(y != y[first][index])) == 0
     mean = np.where(constant, y[first], mean)  # a mean of equal numbers can be off by rounding
     return distinct, np.asarray(mean, dtype=float), np.asarray(total, dtype=float)

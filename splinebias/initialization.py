@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from splinebias._check import Array, real_number, whole_number
-from splinebias.breakpoints import BreakpointLaw, ContinuousWeight, DiscreteBias, DiscreteWeight, UnitCircle
+from splinebias._check import Array, real_number, real_vector, whole_number
+from splinebias.breakpoints import BreakpointLaw
 from splinebias.errors import CapabilityError, DataError
-from splinebias.laws import Constant, Continuous, Discrete, Rademacher, as_law, describe_law, law_from_table, law_to_table
+from splinebias.joint import joint_from_table
+from splinebias.law_tables import law_from_table, law_to_table
+from splinebias.laws import Constant, Rademacher, as_law, normalized
+from splinebias.pairs import Independent, Joint, Mixture, OnUnitCircle, PairLaw
+
+_PRESETS = ("pytorch_default", "gaussian", "uniform", "unit_circle")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +35,12 @@ class Initialization:
     ----------
     weight, bias : law
         Independent laws of w and b: a frozen scipy.stats law, `Rademacher()`, `Constant(v)` or `Discrete(...)`.
-        At least one of the two has a density.
+        At least one of the two has a density. For a w and b that depend on each other see `joint` and `mixture`.
     output : law, optional
         Law of the output weights' start. None: zeros. A law: antisymmetric pairs (same w, b, opposite a),
         so that the network starts at zero all the same. Needed for parameterization `NTK`, where a is O(1).
+    pair : PairLaw, optional
+        The law of (w, b) as one object, in place of `weight` and `bias`; what the presets fill in.
 
     Raises
     ------
@@ -50,36 +58,19 @@ class Initialization:
     weight: Any = None
     bias: Any = None
     output: Any = None
-    joint: str = field(default="independent", kw_only=True)
+    pair: PairLaw | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.joint == "unit_circle":
-            if self.weight is not None or self.bias is not None:
-                raise DataError("the unit circle fixes `weight` and `bias`; leave both None")
-        elif self.joint == "independent":
-            self._check_independent()
-        else:
-            raise DataError(f'`joint` must be "independent" or "unit_circle", got {self.joint!r}')
+        if self.pair is not None and (self.weight is not None or self.bias is not None):
+            raise DataError(f"`pair` ({self.pair.describe()}) fixes `weight` and `bias`; leave both out")
+        self.pair_law  # noqa: B018 (its checks)
         if self.output is not None:
             as_law(self.output, "output")
 
-    def _check_independent(self) -> None:
-        weight, bias = as_law(self.weight, "weight"), as_law(self.bias, "bias")
-        if isinstance(weight, Discrete) and 0.0 in weight.values:
-            raise DataError(
-                f"`weight` must have no mass at 0, got {describe_law(self.weight)}: a unit with w = 0 has no "
-                "breakpoint; remove the value 0"
-            )
-        if isinstance(weight, Discrete) and isinstance(bias, Discrete):
-            raise CapabilityError(
-                f"`weight` and `bias` are both discrete ({describe_law(self.weight)}, {describe_law(self.bias)}), which "
-                "leaves finitely many breakpoints; give one of them a density"
-            )
-        if isinstance(bias, Discrete) and 0.0 in bias.values:
-            raise DataError(
-                f"`bias` must have no mass at 0 when it is discrete, got {describe_law(self.bias)}: all those "
-                "breakpoints sit at x = 0; use a nonzero constant or a density"
-            )
+    @cached_property
+    def pair_law(self) -> PairLaw:
+        """The law of (w, b)."""
+        return Independent((self.weight, self.bias)) if self.pair is None else self.pair
 
     # -- presets -------------------------------------------------------------------------------------------------
 
@@ -112,9 +103,61 @@ class Initialization:
         return cls.uniform(1.0, 1.0)
 
     @classmethod
-    def unit_circle(cls) -> Initialization:
+    def unit_circle(cls, output: Any = None) -> Initialization:
         r"""(W, B) uniform on the unit circle: :math:`\zeta_\pm(c) = 1/(2\pi(1 + c^2)^2)`."""
-        return cls(joint="unit_circle")
+        return cls(output=output, pair=OnUnitCircle())
+
+    @classmethod
+    def joint(cls, law: Any, output: Any = None) -> Initialization:
+        r"""(W, B) with a joint density p: :math:`\zeta_\pm(c) = \int_{\pm w > 0} |w|^3 p(w, -wc)\, dw`.
+
+        Parameters
+        ----------
+        law : law
+            ``scipy.stats.multivariate_normal(mean, cov)`` (closed form), ``scipy.stats.multivariate_t(...)``, or any object
+            with `pdf` of points (..., 2) and ``rvs(size=, random_state=)`` whose density is smooth.
+        output : law, optional
+            As in the constructor.
+
+        Raises
+        ------
+        DataError
+            If `law` is no law of pairs, its covariance is singular, its second moments are infinite, or its mass is not 1.
+        CapabilityError
+            If the density is too rough to be integrated to 1e-9.
+        """
+        return cls(output=output, pair=Joint(law))
+
+    @classmethod
+    def mixture(
+        cls, probabilities: Sequence[float], components: Sequence[Initialization], output: Any = None
+    ) -> Initialization:
+        r"""A unit comes from component k with probability :math:`\pi_k`: :math:`\zeta_\pm = \sum_k \pi_k \zeta^{(k)}_\pm`.
+
+        Parameters
+        ----------
+        probabilities : sequence of float
+            The :math:`\pi_k`, positive, summing to 1 within 1e-9.
+        components : sequence of Initialization
+            Without a law of output weights.
+        output : law, optional
+            As in the constructor.
+
+        Raises
+        ------
+        DataError
+            If a component is no Initialization or has an `output` of its own, or the probabilities do not fit.
+        """
+        components = list(components)
+        for k, component in enumerate(components):
+            if not isinstance(component, Initialization):
+                raise DataError(f"`components[{k}]` must be an sb.Initialization, got {component!r}")
+            if component.output is not None:
+                raise DataError(f"`components[{k}]` must have output=None; give `output` to the mixture")
+        mass = real_vector(probabilities, "probabilities")
+        if mass.size != len(components):
+            raise DataError(f"`probabilities` must be as many as `components`, got {mass.size} and {len(components)}")
+        return cls(output=output, pair=Mixture(normalized(mass), tuple(component.pair_law for component in components)))
 
     @classmethod
     def constant_bias(cls, beta: float, weight_law: Any) -> Initialization:
@@ -129,15 +172,7 @@ class Initialization:
     @cached_property
     def breakpoint_law(self) -> BreakpointLaw:
         """The law of (breakpoint, |w|, sign w), from which every infinite-width quantity is integrated."""
-        if self.joint == "unit_circle":
-            return UnitCircle()
-        weight, bias = as_law(self.weight, "weight"), as_law(self.bias, "bias")
-        if isinstance(weight, Discrete):
-            assert isinstance(bias, Continuous)
-            return DiscreteWeight(weight, bias)
-        if isinstance(bias, Discrete):
-            return DiscreteBias(weight, bias)
-        return ContinuousWeight(weight, bias)
+        return self.pair_law.breakpoint_law()
 
     def zeta_plus(self, c: Any) -> Array:
         r""":math:`\zeta_+(c)`, the curvature density of units with w > 0; any shape."""
@@ -162,6 +197,11 @@ class Initialization:
         return self.breakpoint_law.density(c, 1) + self.breakpoint_law.density(c, -1)
 
     @property
+    def second_moments(self) -> tuple[float, float]:
+        """E[W^2] and E[B^2]."""
+        return self.pair_law.second_moments
+
+    @property
     def output_second_moment(self) -> float:
         """E[a^2] of the output weights at the start."""
         return 0.0 if self.output is None else as_law(self.output, "output").second_moment
@@ -175,53 +215,72 @@ class Initialization:
         """
         width = whole_number(width, "width", at_least=1)
         if self.output is None:
-            w, b = self._draw(width, rng)
+            w, b = self.pair_law.sample(width, rng)
             return w, b, np.zeros(width)
         if width % 2:
             raise DataError(f"`width` must be even for antisymmetric pairs, got {width}; use {width + 1}")
-        w, b = self._draw(width // 2, rng)
+        w, b = self.pair_law.sample(width // 2, rng)
         a = as_law(self.output, "output").sample(width // 2, rng)
         return np.repeat(w, 2), np.repeat(b, 2), np.stack([a, -a], axis=1).ravel()
-
-    def _draw(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        if self.joint == "unit_circle":
-            angle = rng.uniform(0, 2 * np.pi, size)
-            return np.cos(angle), np.sin(angle)
-        return as_law(self.weight, "weight").sample(size, rng), as_law(self.bias, "bias").sample(size, rng)
 
     # -- text ----------------------------------------------------------------------------------------------------
 
     def describe(self) -> str:
         """One line for tables and plots."""
-        if self.joint == "unit_circle":
-            return "(W, B) on the unit circle"
-        return f"W ~ {describe_law(self.weight)}, B ~ {describe_law(self.bias)}"
+        return self.pair_law.describe()
+
+    def __repr__(self) -> str:
+        return f"Initialization({self.describe()})"
 
     def to_table(self) -> dict[str, Any]:
         """Plain dictionary for TOML; `from_table` reads it back."""
-        laws = {"weight": self.weight, "bias": self.bias, "output": self.output}
-        return {"joint": self.joint} | {name: law_to_table(law) for name, law in laws.items() if law is not None}
+        table = self.pair_law.to_table()
+        return table if self.output is None else table | {"output": law_to_table(self.output)}
 
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> Initialization:
         """The initialization written by `to_table`, or ``{preset = "pytorch_default"}`` with its parameters."""
         options = dict(table)
-        preset = options.pop("preset", None)
-        if preset in ("pytorch_default", "gaussian", "uniform", "unit_circle"):
-            try:
-                made = getattr(cls, preset)(**options)
-            except TypeError as error:
-                raise DataError(f"[initialization] has parameters that {preset} does not take: {error}") from None
-            assert isinstance(made, cls)
-            return made
-        unknown = set(options) - {"joint", "weight", "bias", "output"}
-        if preset is not None or unknown:
+        if "preset" in options:
+            return cls._from_preset(options)
+        if unknown := set(options) - {"joint", "weight", "bias", "output"}:
             raise DataError(
-                "[initialization] takes `weight`, `bias`, `output` or a `preset` (pytorch_default, gaussian, uniform, "
-                f"unit_circle), got {preset!r} and {sorted(unknown)}"
+                "[initialization] takes `weight`, `bias`, `output`, `joint` or a `preset` "
+                f"({', '.join(_PRESETS)}), got {sorted(unknown)}"
             )
+        joint = options.pop("joint", "independent")
         laws = {n: law_from_table(options[n], n) for n in ("weight", "bias", "output") if n in options}
-        return cls(**laws, joint=options.get("joint", "independent"))
+        if joint == "independent":
+            return cls(**laws)
+        if laws.keys() & {"weight", "bias"}:
+            raise DataError(f"[initialization] `joint` fixes `weight` and `bias`, got both {joint!r} and {sorted(laws)}")
+        if joint == "unit_circle":
+            return cls.unit_circle(**laws)
+        if not isinstance(joint, dict):
+            raise DataError(f'`joint` must be "independent", "unit_circle" or a table with a `name`, got {joint!r}')
+        if joint.get("name") != "mixture":
+            return cls.joint(joint_from_table(joint), **laws)
+        if set(joint) != {"name", "probabilities", "components"}:
+            raise DataError(f"`joint` of a mixture takes `probabilities` and `components`, got {sorted(joint)}")
+        if not all(isinstance(part, dict) for part in joint["components"]):
+            raise DataError(f"`components` of a mixture must be tables like [initialization], got {joint['components']!r}")
+        return cls.mixture(joint["probabilities"], [cls.from_table(part) for part in joint["components"]], **laws)
+
+    @classmethod
+    def _from_preset(cls, options: dict[str, Any]) -> Initialization:
+        preset = options.pop("preset")
+        if preset not in _PRESETS:
+            raise DataError(f"[initialization] `preset` must be one of {', '.join(_PRESETS)}, got {preset!r}")
+        if "output" in options:
+            output = law_from_table(options.pop("output"), "output")
+            made = cls._from_preset(options | {"preset": preset})
+            return cls(made.weight, made.bias, output, pair=made.pair)
+        try:
+            made = getattr(cls, preset)(**options)
+        except TypeError as error:
+            raise DataError(f"[initialization] has parameters that {preset} does not take: {error}") from None
+        assert isinstance(made, cls)
+        return made
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Initialization):
@@ -232,10 +291,10 @@ class Initialization:
             return self is other
 
     def __hash__(self) -> int:
-        return hash(self.joint)
+        return hash(type(self.pair_law))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in ("weight", "bias", "output", "joint")}
+        return {name: self.__dict__[name] for name in ("weight", "bias", "output", "pair")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

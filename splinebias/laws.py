@@ -13,6 +13,15 @@ from typing import Any
 import numpy as np
 
 from splinebias._check import Array, real_number, real_vector
+from splinebias.densities import (
+    Plateau,
+    adapted,
+    far_plateaus,
+    kinks,
+    near_plateaus,
+    polynomial_degree,
+    shape_loc_scale,
+)
 from splinebias.errors import CapabilityError, DataError
 
 _MAX_ATOMS = 1000
@@ -36,10 +45,8 @@ class Discrete:
         values, mass = real_vector(self.values, "values"), real_vector(self.probabilities, "probabilities")
         if values.size == 0 or values.shape != mass.shape or np.unique(values).size != values.size:
             raise DataError(f"`values` must be distinct and as many as `probabilities`, got {values.size} and {mass.size}")
-        if (mass <= 0).any() or abs(mass.sum() - 1) > 1e-9:
-            raise DataError(f"`probabilities` must be positive with sum 1, got sum {mass.sum():.12g}, min {mass.min():g}")
         object.__setattr__(self, "values", tuple(values.tolist()))
-        object.__setattr__(self, "probabilities", tuple((mass / mass.sum()).tolist()))
+        object.__setattr__(self, "probabilities", normalized(mass))
 
     @property
     def second_moment(self) -> float:
@@ -49,6 +56,24 @@ class Discrete:
     def sample(self, size: int, rng: np.random.Generator) -> Array:
         """`size` independent draws, shape (size,)."""
         return np.asarray(rng.choice(np.array(self.values), size=size, p=np.array(self.probabilities)), dtype=float)
+
+    def has_moment(self, order: float) -> bool:
+        """True: all moments are finite."""
+        return True
+
+
+def normalized(mass: Array) -> tuple[float, ...]:
+    """`mass` divided by its sum.
+
+    Raises
+    ------
+    DataError
+        If it is not positive, or does not sum to 1 within 1e-9.
+    """
+    if mass.size == 0 or (mass <= 0).any() or abs(mass.sum() - 1) > 1e-9:
+        least = mass.min(initial=1)
+        raise DataError(f"`probabilities` must be positive with sum 1, got sum {mass.sum():.12g}, min {least:g}")
+    return tuple((mass / mass.sum()).tolist())
 
 
 @dataclass(frozen=True)
@@ -81,10 +106,21 @@ class Continuous:
 
     Attributes
     ----------
+    frozen : law
+        Draws and the density.
+    support : tuple of float
+        The smallest interval that holds the density as integrated here.
+    second_moment : float
+        E[V^2].
     knots : tuple of float
         Finite points where the density is not smooth: support ends, and the kinks of the laws known to have one.
     landmarks : tuple of float
         Quantiles that tell a quadrature where the mass sits, far tails included.
+    plateaus : tuple of Plateau
+        Stretches where the density is replaced by a constant: next to points where it is infinite, and in place of tails
+        that matter beyond all floats (see `densities`).
+    degree : int or None
+        Degree of the polynomial that the density is between its knots, None if it is not one.
     """
 
     frozen: Any
@@ -92,6 +128,8 @@ class Continuous:
     second_moment: float
     knots: tuple[float, ...]
     landmarks: tuple[float, ...]
+    plateaus: tuple[Plateau, ...] = ()
+    degree: int | None = None
 
     def pdf(self, x: Array) -> Array:
         """Density at `x`, same shape."""
@@ -100,9 +138,15 @@ class Continuous:
             lo, hi = self.support
             return np.asarray(((x >= lo) & (x <= hi)) / (hi - lo))
         if name == "norm":
-            _, loc, scale = _shape_loc_scale(self.frozen)
+            _, loc, scale = shape_loc_scale(self.frozen)
             return np.asarray(np.exp(-0.5 * ((x - loc) / scale) ** 2) / (scale * math.sqrt(2 * math.pi)))
-        return np.asarray(self.frozen.pdf(x), dtype=float)
+        with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):  # far tails, singular ends
+            density = np.asarray(self.frozen.pdf(x), dtype=float)
+        if self.plateaus:
+            density = np.where((x >= self.support[0]) & (x <= self.support[1]), density, 0.0)
+            for lo, hi, height in self.plateaus:
+                density = np.where((x >= lo) & (x <= hi), height, density)
+        return density
 
     def sample(self, size: int, rng: np.random.Generator) -> Array:
         """`size` independent draws, shape (size,)."""
@@ -117,7 +161,7 @@ class Continuous:
         an exponential one if L(v)/v does not fall from 100 to 400 scales.
         """
         scale = float(np.diff(np.quantile(self.landmarks, [0.25, 0.75]))[0]) or 1.0
-        for end in self.support:
+        for end in self.frozen.support():
             if not math.isinf(end):
                 continue
             far = math.copysign(scale, end) * np.array([100.0, 400.0, 1e6, 1e8])
@@ -134,7 +178,7 @@ class Continuous:
         """Scale s if this is scipy's `norm(0, s)` or `uniform(-s, 2s)` (by `name`), else None."""
         if getattr(getattr(self.frozen, "dist", None), "name", None) != name:
             return None
-        _, loc, scale = _shape_loc_scale(self.frozen)
+        _, loc, scale = shape_loc_scale(self.frozen)
         if name == "norm" and loc == 0:
             return scale
         if name == "uniform" and loc == -scale / 2:
@@ -155,36 +199,64 @@ def as_law(law: Any, name: str) -> Law:
     CapabilityError
         If it is a discrete law with infinitely many (or over 1,000) values.
     """
-    if isinstance(law, Discrete):
+    if isinstance(law, Discrete | Continuous):
         return law
-    if isinstance(law, Continuous):
-        return law
+    law = adapted(law)
     if isinstance(law, type) or callable(law):
-        raise DataError(f"`{name}` must be a frozen law, got the unfrozen {law!r}; call it: scipy.stats.norm(0, 1)")
+        kind = getattr(law, "name", None) or getattr(law, "__name__", repr(law))
+        raise DataError(f"`{name}` must be a frozen law, got the unfrozen {kind}; call it: scipy.stats.norm(0, 1)")
     if _is_discrete(law):
         return _from_frozen_discrete(law, name)
     if not (hasattr(law, "pdf") and hasattr(law, "support")):
         raise DataError(
             f"`{name}` must be a law such as scipy.stats.norm(0, 1), sb.Rademacher() or sb.Constant(2.0), got {law!r}"
         )
+    moment = _second_moment(law, name)
+    lo, hi = (float(end) for end in law.support())
+    quantile = law.ppf if hasattr(law, "ppf") else law.icdf
+    landmarks = np.asarray(quantile(np.array(_LANDMARKS)), dtype=float)
+    landmarks = landmarks[np.isfinite(landmarks)]
+    knots = {end for end in (lo, hi) if math.isfinite(end)} | set(kinks(law))
+    scale = float(landmarks[-3] - landmarks[2]) if landmarks.size > 5 else 1.0
+    far = far_plateaus(law, (lo, hi), scale, moment)
+    for plateau in far:
+        lo, hi = (lo, plateau.hi) if plateau.lo > 0 else (plateau.lo, hi)
+    plateaus = (*near_plateaus(law, sorted(knots), scale), *far)
+    knots |= {end for plateau in plateaus for end in (plateau.lo, plateau.hi)}
+    return Continuous(
+        law, (lo, hi), moment, tuple(sorted(knots)), tuple(landmarks.tolist()), plateaus, polynomial_degree(law)
+    )
+
+
+def _second_moment(law: Any, name: str) -> float:
+    """E[V^2] of a law with a density, refused unless it is a finite number."""
     try:
         with np.errstate(all="ignore"):
             mean, spread = (law.mean(), law.var()) if hasattr(law, "var") else (law.mean(), law.variance())
-            moment = float(spread) + float(mean) ** 2
-    except (TypeError, ValueError, OverflowError):
+            middle = law.ppf(0.5) if hasattr(law, "ppf") else law.icdf(0.5)
+        if np.ndim(mean) or np.ndim(middle):
+            raise DataError(
+                f"`{name}` must be the law of one number, got an array of laws of shape {np.shape(mean)}, "
+                f"{describe_law(law)}; give each parameter as one number"
+            )
+        moment = float(spread) + float(mean) ** 2
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(
             f"`{name}` must be a law with single real parameters, got {law!r}; give each as one number"
         ) from None
+    if not math.isfinite(middle):
+        raise DataError(
+            f"`{name}` must be a law with valid parameters, got {describe_law(law)}, whose median is {middle}; "
+            "scale must be > 0, and the shape parameters inside their ranges"
+        )
     if not math.isfinite(moment):
         raise DataError(
             f"`{name}` must have a finite second moment, got E = {moment} for {describe_law(law)}; "
             "choose lighter tails (Student t needs more than 2 degrees of freedom)"
         )
-    lo, hi = (float(end) for end in law.support())
-    quantile = law.ppf if hasattr(law, "ppf") else law.icdf
-    landmarks = np.asarray(quantile(np.array(_LANDMARKS)), dtype=float)
-    knots = [end for end in (lo, hi) if math.isfinite(end)] + _kinks(law)
-    return Continuous(law, (lo, hi), moment, tuple(sorted(set(knots))), tuple(landmarks[np.isfinite(landmarks)].tolist()))
+    return moment
 
 
 def _is_discrete(law: Any) -> bool:
@@ -200,49 +272,12 @@ def describe_law(law: Any) -> str:
     dist = getattr(law, "dist", None)
     if dist is None:
         return repr(law)
-    parts = [f"{value:g}" for value in law.args] + [f"{key}={value:g}" for key, value in law.kwds.items()]
-    return f"{dist.name}({', '.join(parts)})"
+    parts = [_short(value) for value in law.args] + [f"{key}={_short(value)}" for key, value in law.kwds.items()]
+    return f"{dist.name or type(dist).__name__}({', '.join(parts)})"
 
 
-def law_to_table(law: Any) -> dict[str, Any]:
-    """A plain dictionary that `law_from_table` turns back into the same law (for TOML)."""
-    if isinstance(law, Rademacher):
-        return {"name": "rademacher"}
-    if isinstance(law, Constant):
-        return {"name": "constant", "value": law.values[0]}
-    if isinstance(law, Discrete):
-        return {"name": "discrete", "values": list(law.values), "probabilities": list(law.probabilities)}
-    import scipy.stats
-
-    name = getattr(getattr(law, "dist", None), "name", "")
-    if name and type(getattr(scipy.stats, name, None)) is type(law.dist):  # a histogram's name is nobody's
-        return {"name": name, "args": [float(v) for v in law.args]} | {k: float(v) for k, v in law.kwds.items()}
-    raise CapabilityError(
-        f"only sb.* and frozen scipy.stats laws can be written to TOML, got {law!r}; use scipy.stats.NAME(...)"
-    )
-
-
-def law_from_table(table: Any, name: str) -> Any:
-    """The law written by `law_to_table`; unknown names and parameters are refused."""
-    import scipy.stats
-
-    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
-        raise DataError(f'`{name}` must be a table with a `name`, such as {{name = "norm", scale = 1.0}}, got {table!r}')
-    options = dict(table)
-    kind = options.pop("name")
-    try:
-        if kind in _OWN:
-            own: Any = _OWN[kind]
-            return own(**options)
-        dist = getattr(scipy.stats, kind, None)
-        if not isinstance(dist, scipy.stats.rv_continuous | scipy.stats.rv_discrete):
-            raise DataError(f"`{name}.name` must be a scipy.stats law or one of {', '.join(_OWN)}, got {kind!r}")
-        return dist(*options.pop("args", ()), **options)
-    except TypeError as error:
-        raise DataError(f"`{name}` has parameters that {kind} does not take: {error}") from None
-
-
-_OWN: dict[str, Any] = {"rademacher": Rademacher, "constant": Constant, "discrete": Discrete}
+def _short(value: Any) -> str:
+    return f"{value:g}" if np.ndim(value) == 0 and not isinstance(value, str) else str(np.asarray(value).tolist())
 
 
 def _from_frozen_discrete(law: Any, name: str) -> Discrete:
@@ -250,7 +285,7 @@ def _from_frozen_discrete(law: Any, name: str) -> Discrete:
         points = np.asarray(law.dist.xk, dtype=float)
         return Discrete(tuple(points.tolist()), tuple(np.asarray(law.pmf(points), dtype=float).tolist()))
     lo, hi = law.support()
-    if not (math.isfinite(lo) and math.isfinite(hi) and hi - lo < 1e7):
+    if np.ndim(lo) or not (math.isfinite(lo) and math.isfinite(hi) and hi - lo < 1e7):
         raise CapabilityError(f"`{name}` may have at most {_MAX_ATOMS} values, got {describe_law(law)}; use sb.Discrete")
     points = np.arange(lo, hi + 1)
     mass = law.pmf(points)
@@ -258,29 +293,3 @@ def _from_frozen_discrete(law: Any, name: str) -> Discrete:
     if keep.sum() > _MAX_ATOMS:
         raise CapabilityError(f"`{name}` may have at most {_MAX_ATOMS} values, got {keep.sum()}; use a continuous law")
     return Discrete(tuple(points[keep].tolist()), tuple((mass[keep] / mass[keep].sum()).tolist()))
-
-
-def _shape_loc_scale(law: Any) -> tuple[tuple[Any, ...], float, float]:
-    args, loc, scale = law.dist._parse_args(*law.args, **law.kwds)
-    return tuple(args), float(loc), float(scale)
-
-
-def _kinks(law: Any) -> list[float]:
-    """Interior points where a scipy law's density is not smooth (adaptive cells find others, more slowly)."""
-    dist = getattr(law, "dist", None)
-    if dist is None:
-        return []
-    args, loc, scale = _shape_loc_scale(law)
-    inner: dict[str, list[Any]] = {
-        "laplace": [0.0],
-        "laplace_asymmetric": [0.0],
-        "gennorm": [0.0],
-        "dgamma": [0.0],
-        "dweibull": [0.0],
-        "loglaplace": [1.0],
-        "skewcauchy": [0.0],
-        "triang": [*args],
-        "trapezoid": [*args],
-        "crystalball": [-shape for shape in args[:1]],
-    }
-    return [loc + scale * float(point) for point in inner.get(dist.name, [])]

@@ -9,6 +9,7 @@ every kind of colour blindness; text and lines of a figure are dimensionless unl
 from __future__ import annotations
 
 import io
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = OKABE_ITO = (
 )
 
 _SAMPLES = 601  # points of a curve, besides its knots
+_TICKS = 8  # numbers along an axis of widths
 _PNG_BYTES = 300_000
 _RESOLUTIONS = (200, 150, 100, 72)  # dots per inch, the first that keeps the PNG small enough
 
@@ -129,9 +131,23 @@ def plot_errors(study: Study, ax: Axes | None = None, *, offset: float = 1.0, **
     ax.set(xscale="log", yscale="log", xlabel="width $n$", ylabel=r"error $\sup\,|f_n - f|$")
     style: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0, "label": label} | errorbar
     ax.errorbar(offset * rows["width"], rows["mean"], yerr=rows["sd"], **style)
+    _mark_widths(ax, study.summary["width"])
     if new:
         ax.legend()
     return ax
+
+
+def _mark_widths(ax: Axes, widths: Array) -> None:
+    """A tick and a number at widths that were trained, as many as there is room for."""
+    from matplotlib.ticker import NullLocator
+
+    room = math.log(widths[-1] / widths[0]) / _TICKS
+    shown = [widths[-1]]
+    for width in widths[-2::-1]:
+        if math.log(shown[-1] / width) >= room:
+            shown.append(width)
+    ax.set_xticks(shown, [str(width) for width in shown])
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def plot_inverse_root(constant: float, widths: Any, ax: Axes | None = None, **line: Any) -> Axes:

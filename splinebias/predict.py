@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
+import time as clock
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from splinebias._check import Array
+from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.problem import Problem
 from splinebias.solve.banded import BandedSolver
@@ -17,9 +21,11 @@ from splinebias.solve.feasibility import check_reachable
 from splinebias.solve.kernel import KernelSolver
 from splinebias.solve.power import PowerSolver
 from splinebias.solve.prediction import Prediction, Solver, beyond_bending, require
-from splinebias.solve.trajectory import Path, follow
+from splinebias.solve.trajectory import Path, follow, require_finite_times
 
 __all__ = ["Path", "Prediction", "predict", "predict_path"]
+
+_LARGEST = 1e50  # of |x|, |y| and 1/gaps: a slope reaches its square, a second difference its cube, and those get squared
 
 
 def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf) -> Prediction:
@@ -49,7 +55,8 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     Raises
     ------
     DataError
-        If no neuron of the law can supply what the data ask for; if an unscaled potential has no usable curvature at zero.
+        If no neuron of the law can supply what the data ask for; if an unscaled potential has no usable curvature at zero;
+        for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart.
     CapabilityError
         If the chosen solver cannot take the problem; for a finite time, if a solver is named, or as in `predict_path`.
 
@@ -59,19 +66,25 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures).
     Source: Jin & Montufar (2023), Theorems 1 and 4; Liang & Montufar (2025), both theorems.
     """
+    began = clock.perf_counter()
     _check_time(time, "time")
     if time != math.inf:
         if solver is not None:
             raise CapabilityError(
                 f"{type(solver).__name__} solves for the limit time = inf only, got time = {time!r}; leave `solver` out"
             )
-        return predict_path(problem, [time]).predictions[0]
+        return _timed(predict_path(problem, [time]).predictions[0], began)
     _check_problem(problem)
     if solver is None:
         solver = _fastest(problem)
     require(solver, problem)
     check_reachable(problem)
-    return solver.solve(problem)
+    return _timed(solver.solve(problem), began)
+
+
+def _timed(prediction: Prediction, began: float) -> Prediction:
+    """The same with ``stats["seconds"]`` since `began`: what was prepared before the solve counts too."""
+    return replace(prediction, stats=prediction.stats | {"seconds": clock.perf_counter() - began})
 
 
 def predict_path(problem: Problem, times: Any) -> Path:
@@ -99,13 +112,14 @@ def predict_path(problem: Problem, times: Any) -> Path:
     DataError
         For times that are no numbers >= 0; otherwise as `predict`.
     CapabilityError
-        If the activation has more than two slopes, or the parameterization is not `Standard`; with more than 4000 points, or
-        1000 if the potential is scaled and not quadratic.
+        If the potential is scaled and not quadratic and the activation has not two slopes or the parameterization is not
+        `Standard`; with more than 4000 points, or 1000 if one of these three is so.
 
     Notes
     -----
     Quadratic and unscaled: one singular value decomposition serves all times, O(M^3) once and O(M^2) each. Its residual is
-    that of `Prediction`, and INACCURATE above 1e-8.
+    that of `Prediction`, or what rounding of decay rates does if that is more, and INACCURATE above 1e-8. Powers of ReLU and
+    `NTK` go the same way, with the kernel of `tangent_kernel` for K.
 
     Scaled: an implicit Runge-Kutta method with local errors of 1e-7, relative to the dual function; functions were found
     good to 3e-8 of their size. The residual is the imbalance of :math:`\int 2L\,dt = \lambda^T y - E[\phi^*]`, relative, or
@@ -126,8 +140,8 @@ def predict_path(problem: Problem, times: Any) -> Path:
     """
     times = _check_times(times)
     _check_problem(problem)
-    if (missing := beyond_bending(problem)) is not None and np.isfinite(times).any():
-        raise CapabilityError(f"finite training times are for Standard() networks with two slopes only: {missing}")
+    if np.isfinite(times).any():
+        require_finite_times(problem)
     check_reachable(problem)
     return follow(problem, times, predict)
 
@@ -135,14 +149,32 @@ def predict_path(problem: Problem, times: Any) -> Path:
 def _check_problem(problem: Problem) -> None:
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    _check_range(problem.data)
     check_limit(problem)
+
+
+def _check_range(data: Dataset) -> None:
+    """Refuse data so large or so close together that squares of slopes leave the range of double precision."""
+    for name, size in (("|x|", np.abs(data.x).max()), ("|y|", np.abs(data.y).max())):
+        if size > _LARGEST:
+            raise DataError(f"predictions need {name} <= {_LARGEST:g}, got {size:g}; rescale the data")
+    if (gap := np.diff(data.x).min()) < 1 / _LARGEST:
+        raise DataError(
+            f"predictions need neighbouring x at least {1 / _LARGEST:g} apart, got {gap:g}; rescale or merge points"
+        )
 
 
 def _check_time(time: Any, name: str) -> float:
     """`time` as a float, or a DataError."""
-    if not isinstance(time, numbers.Real) or isinstance(time, bool | np.bool_) or not float(time) >= 0:
-        raise DataError(f"`{name}` must be a number >= 0, got {time!r}; inf stands for the limit")
-    return float(time)
+    try:
+        accepted = isinstance(time, numbers.Real) and not isinstance(time, bool | np.bool_)
+        value = float(time) if accepted else math.nan
+    except OverflowError:
+        raise DataError(f"`{name}` must be at most {sys.float_info.max:.2g}, got more; inf stands for the limit") from None
+    if not value >= 0:
+        got = f"an array of shape {time.shape}" if isinstance(time, np.ndarray) else repr(time)
+        raise DataError(f"`{name}` must be a number >= 0, got {got}; inf stands for the limit")
+    return value
 
 
 def _check_times(times: Any) -> Array:
@@ -157,7 +189,8 @@ def _check_times(times: Any) -> Array:
 
 def _fastest(problem: Problem) -> Solver:
     """The fastest exact solver that takes `problem`."""
-    solvers: list[Solver] = [BandedSolver(), DualSolver(), PowerSolver(), KernelSolver()]
+    bends = beyond_bending(problem) is None
+    solvers: list[Solver] = [BandedSolver(), DualSolver()] if bends else [PowerSolver(), KernelSolver()]
     missing = {type(solver).__name__: solver.supports(problem) for solver in solvers}
     for solver in solvers:
         if missing[type(solver).__name__] is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from splinebias._check import nearest
 from splinebias.activation import Abs, Activation, LeakyReLU, ReLU, ReLUPower, TwoSlope
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
@@ -20,6 +21,8 @@ from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
 _ACTIVATIONS: dict[str, type[Activation]] = {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU, "relu_power": ReLUPower}
 _POTENTIALS: dict[str, type[Potential]] = {"quadratic": Quadratic, "power": Power, "hypentropy": Hypentropy}
 _PARAMETERIZATIONS: dict[str, type[Parameterization]] = {"standard": Standard, "ntk": NTK}
+_TABLES = ("data", "initialization", "problem", "activation", "potential", "parameterization")
+_LISTED = "[data], [initialization] and optionally " + ", ".join(f"[{name}]" for name in _TABLES[2:])
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,9 @@ class Problem:
         tail += "" if isinstance(self.parameterization, Standard) else f", {self.parameterization}"
         return f"{self.data.size} points, {self.initialization.describe()}, {self.activation}, {phi}{tail}"
 
+    def __repr__(self) -> str:
+        return f"Problem({self.describe()})"
+
     def to_toml(self, path: str | Path | None = None) -> str:
         """The problem as TOML text, written atomically to `path` if one is given; `from_toml` reads it back equal."""
         from splinebias._files import write_atomically
@@ -144,26 +150,21 @@ class Problem:
     def from_toml(cls, source: str | Path) -> Problem:
         """Read a problem from TOML text or from the path of a TOML file.
 
-        ``[data]`` holds `x` and `y`, or `csv` (relative to the file) with column names `x` and `y`.
-        Other tables: ``[problem]``, ``[initialization]``, ``[activation]``, ``[potential]``, ``[parameterization]``.
+        ``[data]`` holds `x` and `y`, or `csv` (relative to the file) with column names `x` and `y`; with
+        ``replicates = true``, points of equal x are averaged and weighted by their number. Other tables:
+        ``[initialization]``, and optionally ``[problem]``, ``[activation]``, ``[potential]``, ``[parameterization]``.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read, is no TOML, or does not describe a problem: the message names the entry.
         """
-        folder = Path()
-        text = str(source)
-        if isinstance(source, Path) or "\n" not in text:
-            folder = Path(source).parent
-            try:
-                text = Path(source).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise DataError(f"cannot read the problem file {source}: {error}") from None
+        text, folder = _read_text(source)
         try:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise DataError(f"the problem is not valid TOML: {error}") from None
-        known = {"problem", "data", "initialization", "activation", "potential", "parameterization"}
-        if not {"data", "initialization"} <= set(tables) <= known or not all(isinstance(t, dict) for t in tables.values()):
-            raise DataError(
-                f"a problem has tables [data], [initialization] and optionally {sorted(known)}, got {sorted(tables)}"
-            )
+        _check_tables(tables)
         potential = dict(tables.get("potential", {"name": "quadratic"}))
         scaled = potential.pop("scaled", False)
         if not isinstance(scaled, bool):
@@ -184,16 +185,55 @@ class Problem:
         )
 
 
+def _read_text(source: Any) -> tuple[str, Path]:
+    """TOML text and the folder that its file names are relative to."""
+    if not isinstance(source, str | Path):
+        raise DataError(f"`source` must be TOML text or the path of a TOML file, got {source!r}")
+    if isinstance(source, str) and "\n" in source:
+        return source, Path()
+    try:
+        return Path(source).read_text(encoding="utf-8"), Path(source).parent
+    except (OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a name that no file can have
+        raise DataError(f"cannot read the problem file {source}: {error}") from None
+
+
+def _check_tables(tables: dict[str, Any]) -> None:
+    """Refuse unknown and missing tables, and a law of which half is missing."""
+    for name, table in tables.items():
+        if name not in _TABLES:
+            raise DataError(f"a problem has tables {_LISTED}, got [{name}]{nearest(name, _TABLES)}")
+        if not isinstance(table, dict):
+            raise DataError(f"a problem has tables {_LISTED}, got {name} = {table!r}; write a line [{name}] instead")
+    missing = [name for name in ("data", "initialization") if name not in tables]
+    if missing:
+        raise DataError(f"a problem has tables {_LISTED}, got no [{missing[0]}]; add it")
+    law = tables["initialization"]
+    halves = [name for name in ("weight", "bias") if name not in law]
+    if halves and "preset" not in law and law.get("joint", "independent") == "independent":
+        raise DataError(
+            f"[initialization] needs `weight` and `bias`, or a `preset`, got {sorted(law)}; "
+            f'add {halves[0]} = {{name = "norm"}}, for instance'
+        )
+
+
 def _read_data(table: dict[str, Any], folder: Path) -> Dataset:
     table = dict(table)
+    replicates = table.pop("replicates", False)
+    if not isinstance(replicates, bool):
+        raise DataError(f"`data.replicates` must be true or false, got {replicates!r}")
+    known = {"csv", "x", "y"} if "csv" in table else {"x", "y", "weights"}
+    for name in set(table) - known:
+        raise DataError(f"[data] has `x` and `y`, or `csv`, and no `{name}`{nearest(name, [*known, 'csv', 'replicates'])}")
     if "csv" in table:
-        try:
-            return Dataset.from_csv(folder / table.pop("csv"), **table)
-        except TypeError as error:
-            raise DataError(f"[data] with `csv` takes x, y and replicates: {error}") from None
-    if not {"x", "y"} <= set(table) <= {"x", "y", "weights"}:
+        names = {name: table.pop(name) for name in ("x", "y") if name in table}
+        if not all(isinstance(name, str) for name in [table["csv"], *names.values()]):
+            raise DataError(f"[data] with `csv` names a file and its columns x and y, got {table | names}")
+        return Dataset.from_csv(folder / table["csv"], **names, replicates=replicates)
+    if not {"x", "y"} <= set(table):
         raise DataError(f"[data] needs `x` and `y` (or `csv`), got {sorted(table)}")
-    return Dataset(**table)
+    if replicates and "weights" in table:
+        raise DataError("[data] takes `weights` or `replicates = true`, got both; replicates are their own weights")
+    return Dataset.from_replicates(**table) if replicates else Dataset(**table)
 
 
 def _name_and_fields(item: Any, registry: dict[str, Any]) -> dict[str, Any]:
@@ -208,7 +248,7 @@ def _name_and_fields(item: Any, registry: dict[str, Any]) -> dict[str, Any]:
 def _from_name(table: dict[str, Any], registry: dict[str, Any], what: str) -> Any:
     name = table.pop("name", None)
     if not isinstance(name, str) or name not in registry:
-        raise DataError(f"`{what}.name` must be one of {', '.join(registry)}, got {name!r}")
+        raise DataError(f"`{what}.name` must be one of {', '.join(registry)}, got {name!r}{nearest(name, registry)}")
     try:
         return registry[name](**table)
     except TypeError as error:

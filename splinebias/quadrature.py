@@ -9,70 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
 from splinebias._check import Array
 from splinebias.breakpoints import BreakpointLaw
+from splinebias.legendre import gauss_legendre, legendre_coefficients, legendre_to_monomial
+
+__all__ = [
+    "Cells",
+    "above_noise",
+    "bisect_until",
+    "coarse",
+    "gauss_legendre",
+    "integration_cells",
+    "legendre_coefficients",
+    "legendre_to_monomial",
+    "noise",
+    "panel_nodes",
+    "unresolved",
+]
 
 _RESOLVED = 1e-14  # size of the last two Legendre coefficients relative to the largest
 _MAX_DEPTH = 60
 _MAX_CELLS = 20_000  # beyond those asked for: a density that needs more is noise, or narrower than doubles resolve
+_NOISE_PLACES, _NOISE_STEP = (0.1, 0.35, 0.6, 0.85), 1e-5  # where in a panel, and how finely, noise is measured
+_ABOVE_NOISE = 10
+_MERGES, _SAME_MASS = 3, 1e-13
 _NEAR_BOOST = 1e40  # down to zeta = 1e-40 of its total; below, densities exp(-large) are known to few digits
+_FAR = 1e-3  # beyond the data zeta is resolved to 1e-13 of its total, which a Gauss rule integrates to rounding
 _MAX_TAIL_CELLS = 400
-
-
-@lru_cache(maxsize=32)
-def gauss_legendre(order: int) -> tuple[Array, Array]:
-    """Nodes and weights on (0, 1)."""
-    nodes, weights = legendre.leggauss(order)
-    return (nodes + 1) / 2, weights / 2
-
-
-@lru_cache(maxsize=32)
-def _to_legendre(order: int) -> Array:
-    """Matrix from values at the Gauss nodes to Legendre coefficients (the discrete transform, exact for degree < order)."""
-    nodes, weights = legendre.leggauss(order)
-    return (np.arange(order)[:, None] + 0.5) * legendre.legvander(nodes, order - 1).T * weights
-
-
-@lru_cache(maxsize=32)
-def _shifted_legendre(order: int) -> Array:
-    """Column k: monomial coefficients (lowest first) of the shifted Legendre polynomial P_k(2t - 1); exact integers."""
-    table = np.zeros((order, order))
-    table[0, 0] = 1.0
-    if order > 1:
-        table[:2, 1] = -1.0, 2.0
-    for k in range(1, order - 1):
-        shifted = 2 * np.r_[0.0, table[:-1, k]] - table[:, k]
-        table[:, k + 1] = ((2 * k + 1) * shifted - k * table[:, k - 1]) / (k + 1)
-    return table
-
-
-def legendre_coefficients(values: Array) -> Array:
-    """Legendre coefficients on each cell of a function given at its Gauss nodes; shape (N, q) to (N, q)."""
-    return np.asarray(values @ _to_legendre(values.shape[-1]).T)
-
-
-def legendre_to_monomial(values: Array, widths: Array) -> Array:
-    """Monomial coefficients in (c - left end), highest power first, shape (q, N), from values at Gauss nodes (N, q).
-
-    The way through Legendre coefficients with rounding noise removed keeps the ill-conditioned monomial basis harmless.
-    """
-    series = legendre_coefficients(values)
-    q = series.shape[1]
-    scale = np.abs(series).max(axis=1, keepdims=True)
-    series = np.where(np.abs(series) > 4e-16 * scale, series, 0.0)
-    local = series @ _shifted_legendre(q).T  # powers of t = (c - left)/width, lowest first
-    scaled = np.empty((q, widths.size))
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        for k in range(q):
-            scaled[q - 1 - k] = local[:, k]
-            local[:, k + 1 :] /= widths[:, None]
-    return np.where(np.isfinite(scaled), scaled, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +118,50 @@ def unresolved(values: Array, mass: Array, total: float, tolerance: float) -> ND
     return np.asarray((tail > tolerance ** ((order - 2) / order)) & (tail * mass > 1e-16 * total))
 
 
+def noise(function: Callable[[Array], Array], left: Array, right: Array) -> Array:
+    """Rounding noise of functions (S, ...) on panels, absolute, shape (S, N): their fifth differences at tiny distances."""
+    places = left[:, None] + (right - left)[:, None] * np.array(_NOISE_PLACES)
+    values = function(places[..., None] + ((right - left) * _NOISE_STEP)[:, None, None] * np.arange(6))
+    differences = values @ np.array([-1.0, 5.0, -10.0, 10.0, -5.0, 1.0])
+    return np.asarray(np.abs(differences).max(axis=-1) / np.sqrt(252))
+
+
+def above_noise(values: Array, noise: Array) -> NDArray[np.bool_]:
+    """Whether the last two Legendre coefficients on panels, values of shape (N, q), are more than `noise`, shape (N,)."""
+    return np.asarray(np.abs(legendre_coefficients(values))[:, -2:].max(axis=1) > _ABOVE_NOISE * noise)
+
+
+def coarse(
+    function: Callable[[Array], Array],
+    values: Array,
+    mass: Array,
+    total: float,
+    panels: tuple[Array, Array],
+    tolerance: float,
+) -> NDArray[np.bool_]:
+    """Panels (shape (N,)) on which several functions are `unresolved`, one at least, by more than their rounding noise.
+
+    Parameters
+    ----------
+    function : callable
+        Breakpoints of any shape to the S functions there, shape (S, ...).
+    values : Array, shape (S, N, q)
+        The functions at the Gauss nodes.
+    mass : Array, shape (S, N)
+        What a panel contributes to `total`, per function.
+    panels : pair of Array, shape (N,)
+        Left and right ends.
+    tolerance : float
+        As in `unresolved`; above the first one, noise is measured: most panels that fail at first are no noise.
+    """
+    bad = np.stack([unresolved(*pair, total, tolerance) for pair in zip(values, mass, strict=True)])
+    if tolerance > _RESOLVED:
+        at = np.flatnonzero(bad.any(axis=0))
+        noises = noise(function, panels[0][at], panels[1][at])
+        bad[:, at] &= np.stack([above_noise(v[at], n) for v, n in zip(values, noises, strict=True)])
+    return np.asarray(bad.any(axis=0))
+
+
 def bisect_until(
     cells: Cells, failing: Callable[[Array, Array, float], NDArray[np.bool_]], *, max_cells: int = _MAX_CELLS
 ) -> Cells:
@@ -188,33 +199,78 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int
     if law.degree is None:
         cuts = np.union1d(cuts, _doubling(x, cuts[0], cuts[-1]))
     cuts = cuts[np.r_[True, np.diff(cuts) > 4e-16 * np.maximum(np.abs(cuts[1:]), span)] | np.isin(cuts, x)]
-
-    def moments(left: Array, right: Array) -> tuple[Array, Array]:
-        """zeta on both sides at the nodes of panels, shape (2, N, q), and the panels' moments 2k, shape (2, N).
-
-        The second of the two counts distances below a span as a span: near the data zeta matters as it is.
-        """
-        nodes, weights = panel_nodes(left, right, order)
-        zeta = np.stack([law.zeta(nodes, 1, degree), law.zeta(nodes, -1, degree)])
-        square = (nodes - (x[0] + x[-1]) / 2) ** 2
-        lever = np.stack([square, square + span**2]) ** degree
-        return zeta, np.asarray((weights * zeta.sum(axis=0) * lever).sum(axis=2))
-
-    far, total = moments(cuts[:-1], cuts[1:])[1].sum(axis=1)
+    resolution = _Resolution(law, x, order, degree)
+    far = float(resolution.far_moment(cuts[:-1], cuts[1:]).sum())
     if not np.isfinite(lo):
-        cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), moments, far)[::-1], cuts]
+        cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), resolution.far_moment, far)[::-1], cuts]
     if not np.isfinite(hi):
-        cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), moments, far)]
+        cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), resolution.far_moment, far)]
     if law.degree is not None:
         return Cells(cuts, order)
+    fine = bisect_until(Cells(cuts, order), resolution.test(cuts), max_cells=law.max_cells)
+    return resolution.merge(fine, np.r_[x, law.knots, ends]) if fine.resolved else fine
 
-    def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
-        zeta, (_, mass) = moments(left, right)
-        near = (right > x[0]) & (left < x[-1])  # among the data a small zeta matters as much as a large one
-        mass = np.where(near, np.minimum(mass * _NEAR_BOOST, total), mass)
-        return np.logical_or(*(unresolved(values, mass, total, tolerance) for values in zeta))
 
-    return bisect_until(Cells(cuts, order), failing, max_cells=law.max_cells)
+@dataclass(frozen=True, eq=False)
+class _Resolution:
+    r"""The question whether cells resolve :math:`\zeta^{(k)}`, k = `degree`, of a law for data at `x`."""
+
+    law: BreakpointLaw
+    x: Array
+    order: int
+    degree: int
+
+    def zeta(self, nodes: Array) -> Array:
+        """Both sides, shape (2, ...)."""
+        return np.stack([self.law.zeta(nodes, side, self.degree) for side in (1, -1)])
+
+    def far_moment(self, left: Array, right: Array) -> Array:
+        """Moment 2k about the data's centre per panel, shape (N,)."""
+        nodes, weights = panel_nodes(left, right, self.order)
+        return np.asarray((weights * self.zeta(nodes).sum(axis=0) * self._square(nodes) ** self.degree).sum(axis=1))
+
+    def _square(self, nodes: Array) -> Array:
+        return np.asarray((nodes - (self.x[0] + self.x[-1]) / 2) ** 2)
+
+    def _values(self, left: Array, right: Array) -> tuple[Array, Array]:
+        """zeta at the nodes, shape (2, N, q), and what panels contribute per side, shape (2, N).
+
+        That counts distances below a span as a span: near the data zeta matters as it is.
+        """
+        nodes, weights = panel_nodes(left, right, self.order)
+        zeta = self.zeta(nodes)
+        lever = (self._square(nodes) + (self.x[-1] - self.x[0]) ** 2) ** self.degree
+        return zeta, np.asarray((weights * lever * zeta).sum(axis=2))
+
+    def test(self, cuts: Array) -> Callable[[Array, Array, float], NDArray[np.bool_]]:
+        """The test for `bisect_until` on cells that `cuts` are the edges of."""
+        total = float(self._values(cuts[:-1], cuts[1:])[1].sum())
+
+        def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
+            zeta, mass = self._values(left, right)
+            near = (right > self.x[0]) & (left < self.x[-1])  # among the data a small zeta matters as much as a large one
+            mass = np.where(near, np.minimum(mass * _NEAR_BOOST, total), mass * _FAR)
+            return coarse(self.zeta, zeta, mass, total, (left, right), tolerance)
+
+        return failing
+
+    def merge(self, cells: Cells, fixed: Array) -> Cells:
+        """The same without edges that are not needed, `fixed` ones apart: far cells, whose mass is small, may be large."""
+        edges, failing = cells.edges, self.test(cells.edges)
+        masses = self._values(*cells.panels)[1]
+        total = float(masses.sum())
+        for start in (1, 2) * _MERGES:
+            at = np.arange(start, edges.size - 1, 2)
+            at = at[~np.isin(edges[at], fixed)]
+            if not at.size:
+                continue
+            left, right, apart = edges[at - 1], edges[at + 1], masses[:, at - 1] + masses[:, at]
+            together = self._values(left, right)[1]
+            same = (np.abs(together - apart) <= _SAME_MASS * apart + 1e-18 * total).all(axis=0)  # nothing narrow is missed
+            gone = at[same & ~failing(left, right, _RESOLVED)]
+            masses[:, gone - 1] = masses[:, gone - 1] + masses[:, gone]
+            edges, masses = np.delete(edges, gone), np.delete(masses, gone, axis=1)
+        return Cells(edges, cells.order)
 
 
 def _doubling(x: Array, lowest: float, highest: float) -> Array:
@@ -228,14 +284,14 @@ def _doubling(x: Array, lowest: float, highest: float) -> Array:
     return np.asarray(cuts[(cuts > lowest) & (cuts < highest)])
 
 
-def _tail(start: float, width: float, moments: Callable[[Array, Array], tuple[Array, Array]], total: float) -> Array:
+def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], total: float) -> Array:
     """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's moment is below rounding."""
     cuts = [start]
     for k in range(1, _MAX_TAIL_CELLS):
         cuts.append(start + width * (2.0**k - 1))
         ends = np.sort(cuts[-2:])
-        contribution = float(moments(ends[:1], ends[1:])[1][0, 0])
+        contribution = float(moment(ends[:1], ends[1:])[0])
         total += contribution
-        if contribution <= 1e-18 * total:
+        if contribution <= 1e-16 * total:
             break
     return np.array(cuts[1:])

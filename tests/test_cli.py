@@ -58,6 +58,10 @@ def test_version_and_help():
     assert all(command in text for command in COMMANDS)
 
 
+def test_help_is_not_cut_off():
+    assert "..." not in run("--help").stdout.split("Commands:")[1]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_has_an_example_that_parses(command, tmp_path):
     text = run(command, "--help").stdout

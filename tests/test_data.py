@@ -32,6 +32,15 @@ def test_integers_and_lists_are_taken():
     assert sb.Dataset([0, 1], [2, 3]) == sb.Dataset(np.array([0.0, 1.0]), np.array([2.0, 3.0], dtype=np.float32))
 
 
+def test_masked_arrays_without_masked_entries_are_arrays():
+    assert sb.Dataset(np.ma.array([0, 1], mask=[0, 0]), [2, 3]) == sb.Dataset([0, 1], [2, 3])
+
+
+def test_data_show_themselves_in_one_short_line():
+    assert repr(sb.Dataset(np.arange(1000), np.arange(1000))) == "Dataset(1000 points on [0, 999])"
+    assert repr(sb.Dataset([0, 0.5], [0, 1], [1, 3])) == "Dataset(2 points on [0, 0.5], weights 1 to 3)"
+
+
 def test_exact_duplicates_are_one_point_with_their_weights_added():
     assert sb.Dataset([0, 1, 1], [2, 3, 3]) == sb.Dataset([0, 1], [2, 3], [1, 2])
 
@@ -72,7 +81,13 @@ def test_mean_of_equal_ordinates_is_exact():
         ([1], [1], "at least 2 distinct points are needed, got 1"),
         ([], [], "at least 2 distinct points are needed, got 0"),
         ([1, 1], [2, 2], "at least 2 distinct points are needed, got 1"),
-        ([0, 1, 1], [0, 2, 3], r"equal `x` must have equal `y`, got x = 1 with y = 2 and 3; use Dataset.from_replicates"),
+        (
+            [0, 1, 1],
+            [0, 2, 3],
+            r"equal `x` must have equal `y`, got x = 1 with y = 2 and 3; average replicates: Dataset.from_replicates",
+        ),
+        (np.ma.array([0, 1, 2], mask=[0, 1, 0]), [0, 1, 2], "`x` must have no masked entries, got 1; drop those points"),
+        ([0, 1, 2], np.ma.array([0, 1, 2], mask=True), "`y` must have no masked entries, got 3"),
     ],
 )
 def test_bad_points_are_refused(x, y, message):
@@ -129,6 +144,12 @@ def test_bad_csv_is_refused(tmp_path, text, message):
     path = tmp_path / "points.csv"
     path.write_text(text)
     with pytest.raises(sb.DataError, match=message):
+        sb.Dataset.from_csv(path)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"points.csv"])
+def test_paths_are_names(path):
+    with pytest.raises(sb.DataError, match="`path` must be the name of a CSV file, got"):
         sb.Dataset.from_csv(path)
 
 

@@ -1,28 +1,37 @@
-"""The published figures: their settings, their files, and what does not depend on training."""
+"""The published figures and the sheets: their settings, their files, and what does not depend on training."""
 
 import contextlib
 import io
 import json
 import math
+from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import scipy.stats as st
+from scipy.optimize import linprog
 
 import splinebias as sb
 from experiments import __main__ as command
 from experiments import _common as common
-from experiments import lm_figure1, lm_figure2
+from experiments import jm_trajectory, lm_figure1, lm_figure2, penalty_sheet, potential_sheet
 
-EXPERIMENTS = [lm_figure1, lm_figure2]
+FIGURES = Path(__file__).parent.parent / "figures"
+PUBLISHED = [lm_figure1, lm_figure2]
+EXPERIMENTS = [*PUBLISHED, jm_trajectory, penalty_sheet, potential_sheet]
 WIDTHS, SEEDS = (20, 40), (0, 2)
-
-
-def tiny(experiment, out):
-    """Seconds instead of minutes: small networks, hardly trained."""
-    return experiment.Config(widths=WIDTHS, seeds=SEEDS, loss_tol=5e-3, out=out, jobs=1)
+TINY = {  # seconds instead of minutes: small networks, hardly trained, few points
+    lm_figure1: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 5e-3, "jobs": 1},
+    lm_figure2: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 5e-3, "jobs": 1},
+    jm_trajectory: {"widths": (40,), "points": 3},
+    penalty_sheet: {"widths": (60,), "loss_tol": 1e-3, "jobs": 1},
+    potential_sheet: {"points": 3},
+}
+SLOW = {jm_trajectory: pytest.mark.slow, penalty_sheet: pytest.mark.slow}  # to run twice
 
 
 class Ran(NamedTuple):
@@ -38,45 +47,70 @@ def run_once(experiment, out):
     """Over an old version of its files."""
     (out / f"{experiment.NAME}.json").write_text("old")
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        document = experiment.main(tiny(experiment, out))
+        document = experiment.main(experiment.Config(out=out, **TINY[experiment]))
     return Ran(experiment, out, document, printed.getvalue())
 
 
 @pytest.fixture(scope="module")
-def figure1(tmp_path_factory):
-    return run_once(lm_figure1, tmp_path_factory.mktemp("figure1"))
+def run(tmp_path_factory):
+    """Runs an experiment, the first time it is asked for."""
+    return cache(lambda experiment: run_once(experiment, tmp_path_factory.mktemp(experiment.NAME)))
 
 
-@pytest.fixture(scope="module")
-def figure2(tmp_path_factory):
-    return run_once(lm_figure2, tmp_path_factory.mktemp("figure2"))
+@pytest.fixture
+def figure1(run):
+    return run(lm_figure1)
 
 
-@pytest.fixture(params=["figure1", "figure2"])
-def ran(request):
-    return request.getfixturevalue(request.param)
+@pytest.fixture
+def figure2(run):
+    return run(lm_figure2)
 
 
-def test_three_files_are_written_whole(ran):
-    name, out = ran.experiment.NAME, ran.out
+@pytest.fixture
+def penalties(run):
+    return run(penalty_sheet)
+
+
+@pytest.fixture
+def potentials(run):
+    return run(potential_sheet)
+
+
+@pytest.fixture(params=PUBLISHED, ids=lambda experiment: experiment.NAME)
+def ran(run, request):
+    return run(request.param)
+
+
+@pytest.fixture(params=EXPERIMENTS, ids=lambda experiment: experiment.NAME)
+def drawn(run, request):
+    return run(request.param)
+
+
+def test_three_files_are_written_whole(drawn):
+    name, out = drawn.experiment.NAME, drawn.out
     assert sorted(path.name for path in out.iterdir()) == [f"{name}.json", f"{name}.pdf", f"{name}.png"]
-    assert json.loads((out / f"{name}.json").read_text(encoding="utf-8")) == ran.document
+    assert json.loads((out / f"{name}.json").read_text(encoding="utf-8")) == drawn.document
     png = (out / f"{name}.png").read_bytes()
     assert png.startswith(b"\x89PNG")
     assert len(png) < 300_000
     assert (out / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_the_numbers_carry_the_settings_and_versions_that_made_them(ran):
-    config, versions = ran.document["config"], ran.document["versions"]
-    assert ran.document["experiment"] == ran.experiment.NAME
+def test_the_numbers_carry_the_versions_that_made_them(drawn):
+    assert drawn.document["experiment"] == drawn.experiment.NAME
+    versions = drawn.document["versions"]
+    assert versions["splinebias"] == sb.__version__
+    assert versions["torch"] == version("torch")
+
+
+def test_the_numbers_carry_the_settings_that_made_them(ran):
+    config = ran.document["config"]
     assert config["widths"] == list(WIDTHS)
     assert config["seeds"] == list(SEEDS)
     assert config["loss_tol"] == 5e-3
     assert config["potentials"][2] == "Power(p=4, quadratic=1)"
     assert config["constants"] == list(ran.experiment.Config().constants)
-    assert versions["splinebias"] == sb.__version__
-    assert versions["torch"] == version("torch")
 
 
 def test_every_run_is_recorded_and_the_network_shown_is_one_of_them(ran):
@@ -91,18 +125,45 @@ def test_every_run_is_recorded_and_the_network_shown_is_one_of_them(ran):
         assert 0 < np.abs(np.subtract(shown["spline"], shown["network"])).max() <= shown["sup"]
 
 
-def test_the_same_numbers_and_pictures_every_time(ran, tmp_path):
-    again = run_once(ran.experiment, tmp_path)
-    assert without_seconds(again.document) == without_seconds(ran.document)
-    for suffix in (".png", ".pdf"):
-        name = ran.experiment.NAME + suffix
-        assert (tmp_path / name).read_bytes() == (ran.out / name).read_bytes()
+@pytest.mark.parametrize("experiment", [pytest.param(item, marks=SLOW.get(item, ()), id=item.NAME) for item in EXPERIMENTS])
+def test_the_same_bytes_every_time(experiment, run, tmp_path):
+    first, again = run(experiment), run_once(experiment, tmp_path)
+    assert again.printed == first.printed
+    for path in first.out.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
 
-def without_seconds(value):
+def test_files_hold_no_dates_and_no_wall_times(drawn):
+    stem = drawn.out / drawn.experiment.NAME
+    assert not {"seconds", "date", "jobs", "out"} & names(drawn.document)
+    assert b"Date" not in stem.with_suffix(".pdf").read_bytes()
+    assert png_chunks(stem.with_suffix(".png").read_bytes()) <= {b"IHDR", b"pHYs", b"IDAT", b"IEND"}  # no text, no time
+
+
+def names(value):
+    """All keys of a JSON document."""
     if isinstance(value, dict):
-        return {key: without_seconds(item) for key, item in value.items() if key != "seconds"}
-    return [without_seconds(item) for item in value] if isinstance(value, list) else value
+        return set(value).union(*map(names, value.values()))
+    return set().union(*map(names, value)) if isinstance(value, list) else set()
+
+
+def png_chunks(content):
+    """Kinds of chunks of a PNG file."""
+    found, at = set(), 8
+    while at < len(content):
+        found.add(content[at + 4 : at + 8])
+        at += 12 + int.from_bytes(content[at : at + 4])
+    return found
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_kept_figures_are_those_of_the_default_settings(experiment, tmp_path, monkeypatch):
+    kept = json.loads((FIGURES / f"{experiment.NAME}.json").read_text(encoding="utf-8"))
+    monkeypatch.setattr(common, "save_figure", lambda *_: None)
+    made = common.publish(experiment.NAME, experiment.Config(out=tmp_path), None, {})
+    assert kept["config"] == made["config"]
+    assert not {"seconds", "date"} & names(kept)
+    assert all((FIGURES / f"{experiment.NAME}{suffix}").stat().st_size < 300_000 for suffix in (".png", ".pdf"))
 
 
 def test_the_table_puts_the_measured_error_beside_the_predicted_one(ran):
@@ -134,7 +195,61 @@ def test_gaussian_biases_bend_where_uniform_ones_cannot(figure2):
     assert np.abs(gaussian).min() > 1e-6
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_penalties_that_differ_by_a_factor_have_one_minimizer(penalties):
+    """Both are a multiple of (1 + c^2)^2 (theory section 2): Gaussian weights and biases, and the unit circle."""
+    gaussian, circle = penalties.document["laws"][2], penalties.document["laws"][4]
+    ratio = np.divide(circle["curvature_penalty"], gaussian["curvature_penalty"])
+    np.testing.assert_allclose(ratio, 2, rtol=1e-12)
+    assert circle["penalty"] == pytest.approx(2 * gaussian["penalty"], rel=1e-12)
+    np.testing.assert_allclose(circle["spline"], gaussian["spline"], atol=1e-12)
+
+
+def test_no_curvature_where_there_are_no_breakpoints(penalties):
+    """JSON has no infinity: null where the penalty is infinite."""
+    for found in penalties.document["laws"]:
+        bend = np.abs(np.diff(found["spline"], 2))
+        walls = np.array([value is None for value in found["curvature_penalty"]])
+        straight = walls[:-2] & walls[1:-1] & walls[2:]
+        assert (bend[straight] < 1e-13).all()
+        assert bend.max() > 1e-3
+    assert straight.any()
+
+
+def test_every_law_of_the_sheet_has_its_line(penalties):
+    for found in penalties.document["laws"]:
+        (line,) = (line for line in penalties.printed.splitlines() if f"  {found['law']} (" in line)
+        assert line.split()[0] == f"{found['sup']:.4f}"
+
+
+def test_no_potential_beats_the_least_total_curvature_and_sparse_ones_approach_it(potentials):
+    """|u|^p: the gap is of order p - 1, so it halves with it."""
+    found = potentials.document
+    least = found["least_total_curvature"]
+    for family in ("powers", "hypentropies"):
+        gaps = np.array(found[family]["total_curvature"]) - least
+        assert (gaps > 0).all()
+        assert (np.diff(gaps) > 0).all()
+    problem = sb.Problem(common.load("liang_montufar_b"), sb.Initialization.rademacher(st.uniform(-1, 2)), sb.Abs())
+    gaps = []
+    for excess in (0.02, 0.01):
+        limit = sb.predict(replace(problem, potential=sb.Scaled(sb.Power(1 + excess))))
+        gaps.append(potential_sheet.total_curvature(limit.function) - least)
+    assert gaps[0] / gaps[1] == pytest.approx(2, abs=0.02)
+
+
+def test_the_function_of_least_total_curvature_interpolates_and_has_that_dual_value():
+    """Strong duality: 2 sum |m_j| = 2 max y.lambda over |sum_i lambda_i |x_i - c|| <= 1 on the support."""
+    data = common.load("liang_montufar_b")
+    problem = sb.Problem(data, sb.Initialization.rademacher(st.uniform(-1, 2)), sb.Abs())
+    least = potential_sheet.least_total_curvature(problem)
+    np.testing.assert_allclose(least(data.x), data.y, atol=1e-14)
+    nodes = np.linspace(-1, 1, 2001)  # holds the data
+    features = np.abs(nodes[:, None] - data.x)
+    dual = linprog(-data.y, A_ub=np.r_[features, -features], b_ub=np.ones(2 * nodes.size), bounds=(None, None))
+    assert np.abs(least.kinks).sum() == pytest.approx(-2 * dual.fun, rel=1e-12)
+
+
+@pytest.mark.parametrize("experiment", PUBLISHED)
 def test_the_default_settings_are_the_published_ones(experiment):
     config = experiment.Config()
     assert config.widths == (20, 60, 180, 540, 1620, 4860)
@@ -156,9 +271,9 @@ def test_the_command_runs_every_experiment_at_the_size_asked_for(arguments, wide
     for experiment in EXPERIMENTS:
         monkeypatch.setattr(experiment, "main", seen.append)
     assert command.main([*arguments, "--out", str(tmp_path)]) == 0
-    assert [(type(config), max(config.widths), len(config.seeds)) for config in seen] == [
-        (experiment.Config, widest, seeds) for experiment in EXPERIMENTS
-    ]
+    assert [type(config) for config in seen] == [experiment.Config for experiment in EXPERIMENTS]
+    assert {max(config.widths) for config in seen[:4]} == {widest}
+    assert [len(config.seeds) for config in seen[:4]] == [seeds, seeds, 1, 1]
     assert {config.out for config in seen} == {tmp_path}
     printed = capsys.readouterr().out
     assert all(f"wrote {tmp_path / experiment.NAME}.png, .pdf, .json" in printed for experiment in EXPERIMENTS)

@@ -15,16 +15,20 @@ PACKAGE = Path(sb.__file__).parent
 LAYERS = [  # a module may import from its own layer and from those above it in this list
     ["errors"],
     ["_check", "_files"],
-    ["data", "laws", "activation", "potential", "parameterization"],
-    ["breakpoints"],
+    ["densities", "_rules", "legendre"],
+    ["data", "laws", "law_tables", "joint", "activation", "potential", "parameterization"],
+    ["rays"],
+    ["breakpoints", "joint_breakpoints"],
+    ["pairs"],
     ["initialization"],
     ["quadrature"],
     ["_integrate"],
     ["function"],
+    ["unfolded"],
     ["problem"],
     ["response"],
     ["solve"],
-    ["bending"],
+    ["bending", "shape"],
     ["penalty"],
     ["predict"],
     ["estimator"],
@@ -33,6 +37,7 @@ LAYERS = [  # a module may import from its own layer and from those above it in 
     ["network"],
     ["dynamics"],
     ["train"],
+    ["ensemble"],
     ["compare"],
     ["convergence"],
     ["study"],
@@ -126,7 +131,7 @@ def test_every_public_name_exists_and_says_what_it_is(name):
 
 
 def test_a_verb_stays_a_function_after_its_module_is_imported():
-    for name in ("predict", "train", "compare", "study", "penalty"):
+    for name in ("predict", "train", "compare", "study", "penalty", "plot"):
         __import__(f"splinebias.{name}")
         assert callable(getattr(sb, name))
 

@@ -66,7 +66,7 @@ def expectation(law, function, points):
 
 def weighted_mass(init, lo, hi, side, power):
     """E[|W|^power; lo < -B/W < hi, sign W = side], straight from the law of (W, B)."""
-    if init.joint == "unit_circle":
+    if init == sb.Initialization.unit_circle():
         # c = -tan(angle) on the right half-circle, and the same by symmetry on the left one
         return quad(lambda angle: np.cos(angle) ** power, -np.arctan(hi), -np.arctan(lo)) / (2 * np.pi)
     bias = as_law(init.bias, "bias")
@@ -150,10 +150,7 @@ def test_moments_of_zeta_are_those_of_weight_and_bias(init):
     r"""\int zeta = E[W^2] and \int zeta c^2 = E[B^2], heavy tails included."""
     cells = integration_cells(init.breakpoint_law, np.array([-1.0, 0.3, 2.0]))
     zeta = init.zeta(cells.nodes)
-    if init.joint == "unit_circle":
-        second = (0.5, 0.5)
-    else:
-        second = (as_law(init.weight, "weight").second_moment, as_law(init.bias, "bias").second_moment)
+    second = init.second_moments
     assert (cells.weights * zeta).sum() == pytest.approx(second[0], rel=1e-9)
     assert (cells.weights * zeta * cells.nodes**2).sum() == pytest.approx(second[1], rel=1e-9)
 
@@ -256,12 +253,15 @@ def test_presets_are_read_by_name(table, expected):
         (lambda: sb.Initialization.gaussian(0), "`s_w` must be a finite real number > 0, got 0"),
         (lambda: sb.Initialization.gaussian(1, -1), "`s_b` must be .* > 0, got -1"),
         (lambda: sb.Initialization.uniform(math.inf), "`w_max` must be a finite real number"),
-        (lambda: sb.Initialization(stats.norm(), stats.norm(), joint="normal"), "`joint` must be"),
-        (lambda: sb.Initialization(stats.norm(), joint="unit_circle"), "the unit circle fixes `weight` and `bias`"),
+        (
+            lambda: sb.Initialization(stats.norm(), pair=sb.Initialization.unit_circle().pair),
+            r"`pair` \(\(W, B\) on the unit circle\) fixes `weight` and `bias`",
+        ),
+        (lambda: sb.Initialization.from_table({"joint": "normal"}), '`joint` must be "independent", .* or a table'),
         (lambda: sb.Initialization(stats.norm(), stats.norm(), stats.cauchy()), "`output` must have a finite second moment"),
-        (lambda: sb.Initialization.from_table({"preset": "xavier"}), "takes `weight`, `bias`, `output` or a `preset`"),
+        (lambda: sb.Initialization.from_table({"preset": "xavier"}), "`preset` must be one of .* got 'xavier'"),
         (lambda: sb.Initialization.from_table({"preset": "gaussian", "s": 1}), "parameters that gaussian does not take"),
-        (lambda: sb.Initialization.from_table({"weights": {"name": "norm"}}), "got None and .'weights'."),
+        (lambda: sb.Initialization.from_table({"weights": {"name": "norm"}}), "takes `weight`, `bias`, .* got .'weights'."),
         (lambda: sb.Initialization.from_table({"weight": {"name": "norm"}}), "`bias` must be a law"),
     ],
 )

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 import splinebias as sb
-from splinebias.laws import Continuous, as_law, describe_law, law_from_table, law_to_table
+from splinebias.law_tables import law_from_table, law_to_table
+from splinebias.laws import Continuous, as_law, describe_law
 
 
 def test_rademacher_and_constant_are_discrete_laws():
@@ -112,7 +113,9 @@ def test_laws_describe_themselves():
         (lambda: as_law(stats.norm, "bias"), "`bias` must be a frozen law.* call it"),
         (lambda: as_law(stats.cauchy(), "weight"), "`weight` must have a finite second moment.*cauchy"),
         (lambda: as_law(stats.t(2), "bias"), "`bias` must have a finite second moment, got E = inf for t"),
-        (lambda: as_law(stats.norm(0, -1), "bias"), "`bias` must"),
+        (lambda: as_law(stats.norm(0, -1), "bias"), r"`bias` must be a law with valid parameters, got norm\(0, -1\)"),
+        (lambda: as_law(stats.gamma(-2), "bias"), r"`bias` must be a law with valid parameters, got gamma\(-2\)"),
+        (lambda: as_law(stats.norm([0, 1], 1), "weight"), r"`weight` must be the law of one number, .* norm\(\[0, 1\], 1\)"),
         (
             lambda: law_from_table({"name": "nrom"}, "weight"),
             "`weight.name` must be a scipy.stats law.* got 'nrom'",

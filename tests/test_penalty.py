@@ -64,6 +64,66 @@ def test_value_at_the_solution_is_the_solvers_everywhere(name):
     test_value_at_the_solution_is_the_solvers(name)
 
 
+@pytest.mark.parametrize("affine", ["network", "free"])
+@pytest.mark.parametrize("deviation", [1e-3, 0.01, 0.03])
+def test_breakpoints_in_a_narrow_bunch(deviation, affine):
+    """The function is all but straight between the data and bends within 0.001 of one of them."""
+    problem = sb.Problem(SET_A, sb.Initialization.rademacher(st.norm(0, deviation)), affine=affine)
+    prediction = sb.predict(problem)
+    assert sb.penalty(prediction.function, problem) == pytest.approx(prediction.penalty, rel=1e-10)
+
+
+@pytest.mark.parametrize("potential", [sb.Quadratic(), sb.Scaled(sb.Power(3, quadratic=1))], ids=str)
+@pytest.mark.parametrize("act", ACTIVATIONS)
+@pytest.mark.parametrize("gap", [1e-6, 1e-8, 1e-10, 1e-12])
+def test_points_close_together(gap, act, potential):
+    """The solution rises by 0.01 on the gap: slopes of 1e10 and curvature of 1e20 are no kinks."""
+    data = sb.Dataset([-1, -0.2, 0, gap, 0.2, 1], [0, 0, 0.3, 0.31, 0, 0])
+    for law in ("uniform-bias", "unit-circle"):
+        problem = sb.Problem(data, LAWS[law], ACTIVATIONS[act], potential)
+        prediction = sb.predict(problem)
+        assert sb.penalty(prediction.function, problem) == pytest.approx(prediction.penalty, rel=1e-10)
+
+
+def drawn_problem(seed, potentials):
+    """Random data, a few with a close pair, at a random scale of y and of x, the breakpoints scaled along."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(-1, 1, rng.integers(3, 12)), rng.normal(size=12)
+    x = np.r_[x, x[0] + 10 ** rng.uniform(-9, -3)] if rng.random() < 0.25 else x
+    unit = 10 ** rng.uniform(-6, 8)
+    bias = [st.uniform(-1, 2), st.norm(0.2, 0.6), st.t(5), st.laplace(0.1, 0.4), st.gamma(2, -1.5, 0.7)][rng.integers(5)]
+    shape, loc, scale = bias.dist._parse_args(*bias.args, **bias.kwds)
+    weight = [sb.Rademacher(), sb.Discrete((0.7, -1.5), (0.4, 0.6)), sb.Discrete((-2.0, 1.0, 3.0), (0.2, 0.5, 0.3))]
+    law = sb.Initialization(weight[rng.integers(3)], bias.dist(*shape, loc=loc * unit, scale=scale * unit))
+    activation = [sb.ReLU(), sb.Abs(), sb.LeakyReLU(0.3), sb.LeakyReLU(-0.5)][rng.integers(4)]
+    data = sb.Dataset(unit * x, 10 ** rng.uniform(-6, 6) * y[: x.size])
+    return sb.Problem(data, law, activation, potentials[rng.integers(len(potentials))], str(rng.choice(["network", "free"])))
+
+
+DRAWN = {
+    "quadratic": ([sb.Quadratic()], 60),
+    "powers": ([sb.Scaled(sb.Power(p)) for p in (1.1, 1.5, 2, 3, 10)] + [sb.Scaled(sb.Power(4, quadratic=1))], 12),
+    "hypentropy": ([sb.Scaled(sb.Hypentropy(beta)) for beta in (1e-2, 1.0, 10.0)], 12),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_value_at_the_solution_for_drawn_problems(kind):
+    potentials, count = DRAWN[kind]
+    compared = 0
+    for seed in range(count):
+        try:
+            problem = drawn_problem(seed, potentials)
+            prediction = sb.predict(problem)
+        except sb.DataError:  # no breakpoints where the data bend, or no moments
+            continue
+        if prediction.outcome is sb.Outcome.CONVERGED:
+            value = sb.penalty(prediction.function, problem)
+            assert value == pytest.approx(prediction.penalty, rel=1e-8), (seed, problem)
+            compared += 1
+    assert compared > count / 3
+
+
 def test_published_minimum():
     problem, _, minimum = PUBLISHED["A"]
     assert sb.penalty(sb.predict(problem).function, problem) == pytest.approx(minimum, abs=5e-10)
@@ -280,11 +340,27 @@ def test_arguments_are_checked():
     problem = sb.Problem(SET_A, UNIFORM)
     with pytest.raises(sb.DataError, match=r"`problem` must be an sb.Problem"):
         sb.penalty(np.sin, SET_A)
-    with pytest.raises(sb.DataError, match=r"`f` must answer f\(x, nu\)"):
-        sb.penalty(np.sin, problem)
-    with pytest.raises(sb.DataError, match="`f` must give finite numbers of the shape of x"):
+    for wrong in (np.sin, lambda x: x, lambda x, nu=0: (x, 1 + 0 * x)[nu], np.polynomial.Polynomial([1, 2])):
+        with pytest.raises(sb.DataError, match=r"`f` must answer f\(x, nu\) .* at nu = 2\); give its derivatives too"):
+            sb.penalty(wrong, problem)
+    for wrong in ("f", None, 3.0):
+        with pytest.raises(sb.DataError, match=r"`f` must be a function that answers f\(x, nu\), got"):
+            sb.penalty(wrong, problem)
+    with pytest.raises(sb.DataError, match="must be a function .*; pass its attribute `function`"):
+        sb.penalty(sb.predict(problem), problem)
+    for wrong in (lambda x, nu=0: 0.0, lambda x, nu=0: x[1:], lambda x, nu=0: x + 0j):
+        with pytest.raises(sb.DataError, match="`f` must give real numbers of the shape of x, got .*use numpy functions"):
+            sb.penalty(wrong, problem)
+    with pytest.raises(sb.DataError, match="`f` must give finite numbers, got nan at x = "):
         sb.penalty(lambda x, nu=0: x * np.nan, problem)
-    with pytest.raises(sb.DataError, match="`smoothing` is for PiecewiseLinear functions only, got 5"):
+    heavy = sb.Initialization.rademacher(st.t(2.5))
+    with pytest.raises(sb.DataError, match="needs an exponential moment of the `bias` law"):
+        sb.penalty(np.sin, sb.Problem(SET_A, heavy, potential=sb.Scaled(sb.Hypentropy(1.0))))
+    with pytest.raises(sb.DataError, match="needs a finite moment of order 4 of the `bias` law"):
+        sb.penalty(np.sin, sb.Problem(SET_A, heavy, sb.ReLUPower(2)))
+    with pytest.raises(sb.CapabilityError, match=r"with ReLUPower\(power=2\) is for quadratic problems only"):
+        sb.penalty(np.sin, sb.Problem(SET_A, UNIFORM, sb.ReLUPower(2), sb.Scaled(sb.Power(3))))
+    with pytest.raises(sb.DataError, match="`smoothing` is for networks .* only, got 5"):
         sb.penalty(CubicSpline(SET_A.x, SET_A.y), problem, smoothing=5)
     network, _ = sampled_network(problem, 100, 0)
     for bins in (0, 2.5, True):

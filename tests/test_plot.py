@@ -109,6 +109,24 @@ def test_a_study_has_its_inverse_root_law():
     assert (x[0], x[-1]) == (25, 400)
 
 
+@pytest.mark.parametrize(
+    ("widths", "numbers"),
+    [
+        ([20, 60, 180, 540], ["20", "60", "180", "540"]),
+        ([100], ["100"]),
+        (range(100, 1001, 100), ["100", "200", "300", "500", "700", "1000"]),
+    ],
+)
+def test_the_widths_themselves_are_the_numbers_of_the_axis(widths, numbers):
+    rows = tuple(row(width, seed, 1 / width + 0.1 * seed) for width in widths for seed in (0, 1))
+    ax = plot_study(Study(PREDICTION, (-1.5, 1.5), 1e-12, rows), axes())
+    ax.figure.canvas.draw()
+    shown = sorted(zip(ax.get_xticks(), (label.get_text() for label in ax.get_xticklabels()), strict=True))
+    assert [text for _, text in shown] == numbers
+    assert [float(text) for text in numbers] == [at for at, _ in shown]
+    assert ax.get_xticks(minor=True).size == 0
+
+
 def test_a_study_without_a_single_good_run_is_drawn_empty():
     failed = Study(PREDICTION, (-1.5, 1.5), 1e-12, (row(25, 0, 1.0, "STALLED"),))
     ax = plot_study(failed, axes())
@@ -163,10 +181,11 @@ def test_other_things_have_no_picture():
 def test_a_picture_of_a_prediction_needs_no_torch():
     code = (
         "import sys, splinebias as sb\n"
-        "from matplotlib.figure import Figure\n"
-        "from splinebias.plot import plot\n"
         "problem = sb.Problem(sb.Dataset([0, 1, 2], [0, 1, 0]), sb.Initialization.pytorch_default())\n"
-        "plot(sb.predict(problem), Figure().subplots())\n"
+        "draw, limit = sb.plot, sb.predict(problem)\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "from matplotlib.figure import Figure\n"
+        "draw(limit, Figure().subplots())\n"
         "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

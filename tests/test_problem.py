@@ -52,6 +52,16 @@ def test_data_may_live_in_a_csv_file_beside_the_problem(tmp_path):
     assert sb.Problem.from_toml(path) == sb.Problem(sb.Dataset([0, 1], [2, 2], [2, 1]), INIT)
 
 
+def test_replicates_in_the_file_itself():
+    text = '[data]\nx = [1, 0, 0]\ny = [2, 1, 3]\nreplicates = true\n[initialization]\npreset = "pytorch_default"\n'
+    assert sb.Problem.from_toml(text) == sb.Problem(sb.Dataset([0, 1], [2, 2], [2, 1]), INIT)
+
+
+def test_a_problem_shows_itself_in_one_short_line():
+    text = repr(sb.Problem(sb.Dataset(np.arange(1000), np.arange(1000)), INIT))
+    assert text == "Problem(1000 points, W ~ uniform(-1, 2), B ~ uniform(-1, 2), ReLU(), Quadratic())"
+
+
 def test_pickles_are_equal():
     problem = sb.Problem(DATA, INIT, sb.Abs(), sb.Scaled(sb.Hypentropy(2.0)))
     assert pickle.loads(pickle.dumps(problem)) == problem
@@ -113,22 +123,39 @@ MINIMAL = {"data": "x = [0, 1]\ny = [0, 1]", "initialization": 'preset = "pytorc
     [
         ({"data": None}, r"a problem has tables \[data\], \[initialization\]"),
         ({"initialization": None}, r"a problem has tables \[data\], \[initialization\]"),
-        ({"optimizer": ""}, "a problem has tables .* got .*'optimizer'"),
+        ({"optimizer": ""}, r"a problem has tables .* got \[optimizer\]"),
+        ({"activations": 'name = "abs"'}, r"got \[activations\]; did you mean 'activation'\?"),
         ({"problem": 'afine = "free"'}, r"\[problem\] takes `affine` only, got \['afine'\]"),
         ({"problem": "affine = 1"}, "`affine` must be"),
         ({"data": "x = [0, 1]"}, r"\[data\] needs `x` and `y` \(or `csv`\), got \['x'\]"),
-        ({"data": "x = [0, 1]\ny = [0, 1]\nz = 1"}, r"\[data\] needs `x` and `y`"),
+        ({"data": "x = [0, 1]\ny = [0, 1]\nz = 1"}, r"\[data\] has `x` and `y`, or `csv`, and no `z`"),
+        ({"data": "x = [0, 1]\ny = [0, 1]\nweight = [1, 1]"}, "no `weight`; did you mean 'weights'"),
+        (
+            {"data": "x = [0, 0, 1]\ny = [0, 1, 1]"},
+            r"average replicates: Dataset.from_replicates\(x, y\), or `replicates = true`",
+        ),
+        ({"data": "x = [0, 0, 1]\ny = [0, 1, 1]\nreplicates = 1"}, "`data.replicates` must be true or false, got 1"),
+        (
+            {"data": "x = [0, 1]\ny = [0, 1]\nweights = [1, 1]\nreplicates = true"},
+            r"\[data\] takes `weights` or `replicates",
+        ),
         ({"data": "x = [0, nan]\ny = [0, 1]"}, "`x` must be finite"),
         ({"data": 'x = ["a", "b"]\ny = [0, 1]'}, "`x` must hold real numbers"),
-        ({"data": 'csv = "points.csv"\nz = "t"'}, r"\[data\] with `csv` takes x, y and replicates"),
-        ({"data": "csv = 3"}, r"\[data\]"),
+        ({"data": 'csv = "points.csv"\nz = "t"'}, r"\[data\] has `x` and `y`, or `csv`, and no `z`"),
+        ({"data": "csv = 3"}, r"\[data\] with `csv` names a file and its columns x and y, got {'csv': 3}"),
+        ({"data": 'csv = "points.csv"\nx = [0, 1]'}, r"\[data\] with `csv` names a file and its columns"),
         ({"data": 'csv = "nowhere.csv"'}, "cannot read the data file nowhere.csv"),
-        ({"initialization": 'preset = "xavier"'}, "a `preset`"),
-        ({"initialization": 'weight = {name = "norm"}'}, "`bias` must be a law"),
+        ({"initialization": 'preset = "xavier"'}, "`preset`"),
+        (
+            {"initialization": 'weight = {name = "norm"}'},
+            r"\[initialization\] needs `weight` and `bias`, or a `preset`, got \['weight'\]; add bias = ",
+        ),
+        ({"initialization": ""}, r"\[initialization\] needs `weight` and `bias`, .* got \[\]; add weight = "),
         ({"initialization": 'weight = {name = "norm", sd = 1}\nbias = {name = "norm"}'}, "`weight` has parameters"),
         ({"initialization": 'weight = 1\nbias = {name = "norm"}'}, "`weight` must be a table with a `name`"),
         ({"initialization": 'preset = "gaussian"\ns_w = -1'}, "`s_w` must be a finite real number > 0"),
         ({"activation": 'name = "tanh"'}, "`activation.name` must be one of relu, abs, leaky_relu, relu_power, got 'tanh'"),
+        ({"activation": 'name = "leakyrelu"'}, "got 'leakyrelu'; did you mean 'leaky_relu'"),
         ({"activation": 'name = "relu"\nslope = 1'}, r"\[activation\] has parameters that relu does not take"),
         ({"activation": 'name = ["relu"]'}, "`activation.name` must be one of"),
         ({"potential": 'name = "power"'}, r"\[potential\] has parameters|`p`"),
@@ -151,6 +178,12 @@ def test_bad_toml_is_refused(tables, message):
         ("[data\n", "the problem is not valid TOML"),
         ("data = 1\ninitialization = 2\n", r"a problem has tables \[data\], \[initialization\]"),
         ("missing.toml", "cannot read the problem file missing.toml"),
+        ("", "cannot read the problem file"),
+        ("a\0b.toml", "cannot read the problem file"),
+        (None, "`source` must be TOML text or the path of a TOML file, got None"),
+        (3, "`source` must be TOML text or the path of a TOML file, got 3"),
+        (b"[data]\n", "`source` must be TOML text or the path of a TOML file, got b"),
+        ("data = 1\n", r"got data = 1; write a line \[data\] instead"),
     ],
 )
 def test_unreadable_text_is_refused(text, message):

@@ -89,7 +89,17 @@ def test_too_few_runs_determine_nothing_and_say_so():
     none = Study(PREDICTION, (-1.0, 1.0), 1e-12, (row(20, 0, 1.0, "STALLED"),))
     assert math.isnan(none.rate.value)
     assert math.isnan(none.constant.value)
-    assert "nan" in str(none)
+    assert str(none.rate) == str(none.constant) == "not determined (too few runs)"
+    for found in (one, none):
+        assert not {"nan", "inf", "-inf"} & set(str(found).replace("(", " ").split())
+
+
+def test_one_usable_width_prints_no_interval_of_nothing():
+    found = synthetic(lambda n, _: 1 / math.sqrt(n), widths=[20], seeds=1)
+    assert str(found.rate) == "not determined (too few runs)"
+    assert str(found.constant) == "1 (too few runs for an interval)"
+    (line,) = (line.split() for line in str(found).splitlines() if line.split()[0] == "20")
+    assert line[-2:] == ["-", "1"]  # no standard deviation; mean * sqrt(n)
 
 
 def test_a_network_that_is_the_limit_exactly_has_no_logarithm():

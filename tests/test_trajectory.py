@@ -325,8 +325,8 @@ def test_refusals() -> None:
         sb.predict_path(replace(problem, potential=sb.Power(3)), [1.0])
     with pytest.raises(sb.CapabilityError, match="BandedSolver solves for the limit time = inf only, got time = 2"):
         sb.predict(problem, sb.BandedSolver(), time=2)
-    with pytest.raises(sb.CapabilityError, match="finite training times are for Standard.* networks with two slopes only"):
-        sb.predict_path(replace(problem, activation=sb.ReLUPower(2)), [1.0, math.inf])
+    with pytest.raises(sb.CapabilityError, match="finite training times cannot take this problem: powers of ReLU"):
+        sb.predict_path(replace(problem, activation=sb.ReLUPower(2), potential=U4), [1.0, math.inf])
     many = replace(problem, data=sb.Dataset(np.linspace(-0.9, 0.9, 4001), np.zeros(4001)))
     with pytest.raises(sb.CapabilityError, match="at most 4000 points, got 4001"):
         sb.predict(many, time=1.0)

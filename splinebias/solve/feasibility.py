@@ -51,7 +51,7 @@ def check_reachable(problem: Problem) -> None:
     there. With powers of ReLU the same is asked of k + 2 neighbouring points and polynomials of degree k.
     With `NTK` only the moments are checked; what is out of reach then shows in the residual.
     """
-    _check_moments(problem)
+    check_moments(problem, problem.limit_potential.moment_order, bias=problem.affine == "network")
     if not isinstance(problem.parameterization, Standard):
         return
     if problem.activation.two_slopes is None:
@@ -77,12 +77,23 @@ def check_reachable(problem: Problem) -> None:
         )
 
 
-def _check_moments(problem: Problem) -> None:
-    """Raise DataError if E[phi*(lambda sigma)] is infinite for every nonzero slope: then the minimum is not attained."""
-    initialization, order = problem.initialization, problem.limit_potential.moment_order * problem.activation.degree
-    laws = {"weight": initialization.weight, "bias": initialization.bias}
+def check_moments(problem: Problem, growth: float, *, bias: bool = True) -> None:
+    r"""Raise DataError if the laws lack the moments that the neurons' features need.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its laws and activation, of degree k.
+    growth : float
+        Growth order q of :math:`\phi^*`, 2 for quadratic problems: weight and bias need moments of order qk, for otherwise
+        :math:`E[\phi^*(\lambda \sigma)]` is infinite for every nonzero slope and no minimum is attained.
+    bias : bool
+        Whether the bias law is looked at; its far tail makes offsets only.
+    """
+    initialization, order = problem.initialization, growth * problem.activation.degree
+    laws = {"weight": initialization.weight} | ({"bias": initialization.bias} if bias else {})
     for name, given in laws.items():
-        if given is None or (name == "bias" and problem.affine == "free"):
+        if given is None:
             continue
         law = as_law(given, name)
         if isinstance(law, Continuous) and order > 2 and not law.has_moment(order):

@@ -24,6 +24,7 @@ from splinebias.breakpoints import BreakpointLaw
 from splinebias.quadrature import Cells, integration_cells
 
 _NODES = 16  # per cell, where zeta is no polynomial
+_DOUBLINGS = 200  # of the distance from the data: beyond that, no law with moments has mass
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +62,24 @@ class FeatureKernel:
     def cells(self, points: Array) -> Cells:
         """Cells that hold `points` (at least two, increasing) and resolve zeta.
 
-        Where zeta is polynomial, so is :math:`F^{(m+1)}`, and the rule has just the nodes that make everything exact.
+        Their rule has m more nodes than resolve zeta, which resolve :math:`F^{(m+1)}`, zeta times a polynomial of degree m.
+        For m > 1 they are half as wide, because the moments of order 2m of zeta then cancel and have to be right to
+        rounding, and none is wider than it is far from the data, because F grows like the m-th power of the distance.
         """
-        order = _NODES if self.law.degree is None else self.degree + self.law.degree + 1
-        return integration_cells(self.law, points, order, self.degree)
+        if self.law.degree is not None:
+            return integration_cells(self.law, points, self.degree + self.law.degree + 1, self.degree)
+        cells = integration_cells(self.law, points, _NODES, self.degree)
+        if self.degree <= 1:
+            return Cells(cells.edges, _NODES + self.degree, cells.resolved)
+        (left, right), span = cells.panels, points[-1] - points[0]
+        steps = span * 2.0 ** np.arange(_DOUBLINGS)
+        far = np.r_[points[0] - steps, points[-1] + steps]
+        far = far[(far > cells.edges[0]) & (far < cells.edges[-1])]
+        return Cells(np.unique(np.r_[cells.edges, (left + right) / 2, far]), _NODES + self.degree, cells.resolved)
+
+    def resolved(self, x: Array) -> bool:
+        """Whether `cells` on the points `x` resolve zeta."""
+        return self.cells(enough_points(x, self.degree + 1)).resolved
 
     def matrix(self, x: Array, x2: Array) -> Array:
         """K at all pairs, shape (len(x), len(x2)).

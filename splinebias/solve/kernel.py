@@ -10,7 +10,7 @@ import numpy as np
 from scipy.interpolate import PPoly
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from splinebias._check import Array
+from splinebias._check import Array, real_number
 from splinebias.activation import Activation
 from splinebias.breakpoints import BreakpointLaw
 from splinebias.errors import Outcome
@@ -37,7 +37,12 @@ class KernelSolver:
     Parameters
     ----------
     tolerance : float
-        Relative optimality residual above which the outcome is INACCURATE.
+        Relative optimality residual above which the outcome is INACCURATE, > 0.
+
+    Raises
+    ------
+    DataError
+        If `tolerance` is no number > 0.
 
     Notes
     -----
@@ -46,6 +51,9 @@ class KernelSolver:
     """
 
     tolerance: float = 1e-8
+
+    def __post_init__(self) -> None:
+        real_number(self.tolerance, "tolerance", above=0)
 
     def supports(self, problem: Problem) -> str | None:
         if not isinstance(problem.limit_potential, Quadratic):
@@ -62,24 +70,36 @@ class KernelSolver:
         matrix = kernel.matrix(x, x)
         multipliers = _solve_bordered(matrix, x, y) if problem.affine == "free" else _solve(matrix, y)
         fitted = matrix @ multipliers
-        pieces, line = kernel.combination(x, multipliers), np.zeros(2)
-        if problem.affine == "free":
-            line = _line_through(x, y - fitted)
-            pieces.c[-1] += line[0] + line[1] * pieces.x[:-1]
-            pieces.c[-2] += line[1]
-        residual = float(np.abs(fitted + line[0] + line[1] * x - y).max() / (np.abs(y).max() or 1.0))
+        function, residual = through_values(problem, kernel, multipliers, fitted, y)
         energy = float(multipliers @ matrix @ multipliers)
-        law, ends = problem.initialization.breakpoint_law, pieces.x[[1, -2]]
-        inner = law.knots[(law.knots >= ends[0]) & (law.knots <= ends[1])]
         return Prediction(
             problem,
-            WeightedSpline.from_pieces(pieces, np.unique(np.r_[x, inner]), exact=law.degree is not None),
+            function,
             energy / 2 if problem.scaled else energy,
             residual,
-            Outcome.CONVERGED if residual <= self.tolerance else Outcome.INACCURATE,
+            Outcome.CONVERGED if residual <= self.tolerance and kernel.resolved(x) else Outcome.INACCURATE,
             multipliers,
-            {"solver": "KernelSolver", "cells": pieces.x.size - 3, "seconds": time.perf_counter() - start},
+            {"solver": "KernelSolver", "cells": function.edges.size - 3, "seconds": time.perf_counter() - start},
         )
+
+
+def through_values(
+    problem: Problem, kernel: LimitKernel, multipliers: Array, fitted: Array, y: Array
+) -> tuple[WeightedSpline, float]:
+    r"""The function :math:`\sum_i \lambda_i K(\cdot, x_i)`, plus a line if that is free, and its misfit to `y`.
+
+    `fitted` is K lambda, `y` the ordinates it should have, both of shape (M,); the misfit is relative to the data's max |y|.
+    """
+    x, law = problem.data.x, problem.initialization.breakpoint_law
+    pieces, line = kernel.combination(x, multipliers), np.zeros(2)
+    if problem.affine == "free":
+        line = _line_through(x, y - fitted)
+        pieces.c[-1] += line[0] + line[1] * pieces.x[:-1]
+        pieces.c[-2] += line[1]
+    misfit = float(np.abs(fitted + line[0] + line[1] * x - y).max() / (np.abs(problem.data.y).max() or 1.0))
+    ends = pieces.x[[1, -2]]
+    inner = law.knots[(law.knots >= ends[0]) & (law.knots <= ends[1])]
+    return WeightedSpline.from_pieces(pieces, np.union1d(x, inner), exact=law.degree is not None), misfit
 
 
 class LimitKernel(Protocol):
@@ -91,6 +111,10 @@ class LimitKernel(Protocol):
 
     def combination(self, x: Array, weights: Array) -> PPoly:
         r""":math:`\sum_i w_i K(\cdot, x_i)`, with every x_i among the piece ends."""
+        ...
+
+    def resolved(self, x: Array) -> bool:
+        """Whether quadrature cells on the points `x` resolve the law."""
         ...
 
 

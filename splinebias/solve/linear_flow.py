@@ -16,17 +16,14 @@ from typing import Protocol
 import numpy as np
 
 from splinebias._check import Array
-from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.potential import Power, Quadratic
 from splinebias.problem import Problem
 from splinebias.solve.banded import Solved, assemble
-from splinebias.solve.discretize import Discretization, discretize
 from splinebias.solve.modes import Modes, Residuals
 from splinebias.solve.prediction import Prediction
-from splinebias.solve.structure import DualSystem
+from splinebias.solve.spans import Span, span_of, with_ordinates
 
-_LARGEST = 4000  # points: beyond, the dense modes take a gigabyte and minutes
 _TOLERANCE = 1e-8
 
 
@@ -77,7 +74,7 @@ class LinearFlow:
         The data as coordinates of the flow.
     modes : Modes
         Decay rates and modes for :math:`\kappa = 1`.
-    grid, system : Discretization, DualSystem
+    span : Span
         Where functions are represented.
     start : Array, shape (k,)
         Modes of G at time 0.
@@ -88,8 +85,7 @@ class LinearFlow:
     problem: Problem
     residuals: Residuals
     modes: Modes
-    grid: Discretization
-    system: DualSystem
+    span: Span
     start: Array
     stiffness: float
 
@@ -100,7 +96,8 @@ class LinearFlow:
         Raises
         ------
         CapabilityError
-            If the potential is scaled and not quadratic, or there are more than 4000 points.
+            If the potential is scaled and not quadratic, or there are more than 4000 points (1000 for powers of ReLU and
+            `NTK`).
         DataError
             If an unscaled potential does not have :math:`0 < \phi''(0) < \infty`.
         """
@@ -119,24 +116,34 @@ class LinearFlow:
     def filtered(self, rule: Filter) -> Prediction:
         """The function whose residual is that of the zero function (or line, if free), filtered mode by mode.
 
-        Its `residual` compares the values that the function was given at the data with those that its curvature has.
+        Its `residual` is the larger of two, relative to max |y|: the distance between the values that the function was
+        given at the data and those that its coordinates have; and what is left of a mode for the rates that rounding
+        cannot tell apart.
         """
         began = time.perf_counter()
-        left, moved = rule.left(self.modes.rates), rule.moved(self.modes.rates)
+        rates, blur = self.modes.rates, self.modes.blur
+        left, moved = rule.left(rates), rule.moved(rates)
         velocity = self.modes.vectors @ (left * self.start)
         fitted = self.residuals.fitted(velocity)
-        system, zeta = self.system, self.grid.zeta
-        u = self.modes.lift @ (moved * self.start)
-        g = system.evaluate(u)
-        density = {side: zeta[side] * g[side] for side in zeta}
-        misfit = system.misfit(system.target(fitted) - system.gather(density), density, self.problem.data.y)
+        made = self.span.function(self.modes.lift @ (moved * self.start), fitted)
+        unsure = np.abs((rule.left(np.maximum(rates - blur, 0.0)) - rule.left(rates + blur)) * self.start)
+        size = float(np.abs(self.residuals.root * self.problem.data.y).max()) or 1.0
+        residual = max(made.misfit, float(unsure.max(initial=0.0)) / size)
         kappa = self.stiffness if self.problem.scaled else 1.0  # an unscaled potential leaves its trace in time only
-        cost = kappa / 2 * sum(float((self.grid.weights * density[side] * g[side]).sum()) for side in g)
-        solved = Solved(self.grid, system.function(u), density, cost, misfit)
-        multipliers = kappa * self.residuals.root * (self.modes.vectors @ (moved * self.start))
-        stats = {"solver": "LinearFlow", "loss": float(velocity @ velocity) / 2}
-        made = through(self.problem, fitted, solved, _TOLERANCE, stats, began)
-        return replace(made, multipliers=multipliers)
+        return Prediction(
+            self.problem,
+            made.function,
+            kappa * made.cost / 2 if self.problem.scaled else made.cost,
+            residual,
+            Outcome.CONVERGED if residual <= _TOLERANCE and made.resolved else Outcome.INACCURATE,
+            kappa * self.residuals.root * (self.modes.vectors @ (moved * self.start)),
+            {
+                "solver": "LinearFlow",
+                "loss": float(velocity @ velocity) / 2,
+                "cells": made.cells,
+                "seconds": time.perf_counter() - began,
+            },
+        )
 
     def at(self, t: float) -> Prediction:
         """f_t for a finite training time t >= 0."""
@@ -147,11 +154,9 @@ class LinearFlow:
 
 @lru_cache(maxsize=2)
 def _linear_flow(problem: Problem) -> LinearFlow:
-    grid = discretize(problem)
-    system = DualSystem(problem.data.x, grid, problem.two_slopes, free=problem.affine == "free")
-    residuals = Residuals.of(problem, largest=_LARGEST)
-    modes = Modes.of(residuals.hinges, system.hessian(grid.zeta))
-    return LinearFlow(problem, residuals, modes, grid, system, modes.vectors.T @ residuals.start, problem.phi.hess_at_zero)
+    span = span_of(problem)
+    residuals, modes = span.modes()
+    return LinearFlow(problem, residuals, modes, span, modes.vectors.T @ residuals.start, problem.phi.hess_at_zero)
 
 
 def is_linear(problem: Problem) -> bool:
@@ -167,5 +172,4 @@ def through(
 
     At any time, f_t is the function of least penalty among those with its values at the data.
     """
-    data = Dataset(problem.data.x, fitted, problem.data.weights)
-    return replace(assemble(replace(problem, data=data), solved, tolerance, stats, began), problem=problem)
+    return replace(assemble(with_ordinates(problem, fitted), solved, tolerance, stats, began), problem=problem)

@@ -21,6 +21,8 @@ from splinebias.errors import CapabilityError
 from splinebias.problem import Problem
 from splinebias.solve.structure import BorderedTridiagonal
 
+_EPS = float(np.finfo(float).eps)
+
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
@@ -33,9 +35,10 @@ class Residuals:
     y : Array, shape (M,)
         Ordinates.
     hinges : Array, shape (M, U)
-        :math:`\Pi W^{1/2} H`. Column j of H is the function, at the data, whose `DualSystem.target` is the unit vector j: a
-        constant, a line, and hinges :math:`[x - x_j]_+`. With a free affine part, hinges only, and :math:`\Pi` projects
-        out lines, because the skip connection follows at once; otherwise :math:`\Pi = 1`.
+        :math:`\Pi W^{1/2} H`. Column j of H is the function, at the data, that unknown j stands for. With two slopes, that
+        whose `DualSystem.target` is the unit vector j: a constant, a line, and hinges :math:`[x - x_j]_+`. With a free
+        affine part, hinges only, and :math:`\Pi` projects out lines, because the skip connection follows at once;
+        otherwise :math:`\Pi = 1`.
     start : Array, shape (M,)
         G at time 0, :math:`\Pi \omega^{1/2} y`.
     """
@@ -54,20 +57,27 @@ class Residuals:
         CapabilityError
             If there are more than `largest` points: matrices here are dense.
         """
-        data = problem.data
-        x, y = data.x, data.y
-        if data.size > largest:
+        x = problem.data.x
+        if x.size > largest:
             raise CapabilityError(
-                f"trajectories with {problem.potential} are followed for at most {largest} points, got {data.size}; "
+                f"trajectories with {problem.potential} are followed for at most {largest} points, got {x.size}; "
                 "group neighbours into one point with a weight, or predict the limit, time=math.inf"
             )
-        root = np.sqrt(data.weights / data.weights.sum())
-        hinges = root[:, None] * np.maximum(x[:, None] - x[1:-1], 0.0)
+        columns = np.maximum(x[:, None] - x[1:-1], 0.0)
         if problem.affine == "network":
-            ends = np.stack([root * (x[-1] - x[0]), root * (x - x[0])], axis=1)
-            return cls(root, y, np.concatenate([ends, hinges], axis=1), root * y)
-        rise = root * (x - root**2 @ x)
-        lines = np.stack([root, rise / np.linalg.norm(rise)], axis=1)  # orthonormal columns
+            columns = np.concatenate([np.stack([np.full_like(x, x[-1] - x[0]), x - x[0]], axis=1), columns], axis=1)
+        return cls.along(problem, columns)
+
+    @classmethod
+    def along(cls, problem: Problem, columns: Array) -> Residuals:
+        """The coordinates of `problem` for unknowns with H = `columns`, shape (M, U)."""
+        data = problem.data
+        x, y = data.x, data.y
+        root = np.sqrt(data.weights / data.weights.sum())
+        hinges = root[:, None] * columns
+        if problem.affine == "network":
+            return cls(root, y, hinges, root * y)
+        lines = line_basis(root, x)
         start = root * (y - y.mean())  # any constant goes; without it, y far from 0 costs no digits
         bent = start - lines @ (lines.T @ start)
         bent = bent if np.linalg.norm(bent) > 1e-14 * np.linalg.norm(root * y) else np.zeros_like(bent)  # rounding of a line
@@ -90,27 +100,57 @@ class Modes:
         V, orthonormal columns that span all that G can be.
     lift : Array, shape (U, k)
         The unknowns u that belong to the columns of :math:`\ell = V`: :math:`H^T W^{1/2} V`.
+    blur : Array, shape (k,)
+        How far rounding may have moved the rates.
     """
 
     rates: Array
     vectors: Array
     lift: Array
+    blur: Array
 
     @classmethod
-    def of(cls, hinges: Array, form: BorderedTridiagonal) -> Modes:
-        """Modes from `Residuals.hinges` and T, the quadratic form of the unknowns."""
+    def of(cls, hinges: Array, matrix: Array) -> Modes:
+        """Modes from `Residuals.hinges` and T, the quadratic form of the unknowns, shape (U, U)."""
         if hinges.shape[1] == 0:  # two points and a free line
-            return cls(np.zeros(0), np.zeros(hinges.shape), np.zeros((0, 0)))
-        matrix = dense(form)
+            return cls(np.zeros(0), np.zeros(hinges.shape), np.zeros((0, 0)), np.zeros(0))
         try:
             factor = cholesky(matrix, lower=True, check_finite=False)
         except LinAlgError:  # some unknowns are seen by no neuron
             left, values, _ = svd(hinges @ _semidefinite_root(matrix), full_matrices=False, check_finite=False)
-            return cls(values**2, left, hinges.T @ left)
+            return cls(values**2, left, hinges.T @ left, _EPS * values[0] * values)
         left, values, right = svd(hinges @ factor, full_matrices=False, check_finite=False)
         # the same lift without its cancellation, because hinges @ factor = V diag(values) right
         lift = solve_triangular(factor, right.T * values, lower=True, trans="T", check_finite=False)
-        return cls(values**2, left, lift)
+        return cls(values**2, left, lift, _EPS * values[0] * values)
+
+    @classmethod
+    def of_kernel(cls, root: Array, matrix: Array, lines: Array) -> Modes:
+        r"""Modes from K at the data: the unknowns are the multipliers.
+
+        Parameters
+        ----------
+        root : Array, shape (M,)
+            As in `Residuals`.
+        matrix : Array, shape (M, M)
+            K.
+        lines : Array, shape (M, 2) or (M, 0)
+            Orthonormal columns to which all modes are orthogonal.
+        """
+        basis = np.eye(root.size)
+        if lines.shape[1]:
+            basis = np.linalg.qr(lines, mode="complete")[0][:, 2:]
+        if basis.shape[1] == 0:
+            return cls(np.zeros(0), basis, basis, np.zeros(0))
+        rates, inner = np.linalg.eigh(basis.T @ (matrix * np.outer(root, root)) @ basis)
+        rates, vectors = np.maximum(rates[::-1], 0.0), basis @ inner[:, ::-1]
+        return cls(rates, vectors, root[:, None] * vectors, np.full_like(rates, _EPS * rates[0]))
+
+
+def line_basis(root: Array, x: Array) -> Array:
+    """Orthonormal columns that span :math:`W^{1/2}` times lines, shape (M, 2)."""
+    rise = root * (x - root**2 @ x)
+    return np.stack([root, rise / np.linalg.norm(rise)], axis=1)
 
 
 def dense(form: BorderedTridiagonal) -> Array:

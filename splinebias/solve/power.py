@@ -13,6 +13,7 @@ The kernel matrix of the :math:`\lambda_i` has condition :math:`M^{2k+2}`. Divid
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -21,7 +22,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.sparse import csr_array
 
-from splinebias._check import Array
+from splinebias._check import Array, real_number
 from splinebias._integrate import integrate_through
 from splinebias.activation import ReLUPower
 from splinebias.errors import Outcome
@@ -51,7 +52,12 @@ class PowerSolver:
     Parameters
     ----------
     tolerance : float
-        Relative optimality residual (see `Prediction.residual`) above which the outcome is INACCURATE.
+        Relative optimality residual (see `PowerSystem.residual`) above which the outcome is INACCURATE, > 0.
+
+    Raises
+    ------
+    DataError
+        If `tolerance` is no number > 0.
 
     Notes
     -----
@@ -63,6 +69,9 @@ class PowerSolver:
     """
 
     tolerance: float = 1e-10
+
+    def __post_init__(self) -> None:
+        real_number(self.tolerance, "tolerance", above=0)
 
     def supports(self, problem: Problem) -> str | None:
         if not isinstance(problem.activation, ReLUPower):
@@ -79,18 +88,16 @@ class PowerSolver:
         system = power_system(problem)
         solution = system.solve()
         cost = float(system.target @ solution)
-        law, edges = problem.initialization.breakpoint_law, system.cells.edges
-        inner = law.knots[(law.knots > edges[0]) & (law.knots < edges[-1])]
-        function = system.function(solution, np.union1d(problem.data.x, inner))
-        residual = system.residual(solution, function)
+        function = system.function(solution, problem.data.y)
+        residual = system.residual(solution, problem.data.y, function)
         return Prediction(
             problem,
             function,
             cost / 2 if problem.scaled else cost,
             residual,
-            Outcome.CONVERGED if residual <= self.tolerance else Outcome.INACCURATE,
+            Outcome.CONVERGED if residual <= self.tolerance and system.cells.resolved else Outcome.INACCURATE,
             system.forms.T @ solution,
-            {"solver": "PowerSolver", "cells": edges.size - 1, "seconds": time.perf_counter() - start},
+            {"solver": "PowerSolver", "cells": system.cells.edges.size - 1, "seconds": time.perf_counter() - start},
         )
 
 
@@ -135,6 +142,24 @@ class PowerSystem:
         return np.concatenate([spread, neighbour_forms(self.x, self.kernel.degree + 1)])
 
     @cached_property
+    def columns(self) -> Array:
+        r"""H, shape (M, U): column j is the function, at the data, whose j-th form is 1 and all others 0.
+
+        Newton's polynomials for the forms of order <= k. For neighbours :math:`x_j, \dots, x_{j+k+1}` the discrete power
+        :math:`\psi_j(x_i) = (x_i - x_{j+1}) \cdots (x_i - x_{j+k})` for i > j + k, else 0 (the falling factorials of
+        Wang, Smola & Tibshirani, ICML 2014), less the polynomial of degree k through it at the points of those forms.
+        """
+        x, k = self.x, self.kernel.degree
+        nodes = x[leja_points(x, k + 1)]
+        newton = np.cumprod(np.c_[np.ones_like(x), x[:, None] - nodes[:-1]], axis=1)
+        powers = np.zeros((x.size, max(x.size - k - 1, 0)))
+        for j in range(powers.shape[1]):
+            powers[j + k + 1 :, j] = np.prod(x[j + k + 1 :, None] - x[j + 1 : j + k + 1], axis=1)
+        spread = np.array([difference_weights(nodes[: m + 1]) @ powers[leja_points(x, m + 1)] for m in range(nodes.size)])
+        first = 2 if self.free else 0
+        return np.asarray(np.concatenate([newton[:, first:], powers - newton @ spread], axis=1))
+
+    @cached_property
     def target(self) -> Array:
         """The divided differences of y, shape (U,)."""
         return np.asarray(self.forms @ self.y)
@@ -167,7 +192,7 @@ class PowerSystem:
         return {side: self._polynomials[side] @ head + side ** (self.kernel.degree + 1) * splines for side in (1, -1)}
 
     @cached_property
-    def _gram(self) -> Array:
+    def gram(self) -> Array:
         """The kernel matrix in these coordinates, shape (U, U)."""
         weights = {side: self.cells.weights.ravel() * self._zeta[side] for side in (1, -1)}
         sign = {side: side ** (self.kernel.degree + 1) for side in (1, -1)}
@@ -179,54 +204,65 @@ class PowerSystem:
 
     def solve(self) -> Array:
         """u, with iterative refinement."""
-        size = np.sqrt(np.diag(self._gram))
+        size = np.sqrt(np.diag(self.gram))
         scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
-        matrix = self._gram * np.outer(scale, scale)
+        matrix = self.gram * np.outer(scale, scale)
         matrix[np.diag_indices_from(matrix)] = 1.0  # also of forms that no neuron sees, which get 0
         best = u = np.zeros_like(self.target)
         least = np.inf
         for _ in range(_REFINEMENTS):
-            now = float(self._shifts(u).max(initial=0.0))
+            now = self._misfit(u, self.y)
             if not now < least:
                 break
             best, least = u, now
-            u = u + scale * _positive_solve(matrix, scale * (self.target - self._gram @ u))
+            u = u + scale * _positive_solve(matrix, scale * (self.target - self.gram @ u))
         return best
 
     def out_of_reach(self) -> Array:
         """Points of the first divided difference of y that no neuron can supply; empty if all can be."""
         shift = np.abs(self.target) / np.abs(self.forms).max(axis=1, initial=0.0)
-        bad = np.flatnonzero((np.diag(self._gram) == 0) & (shift > _FLAT * float(np.abs(self.y).max())))
+        bad = np.flatnonzero((np.diag(self.gram) == 0) & (shift > _FLAT * float(np.abs(self.y).max())))
         return self.x[self.forms[bad[0]] != 0] if bad.size else np.zeros(0)
 
-    def _shifts(self, u: Array) -> Array:
-        """Per equation, the shift of one ordinate that would make it hold, shape (U,)."""
-        return np.asarray(np.abs(self.target - self._gram @ u) / np.abs(self.forms).max(axis=1, initial=0.0))
+    def _misfit(self, u: Array, y: Array) -> float:
+        """How far the equations of ordinates `y` are from holding: the larger of the first two numbers in `residual`."""
+        spread, size = len(self._spread), float(np.abs(self.y).max()) or 1.0
+        off = np.abs(self.forms @ y - self.gram @ u)
+        local = float((off / np.abs(self.forms).max(axis=1, initial=0.0))[spread:].max(initial=0.0)) / size
+        forms, gram = np.abs(self.forms[:spread]), np.abs(self.gram[:spread])
+        terms = forms @ (np.abs(self.y) + np.abs(y)) + gram @ np.abs(u)
+        wide = np.divide(off[:spread], terms, out=np.zeros_like(terms), where=terms > 0)
+        return max(local, float(wide.max(initial=0.0)))
 
-    def residual(self, u: Array, f: WeightedSpline) -> float:
-        """Relative optimality residual, 0 to rounding.
+    def residual(self, u: Array, y: Array, f: WeightedSpline) -> float:
+        r"""Relative optimality residual for ordinates `y`, 0 to rounding: the largest of three.
 
-        The shifts of ordinates that would make all equations hold: local ones relative to max |y|, those of order <= k,
-        which are sums over all neurons, relative to max |f| among the data.
+        - Equations of neighbours: the shift of one ordinate that would make each hold, relative to the data's max |y|.
+        - Equations of order <= k, which are sums over all neurons: how far they are from holding, relative to their terms.
+        - The jumps of :math:`f^{(j)}`, j <= k, at the data, times :math:`h^j/j!` with the gap h there, relative to max |f|
+          or the data's max |y|.
         """
-        shifts, spread = self._shifts(u), len(self._spread)
-        edges = self.cells.edges
-        among = edges[(edges >= self.x[0]) & (edges <= self.x[-1])]
-        y, size = float(np.abs(self.y).max()), float(np.abs(f(np.r_[among, (among[1:] + among[:-1]) / 2])).max())
-        return max(
-            float(shifts[spread:].max(initial=0.0)) / (y or 1.0), float(shifts[:spread].max(initial=0.0)) / (size or 1.0)
-        )
+        return max(self._misfit(u, y), self._jumps(f, float(np.abs(self.y).max()) or 1.0))
 
-    def function(self, u: Array, knots: Array) -> WeightedSpline:
-        """f, through the data."""
-        degree, g = self.kernel.degree, self.dual(u)
+    def _jumps(self, f: WeightedSpline, size: float) -> float:
+        inner, gaps, edges = self.x[1:-1], np.diff(self.x), self.cells.edges
+        gap, before = np.minimum(gaps[1:], gaps[:-1]), np.nextafter(inner, -np.inf)
+        among = edges[(edges >= self.x[0]) & (edges <= self.x[-1])]
+        size = max(size, float(np.abs(f(np.r_[among, (among[1:] + among[:-1]) / 2])).max()))
+        jumps = [np.abs(f(inner, j) - f(before, j)) * gap**j / math.factorial(j) for j in range(1, self.kernel.degree + 1)]
+        return float(np.max(jumps, initial=0.0)) / size
+
+    def function(self, u: Array, y: Array) -> WeightedSpline:
+        """The function of u, through ordinates `y` at the data."""
+        degree, g, law = self.kernel.degree, self.dual(u), self.kernel.law
         highest = sum(side ** (degree + 1) * self._zeta[side] * g[side] for side in (1, -1))
-        values = self.y if self.points.size == self.x.size else self._values(g)
+        values = y if self.points.size == self.x.size else self._values(g, y)
         curvature = self.kernel.activation.jump * np.asarray(highest).reshape(self.cells.nodes.shape)
         pieces = integrate_through(self.cells.edges, curvature, degree + 1, self.points, values)
-        return WeightedSpline.from_pieces(pieces, knots, exact=self.kernel.law.degree is not None)
+        inner = law.knots[(law.knots > self.cells.edges[0]) & (law.knots < self.cells.edges[-1])]
+        return WeightedSpline.from_pieces(pieces, np.union1d(self.x, inner), exact=law.degree is not None)
 
-    def _values(self, g: dict[int, Array]) -> Array:
+    def _values(self, g: dict[int, Array], y: Array) -> Array:
         """f at `points`: needed if the data are at most k points."""
         values = np.zeros(self.points.size)
         at = np.searchsorted(self.points, self.x)
@@ -234,8 +270,8 @@ class PowerSystem:
             density = self.cells.weights.ravel() * self._zeta[side] * g[side]
             values += self.kernel.feature(side * (self.points[:, None] - self._nodes)) @ density
         if self.free:
-            values += np.polynomial.Polynomial.fit(self.x, self.y - values[at], 1)(self.points)
-        values[at] = self.y
+            values += np.polynomial.Polynomial.fit(self.x, y - values[at], 1)(self.points)
+        values[at] = y
         return values
 
 

@@ -146,7 +146,8 @@ def dual_values(model: ResponseModel, shift: Sides, half: Array, start: Sides | 
         return _excess(model.potential, now, wanted[subset])
 
     midway = {1: apart / 2, -1: -apart / 2}
-    plus = excess(midway, np.zeros(there.size), np.arange(there.size))[0] * apart > 0  # the root is nearer to g_+ = 0
+    # the root is nearer to g_+ = 0; signs, because the product can overflow
+    plus = np.sign(excess(midway, np.zeros(there.size), np.arange(there.size))[0]) * np.sign(apart) > 0
     offset = {1: np.where(plus, 0.0, apart), -1: np.where(plus, -apart, 0.0)}
     # exact if every neuron had the same |w| and there were no line
     even = model.potential.grad(wanted / first[there]) * first[there] / second[there]

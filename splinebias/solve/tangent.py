@@ -21,8 +21,10 @@ from splinebias.activation import TwoSlope
 from splinebias.breakpoints import ContinuousWeight
 from splinebias.errors import DataError
 from splinebias.parameterization import NTK
+from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells
+from splinebias.solve.feasibility import check_moments
 from splinebias.solve.feature_kernel import FeatureKernel, enough_points
 
 
@@ -62,6 +64,10 @@ class TangentKernel:
                 return arc_cosine_kernels(two_slopes, s_w, s_b, x, x2)
         return self.outer.matrix(x, x2), self.hidden.matrix(x, x2)
 
+    def resolved(self, x: Array) -> bool:
+        """Whether quadrature cells on the points `x` resolve the law."""
+        return self.outer.resolved(x) and self.hidden.resolved(x)
+
     def combination(self, x: Array, weights: Array) -> PPoly:
         r""":math:`\sum_i w_i K(\cdot, x_i)` as a piecewise polynomial, with every x_i among its piece ends."""
         points = enough_points(x, self.outer.degree + 1)
@@ -94,12 +100,17 @@ def tangent_kernel(problem: Problem, x: Array, x2: Array | None = None) -> Array
     Raises
     ------
     DataError
-        If the points are no finite vectors.
+        If the points are no finite vectors of at least one point, or the laws lack the moments of order 2k that the features
+        of an activation of degree k need.
     """
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
     x = real_vector(x, "x")
     x2 = x if x2 is None else real_vector(x2, "x2")
+    for name, points in (("x", x), ("x2", x2)):
+        if points.size == 0:
+            raise DataError(f"`{name}` must hold at least one point, got none")
+    check_moments(problem, Quadratic().moment_order)
     if isinstance(problem.parameterization, NTK):
         return TangentKernel.of(problem).matrix(x, x2)
     return FeatureKernel(problem.initialization.breakpoint_law, problem.activation).matrix(x, x2)

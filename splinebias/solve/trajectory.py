@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from splinebias._check import Array
-from splinebias.errors import Outcome
+from splinebias.errors import CapabilityError, Outcome
 from splinebias.function import WeightedSpline
+from splinebias.parameterization import Standard
 from splinebias.problem import Problem
+from splinebias.solve.kernel import KernelSolver
 from splinebias.solve.linear_flow import LinearFlow, is_linear
-from splinebias.solve.prediction import Prediction
+from splinebias.solve.power import PowerSolver
+from splinebias.solve.prediction import Prediction, beyond_bending
 from splinebias.solve.scaled_flow import ScaledFlow
 
 
@@ -59,6 +62,16 @@ class Path:
     def __repr__(self) -> str:
         first, last = self.times.min(), self.times.max()
         return f"Path({self.problem.describe()}; {self.times.size} times from {first:g} to {last:g}, {self.outcome})"
+
+
+def require_finite_times(problem: Problem) -> None:
+    """Raise CapabilityError if no method follows the training of `problem`."""
+    if beyond_bending(problem) is None:
+        return
+    standard = isinstance(problem.parameterization, Standard)
+    missing = PowerSolver().supports(problem) if standard else KernelSolver().supports(problem)
+    if missing is not None:
+        raise CapabilityError(f"finite training times cannot take this problem: {missing}")
 
 
 def follow(problem: Problem, times: Array, limit: Callable[[Problem], Prediction]) -> Path:

@@ -1,0 +1,50 @@
+r"""The published way to the limit: node values on a grid, data moved to the nearest node, a general convex solver.
+
+Written out from the formulas of Liang & Montúfar (2025) for W = ±1 and B uniform on (-1, 1), in the discretization of the
+paper's own notebooks: 501 nodes on [-1.5, 1.5], second differences, sums for integrals.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import cvxpy as cp
+import numpy as np
+
+import splinebias as sb
+
+_DENSITY, _SECOND_MOMENT = 0.5, 1 / 3  # of B: p_B on its support, and E[B^2]
+
+
+class Found(NamedTuple):
+    """Nodes and values of the solution."""
+
+    x: Any
+    values: Any
+
+    def __call__(self, x: Any) -> Any:
+        return np.interp(x, self.x, self.values)
+
+
+def solve(problem: sb.Problem, solver: str, *, nodes: int = 501) -> Found:
+    """The minimizer for ReLU and unscaled potentials, or Abs and |u|^p + eps u^2 scaled."""
+    x = np.linspace(-1.5, 1.5, nodes)
+    step = x[1] - x[0]
+    f = cp.Variable(nodes)
+    bend = (f[2:] - 2 * f[1:-1] + f[:-2]) / step**2
+    c = x[1:-1]
+    inside = np.abs(c) <= 1
+    at = [int(np.abs(x - point).argmin()) for point in problem.data.x]
+    constraints = [f[at] == problem.data.y, bend[~inside] == 0]
+    slopes = (f[-1] - f[-2] + f[1] - f[0]) / step
+    offset = step * (np.abs(c) @ bend) - 2 * f[nodes // 2]
+    if isinstance(problem.activation, sb.Abs):
+        alpha = bend[inside] / (2 * _DENSITY)
+        phi = problem.phi
+        cost = cp.sum(cp.power(cp.abs(alpha), phi.p)) + phi.quadratic * cp.sum_squares(alpha)
+        cost = step * _DENSITY * cost
+        constraints += [slopes == 0, offset == 0]
+    else:
+        cost = step * cp.sum_squares(bend[inside]) / _DENSITY + cp.square(slopes) + cp.square(offset) / _SECOND_MOMENT
+    cp.Problem(cp.Minimize(cost), constraints).solve(solver=solver)
+    return Found(x, f.value)

@@ -1,0 +1,60 @@
+"""Gauss-Legendre rules and the ways between values at their nodes, Legendre series and monomials."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import legendre
+
+from splinebias._check import Array
+
+
+@lru_cache(maxsize=32)
+def gauss_legendre(order: int) -> tuple[Array, Array]:
+    """Nodes and weights on (0, 1)."""
+    nodes, weights = legendre.leggauss(order)
+    return (nodes + 1) / 2, weights / 2
+
+
+@lru_cache(maxsize=32)
+def _to_legendre(order: int) -> Array:
+    """Matrix from values at the Gauss nodes to Legendre coefficients (the discrete transform, exact for degree < order)."""
+    nodes, weights = legendre.leggauss(order)
+    return (np.arange(order)[:, None] + 0.5) * legendre.legvander(nodes, order - 1).T * weights
+
+
+@lru_cache(maxsize=32)
+def _shifted_legendre(order: int) -> Array:
+    """Column k: monomial coefficients (lowest first) of the shifted Legendre polynomial P_k(2t - 1); exact integers."""
+    table = np.zeros((order, order))
+    table[0, 0] = 1.0
+    if order > 1:
+        table[:2, 1] = -1.0, 2.0
+    for k in range(1, order - 1):
+        shifted = 2 * np.r_[0.0, table[:-1, k]] - table[:, k]
+        table[:, k + 1] = ((2 * k + 1) * shifted - k * table[:, k - 1]) / (k + 1)
+    return table
+
+
+def legendre_coefficients(values: Array) -> Array:
+    """Legendre coefficients on each cell of a function given at its Gauss nodes; shape (N, q) to (N, q)."""
+    return np.asarray(values @ _to_legendre(values.shape[-1]).T)
+
+
+def legendre_to_monomial(values: Array, widths: Array) -> Array:
+    """Monomial coefficients in (c - left end), highest power first, shape (q, N), from values at Gauss nodes (N, q).
+
+    The way through Legendre coefficients with rounding noise removed keeps the ill-conditioned monomial basis harmless.
+    """
+    series = legendre_coefficients(values)
+    q = series.shape[1]
+    scale = np.abs(series).max(axis=1, keepdims=True)
+    series = np.where(np.abs(series) > 4e-16 * scale, series, 0.0)
+    local = series @ _shifted_legendre(q).T  # powers of t = (c - left)/width, lowest first
+    scaled = np.empty((q, widths.size))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for k in range(q):
+            scaled[q - 1 - k] = local[:, k]
+            local[:, k + 1 :] /= widths[:, None]
+    return np.where(np.isfinite(scaled), scaled, 0.0)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editor
     from splinebias.penalty import penalty as penalty
     from splinebias.plot import plot as plot
     from splinebias.potential import Hypentropy as Hypentropy
+    from splinebias.potential import Potential as Potential
     from splinebias.potential import Power as Power
     from splinebias.potential import Quadratic as Quadratic
     from splinebias.potential import Scaled as Scaled
@@ -65,7 +66,7 @@ _HOME = {
     "initialization": ["Initialization"],
     "activation": ["ReLU", "Abs", "LeakyReLU", "ReLUPower"],
     "parameterization": ["Standard", "NTK"],
-    "potential": ["Quadratic", "Power", "Hypentropy", "Scaled"],
+    "potential": ["Potential", "Quadratic", "Power", "Hypentropy", "Scaled"],
     "function": ["WeightedSpline", "PiecewiseLinear", "PiecewisePolynomial"],
     "problem": ["Problem"],
     "penalty": ["penalty"],

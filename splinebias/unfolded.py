@@ -7,7 +7,7 @@ c(s) is z(s) up to a linear map, and f, f', f'' are polynomials in s to rounding
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -18,8 +18,9 @@ from scipy.interpolate import PPoly
 
 from splinebias._check import Array, whole_number
 from splinebias._integrate import integrate_through, jets_through, pieces, within_reach
+from splinebias.errors import CapabilityError
 from splinebias.function import WeightedSpline
-from splinebias.potential import Potential
+from splinebias.potential import Hypentropy, Potential, Power, Quadratic
 from splinebias.quadrature import (
     Cells,
     bisect_until,
@@ -32,6 +33,8 @@ from splinebias.quadrature import (
 
 _CHUNK = 1 << 16  # points evaluated at once
 _ORDER = 16  # of the polynomial pieces that stand in for the function
+_KNOWN: dict[str, type[Potential]] = {kind.__name__: kind for kind in (Quadratic, Power, Hypentropy)}
+_CURVED = ("anchor", "z", "rate", "start", "stop", "base")
 
 
 class Rows(NamedTuple):
@@ -182,6 +185,28 @@ class Branch:
         curved = Curved.of(part, curvature[bent], ends, potential)
         return cls(pieces(edges, inner / (powers * (powers + 1)), jets), edges, row, curved)
 
+    def state(self) -> dict[str, Any]:
+        """Everything but the potential, as lists."""
+        curved = [np.asarray(getattr(self.curved, name)).tolist() for name in _CURVED]
+        series = [part.tolist() for part in self.curved.series]
+        straight = [self.straight.c.tolist(), self.straight.x.tolist()]
+        return {
+            "straight": straight,
+            "edges": self.edges.tolist(),
+            "row": self.row.tolist(),
+            "curved": curved,
+            "series": series,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], potential: Potential) -> Branch:
+        """Inverse of `state`."""
+        first, second, third = (np.array(part, dtype=float) for part in state["series"])
+        anchor, z, rate, start, stop, base = (np.array(part, dtype=float) for part in state["curved"])
+        curved = Curved(potential, anchor, z, rate, start, stop, base, (first, second, third))
+        straight = PPoly(*(np.array(part) for part in state["straight"]), extrapolate=True)
+        return cls(straight, np.array(state["edges"]), np.array(state["row"], dtype=np.intp), curved)
+
     def __call__(self, x: Array, nu: int) -> Array:
         """Derivative `nu` <= 2 at points x, shape (K,)."""
         low, high = self.edges[[0, -1]]
@@ -228,7 +253,33 @@ class UnfoldedSpline(WeightedSpline):
         if nu > 2 or not np.isfinite(x).all():
             return super().__call__(x, nu)
         first, *others = (branch(x.ravel(), nu) for branch in self._branches)
-        return np.asarray(first + others[0] if others else first).reshape(x.shape)
+        values = np.asarray(first + others[0] if others else first).reshape(x.shape)
+        if nu == 0:  # exact, however steep f is between points that are close together
+            points, ordinates = self._points
+            at = np.minimum(np.searchsorted(points, x), points.size - 1)
+            values = np.where(points[at] == x, ordinates[at], values)
+        return values
+
+    def _state(self) -> dict[str, Any]:
+        potential = self._branches[0].curved.potential
+        if type(potential).__name__ not in _KNOWN:
+            raise CapabilityError(
+                f"JSON text can hold the potentials {', '.join(_KNOWN)} and not {potential!r}; pickle the function, or "
+                "write to_ppoly(resolved=True)"
+            )
+        return {
+            "points": [part.tolist() for part in self._points],
+            "knots": self._knots.tolist(),
+            "potential": {"name": type(potential).__name__, **asdict(potential)},  # type: ignore[call-overload]
+            "branches": [branch.state() for branch in self._branches],
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        fields = dict(state["potential"])
+        potential = _KNOWN[fields.pop("name")](**fields)
+        branches = [Branch.from_state(part, potential) for part in state["branches"]]
+        x, y = (np.array(part) for part in state["points"])
+        UnfoldedSpline.__init__(self, branches, x, y, state["knots"])
 
     @cached_property
     def _ppoly(self) -> PPoly:

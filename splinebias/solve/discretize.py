@@ -86,4 +86,4 @@ def _order(problem: Problem) -> int:
     degree = potential.unfolded_degree
     if problem.data.size < 300 or (degree is not None and degree > 8):
         return 16
-    return 8 if problem.data.size < 5000 or degree is None or degree > 3 else 4
+    return 8 if problem.data.size < 5000 or degree is None or degree > 3 or law.degree is None else 4

@@ -12,12 +12,15 @@ from splinebias.errors import Outcome
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 from splinebias.solve.banded import BandedSolver, function_knots
+from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.integrated_dual import DualState, IntegratedDual
 from splinebias.solve.mirror_step import mirrored
 from splinebias.solve.prediction import Prediction, beyond_bending, require
 from splinebias.unfolded import Branch, UnfoldedSpline
 
 _PATIENCE = 60  # Newton steps in a row that do not halve the residual, after which the answer is given as it is
+_ENOUGH = 0.1  # part of the rise that the slope promises; a Newton step on a quadratic function makes half of it
+_SECANTS = 12  # evaluations along a step
 _AT_ROUNDING = 2  # the same, once the residual is below the tolerance
 
 
@@ -93,7 +96,7 @@ def _newton(dual: IntegratedDual, state: DualState, tolerance: float, max_iterat
     for iteration in range(1, max_iterations + 1):
         if state.misfit <= 2e-15:
             return state, iteration - 1
-        moved = _step(dual, state)
+        moved = _step(dual, state, tolerance)
         if moved is None:
             break
         state = moved
@@ -105,37 +108,52 @@ def _newton(dual: IntegratedDual, state: DualState, tolerance: float, max_iterat
     return best, iteration
 
 
-def _step(dual: IntegratedDual, state: DualState) -> DualState | None:
-    r"""The Newton step, taken in :math:`\alpha` if that raises the dual, else in g and halved until it does (Armijo).
+def _step(dual: IntegratedDual, state: DualState, tolerance: float) -> DualState | None:
+    r"""The Newton step, taken in :math:`\alpha` if that raises the dual, else in g and shortened until it does (Armijo).
 
-    Near the maximum the rise is below rounding; there a step that does not lower the dual is taken whole.
+    Where the rise to be had is below the rounding of the dual, the residual is the measure instead.
     """
-    system, hessian = state.parts[0].system, state.hessian()
-    step = hessian.solve(state.residual)
+    system, step = state.parts[0].system, state.hessian().solve(state.residual)
     gain = float(state.residual @ step)
     if not np.isfinite(gain) or gain <= 0:
         return None
-    curved = mirrored(
-        dual.potential, state.function, system.function(step), hessian.diagonal / dual.masses, free=system.free
-    )
-    moved = dual.at(state.function.moved(curved))
-    if _better(moved, state, gain):
-        return moved
-    length = 1.0
-    for _ in range(60):
-        moved = dual.at(state.function.moved(system.function(length * step)))
-        if _better(moved, state, length * gain):
-            return moved
-        length /= 2
-    return None
+    visible = gain > 1e-12 * (abs(state.objective) + state.pairing)
+
+    def moved(increment: DualFunction, length: float = 1.0) -> DualState | None:
+        """The state after an increment, if that is progress."""
+        new = dual.at(state.function.moved(increment))
+        if not (np.isfinite(new.misfit) and np.isfinite(new.objective)):
+            return None
+        better = new.objective >= state.objective + _ENOUGH * length * gain if visible else state.misfit <= tolerance
+        return new if better or new.misfit < 0.5 * state.misfit else None
+
+    curved = moved(mirrored(dual.potential, state.function, system.function(step), free=system.free))
+    if curved is not None:
+        return curved
+    if not visible:
+        return moved(system.function(step)) or _balanced(dual, state, step)
+    lengths = 0.5 ** np.arange(60)
+    return next((new for t in lengths if (new := moved(system.function(t * step), float(t))) is not None), None)
 
 
-def _better(moved: DualState, state: DualState, gain: float) -> bool:
-    """Whether the dual rose by part of `gain`, or fell by no more than rounding, or the residual was halved."""
-    if not (np.isfinite(moved.misfit) and np.isfinite(moved.objective)):
-        return False
-    noise = 1e-13 * (abs(state.objective) + state.pairing)
-    return moved.objective >= state.objective + 1e-4 * gain - noise or moved.misfit < 0.5 * state.misfit
+def _balanced(dual: IntegratedDual, state: DualState, step: Array) -> DualState | None:
+    """The maximum of the dual along `step`, where its derivative vanishes (regula falsi, Illinois variant)."""
+    system, best = state.parts[0].system, None
+    low, high, t = 0.0, 1.0, 1.0
+    at_low, at_high = float(state.residual @ step), -np.inf
+    goal = 0.1 * at_low
+    for _ in range(_SECANTS):
+        new = dual.at(state.function.moved(system.function(t * step)))
+        along = float(new.residual @ step)
+        best = new if np.isfinite(along) else best
+        if abs(along) <= goal or (t == 1.0 and along > 0):
+            break
+        if along > 0:
+            low, at_low, at_high = t, along, at_high / 2
+        else:
+            high, at_high, at_low = t, along if np.isfinite(along) else -np.inf, at_low / 2
+        t = (low * at_high - high * at_low) / (at_high - at_low) if np.isfinite(at_high) else (low + high) / 2
+    return best
 
 
 def _function(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSpline:

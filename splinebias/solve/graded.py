@@ -24,6 +24,7 @@ from splinebias.unfolded import Rows
 _STEADY = 0.02  # relative change of g on a cell below which the curvature is smooth enough in c itself
 _NEAR_ZERO = 0.5  # above it the cell touches a zero, or nearly so
 _MAX_PANELS = 400  # on one cell
+_MANY = 0.1  # of the rows at zeros
 
 
 class GradedNodes(Nodes):
@@ -111,9 +112,11 @@ class GradedGrid:
             values = nodes.weights * density / gauss_legendre(density.shape[1])[1]
             failing = unresolved(values, nodes.matter(values, size), 1.0, tolerance)
             failing &= nodes.right - nodes.left > 1e-13 * np.abs(nodes.left)
-            in_panel = nodes.panel >= 0
-            split.append(nodes.panel[failing & in_panel])
-            cut = failing & ~in_panel
+            at_zero = nodes.panel >= 0
+            # many unresolved zeros: not smooth in s; a few: it is the law that changes too much on the cell
+            shared = at_zero if (failing & at_zero).sum() > _MANY * at_zero.sum() else np.zeros_like(at_zero)
+            split.append(nodes.panel[failing & shared])
+            cut = failing & ~shared
             cuts.append((nodes.left[cut] + nodes.right[cut]) / 2)
         middles, panels = np.unique(np.concatenate(cuts)), np.unique(np.concatenate(split))
         breaks = np.sort(np.r_[self.breaks, (self.breaks[panels] + self.breaks[panels + 1]) / 2])

@@ -72,8 +72,6 @@ class IntegratedDual:
         The problem.
     grid : GradedGrid
         The rule.
-    masses : Array, shape (M - 2,)
-        Around the inner data points: the diagonal of the Hessian for the quadratic potential.
     potential : Potential
         The :math:`\hat\phi` above.
     size, factor : float
@@ -82,7 +80,6 @@ class IntegratedDual:
 
     problem: Problem
     grid: GradedGrid
-    masses: Array
     potential: Potential
     size: float
     factor: float
@@ -96,8 +93,7 @@ class IntegratedDual:
         size = max(float(np.abs(g).max()) for g in system.function(u).nodal.values())
         size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         potential, factor = problem.limit_potential.rescaled(size)
-        masses = system.hessian(grid.zeta).diagonal
-        dual = cls(problem, GradedGrid(grid.cells, np.array([0.0, 1.0])), masses, potential, size, factor)
+        dual = cls(problem, GradedGrid(grid.cells, np.array([0.0, 1.0])), potential, size, factor)
         return dual, through_mirror(potential, system.function(u / size), free=free)
 
     @property

@@ -17,15 +17,11 @@ from splinebias.potential import Potential
 from splinebias.solve.dual_function import DualFunction
 
 _SMALL = 1e-4  # relative size of a step up to which steps in g and in alpha are the same
-_UNLIKE = 5.0  # ratio of curvatures at a point and around it from which on they are taken to be unrelated
 
 
-def mirrored(phi: Potential, start: DualFunction, step: DualFunction, slopes: Array, *, free: bool) -> DualFunction:
-    r"""The increment of `start` for the Newton step `step`.
-
-    `slopes`, shape (M - 2,), are the mean :math:`a'(g)` around the inner data points, relative to quadratic potentials.
-    """
-    return _nodewise(start, step, lambda old, change: _mirror(phi, old, change, slopes), free=free)
+def mirrored(phi: Potential, start: DualFunction, step: DualFunction, *, free: bool) -> DualFunction:
+    """The increment of `start` for the Newton step `step`."""
+    return _nodewise(start, step, lambda old, change: _mirror(phi, old, change), free=free)
 
 
 def through_mirror(phi: Potential, dual: DualFunction, *, free: bool) -> DualFunction:
@@ -34,19 +30,15 @@ def through_mirror(phi: Potential, dual: DualFunction, *, free: bool) -> DualFun
     return dual.moved(_nodewise(dual, still, lambda old, _: np.asarray(phi.grad(old)) - old, free=free))
 
 
-def _mirror(phi: Potential, old: Array, change: Array, slopes: Array) -> Array:
+def _mirror(phi: Potential, old: Array, change: Array) -> Array:
     r"""Increments of dual values for a step of `change`, taken in :math:`\alpha` where that is wise.
 
     It is not where :math:`\alpha` moves more than by a step in g, as at a sign change, where :math:`1/\phi''` is infinite;
-    nor where the curvature around a point has little to do with that at the point, because g is much larger nearby;
     nor where the two hardly differ, because `change` is known with its own relative precision.
     """
     start, direct = phi.grad_inverse(old), phi.grad_inverse(old + change)
     linear = start + change / phi.hess(start)
     taken = (np.abs(linear - start) < np.abs(direct - start)) & (np.abs(change) > _SMALL * np.abs(old)) & (start != 0)
-    if old.size == slopes.size + 2:
-        typical = slopes * phi.hess(start[1:-1])
-        taken[1:-1] &= (typical > 1 / _UNLIKE) & (typical < _UNLIKE)
     return np.where(taken, phi.grad(np.where(taken, linear, 0.0)) - old, change)
 
 

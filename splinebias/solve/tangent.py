@@ -17,6 +17,7 @@ import numpy as np
 from scipy.interpolate import PPoly
 
 from splinebias._check import Array, real_vector
+from splinebias._integrate import within_reach
 from splinebias.activation import TwoSlope
 from splinebias.breakpoints import ContinuousWeight
 from splinebias.errors import DataError
@@ -72,7 +73,9 @@ class TangentKernel:
         r""":math:`\sum_i w_i K(\cdot, x_i)` as a piecewise polynomial, with every x_i among its piece ends."""
         points = enough_points(x, self.outer.degree + 1)
         one, other = self.outer.cells(points), self.hidden.cells(points)
-        cells = Cells(np.union1d(one.edges, other.edges), one.order)
+        edges = np.union1d(one.edges, other.edges)
+        edges = edges[within_reach(edges, points, one.order + self.outer.degree + 1)]  # one set of pieces for all parts
+        cells = Cells(edges, one.order)
         outer, hidden = self._parts(points, x)
         result = self.outer.combination_on(cells, x, weights, points, outer @ weights)
         turned = self.hidden.combination_on(cells, x, weights, points, hidden @ weights)

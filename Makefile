@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 export MPLBACKEND := Agg
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-small reproduce-full test bench clean
+.PHONY: help reproduce reproduce-all reproduce-small test bench bench-tables clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -22,13 +22,13 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 reproduce: $(READY)  ## compute the published figures and their numbers into figures/ (FIGURES=folder elsewhere)
+	$(BIN)/python -m experiments lm_figure1 lm_figure2 --out $(FIGURES)
+
+reproduce-all: $(READY)  ## the same for all figures
 	$(BIN)/python -m experiments --out $(FIGURES)
 
-reproduce-small: $(READY)  ## the same in about a minute, with fewer and narrower networks
+reproduce-small: $(READY)  ## all figures in about a minute, with fewer and narrower networks
 	$(BIN)/python -m experiments --small --out $(FIGURES)
-
-reproduce-full: $(READY)  ## the published widths and seeds by name; `reproduce` does the same
-	$(BIN)/python -m experiments --full --out $(FIGURES)
 
 test: $(READY)  ## format, lint, types, tests
 	$(BIN)/ruff format --check .
@@ -38,6 +38,9 @@ test: $(READY)  ## format, lint, types, tests
 
 bench: $(READY)  ## timings, each beside what one would otherwise run
 	$(BIN)/pytest benchmarks -o python_files="bench_*.py" -o python_functions="bench_*" --benchmark-only
+
+bench-tables: $(READY)  ## the same as tables, into benchmarks/README.md (some ten minutes)
+	$(BIN)/python -m benchmarks
 
 clean:  ## remove the environment and everything cached
 	rm -rf $(VENV) .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

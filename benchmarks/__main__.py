@@ -21,6 +21,9 @@ _TABLES = {  # name in README.md: module and function, called with full=True or 
     "many points": "bench_many_points:tabulate",
     "scaled": "bench_many_points:tabulate_scaled",
     "path": "bench_path:tabulate",
+    "precision": "bench_precision:tabulate",
+    "flow": "bench_flow:tabulate",
+    "flow sizes": "bench_flow:tabulate_sizes",
     "startup": "bench_startup:tabulate",
 }
 

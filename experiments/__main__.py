@@ -1,4 +1,4 @@
-"""`python -m experiments`: redo the published figures and the sheets.
+"""`python -m experiments`: redo the published figures and the others, all or by name.
 
 Exit status: 0, or 2 with one line on stderr for bad input. Nothing that is written depends on the time or on the number of
 processes: where the libraries are those of constraints.txt, redone figures differ from the kept ones in no byte.
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from experiments import jm_trajectory, lm_figure1, lm_figure2, penalty_sheet, potential_sheet
+from experiments import flow_cost, flow_trajectories, jm_trajectory, lm_figure1, lm_figure2, penalty_sheet, potential_sheet
 from splinebias.errors import SplinebiasError
 
 _STUDY: dict[str, Any] = {"widths": (60, 180, 540), "seeds": (0, 1), "loss_tol": 1e-7}
@@ -22,18 +22,26 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
     jm_trajectory: {"widths": (540,), "points": 25, "loss_tol": 1e-7},
     penalty_sheet: {"widths": (540,), "loss_tol": 1e-7},
     potential_sheet: {"points": 11},
+    flow_cost: {"widths": (100, 1000), "seeds": (0,), "shown": 300, "max_steps": 3000},
+    flow_trajectories: {"widths": (100, 300, 1000), "seeds": (0,), "points": 9},
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run all experiments with the settings that `arguments` (default: the command line) ask for."""
-    parser = argparse.ArgumentParser(prog="python -m experiments", description="Redo the published figures and the sheets.")
+    parser = argparse.ArgumentParser(prog="python -m experiments", description="Redo the figures.")
+    names = [experiment.NAME for experiment in _EXPERIMENTS]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(names)} (default: all)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--small", action="store_true", help="some seconds: narrow networks, fewer of them")
     size.add_argument("--full", action="store_true", help="published widths and seeds (the default)")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder to write to (default: figures)")
     options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(names):
+        parser.error(f"no experiment is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     for experiment, small in _EXPERIMENTS.items():
+        if options.names and experiment.NAME not in options.names:
+            continue
         began = time.perf_counter()
         try:
             experiment.main(experiment.Config(out=options.out, **small if options.small else {}))

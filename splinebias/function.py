@@ -92,10 +92,10 @@ class PiecewisePolynomial:
         return values
 
     def _end(self, x: float, nu: int) -> float:
-        """The derivative `nu` of the first or last piece at a far `x`."""
-        piece = 0 if x < self.edges[0] else -1
+        """The derivative `nu` at a far `x`, without the powers that its piece has no use for."""
+        piece = int(np.clip(np.searchsorted(self.edges, x, side="right") - 1, 0, self._ppoly.c.shape[1] - 1))
         coefficients = np.trim_zeros(self._ppoly.c[:, piece], "f")
-        start = self.edges[0] if piece == 0 else self.edges[-2]
+        start = self.edges[piece]
         return float(np.polyval(np.polyder(coefficients, nu), x - start)) if coefficients.size > nu else 0.0
 
     def derivative(self, nu: int = 1) -> PiecewisePolynomial:

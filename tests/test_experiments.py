@@ -18,11 +18,11 @@ from scipy.optimize import linprog
 import splinebias as sb
 from experiments import __main__ as command
 from experiments import _common as common
-from experiments import jm_trajectory, lm_figure1, lm_figure2, penalty_sheet, potential_sheet
+from experiments import flow_cost, flow_trajectories, jm_trajectory, lm_figure1, lm_figure2, penalty_sheet, potential_sheet
 
 FIGURES = Path(__file__).parent.parent / "figures"
 PUBLISHED = [lm_figure1, lm_figure2]
-EXPERIMENTS = [*PUBLISHED, jm_trajectory, penalty_sheet, potential_sheet]
+EXPERIMENTS = [*PUBLISHED, jm_trajectory, penalty_sheet, potential_sheet, flow_cost, flow_trajectories]
 WIDTHS, SEEDS = (20, 40), (0, 2)
 TINY = {  # seconds instead of minutes: small networks, hardly trained, few points
     lm_figure1: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 5e-3, "jobs": 1},
@@ -30,6 +30,8 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     jm_trajectory: {"widths": (40,), "points": 3},
     penalty_sheet: {"widths": (60,), "loss_tol": 1e-3, "jobs": 1},
     potential_sheet: {"points": 3},
+    flow_cost: {"widths": (20, 40), "seeds": (0,), "shown": 40, "max_steps": 60},
+    flow_trajectories: {"widths": (50, 100, 200), "seeds": (0,), "points": 3},
 }
 SLOW = {jm_trajectory: pytest.mark.slow, penalty_sheet: pytest.mark.slow}  # to run twice
 

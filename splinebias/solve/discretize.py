@@ -31,7 +31,7 @@ class Nodes:
     def share(self, x: Array) -> Array:
         """Where the nodes lie between the two data points around them, from 0 to 1; not used beyond the data."""
         left = np.clip(self.piece - 1, 0, x.size - 2)
-        return np.asarray((self.nodes - x[left, None]) / (x[left + 1] - x[left])[:, None])
+        return np.asarray((self.nodes - x[left][:, None]) * (1 / np.diff(x))[left][:, None])
 
 
 @dataclass(frozen=True, eq=False)

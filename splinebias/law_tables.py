@@ -53,6 +53,8 @@ def law_from_table(table: Any, name: str) -> Any:
     kind = options.pop("name")
     if kind in _OWN:
         _require_parameters(options, _OWN_PARAMETERS[kind], kind, name)
+        if absent := [key for key in _OWN_PARAMETERS[kind] if key not in options]:
+            raise DataError(f"`{name}` needs the parameter {absent[0]} of {kind}, got {sorted(options)}; add it")
         own: Any = _OWN[kind]
         return own(**options)
     dist = getattr(scipy.stats, kind, None)

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from splinebias._check import Array, real_number, real_vector
 from splinebias.densities import (
     Plateau,
     adapted,
+    density_of,
     far_plateaus,
     kinks,
     near_plateaus,
@@ -133,20 +136,17 @@ class Continuous:
 
     def pdf(self, x: Array) -> Array:
         """Density at `x`, same shape."""
-        name = getattr(getattr(self.frozen, "dist", None), "name", None)
-        if name == "uniform":  # scipy's general machinery costs ten times the formula
-            lo, hi = self.support
-            return np.asarray(((x >= lo) & (x <= hi)) / (hi - lo))
-        if name == "norm":
-            _, loc, scale = shape_loc_scale(self.frozen)
-            return np.asarray(np.exp(-0.5 * ((x - loc) / scale) ** 2) / (scale * math.sqrt(2 * math.pi)))
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):  # far tails, singular ends
-            density = np.asarray(self.frozen.pdf(x), dtype=float)
+            density = np.asarray(self._density(x), dtype=float)
         if self.plateaus:
             density = np.where((x >= self.support[0]) & (x <= self.support[1]), density, 0.0)
             for lo, hi, height in self.plateaus:
                 density = np.where((x >= lo) & (x <= hi), height, density)
         return density
+
+    @cached_property
+    def _density(self) -> Callable[[Array], Any]:
+        return density_of(self.frozen)
 
     def sample(self, size: int, rng: np.random.Generator) -> Array:
         """`size` independent draws, shape (size,)."""

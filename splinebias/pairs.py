@@ -39,9 +39,10 @@ class PairLaw(ABC):
 
     @abstractmethod
     def lacks_moment(self, order: float, *, weight_only: bool) -> str | None:
-        """A law that has no finite moment of this order (infinity: no exponential moment), in words; None if all have.
+        """None if all moments of this order are finite (infinity: exponential ones); else words such as
 
-        `weight_only` asks of the weights alone, where the law can tell.
+        "the `bias` law, and t(2.5)", to be followed by "has none". `weight_only` asks of the weights alone, where a law can
+        tell them from the biases.
         """
 
     @abstractmethod
@@ -113,7 +114,7 @@ class Independent(PairLaw):
     def lacks_moment(self, order: float, *, weight_only: bool) -> str | None:
         for name, law, given in zip(("weight", "bias"), self.laws, self.given, strict=True):
             if not (law.has_moment(order) or (weight_only and name == "bias")):
-                return f"the `{name}` law, {describe_law(given)},"
+                return f"the `{name}` law, and {describe_law(given)}"
         return None
 
     def describe(self) -> str:
@@ -180,7 +181,7 @@ class Joint(PairLaw):
         return self.density.second_moments
 
     def lacks_moment(self, order: float, *, weight_only: bool) -> str | None:
-        return None if self.density.has_moment(order) else f"the joint law, {self.density.describe()},"
+        return None if self.density.has_moment(order) else f"the joint law, and {self.density.describe()}"
 
     def describe(self) -> str:
         return f"(W, B) ~ {self.density.describe()}"

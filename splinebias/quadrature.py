@@ -28,13 +28,15 @@ __all__ = [
     "legendre_to_monomial",
     "noise",
     "panel_nodes",
+    "rounding_noise",
     "unresolved",
 ]
 
 _RESOLVED = 1e-14  # size of the last two Legendre coefficients relative to the largest
 _MAX_DEPTH = 60
 _MAX_CELLS = 20_000  # beyond those asked for: a density that needs more is noise, or narrower than doubles resolve
-_NOISE_PLACES, _NOISE_STEP = (0.1, 0.35, 0.6, 0.85), 1e-5  # where in a panel, and how finely, noise is measured
+_NOISE_PLACES = (0.1, 0.35, 0.6, 0.85)  # where in a panel noise is measured
+_NOISE_STEPS = 1e-5 * np.sqrt([2.0, 3.0, 5.0, 7.0])  # and how finely: no multiples of the spacing of floats
 _ABOVE_NOISE = 10
 _MERGES, _SAME_MASS = 3, 1e-13
 _NEAR_BOOST = 1e40  # down to zeta = 1e-40 of its total; below, densities exp(-large) are known to few digits
@@ -121,9 +123,22 @@ def unresolved(values: Array, mass: Array, total: float, tolerance: float) -> ND
 def noise(function: Callable[[Array], Array], left: Array, right: Array) -> Array:
     """Rounding noise of functions (S, ...) on panels, absolute, shape (S, N): their fifth differences at tiny distances."""
     places = left[:, None] + (right - left)[:, None] * np.array(_NOISE_PLACES)
-    values = function(places[..., None] + ((right - left) * _NOISE_STEP)[:, None, None] * np.arange(6))
+    steps = (right - left)[:, None] * _NOISE_STEPS
+    values = function(places[..., None] + steps[..., None] * np.arange(6))
     differences = values @ np.array([-1.0, 5.0, -10.0, 10.0, -5.0, 1.0])
     return np.asarray(np.abs(differences).max(axis=-1) / np.sqrt(252))
+
+
+def rounding_noise(law: BreakpointLaw, left: Array, right: Array) -> Array:
+    """Relative rounding noise of a law's zeta on panels, shape (N,): the larger one of the two sides."""
+    size = _zetas(law, (left + right) / 2)
+    noises = noise(lambda c: _zetas(law, c), left, right)
+    return np.asarray(np.divide(noises, size, out=np.zeros_like(size), where=size > 0).max(axis=0))
+
+
+def _zetas(law: BreakpointLaw, c: Array, degree: int = 1) -> Array:
+    """zeta of both sides, shape (2, ...)."""
+    return np.stack([law.zeta(c, side, degree) for side in (1, -1)])
 
 
 def above_noise(values: Array, noise: Array) -> NDArray[np.bool_]:
@@ -222,7 +237,7 @@ class _Resolution:
 
     def zeta(self, nodes: Array) -> Array:
         """Both sides, shape (2, ...)."""
-        return np.stack([self.law.zeta(nodes, side, self.degree) for side in (1, -1)])
+        return _zetas(self.law, nodes, self.degree)
 
     def far_moment(self, left: Array, right: Array) -> Array:
         """Moment 2k about the data's centre per panel, shape (N,)."""

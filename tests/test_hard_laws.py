@@ -12,7 +12,7 @@ from scipy import integrate, stats
 
 import splinebias as sb
 from splinebias.laws import as_law
-from splinebias.quadrature import integration_cells
+from splinebias.quadrature import integration_cells, rounding_noise
 
 QUERY = [-0.6, 1.7]
 SCALED = sb.Scaled(sb.Power(4, quadratic=1))
@@ -56,7 +56,14 @@ def test_quadratic_predictions_are_kernel_solutions(name, data):
 
 @pytest.mark.parametrize(
     "name",
-    ["three atoms x normal", "signs x arcsine", "signs x truncated normal", "laplace x normal"],
+    [
+        "three atoms x normal",
+        "normal x three atoms",
+        "signs x arcsine",
+        "signs x truncated normal",
+        "laplace x normal",
+        "one sign x uniform",
+    ],
 )
 @pytest.mark.parametrize("activation", [sb.ReLU(), sb.Abs(), sb.LeakyReLU(0.3)], ids=["relu", "abs", "leaky"])
 def test_scaled_predictions_are_means_over_neurons(name, activation):
@@ -138,6 +145,17 @@ def test_singular_densities_keep_their_mass(law, side):
         probability = law.cdf(hi) if side > 0 else law.sf(lo)
         assert mass[inside].sum() == pytest.approx(probability, rel=1e-9)
     assert mass.sum() == pytest.approx(1, rel=1e-9)
+
+
+def test_rounding_noise_is_told_from_structure():
+    """Smooth densities are good to a few ulps; at a distance 1e-6 from a singular end e, only s/(1e-16 e) is."""
+    left, right = np.array([1 - 2e-6]), np.array([1 - 1e-6])
+    smooth, singular = (
+        rounding_noise(sb.Initialization.rademacher(law).breakpoint_law, left, right)[0]
+        for law in (stats.norm(), stats.arcsine(-1, 2))
+    )
+    assert smooth < 1e-15
+    assert 1e-12 < singular < 1e-9
 
 
 def test_cells_do_not_multiply_in_rounding_noise():

@@ -116,10 +116,25 @@ def test_laws_describe_themselves():
         (lambda: as_law(stats.norm(0, -1), "bias"), r"`bias` must be a law with valid parameters, got norm\(0, -1\)"),
         (lambda: as_law(stats.gamma(-2), "bias"), r"`bias` must be a law with valid parameters, got gamma\(-2\)"),
         (lambda: as_law(stats.norm([0, 1], 1), "weight"), r"`weight` must be the law of one number, .* norm\(\[0, 1\], 1\)"),
+        (lambda: as_law(stats.multivariate_normal([0, 0]), "bias"), "`bias` must be a law such as"),
+        (lambda: as_law(stats.gaussian_kde(np.eye(3)[:2]), "bias"), "`bias` must be a frozen law"),
         (
             lambda: law_from_table({"name": "nrom"}, "weight"),
-            "`weight.name` must be a scipy.stats law.* got 'nrom'",
+            "`weight.name` must be a scipy.stats law.* got 'nrom'; did you mean norm",
         ),
+        (lambda: law_from_table({"name": "Rademacher"}, "weight"), "did you mean rademacher"),
+        (
+            lambda: law_from_table({"name": "uniform", "low": -1}, "bias"),
+            "`bias` has parameters that uniform does not take: low; it takes loc, scale",
+        ),
+        (lambda: law_from_table({"name": "t"}, "bias"), "`bias` needs the parameter df of t"),
+        (lambda: law_from_table({"name": "norm", "args": [0, 1, 2]}, "bias"), "`bias.args` must be a list of at most 2"),
+        (lambda: law_from_table({"name": "norm", "args": 3}, "bias"), "`bias.args` must be a list"),
+        (lambda: law_from_table({"name": "norm", "args": [0.0], "loc": 1.0}, "bias"), "`bias` gives loc twice"),
+        (lambda: law_from_table({"name": "norm", "args": [True]}, "bias"), "`bias.args` must be a finite real number"),
+        (lambda: law_from_table({"name": "constant", "v": 1.0}, "bias"), "constant does not take: v; it takes value"),
+        (lambda: law_from_table({"name": "rademacher", "p": 0.5}, "bias"), "rademacher does not take: p; it takes none"),
+        (lambda: law_from_table({"name": "constant"}, "bias"), "`bias` needs the parameter value of constant"),
         (lambda: law_from_table({"name": "norm", "sd": 1.0}, "weight"), "`weight` has parameters that norm does not take"),
         (lambda: law_from_table({"name": "linregress"}, "weight"), "`weight.name` must be a scipy.stats law"),
         (lambda: law_from_table("norm", "bias"), "`bias` must be a table with a `name`"),
@@ -146,8 +161,18 @@ def test_laws_beyond_reach_name_what_can_be_used():
 
 @pytest.mark.parametrize("table", [{"name": "norm", "scale": "a"}, {"name": "norm", "scale": [1.0, 2.0]}])
 def test_parameters_that_are_no_numbers_are_refused(table):
-    with pytest.raises(sb.DataError, match="`bias` must be a law with single real parameters"):
-        as_law(law_from_table(table, "bias"), "bias")
+    with pytest.raises(sb.DataError, match="`bias.scale` must be a finite real number, got"):
+        law_from_table(table, "bias")
+
+
+def test_laws_without_parameters_need_no_freezing():
+    edges = np.array([-1.0, 0.0, 1.0])
+    histogram, table = stats.rv_histogram((np.array([1, 3]), edges)), stats.rv_discrete(values=([1, 2], [0.25, 0.75]))
+    for law in (histogram, histogram()):
+        assert as_law(law, "bias").knots == (-1, 0, 1)
+        assert as_law(law, "bias").degree == 0
+    for law in (table, table()):
+        assert as_law(law, "weight") == sb.Discrete((1.0, 2.0), (0.25, 0.75))
 
 
 def test_histograms_are_told_apart():

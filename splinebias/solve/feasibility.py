@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias.errors import DataError
-from splinebias.laws import Continuous, as_law, describe_law
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
 from splinebias.solve.discretize import Discretization, discretize
@@ -90,19 +89,16 @@ def check_moments(problem: Problem, growth: float, *, bias: bool = True) -> None
     bias : bool
         Whether the bias law is looked at; its far tail makes offsets only.
     """
-    initialization, order = problem.initialization, growth * problem.activation.degree
-    laws = {"weight": initialization.weight} | ({"bias": initialization.bias} if bias else {})
-    for name, given in laws.items():
-        if given is None:
-            continue
-        law = as_law(given, name)
-        if isinstance(law, Continuous) and order > 2 and not law.has_moment(order):
-            wanted = "an exponential moment" if math.isinf(order) else f"a finite moment of order {order:g}"
-            raise DataError(
-                f"{problem.activation} with {problem.limit_potential} needs {wanted} of the `{name}` law, and "
-                f"{describe_law(given)} has none: far neurons would make slopes at no cost; use lighter tails, a lower "
-                "power of ReLU, or add a quadratic part to a power potential"
-            )
+    order = growth * problem.activation.degree
+    if order <= 2:
+        return
+    if (law := problem.initialization.pair_law.lacks_moment(order, weight_only=not bias)) is not None:
+        wanted = "an exponential moment" if math.isinf(order) else f"a finite moment of order {order:g}"
+        raise DataError(
+            f"{problem.activation} with {problem.limit_potential} needs {wanted} of {law} has none: far neurons "
+            "would make slopes at no cost; use lighter tails, a lower power of ReLU, or add a quadratic part to a power "
+            "potential"
+        )
 
 
 def _check_derivatives(problem: Problem) -> None:

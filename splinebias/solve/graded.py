@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._check import Array
+from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Potential
-from splinebias.quadrature import Cells, gauss_legendre, unresolved
+from splinebias.quadrature import Cells, above_noise, gauss_legendre, rounding_noise, unresolved
 from splinebias.solve.discretize import Nodes
 from splinebias.solve.dual_function import DualFunction
 from splinebias.unfolded import Rows
@@ -102,10 +103,13 @@ class GradedGrid:
         """With all panels of cells at zeros cut into two."""
         return replace(self, breaks=np.sort(np.r_[self.breaks, (self.breaks[1:] + self.breaks[:-1]) / 2]))
 
-    def refined(self, samples: list[tuple[GradedNodes, Array]], size: float, tolerance: float) -> GradedGrid | None:
+    def refined(
+        self, samples: list[tuple[GradedNodes, Array]], law: BreakpointLaw, size: float, tolerance: float
+    ) -> GradedGrid | None:
         """A grid that resolves curvature densities, given at nodes, where this one does not; None if it does everywhere.
 
-        `size` is that of the data, `tolerance` for Legendre coefficients of the densities.
+        `size` is that of the data, `tolerance` for Legendre coefficients of the densities; those below
+        the rounding noise of the law are left alone.
         """
         cuts, split = [], []
         for nodes, density in samples:
@@ -113,6 +117,9 @@ class GradedGrid:
             failing = unresolved(values, nodes.matter(values, size), 1.0, tolerance)
             failing &= nodes.right - nodes.left > 1e-13 * np.abs(nodes.left)
             at_zero = nodes.panel >= 0
+            at = np.flatnonzero(failing & ~at_zero)
+            largest = np.abs(values[at]).max(axis=1, keepdims=True)
+            failing[at] = above_noise(values[at] / largest, rounding_noise(law, nodes.left[at], nodes.right[at]))
             # many unresolved zeros: not smooth in s; a few: it is the law that changes too much on the cell
             shared = at_zero if (failing & at_zero).sum() > _MANY * at_zero.sum() else np.zeros_like(at_zero)
             split.append(nodes.panel[failing & shared])

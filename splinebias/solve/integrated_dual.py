@@ -132,7 +132,7 @@ class IntegratedDual:
         for _ in range(_MAX_DEPTH):
             check = dual.with_order(_CHECK).at(state.function)
             samples = [(part.nodes, a) for part in check.parts for a in part.response.value.values()]
-            finer = dual.grid.refined(samples, size, _RESOLVED)
+            finer = dual.grid.refined(samples, self.problem.initialization.breakpoint_law, size, _RESOLVED)
             if finer is None:
                 break
             dual = replace(self, grid=finer)

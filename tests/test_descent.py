@@ -165,6 +165,15 @@ def trajectory(problem, rate, steps=200, width=20):
     return torch.stack(thetas)
 
 
+@pytest.mark.parametrize("potential", POTENTIALS, ids=str)
+def test_a_run_takes_the_steps_at_its_rate(potential):
+    """At a rate that single precision would round."""
+    problem = sb.Problem(DATA, INIT, potential=potential)
+    run, _ = run_descent(sb.MirrorDescent(0.01, max_steps=25), problem)
+    assert run.steps == 25
+    torch.testing.assert_close(run.network.theta, trajectory(problem, 0.01, 25)[-1], rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("affine", ["network", "free"])
 def test_scaled_quadratic_is_the_unscaled_one(affine):
     paths = [trajectory(sb.Problem(DATA, INIT, potential=p, affine=affine), 0.02) for p in (POTENTIALS[0], POTENTIALS[6])]

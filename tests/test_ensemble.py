@@ -1,4 +1,6 @@
-"""train_ensemble: every network is the one that `train` gives, whatever the method; refusals."""
+"""train_ensemble: every network is the one that `train` gives, whatever the method and the potential; refusals."""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 import splinebias as sb
 from splinebias.dynamics import base
 from splinebias.dynamics.base import Run
+from splinebias.dynamics.mirror import MirrorMap, MirrorMaps
 from splinebias.network import Network
 
 INIT = sb.Initialization.rademacher(st.uniform(-1.5, 3))
@@ -29,6 +32,14 @@ METHODS = [
     sb.StochasticMirrorDescent(batch_size=2, max_steps=200),
 ]
 X = np.linspace(-2, 2, 201)
+POTENTIALS = [
+    sb.Quadratic(),
+    SCALED,
+    sb.Hypentropy(0.1),
+    sb.Scaled(sb.Hypentropy(0.1)),
+    sb.Power(2.5, quadratic=0.3),
+    sb.Scaled(sb.Power(4, quadratic=1)),
+]
 
 
 class OneByOne(base.TrainingMethod):
@@ -57,6 +68,118 @@ def test_members_are_single_runs(problem, method, monkeypatch):
             np.testing.assert_allclose(run.history.time, single.history.time, rtol=1e-6)
             assert [s.time for s in run.snapshots] == [s.time for s in single.snapshots]
             assert run.time == pytest.approx(single.time, rel=1e-6)
+
+
+def assert_twins(run, single):
+    """The same run, up to rounding."""
+    assert (run.problem, run.seed, run.width) == (single.problem, single.seed, single.width)
+    assert (run.outcome, run.steps) == (single.outcome, single.steps)
+    np.testing.assert_allclose(run.function(X), single.function(X), rtol=0, atol=1e-9)
+    torch.testing.assert_close(run.network.theta, single.network.theta, rtol=0, atol=1e-9)
+    assert run.loss == pytest.approx(single.loss, rel=1e-6, abs=1e-15)
+    assert run.time == pytest.approx(single.time, rel=1e-6)
+    assert [s.time for s in run.snapshots] == [s.time for s in single.snapshots]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [*METHODS[:-1], sb.StochasticMirrorDescent(0.002, batch_size=2, max_steps=200), OneByOne()],
+    ids=lambda method: type(method).__name__,
+)
+@pytest.mark.parametrize("problem", [PROBLEMS["relu"], PROBLEMS["free"], PROBLEMS["ntk"]], ids=["relu", "free", "ntk"])
+def test_every_potential_and_seed_is_a_single_run(problem, method, monkeypatch):
+    """Also when the batch is cut inside the networks of a potential, and when the problem's own potential cannot train.
+
+    Small targets and rates: breakpoints at samples make descent chaotic, so that it amplifies rounding to any size.
+    """
+    problem = replace(problem, data=sb.Dataset(DATA.x, DATA.y / 10))
+    seeds, options = [4, 0], {"method": method, "loss_tol": 1e-8}
+    problems = [replace(problem, potential=potential) for potential in POTENTIALS]
+    singles = [sb.train(each, 200, seed, progress=False, **options) for each in problems for seed in seeds]
+    for units in (100_000, 1000):
+        monkeypatch.setattr(base, "UNITS_AT_ONCE", units)
+        unused = replace(problem, potential=sb.Power(4))
+        runs = sb.train_ensemble(unused, 200, seeds, potentials=POTENTIALS, **options)
+        for run, single in zip(runs, singles, strict=True):
+            assert_twins(run, single)
+
+
+def test_breakpoints_slide_with_the_potential_of_their_network():
+    """Narrow networks with large targets hold breakpoints at samples, at the same time for several potentials."""
+    problem, seeds = replace(PROBLEMS["relu"], data=sb.Dataset(DATA.x, 10 * DATA.y)), [1, 2]
+    runs = sb.train_ensemble(problem, 40, seeds, potentials=POTENTIALS, loss_tol=1e-6)
+    pairs = [(replace(problem, potential=potential), seed) for potential in POTENTIALS for seed in seeds]
+    for run, (each, seed) in zip(runs, pairs, strict=True):
+        assert_twins(run, sb.train(each, 40, seed, loss_tol=1e-6, progress=False))
+        network, x = run.network, torch.tensor(DATA.x)
+        distance = (network.w[:, None] * x + network.b[:, None]).abs()
+        assert bool((distance < 1e-12).any())  # otherwise nothing slides
+
+
+@dataclass(frozen=True)
+class Quartic(sb.Potential):
+    """A potential of one's own: u^4 / 4 + u^2 / 2."""
+
+    def value(self, u):
+        return u**4 / 4 + u * u / 2
+
+    def grad(self, u):
+        return u**3 + u
+
+    def hess(self, u):
+        return 3 * u * u + 1
+
+    def grad_inverse(self, z):
+        sinh, asinh = (torch.sinh, torch.asinh) if isinstance(z, torch.Tensor) else (np.sinh, np.arcsinh)
+        return 2 / 3**0.5 * sinh(asinh(27**0.5 / 2 * z) / 3)
+
+
+def test_breakpoints_may_all_be_let_go():
+    """A flow of several potentials in which the last held breakpoints leave their samples at once."""
+    problem = sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), sb.Initialization.rademacher(st.uniform(-2, 4)))
+    scaled = [sb.Scaled(sb.Quadratic()), sb.Scaled(sb.Hypentropy(0.1))]
+    runs = sb.train_ensemble(problem, 200, range(3), potentials=scaled, loss_tol=1e-8)
+    for run in runs:
+        assert_twins(run, sb.train(run.problem, 200, run.seed, loss_tol=1e-8, progress=False))
+
+
+def test_potentials_may_be_of_ones_own_and_alone():
+    """One potential is the problem with it, bit for bit; iterators will do."""
+    own = sb.Scaled(Quartic())
+    runs = sb.train_ensemble(PROBLEMS["relu"], 60, [3], potentials=iter([own, sb.Quadratic()]), loss_tol=1e-6)
+    assert_twins(runs[0], sb.train(replace(PROBLEMS["relu"], potential=own), 60, 3, loss_tol=1e-6, progress=False))
+    (alone,) = sb.train_ensemble(PROBLEMS["relu"], 60, [3], potentials=[own], loss_tol=1e-6)
+    (same,) = sb.train_ensemble(replace(PROBLEMS["relu"], potential=own), 60, [3], loss_tol=1e-6)
+    assert torch.equal(alone.network.theta, same.network.theta)
+
+
+def test_maps_of_several_potentials_act_on_each_network_as_its_own():
+    """Also after networks have left, in any subset, and for single hidden parameters in any order."""
+    rng, seeds = np.random.default_rng(0), [0, 1, 2]
+    problems = [replace(PROBLEMS["ntk"], potential=potential) for potential in POTENTIALS[:4]]
+    start = Network.sample(PROBLEMS["ntk"], 10, seeds).theta.repeat(4, 1)
+    theta = start + torch.tensor(0.1 * rng.normal(size=start.shape))
+    maps = MirrorMaps.of(problems, 10, start)
+    singles = [MirrorMap.of(problems[j // 3], 10, start[j]) for j in range(12)]
+    for kept in (np.arange(12), np.array([0, 5, 6, 11]), np.array([3, 5]), np.array([7])):
+        mask = torch.zeros(12, dtype=torch.bool)
+        mask[kept] = True
+        some = maps.of_networks(mask)
+        row, column = torch.tensor(rng.integers(len(kept), size=(30, 1))), torch.tensor(rng.integers(20, size=(30, 2)))
+        hidden = some.of_hidden(row, column)
+        for name in ("to_dual", "inverse_hessian"):
+            expected = torch.stack([getattr(singles[j], name)(theta[j]) for j in kept])
+            torch.testing.assert_close(getattr(some, name)(theta[mask]), expected, rtol=1e-15, atol=0)
+            found = getattr(hidden, name)(theta[mask][row, column])
+            torch.testing.assert_close(found, expected[row, column], rtol=1e-15, atol=0)
+        dual = some.to_dual(theta[mask])
+        torch.testing.assert_close(some.to_primal(dual), theta[mask], rtol=1e-13, atol=1e-14)
+        torch.testing.assert_close(hidden.to_primal(dual[row, column]), theta[mask][row, column], rtol=1e-13, atol=1e-14)
+    none = torch.empty(0, 2, dtype=torch.long)
+    assert maps.of_hidden(none[:, :1], none).to_primal(theta[none, none]).shape == (0, 2)
+    assert isinstance(maps.of_networks(slice(4, 8)), MirrorMaps)
+    assert isinstance(maps.of_networks(slice(3, 6)), MirrorMap)  # one potential left
+    assert maps.of_network(4).potential == problems[1].phi
 
 
 def test_descents_leave_the_batch_when_they_are_done():
@@ -94,6 +217,14 @@ def test_torch_threads_are_restored_and_seconds_are_shared():
         ({"device": "nowhere"}, "`device` must be one that torch can use here"),
         ({"problem": sb.Problem(DATA, INIT, potential=sb.Power(4))}, "add a quadratic part"),
         ({"problem": DATA}, "`problem` must be an sb.Problem"),
+        ({"problem": DATA, "potentials": POTENTIALS}, "`problem` must be an sb.Problem"),
+        ({"potentials": SCALED}, "`potentials` must be a sequence of potentials, got Scaled"),
+        ({"potentials": "quadratic"}, "`potentials` must be a sequence of potentials, got 'quadratic'"),
+        ({"potentials": []}, "`potentials` must hold at least one potential, got none"),
+        ({"potentials": [sb.Power(2), SCALED, sb.Power(2)]}, r"`potentials` must be distinct, got Power\(p=2.* twice"),
+        ({"potentials": [sb.Quadratic(), "cubic"]}, "`potential` must be a potential such as .*, got 'cubic'"),
+        ({"potentials": [sb.Quadratic(), sb.Hypentropy]}, "`potential` must be a potential .*call it: add"),
+        ({"potentials": [sb.Quadratic(), sb.Scaled(sb.Power(4))]}, "add a quadratic part"),
     ],
 )
 def test_refusals(options, message):

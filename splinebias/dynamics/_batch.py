@@ -17,7 +17,7 @@ from splinebias.dynamics._field import FlowField, FlowState
 from splinebias.dynamics._sliding import Units
 from splinebias.dynamics._steering import Flags, Steering, Tolerances
 from splinebias.dynamics.base import Recorder, Run, Snapshot
-from splinebias.dynamics.mirror import MirrorMap
+from splinebias.dynamics.mirror import BatchMirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import Outcome
 from splinebias.network import Network
@@ -50,7 +50,7 @@ class FlowBatch:
         B networks, theta of shape (B, 3n + 1).
     loss : SquaredLoss
         Their loss.
-    mirror : MirrorMap
+    mirror : MirrorMap or MirrorMaps
         Their mirror map; its centre, if it has one, has shape (B, 3n + 1).
     goal : Goal
         When to stop and what to keep.
@@ -59,7 +59,7 @@ class FlowBatch:
     """
 
     def __init__(
-        self, start: Network, loss: SquaredLoss, mirror: MirrorMap, goal: Goal, records: Sequence[Recorder] = ()
+        self, start: Network, loss: SquaredLoss, mirror: BatchMirrorMap, goal: Goal, records: Sequence[Recorder] = ()
     ) -> None:
         self._goal, self._records, self._width = goal, records, start.width
         self._clock, self._horizon = mirror.clock, goal.time / mirror.clock

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from splinebias.activation import Activation
-from splinebias.dynamics.mirror import MirrorMap
+from splinebias.dynamics.mirror import BatchMirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.linearization import Linearization, linearize
 
@@ -34,7 +34,7 @@ class DescentStep:
 
     activation: Activation
     loss: SquaredLoss
-    mirror: MirrorMap
+    mirror: BatchMirrorMap
 
     def at(self, dual: Tensor) -> DescentState:
         """The state with dual coordinates `dual`, shape (..., P)."""

@@ -22,7 +22,7 @@ from torch import Tensor
 from splinebias.activation import Activation
 from splinebias.dynamics._sliding import Arrivals, Boundary, Units
 from splinebias.dynamics._spectrum import DenseSpectrum, KrylovSpectrum, Spectrum
-from splinebias.dynamics.mirror import MirrorMap
+from splinebias.dynamics.mirror import BatchMirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.linearization import TwoSlopeLinearization, linearize
 
@@ -44,7 +44,7 @@ class FlowState:
         The rho above.
     """
 
-    def __init__(self, dual: Tensor, held: Units, mirror: MirrorMap, loss: SquaredLoss, activation: Activation) -> None:
+    def __init__(self, dual: Tensor, held: Units, mirror: BatchMirrorMap, loss: SquaredLoss, activation: Activation) -> None:
         self._mirror, self._loss, self._activation = mirror, loss, activation
         self.dual, self.held = dual, held
         self.theta = mirror.to_primal(dual)
@@ -106,7 +106,7 @@ class FlowField:
 
     activation: Activation
     loss: SquaredLoss
-    mirror: MirrorMap
+    mirror: BatchMirrorMap
 
     def at(self, dual: Tensor, held: Units) -> FlowState:
         """The state with dual coordinates `dual` and the units `held` on their samples."""

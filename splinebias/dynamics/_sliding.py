@@ -19,7 +19,6 @@ A. F. Filippov, Differential Equations with Discontinuous Righthand Sides, Kluwe
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -27,7 +26,7 @@ import torch
 from torch import Tensor
 
 from splinebias.activation import TwoSlope
-from splinebias.dynamics.mirror import MirrorMap
+from splinebias.dynamics.mirror import BatchMirrorMap
 
 _ROOT_STEPS = 60  # that put a unit on its boundary: one is exact for quadratic potentials
 _MARGIN = 64  # rounding errors of s within which a unit is on its boundary, and beyond which its side is certain
@@ -187,39 +186,38 @@ class Boundary:
         side = torch.where(right > 0, torch.where(left < 0, torch.sign(s), 1.0), -1.0)
         return side * torch.maximum(side * s, self.margin)
 
-    def place(self, dual: Tensor, mirror: MirrorMap, target: Tensor | float = 0.0) -> Tensor:
+    def place(self, dual: Tensor, mirror: BatchMirrorMap, target: Tensor | float = 0.0) -> Tensor:
         """Dual coordinates moved along the normals until s is `target`, to rounding; `dual` itself if it is already.
 
         Parameters
         ----------
         dual : Tensor, shape (B, 3n + 1)
             Dual coordinates; left unchanged.
-        mirror : MirrorMap
+        mirror : MirrorMap or MirrorMaps
             Their mirror map.
         target : float or Tensor, shape (K,)
             Wanted values of s.
         """
-        centre = mirror.centre
-        if centre is not None:
-            centre = torch.stack([centre[self._w_at], centre[self._b_at]])
-        mirror = replace(mirror, centre=centre, unit=None)  # only output weights have units of their own
-        normal = torch.stack([self._at, torch.ones_like(self._at)])
-        start = torch.stack([dual[self._w_at], dual[self._b_at]])
+        (row, w), (_, b) = self._w_at, self._b_at
+        at = row[:, None], torch.stack([w, b], dim=-1)  # (K, 2)
+        mirror = mirror.of_hidden(*at)
+        normal = torch.stack([self._at, torch.ones_like(self._at)], dim=-1)
+        start = dual[at]
         amount = low = high = torch.zeros_like(self._at)
         for k in range(_ROOT_STEPS):  # Newton's method between bounds: s increases with the amount
-            theta = mirror.to_primal(start + amount * normal)
-            excess = (theta * normal).sum(0) - target
+            theta = mirror.to_primal(start + amount[:, None] * normal)
+            excess = (theta * normal).sum(-1) - target
             if bool((excess.abs() <= self.margin / 2).all()):
                 break
             if not k:
                 low, high = low - torch.inf, high + torch.inf
             low, high = torch.where(excess < 0, amount, low), torch.where(excess > 0, amount, high)
-            newton = amount - excess / (mirror.inverse_hessian(theta) * normal**2).sum(0)
+            newton = amount - excess / (mirror.inverse_hessian(theta) * normal**2).sum(-1)
             middle = (low + high) / 2
             bisect = middle.isfinite() & ((newton <= low) | (newton >= high) | (k % 4 == 3))
             amount = torch.where(excess == 0, amount, torch.where(bisect, middle, newton))
         if not k:
             return dual
         moved = dual.clone()
-        moved[self._w_at], moved[self._b_at] = start + amount * normal
+        moved[at] = start + amount[:, None] * normal
         return moved

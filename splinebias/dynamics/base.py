@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from splinebias._check import Array
-from splinebias.dynamics.mirror import MirrorMap
+from splinebias.dynamics.mirror import BatchMirrorMap, MirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import Outcome
 from splinebias.function import PiecewisePolynomial
@@ -165,7 +165,7 @@ class TrainingMethod(ABC):
         self,
         start: Network,
         loss: SquaredLoss,
-        mirror: MirrorMap,
+        mirror: BatchMirrorMap,
         *,
         loss_tol: float,
         rngs: Sequence[np.random.Generator] = (),
@@ -179,7 +179,7 @@ class TrainingMethod(ABC):
             B networks, theta of shape (B, 3n + 1), as from ``Network.sample(problem, width, seeds)``.
         loss : SquaredLoss
             Their common loss.
-        mirror : MirrorMap
+        mirror : MirrorMap or MirrorMaps
             Their mirror map; with a scaled potential its centre has shape (B, 3n + 1).
         loss_tol : float
             Loss to reach.
@@ -197,7 +197,7 @@ class TrainingMethod(ABC):
             self.run(
                 start[j],
                 loss,
-                mirror.of_networks(j),
+                mirror.of_network(j),
                 loss_tol=loss_tol,
                 rng=rngs[j] if rngs else np.random.default_rng(j),
                 record=records[j] if records else Recorder(),
@@ -206,10 +206,10 @@ class TrainingMethod(ABC):
         ]
 
 
-Part = tuple[Network, MirrorMap, slice]
+Part = tuple[Network, BatchMirrorMap, slice]
 
 
-def parts(start: Network, mirror: MirrorMap) -> Iterator[Part]:
+def parts(start: Network, mirror: BatchMirrorMap) -> Iterator[Part]:
     """A batch in pieces of about 100,000 units, each with its mirror map and its place in the batch.
 
     Larger pieces were not faster when measured, and take more memory.
@@ -222,4 +222,4 @@ def parts(start: Network, mirror: MirrorMap) -> Iterator[Part]:
 
 def alone(start: Network, mirror: MirrorMap) -> tuple[Network, MirrorMap]:
     """A single network and its mirror map as a batch of one."""
-    return Network(start.theta[None], start.activation, start.skip[None]), mirror.of_networks(None)
+    return Network(start.theta[None], start.activation, start.skip[None]), mirror.as_batch()

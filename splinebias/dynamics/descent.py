@@ -23,7 +23,7 @@ from splinebias._check import real_number, whole_number
 from splinebias.dynamics._descent_step import DescentStep
 from splinebias.dynamics.base import Recorder, Run, TrainingMethod, alone, parts
 from splinebias.dynamics.control import LearningRate, StoppingRule
-from splinebias.dynamics.mirror import MirrorMap
+from splinebias.dynamics.mirror import BatchMirrorMap, MirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import Outcome
 from splinebias.network import Network
@@ -75,7 +75,7 @@ class _Descent(TrainingMethod):
         self,
         start: Network,
         loss: SquaredLoss,
-        mirror: MirrorMap,
+        mirror: BatchMirrorMap,
         *,
         loss_tol: float,
         rngs: Sequence[np.random.Generator] = (),
@@ -123,7 +123,7 @@ class _Batch:
         method: _Descent,
         start: Network,
         loss: SquaredLoss,
-        mirror: MirrorMap,
+        mirror: BatchMirrorMap,
         loss_tol: float,
         rngs: Sequence[np.random.Generator],
         records: Sequence[Recorder],
@@ -163,7 +163,11 @@ class _Batch:
                     row.rate.update(self._method._sharpness(step.loss, kernel))
         etas = [row.rate.value for row in rows]
         draws = [next(row.batches) for row in rows if row.batches is not None]
-        new = step(old, torch.tensor(etas).to(old.dual)[:, None], torch.stack(draws) if draws else None)
+        new = step(
+            old,
+            torch.tensor(etas, dtype=old.dual.dtype, device=old.dual.device)[:, None],
+            torch.stack(draws) if draws else None,
+        )
         outcomes, taken = [], []
         for row, eta, loss in zip(rows, etas, new.loss.tolist(), strict=True):
             good = row.rate.judge(row.rule.loss, loss)

@@ -20,7 +20,7 @@ import torch
 from splinebias._check import real_number, real_vector, whole_number
 from splinebias.dynamics._batch import FlowBatch, Goal
 from splinebias.dynamics.base import Recorder, Run, TrainingMethod, alone, parts
-from splinebias.dynamics.mirror import MirrorMap
+from splinebias.dynamics.mirror import BatchMirrorMap, MirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import DataError
 from splinebias.network import Network
@@ -109,7 +109,7 @@ class MirrorFlow(TrainingMethod):
         self,
         start: Network,
         loss: SquaredLoss,
-        mirror: MirrorMap,
+        mirror: BatchMirrorMap,
         *,
         loss_tol: float,
         rngs: Sequence[np.random.Generator] = (),

@@ -12,7 +12,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from experiments import flow_cost, flow_trajectories, jm_trajectory, lm_figure1, lm_figure2, penalty_sheet, potential_sheet
+from experiments import (
+    flow_cost,
+    flow_trajectories,
+    jm_defaults,
+    jm_rates,
+    jm_sgd,
+    jm_trajectory,
+    lm_figure1,
+    lm_figure2,
+    penalty_sheet,
+    potential_sheet,
+)
 from splinebias.errors import SplinebiasError
 
 _STUDY: dict[str, Any] = {"widths": (60, 180, 540), "seeds": (0, 1), "loss_tol": 1e-7}
@@ -24,6 +35,9 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
     potential_sheet: {"points": 11},
     flow_cost: {"widths": (100, 1000), "seeds": (0,), "shown": 300, "max_steps": 3000},
     flow_trajectories: {"widths": (100, 300, 1000), "seeds": (0,), "points": 9},
+    jm_rates: _STUDY,
+    jm_defaults: _STUDY | {"titanium_widths": (3162, 10_000), "titanium_seeds": (0,), "titanium_tol": 1e-4},
+    jm_sgd: {"widths": (50, 100), "seeds": (0, 1), "loss_tol": 1e-3},
 }
 
 

@@ -14,19 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import splinebias
 from splinebias._files import check_writable, write_atomically
 from splinebias.compare import compare
 from splinebias.convergence import Row, Study
 from splinebias.data import Dataset
+from splinebias.ensemble import train_ensemble
 from splinebias.errors import DataError
 from splinebias.plot import save_figure
 from splinebias.potential import Potential, Power
 from splinebias.problem import Problem
 from splinebias.solve.prediction import Prediction
-from splinebias.study import one_thread, run_seed, study
-from splinebias.train import Training, train
+from splinebias.studies.batch import together
+from splinebias.study import run_seed, study
+from splinebias.train import Training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,14 +116,17 @@ def showcase(problems: Sequence[Problem], settings: Settings) -> list[Training]:
     from joblib import Parallel, delayed
 
     runs: list[Training] = Parallel(n_jobs=min(settings.jobs, len(problems)))(
-        delayed(_train)(problem, max(settings.widths), settings.seeds[0], settings.loss_tol) for problem in problems
+        delayed(_train)(problem, max(settings.widths), settings.seeds, settings.loss_tol) for problem in problems
     )
     return runs
 
 
-def _train(problem: Problem, width: int, seed: int, loss_tol: float) -> Training:
-    with one_thread():
-        return train(problem, width, run_seed(seed, width), loss_tol=loss_tol, progress=False)
+def _train(problem: Problem, width: int, seeds: Sequence[int], loss_tol: float) -> Training:
+    """The network of the first seed, trained in the batch that it has in a study: the same bits."""
+    batch = next(group for group in together(sorted(seeds), width) if seeds[0] in group)
+    with threadpool_limits(limits=1):
+        runs = train_ensemble(problem, width, [run_seed(seed, width) for seed in batch], loss_tol=loss_tol)
+    return runs[batch.index(seeds[0])]
 
 
 def error_table(studies: Sequence[Study], constants: Sequence[float | None]) -> str:

@@ -12,8 +12,14 @@ if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editor
     from splinebias.activation import LeakyReLU as LeakyReLU
     from splinebias.activation import ReLU as ReLU
     from splinebias.activation import ReLUPower as ReLUPower
+    from splinebias.agreement import Agreement as Agreement
+    from splinebias.agreement import agreement as agreement
+    from splinebias.band import ErrorBand as ErrorBand
+    from splinebias.band import error_band as error_band
     from splinebias.compare import Comparison as Comparison
     from splinebias.compare import compare as compare
+    from splinebias.convergence import Study as Study
+    from splinebias.convergence import StudyGrid as StudyGrid
     from splinebias.data import Dataset as Dataset
     from splinebias.dynamics.descent import MirrorDescent as MirrorDescent
     from splinebias.dynamics.descent import StochasticMirrorDescent as StochasticMirrorDescent
@@ -32,6 +38,8 @@ if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editor
     from splinebias.laws import Constant as Constant
     from splinebias.laws import Discrete as Discrete
     from splinebias.laws import Rademacher as Rademacher
+    from splinebias.laziness import Laziness as Laziness
+    from splinebias.laziness import laziness as laziness
     from splinebias.parameterization import NTK as NTK
     from splinebias.parameterization import Standard as Standard
     from splinebias.penalty import penalty as penalty
@@ -46,14 +54,20 @@ if TYPE_CHECKING:  # what `__getattr__` below does, for type checkers and editor
     from splinebias.predict import predict as predict
     from splinebias.predict import predict_path as predict_path
     from splinebias.problem import Problem as Problem
+    from splinebias.required_width import RequiredWidth as RequiredWidth
+    from splinebias.required_width import required_width as required_width
     from splinebias.solve.banded import BandedSolver as BandedSolver
     from splinebias.solve.dual import DualSolver as DualSolver
     from splinebias.solve.grid import GridSolver as GridSolver
     from splinebias.solve.kernel import KernelSolver as KernelSolver
     from splinebias.solve.power import PowerSolver as PowerSolver
     from splinebias.solve.tangent import tangent_kernel as tangent_kernel
-    from splinebias.study import Study as Study
+    from splinebias.studies.same_limit import LimitComparison as LimitComparison
+    from splinebias.studies.same_limit import compare_limits as compare_limits
+    from splinebias.studies.spec import StudySpec as StudySpec
+    from splinebias.studies.stopped import StudyStopped as StudyStopped
     from splinebias.study import study as study
+    from splinebias.study import study_grid as study_grid
     from splinebias.train import Training as Training
     from splinebias.train import train as train
 
@@ -82,7 +96,15 @@ _HOME = {
     "train": ["train", "Training"],
     "ensemble": ["train_ensemble"],
     "compare": ["compare", "Comparison"],
-    "study": ["study", "Study"],
+    "convergence": ["Study", "StudyGrid"],
+    "study": ["study", "study_grid"],
+    "studies.spec": ["StudySpec"],
+    "band": ["error_band", "ErrorBand"],
+    "required_width": ["required_width", "RequiredWidth"],
+    "agreement": ["agreement", "Agreement"],
+    "laziness": ["laziness", "Laziness"],
+    "studies.stopped": ["StudyStopped"],
+    "studies.same_limit": ["compare_limits", "LimitComparison"],
     "plot": ["plot"],
     "estimator": ["SplineBiasRegressor"],
 }

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from splinebias.errors import DataError, SolveError, SplinebiasError
+from splinebias.studies.stopped import StudyStopped
 
 
 class Refusal(click.ClickException):
@@ -26,13 +27,26 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except SolveError as error:
+        except (SolveError, StudyStopped) as error:
             raise click.ClickException(_one_line(str(error))) from None
         except SplinebiasError as error:
             raise Refusal(_one_line(str(error))) from None
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx else ctx.command_path
             raise Refusal(f"{_one_line(error.format_message())} Try '{where} --help'.") from None
+
+
+class DefaultCommand(click.Group):
+    """A group that takes arguments which name none of its commands to be those of its `default` command."""
+
+    def __init__(self, *args: Any, default: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = [self._default, *args]
+        return super().parse_args(ctx, args)
 
 
 def _one_line(text: str) -> str:
@@ -59,6 +73,28 @@ class Numbers(click.ParamType[list[Any]]):
             kind = "whole" if self.kind is int else "finite"
             self.fail(f"must be {self.count or 'some'} {kind} numbers {self.name}, got {value!r}.", param, ctx)
         return numbers
+
+
+METHODS = {"flow": "MirrorFlow", "descent": "MirrorDescent"}
+
+method_option = click.option(
+    "--method", type=click.Choice(list(METHODS)), help="How networks are moved; default: the library's."
+)
+interval_option = click.option(
+    "--interval", type=Numbers("LO,HI", count=2), help="Where to compare with the limit; default: a quarter beyond the data."
+)
+plot_option = click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw a picture (.png, .pdf, .svg, ...)."
+)
+csv_option = click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Also write one line per network.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+
+
+def made(names: Mapping[str, str], choice: str | None) -> Any:
+    """The solver or method of an option, with its default settings; None leaves the choice to the library."""
+    import splinebias as sb
+
+    return None if choice is None else getattr(sb, names[choice])()
 
 
 def picture(path: Path | None) -> Callable[[Any], None] | None:
@@ -97,7 +133,7 @@ def print_facts(**facts: str) -> None:
     """One line per fact, labels aligned."""
     indent = max(map(len, facts)) + 2
     for label, text in facts.items():
-        click.echo(label.ljust(indent) + text)
+        click.echo(label.replace("_", " ").ljust(indent) + text)
 
 
 def print_table(columns: Mapping[str, Sequence[float]]) -> None:

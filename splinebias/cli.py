@@ -7,37 +7,38 @@ line on stderr, before any work starts). numpy and whatever needs it are importe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from splinebias import __version__
-from splinebias._console import Commands, Numbers, picture, print_facts, print_json, print_table
+from splinebias._console import (
+    METHODS,
+    Commands,
+    Numbers,
+    interval_option,
+    json_option,
+    made,
+    method_option,
+    picture,
+    plot_option,
+    print_facts,
+    print_json,
+    print_table,
+)
+from splinebias.cli_study import study
 from splinebias.errors import Outcome
 
 if TYPE_CHECKING:
     from splinebias.problem import Problem
 
 _SOLVERS = {"banded": "BandedSolver", "dual": "DualSolver", "kernel": "KernelSolver", "grid": "GridSolver"}
-_METHODS = {"flow": "MirrorFlow", "descent": "MirrorDescent"}
-_MARGIN = (
-    0.25  # of the span of the data, added on both sides of the interval of comparison: extrapolation is part of the theory
-)
 
 _problem = click.argument("problem", metavar="PROBLEM.toml", type=click.Path(path_type=Path))
-_method = click.option("--method", type=click.Choice(list(_METHODS)), help="How networks are moved; default: the library's.")
 _loss_tol = click.option(
     "--loss-tol", type=float, default=1e-12, show_default=True, help="Loss to reach, in the units of y squared."
 )
-_interval = click.option(
-    "--interval", type=Numbers("LO,HI", count=2), help="Where to compare with the limit; default: a quarter beyond the data."
-)
-_plot = click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw a picture (.png, .pdf, .svg, ...)."
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 
 
 @click.group(cls=Commands)
@@ -64,8 +65,8 @@ def main() -> None:
 @_problem
 @click.option("--solver", type=click.Choice(list(_SOLVERS)), help="Default: the fastest exact one.")
 @click.option("--at", type=Numbers("X,X,..."), help="Print the function at these points.")
-@_plot
-@_json
+@plot_option
+@json_option
 @click.pass_context
 def predict(
     ctx: click.Context, *, problem: Path, solver: str | None, at: list[float] | None, plot: Path | None, as_json: bool
@@ -81,7 +82,7 @@ def predict(
 
     spec = Problem.from_toml(problem)
     save = picture(plot)
-    limit = solve(spec, _made(_SOLVERS, solver))
+    limit = solve(spec, made(_SOLVERS, solver))
     values = [] if at is None else limit.function(at).tolist()
     if save is not None:
         save(limit)
@@ -108,10 +109,10 @@ def predict(
 @_problem
 @click.option("--width", type=int, required=True, help="Number of hidden units.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Where all randomness comes from.")
-@_method
+@method_option
 @_loss_tol
-@_interval
-@_json
+@interval_option
+@json_option
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -141,7 +142,7 @@ def train(
     limit = solve(spec)
     from splinebias.train import train as train_network  # torch takes two seconds: bad input is refused before that
 
-    run = train_network(spec, width, seed, method=_made(_METHODS, method), loss_tol=loss_tol)
+    run = train_network(spec, width, seed, method=made(METHODS, method), loss_tol=loss_tol)
     distance = compare(run.function, limit.function, interval=where)
     if as_json:
         print_json(
@@ -164,72 +165,7 @@ def train(
     ctx.exit(0 if run.outcome.ok and limit.outcome.ok else 1)
 
 
-@main.command()
-@_problem
-@click.option("--widths", type=Numbers("N,N,...", kind=int), required=True, help="Numbers of hidden units.")
-@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Networks per width.")
-@_method
-@_loss_tol
-@_interval
-@click.option("--jobs", type=int, default=1, show_default=True, help="Processes; the result does not depend on it.")
-@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Also write one line per network.")
-@_plot
-@_json
-@click.pass_context
-def study(
-    ctx: click.Context,
-    *,
-    problem: Path,
-    widths: list[int],
-    seeds: int,
-    method: str | None,
-    loss_tol: float,
-    interval: list[float] | None,
-    jobs: int,
-    csv: Path | None,
-    plot: Path | None,
-    as_json: bool,
-) -> None:
-    """Train networks of several widths and fit the rate of approach.
-
-    \b
-    Example:
-        splinebias study problem.toml --widths 20,60,180 --seeds 5
-    """
-    from splinebias._check import interval as check_interval
-    from splinebias._files import check_writable
-    from splinebias.problem import Problem
-    from splinebias.study import study as run_study
-
-    spec = Problem.from_toml(problem)
-    save = picture(plot)
-    if csv is not None:
-        check_writable(csv)
-    where = None if interval is None else check_interval(interval)
-    found = run_study(
-        spec, widths, range(seeds), method=_made(_METHODS, method), interval=where, loss_tol=loss_tol, jobs=jobs
-    )
-    limit = found.prediction
-    if csv is not None:
-        found.to_csv(csv)
-    if save is not None:
-        save(found)
-    if as_json:
-        print_json(
-            _head(spec, limit.outcome, limit.outcome.value)
-            | {"interval": found.interval, "rate": asdict(found.rate), "constant": asdict(found.constant)}
-            | {"rows": [row._asdict() for row in found.rows]}
-        )
-    else:
-        click.echo(found)
-    ctx.exit(0 if limit.outcome.ok and all(Outcome[row.outcome].ok for row in found.rows) else 1)
-
-
-def _made(names: Mapping[str, str], choice: str | None) -> Any:
-    """The solver or method of an option, with its default settings; None leaves the choice to the library."""
-    import splinebias as sb
-
-    return None if choice is None else getattr(sb, names[choice])()
+main.add_command(study)
 
 
 def _head(problem: Problem, outcome: Outcome, advice: str) -> dict[str, Any]:

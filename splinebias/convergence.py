@@ -1,10 +1,4 @@
-r"""What a study returns: every run, and how fast networks approach their limit.
-
-At width n the difference to the limit is, to leading order, a Gaussian process divided by :math:`\sqrt n`, plus
-:math:`O(1/n)` from moving features (theory section 7). Hence
-:math:`E \sup|f_n - f| \approx \text{constant} \cdot n^{-1/2}`, and :math:`\log \sup|f_n - f|` has one spread at all
-widths, which is what makes an unweighted fit on log-log axes the right one.
-"""
+r"""What a study returns: every run, and how fast networks approach their limit."""
 
 from __future__ import annotations
 
@@ -12,88 +6,37 @@ import csv
 import io
 import math
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._check import Array
 from splinebias._files import write_atomically
-from splinebias.errors import CapabilityError, Outcome
+from splinebias.errors import CapabilityError, DataError
+from splinebias.function import PiecewisePolynomial
+from splinebias.predict import predict
 from splinebias.problem import Problem
 from splinebias.solve.prediction import Prediction
+from splinebias.studies.reading import StoredCase, read_cases
+from splinebias.studies.row import COLUMNS, Row, table_of
+from splinebias.studies.spec import default_interval
+from splinebias.studies.statistics import Estimate, PowerLaw, by_width, fit_power, mean_estimate, places
 
-_LEVEL = 0.95
-_MARGIN = 0.25  # of the span of the data, on each side: how a limit extrapolates is part of the theory
+__all__ = ["Estimate", "Row", "Study", "StudyGrid", "default_interval"]
 
-
-class Row(NamedTuple):
-    """One run of a study.
-
-    `time` is the training time t = n * (sum of learning rates) and `seconds` the wall time, the only column that differs
-    when a study is repeated. `penalty` is that of the limit, so that tables of several studies can be joined.
-    `outcome` is the name of an `Outcome`.
-    """
-
-    width: int
-    seed: int
-    sup: float
-    l2: float
-    argmax: float
-    penalty: float
-    loss: float
-    steps: int
-    time: float
-    seconds: float
-    outcome: str
-
-
-_ROW = np.dtype([(name, {int: "i8", float: "f8", str: "U16"}[kind]) for name, kind in get_type_hints(Row).items()])
 _WIDTH = np.dtype([("width", "i8"), ("runs", "i8"), ("failed", "i8"), ("mean", "f8"), ("median", "f8"), ("sd", "f8")])
-
-
-def default_interval(problem: Problem) -> tuple[float, float]:
-    """The span of the data, wider by a quarter of its length on either side."""
-    lo, hi = problem.data.span
-    return lo - _MARGIN * (hi - lo), hi + _MARGIN * (hi - lo)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A fitted number and its confidence interval.
-
-    Attributes
-    ----------
-    value : float
-        The estimate; nan if the runs do not determine one.
-    low, high : float
-        Ends of the two-sided interval; infinite if there are too few runs to say.
-    level : float
-        Probability that the interval covers, under the hypotheses stated where the estimate is made.
-    """
-
-    value: float
-    low: float = -math.inf
-    high: float = math.inf
-    level: float = _LEVEL
-
-    def __float__(self) -> float:
-        return self.value
-
-    def __str__(self) -> str:
-        if math.isnan(self.value):
-            return "not determined (too few runs)"
-        if math.isinf(self.low):
-            return f"{self.value:.4g} (too few runs for an interval)"
-        return f"{self.value:.4g} ({self.level:.0%} interval {self.low:.4g} to {self.high:.4g})"
+_DOUBT = 0.01  # p-value below which the printed table warns that no pure power fits
+Functions = Callable[[int, int], PiecewisePolynomial]
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What `study` returns.
+    """Networks of one problem beside their limit: what `study` returns, and a part of what `study_grid` does.
 
     Attributes
     ----------
@@ -105,31 +48,66 @@ class Study:
         Loss they were trained to.
     rows : tuple of Row
         All runs, failures included, by width and then by seed.
+    names : dict
+        The names of this case on the axes of its grid.
+    method : str
+        How networks were trained, in words.
     """
 
     prediction: Prediction
     interval: tuple[float, float]
     loss_tol: float
     rows: tuple[Row, ...] = field(repr=False)
+    names: dict[str, str] = field(default_factory=dict)
+    method: str = ""
+    functions: Functions | None = field(default=None, repr=False)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The study of the store at `path`, finished or not.
+
+        Raises
+        ------
+        DataError
+            If there is no intact store, or it holds several cases: `StudyGrid.load` takes those.
+        """
+        cases = read_cases(path)
+        if len(cases) != 1:
+            raise DataError(f"Study.load takes a store of one case, got {len(cases)} in {path}; use sb.StudyGrid.load")
+        return cls.of(cases[0], predict(cases[0].problem))
+
+    @classmethod
+    def of(cls, case: StoredCase, prediction: Prediction) -> Self:
+        """The study of one case of a store."""
+        return cls(prediction, case.interval, case.loss_tol, case.rows, case.names, case.method, case.function)
 
     @property
     def problem(self) -> Problem:
         """What was studied."""
         return self.prediction.problem
 
+    @property
+    def label(self) -> str:
+        """The names of this case in one line."""
+        return " / ".join(self.names.values()) or self.problem.describe()
+
+    def function(self, width: int, seed: int) -> PiecewisePolynomial:
+        """The trained network of one run, exact; DataError if there is no such run or it failed."""
+        if self.functions is None:
+            raise DataError("this Study was made from rows alone and holds no networks; `study` and `Study.load` keep them")
+        return self.functions(width, seed)
+
     @cached_property
     def table(self) -> NDArray[np.void]:
-        """The rows as a read-only structured array, shape (R,), with the fields of `Row`: ``table["sup"]``."""
-        table = np.array(list(self.rows), dtype=_ROW)
-        table.setflags(write=False)
-        return table
+        """The rows as a read-only structured array, shape (R,), with the fields of `Row` but `reason`: ``table["sup"]``."""
+        return table_of(self.rows)
 
     @cached_property
     def summary(self) -> NDArray[np.void]:
         """One row per width, read-only: width, runs, failed, mean, median, sd.
 
         `runs` counts those whose outcome is ok; the statistics are those of their sup. `sd` is the sample standard
-        deviation, nan for a single run.
+        deviation, nan for a single run. `statistics` has intervals.
         """
         rows = []
         for width in np.unique(self.table["width"]):
@@ -143,23 +121,38 @@ class Study:
         return summary
 
     @cached_property
-    def rate(self) -> Estimate:
-        r"""The exponent s of :math:`\sup|f_n - f| \propto n^s`; theory: -1/2.
+    def statistics(self) -> NDArray[np.void]:
+        """Mean, median and quantiles of sup per width with bootstrap intervals: see `by_width`; failed runs left out."""
+        good = self.table[self._ok]
+        return by_width(good["width"], good["sup"])
 
-        Ordinary least squares of log sup on log n over the R runs whose outcome is ok, with the two-sided Student-t
-        interval for R - 2 degrees of freedom. Hypotheses, not checked: the runs are independent (`study` makes them so), log
-        sup is near normal with one variance at all widths, and all widths are large enough for a pure power.
+    @cached_property
+    def penalties(self) -> NDArray[np.void]:
+        r"""The second yardstick: the networks' own curvature penalty over that of the limit, per width, as `statistics`.
+
+        The penalty of a network needs its Dirac curvature smoothed, which `penalty` does over :math:`\lceil\sqrt K\rceil`
+        bins of equal breakpoint probability for K kinks. Ratios go to 1 when the width grows; a sampled network deviates by
+        :math:`O(n^{-1/2})`. Runs whose penalty is infinite or undefined are left out.
         """
-        from scipy import stats
+        good = self.table[self._ok]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return by_width(good["width"], good["network_penalty"] / good["penalty"])
 
-        width, sup = self._fitted
-        if np.unique(width).size < 2:
-            return Estimate(math.nan)
-        fit = stats.linregress(np.log(width), np.log(sup))
-        if sup.size < 3:
-            return Estimate(float(fit.slope))
-        margin = float(stats.t.ppf((1 + _LEVEL) / 2, sup.size - 2) * fit.stderr)
-        return Estimate(float(fit.slope), float(fit.slope) - margin, float(fit.slope) + margin)
+    @cached_property
+    def places(self) -> NDArray[np.void]:
+        """Where the sup-error sits: per width and gap of the data, how many runs have theirs there; see `places`."""
+        good = self.table[self._ok]
+        return places(good["width"], good["argmax"], self.problem.data.x, self.interval)
+
+    @cached_property
+    def power_law(self) -> PowerLaw:
+        r"""The fit of :math:`\sup|f_n - f| \propto n^s` to the runs whose outcome is ok: see `fit_power`."""
+        return fit_power(*self._fitted)
+
+    @property
+    def rate(self) -> Estimate:
+        r"""The exponent s of :math:`\sup|f_n - f| \propto n^s`; theory: -1/2. Whether a power law fits: `power_law`."""
+        return self.power_law.exponent
 
     @cached_property
     def constant(self) -> Estimate:
@@ -169,21 +162,12 @@ class Study:
         O(1/n) from moving features shows at smaller ones), with the two-sided Student-t interval for a mean. Hypotheses, not
         checked: that width is large enough, and the values are near normal.
         """
-        from scipy import stats
-
         width, sup = self._fitted
-        if sup.size == 0:
-            return Estimate(math.nan)
-        values = np.sqrt(width.max()) * sup[width == width.max()]
-        mean = float(values.mean())
-        if values.size < 2:
-            return Estimate(mean)
-        margin = float(stats.t.ppf((1 + _LEVEL) / 2, values.size - 1) * stats.sem(values))
-        return Estimate(mean, mean - margin, mean + margin)
+        return mean_estimate(np.sqrt(width.max()) * sup[width == width.max()] if sup.size else sup)
 
-    @property
+    @cached_property
     def _ok(self) -> NDArray[np.bool_]:
-        return np.array([Outcome[name].ok for name in self.table["outcome"]], dtype=bool)
+        return np.array([row.ok for row in self.rows], dtype=bool)
 
     @property
     def _fitted(self) -> tuple[Array, Array]:
@@ -192,22 +176,12 @@ class Study:
         return rows["width"].astype(float), rows["sup"]
 
     def to_csv(self, path: str | Path | None = None) -> str:
-        """The table as CSV text with a header line, exact to the last bit; written atomically to `path` if one is given."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(Row._fields)
-        writer.writerows(self.rows)
-        if path is not None:
-            write_atomically(path, text.getvalue().encode())
-        return text.getvalue()
+        """The rows as CSV text with a header line, exact to the last bit; written atomically to `path` if one is given."""
+        return _csv(Row._fields, self.rows, path)
 
     def to_dataframe(self) -> Any:
-        """The table as a pandas DataFrame; CapabilityError if pandas is not installed."""
-        try:
-            import pandas
-        except ImportError:
-            raise CapabilityError("to_dataframe needs pandas, which is not installed; use `table` or to_csv()") from None
-        return pandas.DataFrame.from_records(self.table)
+        """The rows as a pandas DataFrame; CapabilityError if pandas is not installed."""
+        return _dataframe(Row._fields, self.rows)
 
     def __str__(self) -> str:
         lo, hi = self.interval
@@ -221,11 +195,87 @@ class Study:
             numbers = "".join(("-" if math.isnan(value) else format(value, form)).rjust(size) for value, size, form in cells)
             lines.append(f"{width:>8}{runs:>6}{failed:>8}{numbers}")
         lines.append(f"error ~ n^s with s = {self.rate}")
+        if self.power_law.pvalue < _DOUBT:
+            lines.append(f"no single power fits all widths (p = {self.power_law.pvalue:.2g}): judge by the largest ones")
         lines.append(f"error ~ c n^(-1/2) with c = {self.constant}, from the largest width")
-        failures = Counter(self.table["outcome"][~self._ok].tolist())
+        failures = Counter(row.outcome for row in self.rows if not row.ok)
         if failures:
             kinds = ", ".join(f"{count} {name}" for name, count in sorted(failures.items()))
             lines.append(f"left out: {kinds} of {len(self.rows)} runs")
         if not self.prediction.outcome.ok:
             lines.append(f"the limit itself is {self.prediction.outcome.name}: {self.prediction.outcome.value}")
         return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class StudyGrid:
+    """Studies of all cases of a grid: what `study_grid` returns.
+
+    Attributes
+    ----------
+    parts : tuple of Study
+        One per case, in the order of the specification.
+    """
+
+    parts: tuple[Study, ...]
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The studies of the store at `path`, finished or not; DataError if there is no intact store."""
+        return cls(tuple(Study.of(case, predict(case.problem)) for case in read_cases(path)))
+
+    def part(self, **names: str) -> Study:
+        """The one study with these names: ``grid.part(problem="A", potential="u2")``; DataError unless there is just one."""
+        found = [part for part in self.parts if names.items() <= part.names.items()]
+        if len(found) != 1:
+            known = "; ".join(part.label for part in self.parts)
+            raise DataError(f"part() must name one case, got {len(found)} for {names}; there are {known}")
+        return found[0]
+
+    @property
+    def table(self) -> NDArray[np.void]:
+        """The tables of all parts below each other, read-only, with the number of the part as field `case`."""
+        from numpy.lib import recfunctions
+
+        tables = [
+            recfunctions.append_fields(part.table, "case", np.full(len(part.rows), number), usemask=False)
+            for number, part in enumerate(self.parts)
+        ]
+        table: NDArray[np.void] = np.concatenate(tables)[["case", *COLUMNS]]
+        table.setflags(write=False)
+        return table
+
+    @property
+    def _named_rows(self) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        """Columns and rows, names of the cases first."""
+        names = tuple(self.parts[0].names)
+        return (*names, *Row._fields), [(*part.names.values(), *row) for part in self.parts for row in part.rows]
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """All rows as CSV text, a column per axis first; written atomically to `path` if one is given."""
+        return _csv(*self._named_rows, path)
+
+    def to_dataframe(self) -> Any:
+        """All rows as a pandas DataFrame, a column per axis first; CapabilityError if pandas is not installed."""
+        return _dataframe(*self._named_rows)
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"== {part.label}\n{part}" if part.names else str(part) for part in self.parts)
+
+
+def _csv(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], path: str | Path | None) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    if path is not None:
+        write_atomically(path, text.getvalue().encode())
+    return text.getvalue()
+
+
+def _dataframe(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise CapabilityError("to_dataframe needs pandas, which is not installed; use `table` or to_csv()") from None
+    return pandas.DataFrame.from_records(rows, columns=columns)

@@ -19,7 +19,7 @@ import numpy as np
 from splinebias._check import Array
 from splinebias._check import interval as check_interval
 from splinebias._files import check_writable, write_atomically
-from splinebias.convergence import Study, default_interval
+from splinebias.convergence import Study, StudyGrid, default_interval
 from splinebias.errors import DataError
 from splinebias.function import PiecewisePolynomial
 from splinebias.initialization import Initialization
@@ -45,12 +45,14 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = OKABE_ITO = (
 
 _SAMPLES = 601  # points of a curve, besides its knots
 _TICKS = 8  # numbers along an axis of widths
+_MARKERS = "osD^vP*X"
+_STAGGER = 1.04  # ratio of the abscissae of markers that belong to one width
 _PNG_BYTES = 300_000
 _RESOLUTIONS = (200, 150, 100, 72)  # dots per inch, the first that keeps the PNG small enough
 
 
-def plot(result: Prediction | Training | Study | Initialization, ax: Axes | None = None) -> Axes:
-    """The picture of `result`: `plot_prediction`, `plot_training`, `plot_study` or `plot_curvature_penalty`.
+def plot(result: Prediction | Training | Study | StudyGrid | Initialization, ax: Axes | None = None) -> Axes:
+    """The picture of `result`: `plot_prediction`, `plot_training`, `plot_study`, `plot_grid` or `plot_curvature_penalty`.
 
     Raises
     ------
@@ -61,12 +63,16 @@ def plot(result: Prediction | Training | Study | Initialization, ax: Axes | None
         return plot_prediction(result, ax)
     if isinstance(result, Study):
         return plot_study(result, ax)
+    if isinstance(result, StudyGrid):
+        return plot_grid(result, ax)
     if isinstance(result, Initialization):
         return plot_curvature_penalty(result, ax)
     training = sys.modules.get("splinebias.train")  # a Training exists only if this is loaded; it would load torch
     if training is not None and isinstance(result, training.Training):
         return plot_training(result, ax)
-    raise DataError(f"`result` must be a Prediction, Training, Study or Initialization, got {type(result).__name__}")
+    raise DataError(
+        f"`result` must be a Prediction, Training, Study, StudyGrid or Initialization, got {type(result).__name__}"
+    )
 
 
 def plot_prediction(
@@ -131,6 +137,34 @@ def plot_errors(study: Study, ax: Axes | None = None, *, offset: float = 1.0, **
     ax.set(xscale="log", yscale="log", xlabel="width $n$", ylabel=r"error $\sup\,|f_n - f|$")
     style: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0, "label": label} | errorbar
     ax.errorbar(offset * rows["width"], rows["mean"], yerr=rows["sd"], **style)
+    _mark_widths(ax, study.summary["width"])
+    if new:
+        ax.legend()
+    return ax
+
+
+def plot_grid(grid: StudyGrid, ax: Axes | None = None) -> Axes:
+    """The errors of all cases of a grid against width, each with a colour and a marker of its own (see `plot_errors`)."""
+    ax = _axes(ax)
+    shown = [part for part in grid.parts if part.rows]
+    for number, part in enumerate(shown):
+        style = {"color": OKABE_ITO[(number + 1) % len(OKABE_ITO)], "marker": _MARKERS[number % len(_MARKERS)]}
+        offset = _STAGGER ** (number - (len(shown) - 1) / 2)
+        plot_errors(part, ax, offset=offset, label=part.label, linestyle="-", linewidth=0.8, markersize=4, **style)
+    ax.legend()
+    return ax
+
+
+def plot_penalties(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
+    """The networks' own curvature penalty over that of the limit against width, with 95 % bootstrap intervals."""
+    new, ax = ax is None, _axes(ax)
+    rows = study.penalties[study.penalties["runs"] > 0]
+    reach = np.abs(np.stack([rows["mean_low"], rows["mean_high"]]) - rows["mean"])
+    style: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0, "label": "mean over seeds"}
+    ax.errorbar(rows["width"], rows["mean"], yerr=reach, **style | errorbar)
+    if not any(line.get_label() == "limit" for line in ax.get_lines()):
+        ax.axhline(1.0, color=BLACK, linestyle="--", linewidth=1.0, label="limit")
+    ax.set(xscale="log", xlabel="width $n$", ylabel="penalty of the network / of the limit")
     _mark_widths(ax, study.summary["width"])
     if new:
         ax.legend()

@@ -1,116 +1,40 @@
-r"""study: networks of many widths and seeds beside their infinite-width limit.
+r"""study: networks of many widths and seeds beside their infinite-width limit; study_grid: the same for a whole grid.
 
-One run is a pure function of its `Task`: a study predicts once, maps `run_one` over the tasks, and keeps every row. What
-the rows say about :math:`n \to \infty` is worked out in `convergence`.
+A study predicts once per case, trains batches of networks wherever it is told to, and keeps every run as it comes. What the
+rows say about :math:`n \to \infty` is worked out in `convergence`.
 """
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
+from threadpoolctl import threadpool_limits
 
-from splinebias._check import interval as check_interval
 from splinebias._check import whole_number
-from splinebias.compare import compare
-from splinebias.convergence import Row, Study, default_interval
+from splinebias.convergence import Row, Study, StudyGrid
 from splinebias.dynamics.base import TrainingMethod
 from splinebias.errors import DataError
+from splinebias.function import PiecewisePolynomial
 from splinebias.predict import predict
 from splinebias.problem import Problem
 from splinebias.solve.prediction import Prediction
-from splinebias.train import train
+from splinebias.studies.batch import Batch, batches, environment, run_batch
+from splinebias.studies.execution import RETRIES, execute
+from splinebias.studies.packing import unpack
+from splinebias.studies.pools import Dask, Given, InProcess, LocalProcesses, Pool, check_picklable
+from splinebias.studies.progress import Progress, check_progress, reported
+from splinebias.studies.row import LOST, Done, failed_row
+from splinebias.studies.spec import StudySpec, run_seed
+from splinebias.studies.store import Store
+from splinebias.train import checked_method, one_thread
 
-__all__ = ["Row", "Study", "Task", "one_thread", "run_one", "run_seed", "study"]
-
-_LARGEST = 2**63 - 1
-_LONG = 1.0  # seconds after which a study is worth a progress bar
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """Everything one run depends on; it can be sent to another process.
-
-    Parameters
-    ----------
-    prediction : Prediction
-        The limit to compare with; it knows the problem.
-    width, seed : int
-        Which network; its random stream is `run_seed` of the two.
-    method : TrainingMethod or None
-        As in `train`.
-    interval : tuple of float
-        Where to compare.
-    loss_tol : float
-        As in `train`.
-    """
-
-    prediction: Prediction
-    width: int
-    seed: int
-    method: TrainingMethod | None
-    interval: tuple[float, float]
-    loss_tol: float
-
-
-def run_seed(seed: int, width: int) -> int:
-    """The seed that `train` is given for one run of a study: 53 bits of ``SeedSequence([seed, width])``.
-
-    It depends on nothing else, so adding widths or seeds to a study changes no earlier run, networks of different widths
-    are independent, and all potentials start from the same networks.
-
-    Examples
-    --------
-    >>> from splinebias.study import run_seed
-    >>> run_seed(0, 20) == run_seed(0, 20) != run_seed(0, 60)
-    True
-    """
-    (bits,) = np.random.SeedSequence([seed, width]).generate_state(1, np.uint64)
-    return int(bits) >> 11  # 53 bits survive a trip through JSON
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one thread: its sums depend on the number of threads, and at these sizes more of them are no faster."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def run_one(task: Task) -> Row:
-    """Train the network of `task` and compare it with the limit: the same bits in every process, `seconds` aside."""
-    limit = task.prediction
-    with one_thread():
-        run = train(
-            limit.problem,
-            task.width,
-            run_seed(task.seed, task.width),
-            method=task.method,
-            loss_tol=task.loss_tol,
-            progress=False,
-        )
-        distance = compare(run.function, limit.function, interval=task.interval)
-    return Row(
-        width=task.width,
-        seed=task.seed,
-        sup=distance.sup,
-        l2=distance.l2,
-        argmax=distance.argmax,
-        penalty=limit.penalty,
-        loss=run.loss,
-        steps=run.steps,
-        time=run.time,
-        seconds=run.seconds,
-        outcome=run.outcome.name,
-    )
+__all__ = ["Row", "Study", "StudyGrid", "StudySpec", "one_thread", "run_seed", "study", "study_grid"]
 
 
 def study(
@@ -122,6 +46,10 @@ def study(
     interval: tuple[float, float] | None = None,
     loss_tol: float = 1e-12,
     jobs: int = 1,
+    scheduler: str | None = None,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    extend: bool = False,
     progress: bool | Callable[[int, int], None] | None = None,
 ) -> Study:
     r"""Train networks of all `widths` and `seeds` and measure :math:`\sup|f_n - f|` against the infinite-width limit.
@@ -129,7 +57,7 @@ def study(
     Parameters
     ----------
     problem : Problem
-        What to fit. Several potentials are several studies; they start from the same networks.
+        What to fit. Several potentials are several studies, or one `study_grid`; they start from the same networks.
     widths : sequence of int
         The n above, distinct, >= 1 (even for antisymmetric pairs).
     seeds : sequence of int
@@ -141,11 +69,8 @@ def study(
     loss_tol : float
         Loss to train to, absolute, in the units of y squared. Choose it so that what is
         left is small beside the distance to measure.
-    jobs : int
-        Processes to use, started by joblib; 1 stays in this one. The result has the same bits whatever the number.
-    progress : bool or callable, optional
-        A callable is called as ``progress(done, total)`` after every run. True: a progress bar on stderr. None: a bar if
-        stderr is a terminal and the study takes over a second. False: silence.
+    jobs, scheduler, executor, store, extend, progress
+        As in `study_grid`.
 
     Returns
     -------
@@ -155,9 +80,11 @@ def study(
     Raises
     ------
     DataError
-        For arguments outside the ranges above, and whatever `predict` and `train` refuse.
+        For arguments outside the ranges above, and whatever `predict`, `train` and `study_grid` refuse.
     CapabilityError
         If `method` cannot take this problem.
+    StudyStopped
+        As `study_grid`.
 
     Notes
     -----
@@ -176,57 +103,180 @@ def study(
     """
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
-    widths, seeds = _distinct(widths, "widths", at_least=1), _distinct(seeds, "seeds", at_least=0)
-    odd = [width for width in widths if width % 2]
-    if problem.initialization.output is not None and odd:
-        raise DataError(f"`widths` must be even for antisymmetric pairs, got {odd[0]}; use {odd[0] + 1}")
-    jobs = whole_number(jobs, "jobs", at_least=1)
-    if not (progress is None or isinstance(progress, bool) or callable(progress)):
-        raise DataError(f"`progress` must be None, True, False or a callable(done, total), got {progress!r}")
-    where = default_interval(problem) if interval is None else check_interval(interval)
-    limit = predict(problem)
-    tasks = [Task(limit, width, seed, method, where, loss_tol) for width in reversed(widths) for seed in seeds]
-    rows = tuple(sorted(_watched(_results(tasks, jobs), len(tasks), progress)))
-    return Study(limit, where, loss_tol, rows)
-
-
-def _distinct(values: Sequence[int], name: str, *, at_least: int) -> list[int]:
-    """`values` as increasing distinct whole numbers, or a DataError."""
-    if not isinstance(values, Iterable) or isinstance(values, str | bytes):
-        raise DataError(f"`{name}` must be a sequence of whole numbers, got {values!r}; use e.g. [{values!r}] or range(5)")
-    numbers = [whole_number(value, name, at_least=at_least) for value in values]
-    if not numbers:
-        raise DataError(f"`{name}` must hold at least one number, got none; use e.g. {name}=range(20, 100, 20)")
-    if max(numbers) > _LARGEST:
-        raise DataError(f"`{name}` must be below 2^63, got {max(numbers)}; tables hold 64-bit integers")
-    repeated = [value for value, count in Counter(numbers).items() if count > 1]
-    if repeated:
-        raise DataError(f"`{name}` must be distinct, got {repeated[0]} more than once; the runs would be the same")
-    return sorted(numbers)
-
-
-def _results(tasks: Sequence[Task], jobs: int) -> Iterator[Row]:
-    """The rows of all tasks, in the order in which they are done."""
-    jobs = min(jobs, len(tasks))
-    if jobs == 1:
-        return map(run_one, tasks)
-    from joblib import Parallel, delayed
-
-    rows: Iterator[Row] = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(run_one)(task) for task in tasks)
-    return rows
-
-
-def _watched(rows: Iterator[Row], total: int, progress: bool | Callable[[int, int], None] | None) -> Iterator[Row]:
-    """The same rows, reported as they pass."""
-    if callable(progress):
-        for done, row in enumerate(rows, start=1):
-            progress(done, total)
-            yield row
-        return
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    from tqdm.auto import tqdm
-
-    shown = terminal if progress is None else progress
-    yield from tqdm(
-        rows, total=total, desc="study", unit="run", disable=not shown, delay=0 if progress else _LONG, leave=False
+    methods = {} if method is None else {"": checked_method(problem, method)}
+    spec = StudySpec(problem, widths, seeds, methods=methods, interval=interval, loss_tol=loss_tol)
+    found = study_grid(
+        spec, jobs=jobs, scheduler=scheduler, executor=executor, store=store, extend=extend, progress=progress
     )
+    return found.parts[0]
+
+
+def study_grid(
+    spec: StudySpec,
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    extend: bool = False,
+    progress: bool | Callable[[int, int], None] | None = None,
+) -> StudyGrid:
+    """Run what is not yet done of a study, and return all of it.
+
+    Parameters
+    ----------
+    spec : StudySpec
+        What to run.
+    jobs : int
+        Local processes of one thread each; 1 stays in this one. They end with this process, even if that is killed.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``tcp://host:8786``, whose workers compute instead.
+    executor : concurrent.futures.Executor, optional
+        Anything with that interface whose workers compute instead; it stays open.
+    store : str or Path, optional
+        A file that keeps every run as it finishes, or a folder to make one in: the same call goes on from there after any
+        kind of end. None: memory only.
+    extend : bool
+        Whether `spec` may add to the grid of the store.
+    progress : bool or callable, optional
+        A callable is called as ``progress(done, total)`` for every run. True: a progress bar on stderr. None: a bar if
+        stderr is a terminal and the study takes over a second. False: silence.
+
+    Returns
+    -------
+    StudyGrid
+        One `Study` per case.
+
+    Raises
+    ------
+    DataError
+        For arguments outside these ranges, a store that is damaged, of a newer format, of another specification or in use, a
+        scheduler that does not answer, a problem that cannot be sent to workers; and what `predict` and `train` refuse.
+    CapabilityError
+        If a method cannot take a problem, or a store cannot hold the specification.
+    StudyStopped
+        If the disk is full, or a scheduler or executor is lost: what is finished is kept.
+
+    Notes
+    -----
+    The result has the same bits whatever computes it, on one kind of machine with one set of versions: networks are trained
+    in batches that follow from `spec` alone, in which every process uses one thread. The column `seconds` differs.
+
+    A run that raises becomes a row with outcome "FAILED" and a reason. A batch whose worker dies is tried twice more, then
+    its rows get outcome "LOST", and the next call tries them again.
+    """
+    spec, progress = _checked(spec), check_progress(progress)
+    jobs = whole_number(jobs, "jobs", at_least=1)
+    if (jobs > 1) + (scheduler is not None) + (executor is not None) > 1:
+        raise DataError(
+            "`jobs` > 1, `scheduler` and `executor` exclude each other, got more than one; choose where to compute"
+        )
+    with ExitStack() as stack:
+        keep: Store | _Memory = stack.enter_context(Store.open(store, spec, extend=extend)) if store else _Memory(spec)
+        with threadpool_limits(limits=1):  # as in workers: the bits of a prediction depend on it, too
+            limits = [predict(case.problem) for case in spec.cases]
+        todo = list(batches(spec, limits, keep.finished()))
+        if todo:
+            pool = _pool(jobs, scheduler, executor, todo[0])
+            stack.callback(pool.close)
+            stack.enter_context(_terminable())
+            _run(todo, pool, keep, progress, len(spec))
+    if isinstance(keep, Store):
+        return StudyGrid.load(keep.path)
+    return keep.grid(limits)
+
+
+def _checked(spec: StudySpec) -> StudySpec:
+    """`spec`, after every check of its cases that costs nothing."""
+    if not isinstance(spec, StudySpec):
+        raise DataError(f"`spec` must be an sb.StudySpec, got {spec!r}; sb.study takes a problem, widths and seeds")
+    for case in spec.cases:
+        checked_method(case.problem, case.method)
+    return spec
+
+
+def _pool(jobs: int, scheduler: str | None, executor: Executor | None, sample: Batch) -> Pool:
+    """Where to compute."""
+    if jobs == 1 and scheduler is None and executor is None:
+        return InProcess()
+    check_picklable(sample)
+    if scheduler is not None:
+        return Dask(scheduler)
+    return LocalProcesses(jobs) if executor is None else Given(executor)
+
+
+def _run(todo: list[Batch], pool: Pool, keep: Any, progress: Progress, total: int) -> None:
+    """Compute and keep."""
+    missing = sum(len(batch.seeds) for batch in todo)
+    with reported(progress, done=total - missing, total=total) as note:
+
+        def deliver(batch: Batch, done: list[Done]) -> None:
+            keep.add(batch.case, done)
+            note(len(done), sum(not run.row.ok for run in done))
+
+        def give_up(batch: Batch) -> None:
+            reason = f"its worker died {RETRIES + 1} times; out of memory?"
+            rows = [failed_row(batch.width, seed, batch.prediction.penalty, LOST, reason) for seed in batch.seeds]
+            deliver(batch, [Done(row, None, environment()) for row in rows])
+
+        execute(todo, run_batch, pool, deliver=deliver, give_up=give_up)
+
+
+class _Memory:
+    """What `Store` does, without a file."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec = spec
+        self._done: list[dict[tuple[int, int], Done]] = [{} for _ in spec.cases]
+
+    def finished(self) -> list[set[tuple[int, int]]]:
+        return [set(done) for done in self._done]
+
+    def add(self, case: int, done: Sequence[Done]) -> None:
+        self._done[case].update({(run.row.width, run.row.seed): run for run in done})
+
+    def grid(self, limits: Sequence[Prediction]) -> StudyGrid:
+        """The studies of all cases."""
+        return StudyGrid(
+            tuple(
+                Study(
+                    limit,
+                    case.interval,
+                    self._spec.loss_tol,
+                    tuple(done[pair].row for pair in sorted(done)),
+                    case.names,
+                    repr(case.method),
+                    _reader(done),
+                )
+                for case, limit, done in zip(self._spec.cases, limits, self._done, strict=True)
+            )
+        )
+
+
+def _reader(done: dict[tuple[int, int], Done]) -> Callable[[int, int], PiecewisePolynomial]:
+    """The networks of one case, unpacked when asked for."""
+
+    def function(width: int, seed: int) -> PiecewisePolynomial:
+        run = done.get((width, seed))
+        if run is None or run.function is None:
+            raise DataError(f"`width`, `seed` must be those of a run that has a network, got {width}, {seed}; see `table`")
+        return unpack(run.function)
+
+    return function
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """A request to end (SIGTERM, as from a batch system) leaves like Ctrl-C: workers ended, store closed."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, frame: object) -> None:
+        raise KeyboardInterrupt("terminated")
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

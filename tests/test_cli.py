@@ -1,6 +1,7 @@
 """The command line: tables, JSON, exit codes, one-line errors; outputs checked before work and written whole."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -21,7 +22,7 @@ y = [-0.15, -0.15, 0.15, -0.15, -0.15]
 weight = {name = "rademacher"}
 bias = {name = "uniform", args = [-1, 2]}
 """
-COMMANDS = ["predict", "train", "study"]
+COMMANDS = ["predict", "train", "study", "study run", "study status", "study show"]
 REQUIRED = {"predict": [], "train": ["--width", "40"], "study": ["--widths", "20,40", "--seeds", "2"]}
 
 
@@ -55,7 +56,7 @@ def refused(*arguments):
 def test_version_and_help():
     assert run("--version").stdout == f"splinebias, version {sb.__version__}\n"
     text = run("--help").stdout
-    assert all(command in text for command in COMMANDS)
+    assert all(command.split()[0] in text for command in COMMANDS)
 
 
 def test_help_is_not_cut_off():
@@ -64,9 +65,12 @@ def test_help_is_not_cut_off():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_has_an_example_that_parses(command, tmp_path):
-    text = run(command, "--help").stdout
-    (example,) = (line.split() for line in text.splitlines() if line.strip().startswith("splinebias "))
-    assert "cannot read the problem file" in refused(*(str(tmp_path / a) if a.endswith(".toml") else a for a in example[1:]))
+    text = run(*command.split(), "--help").stdout
+    examples = [line.split()[1:] for line in text.splitlines() if line.strip().startswith("splinebias ")]
+    assert examples
+    for example in examples:
+        files = (str(tmp_path / a) if a.endswith((".toml", ".sqlite")) else a for a in example)
+        assert re.search("cannot read the (problem )?file|there is no study at", refused(*files))
 
 
 def test_predict_prints_the_published_values(problem):
@@ -157,18 +161,98 @@ def test_study_prints_and_writes_every_network(problem, tmp_path):
     assert (tmp_path / "study.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+STUDY = """
+[study]
+widths = [20, 80]
+seeds = 2
+loss_tol = 1e-3
+
+[problems.A]
+file = "problem.toml"
+
+[potentials.u2]
+name = "quadratic"
+
+[potentials.u4]
+name = "power"
+p = 4
+quadratic = 1
+"""
+
+
+@pytest.fixture
+def spec(problem):
+    path = problem.with_name("study.toml")
+    path.write_text(STUDY)
+    return path
+
+
+def test_a_study_file_keeps_its_runs_beside_it_and_goes_on(spec, tmp_path):
+    table = tmp_path / "study.csv"
+    first = run("study", spec, "--csv", table)
+    assert first.exit_code == 0
+    store = tmp_path / "study.sqlite"
+    assert json.loads(run("study", "status", store, "--json").stdout)["done"] == 8
+    assert run("study", spec).stdout == first.stdout == run("study", "show", store).stdout
+    assert "A / u4" in first.stdout
+    again = tmp_path / "again.csv"
+    assert run("study", "show", store, "--csv", again, "--plot", tmp_path / "study.png").exit_code == 0
+    assert again.read_text() == table.read_text()
+    assert (tmp_path / "study.png").read_bytes().startswith(b"\x89PNG")
+    assert "done" in (text := run("study", "status", store).stdout)
+    assert "8 of 8 runs, 0 of them failed" in text
+    assert "nobody: finished" in text
+    cases = run_json("study", "show", store)["cases"]
+    assert [case["names"] for case in cases] == [{"problem": "A", "potential": "u2"}, {"problem": "A", "potential": "u4"}]
+    assert len(cases[0]["rows"]) == 4
+
+
+def test_a_study_file_fixes_the_whole_grid(spec):
+    for option, value in (
+        ("--widths", "20"),
+        ("--seeds", "3"),
+        ("--loss-tol", "1"),
+        ("--interval", "0,1"),
+        ("--method", "flow"),
+    ):
+        assert f"fixes the whole grid, got {option} as well" in refused("study", spec, option, value)
+
+
+def test_a_changed_study_file_is_refused_with_the_difference(spec):
+    assert run("study", spec).exit_code == 0
+    spec.write_text(STUDY.replace("1e-3", "1e-2"))
+    assert "study.loss_tol 0.001 -> 0.01; use another store" in refused("study", spec)
+    spec.write_text(STUDY.replace("80]", "80, 160]"))
+    assert "got widths also [160]; pass extend=True (--extend)" in refused("study", spec)
+    assert run("study", spec, "--extend").exit_code == 0
+
+
+def test_a_problem_keeps_its_runs_if_it_is_told_where(problem, tmp_path):
+    arguments = ["study", problem, "--widths", "20,40", "--seeds", "2", "--loss-tol", "1e-3"]
+    first = run(*arguments, "--store", tmp_path / "runs.sqlite")
+    assert first.exit_code == 0
+    assert run(*arguments).stdout == first.stdout
+    assert run("study", "show", tmp_path / "runs.sqlite").stdout == first.stdout
+
+
+def test_stores_that_are_none_are_refused(tmp_path):
+    for command in ("status", "show"):
+        assert "there is no study at" in refused("study", command, tmp_path / "missing.sqlite")
+        assert not (tmp_path / "missing.sqlite").exists()
+
+
+@pytest.mark.parametrize("command", REQUIRED)
 def test_bad_problem_files_are_refused(command, tmp_path):
     path = tmp_path / "problem.toml"
     for text, message in (
-        ("[data", "the problem is not valid TOML"),
+        ("[data", "is not valid TOML"),
         ("[data]\nx = [0, 1]\ny = [0, nan]\n[initialization]\npreset = 'pytorch_default'\n", "`y` must be finite"),
         ("[data]\nx = [0, 1]\ny = [0, 1]\n", "a problem has tables [data], [initialization]"),
     ):
         path.write_text(text)
         assert message in refused(command, path, *REQUIRED[command])
-    assert "cannot read the problem file" in refused(command, tmp_path / "missing.toml", *REQUIRED[command])
-    assert "cannot read the problem file" in refused(command, tmp_path, *REQUIRED[command])
+    for missing in (tmp_path / "missing.toml", tmp_path):
+        assert re.search("cannot read the (problem )?file", refused(command, missing, *REQUIRED[command]))
 
 
 @pytest.mark.parametrize(
@@ -191,6 +275,7 @@ def test_bad_problem_files_are_refused(command, tmp_path):
         ),
         (["train", "P", "--width", "9", "--interval", "1,0"], "`interval` must be a pair of finite numbers"),
         (["study", "P"], "Missing option '--widths'"),
+        (["study"], "Missing argument 'FILE.toml'. Try 'splinebias study run --help'."),
         (["study", "P", "--widths", "20,1.5"], "Invalid value for '--widths': must be some whole numbers"),
         (["study", "P", "--widths", "20,40", "--seeds", "0"], "--seeds"),
         (["forecast"], "No such command 'forecast'"),

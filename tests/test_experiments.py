@@ -18,11 +18,32 @@ from scipy.optimize import linprog
 import splinebias as sb
 from experiments import __main__ as command
 from experiments import _common as common
-from experiments import flow_cost, flow_trajectories, jm_trajectory, lm_figure1, lm_figure2, penalty_sheet, potential_sheet
+from experiments import (
+    flow_cost,
+    flow_trajectories,
+    jm_defaults,
+    jm_rates,
+    jm_sgd,
+    jm_trajectory,
+    lm_figure1,
+    lm_figure2,
+    penalty_sheet,
+    potential_sheet,
+)
 
 FIGURES = Path(__file__).parent.parent / "figures"
 PUBLISHED = [lm_figure1, lm_figure2]
-EXPERIMENTS = [*PUBLISHED, jm_trajectory, penalty_sheet, potential_sheet, flow_cost, flow_trajectories]
+EXPERIMENTS = [
+    *PUBLISHED,
+    jm_trajectory,
+    penalty_sheet,
+    potential_sheet,
+    flow_cost,
+    flow_trajectories,
+    jm_rates,
+    jm_defaults,
+    jm_sgd,
+]
 WIDTHS, SEEDS = (20, 40), (0, 2)
 TINY = {  # seconds instead of minutes: small networks, hardly trained, few points
     lm_figure1: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 5e-3, "jobs": 1},
@@ -32,6 +53,17 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     potential_sheet: {"points": 3},
     flow_cost: {"widths": (20, 40), "seeds": (0,), "shown": 40, "max_steps": 60},
     flow_trajectories: {"widths": (50, 100, 200), "seeds": (0,), "points": 3},
+    jm_rates: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 5e-3, "jobs": 1},
+    jm_defaults: {
+        "widths": WIDTHS,
+        "seeds": SEEDS,
+        "loss_tol": 5e-3,
+        "titanium_widths": (3162, 10_000),
+        "titanium_seeds": (0, 1),
+        "titanium_tol": 1e-2,
+        "jobs": 1,
+    },
+    jm_sgd: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 1e-2, "jobs": 1},
 }
 SLOW = {jm_trajectory: pytest.mark.slow, penalty_sheet: pytest.mark.slow}  # to run twice
 
@@ -296,3 +328,28 @@ def test_sizes_exclude_each_other():
 def test_data_are_found_from_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert common.load("liang_montufar_b").size == 4
+
+
+def test_nine_laws_have_nine_penalties_and_networks_near_them(run):
+    laws = run(jm_rates).document["laws"]
+    assert len({law["law"] for law in laws}) == 9
+    assert len({round(law["penalty"], 3) for law in laws}) == 9
+    for law in laws:
+        assert [row["width"] for row in law["error"]] == list(WIDTHS)
+        assert law["failed"] == 0
+
+
+def test_a_skip_connection_leads_to_the_natural_spline(run):
+    """The limits, of which the networks of the figure are samples: scipy's natural spline with a skip connection only."""
+    config = run(jm_defaults).experiment.Config()
+    with_skip, without = (sb.predict(case.problem) for case in jm_defaults._defaults(config).cases)
+    natural = jm_defaults._natural(with_skip.problem.data)
+    assert sb.compare(with_skip.function, natural, interval=(-1, 1)).sup < 1e-9
+    assert sb.compare(without.function, natural, interval=(-1, 1)).sup > 0.01
+
+
+def test_stochastic_and_full_descent_are_nearer_to_each_other_than_to_the_limit(run):
+    document = run(jm_sgd).document
+    apart = np.mean(document["apart"])
+    for rows in document["methods"].values():
+        assert apart < np.mean([row["sup"] for row in rows])

@@ -31,6 +31,8 @@ LAYERS = [  # a module may import from its own layer and from those above it in 
     ["bending", "shape"],
     ["penalty"],
     ["predict"],
+    ["influence", "mode_influence"],
+    ["influence_model"],
     ["estimator"],
     ["_pattern"],
     ["linearization"],
@@ -38,19 +40,24 @@ LAYERS = [  # a module may import from its own layer and from those above it in 
     ["dynamics"],
     ["train"],
     ["ensemble"],
+    ["laziness"],
     ["compare"],
-    ["convergence"],
+    ["studies", "convergence"],
+    ["band"],
+    ["required_width", "agreement"],
     ["study"],
     ["plot"],
     ["_console"],
+    ["cli_study"],
     ["cli"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 HEAVY_HOMES = {  # relative to the package; a folder stands for everything in it
-    "torch": {"_pattern.py", "linearization.py", "network.py", "dynamics", "train.py", "study.py"},
+    "torch": {"_pattern.py", "linearization.py", "network.py", "dynamics", "train.py"},
     "cvxpy": {"solve/grid.py"},
     "matplotlib": {"plot.py", "_console.py"},
-    "joblib": {"study.py"},
+    "loky": {"studies/pools.py"},
+    "distributed": {"studies/pools.py"},
     "sklearn": {"estimator.py"},
 }
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,13 +13,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import splinebias as sb
-from splinebias.convergence import Row, Study
+from splinebias.convergence import Row, Study, StudyGrid
 from splinebias.plot import (
     OKABE_ITO,
     plot,
     plot_curvature_penalty,
     plot_errors,
+    plot_grid,
     plot_inverse_root,
+    plot_penalties,
     plot_prediction,
     plot_study,
     plot_training,
@@ -171,8 +174,29 @@ def test_plot_knows_which_picture_a_result_has(run):
     assert plot(PROBLEM.initialization, axes()).get_xlabel() == "breakpoint $c$"
 
 
+def test_a_grid_is_drawn_case_by_case():
+    grid = StudyGrid((replace(STUDY, names={"potential": "u2"}), replace(STUDY, names={"potential": "u4"})))
+    ax = plot_grid(grid, axes())
+    assert len(plot(grid, axes()).containers) == 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["u2", "u4"]
+    first, second = (np.asarray(bars.lines[0].get_xdata()) for bars in ax.containers)
+    np.testing.assert_allclose(np.sqrt(first * second), [25, 100])
+    assert len({bars.lines[0].get_color() for bars in ax.containers}) == 2
+    assert len({bars.lines[0].get_marker() for bars in ax.containers}) == 2
+
+
+def test_penalties_are_drawn_beside_that_of_the_limit():
+    rows = tuple(run._replace(network_penalty=run.penalty * (1 + run.sup)) for run in STUDY.rows)
+    ax = plot_penalties(replace(STUDY, rows=rows), axes())
+    (bars,) = ax.containers
+    np.testing.assert_allclose(bars.lines[0].get_ydata(), [1.4, 1.2])
+    np.testing.assert_array_equal(curve(ax, "limit")[1], 1.0)
+
+
 def test_other_things_have_no_picture():
-    with pytest.raises(sb.DataError, match="`result` must be a Prediction, Training, Study or Initialization, got str"):
+    with pytest.raises(
+        sb.DataError, match="`result` must be a Prediction, Training, Study, StudyGrid or Initialization, got str"
+    ):
         plot("network")
     with pytest.raises(sb.DataError, match="`interval` must be a pair of finite numbers"):
         plot_prediction(PREDICTION, axes(), interval=(1, 1))

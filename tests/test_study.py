@@ -10,8 +10,11 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
-from splinebias.convergence import Row, Study, default_interval
-from splinebias.study import Task, run_one, run_seed
+from splinebias.convergence import Row, Study, StudyGrid, default_interval
+from splinebias.studies.batch import together
+from splinebias.studies.progress import reported
+from splinebias.studies.reading import status
+from splinebias.study import run_seed
 
 PROBLEM = sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), sb.Initialization.rademacher(st.uniform(-2, 4)))
 PREDICTION = sb.predict(PROBLEM)
@@ -162,18 +165,17 @@ def test_the_dataframe_holds_the_table(small):
 
 
 def test_a_row_is_a_training_and_a_comparison(small):
-    run = sb.train(PROBLEM, 80, run_seed(3, 80), loss_tol=LOOSE)
+    _, run = sb.train_ensemble(PROBLEM, 80, [run_seed(seed, 80) for seed in (0, 3)], loss_tol=LOOSE)
     distance = sb.compare(run.function, PREDICTION.function, interval=small.interval)
     found = small.rows[-1]
     assert (found.width, found.seed) == (80, 3)
     assert (found.sup, found.l2, found.argmax) == (distance.sup, distance.l2, distance.argmax)
     assert (found.loss, found.steps, found.time, found.outcome) == (run.loss, run.steps, run.time, run.outcome.name)
     assert found.penalty == PREDICTION.penalty
-
-
-def test_run_one_is_the_whole_of_a_run(small):
-    task = Task(small.prediction, 20, 0, None, small.interval, LOOSE)
-    assert run_one(task)._replace(seconds=0.0) == without_seconds(small)[0]
+    assert found.network_penalty == sb.penalty(run.function, PROBLEM)
+    assert found.passes == run.stats["passes"]
+    np.testing.assert_array_equal(small.function(80, 3).knots, run.function.knots)
+    np.testing.assert_array_equal(small.function(80, 3).values, run.function.values)
 
 
 def test_the_same_bits_whatever_the_number_of_jobs(small):
@@ -181,16 +183,27 @@ def test_the_same_bits_whatever_the_number_of_jobs(small):
     assert without_seconds(again) == without_seconds(parallel) == without_seconds(small)
 
 
-def test_more_widths_and_seeds_change_no_earlier_run(small):
-    more = sb.study(PROBLEM, [80, 40, 20], [3, 1, 0], loss_tol=LOOSE)
+def test_more_widths_change_no_earlier_run(small):
+    more = sb.study(PROBLEM, [80, 40, 20], [3, 0], loss_tol=LOOSE)
     keys = {(run.width, run.seed) for run in small.rows}
     assert [run for run in without_seconds(more) if (run.width, run.seed) in keys] == without_seconds(small)
-    assert [(run.width, run.seed) for run in more.rows] == [(n, k) for n in (20, 40, 80) for k in (0, 1, 3)]
+    assert [(run.width, run.seed) for run in more.rows] == [(n, k) for n in (20, 40, 80) for k in (0, 3)]
+
+
+def test_more_seeds_change_earlier_runs_of_their_batch_by_rounding_and_no_others(small):
+    more = sb.study(PROBLEM, [20, 80], [0, 1, 3, 40], loss_tol=LOOSE)
+    assert together([0, 1, 3, 40], 80) == [(0, 1, 3), (40,)]
+    for run in small.rows:
+        (same,) = (other for other in more.rows if (other.width, other.seed) == (run.width, run.seed))
+        assert same.sup == pytest.approx(run.sup, rel=1e-3)
+    alone = sb.study(PROBLEM, [20, 80], [40], loss_tol=LOOSE)
+    assert [run for run in without_seconds(more) if run.seed == 40] == without_seconds(alone)
 
 
 def test_run_seeds_are_the_documented_ones_and_distinct():
-    (bits,) = np.random.SeedSequence([5, 4860]).generate_state(1, np.uint64)
-    assert run_seed(5, 4860) == int(bits) // 2**11 < 2**53
+    (bits,) = np.random.SeedSequence(7, spawn_key=(4860, 5)).generate_state(1, np.uint64)
+    assert run_seed(5, 4860, 7) == int(bits) // 2**11 < 2**53
+    assert run_seed(5, 4860) == run_seed(5, 4860, 0) != run_seed(5, 4860, 7)
     assert len({run_seed(seed, width) for seed in range(50) for width in range(1, 51)}) == 2500
 
 
@@ -200,11 +213,11 @@ def test_the_number_of_torch_threads_is_put_back(small):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        again = run_one(Task(small.prediction, 20, 0, None, small.interval, LOOSE))
+        again = sb.study(PROBLEM, [20, 80], [0, 3], loss_tol=LOOSE)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-    assert again._replace(seconds=0.0) == without_seconds(small)[0]
+    assert without_seconds(again) == without_seconds(small)
 
 
 def test_method_interval_and_failures_are_passed_through():
@@ -213,6 +226,76 @@ def test_method_interval_and_failures_are_passed_through():
     assert found.interval == (-0.5, 0.25)
     assert -0.5 <= found.rows[0].argmax <= 0.25
     assert (found.rows[0].outcome, found.rows[0].steps) == ("MAX_STEPS", 3)
+
+
+# -- stores -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_store_goes_on_where_it_was_and_holds_the_same(small, tmp_path):
+    folder = f"{tmp_path / 'runs'}/"
+    calls = []
+    for _ in range(2):
+        found = sb.study(PROBLEM, [20, 80], [0, 3], loss_tol=LOOSE, store=folder, progress=lambda *now: calls.append(now))
+        assert without_seconds(found) == without_seconds(small)
+        np.testing.assert_array_equal(found.function(80, 3).values, small.function(80, 3).values)
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]  # the second call had nothing to do
+    (path,) = (tmp_path / "runs").glob("*.sqlite")
+    assert without_seconds(Study.load(path)) == without_seconds(small)
+    assert (status(path).done, status(path).total, status(path).failed) == (4, 4, 0)
+
+
+def test_a_store_in_a_folder_is_found_again_with_more_widths_and_grows_when_told_to(small, tmp_path):
+    sb.study(PROBLEM, [20, 80], [0, 3], loss_tol=LOOSE, store=tmp_path)
+    with pytest.raises(sb.DataError, match=re.escape("got widths also [40]; pass extend=True (--extend) to add to it")):
+        sb.study(PROBLEM, [20, 40, 80], [0, 3], loss_tol=LOOSE, store=tmp_path)
+    more = sb.study(PROBLEM, [20, 40, 80], [0, 3], loss_tol=LOOSE, store=tmp_path, extend=True)
+    assert [run for run in without_seconds(more) if run.width != 40] == without_seconds(small)
+    assert without_seconds(more) == without_seconds(sb.study(PROBLEM, [20, 40, 80], [0, 3], loss_tol=LOOSE))
+
+
+def test_a_study_without_networks_says_so():
+    with pytest.raises(sb.DataError, match="this Study was made from rows alone and holds no networks"):
+        synthetic(lambda n, _: 1 / n).function(20, 0)
+
+
+# -- grids ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def grid():
+    potentials = {"u2": sb.Quadratic(), "u4": sb.Power(4, quadratic=1)}
+    return sb.study_grid(sb.StudySpec({"P": PROBLEM}, [20, 80], [0, 3], potentials=potentials, loss_tol=LOOSE))
+
+
+def test_a_part_of_a_grid_is_the_study_of_its_case(grid, small):
+    assert without_seconds(grid.part(potential="u2")) == without_seconds(small)
+    assert [part.label for part in grid.parts] == ["P / u2", "P / u4"]
+    for names in ({}, {"potential": "u3"}):
+        with pytest.raises(sb.DataError, match="part\\(\\) must name one case"):
+            grid.part(**names)
+
+
+def test_tables_of_a_grid_name_their_cases(grid):
+    assert grid.table["case"].tolist() == [0] * 4 + [1] * 4
+    assert grid.table["sup"].tolist() == [run.sup for part in grid.parts for run in part.rows]
+    header, first, *_ = csv.reader(grid.to_csv().splitlines())
+    assert header == ["problem", "potential", *Row._fields]
+    assert first[:4] == ["P", "u2", "20", "0"]
+    assert str(grid).count("error ~ n^s") == 2
+
+
+def test_a_grid_is_stored_and_loaded_whole(grid, tmp_path):
+    path = tmp_path / "grid.sqlite"
+    potentials = {"u2": sb.Quadratic(), "u4": sb.Power(4, quadratic=1)}
+    spec = sb.StudySpec({"P": PROBLEM}, [20, 80], [0, 3], potentials=potentials, loss_tol=LOOSE)
+    sb.study_grid(spec, store=path)
+    loaded = StudyGrid.load(path)
+    for one, other in zip(loaded.parts, grid.parts, strict=True):
+        assert without_seconds(one) == without_seconds(other)
+        assert (one.names, one.interval, one.loss_tol, one.method) == (other.names, other.interval, LOOSE, other.method)
+        assert one.problem == other.problem
+    with pytest.raises(sb.DataError, match="takes a store of one case, got 2"):
+        Study.load(path)
 
 
 def test_the_default_interval_is_a_quarter_wider_on_either_side(small):
@@ -232,6 +315,8 @@ def test_progress_is_reported_per_run_and_silent_without_a_terminal(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"store": "/missing/study.sqlite"}, "the store must be a file in an existing writable folder"),
+        ({"scheduler": "tcp://a:1", "jobs": 2}, "`jobs` > 1, `scheduler` and `executor` exclude each other"),
         ({"widths": []}, "`widths` must hold at least one number, got none"),
         ({"widths": 20}, "`widths` must be a sequence of whole numbers, got 20"),
         ({"widths": "20,80"}, "`widths` must be a sequence of whole numbers, got '20,80'"),
@@ -272,3 +357,18 @@ def test_networks_approach_the_limit_at_the_predicted_rate_with_the_predicted_co
     assert found.summary["failed"].tolist() == [0, 0, 0]
     assert found.rate.low < -0.5 < found.rate.high
     assert found.constant.low < 1.164 < found.constant.high
+
+
+def test_the_bar_says_how_many_are_done_and_how_many_failed(capsys):
+    with reported(True, done=3, total=10) as note:
+        note(4, 2)
+    text = capsys.readouterr().err
+    assert "7/10" in text
+    assert "2 failed" in text
+
+
+def test_no_bar_counts_what_was_there_before():
+    seen = []
+    with reported(lambda *now: seen.append(now), done=3, total=5) as note:
+        note(2, 1)
+    assert seen == [(4, 5), (5, 5)]

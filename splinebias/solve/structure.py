@@ -20,7 +20,6 @@ from splinebias.activation import TwoSlope
 from splinebias.solve.discretize import Nodes
 from splinebias.solve.dual_function import DualFunction
 
-
 _GOOD = 1e-13  # misfit that needs no second look
 
 

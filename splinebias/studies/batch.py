@@ -1,0 +1,164 @@
+"""The unit of work: some seeds of one case and one width, trained together, compared with the limit, and packed.
+
+Which seeds share a batch is a function of the specification and of nothing else, because the last bits of a network depend
+on the batch that it was trained in.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from itertools import groupby
+
+from threadpoolctl import threadpool_limits
+
+from splinebias import __version__
+from splinebias.compare import compare
+from splinebias.dynamics.base import TrainingMethod
+from splinebias.ensemble import train_ensemble
+from splinebias.errors import SplinebiasError
+from splinebias.penalty import penalty
+from splinebias.solve.prediction import Prediction
+from splinebias.studies.packing import pack
+from splinebias.studies.row import FAILED, Done, Row, failed_row
+from splinebias.studies.spec import Case, StudySpec, run_seed
+from splinebias.train import Training
+
+_MOST_SEEDS = 32  # in a batch: more share the overhead of small networks no better
+_MOST_UNITS = 40_000  # in a batch: some seconds of work, which is what a crash can cost
+_LIBRARIES = ("numpy", "scipy", "torch")
+_COMPUTING = threading.Lock()  # a pool of threads would change thread settings under a running batch
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Everything some runs depend on; it can be sent to another process.
+
+    Parameters
+    ----------
+    case : int
+        Number of the case in its specification.
+    prediction : Prediction
+        The limit to compare with; it knows the problem.
+    method : TrainingMethod
+        How to train.
+    width : int
+        Number of units.
+    seeds : tuple of int
+        Replicates.
+    spec_seed : int
+        The `seed` of the specification.
+    interval : tuple of float
+        Where to compare.
+    loss_tol : float
+        As in `train`.
+    """
+
+    case: int
+    prediction: Prediction
+    method: TrainingMethod
+    width: int
+    seeds: tuple[int, ...]
+    spec_seed: int
+    interval: tuple[float, float]
+    loss_tol: float
+
+
+def together(seeds: Sequence[int], width: int) -> list[tuple[int, ...]]:
+    """`seeds`, increasing, in the groups that share a batch: those with one quotient by a size that `width` fixes.
+
+    Examples
+    --------
+    >>> from splinebias.studies.batch import together
+    >>> together([0, 1, 7, 8, 9], 5000)  # 8 seeds to a batch
+    [(0, 1, 7), (8, 9)]
+    """
+    size = max(1, min(_MOST_SEEDS, _MOST_UNITS // width))
+    return [tuple(group) for _, group in groupby(seeds, key=lambda seed: seed // size)]
+
+
+def batches(spec: StudySpec, limits: Sequence[Prediction], done: Sequence[Collection[tuple[int, int]]]) -> Iterator[Batch]:
+    """The batches of `spec` that are not done, the largest widths first so that none of them is left for the end.
+
+    `limits` and `done`, the pairs (width, seed) to leave out, have one entry per case.
+    """
+    for width in reversed(spec.widths):
+        for number, case in enumerate(spec.cases):
+            for group in together(spec.seeds, width):
+                seeds = tuple(seed for seed in group if (width, seed) not in done[number])
+                if seeds:
+                    yield _batch(spec, case, number, limits[number], width, seeds)
+
+
+def _batch(spec: StudySpec, case: Case, number: int, limit: Prediction, width: int, seeds: tuple[int, ...]) -> Batch:
+    return Batch(number, limit, case.method, width, seeds, spec.seed, case.interval, spec.loss_tol)
+
+
+def run_batch(batch: Batch) -> list[Done]:
+    """Train and compare: the same bits in every process of one kind of machine, `seconds` aside.
+
+    A run that raises becomes a row with outcome ``"FAILED"``; if a batch raises, its seeds are run one at a time.
+    """
+    with _COMPUTING, threadpool_limits(limits=1):  # sums of BLAS depend on the number of threads
+        return _run(batch)
+
+
+def _run(batch: Batch) -> list[Done]:
+    try:
+        runs = train_ensemble(
+            batch.prediction.problem,
+            batch.width,
+            [run_seed(seed, batch.width, batch.spec_seed) for seed in batch.seeds],
+            method=batch.method,
+            loss_tol=batch.loss_tol,
+        )
+        return [_measured(batch, seed, run) for seed, run in zip(batch.seeds, runs, strict=True)]
+    except Exception as error:  # whatever it is, the other runs of the study must go on
+        if len(batch.seeds) > 1:
+            return [done for seed in batch.seeds for done in _run(replace(batch, seeds=(seed,)))]
+        reason = f"{type(error).__name__}: {error}"
+        row = failed_row(batch.width, batch.seeds[0], batch.prediction.penalty, FAILED, reason)
+        return [Done(row, None, environment())]
+
+
+def _measured(batch: Batch, seed: int, run: Training) -> Done:
+    """The row of one network."""
+    limit = batch.prediction
+    distance = compare(run.function, limit.function, interval=batch.interval)
+    row = Row(
+        width=batch.width,
+        seed=seed,
+        sup=distance.sup,
+        l2=distance.l2,
+        argmax=distance.argmax,
+        penalty=limit.penalty,
+        loss=run.loss,
+        steps=run.steps,
+        time=run.time,
+        seconds=run.seconds,
+        outcome=run.outcome.name,
+        network_penalty=_penalty(run),
+        passes=int(run.stats.get("passes", 0)),
+        reason="" if run.outcome.ok else run.advice,
+    )
+    return Done(row, pack(run.function), environment())
+
+
+def _penalty(run: Training) -> float:
+    """The penalty of the network; nan where the functional is not defined or cannot be minimized."""
+    try:
+        return penalty(run.function, run.problem)
+    except SplinebiasError:
+        return math.nan
+
+
+@cache
+def environment() -> str:
+    """What this process computes with."""
+    versions = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    return f"splinebias {__version__}, {versions}, Python {platform.python_version()}, {platform.machine()}"

@@ -1,0 +1,138 @@
+"""The loop of a study: hand batches to a pool, take results as they come, try again what died with its worker."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from splinebias.errors import SplinebiasError
+from splinebias.studies.pools import Pool, is_loss
+from splinebias.studies.stopped import StudyStopped
+
+RETRIES = 2
+"""How often a batch whose worker died is tried again."""
+
+_BATCH = TypeVar("_BATCH")
+_RESULT = TypeVar("_RESULT")
+_LOOK = 1.0  # seconds between two chances for a signal to be seen
+
+
+def execute(
+    batches: Iterable[_BATCH],
+    work: Callable[[_BATCH], _RESULT],
+    pool: Pool,
+    *,
+    deliver: Callable[[_BATCH, _RESULT], None],
+    give_up: Callable[[_BATCH], None],
+) -> None:
+    """Compute ``work(batch)`` for all batches, in their order as far as workers allow.
+
+    Parameters
+    ----------
+    batches : iterable
+        What to do; it can be sent to other processes.
+    work : callable
+        What to do with each; it does not raise.
+    pool : Pool
+        Where.
+    deliver : callable
+        Called as ``deliver(batch, result)`` in this process, in the order of completion.
+    give_up : callable
+        Called as ``give_up(batch)`` for a batch whose worker died `RETRIES` + 1 times.
+
+    Raises
+    ------
+    StudyStopped
+        If the pool is lost for good, or `work` cannot be done on its workers at all.
+
+    Notes
+    -----
+    When a process of a local pool dies, nothing tells which batch killed it. All that were under way are suspects, and tried
+    again one at a time, so that a batch that kills its workers takes no other one down with it.
+    """
+    _Loop(deque(batches), work, pool, deliver, give_up).run()
+
+
+class _Loop:
+    """The state of `execute`: what waits, what is under way, what is suspected of killing its worker."""
+
+    def __init__(
+        self,
+        waiting: deque[Any],
+        work: Callable[[Any], Any],
+        pool: Pool,
+        deliver: Callable[[Any, Any], None],
+        give_up: Callable[[Any], None],
+    ) -> None:
+        self._waiting, self._work, self._pool, self._deliver, self._give_up = waiting, work, pool, deliver, give_up
+        self._flying: dict[Future[Any], Any] = {}
+        self._suspects: deque[Any] = deque()
+        self._losses: dict[int, int] = {}  # by identity of the batch
+        self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        while self._fill():
+            with suppress(queue.Empty):
+                self._take(self._finished.get(timeout=_LOOK))
+
+    def _fill(self) -> bool:
+        """Hand in what there is room for; whether anything is under way."""
+        while self._suspects and not self._flying:
+            self._start(self._suspects.popleft())
+        while self._waiting and not self._suspects and len(self._flying) < self._pool.window and not self._on_trial():
+            self._start(self._waiting.popleft())
+        return bool(self._flying)
+
+    def _on_trial(self) -> bool:
+        """Whether a batch that lost a worker is under way: it runs alone."""
+        return bool(self._losses) and any(id(batch) in self._losses for batch in self._flying.values())
+
+    def _start(self, batch: Any) -> None:
+        try:
+            future = self._pool.submit(self._work, batch)
+        except Exception as error:
+            if not is_loss(error):
+                raise
+            self._lose([*self._flying.values()], untouched=batch)
+            return
+        self._flying[future] = batch
+        future.add_done_callback(self._finished.put)
+
+    def _take(self, future: Future[Any]) -> None:
+        batch = self._flying.pop(future, None)
+        if batch is None:
+            return  # of a pool that broke
+        try:
+            result = future.result()
+        except CancelledError:
+            raise StudyStopped("the scheduler has gone and taken the work with it; run the same command again") from None
+        except SplinebiasError:
+            raise
+        except Exception as error:
+            if not is_loss(error):
+                raise StudyStopped(f"a worker could not do the work: {type(error).__name__}: {error}") from error
+            if type(error).__name__ == "KilledWorker":  # Dask has tried again already, and knows which batch it was
+                self._give_up(batch)
+            else:
+                self._lose([batch, *self._flying.values()])
+            return
+        self._losses.pop(id(batch), None)
+        self._deliver(batch, result)
+
+    def _lose(self, batches: list[Any], untouched: Any = None) -> None:
+        """Workers died: renew the pool; `batches` are to be tried again, unless that was done often enough."""
+        self._flying.clear()
+        self._pool.renew()
+        if untouched is not None:
+            self._waiting.appendleft(untouched)
+        for batch in batches:
+            self._losses[id(batch)] = self._losses.get(id(batch), 0) + 1
+            if self._losses[id(batch)] > RETRIES:
+                del self._losses[id(batch)]
+                self._give_up(batch)
+            else:
+                self._suspects.append(batch)

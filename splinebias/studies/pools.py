@@ -1,0 +1,185 @@
+"""Where batches are computed: in this process, in local processes, on a Dask cluster, or on any executor of the user's.
+
+All of them are `concurrent.futures` executors, the interface that the standard library, loky, Dask
+(``Client.get_executor``), mpi4py (``mpi4py.futures``), Parsl and submitit share. Joblib's backends were the alternative: a
+`joblib.Parallel` call is over when one worker dies, and what was under way cannot be handed in again.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future
+from typing import Any, Protocol
+
+from splinebias.errors import CapabilityError, DataError
+from splinebias.studies.stopped import StudyStopped
+
+_WATCH = 0.5  # seconds between two looks at whether the coordinator lives
+_CONNECT = 5  # seconds to reach a scheduler
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_AHEAD = 2  # batches under way per local process: one that runs, one that waits for it
+
+
+class Pool(Protocol):
+    """What `execute` needs of a place to compute."""
+
+    @property
+    def window(self) -> float:
+        """Most batches to hand in at once."""
+
+    def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
+        """Start `work` on `batch`."""
+
+    def renew(self) -> None:
+        """Get workers back after some were lost.
+
+        Raises
+        ------
+        StudyStopped
+            If this pool cannot.
+        """
+
+    def close(self) -> None:
+        """End all work; local workers are gone afterwards."""
+
+
+class InProcess:
+    """This process: one batch at a time."""
+
+    window = 1
+
+    def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(work(batch))
+        return future
+
+    def renew(self) -> None:
+        raise AssertionError("this process cannot be lost to itself")
+
+    def close(self) -> None:
+        pass
+
+
+class LocalProcesses:
+    """`jobs` processes of one thread each (loky), replaced when one dies; they end with this process, however it ends."""
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self._executor = self._started()
+
+    @property
+    def window(self) -> float:
+        return _AHEAD * self._jobs
+
+    def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
+        future: Future[Any] = self._executor.submit(work, batch)
+        return future
+
+    def renew(self) -> None:
+        self.close()
+        self._executor = self._started()
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True, kill_workers=True)
+
+    def _started(self) -> Any:
+        from loky import ProcessPoolExecutor
+
+        environment = dict.fromkeys(_THREADS, "1")
+        return ProcessPoolExecutor(self._jobs, initializer=_attach, initargs=(os.getpid(),), env=environment)
+
+
+class Given:
+    """An executor that belongs to the caller, who also closes it."""
+
+    window = float("inf")
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._futures: set[Future[Any]] = set()
+
+    def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
+        try:
+            future: Future[Any] = self._executor.submit(work, batch)
+        except (BrokenExecutor, RuntimeError) as error:
+            raise StudyStopped(f"the executor takes no work: {error}; run the same call again with a new one") from None
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+        return future
+
+    def renew(self) -> None:
+        raise StudyStopped("the executor has lost a worker and is broken; run the same call again with a new one")
+
+    def close(self) -> None:
+        for future in list(self._futures):
+            future.cancel()
+
+
+class Dask(Given):
+    """The workers of a Dask cluster, whose scheduler finds another worker for what a dead one was at."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            from distributed import Client
+        except ImportError:
+            raise CapabilityError(
+                "a scheduler needs Dask, which is not installed; pip install 'splinebias[distributed]', or use jobs"
+            ) from None
+        try:
+            client: Any = Client  # untyped
+            self._client = client(address, timeout=_CONNECT, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(
+                "`scheduler` must be the address of a running Dask scheduler such as tcp://127.0.0.1:8786, got "
+                f"{address!r}, where none answers within {_CONNECT} s ({type(error).__name__}); "
+                "start one with `dask scheduler`"
+            ) from None
+        super().__init__(self._client.get_executor(pure=False))
+
+    def renew(self) -> None:
+        pass  # the scheduler's affair
+
+    def close(self) -> None:
+        super().close()
+        self._client.close(timeout=_CONNECT)
+
+
+def is_loss(error: BaseException) -> bool:
+    """Whether an exception says that a worker died, and nothing about the work."""
+    return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
+
+
+def check_picklable(batch: Any) -> None:
+    """Refuse, before any worker is started, what cannot be sent to one.
+
+    Raises
+    ------
+    DataError
+        With what is wrong with it.
+    """
+    import cloudpickle
+
+    try:
+        cloudpickle.dumps(batch)
+    except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"the problem must be picklable to be sent to workers, got {error}; define its laws at the top level of "
+            "a module, or use jobs=1"
+        ) from None
+
+
+def _attach(parent: int) -> None:
+    """In a worker: leave Ctrl-C to the coordinator, and end when it does, even if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="coordinator-watch", daemon=True).start()

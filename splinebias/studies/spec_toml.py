@@ -1,0 +1,227 @@
+"""`StudySpec` as TOML text and back, and the difference between two of them in words.
+
+The parts of a problem are read and written as parts of a `Problem`: whatever it can write, a specification can.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from splinebias._check import nearest
+from splinebias._files import write_atomically
+from splinebias.data import Dataset
+from splinebias.errors import CapabilityError, DataError
+from splinebias.initialization import Initialization
+from splinebias.problem import Problem
+
+AXES = ("problems", "potentials", "initializations", "activations", "methods")
+_PARTS = ("potentials", "initializations", "activations")
+_STUDY = ("seed", "widths", "seeds", "loss_tol", "interval")
+_METHODS = {
+    "flow": ("flow", "MirrorFlow"),
+    "descent": ("descent", "MirrorDescent"),
+    "stochastic_descent": ("descent", "StochasticMirrorDescent"),
+}
+_GROWS = {"widths", "seeds", *AXES}
+
+
+def write_spec(spec: Any, path: str | Path | None) -> str:
+    """The text of a `StudySpec`, also written to `path` if there is one."""
+    head: dict[str, Any] = {"seed": spec.seed, "widths": list(spec.widths), "seeds": list(spec.seeds)}
+    head["loss_tol"] = float(spec.loss_tol)
+    if spec.interval is not None:
+        head["interval"] = list(spec.interval)
+    tables: dict[str, Any] = {"study": head}
+    tables["problems"] = {name: tomllib.loads(problem.to_toml()) for name, problem in spec.problems.items()}
+    for axis in _PARTS:
+        tables[axis] = {name: _part_table(axis[:-1], value) for name, value in getattr(spec, axis).items()}
+    tables["methods"] = {name: _method_table(method) for name, method in spec.methods.items()}
+    text = _document({name: table for name, table in tables.items() if table})
+    if path is not None:
+        write_atomically(path, text.encode())
+    return text
+
+
+def read_spec(source: str | Path) -> dict[str, Any]:
+    """The arguments of `StudySpec` that a text or a file holds."""
+    text, folder = read_text(source)
+    tables = _loads(text)
+    head = _checked_head(tables)
+    problems = {name: _problem(name, table, folder) for name, table in tables["problems"].items()}
+    parts: dict[str, Any] = {axis: {n: _part(axis[:-1], t) for n, t in tables.get(axis, {}).items()} for axis in _PARTS}
+    methods = {name: _method(name, table) for name, table in tables.get("methods", {}).items()}
+    return {"problems": problems, "methods": methods} | parts | head
+
+
+def _checked_head(tables: dict[str, Any]) -> dict[str, Any]:
+    """The table [study], with `seeds` as a sequence; refuses what a study does not have."""
+    known = ("study", *AXES)
+    for name, table in tables.items():
+        if name not in known or not isinstance(table, dict):
+            raise DataError(f"a study has tables {', '.join(f'[{k}]' for k in known)}, got {name!r}{nearest(name, known)}")
+    head: dict[str, Any] = dict(tables.get("study", {}))
+    for name in set(head) - set(_STUDY):
+        raise DataError(f"[study] takes {', '.join(_STUDY)}, got {name!r}{nearest(name, _STUDY)}")
+    missing = [name for name in ("widths", "seeds") if name not in head] + ["problems"] * ("problems" not in tables)
+    if missing:
+        raise DataError(f"a study needs `widths` and `seeds` in [study], and [problems.NAME], got no {missing[0]!r}; add it")
+    seeds = head["seeds"]
+    head["seeds"] = range(seeds) if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
+    return head
+
+
+def is_spec(source: str | Path) -> bool:
+    """Whether the text or file describes a study rather than a problem."""
+    return "study" in _loads(read_text(source)[0])
+
+
+def difference(old: str, new: str) -> tuple[str, bool]:
+    """How the text `new` differs from `old`, in words (empty if it does not), and whether it only adds to the grid."""
+    before, after = _flat(tomllib.loads(old)), _flat(tomllib.loads(new))
+    words, grows = [], True
+    for entry in dict.fromkeys([*before, *after]):
+        was, now = before.get(entry), after.get(entry)
+        if was == now:
+            continue
+        if entry[0] == "study" and entry[-1] in _GROWS and isinstance(was, list) and isinstance(now, list):
+            gone, added = [v for v in was if v not in now], [v for v in now if v not in was]
+            words += [f"{entry[-1]} without {gone}"] if gone else []
+            words += [f"{entry[-1]} also {added}"] if added else []
+            grows &= not gone
+            continue
+        words.append(f"{'.'.join(entry)} {'none' if was is None else repr(was)} -> {'none' if now is None else repr(now)}")
+        grows &= was is None and entry[0] in _GROWS and _is_new(entry, before)
+    return "; ".join(words), grows
+
+
+def _is_new(entry: tuple[str, ...], before: Mapping[tuple[str, ...], Any]) -> bool:
+    """Whether `entry` belongs to a name that an axis did not have, on an axis that had some."""
+    axis = [known for known in before if known[0] == entry[0]]
+    return bool(axis) and not any(known[:2] == entry[:2] for known in axis)
+
+
+def _flat(table: Any, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Nested tables as one dictionary of paths."""
+    if not isinstance(table, dict):
+        return {prefix: table}
+    return {path: value for name, inner in table.items() for path, value in _flat(inner, (*prefix, name)).items()}
+
+
+def _loads(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"the study is not valid TOML: {error}") from None
+
+
+def read_text(source: Any) -> tuple[str, Path]:
+    """TOML text and the folder that its file names are relative to."""
+    if not isinstance(source, str | Path):
+        raise DataError(f"`source` must be TOML text or the path of a TOML file, got {source!r}")
+    if isinstance(source, str) and "\n" in source:
+        return source, Path()
+    try:
+        return Path(source).read_text(encoding="utf-8"), Path(source).parent
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the problem file {source}: {error}") from None
+
+
+def _problem(name: str, table: Any, folder: Path) -> Problem:
+    """[problems.NAME]: the tables of a problem, or `file`."""
+    if not isinstance(table, dict):
+        raise DataError(f"[problems.{name}] must be a table, got {table!r}")
+    try:
+        if set(table) == {"file"} and isinstance(table["file"], str):
+            return Problem.from_toml(folder / table["file"])
+        data = table.get("data")
+        if isinstance(data, dict) and isinstance(data.get("csv"), str):
+            table = table | {"data": data | {"csv": str(folder.absolute() / data["csv"])}}
+        return Problem.from_toml(_document(table))
+    except DataError as error:
+        raise DataError(f"[problems.{name}]: {error}") from None
+
+
+def _blank() -> Problem:
+    """A problem whose parts are read and written."""
+    return Problem(Dataset(np.array([0.0, 1.0]), np.array([0.0, 1.0])), Initialization.pytorch_default())
+
+
+def _part(name: str, table: Any) -> Any:
+    """The potential, initialization or activation of a table."""
+    tables = tomllib.loads(_blank().to_toml()) | {name: table}
+    return getattr(Problem.from_toml(_document(tables)), name)
+
+
+def _part_table(name: str, value: Any) -> Any:
+    return tomllib.loads(replace(_blank(), **{name: value}).to_toml())[name]
+
+
+def _method(name: str, table: Any) -> Any:
+    """[methods.NAME]: `name` and the fields of a training method."""
+    from importlib import import_module
+
+    options = dict(table) if isinstance(table, dict) else {}
+    kind = options.pop("name", None)
+    if kind not in _METHODS:
+        raise DataError(
+            f"[methods.{name}] `name` must be one of {', '.join(_METHODS)}, got {kind!r}{nearest(kind, _METHODS)}"
+        )
+    module, method = _METHODS[kind]
+    try:
+        return getattr(import_module(f"splinebias.dynamics.{module}"), method)(**options)
+    except TypeError as error:
+        raise DataError(f"[methods.{name}] has parameters that {kind} does not take: {error}") from None
+
+
+def _method_table(method: Any) -> dict[str, Any]:
+    name = next((name for name, (_, kind) in _METHODS.items() if type(method).__name__ == kind), None)
+    if name is None:
+        raise CapabilityError(f"only the library's own methods can be written to TOML, got {method!r}; use one of those")
+    values = {field.name: getattr(method, field.name) for field in fields(method)}
+    return {"name": name} | {key: value for key, value in values.items() if value is not None}
+
+
+def _document(tables: Mapping[str, Any]) -> str:
+    """Nested tables as TOML text: the standard library only reads it."""
+    lines: list[str] = []
+
+    def write(table: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        plain = {name: value for name, value in table.items() if not isinstance(value, Mapping) or len(path) > 1}
+        if path:
+            lines.append(f"[{'.'.join(map(_key, path))}]")
+        lines.extend(f"{_key(name)} = {_text_of(value)}" for name, value in plain.items())
+        for name, value in table.items():
+            if name not in plain:
+                write(value, (*path, name))
+
+    write(tables, ())
+    return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else _text(name)
+
+
+def _text(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _text_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(name)} = {_text_of(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_text_of, value)) + "]"
+    return repr(float(value))

@@ -1,0 +1,284 @@
+"""One SQLite file per study: its specification, and a row and a function per finished run.
+
+The coordinating process is the only writer; it adds finished batches in transactions (write-ahead log), so a kill at any
+moment leaves a file that holds every batch that was added. A lock on a file beside it, which the system gives back however
+its holder ends, keeps a second coordinator out. SQLite's log does not work across machines: keep the file on a local disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from splinebias.errors import DataError
+from splinebias.studies.row import LOST, Done, Row
+from splinebias.studies.spec import StudySpec
+from splinebias.studies.spec_toml import difference
+from splinebias.studies.stopped import StudyStopped
+
+FORMAT = 1
+_APPLICATION = 0x53504C42  # "SPLB": what `file` shows, and what tells a study from other SQLite files
+_SCHEMA = f"""
+CREATE TABLE study (spec TEXT, total INTEGER, holder TEXT, created REAL);
+CREATE TABLE cases (
+    number INTEGER, key TEXT PRIMARY KEY, names TEXT, problem TEXT, method TEXT, lo REAL, hi REAL, loss_tol REAL
+);
+CREATE TABLE environments (number INTEGER PRIMARY KEY, text TEXT UNIQUE);
+CREATE TABLE runs (
+    key TEXT, {", ".join(f"{name}" for name in Row._fields)}, environment INTEGER, finished REAL, function BLOB,
+    PRIMARY KEY (key, width, seed)
+);
+PRAGMA application_id = {_APPLICATION};
+PRAGMA user_version = {FORMAT};
+"""
+_ADD = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * (len(Row._fields) + 4))})"
+
+
+class Store:
+    """A store that this process may write: made by `open`, a context manager.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    """
+
+    def __init__(self, path: Path, spec: StudySpec, lock: Lock, file: sqlite3.Connection) -> None:
+        self.path, self._spec, self._lock, self._file = path, spec, lock, file
+        self._keys = [case.key for case in spec.cases]
+
+    @classmethod
+    def open(cls, path: str | Path, spec: StudySpec, *, extend: bool = False) -> Self:
+        """The store of `spec` at `path`: a new one, or an old one to go on with.
+
+        Parameters
+        ----------
+        path : str or Path
+            A file, or a folder to put it in (under a name that follows from what is studied, whatever the widths and seeds).
+        spec : StudySpec
+            What is to be run.
+        extend : bool
+            Whether `spec` may add widths, seeds and names to the grid of an old store.
+
+        Raises
+        ------
+        DataError
+            If the folder does not exist, another coordinator has the store, it is damaged, no study or of a newer format, or
+            its specification is another one.
+        CapabilityError
+            If `spec` has no TOML text.
+        """
+        path = place(path, spec)
+        text = spec.to_toml()
+        lock = Lock(path)
+        try:
+            file = connect(path, create=True)
+            try:
+                _prepare(file, path, spec, text, extend=extend)
+            except BaseException:
+                file.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, spec, lock, file)
+
+    def finished(self) -> list[set[tuple[int, int]]]:
+        """For each case of the specification, the (width, seed) of its runs; lost ones are to be tried again."""
+        found: list[set[tuple[int, int]]] = []
+        for key in self._keys:
+            rows = self._file.execute("SELECT width, seed FROM runs WHERE key = ? AND outcome != ?", (key, LOST))
+            found.append(set(rows.fetchall()))
+        return found
+
+    def add(self, case: int, done: Sequence[Done]) -> None:
+        """Keep finished runs of case number `case`, all or none of them.
+
+        Raises
+        ------
+        StudyStopped
+            If they cannot be written.
+        """
+        try:
+            with self._file:
+                self._file.execute("BEGIN IMMEDIATE")
+                for run in done:
+                    self._file.execute("INSERT OR IGNORE INTO environments (text) VALUES (?)", (run.environment,))
+                    where = self._file.execute("SELECT number FROM environments WHERE text = ?", (run.environment,))
+                    values = (self._keys[case], *run.row, *where.fetchone(), time.time(), run.function)
+                    self._file.execute(_ADD, values)
+        except sqlite3.Error as error:
+            raise StudyStopped(
+                f"cannot write to {self.path}: {error}; all runs that were written are kept: make room, then run the same "
+                "command again"
+            ) from None
+
+    def close(self) -> None:
+        """Give the file and its lock back."""
+        with suppress(sqlite3.Error):  # a full disk: the log stays, and is read at the next opening
+            self._file.execute("UPDATE study SET holder = NULL")
+        with suppress(sqlite3.Error):
+            self._file.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Lock:
+    """Exclusive possession of ``PATH.lock``; released by the system if its holder is killed.
+
+    Raises
+    ------
+    DataError
+        If another process has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = sqlite3.connect(path.with_name(path.name + ".lock"), timeout=0.5, isolation_level=None)
+        try:
+            self._file.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            self._file.close()
+            holder = f" ({_holder(path)})" if path.exists() and _holder(path) else ""
+            raise DataError(
+                f"the store {path} must have one coordinator, got a second while the first{holder} is at work: {error}; "
+                "wait for it, stop it, or use another store"
+            ) from None
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._file.close()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a coordinator is at work on the store."""
+    try:
+        Lock(path).release()
+    except DataError:
+        return True
+    return False
+
+
+def place(path: str | Path, spec: StudySpec) -> Path:
+    """The file of a store: `path`, or one in that folder, named after everything but widths and seeds."""
+    folder = str(path).endswith(("/", os.sep)) or Path(path).is_dir()
+    path = Path(path)
+    if folder:
+        path.mkdir(parents=True, exist_ok=True)
+        content = "".join(case.key for case in spec.cases) + f"{spec.seed} {spec.loss_tol} {spec.interval}"
+        path /= f"study-{hashlib.sha256(content.encode()).hexdigest()[:12]}.sqlite"
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise DataError(f"the store must be a file in an existing writable folder, got {path}; create {path.parent} first")
+    return path
+
+
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """A connection to a store that was found intact, of this format or new.
+
+    Raises
+    ------
+    DataError
+        If there is none, or it is damaged, no study, or written by a newer version.
+    """
+    if not create and not path.is_file():
+        raise DataError(f"there is no study at {path}; check the name, or start one with splinebias study SPEC.toml --store")
+    file = sqlite3.connect(path, timeout=10, isolation_level=None)
+    try:
+        file.execute("PRAGMA foreign_keys = ON")
+        problems = [line for (line,) in file.execute("PRAGMA integrity_check")]
+        (application,) = file.execute("PRAGMA application_id").fetchone()
+        (written,) = file.execute("PRAGMA user_version").fetchone()
+        (tables,) = file.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        problems, application, written, tables = [str(error)], 0, 0, 1
+    if problems != ["ok"]:
+        file.close()
+        raise DataError(
+            f"the store {path} is damaged: {problems[0]}; restore a copy, or save what can be read with "
+            f"`sqlite3 {path.name} .recover | sqlite3 saved.sqlite` and go on with that"
+        )
+    if tables and application != _APPLICATION:
+        file.close()
+        raise DataError(f"the store {path} must be a study, got another kind of SQLite file; choose another name")
+    if written > FORMAT:
+        file.close()
+        raise DataError(
+            f"the store {path} was written by a newer splinebias (format {written}, this one knows {FORMAT}); "
+            "update splinebias"
+        )
+    if not tables and not create:
+        file.close()
+        raise DataError(f"the store {path} is empty: its study was stopped before it began; run the same command again")
+    return file
+
+
+def _prepare(file: sqlite3.Connection, path: Path, spec: StudySpec, text: str, *, extend: bool) -> None:
+    """Write the specification into a new store, or compare it with that of an old one."""
+    try:
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = FULL")
+        old = None
+        if file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            (old,) = file.execute("SELECT spec FROM study").fetchone()
+        if old is not None and old != text:
+            _check_growth(path, *difference(old, text), extend=extend)
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        with file:
+            file.execute("BEGIN IMMEDIATE")
+            if old is None:
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    file.execute(statement)
+                file.execute("INSERT INTO study VALUES (NULL, 0, NULL, ?)", (time.time(),))
+            if old != text:
+                _describe(file, spec, text)
+            file.execute("UPDATE study SET holder = ?", (holder,))
+    except sqlite3.Error as error:
+        raise StudyStopped(f"cannot write to {path}: {error}; make room or choose another disk") from None
+
+
+def _check_growth(path: Path, words: str, grows: bool, *, extend: bool) -> None:
+    """Refuse a specification that differs, unless it only adds and may."""
+    if not grows:
+        raise DataError(
+            f"the store {path} must go on with the specification it was begun with, got {words}; "
+            "use another store for this one"
+        )
+    if not extend:
+        raise DataError(
+            f"the store {path} was begun with a smaller grid, got {words}; pass extend=True (--extend) to add to it, or use "
+            "another store"
+        )
+
+
+def _describe(file: sqlite3.Connection, spec: StudySpec, text: str) -> None:
+    """Specification and cases."""
+    file.execute("UPDATE study SET spec = ?, total = ?", (text, len(spec)))
+    file.execute("DELETE FROM cases")
+    for number, case in enumerate(spec.cases):
+        values = (number, case.key, json.dumps(case.names), case.problem.to_toml(), repr(case.method), *case.interval)
+        file.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*values, spec.loss_tol))
+
+
+def _holder(path: Path) -> str:
+    """Who has the store, as far as it says."""
+    try:
+        file = sqlite3.connect(path, timeout=1)
+        try:
+            (holder,) = file.execute("SELECT holder FROM study").fetchone()
+        finally:
+            file.close()
+    except (sqlite3.Error, TypeError):
+        return ""
+    return holder or ""

@@ -1,0 +1,101 @@
+r"""A study beside its predicted error band: measured over predicted errors, and whether they agree (theory section 7)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from splinebias.band import ErrorBand, error_band
+from splinebias.convergence import Study
+from splinebias.errors import DataError
+from splinebias.studies.statistics import Estimate
+
+_LEVEL = 0.95
+_ALLOWED = (0.9, 1.1)
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    r"""Ratios of measured to predicted :math:`E \sup|f_n - f|`.
+
+    Attributes
+    ----------
+    band : ErrorBand
+        The band of the largest width.
+    widths : tuple of int
+        Widths with a run whose outcome is ok.
+    ratios : tuple of Estimate
+        One per width, with the two-sided Student-t interval of the mean over seeds.
+    """
+
+    band: ErrorBand
+    widths: tuple[int, ...]
+    ratios: tuple[Estimate, ...]
+
+    @property
+    def ratio(self) -> Estimate:
+        """That of the largest width."""
+        return self.ratios[-1]
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the interval at the largest width lies outside [0.9, 1.1] altogether."""
+        return self.ratio.low > _ALLOWED[1] or self.ratio.high < _ALLOWED[0]
+
+    @property
+    def advice(self) -> str:
+        """Empty if the largest width agrees with the prediction, else what may be wrong."""
+        if not self.disagrees:
+            return ""
+        return (
+            f"errors at width {self.widths[-1]} are {self.ratio.value:.2f} times the predicted ones: the width is too small "
+            "for the leading order (see sb.laziness), or training stopped too early (lower `loss_tol`)"
+        )
+
+    def __str__(self) -> str:
+        lines = [f"{'width':>8}{'measured/predicted':>20}"]
+        lines += [f"{width:>8}  {ratio}" for width, ratio in zip(self.widths, self.ratios, strict=True)]
+        return "\n".join(lines + ([self.advice] if self.advice else []))
+
+
+def agreement(study: Study, *, draws: int = 20_000, seed: int = 0) -> Agreement:
+    r"""Compare the errors of a study with the predicted ones.
+
+    Parameters
+    ----------
+    study : Study
+        Its problem, interval and runs are used; runs that failed are left out.
+    draws, seed
+        As in `error_band`.
+
+    Raises
+    ------
+    DataError
+        If no run reached its loss; whatever `error_band` refuses.
+
+    Notes
+    -----
+    *Hypotheses, not checked:* runs of one width are independent, and the mean of their errors near normal.
+    """
+    rows = study.summary[study.summary["runs"] > 0]
+    widths = rows["width"]
+    if widths.size == 0:
+        raise DataError("`study` must have a run whose outcome is ok, got none; raise its `loss_tol`")
+    band = error_band(study.problem, int(widths[-1]), interval=study.interval, draws=draws, seed=seed)
+    ratios = [_ratio(band, row["width"], row["runs"], row["mean"], row["sd"]) for row in rows]
+    return Agreement(band, tuple(widths.tolist()), tuple(ratios))
+
+
+def _ratio(band: ErrorBand, width: int, runs: int, mean: float, sd: float) -> Estimate:
+    """Mean error of `runs` runs over the predicted one."""
+    from scipy import stats
+
+    predicted = band.constant.value / math.sqrt(width)
+    if predicted == 0:
+        return Estimate(math.nan)
+    if runs < 2:
+        return Estimate(mean / predicted)
+    margin = float(stats.t.ppf((1 + _LEVEL) / 2, runs - 1) * sd / np.sqrt(runs)) / predicted
+    return Estimate(mean / predicted, mean / predicted - margin, mean / predicted + margin, _LEVEL)

@@ -1,0 +1,85 @@
+"""laziness: conservation, order in n, trained networks; refusals."""
+
+import numpy as np
+import pytest
+import scipy.stats as st
+from problems import PUBLISHED, SET_A, UNIFORM
+
+import splinebias as sb
+
+A, QUARTIC = PUBLISHED["A"][0], PUBLISHED["B-u4"][0]
+FINE = sb.MirrorFlow(rtol=1e-6)  # hidden weights move by less than the default tolerance
+
+
+def units(problem, count=500):
+    return problem.initialization.pair_law.sample(count, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("affine", ["network", "free"])
+@pytest.mark.parametrize("activation", [sb.ReLU(), sb.Abs(), sb.LeakyReLU(0.3)], ids=str)
+def test_growth_is_what_conservation_says(activation, affine):
+    """a^2 - w^2 - b^2 is conserved by gradient flow, and a ends at alpha/n."""
+    problem = sb.Problem(SET_A, sb.Initialization.pytorch_default(), activation, affine=affine)
+    w, b = units(problem)
+    alpha = activation.value(np.outer(w, SET_A.x) + b[:, None]) @ sb.predict(problem).multipliers
+    expected = alpha**2 / (2 * 300**2 * (w**2 + b**2))
+    found = sb.laziness(problem, 300).growth(w, b)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * expected.max())
+
+
+def test_the_path_of_a_scaled_quadratic_potential_is_that_of_the_modes():
+    """|u|^p with p close to 2 goes the way of stiff potentials."""
+    near = sb.Problem(SET_A, UNIFORM, potential=sb.Scaled(sb.Power(2.001)))
+    exact = sb.Problem(SET_A, UNIFORM, potential=sb.Scaled(sb.Power(2)))
+    w, b = units(exact, 100)
+    np.testing.assert_allclose(
+        sb.laziness(near, 1000).movement(w, b), sb.laziness(exact, 1000).movement(w, b), rtol=0.05, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(("problem", "width"), [(A, 2000), (A, 8000), (QUARTIC, 2000)], ids=["A-2000", "A-8000", "u4"])
+def test_trained_networks_move_as_predicted(problem, width):
+    run = sb.train(problem, width, 3, method=FINE, loss_tol=1e-10, progress=False)
+    found = sb.laziness(problem, width).measured(run)
+    assert found.overall == pytest.approx(found.predicted_overall, rel=0.25)
+    assert np.corrcoef(found.movement, found.predicted)[0, 1] > 0.97
+
+
+def test_movement_falls_like_the_square_of_the_width():
+    narrow, wide = sb.laziness(A, 100), sb.laziness(A, 1000)
+    assert narrow.overall == pytest.approx(100 * wide.overall, rel=1e-12)
+    assert narrow.lazy_width == pytest.approx(wide.lazy_width, abs=1)
+    assert "hidden weights move by" in narrow.advice
+    assert sb.laziness(A, narrow.lazy_width).advice == ""
+    assert str(wide).startswith("width 1000: hidden weights move by")
+
+
+def test_unscaled_potentials_slow_hidden_weights_by_their_second_derivative():
+    """phi'' of |u|^4 + u^2 is 2 at zero and 14 at |w| = 1."""
+    init = sb.Initialization.rademacher(st.uniform(-1, 2))
+    w, b = units(A, 50)
+    plain = sb.laziness(sb.Problem(SET_A, init), 500).change(w, b)
+    slow = sb.laziness(sb.Problem(SET_A, init, potential=sb.Power(4, quadratic=1)), 500).change(w, b)
+    np.testing.assert_allclose(slow, plain * 2 / (12 * np.stack([w, b]) ** 2 + 2), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sb.laziness(SET_A, 50), "`problem` must be an sb.Problem"),
+        (lambda: sb.laziness(A, 0), "`width` must be a whole number >= 1"),
+        (lambda: sb.laziness(sb.Problem(SET_A, UNIFORM, sb.ReLUPower(2)), 50), "two slopes and Standard"),
+        (
+            lambda: sb.laziness(sb.Problem(SET_A, sb.Initialization(sb.Rademacher(), st.norm(), st.norm())), 50),
+            "output weights that start at 0",
+        ),
+        (lambda: sb.laziness(A, 50).movement([1.0], [1.0, 2.0]), "`w` and `b` must be as many, got 1 and 2"),
+        (
+            lambda: sb.laziness(A, 50).measured(sb.train(A, 20, loss_tol=1e-2, progress=False)),
+            "must be a network of this problem and width 50",
+        ),
+    ],
+)
+def test_refusals(call, message):
+    with pytest.raises((sb.DataError, sb.CapabilityError), match=message):
+        call()

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import (
+    band_constants,
+    band_coverage,
     flow_cost,
     flow_trajectories,
     jm_defaults,
@@ -35,6 +37,8 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
     potential_sheet: {"points": 11},
     flow_cost: {"widths": (100, 1000), "seeds": (0,), "shown": 300, "max_steps": 3000},
     flow_trajectories: {"widths": (100, 300, 1000), "seeds": (0,), "points": 9},
+    band_coverage: {"widths": (180,), "networks": 20},
+    band_constants: {"widths": (1000,), "networks": 10},
     jm_rates: _STUDY,
     jm_defaults: _STUDY | {"titanium_widths": (3162, 10_000), "titanium_seeds": (0,), "titanium_tol": 1e-4},
     jm_sgd: {"widths": (50, 100), "seeds": (0, 1), "loss_tol": 1e-3},

@@ -12,7 +12,9 @@ from splinebias._check import real_number
 from splinebias.band import check_probability, error_band
 from splinebias.errors import CapabilityError, DataError
 from splinebias.influence_model import copies_of
+from splinebias.laziness import laziness
 from splinebias.problem import Problem
+from splinebias.solve.linear_flow import is_linear
 
 _NOTICEABLE = 0.1  # part of the error that the O(1/n) part may be before a width comes with a warning
 _ROUGH = 10  # units a point
@@ -82,8 +84,8 @@ def required_width(
     Returns
     -------
     RequiredWidth
-        With a warning in `advice` where the O(1/n) part is over a tenth of `sup_error`, or the width is below ten units a
-        point.
+        With a warning in `advice` if the O(1/n) part exceeds a tenth of `sup_error`, the width is below ten units a point,
+        or (quadratic and unscaled potentials) hidden weights move too far: see `laziness`.
 
     Raises
     ------
@@ -115,14 +117,21 @@ def required_width(
     correction = math.nan
     with contextlib.suppress(CapabilityError):
         correction = float(np.abs(band.at_width(width).mean_shift(band.sampled_points)).max()) / sup_error
-    advice = ""
+    advice = _advice(problem, width, correction)
+    return RequiredWidth(width, low, high, sup_error, probability, correction, advice)
+
+
+def _advice(problem: Problem, width: int, correction: float) -> str:
+    """A warning if the leading order cannot be trusted at this width."""
     if correction > _NOTICEABLE:
-        advice = (
+        return (
             f"at this width the O(1/n) part of the error is {correction:.0%} of what was asked for, and the leading order "
             "may be wrong by as much: train some networks (sb.study), or ask for a smaller error"
         )
-    elif width < _ROUGH * least:
-        advice = (
-            f"this is less than {_ROUGH * least} units, ten a point, where O(1/n) effects rule: treat it as a rough guess"
-        )
-    return RequiredWidth(width, low, high, sup_error, probability, correction, advice)
+    rough = _ROUGH * copies_of(problem) * problem.data.size
+    if width < rough:
+        return f"this is less than {rough} units, ten a point, where O(1/n) effects rule: treat it as a rough guess"
+    if is_linear(problem):  # for other potentials it takes seconds
+        with contextlib.suppress(CapabilityError):
+            return laziness(problem, width).advice
+    return ""

@@ -298,6 +298,7 @@ def test_narrow_networks_come_with_a_warning():
     assert "ten a point" in str(sb.required_width(A, 10.0)) or "O(1/n)" in str(sb.required_width(A, 10.0))
     assert "the O(1/n) part of the error is" in sb.required_width(PUBLISHED["B-u2"][0], 0.05, interval=WHERE).advice
     assert int(sb.required_width(A, 1e6)) == SET_A.size
+    assert "hidden weights move by" in sb.required_width(PUBLISHED["A-pytorch"][0], 0.15, interval=WHERE).advice
 
 
 # -- a study beside its band ---------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ r"""What training costs: the loss against passes for descent, stochastic descent
 A pass is one evaluation of the network at the data with one product with its transposed Jacobian: what a step of descent
 costs. Networks of one width, W = ±1, B uniform on (-1, 1). (a) Data set A, ReLU, gradient flow. (b) Data set B, absolute
 value, scaled potential. (c) Passes to loss 1e-12 against the width, one marker per seed and their medians: descent needs
-as many as the condition number of the tangent kernel, whatever the width; the flow needs fewer the wider the network, as
+about as many as the condition number of the tangent kernel; the flow needs fewer the wider the network, as
 only moving features make it take short steps.
 """
 

@@ -1,10 +1,11 @@
-"""Files that are either the old version or the new one, never half of each."""
+"""Files: read with one-line refusals; written as the old version or the new one, never half of each."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from splinebias.errors import DataError
 
@@ -48,3 +49,21 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def read_source(source: Any, kind: str) -> tuple[str, Path]:
+    """TOML text, given as such or by the path of its file, and the folder that file names in it are relative to.
+
+    Raises
+    ------
+    DataError
+        If `source` is neither, or the `kind` file cannot be read.
+    """
+    if not isinstance(source, str | Path):
+        raise DataError(f"`source` must be TOML text or the path of a TOML file, got {source!r}")
+    if isinstance(source, str) and "\n" in source:
+        return source, Path()
+    try:
+        return Path(source).read_text(encoding="utf-8"), Path(source).parent
+    except (OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a name that no file can have
+        raise DataError(f"cannot read the {kind} file {source}: {error}") from None

@@ -159,7 +159,9 @@ class Problem:
         DataError
             If the file cannot be read, is no TOML, or does not describe a problem: the message names the entry.
         """
-        text, folder = _read_text(source)
+        from splinebias._files import read_source
+
+        text, folder = read_source(source, "problem")
         try:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -183,18 +185,6 @@ class Problem:
             ),
             **options,
         )
-
-
-def _read_text(source: Any) -> tuple[str, Path]:
-    """TOML text and the folder that its file names are relative to."""
-    if not isinstance(source, str | Path):
-        raise DataError(f"`source` must be TOML text or the path of a TOML file, got {source!r}")
-    if isinstance(source, str) and "\n" in source:
-        return source, Path()
-    try:
-        return Path(source).read_text(encoding="utf-8"), Path(source).parent
-    except (OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a name that no file can have
-        raise DataError(f"cannot read the problem file {source}: {error}") from None
 
 
 def _check_tables(tables: dict[str, Any]) -> None:

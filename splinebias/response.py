@@ -49,12 +49,12 @@ class ResponseModel:
     rho: Sides
 
     @classmethod
-    def at(cls, law: BreakpointLaw, potential: Potential, c: Array) -> ResponseModel:
-        """The model at breakpoints `c`, any shape."""
+    def at(cls, law: BreakpointLaw, potential: Potential, c: Array, sides: tuple[int, ...] = (1, -1)) -> ResponseModel:
+        """The model at breakpoints `c`, any shape, for one side or both."""
         if isinstance(potential, Quadratic):
-            rho = {side: law.zeta(c, side)[..., None] for side in (1, -1)}
+            rho = {side: law.zeta(c, side)[..., None] for side in sides}
             return cls(potential, {side: np.ones((1,) * rho[side].ndim) for side in rho}, rho)
-        sliced = {side: law.slices(c, side) for side in (1, -1)}
+        sliced = {side: law.slices(c, side) for side in sides}
         return cls(potential, {s: v for s, (v, _) in sliced.items()}, {s: rho for s, (_, rho) in sliced.items()})
 
     @classmethod

@@ -33,17 +33,6 @@ from experiments import (
 
 FIGURES = Path(__file__).parent.parent / "figures"
 PUBLISHED = [lm_figure1, lm_figure2]
-EXPERIMENTS = [
-    *PUBLISHED,
-    jm_trajectory,
-    penalty_sheet,
-    potential_sheet,
-    flow_cost,
-    flow_trajectories,
-    jm_rates,
-    jm_defaults,
-    jm_sgd,
-]
 WIDTHS, SEEDS = (20, 40), (0, 2)
 TINY = {  # seconds instead of minutes: small networks, hardly trained, few points
     lm_figure1: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 5e-3, "jobs": 1},
@@ -65,6 +54,7 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     },
     jm_sgd: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 1e-2, "jobs": 1},
 }
+EXPERIMENTS = list(TINY)
 SLOW = {jm_trajectory: pytest.mark.slow, penalty_sheet: pytest.mark.slow}  # to run twice
 
 

@@ -206,6 +206,35 @@ class TrainingMethod(ABC):
         ]
 
 
+class BatchedMethod(TrainingMethod):
+    """A method that trains many networks at once; one alone is a batch of one."""
+
+    def run(
+        self,
+        start: Network,
+        loss: SquaredLoss,
+        mirror: MirrorMap,
+        *,
+        loss_tol: float,
+        rng: np.random.Generator,
+        record: Recorder,
+    ) -> Run:
+        batch = Network(start.theta[None], start.activation, start.skip[None])
+        return self.run_batch(batch, loss, mirror.as_batch(), loss_tol=loss_tol, rngs=[rng], records=[record])[0]
+
+    @abstractmethod
+    def run_batch(
+        self,
+        start: Network,
+        loss: SquaredLoss,
+        mirror: BatchMirrorMap,
+        *,
+        loss_tol: float,
+        rngs: Sequence[np.random.Generator] = (),
+        records: Sequence[Recorder] = (),
+    ) -> list[Run]: ...
+
+
 Part = tuple[Network, BatchMirrorMap, slice]
 
 
@@ -218,8 +247,3 @@ def parts(start: Network, mirror: BatchMirrorMap) -> Iterator[Part]:
     for first in range(0, start.theta.shape[0], size):
         some = slice(first, first + size)
         yield Network(start.theta[some], start.activation, start.skip[some]), mirror.of_networks(some), some
-
-
-def alone(start: Network, mirror: MirrorMap) -> tuple[Network, MirrorMap]:
-    """A single network and its mirror map as a batch of one."""
-    return Network(start.theta[None], start.activation, start.skip[None]), mirror.as_batch()

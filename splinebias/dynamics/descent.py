@@ -21,9 +21,9 @@ from torch import Tensor
 
 from splinebias._check import real_number, whole_number
 from splinebias.dynamics._descent_step import DescentStep
-from splinebias.dynamics.base import Recorder, Run, TrainingMethod, alone, parts
+from splinebias.dynamics.base import BatchedMethod, Recorder, Run, parts
 from splinebias.dynamics.control import LearningRate, StoppingRule
-from splinebias.dynamics.mirror import BatchMirrorMap, MirrorMap
+from splinebias.dynamics.mirror import BatchMirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import Outcome
 from splinebias.network import Network
@@ -33,7 +33,7 @@ _BLOCK = 256  # mini-batches drawn at once: a call of the generator costs more t
 
 
 @dataclass(frozen=True)
-class _Descent(TrainingMethod):
+class _Descent(BatchedMethod):
     """The loop around `DescentStep`; subclasses choose the mini-batches and what rate is safe for them."""
 
     learning_rate: float | None = None
@@ -56,19 +56,6 @@ class _Descent(TrainingMethod):
     def _steps_per_epoch(self, size: int) -> int:
         """Steps that see `size` points once."""
         return 1
-
-    def run(
-        self,
-        start: Network,
-        loss: SquaredLoss,
-        mirror: MirrorMap,
-        *,
-        loss_tol: float,
-        rng: np.random.Generator,
-        record: Recorder,
-    ) -> Run:
-        batch, mirror = alone(start, mirror)
-        return self.run_batch(batch, loss, mirror, loss_tol=loss_tol, rngs=[rng], records=[record])[0]
 
     @torch.no_grad()
     def run_batch(

@@ -19,15 +19,15 @@ import torch
 
 from splinebias._check import real_number, real_vector, whole_number
 from splinebias.dynamics._batch import FlowBatch, Goal
-from splinebias.dynamics.base import Recorder, Run, TrainingMethod, alone, parts
-from splinebias.dynamics.mirror import BatchMirrorMap, MirrorMap
+from splinebias.dynamics.base import BatchedMethod, Recorder, Run, parts
+from splinebias.dynamics.mirror import BatchMirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import DataError
 from splinebias.network import Network
 
 
 @dataclass(frozen=True)
-class MirrorFlow(TrainingMethod):
+class MirrorFlow(BatchedMethod):
     r"""Mirror flow, the limit of `MirrorDescent` for small learning rates, by an exponential integrator.
 
     Parameters
@@ -90,19 +90,6 @@ class MirrorFlow(TrainingMethod):
             rule = f"increasing times in (0, {self.time:g}]"
             raise DataError(f"`saveat` must hold {rule}, got {times.tolist()}; sort them and leave out the others")
         object.__setattr__(self, "saveat", tuple(times.tolist()))
-
-    def run(
-        self,
-        start: Network,
-        loss: SquaredLoss,
-        mirror: MirrorMap,
-        *,
-        loss_tol: float,
-        rng: np.random.Generator,
-        record: Recorder,
-    ) -> Run:
-        batch, mirror = alone(start, mirror)
-        return self.run_batch(batch, loss, mirror, loss_tol=loss_tol, records=[record])[0]
 
     @torch.no_grad()
     def run_batch(

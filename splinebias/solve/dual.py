@@ -19,9 +19,9 @@ from splinebias.solve.prediction import Prediction, beyond_bending, require
 from splinebias.unfolded import Branch, UnfoldedSpline
 
 _PATIENCE = 60  # Newton steps in a row that do not halve the residual, after which the answer is given as it is
+_AT_ROUNDING = 2  # the same, once the residual is below the tolerance
 _ENOUGH = 0.1  # part of the rise that the slope promises; a Newton step on a quadratic function makes half of it
 _SECANTS = 12  # evaluations along a step
-_AT_ROUNDING = 2  # the same, once the residual is below the tolerance
 
 
 @dataclass(frozen=True)

@@ -104,21 +104,22 @@ class IntegratedDual:
     def at(self, function: DualFunction) -> DualState:
         """Value and derivatives at a dual function."""
         problem = self.problem
-        x, act, free = problem.data.x, problem.two_slopes, problem.affine == "free"
+        x, y, act, free = problem.data.x, self.y, problem.two_slopes, problem.affine == "free"
+        law = problem.initialization.breakpoint_law
         u, parts, agree = function.unknowns(free=free), [], function.sides_agree
         for side in (1,) if agree else (1, -1):
             nodes = self.grid.at(function, side, self.potential)
-            build = ResponseModel.of_both if agree else ResponseModel.at
-            model = build(problem.initialization.breakpoint_law, self.potential, nodes.nodes)
+            at = (law, self.potential, nodes.nodes)
+            model = ResponseModel.of_both(*at) if agree else ResponseModel.at(*at, sides=(side,))
             parts.append(Part(nodes, DualSystem(x, nodes, act, free=free), model({side: nodes.rows.g})))
-        target = parts[0].system.target(self.y)
+        target = parts[0].system.target(y)
         pairing = float(target @ u)
         residual, objective, load = target, pairing, np.zeros_like(target)
         for _, system, response in parts:
             residual = residual - system.gather(response.value)
             objective -= sum(float((system.weights * psi).sum()) for psi in response.dual.values())
             load += system.load(response.value)
-        misfit = system.misfit(residual, load, self.y)
+        misfit = system.misfit(residual, load, y)
         return DualState(function, parts, objective, abs(pairing), residual, misfit)
 
     def with_order(self, factor: float) -> IntegratedDual:

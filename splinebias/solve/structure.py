@@ -64,7 +64,7 @@ class DualSystem:
 
     def function(self, u: Array) -> DualFunction:
         """The unknowns as a function."""
-        return DualFunction(self.x, *self.values(u), self.activation)
+        return DualFunction.of(self.x, u, self.activation, free=self.free)
 
     def evaluate(self, u: Array) -> dict[int, Array]:
         """g_+ and g_- at the nodes, each of the shape of the nodes."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from splinebias._check import nearest
-from splinebias._files import write_atomically
+from splinebias._files import read_source, write_atomically
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import Initialization
@@ -51,7 +51,7 @@ def write_spec(spec: Any, path: str | Path | None) -> str:
 
 def read_spec(source: str | Path) -> dict[str, Any]:
     """The arguments of `StudySpec` that a text or a file holds."""
-    text, folder = read_text(source)
+    text, folder = read_source(source, "study")
     tables = _loads(text)
     head = _checked_head(tables)
     problems = {name: _problem(name, table, folder) for name, table in tables["problems"].items()}
@@ -79,7 +79,7 @@ def _checked_head(tables: dict[str, Any]) -> dict[str, Any]:
 
 def is_spec(source: str | Path) -> bool:
     """Whether the text or file describes a study rather than a problem."""
-    return "study" in _loads(read_text(source)[0])
+    return "study" in _loads(read_source(source, "study")[0])
 
 
 def difference(old: str, new: str) -> tuple[str, bool]:
@@ -119,18 +119,6 @@ def _loads(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"the study is not valid TOML: {error}") from None
-
-
-def read_text(source: Any) -> tuple[str, Path]:
-    """TOML text and the folder that its file names are relative to."""
-    if not isinstance(source, str | Path):
-        raise DataError(f"`source` must be TOML text or the path of a TOML file, got {source!r}")
-    if isinstance(source, str) and "\n" in source:
-        return source, Path()
-    try:
-        return Path(source).read_text(encoding="utf-8"), Path(source).parent
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the problem file {source}: {error}") from None
 
 
 def _problem(name: str, table: Any, folder: Path) -> Problem:

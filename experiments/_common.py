@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 import splinebias
 from splinebias._files import check_writable, write_atomically
+from splinebias.band import error_band
 from splinebias.compare import compare
 from splinebias.convergence import Row, Study
 from splinebias.data import Dataset
@@ -129,7 +130,13 @@ def _train(problem: Problem, width: int, seeds: Sequence[int], loss_tol: float) 
     return runs[batch.index(seeds[0])]
 
 
-def error_table(studies: Sequence[Study], constants: Sequence[float | None]) -> str:
+def predicted_constants(problems: Sequence[Problem], config: Settings) -> list[float]:
+    """The c of the expected error c/sqrt(n) on the interval, to the three digits that the sampling of its law supports."""
+    bands = [error_band(problem, max(config.widths), interval=config.interval) for problem in problems]
+    return [float(f"{band.constant.value:.3g}") for band in bands]
+
+
+def error_table(studies: Sequence[Study], constants: Sequence[float]) -> str:
     """Mean error per width and potential beside the predicted constant / sqrt(n), as text for the terminal."""
     names = [label(found.problem.phi) for found in studies]
     lines = [
@@ -140,7 +147,7 @@ def error_table(studies: Sequence[Study], constants: Sequence[float | None]) -> 
         cells = []
         for found, constant in zip(studies, constants, strict=True):
             row = found.summary[number]
-            known = "-" if constant is None else f"{constant / math.sqrt(width):.4f}"
+            known = f"{constant / math.sqrt(width):.4f}"
             failed = f" ({row['failed']} failed)" if row["failed"] else ""
             cells.append(f"{row['mean']:.4f}{failed} | {known:>6}")
         lines.append(f"{width:>7}" + "".join(f"{cell:>26}" for cell in cells))
@@ -149,7 +156,7 @@ def error_table(studies: Sequence[Study], constants: Sequence[float | None]) -> 
     return "\n".join(lines)
 
 
-def study_record(studies: Sequence[Study], constants: Sequence[float | None]) -> dict[str, Any]:
+def study_record(studies: Sequence[Study], constants: Sequence[float]) -> dict[str, Any]:
     """All numbers of a convergence panel, per potential; `run_seed` is what `train` was given."""
     return {
         label(found.problem.phi): {

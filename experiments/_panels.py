@@ -68,15 +68,15 @@ def draw_data(ax: Axes, data: Dataset) -> None:
     ax.plot(data.x, data.y, color=BLACK, marker="o", markersize=4, linestyle="none", zorder=3)
 
 
-def draw_errors(ax: Axes, studies: Sequence[Study], constants: Sequence[float | None]) -> None:
-    """Error against width for each potential, its fitted exponent, and the predicted constant / sqrt(n) where known."""
+def draw_errors(ax: Axes, studies: Sequence[Study], constants: Sequence[float]) -> None:
+    """Error against width for each potential, its fitted exponent, and the predicted constant / sqrt(n)."""
     from matplotlib.ticker import NullFormatter
 
     shared = len(set(constants)) == 1
     for number, (found, constant) in enumerate(zip(studies, constants, strict=True)):
         color, offset = COLORS[number], _STAGGER ** (number - (len(studies) - 1) / 2)
         plot_errors(found, ax, offset=offset, color=color, marker=_MARKERS[number], markersize=3, linewidth=0.9)
-        if constant is not None and not (shared and number):
+        if not (shared and number):
             plot_inverse_root(constant, found.table["width"], ax, **DASHED | {"color": BLACK if shared else color})
         ax.text(0.04, 0.02 + 0.075 * number, _slope(found.rate), color=color, transform=ax.transAxes)
     ax.text(0.04, 0.02 + 0.075 * len(studies), "slope [95 % interval]", transform=ax.transAxes)
@@ -94,11 +94,11 @@ def _slope(rate: Estimate) -> str:
     return text.replace("-", "\u2212")  # a minus sign, not a hyphen
 
 
-def legend_row(potentials: Sequence[Potential], constants: Sequence[float | None]) -> list[Artist]:
+def legend_row(potentials: Sequence[Potential], constants: Sequence[float]) -> list[Artist]:
     """Handles of what all figures show: a network per potential, the prediction, the data."""
     from matplotlib.lines import Line2D
 
-    rates = ", ".join(rf"${constant:g}/\sqrt{{n}}$" for constant in dict.fromkeys(constants) if constant is not None)
+    rates = ", ".join(rf"${constant:g}/\sqrt{{n}}$" for constant in dict.fromkeys(constants))
     row: list[Artist] = [
         Line2D([], [], color=color, marker=marker, markersize=3.5, linewidth=2.0, label=f"network, ${label(potential)}$")
         for potential, color, marker in zip(potentials, COLORS, _MARKERS, strict=True)

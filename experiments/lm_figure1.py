@@ -34,15 +34,11 @@ class Config(common.Settings):
     ----------
     data : str
         Name of the data set.
-    constants : tuple of float or None
-        Predicted constants of the expected error, one per potential, for the default interval (theory section 7: expected
-        maximum of the limiting Gaussian process).
     shifts : tuple of float
         The s of panel (c).
     """
 
     data: str = "liang_montufar_a"
-    constants: tuple[float | None, ...] = (1.164, 1.164, 1.164)
     shifts: tuple[float, ...] = (2.5, 1.0, -0.5, -2.0, -3.5)
 
 
@@ -53,7 +49,7 @@ def main(config: Config) -> dict[str, Any]:
     problem = sb.Problem(data, sb.Initialization.rademacher(stats.uniform(-1, 2)), sb.ReLU())
     problems = [replace(problem, potential=phi) for phi in config.potentials]
     moved = [replace(problem, data=sb.Dataset(data.x, data.y + shift)) for shift in config.shifts]
-    studies = common.convergence(problems, config)
+    studies, constants = common.convergence(problems, config), common.predicted_constants(problems, config)
     limits, moved_limits = [found.prediction for found in studies], [predict(item) for item in moved]
     runs = common.showcase(problems + moved, config)
     runs, moved_runs = runs[: len(problems)], runs[len(problems) :]
@@ -61,17 +57,17 @@ def main(config: Config) -> dict[str, Any]:
         figure, (left, middle, right) = panels.new_figure()
         panels.draw_functions(left, limits, runs, config)
         left.set_title(f"(a) networks of width {max(config.widths)}")
-        panels.draw_errors(middle, studies, config.constants)
+        panels.draw_errors(middle, studies, constants)
         handles = _draw_translated(right, moved_limits, moved_runs, config)
         right.set_title("(c) $y_i + s$ fitted, $s$ subtracted")
-        panels.place_legend(figure, panels.legend_row(config.potentials, config.constants), handles)
+        panels.place_legend(figure, panels.legend_row(config.potentials, constants), handles)
         results = {
-            "convergence": common.study_record(studies, config.constants),
+            "convergence": common.study_record(studies, constants),
             "functions": [common.function_record(*pair, config) for pair in zip(limits, runs, strict=True)],
             "translated": [common.function_record(*pair, config) for pair in zip(moved_limits, moved_runs, strict=True)],
         }
         document = common.publish(NAME, config, figure, results)
-    print(f"{NAME}: ReLU networks, unscaled potentials\n{common.error_table(studies, config.constants)}")
+    print(f"{NAME}: ReLU networks, unscaled potentials\n{common.error_table(studies, constants)}")
     return document
 
 

@@ -29,15 +29,11 @@ class Config(common.Settings):
     ----------
     data : str
         Name of the data set.
-    constants : tuple of float or None
-        Predicted constants of the expected error, one per potential, for the default interval (theory section 7: expected
-        maximum of the limiting Gaussian process); None: not computed.
     bias_sd : float
         Standard deviation of the Gaussian biases of panel (c).
     """
 
     data: str = "liang_montufar_b"
-    constants: tuple[float | None, ...] = (0.419, None, 0.737)
     bias_sd: float = 0.5
 
 
@@ -48,7 +44,7 @@ def main(config: Config) -> dict[str, Any]:
     gaussian = replace(uniform, initialization=sb.Initialization.rademacher(stats.norm(0, config.bias_sd)))
     problems = [replace(uniform, potential=sb.Scaled(phi)) for phi in config.potentials]
     others = [replace(gaussian, potential=sb.Scaled(phi)) for phi in config.potentials]
-    studies = common.convergence(problems, config)
+    studies, constants = common.convergence(problems, config), common.predicted_constants(problems, config)
     limits, other_limits = [found.prediction for found in studies], [predict(problem) for problem in others]
     runs = common.showcase(problems + others, config)
     runs, other_runs = runs[: len(problems)], runs[len(problems) :]
@@ -57,19 +53,19 @@ def main(config: Config) -> dict[str, Any]:
         figure, (left, middle, right) = panels.new_figure()
         panels.draw_functions(left, limits, runs, config)
         left.set_title(f"(a) width {max(config.widths)}, biases uniform on $(-1, 1)$")
-        panels.draw_errors(middle, studies, config.constants)
+        panels.draw_errors(middle, studies, constants)
         for limit in limits:
             (faint,) = right.plot(x, limit.function(x), color="0.7", linewidth=0.8, label="in (c): splines of (a)")
         panels.draw_functions(right, other_limits, other_runs, config)
         right.set_title(f"(c) width {max(config.widths)}, biases $N(0, {config.bias_sd:g}^2)$")
         right.sharey(left)
-        *networks, prediction, points = panels.legend_row(config.potentials, config.constants)
+        *networks, prediction, points = panels.legend_row(config.potentials, constants)
         panels.place_legend(figure, networks, [points, faint, prediction])
         results = {
-            "convergence": common.study_record(studies, config.constants),
+            "convergence": common.study_record(studies, constants),
             "functions": [common.function_record(*pair, config) for pair in zip(limits, runs, strict=True)],
             "gaussian": [common.function_record(*pair, config) for pair in zip(other_limits, other_runs, strict=True)],
         }
         document = common.publish(NAME, config, figure, results)
-    print(f"{NAME}: absolute-value networks, scaled potentials\n{common.error_table(studies, config.constants)}")
+    print(f"{NAME}: absolute-value networks, scaled potentials\n{common.error_table(studies, constants)}")
     return document

@@ -65,7 +65,7 @@ class Config(common.Settings):
     loss_tol: float = 1e-12
     floor: float = 1e-20
     shown: int = 1000
-    max_steps: int = 40_000
+    max_steps: int = 60_000
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def test_every_help_has_an_example_that_parses(command, tmp_path):
     assert examples
     for example in examples:
         files = (str(tmp_path / a) if a.endswith((".toml", ".sqlite")) else a for a in example)
-        assert re.search("cannot read the (problem )?file|there is no study at", refused(*files))
+        assert re.search("cannot read the problem (or study )?file|there is no study at", refused(*files))
 
 
 def test_predict_prints_the_published_values(problem):
@@ -252,7 +252,7 @@ def test_bad_problem_files_are_refused(command, tmp_path):
         path.write_text(text)
         assert message in refused(command, path, *REQUIRED[command])
     for missing in (tmp_path / "missing.toml", tmp_path):
-        assert re.search("cannot read the (problem )?file", refused(command, missing, *REQUIRED[command]))
+        assert re.search("cannot read the problem (or study )?file", refused(command, missing, *REQUIRED[command]))
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def _checked_head(tables: dict[str, Any]) -> dict[str, Any]:
 
 def is_spec(source: str | Path) -> bool:
     """Whether the text or file describes a study rather than a problem."""
-    return "study" in _loads(read_source(source, "study")[0])
+    return "study" in _loads(read_source(source, "problem or study")[0])
 
 
 def difference(old: str, new: str) -> tuple[str, bool]:

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import splinebias as sb
+from splinebias.solve.discretize import discretize
+
 
 def paired(rounds: int, *calls: Callable[[], Any]) -> NDArray[np.float64]:
     """Seconds of every call in every round, shape (rounds, calls), after one round to warm up."""
@@ -20,6 +23,12 @@ def paired(rounds: int, *calls: Callable[[], Any]) -> NDArray[np.float64]:
             call()
             row[column] = time.perf_counter() - began
     return seconds[1:]
+
+
+def predicted(problem: sb.Problem) -> sb.Prediction:
+    """The limit, without what the library remembers of the problems before."""
+    discretize.cache_clear()
+    return sb.predict(problem)
 
 
 def ratio(seconds: NDArray[np.float64], other: int, ours: int = 0) -> float:

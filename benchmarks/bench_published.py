@@ -14,7 +14,7 @@ import scipy.stats as st
 
 import splinebias as sb
 from benchmarks import _published_grid
-from benchmarks._timing import duration, paired, ratio, table, times
+from benchmarks._timing import duration, paired, predicted, ratio, table, times
 
 UNIFORM = sb.Initialization.rademacher(st.uniform(-1, 2))
 SET_A = sb.Dataset([-1, -0.2, 0, 0.2, 1], np.array([0, 0, 0.3, 0, 0]) - 0.15)
@@ -44,7 +44,7 @@ def quietly(problem, solver):
 
 @pytest.mark.parametrize("name", CASES)
 def bench_exact(benchmark, name):
-    found = benchmark(sb.predict, CASES[name])
+    found = benchmark(predicted, CASES[name])
     assert np.abs(found.function(QUERY) - KNOWN[name]).max() < 5e-9
 
 
@@ -62,7 +62,7 @@ def tabulate(*, full):
         ours = np.abs(limit(QUERY) - KNOWN[name]).max()
         for solver in SOLVERS if full else SOLVERS[:1]:
             rounds = 1 if solver == "SCS" else 9 if full else 3
-            seconds = paired(rounds, lambda p=problem: sb.predict(p), lambda p=problem, s=solver: quietly(p, s))
+            seconds = paired(rounds, lambda p=problem: predicted(p), lambda p=problem, s=solver: quietly(p, s))
             error = sb.compare(limit, quietly(problem, solver), (-1.5, 1.5)).sup
             mine, other = np.median(seconds, axis=0)
             cells = [duration(mine), duration(other), times(ratio(seconds, 1)), f"{ours:.0e}", f"{error:.1e}"]

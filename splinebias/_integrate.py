@@ -9,13 +9,14 @@ p neighbouring values. Nothing is accumulated over more than p stretches, whose 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
 from splinebias._check import Array
-from splinebias.quadrature import legendre_to_monomial
+from splinebias.quadrature import gauss_legendre, legendre_to_monomial
 
 Indices = NDArray[np.intp]
 
@@ -43,22 +44,24 @@ def integrate_through(edges: Array, highest: Array, order: int, x: Array, values
         On `edges` (without those absurdly far away) and one piece more at each end, where f is a polynomial of degree p - 1.
     """
     keep = within_reach(edges, x, highest.shape[1] + order)
-    edges, highest = edges[keep], highest[keep[:-1]]
+    edges, highest = edges[keep], highest[keep.start : keep.stop - 1]
     widths = np.diff(edges)
+    place, weight = gauss_legendre(highest.shape[1])
     inner = legendre_to_monomial(highest, widths)  # (q, N), highest power first
-    powers = np.arange(inner.shape[0] - 1, -1, -1)[:, None]
-    steps = np.empty((order, widths.size))  # what a cell adds to derivative number p - 1 - row
+    steps = np.empty((order, widths.size))  # what a cell adds to derivative number `row`: an exact repeated integral
     for row in range(order):
-        inner = inner / (powers + row + 1)
-        steps[row] = np.polynomial.polynomial.polyval(widths, inner[::-1], tensor=False) * widths ** (row + 1)
-    return pieces(edges, inner, jets_through(edges, steps[::-1], x, values))
+        above = order - 1 - row
+        steps[row] = highest @ (weight * (1 - place) ** above / math.factorial(above)) * widths ** (above + 1)
+    inner *= np.array([1 / math.perm(k + order, order) for k in range(inner.shape[0] - 1, -1, -1)])[:, None]
+    return pieces(edges, inner, jets_through(edges, steps, x, values))
 
 
-def within_reach(edges: Array, x: Array, degree: int) -> Indices:
-    """Numbers of the `edges` that are not absurdly far from the points `x`: there powers up to `degree` would overflow."""
+def within_reach(edges: Array, x: Array, degree: int) -> slice:
+    """Which of the `edges` are not absurdly far from the points `x`: there powers up to `degree` would overflow."""
     span = x[-1] - x[0]
     reach = min(_FAR_CELLS * span, max(min(_LARGEST_CELL, _LARGEST ** (1 / degree)), 1e3 * span))
-    return np.flatnonzero((edges >= x[0] - reach) & (edges <= x[-1] + reach))
+    first, last = np.searchsorted(edges, x[0] - reach), np.searchsorted(edges, x[-1] + reach, side="right")
+    return slice(int(first), int(last))
 
 
 def jets_through(edges: Array, steps: Array, x: Array, values: Array) -> Array:
@@ -66,13 +69,73 @@ def jets_through(edges: Array, steps: Array, x: Array, values: Array) -> Array:
 
     `steps`, shape (p, N): what a cell adds to f, ..., :math:`f^{(p-1)}` if these vanish at its left end.
     """
-    at = np.searchsorted(edges, x)
-    owner = np.clip(np.searchsorted(at, np.arange(edges.size), side="right") - 1, 0, x.size - 2)
-    local, rest = _from_zero(steps, np.diff(edges), at, owner)
-    start = _taylor(x, values, rest)
-    jets = _advance(start[:, owner], edges - x[owner]) + local
+    at, widths = places(edges, x), np.diff(edges)
+    left = slice(at.start, at.stop - 1) if isinstance(at, slice) else at[:-1]
+    rest = steps[:, left].copy()  # at the right end of every stretch, for those of one cell
+    runs = _Runs.of(at, x.size, widths.size)
+    local, rest[:, runs.stretch] = _from_zero(steps[:, runs.cells], widths[runs.cells], runs)
+    start, of = _taylor(x, values, rest), runs.stretch[runs.owner]
+    jets = np.empty((steps.shape[0], edges.size))
+    jets[:, left] = start
+    last = rest if edges[-1] == x[-1] else local
+    jets[:, -1] = _advance(start[:, -1:], edges[-1:] - x[-2])[:, 0] + last[:, -1]
+    jets[:, runs.cells] = _advance(start[:, of], edges[runs.cells] - x[of]) + local[:, :-1]
     jets[0, at] = values
     return jets
+
+
+def places(edges: Array, x: Array) -> slice | Indices:
+    """Which of the `edges` the points x, all of them edges, are."""
+    first, last = np.searchsorted(edges, x[[0, -1]])
+    if last - first == x.size - 1:  # nothing lies between them: ten times faster
+        return slice(int(first), int(last) + 1)
+    return np.searchsorted(edges, x)
+
+
+class _Runs(NamedTuple):
+    """Cells to be summed up: those of stretches that have several, and those before the first and after the last stretch.
+
+    Attributes
+    ----------
+    cells : Array of int, shape (N,)
+        Their numbers.
+    owner : Array of int, shape (N,)
+        Which run they belong to.
+    stretch : Array of int, shape (K,)
+        Which stretch a run holds.
+    begin, end : Array of int, shape (K,)
+        Where it begins and ends, counted in ends of `cells`.
+    """
+
+    cells: Indices
+    owner: Indices
+    stretch: Indices
+    begin: Indices
+    end: Indices
+
+    @classmethod
+    def of(cls, at: slice | Indices, points: int, cells: int) -> _Runs:
+        """The runs for stretches between the edges `at`, of `cells` cells."""
+        if isinstance(at, slice):
+            first, last = at.start, at.stop - 1
+            stretch = np.unique([0] * (first > 0) + [points - 2] * (last < cells)).astype(np.intp)
+            left, right = first + stretch, first + stretch + 1
+        else:
+            first, last, several = at[0], at[-1], np.diff(at) > 1
+            several[0] |= first > 0
+            several[-1] |= last < cells
+            stretch = np.flatnonzero(several)
+            left, right = at[stretch], at[stretch + 1]
+        low, high = left.copy(), right.copy()
+        if first > 0:
+            low[0] = 0
+        if last < cells:
+            high[-1] = cells
+        length = high - low
+        before = np.cumsum(length) - length
+        numbers = np.arange(length.sum()) + np.repeat(low - before, length)
+        owner = np.repeat(np.arange(stretch.size), length)
+        return cls(numbers, owner, stretch, before + left - low, before + right - low)
 
 
 def pieces(edges: Array, inner: Array, jets: Array) -> PPoly:
@@ -81,15 +144,19 @@ def pieces(edges: Array, inner: Array, jets: Array) -> PPoly:
     One piece more at each end, where f is a polynomial of degree p - 1.
     """
     order = jets.shape[0]
-    coefficients = np.zeros((inner.shape[0] + order, edges.size + 1))
+    used = np.flatnonzero(inner.any(axis=1))
+    inner = inner[used[0] if used.size else inner.shape[0] :]
+    coefficients = np.empty((inner.shape[0] + order, edges.size + 1))
     coefficients[:-order, 1:-1] = inner
-    factorials = np.array([math.factorial(j) for j in range(order)])[:, None]
+    coefficients[:-order, [0, -1]] = 0.0
     pad = max(edges[-1] - edges[0], 1.0)
-    before = _advance(jets[:, :1], np.array([-pad]))
-    coefficients[-order:] = (np.concatenate([before, jets], axis=1) / factorials)[::-1]
-    used = np.flatnonzero(np.abs(coefficients[:-1]).max(axis=1, initial=0.0) > 0)
-    first = min(used[0] if used.size else coefficients.shape[0] - 2, coefficients.shape[0] - 2)
-    return PPoly(coefficients[first:], np.r_[edges[0] - pad, edges, edges[-1] + pad], extrapolate=True)
+    before = _advance(jets[:, :1], np.array([-pad]))[:, 0]
+    for j in range(order):
+        row = coefficients[-1 - j]
+        row[0], row[1:] = before[j], jets[j]
+        if j > 1:
+            row /= math.factorial(j)
+    return PPoly(coefficients, np.r_[edges[0] - pad, edges, edges[-1] + pad], extrapolate=True)
 
 
 def pieces_from_jet(edges: Array, highest: Array, anchor: int, jet: Array) -> PPoly:
@@ -128,21 +195,24 @@ def _cumulate(change: Array, anchor: int) -> Array:
     return np.concatenate([before, [0.0], np.cumsum(change[anchor:])])
 
 
-def _from_zero(steps: Array, widths: Array, at: Indices, owner: Indices) -> tuple[Array, Array]:
-    """f and its derivatives, started from zero at the left end of every stretch.
+def _from_zero(steps: Array, widths: Array, runs: _Runs) -> tuple[Array, Array]:
+    """f and its derivatives on cells, started from zero where the stretch of each run begins.
 
-    Returns them at all edges, shape (p, N + 1), and at the right end of every stretch, shape (p, M - 1).
+    Returns them at the left ends of all cells and at the right end of the last, shape (p, N + 1), and where the stretches
+    end, shape (p, K).
     """
     order = steps.shape[0]
-    local, rest = np.zeros((order, widths.size + 1)), np.zeros((order, at.size - 1))
-    begin = at[owner]
+    local, rest = np.zeros((order, widths.size + 1)), np.zeros((order, runs.stretch.size))
+    if not widths.size:
+        return local, rest
+    zero = runs.begin[np.r_[runs.owner, runs.owner[-1]]]
     for j in range(order - 1, -1, -1):
         change = steps[j].copy()
         for above in range(j + 1, order):
             change += local[above, :-1] * widths ** (above - j) / math.factorial(above - j)
-        total = _cumulate(change, at[0])
-        local[j] = total - total[begin]
-        rest[j] = np.diff(total[at])
+        total = _cumulate(change, runs.begin[0])
+        local[j] = total - total[zero]
+        rest[j] = total[runs.end] - total[runs.begin]
     return local, rest
 
 

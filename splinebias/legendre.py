@@ -47,14 +47,14 @@ def legendre_to_monomial(values: Array, widths: Array) -> Array:
 
     The way through Legendre coefficients with rounding noise removed keeps the ill-conditioned monomial basis harmless.
     """
-    series = legendre_coefficients(values)
-    q = series.shape[1]
-    scale = np.abs(series).max(axis=1, keepdims=True)
-    series = np.where(np.abs(series) > 4e-16 * scale, series, 0.0)
-    local = series @ _shifted_legendre(q).T  # powers of t = (c - left)/width, lowest first
-    scaled = np.empty((q, widths.size))
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        for k in range(q):
-            scaled[q - 1 - k] = local[:, k]
-            local[:, k + 1 :] /= widths[:, None]
-    return np.where(np.isfinite(scaled), scaled, 0.0)
+    series = _to_legendre(values.shape[1]) @ values.T  # (q, N): one coefficient of all cells after the other
+    size = np.abs(series)
+    series[size <= 4e-16 * size.max(axis=0)] = 0.0
+    local = _shifted_legendre(series.shape[0])[::-1] @ series  # powers of t = (c - left)/width, highest first
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        rate = 1 / widths
+        for k in range(series.shape[0] - 1):
+            local[: series.shape[0] - 1 - k] *= rate
+    if not np.isfinite(local).all():
+        local[~np.isfinite(local)] = 0.0
+    return np.asarray(local)

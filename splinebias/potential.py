@@ -89,6 +89,11 @@ class Potential(ABC):
         r""":math:`\phi''(0)`, possibly 0 or infinity."""
         return float(self.hess(np.float64(0.0)))
 
+    @property
+    def stiffness(self) -> float | None:
+        r"""The :math:`\kappa` of :math:`\phi(u) = \phi(0) + \kappa u^2/2`, or None if :math:`\phi` is not of that form."""
+        return None
+
 
 @dataclass(frozen=True)
 class Quadratic(Potential):
@@ -105,6 +110,10 @@ class Quadratic(Potential):
 
     def grad_inverse(self, z: Any) -> Any:
         return z * 1.0
+
+    @property
+    def stiffness(self) -> float | None:
+        return 1.0
 
 
 @dataclass(frozen=True)
@@ -158,6 +167,10 @@ class Power(Potential):
     def rescaled(self, size: float) -> tuple[Potential, float]:
         with np.errstate(over="ignore", under="ignore"):
             return Power(self.p, float(self.quadratic * np.float64(size) ** (2 - self.p))), float(np.float64(size) ** self.p)
+
+    @property
+    def stiffness(self) -> float | None:
+        return 2.0 + 2.0 * self.quadratic if self.p == 2 else None
 
     @property
     def unfolded_degree(self) -> int | None:
@@ -326,7 +339,10 @@ class Scaled:
 
 def _power(size: Any, exponent: float) -> Any:
     """size^exponent for size >= 0; small whole exponents by multiplication, which is ten times faster."""
-    if exponent not in (1, 2, 3):
-        return size**exponent
-    square = size * size
-    return (size * 1.0, square, square * size)[int(exponent) - 1]
+    if exponent == 0:
+        return namespace(size).ones_like(size)
+    if exponent == 1:
+        return size * 1.0
+    if exponent == 2:
+        return size * size
+    return size * size * size if exponent == 3 else size**exponent

@@ -14,6 +14,7 @@ import numpy as np
 from splinebias._check import Array
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
+from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
 from splinebias.solve.banded import BandedSolver
 from splinebias.solve.dual import DualSolver
@@ -75,11 +76,16 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
             )
         return _timed(predict_path(problem, [time]).predictions[0], began)
     _check_problem(problem)
+    plain, stiffness = _plain(problem)
     if solver is None:
-        solver = _fastest(problem)
-    require(solver, problem)
-    check_reachable(problem)
-    return _timed(solver.solve(problem), began)
+        solver = _fastest(plain)
+    require(solver, plain)
+    check_reachable(plain)
+    found = solver.solve(plain)
+    if plain is not problem:
+        penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
+        found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers)
+    return _timed(found, began)
 
 
 def _timed(prediction: Prediction, began: float) -> Prediction:
@@ -144,6 +150,14 @@ def predict_path(problem: Problem, times: Any) -> Path:
         require_finite_times(problem)
     check_reachable(problem)
     return follow(problem, times, predict)
+
+
+def _plain(problem: Problem) -> tuple[Problem, float]:
+    r"""The problem with :math:`u^2/2` for a scaled :math:`\kappa u^2/2`, and :math:`\kappa`: the functions are the same."""
+    stiffness = problem.phi.stiffness
+    if not problem.scaled or stiffness is None or isinstance(problem.phi, Quadratic):
+        return problem, 1.0
+    return replace(problem, potential=Scaled(Quadratic())), stiffness
 
 
 def _check_problem(problem: Problem) -> None:

@@ -8,7 +8,7 @@ Legendre series of the density has decayed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ _MERGES, _SAME_MASS = 3, 1e-13
 _NEAR_BOOST = 1e40  # down to zeta = 1e-40 of its total; below, densities exp(-large) are known to few digits
 _FAR = 1e-3  # beyond the data zeta is resolved to 1e-13 of its total, which a Gauss rule integrates to rounding
 _MAX_TAIL_CELLS = 400
+_DENSE = 5000  # data, from which on most of them are closer together than a law changes
+_WITHIN = 1e-3  # of a cell: there six nodes resolve the law
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,28 +76,35 @@ class Cells:
 
     @property
     def nodes(self) -> Array:
-        """Shape (N, q)."""
-        return self.edges[:-1, None] + self.widths[:, None] * gauss_legendre(self.order)[0]
+        """Shape (N, q); in memory, one node of all cells after the other, because N is large and q is small."""
+        return (self.edges[:-1] + self.widths * gauss_legendre(self.order)[0][:, None]).T
 
     @property
     def weights(self) -> Array:
-        """Shape (N, q)."""
-        return self.widths[:, None] * gauss_legendre(self.order)[1]
+        """Shape (N, q), in memory like the nodes."""
+        return (self.widths * gauss_legendre(self.order)[1][:, None]).T
 
     def split(self, points: Array) -> Cells:
         """The same cells, cut at further points (those within rounding of an edge are ignored)."""
         inside = points[(points > self.edges[0]) & (points < self.edges[-1])]
-        at = np.searchsorted(self.edges, inside)
-        gap = np.minimum(inside - self.edges[at - 1], self.edges[at] - inside)
-        fresh = inside[gap > 4e-16 * np.maximum(np.abs(inside), self.widths[at - 1])]
-        return Cells(np.unique(np.r_[self.edges, fresh]), self.order)
+        return Cells(with_points(self.edges, inside), self.order)
+
+
+def with_points(edges: Array, points: Array) -> Array:
+    """Increasing `edges` and further points, few or many, in one row; points within rounding of an edge are left out."""
+    points = np.unique(points)
+    at = np.searchsorted(edges, points)
+    low, high = edges[np.maximum(at - 1, 0)], edges[np.minimum(at, edges.size - 1)]
+    gap = np.minimum(np.abs(points - low), np.abs(high - points))
+    fresh = gap > 4e-16 * np.maximum(np.abs(points), np.minimum(high - low, edges[-1] - edges[0]))
+    return np.insert(edges, at[fresh], points[fresh])
 
 
 def panel_nodes(left: Array, right: Array, order: int) -> tuple[Array, Array]:
     """Gauss nodes and weights, each (N, order), on panels [left, right] that need not touch."""
     nodes, weights = gauss_legendre(order)
-    width = (right - left)[:, None]
-    return left[:, None] + width * nodes, width * weights
+    width = right - left
+    return (left + width * nodes[:, None]).T, (width * weights[:, None]).T
 
 
 def unresolved(values: Array, mass: Array, total: float, tolerance: float) -> NDArray[np.bool_]:
@@ -178,25 +187,34 @@ def coarse(
 
 
 def bisect_until(
-    cells: Cells, failing: Callable[[Array, Array, float], NDArray[np.bool_]], *, max_cells: int = _MAX_CELLS
+    cells: Cells,
+    failing: Callable[[Array, Array, float], NDArray[np.bool_]],
+    *,
+    max_cells: int = _MAX_CELLS,
+    only: NDArray[np.intp] | None = None,
 ) -> Cells:
     """Bisect the panels that `failing(left, right, tolerance)` marks, and then their halves, until none is.
 
     The tolerance doubles with depth: a kink or an end-point singularity is cut out geometrically, while noise in a
-    density (some laws are good to 1e-11 only) cannot make cells multiply without end.
+    density (some laws are good to 1e-11 only) cannot make cells multiply without end. `only` numbers the cells to
+    look at; None: all.
     """
-    edges = [cells.edges]
-    left, right = cells.edges[:-1], cells.edges[1:]
+    left, right = cells.panels if only is None else (cells.edges[only], cells.edges[only + 1])
+    cuts, room, resolved = [np.zeros(0)], max_cells + 3 * cells.edges.size, True
     for depth in range(_MAX_DEPTH):
         middle = (left + right) / 2
         bad = failing(left, right, _RESOLVED * 2.0**depth) & (right - left > 1e-13 * np.abs(middle))
         if not bad.any():
             break
-        if sum(cut.size for cut in edges) + bad.sum() > max_cells + 4 * cells.edges.size:
-            return Cells(np.unique(np.concatenate(edges)), cells.order, resolved=False)
-        edges.append(middle[bad])
+        room -= int(bad.sum())
+        if room < 0:
+            resolved = False
+            break
+        cuts.append(middle[bad])
         left, right = np.r_[left[bad], middle[bad]], np.r_[middle[bad], right[bad]]
-    return Cells(np.unique(np.concatenate(edges)), cells.order)
+    fresh = np.unique(np.concatenate(cuts))
+    edges = np.insert(cells.edges, np.searchsorted(cells.edges, fresh), fresh)
+    return Cells(edges, cells.order, resolved)
 
 
 def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int = 1) -> Cells:
@@ -205,25 +223,52 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int
     Beyond the last finite cut an infinite support is covered by cells that double in width until moment number
     2k of :math:`\zeta^{(k)}` in the next one is below rounding, so heavy tails (:math:`c^{-2k-2}`) are not truncated.
     """
+    if law.degree is None and x.size > _DENSE:
+        return _dense_cells(law, x, order, degree)
     lo, hi = law.support
     span = x[-1] - x[0]
-    marks = np.r_[law.knots, law.landmarks]
+    marks = np.r_[law.knots, law.landmarks] if law.degree is None else law.knots
     marks = marks[np.isfinite(marks)]
     ends = np.array([end for end in (lo, hi) if np.isfinite(end)])
-    cuts = np.unique(np.concatenate([x, marks[(marks > lo) & (marks < hi)], ends]))
+    marks = np.concatenate([marks[(marks > lo) & (marks < hi)], ends])
     if law.degree is None:
-        cuts = np.union1d(cuts, _doubling(x, cuts[0], cuts[-1]))
-    cuts = cuts[np.r_[True, np.diff(cuts) > 4e-16 * np.maximum(np.abs(cuts[1:]), span)] | np.isin(cuts, x)]
+        marks = np.concatenate([marks, _doubling(x, marks.min(initial=x[0]), marks.max(initial=x[-1]))])
+    cuts = with_points(x, marks)
     resolution = _Resolution(law, x, order, degree)
-    far = float(resolution.far_moment(cuts[:-1], cuts[1:]).sum())
-    if not np.isfinite(lo):
-        cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), resolution.far_moment, far)[::-1], cuts]
-    if not np.isfinite(hi):
-        cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), resolution.far_moment, far)]
+    if not (np.isfinite(lo) and np.isfinite(hi)):
+        far = float(resolution.far_moment(cuts[:-1], cuts[1:]).sum())
+        if not np.isfinite(lo):
+            cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), resolution.far_moment, far)[::-1], cuts]
+        if not np.isfinite(hi):
+            cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), resolution.far_moment, far)]
     if law.degree is not None:
         return Cells(cuts, order)
     fine = bisect_until(Cells(cuts, order), resolution.test(cuts), max_cells=law.max_cells)
     return resolution.merge(fine, np.r_[x, law.knots, ends]) if fine.resolved else fine
+
+
+def _dense_cells(law: BreakpointLaw, x: Array, order: int, degree: int) -> Cells:
+    """The same for many data: cells that resolve the law for the two end points, and most of the others far within one.
+
+    On `_WITHIN` of a cell that a polynomial of degree 15 resolves, Legendre coefficient number k is below `_WITHIN`^k.
+    """
+    ends = x[[0, -1]]
+    law_cells = integration_cells(law, ends, degree=degree)
+    edges, wide = law_cells.edges, law_cells.widths
+    first, last = np.searchsorted(edges, ends)
+    limit = np.repeat(_WITHIN * wide[first:last], np.diff(np.searchsorted(x, edges[first : last + 1])))
+    loose = np.flatnonzero(np.diff(x) > limit)
+    inner = edges[first + 1 : last]
+    at = np.searchsorted(x, inner)
+    needed = (x[at] - x[at - 1] > _WITHIN * np.minimum(wide[first : last - 1], wide[first + 1 : last])) | np.isin(
+        inner, law.knots
+    )
+    cells = Cells(np.concatenate([edges[:first], x, edges[last + 1 :]]), order).split(inner[needed])
+    outer = np.r_[0:first, cells.edges.size - edges.size + last : cells.edges.size - 1]
+    opened = np.searchsorted(cells.edges, np.concatenate([x[loose], x[at[needed] - 1], inner[needed]]), side="right") - 1
+    test = _Resolution(law, ends, order, degree).test(edges)
+    found = bisect_until(cells, test, max_cells=law.max_cells, only=np.unique(np.concatenate([outer, opened])))
+    return replace(found, resolved=found.resolved and law_cells.resolved)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ For :math:`\phi(u) = u^2/2` these are :math:`\zeta g`, :math:`\zeta` and :math:`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 
@@ -23,13 +23,61 @@ from splinebias.potential import Potential, Quadratic
 Sides = dict[int, Array]
 
 
-class Response(NamedTuple):
-    """Per side and node: a, a', Psi and the penalty density, as above."""
+@dataclass(frozen=True, eq=False)
+class Response:
+    r"""The response to dual values g, each part computed when it is first asked for: a Newton step that fails needs few.
 
-    value: Sides
-    slope: Sides
-    dual: Sides
-    penalty: Sides
+    Attributes
+    ----------
+    potential : Potential
+        The phi above.
+    v, rho : dict of Array
+        As in `ResponseModel`.
+    size, sign : dict of Array
+        Of g, per side; `size` has the trailing axis of v.
+    """
+
+    potential: Potential
+    v: Sides
+    rho: Sides
+    size: Sides
+    sign: Sides
+
+    @cached_property
+    def alpha(self) -> Sides:
+        r"""Per side, :math:`|\alpha|`, shape (..., m)."""
+        return {side: np.asarray(self.potential.grad_inverse(self.v[side] * size)) for side, size in self.size.items()}
+
+    @cached_property
+    def value(self) -> Sides:
+        """Per side and breakpoint, a."""
+        return {side: self.sign[side] * _average(self.rho[side], self.v[side] * a) for side, a in self.alpha.items()}
+
+    @cached_property
+    def slope(self) -> Sides:
+        """Per side and breakpoint, a'."""
+        found = {}
+        for side, alpha in self.alpha.items():
+            curvature = self.potential.hess(alpha)
+            found[side] = _average(self.rho[side], np.where(curvature > 0, self.v[side] ** 2 / curvature, 0.0))
+        return found
+
+    @cached_property
+    def _cost(self) -> Sides:
+        return {side: np.asarray(self.potential.cost(alpha)) for side, alpha in self.alpha.items()}
+
+    @cached_property
+    def dual(self) -> Sides:
+        """Per side and breakpoint, Psi."""
+        return {
+            side: np.abs(self.sign[side]) * _average(self.rho[side], a * self.v[side] * self.size[side] - self._cost[side])
+            for side, a in self.alpha.items()
+        }
+
+    @cached_property
+    def penalty(self) -> Sides:
+        """Per side and breakpoint, the density of the penalty."""
+        return {side: np.abs(self.sign[side]) * _average(self.rho[side], cost) for side, cost in self._cost.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,26 +121,17 @@ class ResponseModel:
         A nonzero g below `rounding`, its own uncertainty, is raised to it: where 1/phi'' is infinite at zero, a node that
         lands on a zero of g by rounding would otherwise outweigh all others.
         """
-        phi = self.potential
-        value, slope, dual, penalty = {}, {}, {}, {}
-        for side in g:
-            v, rho = self.v[side], self.rho[side]
-            size = np.maximum(np.abs(g[side]), rounding)[..., None]
-            sign = np.sign(g[side])
-            alpha = phi.grad_inverse(v * size)  # of |g|: phi is even
-            curvature = phi.hess(alpha)
-            cost = phi.cost(alpha)
-            value[side] = sign * _average(rho, v * alpha)
-            slope[side] = _average(rho, np.where(curvature > 0, v * v / curvature, 0.0))
-            dual[side] = np.abs(sign) * _average(rho, alpha * v * size - cost)
-            penalty[side] = np.abs(sign) * _average(rho, cost)
-        return Response(value, slope, dual, penalty)
+        size = {side: np.maximum(np.abs(value), rounding)[..., None] for side, value in g.items()}
+        sign = {side: np.sign(value) for side, value in g.items()}
+        return Response(self.potential, self.v, self.rho, size, sign)  # of |g|: phi is even
 
 
 def _average(rho: Array, values: Array) -> Array:
     """sum_m rho values, where rho = 0 wins over an infinite value."""
     if rho.shape[-1] == 1:
-        return np.asarray(np.where(rho > 0, rho * values, 0.0)[..., 0])
+        with np.errstate(invalid="ignore"):
+            product = (rho * values)[..., 0]
+        return np.asarray(product if np.isfinite(product).all() else np.where(rho[..., 0] > 0, product, 0.0))
     total = np.einsum("...m,...m->...", rho, values)
     if not np.isfinite(total).all():
         total = np.where(rho > 0, rho * values, 0.0).sum(axis=-1)

@@ -166,7 +166,7 @@ class Branch:
         order = np.argsort(rows.low, kind="stable")
         edges = np.r_[rows.low[order], rows.high[order[-1]]]
         keep = within_reach(edges, x, curvature.shape[1] + 2)
-        edges, order = edges[keep], order[keep[:-1]]
+        edges, order = edges[keep], order[keep.start : keep.stop - 1]
         rows, curvature = rows.take(order), curvature[order]
         mass = rows.weights * curvature
         lever = rows.top[:, None] - rows.offset

@@ -54,15 +54,14 @@ class BandedSolver:
         start = time.perf_counter()
         data, grid = problem.data, discretize(problem)
         system = DualSystem(data.x, grid, problem.two_slopes, free=problem.affine == "free")
-        solution = solve_quadratic(system, grid.zeta, data.y)
-        g = system.evaluate(solution.u)
-        cost = sum(float((grid.weights * solution.density[side] * g[side]).sum()) for side in g) / 2
-        solved = Solved(grid, system.function(solution.u), solution.density, cost, solution.misfit)
+        zeta = {1: grid.zeta[1] + grid.zeta[-1]} if system.sides_agree else grid.zeta
+        solution = solve_quadratic(system, zeta, data.y)
+        solved = Solved(grid, system.function(solution.u), solution.density, solution.cost / 2, solution.misfit)
         return assemble(problem, solved, self.tolerance, {"solver": "BandedSolver", "iterations": 1}, start)
 
 
 class Solved(NamedTuple):
-    """A solved dual problem on its nodes: the cost is E[D_phi(alpha, 0)], the densities are those of f'' / (p - q)."""
+    """A solved dual problem on its nodes: the cost is E[D_phi(alpha, 0)], the densities add up to f'' / (p - q)."""
 
     grid: Discretization
     dual: DualFunction
@@ -78,7 +77,7 @@ def assemble(problem: Problem, solved: Solved, tolerance: float, stats: dict[str
     zeros = np.zeros(0) if quadratic else solved.dual.zeros()
     function = WeightedSpline.from_curvature(
         edges,
-        problem.two_slopes.kink * (solved.density[1] + solved.density[-1]),
+        problem.two_slopes.kink * np.asarray(sum(solved.density.values())),
         data.x,
         data.y,
         function_knots(problem, solved.grid.cells, zeros),
@@ -99,4 +98,8 @@ def function_knots(problem: Problem, cells: Cells, zeros: Array) -> Array:
     """Where the solution is not smooth: at data, at knots and ends of the law, at zeros of g for nonquadratic potentials."""
     law = problem.initialization.breakpoint_law
     inside = law.knots[(law.knots > cells.edges[0]) & (law.knots < cells.edges[-1])]
-    return np.unique(np.concatenate([problem.data.x, inside, [end for end in law.support if np.isfinite(end)], zeros]))
+    few = np.unique(np.concatenate([inside, [end for end in law.support if np.isfinite(end)]]))
+    at = np.searchsorted(x := problem.data.x, few)
+    fresh = x[np.minimum(at, x.size - 1)] != few
+    knots = np.insert(x, at[fresh], few[fresh])
+    return np.union1d(knots, zeros) if zeros.size else knots

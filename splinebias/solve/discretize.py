@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._check import Array
+from splinebias._integrate import places
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells, integration_cells
@@ -31,7 +32,9 @@ class Nodes:
     def share(self, x: Array) -> Array:
         """Where the nodes lie between the two data points around them, from 0 to 1; not used beyond the data."""
         left = np.clip(self.piece - 1, 0, x.size - 2)
-        return np.asarray((self.nodes - x[left][:, None]) * (1 / np.diff(x))[left][:, None])
+        share = self.nodes - x[left][:, None]
+        share *= (1 / np.diff(x))[left][:, None]
+        return np.asarray(share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,7 @@ class Discretization(Nodes):
     nodes, weights : Array, shape (N, q)
         The rule.
     zeta : dict of Array
-        Per side (+1, -1), the curvature density at the nodes.
+        Per side (+1, -1), the curvature density at the nodes; shape (N, 1) if it is constant on every cell.
     piece : Array of int, shape (N,)
         Number of data points to the left of each cell: 0 left of the data, M right of them.
     """
@@ -60,10 +63,16 @@ class Discretization(Nodes):
     def on(cls, problem: Problem, cells: Cells) -> Discretization:
         """The law and data of `problem` on given cells, of which every data point is an edge."""
         nodes, law, edges = cells.nodes, problem.initialization.breakpoint_law, cells.edges
-        is_point = np.zeros(edges.size, dtype=np.intp)
-        is_point[np.searchsorted(edges, problem.data.x)] = 1
-        piece = np.cumsum(is_point)[:-1]
-        return cls(cells, nodes, cells.weights, {side: law.zeta(nodes, side) for side in (1, -1)}, piece)
+        piece = data_before(edges, problem.data.x)
+        sampled = nodes[:, :1] if law.degree == 0 else nodes
+        return cls(cells, nodes, cells.weights, {side: law.zeta(sampled, side) for side in (1, -1)}, piece)
+
+
+def data_before(edges: Array, x: Array) -> NDArray[np.intp]:
+    """How many data points x, all of them edges, are at the left end of each cell or before it, shape (N,)."""
+    is_point = np.zeros(edges.size, dtype=np.intp)
+    is_point[places(edges, x)] = 1
+    return np.cumsum(is_point)[:-1]
 
 
 @lru_cache(maxsize=2)
@@ -82,7 +91,7 @@ def _order(problem: Problem) -> int:
     if isinstance(potential, Quadratic):
         if law.degree is not None:
             return law.degree + 2
-        return 16 if problem.data.size < 300 else 8 if problem.data.size < 5000 else 4
+        return 16 if problem.data.size < 300 else 8 if problem.data.size < 200_000 else 6
     degree = potential.unfolded_degree
     if problem.data.size < 300 or (degree is not None and degree > 8):
         return 16

@@ -22,6 +22,8 @@ _PATIENCE = 60  # Newton steps in a row that do not halve the residual, after wh
 _AT_ROUNDING = 2  # the same, once the residual is below the tolerance
 _ENOUGH = 0.1  # part of the rise that the slope promises; a Newton step on a quadratic function makes half of it
 _SECANTS = 12  # evaluations along a step
+_MANY, _EVERY = 2000, 8  # data from which on, and how many of them, a start is looked for among fewer
+_ROUGH_STEPS = 20  # Newton steps for that
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class DualSolver:
             return BandedSolver(self.tolerance).solve(problem)
         began = time.perf_counter()
         dual, start = IntegratedDual.of(problem)
-        coarse, state, iterations = dual.grid.cells, dual.at(start), 0
+        coarse, state, iterations = dual.grid.cells, _started(dual, start, self.tolerance), 0
         refinements = 0
         for refinements in range(self.max_refinements + 1):  # noqa: B007
             state, steps = _newton(dual, state, self.tolerance, self.max_iterations)
@@ -90,11 +92,25 @@ class DualSolver:
         )
 
 
-def _newton(dual: IntegratedDual, state: DualState, tolerance: float, max_iterations: int) -> tuple[DualState, int]:
-    """Newton ascent from `state` until the residual is at rounding, and the number of steps."""
+def _started(dual: IntegratedDual, start: DualFunction, tolerance: float) -> DualState:
+    """`start`; or with many data, the solution for every eighth of them if the dual is larger there: smooth data."""
+    state = dual.at(start)
+    if start.x.size < _MANY:
+        return state
+    thinned = dual.thinned(_EVERY)
+    few = _started(thinned, start.at_points(thinned.problem.data.x), tolerance)
+    found, _ = _newton(thinned, few, tolerance, _ROUGH_STEPS, goal=tolerance)
+    other = dual.at(found.function.at_points(start.x))
+    return other if other.objective > state.objective else state
+
+
+def _newton(
+    dual: IntegratedDual, state: DualState, tolerance: float, max_iterations: int, goal: float = 2e-15
+) -> tuple[DualState, int]:
+    """Newton ascent from `state` until the residual is `goal` or at rounding, and the number of steps."""
     best, stale = state, 0
     for iteration in range(1, max_iterations + 1):
-        if state.misfit <= 2e-15:
+        if state.misfit <= goal:
             return state, iteration - 1
         moved = _step(dual, state, tolerance)
         if moved is None:

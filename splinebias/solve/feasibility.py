@@ -60,9 +60,10 @@ def check_reachable(problem: Problem) -> None:
     dead = dead_directions(problem, grid)
     x, y = problem.data.x, problem.data.y
     scale = np.abs(y).max() or 1.0
-    left, right = x[1:-1] - x[:-2], x[2:] - x[1:-1]
-    off_chord = (y[1:-1] * (left + right) - y[:-2] * right - y[2:] * left) / (left + right)
-    bad = np.flatnonzero(dead.points[1:-1] & (np.abs(off_chord) > 1e-12 * scale)) + 1
+    at = np.flatnonzero(dead.points[1:-1]) + 1
+    left, right = x[at] - x[at - 1], x[at + 1] - x[at]
+    off_chord = (y[at] * (left + right) - y[at - 1] * right - y[at + 1] * left) / (left + right)
+    bad = at[np.abs(off_chord) > 1e-12 * scale]
     if bad.size:
         i = bad[0]
         raise DataError(
@@ -118,8 +119,8 @@ def dead_directions(problem: Problem, grid: Discretization) -> DeadDirections:
     x, act = problem.data.x, problem.two_slopes
     has = {}
     for side in (1, -1):
-        mass = (grid.weights * grid.zeta[side]).sum(axis=1)
-        has[side] = np.bincount(grid.piece, weights=mass, minlength=x.size + 1) > 0
+        has[side] = np.zeros(x.size + 1, dtype=bool)
+        has[side][grid.piece[(grid.zeta[side] > 0).any(axis=1)]] = True
     either = has[1] | has[-1]
     points = ~(either[:-1] | either[1:])
     if problem.affine == "free":

@@ -18,7 +18,7 @@ from splinebias._check import Array
 from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Potential
 from splinebias.quadrature import Cells, above_noise, gauss_legendre, rounding_noise, unresolved
-from splinebias.solve.discretize import Nodes
+from splinebias.solve.discretize import Nodes, data_before
 from splinebias.solve.dual_function import DualFunction
 from splinebias.unfolded import Rows
 
@@ -41,10 +41,11 @@ class GradedNodes(Nodes):
         In cells at a zero of g, the panel of `GradedGrid.breaks`; -1 elsewhere.
     """
 
-    def __init__(self, x: Array, rows: Rows, left: Array, right: Array, panel: NDArray[np.intp], local: Array) -> None:
-        super().__init__(rows.nodes, rows.weights, np.searchsorted(x, left, side="right"))  # exact, because data are edges
-        self.x, self.rows, self.left, self.right, self.panel = x, rows, left, right, panel
-        self._local = local  # of the anchors, relative to the data point on the left
+    def __init__(self, x: Array, rows: Rows, cells: _LocalCells, panel: NDArray[np.intp]) -> None:
+        super().__init__(rows.nodes, rows.weights, cells.piece)
+        self.x, self.rows, self.left, self.right, self.panel = x, rows, cells.left, cells.right, panel
+        # of the anchors, relative to the data point on the left
+        self._local = np.where(rows.anchor == cells.left, cells.local, cells.local + cells.wide)
 
     def share(self, x: Array) -> Array:
         gap = np.diff(x)[np.clip(self.piece - 1, 0, x.size - 2)]
@@ -83,21 +84,21 @@ class GradedGrid:
         """The nodes for side `side` of g = `dual`."""
         cells = _LocalCells.of(self.cells, dual, side)
         change = _change(cells.start, cells.stop)
-        order, whole = self.cells.order, np.array([0.0, 1.0])
-        steady = np.flatnonzero(change <= _STEADY)
-        bent = np.flatnonzero((change > _STEADY) & (change <= _NEAR_ZERO))
-        at_zero = np.flatnonzero(change > _NEAR_ZERO)
-        rules = [
-            _plain_rows(cells.take(steady), order),
-            _curved_rows(cells.take(bent), potential, whole, order),
-            _curved_rows(cells.take(at_zero), potential, self.breaks, order),
-        ]
-        panels = self.breaks.size - 1
-        cell = np.concatenate([steady, bent, np.repeat(at_zero, panels)])
-        panel = np.concatenate([np.full(steady.size + bent.size, -1), np.tile(np.arange(panels), at_zero.size)])
-        rows = Rows(*(np.concatenate(parts) for parts in zip(*rules, strict=True)))
-        local = np.where(rows.anchor == cells.left[cell], cells.local[cell], cells.local[cell] + cells.wide[cell])
-        return GradedNodes(dual.x, rows, cells.left[cell], cells.right[cell], panel, local)
+        order, panels = self.cells.order, self.breaks.size - 1
+        at_zero = change > _NEAR_ZERO
+        several = at_zero & (panels > 1)
+        steady, bent, cut = map(np.flatnonzero, (change <= _STEADY, (change > _STEADY) & ~several, several))
+        rules = []
+        if steady.size:
+            rules.append(_plain_rows(cells.take(steady), order))
+        if bent.size:
+            rules.append(_curved_rows(cells.take(bent), potential, np.array([0.0, 1.0]), order))
+        if cut.size:
+            rules.append(_curved_rows(cells.take(cut), potential, self.breaks, order))
+        rows = rules[0] if len(rules) == 1 else Rows(*(np.concatenate(parts) for parts in zip(*rules, strict=True)))
+        cell = np.concatenate([steady, bent, np.repeat(cut, panels)])
+        panel = np.concatenate([np.zeros(steady.size + bent.size, np.intp), np.tile(np.arange(panels), cut.size)])
+        return GradedNodes(dual.x, rows, cells.take(cell), np.where(at_zero[cell], panel, -1))
 
     def halved(self) -> GradedGrid:
         """With all panels of cells at zeros cut into two."""
@@ -139,6 +140,8 @@ class _LocalCells(NamedTuple):
     ----------
     left, right : Array, shape (N,)
         Ends.
+    piece : Array of int, shape (N,)
+        Number of data points to the left.
     local, wide : Array, shape (N,)
         The left end relative to the data point before it, and the width, also where data are so close that doubles
         place a zero between them poorly.
@@ -148,6 +151,7 @@ class _LocalCells(NamedTuple):
 
     left: Array
     right: Array
+    piece: NDArray[np.intp]
     local: Array
     wide: Array
     start: Array
@@ -157,8 +161,9 @@ class _LocalCells(NamedTuple):
     def of(cls, cells: Cells, dual: DualFunction, side: int) -> _LocalCells:
         x, zeros = dual.x, dual.zeros_of(side)
         edges = cells.split(zeros.place).edges
-        before = np.clip(np.searchsorted(x, edges[:-1], side="right") - 1, 0, x.size - 1)
-        local = np.stack([edges[:-1] - x[before], edges[1:] - x[before]])
+        piece = data_before(edges, x)
+        before = x[np.maximum(piece - 1, 0)]
+        local = np.stack([edges[:-1] - before, edges[1:] - before])
         g = np.asarray(dual(edges, side))
         at = np.searchsorted(edges, zeros.place)
         kept = (edges[np.minimum(at, edges.size - 1)] == zeros.place) & ~np.isin(zeros.place, x)
@@ -170,11 +175,11 @@ class _LocalCells(NamedTuple):
         torn = start * stop < 0  # a zero that is an edge up to rounding: the nearer end is the zero
         nearer = np.abs(start) < np.abs(stop)
         start, stop = np.where(torn & nearer, 0.0, start), np.where(torn & ~nearer, 0.0, stop)
-        return cls(edges[:-1], edges[1:], local[0], local[1] - local[0], start, stop)
+        return cls(edges[:-1], edges[1:], piece, local[0], local[1] - local[0], start, stop)
 
     def take(self, at: NDArray[np.intp]) -> _LocalCells:
         """Some of them."""
-        return _LocalCells(*(column[at] for column in self))
+        return _LocalCells(*(column[at] for column in self))  # type: ignore[arg-type]
 
 
 def _change(left: Array, right: Array) -> Array:
@@ -187,9 +192,9 @@ def _plain_rows(cells: _LocalCells, order: int) -> Rows:
     """A Gauss rule in c on `cells`."""
     place, weight = gauss_legendre(order)
     wide, none = cells.wide, np.zeros(cells.wide.size)
-    g = cells.start[:, None] + (cells.stop - cells.start)[:, None] * place
-    offset, weights = wide[:, None] * place, wide[:, None] * weight
-    return Rows(offset, weights, g, cells.left, cells.right, wide, cells.left, none, none, none, wide)
+    g = cells.start + (cells.stop - cells.start) * place[:, None]  # in memory node after node, as in `Cells`
+    offset, weights = wide * place[:, None], wide * weight[:, None]
+    return Rows(offset.T, weights.T, g.T, cells.left, cells.right, wide, cells.left, none, none, none, wide)
 
 
 def _curved_rows(cells: _LocalCells, potential: Potential, breaks: Array, order: int) -> Rows:
@@ -210,7 +215,7 @@ def _curved_rows(cells: _LocalCells, potential: Potential, breaks: Array, order:
     ends = np.sort(np.stack([ends[:, :-1].ravel(), ends[:, 1:].ravel()]), axis=0)
     top = np.maximum(cuts[:, :-1], cuts[:, 1:]).ravel()
     low, rate, anchor = (np.repeat(value, panels) for value in (low, rate, anchor))
-    g, slope = potential.unfold(begin[:, None] + (end - begin)[:, None] * place)
+    g, slope = potential.unfold((begin + (end - begin) * place[:, None]).T)
     offset = (g - low[:, None]) / rate[:, None]
     weights = np.abs(slope * ((end - begin) / rate)[:, None]) * weight
     return Rows(offset, weights, g, ends[0], ends[1], top, anchor, low, rate, begin, end)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from splinebias._check import Array
+from splinebias.data import Dataset
 from splinebias.potential import Potential
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells
@@ -121,6 +122,13 @@ class IntegratedDual:
             load += system.load(response.value)
         misfit = system.misfit(residual, load, y)
         return DualState(function, parts, objective, abs(pairing), residual, misfit)
+
+    def thinned(self, every: int) -> IntegratedDual:
+        """The dual of the problem for some of the data, in the same units: both ends and each `every`-th between them."""
+        data = self.problem.data
+        few = np.unique(np.r_[np.arange(0, data.size, every), data.size - 1])
+        problem = replace(self.problem, data=Dataset(data.x[few], data.y[few]))
+        return replace(self, problem=problem, grid=replace(self.grid, cells=discretize(problem).cells))
 
     def with_order(self, factor: float) -> IntegratedDual:
         """The same by another quadrature: a rule with `factor` as many nodes a cell."""

@@ -17,7 +17,6 @@ import numpy as np
 
 from splinebias._check import Array
 from splinebias.errors import CapabilityError, DataError, Outcome
-from splinebias.potential import Power, Quadratic
 from splinebias.problem import Problem
 from splinebias.solve.banded import Solved, assemble
 from splinebias.solve.modes import Modes, Residuals
@@ -161,8 +160,7 @@ def _linear_flow(problem: Problem) -> LinearFlow:
 
 def is_linear(problem: Problem) -> bool:
     r"""Whether :math:`\phi''` is constant along trajectories: unscaled output weights stay near zero, or it is constant."""
-    phi = problem.phi
-    return not problem.scaled or isinstance(phi, Quadratic) or (isinstance(phi, Power) and phi.p == 2)
+    return not problem.scaled or problem.phi.stiffness is not None
 
 
 def through(

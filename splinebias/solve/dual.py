@@ -143,9 +143,10 @@ def _step(dual: IntegratedDual, state: DualState, tolerance: float) -> DualState
         better = new.objective >= state.objective + _ENOUGH * length * gain if visible else state.misfit <= tolerance
         return new if better or new.misfit < 0.5 * state.misfit else None
 
-    curved = moved(mirrored(dual.potential, state.function, system.function(step), free=system.free))
-    if curved is not None:
-        return curved
+    for larger in (True,) if system.sides_agree else (True, False):
+        curved = moved(mirrored(dual.potential, state.function, system.function(step), free=system.free, larger=larger))
+        if curved is not None:
+            return curved
     if not visible:
         return moved(system.function(step)) or _balanced(dual, state, step)
     lengths = 0.5 ** np.arange(60)

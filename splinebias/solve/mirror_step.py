@@ -19,9 +19,13 @@ from splinebias.solve.dual_function import DualFunction
 _SMALL = 1e-4  # relative size of a step up to which steps in g and in alpha are the same
 
 
-def mirrored(phi: Potential, start: DualFunction, step: DualFunction, *, free: bool) -> DualFunction:
-    """The increment of `start` for the Newton step `step`."""
-    return _nodewise(start, step, lambda old, change: _mirror(phi, old, change), free=free)
+def mirrored(phi: Potential, start: DualFunction, step: DualFunction, *, free: bool, larger: bool = True) -> DualFunction:
+    """The increment of `start` for the Newton step `step`.
+
+    `larger` : whether of the two dual values at a data point the larger one takes the step. Where the smaller one vanishes
+    on a whole interval its curvature depends on it so steeply that it has to be the smaller.
+    """
+    return _nodewise(start, step, lambda old, change: _mirror(phi, old, change), free=free, larger=larger)
 
 
 def through_mirror(phi: Potential, dual: DualFunction, *, free: bool) -> DualFunction:
@@ -42,18 +46,25 @@ def _mirror(phi: Potential, old: Array, change: Array) -> Array:
     return np.where(taken, phi.grad(np.where(taken, linear, 0.0)) - old, change)
 
 
-def _nodewise(start: DualFunction, step: DualFunction, rule: Callable[[Array, Array], Array], *, free: bool) -> DualFunction:
+def _nodewise(
+    start: DualFunction,
+    step: DualFunction,
+    rule: Callable[[Array, Array], Array],
+    *,
+    free: bool,
+    larger: bool = True,
+) -> DualFunction:
     """The increment that is `rule` (values of `start`, those of `step`) at the data.
 
-    Inside, a data point has one unknown and two dual values, g_+ and g_-: the larger one counts. At the ends it is the line
-    that matters, of slope and offset the two unknowns that are left.
+    Inside, a data point has one unknown and two dual values, g_+ and g_-: the larger or the smaller one counts. At the ends
+    it is the line that matters, of slope and offset the two unknowns that are left.
     """
     act, x = start.activation, start.x
     line = np.zeros(2)
     if not free:
         size, ends = max(abs(act.right), abs(act.left)), x[[0, -1]]
         line = rule(size * start.line(ends), size * step.line(ends)) / size
-    plus = np.abs(start.nodal[1]) >= np.abs(start.nodal[-1])
+    plus = (np.abs(start.nodal[1]) >= np.abs(start.nodal[-1])) == larger
     old, change = (np.where(plus, f.nodal[1], f.nodal[-1]) for f in (start, step))
     factor = np.where(plus, start.factor(1), start.factor(-1))
     share = (x - x[0]) / start.span

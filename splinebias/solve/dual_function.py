@@ -63,12 +63,12 @@ class DualFunction:
     def of(cls, x: Array, u: Array, activation: TwoSlope, *, free: bool) -> DualFunction:
         r"""From unknowns :math:`(\beta, v_1, \dots, v_{M-1})`, with a free affine part :math:`(v_2, \dots, v_{M-1})`."""
         if free:
-            return cls(x, np.r_[0.0, u, 0.0], 0.0, activation)
-        return cls(x, np.r_[u[1:], 0.0], float(u[0]), activation)
+            return cls(x, np.concatenate([[0.0], u, [0.0]]), 0.0, activation)
+        return cls(x, np.append(u[1:], 0.0), float(u[0]), activation)
 
     def unknowns(self, *, free: bool) -> Array:
         """Inverse of `of`."""
-        return self.values[1:-1] if free else np.r_[self.beta, self.values[:-1]]
+        return self.values[1:-1] if free else np.append(self.beta, self.values[:-1])
 
     def moved(self, step: DualFunction) -> DualFunction:
         """The sum of the two, in which g at the data keeps the relative precision of the increments."""

@@ -69,4 +69,4 @@ def _nodewise(
     factor = np.where(plus, start.factor(1), start.factor(-1))
     share = (x - x[0]) / start.span
     values = (rule(old, change) - factor * (line[0] + share * (line[1] - line[0]))) / act.kink
-    return DualFunction(x, np.r_[line[0], values[1:-1], 0.0], line[0] - line[1], act)
+    return DualFunction(x, np.concatenate([line[:1], values[1:-1], [0.0]]), line[0] - line[1], act)

@@ -89,11 +89,11 @@ class DualSystem:
         """Coefficients of lambda^T y in the unknowns."""
         slopes = np.diff(y) / self.steps
         bends = np.diff(slopes)
-        return bends if self.free else np.r_[y[0] / self.span, slopes[0], bends]
+        return bends if self.free else np.concatenate([[y[0] / self.span, slopes[0]], bends])
 
     def values(self, u: Array) -> tuple[Array, float]:
         """Nodal values v (M,) and beta from the unknowns."""
-        return (np.r_[0.0, u, 0.0], 0.0) if self.free else (np.r_[u[1:], 0.0], float(u[0]))
+        return (np.concatenate([[0.0], u, [0.0]]), 0.0) if self.free else (np.append(u[1:], 0.0), float(u[0]))
 
     def function(self, u: Array) -> DualFunction:
         """The unknowns as a function."""
@@ -158,7 +158,7 @@ class DualSystem:
         kink, tau = self.activation.kink, self._at_data
         parts = {side: self._masses(d) for side, d in density.items()}
         left, across, right = (kink**2 * _sum(part[i] for part in parts.values()) for i in range(3))
-        diagonal = np.r_[left, 0.0] + np.r_[0.0, right]
+        diagonal = np.append(left, 0.0) + np.append(0.0, right)
         if self.free:
             return BorderedTridiagonal(diagonal[1:-1], across[1:-1], np.zeros((0, diagonal.size - 2)), np.zeros((0, 0)))
         border, square = np.zeros((2, self.x.size)), np.zeros(3)
@@ -196,7 +196,7 @@ class DualSystem:
         size = float(np.abs(y).max()) or 1.0
         scale = size * (1 / self.steps[:-1] + 1 / self.steps[1:])
         if not self.free:
-            scale = np.r_[size / self.span, size / self.steps[0], scale]
+            scale = np.concatenate([[size / self.span, size / self.steps[0]], scale])
         return float((np.abs(residual) / np.maximum(scale, load)).max(initial=0.0))
 
     def _intervals(self, per_node: Array) -> Array:
@@ -266,7 +266,7 @@ class BorderedTridiagonal:
         k = self.corner.shape[0]
         if self.diagonal.size == 0:
             return _solve_small(self.corner, rhs)
-        inner = self._solve_tridiagonal(np.c_[self.border.T, rhs[k:]])
+        inner = self._solve_tridiagonal(np.concatenate([self.border, rhs[None, k:]]).T)
         if k == 0:
             return np.asarray(inner[:, 0])
         schur = self.corner - self.border @ inner[:, :k]
@@ -297,7 +297,10 @@ def _solve_small(matrix: Array, rhs: Array) -> Array:
     size = np.sqrt(np.abs(np.diag(matrix)))
     scale = np.where(size > 0, 1 / np.where(size > 0, size, 1.0), 0.0)
     scaled = matrix * np.outer(scale, scale)
-    return np.asarray(scale * (np.linalg.pinv(scaled, rcond=1e-14, hermitian=True) @ (scale * rhs)))
+    values, vectors = np.linalg.eigh(scaled)
+    alive = np.abs(values) > 1e-14 * np.abs(values).max(initial=0.0)
+    parts = np.divide(vectors.T @ (scale * rhs), values, out=np.zeros_like(values), where=alive)
+    return np.asarray(scale * (vectors @ parts))
 
 
 class QuadraticSolution(NamedTuple):

@@ -172,7 +172,9 @@ def study_grid(
             "`jobs` > 1, `scheduler` and `executor` exclude each other, got more than one; choose where to compute"
         )
     with ExitStack() as stack:
-        keep: Store | _Memory = stack.enter_context(Store.open(store, spec, extend=extend)) if store else _Memory(spec)
+        keep: Store | _Memory = (
+            stack.enter_context(Store.open(store, spec, extend=extend)) if store is not None else _Memory(spec)
+        )
         with threadpool_limits(limits=1):  # as in workers: the bits of a prediction depend on it, too
             limits = [predict(case.problem) for case in spec.cases]
         todo = list(batches(spec, limits, keep.finished()))

@@ -18,12 +18,12 @@ import scipy.stats as st
 
 import splinebias as sb
 from splinebias.studies.batch import batches, together
+from splinebias.studies.database import connect
 from splinebias.studies.execution import RETRIES, execute
 from splinebias.studies.pools import InProcess, LocalProcesses
 from splinebias.studies.reading import status
 from splinebias.studies.row import FAILED, LOST
 from splinebias.studies.spec import run_seed
-from splinebias.studies.store import connect
 from tests.problems import SET_A, SET_B, UNIFORM
 
 A = sb.Problem(SET_A, UNIFORM)

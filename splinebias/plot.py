@@ -117,7 +117,7 @@ def plot_errors(study: Study, ax: Axes | None = None, *, offset: float = 1.0, **
     r"""Mean of :math:`\sup|f_n - f|` over seeds against width, logarithmic.
 
     Bars are one sample standard deviation over seeds; a lower end that is not positive is cut off at the frame. Failed
-    runs are left out.
+    runs are left out, and widths whose error is 0, which has no logarithm; axes without any say so.
 
     Parameters
     ----------
@@ -131,12 +131,17 @@ def plot_errors(study: Study, ax: Axes | None = None, *, offset: float = 1.0, **
         Passed to ``Axes.errorbar``.
     """
     new, ax = ax is None, _axes(ax)
-    rows = study.summary[study.summary["runs"] > 0]
+    rows = study.summary[study.summary["mean"] > 0]  # nan where no run is ok
     seeds = np.unique(study.table["seed"]).size
     label = f"mean over {seeds} seeds; bars: one standard deviation" if seeds > 1 else "one seed"
     ax.set(xscale="log", yscale="log", xlabel="width $n$", ylabel=r"error $\sup\,|f_n - f|$")
     style: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0, "label": label} | errorbar
+    if not rows.size:
+        style["label"] = f"{style['label']} (no error to show)"
     ax.errorbar(offset * rows["width"], rows["mean"], yerr=rows["sd"], **style)
+    room = [(offset * row["width"], factor * row["mean"]) for row in rows for factor in (0.8, 1.25)]
+    if room:
+        ax.update_datalim(room)  # equal errors have no extent of their own
     _mark_widths(ax, study.summary["width"])
     if new:
         ax.legend()
@@ -151,7 +156,8 @@ def plot_grid(grid: StudyGrid, ax: Axes | None = None) -> Axes:
         style = {"color": OKABE_ITO[(number + 1) % len(OKABE_ITO)], "marker": _MARKERS[number % len(_MARKERS)]}
         offset = _STAGGER ** (number - (len(shown) - 1) / 2)
         plot_errors(part, ax, offset=offset, label=part.label, linestyle="-", linewidth=0.8, markersize=4, **style)
-    ax.legend()
+    if shown:
+        ax.legend()
     return ax
 
 
@@ -175,6 +181,8 @@ def _mark_widths(ax: Axes, widths: Array) -> None:
     """A tick and a number at widths that were trained, as many as there is room for."""
     from matplotlib.ticker import NullLocator
 
+    if not widths.size:
+        return
     room = math.log(widths[-1] / widths[0]) / _TICKS
     shown = [widths[-1]]
     for width in widths[-2::-1]:

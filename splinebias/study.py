@@ -172,12 +172,14 @@ def study_grid(
             "`jobs` > 1, `scheduler` and `executor` exclude each other, got more than one; choose where to compute"
         )
     with ExitStack() as stack:
-        keep: Store | _Memory = stack.enter_context(Store.open(store, spec, extend=extend)) if store else _Memory(spec)
+        keep: Store | _Memory = (
+            stack.enter_context(Store.open(store, spec, extend=extend)) if store is not None else _Memory(spec)
+        )
         with threadpool_limits(limits=1):  # as in workers: the bits of a prediction depend on it, too
             limits = [predict(case.problem) for case in spec.cases]
         todo = list(batches(spec, limits, keep.finished()))
         if todo:
-            pool = _pool(jobs, scheduler, executor, todo[0])
+            pool = _pool(jobs, scheduler, executor, todo)
             stack.callback(pool.close)
             stack.enter_context(_terminable())
             _run(todo, pool, keep, progress, len(spec))
@@ -195,11 +197,12 @@ def _checked(spec: StudySpec) -> StudySpec:
     return spec
 
 
-def _pool(jobs: int, scheduler: str | None, executor: Executor | None, sample: Batch) -> Pool:
+def _pool(jobs: int, scheduler: str | None, executor: Executor | None, todo: Sequence[Batch]) -> Pool:
     """Where to compute."""
     if jobs == 1 and scheduler is None and executor is None:
         return InProcess()
-    check_picklable(sample)
+    for sample in {batch.case: batch for batch in todo}.values():
+        check_picklable(sample)
     if scheduler is not None:
         return Dask(scheduler)
     return LocalProcesses(jobs) if executor is None else Given(executor)

@@ -184,3 +184,13 @@ def test_what_has_no_text_can_be_run_but_not_written():
     assert sb.study_grid(spec).parts[0].rows[0].ok
     with pytest.raises(sb.CapabilityError, match="only the library's own kinds can be written to TOML"):
         spec.to_toml()
+
+
+def test_cases_that_are_one_are_refused():
+    """An axis replaces that part of every problem: two that differ in it only are one then."""
+    two = {"r": sb.Problem(SET_A, UNIFORM), "a": sb.Problem(SET_A, UNIFORM, sb.Abs())}
+    assert len(sb.StudySpec(two, [20], [0])) == 2
+    with pytest.raises(
+        sb.DataError, match="cases must be distinct, got 'a / relu' equal to 'r / relu'; leave one problem out"
+    ):
+        sb.StudySpec(two, [20], [0], activations={"relu": sb.ReLU()})

@@ -1,10 +1,14 @@
 """Statistics: intervals cover, tests have the level they claim, and what should be found is found."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats as st
 
 import splinebias as sb
+from splinebias.convergence import Study
+from splinebias.studies.row import Row
 from splinebias.studies.statistics import by_width, fit_power, mean_estimate, places
 from tests.problems import SET_A, SET_B, UNIFORM
 
@@ -54,6 +58,15 @@ def test_few_or_equal_values_have_no_or_point_intervals():
     assert (equal["mean_low"], equal["mean"], equal["q10_high"]) == (2, 2, 2)
 
 
+def test_units_do_not_matter():
+    width, error = runs(np.random.default_rng(6))
+    found = by_width(width, error)
+    for power in (-1000, 900):
+        scaled = by_width(width, error * 2.0**power)
+        for name in found.dtype.names[2:]:
+            np.testing.assert_array_equal(scaled[name], found[name] * 2.0**power)
+
+
 @pytest.mark.parametrize("spread", [lambda n: 0.3, lambda n: 0.05 + 5 / n], ids=["one-spread", "many-spreads"])
 def test_the_exponent_is_covered_and_the_test_of_the_law_has_its_level(spread):
     rng = np.random.default_rng(2)
@@ -88,6 +101,13 @@ def test_what_cannot_be_tested_is_not():
     assert np.isnan(fit_power(np.array([20.0, 80, 320]), np.array([1.0, 0.6, 0.2])).pvalue)
     assert np.isnan(fit_power(np.full(3, 20.0), np.ones(3)).exponent.value)
     assert np.isnan(mean_estimate(np.array([])).value)
+
+
+def test_rounding_is_no_spread_to_test_a_law_with():
+    width = np.repeat([20.0, 80.0, 320.0], 25)
+    law = fit_power(width, 1 / width * (1 + 1e-16 * np.arange(75)))
+    assert (np.isnan(law.pvalue), law.weighted) == (True, False)
+    np.testing.assert_allclose([law.exponent.low, law.exponent.value, law.exponent.high], -1)
 
 
 def test_places_count_every_run_once():
@@ -132,6 +152,53 @@ def test_scaled_potentials_have_limits_of_their_own(grid):
 def test_a_study_has_the_limit_of_itself(grid):
     found = sb.compare_limits(grid.parts[0], grid.parts[0], narrowest=400)
     assert (found.pvalue, found.gap.value, found.widths) == (1.0, 0.0, (400, 800))
+
+
+SIX = {20: 6, 80: 6, 320: 6}
+
+
+def levels(distance, seeds=SIX):
+    """Two studies whose networks are constants, ``distance(n)`` apart; widths may have seeds of their own."""
+    apart = {(n, seed): distance(n) for n, count in seeds.items() for seed in range(count)}
+    limit = sb.predict(sb.Problem(SET_A, UNIFORM))
+    rows = tuple(Row(*pair, 1.0, 1.0, 0.0, 1.0, 1e-12, 1, 1.0, 0.1, "CONVERGED") for pair in apart)
+
+    def study(level):
+        return Study(limit, (-1.5, 1.5), 1e-12, rows, functions=lambda *pair: sb.PiecewiseLinear([0], [level(pair)], 0, 0))
+
+    return study(lambda pair: 0.0), study(lambda pair: apart[pair])
+
+
+def test_under_the_null_p_values_are_uniform_and_intervals_cover():
+    """Distances c n^(-1/2), the edge of the hypothesis, from numbers of seeds that differ between widths."""
+    rng, pvalues, covered = np.random.default_rng(5), [], np.zeros(2)
+    distance = lambda n: np.exp(0.3 * rng.standard_normal()) / np.sqrt(n)  # noqa: E731
+    for _ in range(REPEATS):
+        found = sb.compare_limits(*levels(distance, {20: 9, 80: 5, 320: 7}))
+        pvalues.append(found.pvalue)
+        truth = (-0.5, np.exp(0.3**2 / 2) / np.sqrt(320))
+        covered += [e.low < value < e.high for e, value in zip((found.exponent, found.gap), truth, strict=True)]
+    assert st.kstest(pvalues, "uniform").pvalue > 0.01
+    assert np.abs(covered / REPEATS - LEVEL).max() < 4 * SPREAD
+
+
+def test_seeds_that_only_one_study_has_are_left_out(grid):
+    one, other = grid.part(potential="u2"), grid.part(potential="scaled u4")
+    fewer = replace(other, rows=tuple(row for row in other.rows if (row.width, row.seed) not in {(200, 0), (800, 5)}))
+    found = sb.compare_limits(one, fewer)
+    assert (found.runs, found.widths) == (16, (200, 400, 800))
+    assert (found.pvalue, found.gap) == (sb.compare_limits(fewer, one).pvalue, sb.compare_limits(fewer, one).gap)
+
+
+def test_pairs_of_equal_networks_have_no_logarithm():
+    equal = iter([True, False, False])
+    some = sb.compare_limits(*levels(lambda n: 0.0 if next(equal, False) else 1 / n))
+    assert some.exponent.value == pytest.approx(-1)
+    assert (some.pvalue, some.runs) == (1.0, 18)
+    assert sb.compare_limits(*levels(lambda n: 0.5)).pvalue < 1e-100
+    many = iter([False] * 7 + [True] * 11)
+    with pytest.raises(sb.DataError, match="must differ in at least 8 pairs of networks at two widths or more, got 7"):
+        sb.compare_limits(*levels(lambda n: 0.0 if next(many) else 1 / n))
 
 
 def test_studies_that_cannot_be_compared_are_refused(grid):

@@ -1,18 +1,21 @@
 """Stores: what is added is there, bit for bit; what is damaged, foreign, too new or in use is refused with advice."""
 
 import math
+import os
 import sqlite3
-from contextlib import closing
+import subprocess
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
 import scipy.stats as st
 
 import splinebias as sb
+from splinebias.studies.database import FORMAT
 from splinebias.studies.packing import pack, unpack
 from splinebias.studies.reading import read_cases, read_spec_text, status
 from splinebias.studies.row import FAILED, LOST, Done, Row, failed_row
-from splinebias.studies.store import FORMAT, Store
+from splinebias.studies.store import Store
 from tests.problems import SET_A, UNIFORM, random_data
 
 SPEC = sb.StudySpec(sb.Problem(SET_A, UNIFORM), [20, 80], range(3), loss_tol=1e-3)
@@ -122,7 +125,7 @@ def test_bad_files_are_refused_with_advice(reader, path, tmp_path):
     for start in range(4096, len(whole) - 64, 4096):
         damaged[start : start + 64] = bytes(range(64))
     path.write_bytes(damaged)
-    with pytest.raises(sb.DataError, match=r"is damaged: .*; restore a copy, or save what can be read with `sqlite3 "):
+    with pytest.raises(sb.DataError, match=r"is damaged: .*; restore a copy, begin again in another file, or try `sqlite3 "):
         reader(path)
     path.write_bytes(b"no database at all" * 1000)
     with pytest.raises(sb.DataError, match="is damaged: file is not a database"):
@@ -138,6 +141,187 @@ def test_bad_files_are_refused_with_advice(reader, path, tmp_path):
     with pytest.raises(sb.DataError, match="must be a study, got another kind of SQLite file"):
         reader(foreign)
     assert foreign.stat().st_size == 8192  # untouched
+
+
+def altered(path, statement):
+    """The store after a statement that no study makes."""
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute(statement)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("statement", "reader", "why"),
+    [
+        ("DROP TABLE cases", sb.StudyGrid.load, "no such table: cases"),
+        ("ALTER TABLE runs DROP COLUMN function", lambda path: sb.Study.load(path).function(20, 0), "no such column"),
+        ("DELETE FROM study", status, "cannot unpack"),
+        ("DELETE FROM study", lambda path: Store.open(path, SPEC), "cannot unpack"),
+        ("UPDATE study SET spec = 'abc ='", lambda path: Store.open(path, SPEC), "Invalid value"),
+        ("UPDATE runs SET sup = 'abc'", read_cases, "could not convert string to float: 'abc'"),
+        ("PRAGMA user_version = 0", read_cases, "it says to be of format 0, which there never was"),
+    ],
+)
+def test_content_that_no_study_writes_is_damage(path, statement, reader, why):
+    with pytest.raises(sb.DataError, match=rf"the store .* is damaged: {why}.*; restore a copy"):
+        reader(altered(path, statement))
+
+
+def test_any_damage_is_a_refusal_or_harmless(path):
+    """Twenty random bytes, thirty times: one line of advice, or what there was before."""
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(30):
+        content = bytearray(whole)
+        for where in rng.integers(100, len(whole), 20):
+            content[where] = rng.integers(256)
+        path.write_bytes(content)
+        for reader in (status, read_cases, lambda path: Store.open(path, SPEC).close()):
+            try:
+                reader(path)
+            except sb.DataError as error:
+                assert "\n" not in str(error)
+
+
+def test_a_problem_of_a_later_version_is_told_from_damage(path):
+    altered(path, "UPDATE cases SET problem = replace(problem, 'rademacher', 'gamma2')")
+    with pytest.raises(sb.DataError, match="holds a problem that this version cannot read: .*gamma2.*; update splinebias"):
+        read_cases(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "the store must be a path, got ''"),
+        (5, "the store must be a path, got 5"),
+        (b"s.sqlite", "the store must be a path"),
+        ("/dev/null", "which is neither a file nor a folder"),
+        ("x" * 300, "File name too long"),
+        ("a\0b", "embedded null byte"),
+        ("/missing/s.sqlite", "create /missing first"),
+        ("loop", "Symlink loop|Too many levels"),
+        ("dangling", "create .*nowhere first"),
+    ],
+)
+def test_what_can_be_no_store_is_refused(name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "s.sqlite")
+    with pytest.raises(sb.DataError, match=message):
+        Store.open(name, SPEC)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["dangling", "loop"]
+
+
+@pytest.mark.parametrize("name", [None, 5, "a\0b", "x" * 300, ".", "missing"])
+def test_where_no_store_is_none_is_read_or_made(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for reader in (status, read_cases, sb.Study.load):
+        with pytest.raises(sb.DataError, match="there is no study at|the path of a store must be a str or a Path"):
+            reader(name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["with spaces.sqlite", "ünï ☃.sqlite", "odd #1?mode=ro%20&x.sqlite", ":memory:", "file:a"])
+def test_any_name_of_a_file_will_do(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Store.open(name, SPEC) as store:
+        store.add(0, [done(20, 0)])
+        assert status(name).holder is not None
+    assert status(tmp_path / name).done == 1
+    assert status(name).holder is None
+    assert pack(read_cases(name)[0].function(20, 0)) == pack(F)
+    assert {file.name for file in tmp_path.iterdir()} == {name, f"{name}.lock"}  # one file, and its lock
+
+
+def test_a_store_has_one_lock_by_whatever_name(path, tmp_path):
+    link = tmp_path / "link.sqlite"
+    link.symlink_to(path)
+    with Store.open(path, SPEC):
+        assert status(link).holder is not None
+        with pytest.raises(sb.DataError, match="must have one coordinator"):
+            Store.open(link, SPEC)
+    with Store.open(link, SPEC) as store:
+        assert len(store.finished()[0]) == 2
+
+
+def test_looking_at_a_store_keeps_no_coordinator_out(path):
+    """`status` only asks: it never has the lock itself."""
+    path.with_name(path.name + ".lock").unlink()
+    assert status(path).holder is None
+    assert not path.with_name(path.name + ".lock").exists()
+    with closing(sqlite3.connect(path)) as reader:
+        with Store.open(path, SPEC) as store:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM runs").fetchone()
+            store.add(0, [done(20, 1)])
+        assert status(path).done == 3  # closed in spite of the reader, who still sees what was there
+        assert len(reader.execute("SELECT * FROM runs").fetchall()) == 2
+    with Store.open(path, SPEC) as store:
+        assert len(store.finished()[0]) == 3
+
+
+@contextmanager
+def read_only(folder):
+    """A folder that can be read and not written, also by root (who needs leave to mount for that)."""
+    if os.geteuid():
+        folder.chmod(0o555)
+        yield
+        folder.chmod(0o755)
+        return
+    if subprocess.run(["mount", "--bind", folder, folder], check=False, capture_output=True).returncode:
+        pytest.skip("root may write everywhere and not mount here")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_store_can_be_read_where_nothing_can_be_written(path):
+    before = status(path)
+    with read_only(path.parent):
+        assert status(path) == before
+        assert len(read_cases(path)[0].rows) == 2
+        assert pack(read_cases(path)[0].function(80, 1)) == pack(F)
+        with pytest.raises(sb.DataError, match="or choose a folder you may write in"):
+            Store.open(path, SPEC)
+
+
+def killed(path):
+    """What a killed coordinator leaves: its last runs are in the log only."""
+    copies = {}
+    with Store.open(path, SPEC) as store:
+        store.add(0, [done(20, 1)])
+        for end in ("", "-wal"):
+            file = path.with_name(path.name + end)
+            copies[file] = file.read_bytes()
+    for file, content in copies.items():
+        file.write_bytes(content)
+
+
+def test_runs_that_are_in_the_log_only_are_not_overlooked_where_nothing_can_be_written(path):
+    killed(path)
+    with read_only(path.parent), pytest.raises(sb.DataError, match="cannot be opened: .*; copy it, with study.sqlite-wal"):
+        status(path)
+    assert status(path).done == 3
+
+
+def test_a_store_whose_log_went_astray_is_read_without_it(path):
+    killed(path)
+    path.with_name(path.name + "-wal").unlink()
+    with read_only(path.parent):
+        assert status(path).done == 2
+
+
+def test_the_rate_is_that_of_batches_after_the_first(path, monkeypatch):
+    import splinebias.studies.store as module
+
+    with Store.open(path, SPEC) as store:
+        assert math.isnan(status(path).rate)  # one batch: how long it took is not known
+        (last,) = store._file.execute("SELECT max(finished) FROM runs").fetchone()
+        monkeypatch.setattr(module.time, "time", lambda: last + 4)
+        store.add(0, [done(20, 1), done(20, 2)])
+        assert status(path).rate == pytest.approx(0.5)
+        assert status(path).remaining == pytest.approx(4)
 
 
 @pytest.mark.parametrize(

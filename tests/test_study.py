@@ -105,6 +105,54 @@ def test_one_usable_width_prints_no_interval_of_nothing():
     assert line[-2:] == ["-", "1"]  # no standard deviation; mean * sqrt(n)
 
 
+def everything_that_is_said(found):
+    """All that a study can be asked, with warnings as errors; the printed table."""
+    from matplotlib.figure import Figure
+
+    from splinebias.plot import plot, plot_penalties
+
+    for each in (found, StudyGrid((found, found))):
+        axes = Figure().subplots()
+        plot(each, axes)
+        axes.figure.canvas.draw()
+        assert each.to_csv().count("\n") == len(each.table) + 1
+    plot_penalties(found, Figure().subplots())
+    for table in (found.summary, found.statistics, found.penalties, found.places):
+        assert table.dtype.names[0] == "width"
+    return str(found)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [row(20, 0, 0.1)],
+        [row(20, 0, 0.1), row(20, 1, 0.2)],
+        [row(20, 0, 0.1), row(80, 0, 0.05)],
+        [row(n, 0, 1 / n) for n in WIDTHS],
+        [row(20, seed, 0.1) for seed in range(5)],
+        [row(n, seed, 0.1) for n in WIDTHS for seed in range(25)],
+        [row(n, seed, 0.0) for n in WIDTHS for seed in range(2)],
+        [row(20, seed, math.nan, "FAILED")._replace(argmax=math.nan) for seed in range(3)],
+        [row(20, 0, 0.1), row(20, 1, math.nan, "LOST"), row(80, 0, 9.0, "STALLED")],
+    ],
+    ids=["none", "one", "two-seeds", "two-widths", "one-seed", "equal", "no-rate", "no-error", "failures", "mixed"],
+)
+def test_studies_with_little_to_say_say_so_in_words(rows):
+    text = everything_that_is_said(Study(PREDICTION, (-1.5, 1.5), 1e-12, tuple(rows)))
+    assert not {"nan", "inf", "-inf"} & set(re.split(r"[\s()]+", text))
+
+
+def test_widths_below_the_number_of_points_are_recorded_and_the_study_goes_on():
+    problem = sb.Problem(sb.Dataset([-1, -0.2, 0, 0.2, 1], [0, 0, 1, 0, 0]), PROBLEM.initialization)
+    found = sb.study(problem, [1, 2, 4, 100], range(3), loss_tol=LOOSE)
+    assert [run.outcome for run in found.rows[:6]] == ["STALLED"] * 6
+    assert all("gradient vanishes" in run.reason for run in found.rows[:6])
+    assert all(math.isfinite(run.sup) for run in found.rows)
+    assert found.summary["runs"][-1] == 3
+    assert "STALLED of 12 runs" in everything_that_is_said(found)
+
+
 def test_a_network_that_is_the_limit_exactly_has_no_logarithm():
     problem = sb.Problem(sb.Dataset([-1, 0, 1], [0, 0, 0]), PROBLEM.initialization)
     found = sb.study(problem, [20, 80], [0])

@@ -1,19 +1,20 @@
 """Where batches are computed: in this process, in local processes, on a Dask cluster, or on any executor of the user's.
 
 All of them are `concurrent.futures` executors, the interface that the standard library, loky, Dask
-(``Client.get_executor``), mpi4py (``mpi4py.futures``), Parsl and submitit share. Joblib's backends were the alternative: a
+(``Client.get_executor``) and mpi4py (``mpi4py.futures``) share. Joblib's backends were the alternative: a
 `joblib.Parallel` call is over when one worker dies, and what was under way cannot be handed in again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import signal
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from splinebias.errors import CapabilityError, DataError
@@ -100,14 +101,21 @@ class Given:
     window = float("inf")
 
     def __init__(self, executor: Executor) -> None:
+        if not isinstance(executor, Executor):
+            raise DataError(
+                f"`executor` must be a concurrent.futures.Executor, got {executor!r}; use ProcessPoolExecutor(4) or jobs=4"
+            )
         self._executor = executor
         self._futures: set[Future[Any]] = set()
 
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
+        import cloudpickle
+
+        content = cloudpickle.dumps((work, batch))  # not every executor can pickle a law that is defined in a script
         try:
-            future: Future[Any] = self._executor.submit(work, batch)
-        except (BrokenExecutor, RuntimeError) as error:
-            raise StudyStopped(f"the executor takes no work: {error}; run the same call again with a new one") from None
+            future: Future[Any] = self._executor.submit(_done, content)
+        except Exception as error:
+            raise StudyStopped(f"the executor takes no work: {error}; run the same call again with another one") from None
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
         return future
@@ -125,20 +133,12 @@ class Dask(Given):
 
     def __init__(self, address: str) -> None:
         try:
-            from distributed import Client
+            import distributed  # noqa: F401
         except ImportError:
             raise CapabilityError(
                 "a scheduler needs Dask, which is not installed; pip install 'splinebias[distributed]', or use jobs"
             ) from None
-        try:
-            client: Any = Client  # untyped
-            self._client = client(address, timeout=_CONNECT, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(
-                "`scheduler` must be the address of a running Dask scheduler such as tcp://127.0.0.1:8786, got "
-                f"{address!r}, where none answers within {_CONNECT} s ({type(error).__name__}); "
-                "start one with `dask scheduler`"
-            ) from None
+        self._client = _reached(address)
         super().__init__(self._client.get_executor(pure=False))
 
     def renew(self) -> None:
@@ -147,6 +147,41 @@ class Dask(Given):
     def close(self) -> None:
         super().close()
         self._client.close(timeout=_CONNECT)
+
+
+def _reached(address: str) -> Any:
+    """A client of the scheduler at `address`."""
+    from distributed import Client
+
+    try:
+        with ThreadPoolExecutor(1) as thread:  # where no event loop runs yet, as one does in a notebook
+            thread.submit(asyncio.run, _asked(address)).result()
+        client: Any = Client  # untyped
+        return client(address, timeout=_CONNECT, set_as_default=False)
+    except Exception as error:  # whatever else listens there may send anything
+        raise DataError(
+            "`scheduler` must be the address of a running Dask scheduler such as tcp://127.0.0.1:8786, got "
+            f"{address!r}, where none answers within {_CONNECT} s ({type(error).__name__}); "
+            "start one with `dask scheduler`"
+        ) from None
+
+
+async def _asked(address: str) -> None:
+    """Ask the scheduler who it is: a client would wait without end for something that listens and says nothing."""
+    from distributed.core import rpc
+
+    connection: Any = rpc
+    scheduler = connection(address)
+    try:
+        await asyncio.wait_for(scheduler.identity(), _CONNECT)
+    finally:
+        await scheduler.close_rpc()
+
+
+def _done(content: bytes) -> Any:
+    """In a worker: the work that `Given` packed."""
+    work, batch = pickle.loads(content)
+    return work(batch)
 
 
 def is_loss(error: BaseException) -> bool:

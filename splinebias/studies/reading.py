@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from splinebias.errors import DataError
+from splinebias.errors import DataError, SplinebiasError
 from splinebias.function import PiecewisePolynomial
 from splinebias.problem import Problem
+from splinebias.studies.database import connect, guarded, is_held
 from splinebias.studies.packing import unpack
-from splinebias.studies.row import LOST, Row
-from splinebias.studies.store import connect, is_held
+from splinebias.studies.row import KINDS, LOST, Row
 
 _RECENT = 600.0  # seconds that the present rate is measured over
 
@@ -43,7 +44,7 @@ class StoredCase:
             If there is no such run, or it failed.
         """
         query = "SELECT function FROM runs WHERE key = ? AND width = ? AND seed = ?"
-        with closing(sqlite3.connect(self.path)) as file:  # found intact when the rows were read
+        with _reading(self.path) as file:
             found = file.execute(query, (self.key, int(width), int(seed))).fetchone()
         if found is None or found[0] is None:
             raise DataError(f"`width`, `seed` must be those of a run that has a network, got {width}, {seed}; see `table`")
@@ -91,48 +92,59 @@ def read_cases(path: str | Path) -> list[StoredCase]:
     DataError
         If there is no intact store of a known format.
     """
-    path = Path(path)
     names = ", ".join(Row._fields)
     found = []
     with _reading(path) as file:
-        for key, text, problem, method, lo, hi, tol in file.execute(
+        path = Path(path)
+        for key, text, problem, *rest in file.execute(
             "SELECT key, names, problem, method, lo, hi, loss_tol FROM cases ORDER BY number"
         ).fetchall():
+            method, lo, hi, tol = rest
             rows = file.execute(f"SELECT {names} FROM runs WHERE key = ? ORDER BY width, seed", (key,))
-            kept = tuple(Row._make(math.nan if value is None else value for value in row) for row in rows)
-            found.append(StoredCase(path, key, json.loads(text), Problem.from_toml(problem), method, (lo, hi), tol, kept))
+            kept = tuple(map(_row, rows))
+            found.append(StoredCase(path, key, json.loads(text), _problem(path, problem), method, (lo, hi), tol, kept))
     return found
+
+
+def _row(values: tuple[Any, ...]) -> Row:
+    """A row as it was before SQLite, which keeps nan as NULL."""
+    return Row._make(math.nan if value is None else kind(value) for kind, value in zip(KINDS, values, strict=True))
+
+
+def _problem(path: Path, text: str) -> Problem:
+    """The problem of a case."""
+    try:
+        return Problem.from_toml(text + "\n")
+    except SplinebiasError as error:
+        raise DataError(
+            f"the store {path} holds a problem that this version cannot read: {error}; update splinebias"
+        ) from None
 
 
 def read_spec_text(path: str | Path) -> str:
     """The specification of the store at `path`, as TOML text."""
-    with _reading(Path(path)) as file:
+    with _reading(path) as file:
         (text,) = file.execute("SELECT spec FROM study").fetchone()
     return str(text)
 
 
 def status(path: str | Path) -> Status:
     """How far the study of the store at `path` is; DataError as in `read_cases`."""
-    path = Path(path)
     with _reading(path) as file:
         total, holder = file.execute("SELECT total, holder FROM study").fetchone()
         counts = dict(file.execute("SELECT outcome, count(*) FROM runs GROUP BY outcome").fetchall())
         (bad,) = file.execute("SELECT count(*) FROM runs WHERE reason != '' AND outcome != ?", (LOST,)).fetchone()
         (seconds,) = file.execute("SELECT total(seconds) FROM runs").fetchone()
         last = file.execute("SELECT max(finished) FROM runs").fetchone()[0] or time.time()
-        recent, first = file.execute(
-            "SELECT count(*), min(finished) FROM runs WHERE finished > ?", (last - _RECENT,)
-        ).fetchone()
+        (first,) = file.execute("SELECT min(finished) FROM runs WHERE finished >= ?", (last - _RECENT,)).fetchone()
+        (later,) = file.execute("SELECT count(*) FROM runs WHERE finished > ?", (first,)).fetchone()
         texts = tuple(text for (text,) in file.execute("SELECT text FROM environments ORDER BY number"))
     lost = counts.pop(LOST, 0)
-    rate = recent / (last - first) if recent > 1 and last > first else math.nan
-    return Status(total, sum(counts.values()), bad, lost, seconds, rate, holder if is_held(path) else None, texts)
+    rate = later / (last - first) if later else math.nan  # of what came after the first batch, whose beginning is not known
+    return Status(total, sum(counts.values()), bad, lost, seconds, rate, holder if is_held(Path(path)) else None, texts)
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    file = connect(path)
-    try:
+def _reading(path: str | Path) -> Iterator[sqlite3.Connection]:
+    with closing(connect(path)) as file, guarded(Path(path)):
         yield file
-    finally:
-        file.close()

@@ -55,8 +55,11 @@ class Row(NamedTuple):
 COLUMNS = tuple(name for name in Row._fields if name != "reason")
 """The columns of `table_of`: `reason`, a text of any length, stays with the rows."""
 
-_KINDS = {int: "i8", float: "f8", str: "U16"}
-_DTYPE = np.dtype([(name, _KINDS[get_type_hints(Row)[name]]) for name in COLUMNS])
+KINDS = tuple(get_type_hints(Row)[name] for name in Row._fields)
+"""The type of each field of `Row`."""
+
+_FORMATS = {int: "i8", float: "f8", str: "U16"}
+_DTYPE = np.dtype([(name, _FORMATS[kind]) for name, kind in zip(COLUMNS, KINDS, strict=False)])
 
 
 def table_of(rows: Iterable[Row]) -> NDArray[np.void]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splinebias._check import whole_number
+from splinebias._check import Array, whole_number
 from splinebias.compare import compare
 from splinebias.convergence import Study
 from splinebias.errors import DataError
@@ -71,7 +71,7 @@ def compare_limits(first: Study, second: Study, *, narrowest: int = 1) -> LimitC
     Raises
     ------
     DataError
-        If the studies are not of the same data and interval, or share fewer than 8 runs at two widths or more.
+        If the studies are not of the same data and interval, or share, or differ in, fewer than 8 runs at two widths.
 
     Notes
     -----
@@ -80,8 +80,6 @@ def compare_limits(first: Study, second: Study, *, narrowest: int = 1) -> LimitC
     `narrowest` on: at widths where features move a lot they can also grow. A difference of the limits below the distance at
     the largest width goes unnoticed: `gap` says how large it may be.
     """
-    from scipy import stats
-
     if first.problem.data != second.problem.data or first.interval != second.interval:
         raise DataError("`first` and `second` must be studies of the same data on the same interval, got others")
     narrowest = whole_number(narrowest, "narrowest", at_least=1)
@@ -97,9 +95,23 @@ def compare_limits(first: Study, second: Study, *, narrowest: int = 1) -> LimitC
     distance = np.array([compare(first.function(*pair), second.function(*pair), interval).sup for pair in pairs])
     width = np.array([n for n, _ in pairs], dtype=float)
     gap = mean_estimate(distance[width == widths[-1]])
-    if not (distance > 0).all():  # the same networks
+    if not distance.any():  # the same networks
         return LimitComparison(1.0, Estimate(-math.inf), gap, len(pairs), widths)
+    return LimitComparison(*_slowness(width, distance), gap, len(pairs), widths)
+
+
+def _slowness(width: Array, distance: Array) -> tuple[float, Estimate]:
+    """The p-value of s <= -1/2, and s; distances of 0 have no logarithm and are left out."""
+    from scipy import stats
+
+    width, distance = width[distance > 0], distance[distance > 0]
+    if width.size < _FEWEST or np.unique(width).size < 2:
+        raise DataError(
+            f"`first` and `second` must differ in at least {_FEWEST} pairs of networks at two widths or more, got "
+            f"{width.size}; add seeds"
+        )
     exponent = fit_power(width, distance).exponent
-    spread = (exponent.high - exponent.low) / 2 / stats.t.ppf((1 + exponent.level) / 2, len(pairs) - 2)
-    pvalue = float(stats.t.sf((exponent.value - _SLOWEST) / spread, len(pairs) - 2))
-    return LimitComparison(pvalue, exponent, gap, len(pairs), widths)
+    spread = (exponent.high - exponent.low) / 2 / stats.t.ppf((1 + exponent.level) / 2, width.size - 2)
+    with np.errstate(divide="ignore", invalid="ignore"):  # no spread at all: whichever side of -1/2 it is on
+        pvalue = float(stats.t.sf(np.float64(exponent.value - _SLOWEST) / spread, width.size - 2))
+    return pvalue, exponent

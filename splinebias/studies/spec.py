@@ -152,10 +152,17 @@ class StudySpec:
         self._check_cases()
 
     def _check_cases(self) -> None:
-        """Refuse widths that a case cannot have."""
+        """Refuse widths that a case cannot have, and cases that are one."""
         odd = [width for width in self.widths if width % 2]
         if odd and any(case.problem.initialization.output is not None for case in self.cases):
             raise DataError(f"`widths` must be even for antisymmetric pairs, got {odd[0]}; use {odd[0] + 1}")
+        for number, case in enumerate(self.cases):
+            same = next((c for c in self.cases[:number] if (c.problem, c.method) == (case.problem, case.method)), None)
+            if same is not None:
+                raise DataError(
+                    f"cases must be distinct, got {case.label!r} equal to {same.label!r}; leave one problem out: an axis "
+                    "replaces that part of all of them"
+                )
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:

@@ -20,6 +20,7 @@ from splinebias._check import Array
 LEVEL = 0.95
 QUANTILES = (0.1, 0.9)
 _RESAMPLES = 2000
+_ROUNDING = 16  # rounding errors of a logarithm, at most
 _ENOUGH = 20  # runs of a width from which on its own variance is a better weight than that of all widths
 _BY_WIDTH = np.dtype(
     [("width", "i8"), ("runs", "i8")]
@@ -120,8 +121,9 @@ def _interval(statistic: Callable[..., Any], values: Array, method: str, seed: i
         return [value, math.nan, math.nan]
     if np.ptp(values) == 0:
         return [value] * 3
+    unit = float(np.exp2(np.floor(np.log2(np.abs(values).max()))))  # powers of the values neither vanish nor overflow
     found = stats.bootstrap(
-        (values,),
+        (values / unit,),
         statistic,
         n_resamples=_RESAMPLES,
         confidence_level=LEVEL,
@@ -130,7 +132,7 @@ def _interval(statistic: Callable[..., Any], values: Array, method: str, seed: i
         axis=-1,
         random_state=np.random.default_rng(seed),
     ).confidence_interval
-    return [value, float(found.low), float(found.high)]
+    return [value, unit * float(found.low), unit * float(found.high)]
 
 
 def fit_power(width: Array, error: Array) -> PowerLaw:
@@ -155,7 +157,8 @@ def fit_power(width: Array, error: Array) -> PowerLaw:
         return PowerLaw(Estimate(math.nan), math.nan, False)
     means = np.bincount(which, y) / counts
     pure = np.bincount(which, (y - means[which]) ** 2)
-    weighted = bool(counts.min() >= _ENOUGH and pure.min() > 0)
+    noise = y.size * (_ROUNDING * np.finfo(float).eps * np.abs(y).max()) ** 2  # a sum of squares below is rounding
+    weighted = bool(counts.min() >= _ENOUGH and pure.min() > noise)
     weight = ((counts - 1) / pure)[which] if weighted else np.ones_like(y)
     centre = np.average(x, weights=weight)
     lever = float((weight * (x - centre) ** 2).sum())
@@ -166,16 +169,15 @@ def fit_power(width: Array, error: Array) -> PowerLaw:
     left = float((weight * (y - line) ** 2).sum())
     margin = float(stats.t.ppf((1 + LEVEL) / 2, y.size - 2) * math.sqrt(left / (y.size - 2) / lever))
     within = float((weight * (y - means[which]) ** 2).sum())
-    return PowerLaw(
-        Estimate(slope, slope - margin, slope + margin), _lack_of_fit(left - within, within, widths.size, y.size), weighted
-    )
+    pvalue = _lack_of_fit(left - within, within, widths.size, y.size) if pure.sum() > noise else math.nan
+    return PowerLaw(Estimate(slope, slope - margin, slope + margin), pvalue, weighted)
 
 
 def _lack_of_fit(between: float, within: float, widths: int, runs: int) -> float:
     """The p-value of sums of squares between the line and the means, and within widths."""
     from scipy import stats
 
-    if widths < 3 or runs == widths or within <= 0:
+    if widths < 3 or runs == widths:
         return math.nan
     ratio = max(between, 0.0) / (widths - 2) / (within / (runs - widths))
     return float(stats.f.sf(ratio, widths - 2, runs - widths))

@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Self
 
 from splinebias.errors import DataError
+from splinebias.studies.database import APPLICATION, FORMAT, Lock, connect, file_of, guarded, is_full
 from splinebias.studies.row import LOST, Done, Row
 from splinebias.studies.spec import StudySpec
 from splinebias.studies.spec_toml import difference
 from splinebias.studies.stopped import StudyStopped
 
-FORMAT = 1
-_APPLICATION = 0x53504C42  # "SPLB": what `file` shows, and what tells a study from other SQLite files
 _SCHEMA = f"""
 CREATE TABLE study (spec TEXT, total INTEGER, holder TEXT, created REAL);
 CREATE TABLE cases (
@@ -36,7 +35,7 @@ CREATE TABLE runs (
     key TEXT, {", ".join(f"{name}" for name in Row._fields)}, environment INTEGER, finished REAL, function BLOB,
     PRIMARY KEY (key, width, seed)
 );
-PRAGMA application_id = {_APPLICATION};
+PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {FORMAT};
 """
 _ADD = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * (len(Row._fields) + 4))})"
@@ -107,24 +106,24 @@ class Store:
         StudyStopped
             If they cannot be written.
         """
+        now = time.time()
         try:
             with self._file:
                 self._file.execute("BEGIN IMMEDIATE")
                 for run in done:
                     self._file.execute("INSERT OR IGNORE INTO environments (text) VALUES (?)", (run.environment,))
                     where = self._file.execute("SELECT number FROM environments WHERE text = ?", (run.environment,))
-                    values = (self._keys[case], *run.row, *where.fetchone(), time.time(), run.function)
+                    values = (self._keys[case], *run.row, *where.fetchone(), now, run.function)
                     self._file.execute(_ADD, values)
         except sqlite3.Error as error:
-            raise StudyStopped(
-                f"cannot write to {self.path}: {error}; all runs that were written are kept: make room, then run the same "
-                "command again"
-            ) from None
+            raise StudyStopped(_no_room(self.path, error)) from None
 
     def close(self) -> None:
-        """Give the file and its lock back."""
-        with suppress(sqlite3.Error):  # a full disk: the log stays, and is read at the next opening
+        """Give the file and its lock back; the file is all there is then, and can be copied or put on read-only ground."""
+        with suppress(sqlite3.Error):  # a full disk or a reader: the log stays, and is read at the next opening
             self._file.execute("UPDATE study SET holder = NULL")
+            self._file.execute("PRAGMA busy_timeout = 0")
+            self._file.execute("PRAGMA journal_mode = DELETE")
         with suppress(sqlite3.Error):
             self._file.close()
         self._lock.release()
@@ -136,116 +135,48 @@ class Store:
         self.close()
 
 
-class Lock:
-    """Exclusive possession of ``PATH.lock``; released by the system if its holder is killed.
-
-    Raises
-    ------
-    DataError
-        If another process has it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = sqlite3.connect(path.with_name(path.name + ".lock"), timeout=0.5, isolation_level=None)
-        try:
-            self._file.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            self._file.close()
-            holder = f" ({_holder(path)})" if path.exists() and _holder(path) else ""
-            raise DataError(
-                f"the store {path} must have one coordinator, got a second while the first{holder} is at work: {error}; "
-                "wait for it, stop it, or use another store"
-            ) from None
-
-    def release(self) -> None:
-        """Let others have it."""
-        self._file.close()
-
-
-def is_held(path: Path) -> bool:
-    """Whether a coordinator is at work on the store."""
-    try:
-        Lock(path).release()
-    except DataError:
-        return True
-    return False
-
-
 def place(path: str | Path, spec: StudySpec) -> Path:
     """The file of a store: `path`, or one in that folder, named after everything but widths and seeds."""
-    folder = str(path).endswith(("/", os.sep)) or Path(path).is_dir()
-    path = Path(path)
-    if folder:
-        path.mkdir(parents=True, exist_ok=True)
-        content = "".join(case.key for case in spec.cases) + f"{spec.seed} {spec.loss_tol} {spec.interval}"
-        path /= f"study-{hashlib.sha256(content.encode()).hexdigest()[:12]}.sqlite"
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise DataError(f"the store must be a file in an existing writable folder, got {path}; create {path.parent} first")
-    return path
-
-
-def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
-    """A connection to a store that was found intact, of this format or new.
-
-    Raises
-    ------
-    DataError
-        If there is none, or it is damaged, no study, or written by a newer version.
-    """
-    if not create and not path.is_file():
-        raise DataError(f"there is no study at {path}; check the name, or start one with splinebias study SPEC.toml --store")
-    file = sqlite3.connect(path, timeout=10, isolation_level=None)
-    try:
-        file.execute("PRAGMA foreign_keys = ON")
-        problems = [line for (line,) in file.execute("PRAGMA integrity_check")]
-        (application,) = file.execute("PRAGMA application_id").fetchone()
-        (written,) = file.execute("PRAGMA user_version").fetchone()
-        (tables,) = file.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
-        problems, application, written, tables = [str(error)], 0, 0, 1
-    if problems != ["ok"]:
-        file.close()
-        raise DataError(
-            f"the store {path} is damaged: {problems[0]}; restore a copy, or save what can be read with "
-            f"`sqlite3 {path.name} .recover | sqlite3 saved.sqlite` and go on with that"
-        )
-    if tables and application != _APPLICATION:
-        file.close()
-        raise DataError(f"the store {path} must be a study, got another kind of SQLite file; choose another name")
-    if written > FORMAT:
-        file.close()
-        raise DataError(
-            f"the store {path} was written by a newer splinebias (format {written}, this one knows {FORMAT}); "
-            "update splinebias"
-        )
-    if not tables and not create:
-        file.close()
-        raise DataError(f"the store {path} is empty: its study was stopped before it began; run the same command again")
-    return file
+    content = "".join(case.key for case in spec.cases) + f"{spec.seed} {spec.loss_tol} {spec.interval}"
+    return file_of(path, f"study-{hashlib.sha256(content.encode()).hexdigest()[:12]}.sqlite")
 
 
 def _prepare(file: sqlite3.Connection, path: Path, spec: StudySpec, text: str, *, extend: bool) -> None:
     """Write the specification into a new store, or compare it with that of an old one."""
-    try:
-        file.execute("PRAGMA journal_mode = WAL")
-        file.execute("PRAGMA synchronous = FULL")
-        old = None
-        if file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            (old,) = file.execute("SELECT spec FROM study").fetchone()
-        if old is not None and old != text:
-            _check_growth(path, *difference(old, text), extend=extend)
-        holder = f"process {os.getpid()} on {socket.gethostname()}"
-        with file:
-            file.execute("BEGIN IMMEDIATE")
-            if old is None:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    file.execute(statement)
-                file.execute("INSERT INTO study VALUES (NULL, 0, NULL, ?)", (time.time(),))
-            if old != text:
-                _describe(file, spec, text)
-            file.execute("UPDATE study SET holder = ?", (holder,))
-    except sqlite3.Error as error:
-        raise StudyStopped(f"cannot write to {path}: {error}; make room or choose another disk") from None
+    with guarded(path):
+        try:
+            file.execute("PRAGMA journal_mode = WAL")
+            file.execute("PRAGMA synchronous = FULL")
+            old = None
+            if file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                (old,) = file.execute("SELECT spec FROM study").fetchone()
+            if old is not None and old != text:
+                _check_growth(path, *difference(old, text), extend=extend)
+            _begin(file, spec, old, text)
+        except sqlite3.Error as error:
+            if is_full(error):
+                raise StudyStopped(_no_room(path, error)) from None
+            raise
+
+
+def _begin(file: sqlite3.Connection, spec: StudySpec, old: str | None, text: str) -> None:
+    """Schema and specification, unless they are there, and who is at work."""
+    holder = f"process {os.getpid()} on {socket.gethostname()}"
+    with file:
+        file.execute("BEGIN IMMEDIATE")
+        if old is None:
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                file.execute(statement)
+            file.execute("INSERT INTO study VALUES (NULL, 0, NULL, ?)", (time.time(),))
+        if old != text:
+            _describe(file, spec, text)
+        file.execute("UPDATE study SET holder = ?", (holder,))
+
+
+def _no_room(path: Path, error: sqlite3.Error) -> str:
+    return (
+        f"cannot write to {path}: {error}; all runs that were written are kept: make room, then run the same command again"
+    )
 
 
 def _check_growth(path: Path, words: str, grows: bool, *, extend: bool) -> None:
@@ -269,16 +200,3 @@ def _describe(file: sqlite3.Connection, spec: StudySpec, text: str) -> None:
     for number, case in enumerate(spec.cases):
         values = (number, case.key, json.dumps(case.names), case.problem.to_toml(), repr(case.method), *case.interval)
         file.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*values, spec.loss_tol))
-
-
-def _holder(path: Path) -> str:
-    """Who has the store, as far as it says."""
-    try:
-        file = sqlite3.connect(path, timeout=1)
-        try:
-            (holder,) = file.execute("SELECT holder FROM study").fetchone()
-        finally:
-            file.close()
-    except (sqlite3.Error, TypeError):
-        return ""
-    return holder or ""

@@ -1,0 +1,221 @@
+"""Files of SQLite as studies use them: where they are, opened with every way to fail in words, and in one hand at a time."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from splinebias.errors import DataError, SplinebiasError
+
+FORMAT = 1
+APPLICATION = 0x53504C42  # "SPLB": what `file` shows, and what tells a study from other SQLite files
+_WAIT = 10.0  # seconds for another process to finish what it writes
+
+
+def file_of(path: str | Path, name: str) -> Path:
+    """`path`, or the file `name` in it if it is a folder, which is made if it ends in a slash.
+
+    Raises
+    ------
+    DataError
+        If it can be no file that this process may write.
+    """
+    rule = f"the store must be a file in an existing writable folder, got {str(path)!r}"
+    if not isinstance(path, str | Path) or not str(path):
+        raise DataError(f"the store must be a path, got {path!r}; use e.g. 'study.sqlite' or 'runs/'")
+    place = Path(path)
+    try:
+        if str(path).endswith(("/", os.sep)):
+            place.mkdir(parents=True, exist_ok=True)
+        if place.is_dir():
+            place /= name
+        place.with_name(f"{place.name}.lock").exists()  # the longest name that will be asked for
+        folder = place.resolve().parent
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: symbolic links in a circle
+        raise DataError(f"{rule}: {error}") from None
+    if place.exists() and not place.is_file():
+        raise DataError(f"{rule}, which is neither a file nor a folder; choose another name")
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise DataError(f"{rule}; create {folder} first, or choose a folder you may write in")
+    if place.exists() and not os.access(place, os.R_OK | os.W_OK):
+        raise DataError(f"{rule}, which you may not write; change its permissions, or copy it to another name")
+    return place
+
+
+def connect(path: str | Path, *, create: bool = False) -> sqlite3.Connection:
+    """A connection to a store that was found intact, of this format or new.
+
+    Raises
+    ------
+    DataError
+        If there is none, or it is damaged, no study, written by a newer version, or cannot be opened.
+    """
+    if not isinstance(path, str | Path):
+        raise DataError(f"the path of a store must be a str or a Path, got {path!r}")
+    path = Path(path)
+    if not create and not is_file(path):
+        raise DataError(f"there is no study at {path}; check the name, or start one with splinebias study SPEC.toml --store")
+    file = _opened(path, create=create)
+    try:
+        with guarded(path):
+            _check(file, path, create=create)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; no name is too strange to ask."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Errors of SQLite, and of content that no study writes, as refusals that say what to do."""
+    try:
+        yield
+    except SplinebiasError:
+        raise
+    except sqlite3.Error as error:
+        raise DataError(f"the store {path} {_fault(path, error)}") from None
+    except (ValueError, TypeError) as error:  # UnicodeDecodeError and TOMLDecodeError among them
+        raise DataError(f"the store {path} {_damage(path, str(error))}") from None
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether a write failed for want of room: quotas and full disks come as I/O errors, too."""
+    return _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+class Lock:
+    """Exclusive possession of ``PATH.lock``; released by the system if its holder is killed.
+
+    Raises
+    ------
+    DataError
+        If another process has it, or it cannot be had at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        beside = _beside(path)
+        self._file = sqlite3.connect(beside, timeout=0.5, isolation_level=None)
+        try:
+            self._file.execute("PRAGMA journal_mode = MEMORY")  # nothing is written, so it works on a full disk
+            self._file.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            self._file.close()
+            if _code(error) != sqlite3.SQLITE_BUSY:
+                raise DataError(f"the lock {beside} {_fault(beside, error)}") from None
+            holder = f" ({_holder(path)})" if _holder(path) else ""
+            raise DataError(
+                f"the store {path} must have one coordinator, got a second while the first{holder} is at work; "
+                "wait for it, stop it, or use another store"
+            ) from None
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._file.close()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a coordinator is at work on the store; asking takes nothing from anyone and writes nothing."""
+    try:
+        with closing(sqlite3.connect(_uri(_beside(path), "mode=ro"), uri=True, timeout=0.0)) as file:
+            file.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error as error:
+        return _code(error) == sqlite3.SQLITE_BUSY
+    return False
+
+
+def _beside(path: Path) -> Path:
+    """The lock of a store: one, whatever links lead to it."""
+    path = path.resolve()
+    return path.with_name(path.name + ".lock")
+
+
+def _uri(path: Path, options: str) -> str:
+    return f"{path.absolute().as_uri()}?{options}"
+
+
+def _opened(path: Path, *, create: bool) -> sqlite3.Connection:
+    """A connection; to a file on read-only ground one that takes it as it is, if no log says that it is not complete."""
+    with guarded(path):
+        file = sqlite3.connect(
+            _uri(path, f"mode={'rwc' if create else 'rw'}"), uri=True, timeout=_WAIT, isolation_level=None
+        )
+    try:
+        file.execute("SELECT count(*) FROM sqlite_master")
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        log = path.with_name(f"{path.name}-wal")
+        alone = isinstance(error, sqlite3.Error) and _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if alone and not create and not (log.exists() and log.stat().st_size):
+            file.close()
+            return sqlite3.connect(_uri(path, "mode=ro&immutable=1"), uri=True, isolation_level=None)
+    return file
+
+
+def _check(file: sqlite3.Connection, path: Path, *, create: bool) -> None:
+    """Refuse what is no intact study of this format."""
+    problems = [line for (line,) in file.execute("PRAGMA integrity_check")]
+    (application,) = file.execute("PRAGMA application_id").fetchone()
+    (written,) = file.execute("PRAGMA user_version").fetchone()
+    (tables,) = file.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if problems != ["ok"]:
+        raise DataError(f"the store {path} {_damage(path, problems[0])}")
+    if tables and application != APPLICATION:
+        raise DataError(f"the store {path} must be a study, got another kind of SQLite file; choose another name")
+    if written > FORMAT:
+        raise DataError(
+            f"the store {path} was written by a newer splinebias (format {written}, this one knows {FORMAT}); "
+            "update splinebias"
+        )
+    if tables and written < FORMAT:
+        raise DataError(f"the store {path} {_damage(path, f'it says to be of format {written}, which there never was')}")
+    if not tables and not create:
+        raise DataError(f"the store {path} is empty: its study was stopped before it began; run the same command again")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code of SQLite."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
+def _damage(path: Path, why: str) -> str:
+    return (
+        f"is damaged: {' '.join(why.split())}; restore a copy, begin again in another file, or try "
+        f"`sqlite3 {path.name} .recover | sqlite3 saved.sqlite` and go on with what that saves"
+    )
+
+
+def _fault(path: Path, error: sqlite3.Error) -> str:
+    """What an error of SQLite means for the file at `path`, and what to do."""
+    code = _code(error)
+    if code == sqlite3.SQLITE_FULL:
+        return f"cannot be used: {error}; make room, then run the same command again"
+    if code == sqlite3.SQLITE_IOERR:
+        return (
+            f"cannot be used: {error}; if its disk is full make room, if it is a network disk move the file to a local one"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"cannot be used: {error}; another program is at it: try again when that has ended"
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return (
+            f"cannot be opened: {error}; copy it, with {path.name}-wal if there is one, to a folder you may write in, or "
+            "change permissions"
+        )
+    return _damage(path, str(error))
+
+
+def _holder(path: Path) -> str:
+    """Who has the store, as far as it says."""
+    with suppress(sqlite3.Error, TypeError), closing(sqlite3.connect(_uri(path, "mode=ro"), uri=True, timeout=1)) as file:
+        (holder,) = file.execute("SELECT holder FROM study").fetchone()
+        return holder or ""
+    return ""

@@ -65,7 +65,7 @@ class DualSolver:
         coarse, state, iterations = dual.grid.cells, dual.at(start), 0
         refinements = 0
         for refinements in range(self.max_refinements + 1):  # noqa: B007
-            state, steps = _newton(dual, state, self.tolerance, self.max_iterations)
+            state, steps = maximized(dual, state, self.tolerance, self.max_iterations)
             iterations += steps
             finer, check = dual.refined(state, self.tolerance)
             if finer is dual:
@@ -75,7 +75,7 @@ class DualSolver:
         knots = function_knots(problem, coarse, state.function.zeros())
         return Prediction(
             problem,
-            _function(dual, check, knots),
+            unfolded(dual, check, knots),
             dual.factor * state.cost,
             misfit,
             Outcome.CONVERGED if misfit <= self.tolerance and coarse.resolved else Outcome.INACCURATE,
@@ -90,7 +90,7 @@ class DualSolver:
         )
 
 
-def _newton(dual: IntegratedDual, state: DualState, tolerance: float, max_iterations: int) -> tuple[DualState, int]:
+def maximized(dual: IntegratedDual, state: DualState, tolerance: float, max_iterations: int) -> tuple[DualState, int]:
     """Newton ascent from `state` until the residual is at rounding, and the number of steps."""
     best, stale = state, 0
     for iteration in range(1, max_iterations + 1):
@@ -156,8 +156,8 @@ def _balanced(dual: IntegratedDual, state: DualState, step: Array) -> DualState 
     return best
 
 
-def _function(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSpline:
-    """The solution, one branch a side."""
+def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSpline:
+    """The function that `state` makes, through the data, one branch a side."""
     data, kink = dual.problem.data, dual.problem.two_slopes.kink
     branches, y = [], data.y
     for part in state.parts:

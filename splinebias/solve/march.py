@@ -103,7 +103,6 @@ class March:
         self.size = float(np.linalg.norm(residuals.start))
         self.outcome: Outcome | None = None
         slope = residuals.hinges.T @ residuals.start
-        self.push = residuals.hinges.T @ residuals.hinges  # inverse of the Q of `stages`
         scale = self._time_scale(slope)
         self.time = _SHORT * min(scale, first) if problem.phi.hess_at_zero == 0 else 0.0
         self.length = self.time or scale / 50
@@ -198,7 +197,7 @@ class March:
             residual, hessians = np.stack([s.residual for s in states]), [s.hessian() for s in states]
             if not np.isfinite(residual).all():
                 return None
-            rhs = self.stages.imbalance(residual @ self.push, increments, h)
+            rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
         return None
 
     def _mirrored(self, function: DualFunction, step: Array) -> DualFunction:

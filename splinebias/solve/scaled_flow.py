@@ -29,7 +29,7 @@ from splinebias.solve.spans import with_ordinates
 
 _LARGEST = 1000  # points: beyond, a trajectory takes many minutes
 _TOLERANCE = 1e-8  # residual above which the outcome is INACCURATE
-_CLOSE = 1e-10  # distance between f from g and f from G, relative to max |y|, that is left alone
+_CLOSE = 1e-9  # distance between f from g and f from G, relative to max |y|, that is left alone
 _POLISHING = 50  # Newton steps that close it
 
 
@@ -139,7 +139,7 @@ class ScaledFlow:
             dual.factor / dual.size * state.function.multipliers(),
             {
                 "solver": "ScaledFlow",
-                "time": reached.time / self._unit,
+                "time": float(reached.time / self._unit),
                 "loss": float(velocity @ velocity) / 2 * dual.size**2,
                 "cells": sum(part.nodes.panel.size for part in check.parts),
                 "seconds": time.perf_counter() - began,

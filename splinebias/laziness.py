@@ -21,10 +21,11 @@ import numpy as np
 
 from splinebias._check import Array, real_vector, whole_number
 from splinebias.errors import CapabilityError, DataError
-from splinebias.predict import predict, predict_path
+from splinebias.predict import predict
 from splinebias.problem import Problem
 from splinebias.solve.linear_flow import LinearFlow, is_linear
 from splinebias.solve.prediction import beyond_bending
+from splinebias.solve.trajectory import multiplier_path
 
 if TYPE_CHECKING:
     from splinebias.train import Training
@@ -233,8 +234,8 @@ def _path(problem: Problem) -> Path:
     root = problem.data.weights / problem.data.weights.sum()
     size = np.abs(limit).max() / max(float(np.abs(root * problem.data.y).max()), 1e-300)  # time at the first speed
     times = size * np.geomspace(1e-6, 1e6, _TIMES)
-    path = [prediction.multipliers for prediction in predict_path(problem, times).predictions]
-    return Path(np.array([np.zeros_like(limit), *path, limit]))
+    path = multiplier_path(problem, times)
+    return Path(np.array([np.zeros_like(limit), *path[np.isfinite(path).all(axis=1)], limit]))
 
 
 def _overall(change: Array, w: Array, b: Array) -> float:

@@ -127,11 +127,13 @@ def predict_path(problem: Problem, times: Any) -> Path:
     that of `Prediction`, or what rounding of decay rates does if that is more, and INACCURATE above 1e-8. Powers of ReLU and
     `NTK` go the same way, with the kernel of `tangent_kernel` for K.
 
-    Scaled: an implicit Runge-Kutta method with local errors of 1e-7, relative to the dual function; functions were found
-    good to 3e-8 of their size. The residual is the imbalance of :math:`\int 2L\,dt = \lambda^T y - E[\phi^*]`, relative, or
-    the error of the quadrature, and INACCURATE above 1e-6. Laws of random \|W\| take minutes, others seconds. With
-    :math:`\phi''(0) = 0` the flow can come to a standstill where a dual function vanishes on a whole interval: then the
-    outcome is STALLED, and the function that of ``stats["time"]``; a small quadratic part avoids it.
+    Scaled: collocation (Radau IIA, 12 stages) with local errors of 1e-10 of max \|y\|, on the quadrature that the limit has.
+    The residual is the largest of: the imbalance of :math:`\int 2L\,dt = \lambda^T y - E[\phi^*]`, relative; the error of
+    the quadrature, and the distance of f from what the flow says it is, relative to max \|y\|. INACCURATE above 1e-8.
+    Laws of random \|W\| take seconds, others less. Where :math:`\phi''(0) = 0`, every zero of a dual function that passes
+    a data point costs short steps. Noisy data or powers like p = 10 may ask for more than 1000 of them: then the outcome
+    is MAX_STEPS (or STALLED, where no step is short enough), and the function that of ``stats["time"]``; a small
+    quadratic part avoids it.
 
     Hypotheses checked: as in `predict`. Not checked: width (error :math:`O(n^{-1/2})` at all times).
     Source: Jin & Montufar (2023), training trajectories and smoothing splines; theory section 6.

@@ -11,7 +11,7 @@ from splinebias import quadrature
 from splinebias._integrate import integrate_through
 from splinebias.quadrature import Cells, gauss_legendre, integration_cells, panel_nodes, with_points
 from splinebias.solve.discretize import discretize
-from splinebias.solve.dual import _newton, _started
+from splinebias.solve.dual import _started, maximized
 from splinebias.solve.integrated_dual import IntegratedDual
 
 LAWS = {
@@ -135,7 +135,7 @@ def test_a_start_from_fewer_data_raises_the_dual_and_never_lowers_it(activation,
     with np.errstate(all="ignore"):
         dual, start = IntegratedDual.of(problem)
         plain, found = dual.at(start), _started(dual, start, 1e-10)
-        (best, few), (same, many) = (_newton(dual, state, 1e-10, 200) for state in (found, plain))
+        (best, few), (same, many) = (maximized(dual, state, 1e-10, 200) for state in (found, plain))
     assert max(best.misfit, same.misfit) < 1e-10
     assert plain.objective <= found.objective <= best.objective * (1 + 1e-14)
     np.testing.assert_allclose(best.objective, same.objective, rtol=1e-13)

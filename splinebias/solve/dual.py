@@ -67,7 +67,7 @@ class DualSolver:
         coarse, state, iterations = dual.grid.cells, _started(dual, start, self.tolerance), 0
         refinements = 0
         for refinements in range(self.max_refinements + 1):  # noqa: B007
-            state, steps = _newton(dual, state, self.tolerance, self.max_iterations)
+            state, steps = maximized(dual, state, self.tolerance, self.max_iterations)
             iterations += steps
             finer, check = dual.refined(state, self.tolerance)
             if finer is dual:
@@ -77,7 +77,7 @@ class DualSolver:
         knots = function_knots(problem, coarse, state.function.zeros())
         return Prediction(
             problem,
-            _function(dual, check, knots),
+            unfolded(dual, check, knots),
             dual.factor * state.cost,
             misfit,
             Outcome.CONVERGED if misfit <= self.tolerance and coarse.resolved else Outcome.INACCURATE,
@@ -99,12 +99,12 @@ def _started(dual: IntegratedDual, start: DualFunction, tolerance: float) -> Dua
         return state
     thinned = dual.thinned(_EVERY)
     few = _started(thinned, start.at_points(thinned.problem.data.x), tolerance)
-    found, _ = _newton(thinned, few, tolerance, _ROUGH_STEPS, goal=tolerance)
+    found, _ = maximized(thinned, few, tolerance, _ROUGH_STEPS, goal=tolerance)
     other = dual.at(found.function.at_points(start.x))
     return other if other.objective > state.objective else state
 
 
-def _newton(
+def maximized(
     dual: IntegratedDual, state: DualState, tolerance: float, max_iterations: int, goal: float = 2e-15
 ) -> tuple[DualState, int]:
     """Newton ascent from `state` until the residual is `goal` or at rounding, and the number of steps."""
@@ -143,8 +143,8 @@ def _step(dual: IntegratedDual, state: DualState, tolerance: float) -> DualState
         better = new.objective >= state.objective + _ENOUGH * length * gain if visible else state.misfit <= tolerance
         return new if better or new.misfit < 0.5 * state.misfit else None
 
-    for larger in (True,) if system.sides_agree else (True, False):
-        curved = moved(mirrored(dual.potential, state.function, system.function(step), free=system.free, larger=larger))
+    for steeper in (True,) if system.sides_agree else (True, False):
+        curved = moved(mirrored(dual.potential, state.function, system.function(step), free=system.free, steeper=steeper))
         if curved is not None:
             return curved
     if not visible:
@@ -173,8 +173,8 @@ def _balanced(dual: IntegratedDual, state: DualState, step: Array) -> DualState 
     return best
 
 
-def _function(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSpline:
-    """The solution, one branch a side."""
+def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSpline:
+    """The function that `state` makes, through the data, one branch a side."""
     data, kink = dual.problem.data, dual.problem.two_slopes.kink
     branches, y = [], data.y
     for part in state.parts:

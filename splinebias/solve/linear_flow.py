@@ -18,10 +18,9 @@ import numpy as np
 from splinebias._check import Array
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.problem import Problem
-from splinebias.solve.banded import Solved, assemble
 from splinebias.solve.modes import Modes, Residuals
 from splinebias.solve.prediction import Prediction
-from splinebias.solve.spans import Span, span_of, with_ordinates
+from splinebias.solve.spans import Span, span_of
 
 _TOLERANCE = 1e-8
 
@@ -144,6 +143,12 @@ class LinearFlow:
             },
         )
 
+    def multipliers(self, times: Array) -> Array:
+        r""":math:`\lambda` at finite times >= 0, shape (T, M)."""
+        kappa = self.stiffness if self.problem.scaled else 1.0
+        moved = np.stack([Decay(t / self.stiffness).moved(self.modes.rates) for t in times.tolist()])
+        return np.asarray(kappa * self.residuals.root * ((moved * self.start) @ self.modes.vectors.T))
+
     def at(self, t: float) -> Prediction:
         """f_t for a finite training time t >= 0."""
         made = self.filtered(Decay(t / self.stiffness))
@@ -161,13 +166,3 @@ def _linear_flow(problem: Problem) -> LinearFlow:
 def is_linear(problem: Problem) -> bool:
     r"""Whether :math:`\phi''` is constant along trajectories: unscaled output weights stay near zero, or it is constant."""
     return not problem.scaled or problem.phi.stiffness is not None
-
-
-def through(
-    problem: Problem, fitted: Array, solved: Solved, tolerance: float, stats: dict[str, object], began: float
-) -> Prediction:
-    """The Prediction for `problem` of a dual solution through other ordinates than its data, `fitted`, shape (M,).
-
-    At any time, f_t is the function of least penalty among those with its values at the data.
-    """
-    return replace(assemble(with_ordinates(problem, fitted), solved, tolerance, stats, began), problem=problem)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._check import Array
 from splinebias.potential import Potential
@@ -19,19 +20,21 @@ from splinebias.solve.dual_function import DualFunction
 _SMALL = 1e-4  # relative size of a step up to which steps in g and in alpha are the same
 
 
-def mirrored(phi: Potential, start: DualFunction, step: DualFunction, *, free: bool, larger: bool = True) -> DualFunction:
+def mirrored(phi: Potential, start: DualFunction, step: DualFunction, *, free: bool, steeper: bool = True) -> DualFunction:
     """The increment of `start` for the Newton step `step`.
 
-    `larger` : whether of the two dual values at a data point the larger one takes the step. Where the smaller one vanishes
-    on a whole interval its curvature depends on it so steeply that it has to be the smaller.
+    `steeper` : whether at a data point the side that bends more as g moves takes the step, or the other one.
     """
-    return _nodewise(start, step, lambda old, change: _mirror(phi, old, change), free=free, larger=larger)
+    steep = {side: 1 / phi.hess(phi.grad_inverse(start.nodal[side])) for side in (1, -1)}
+    plus = (steep[1] >= steep[-1]) == steeper
+    return _nodewise(start, step, lambda old, change: _mirror(phi, old, change), plus, free=free)
 
 
 def through_mirror(phi: Potential, dual: DualFunction, *, free: bool) -> DualFunction:
     r"""Has :math:`\phi'` of the values of `dual` at the data."""
     still = DualFunction(dual.x, np.zeros(dual.x.size), 0.0, dual.activation)
-    return dual.moved(_nodewise(dual, still, lambda old, _: np.asarray(phi.grad(old)) - old, free=free))
+    plus = np.abs(dual.nodal[1]) >= np.abs(dual.nodal[-1])
+    return dual.moved(_nodewise(dual, still, lambda old, _: np.asarray(phi.grad(old)) - old, plus, free=free))
 
 
 def _mirror(phi: Potential, old: Array, change: Array) -> Array:
@@ -47,24 +50,18 @@ def _mirror(phi: Potential, old: Array, change: Array) -> Array:
 
 
 def _nodewise(
-    start: DualFunction,
-    step: DualFunction,
-    rule: Callable[[Array, Array], Array],
-    *,
-    free: bool,
-    larger: bool = True,
+    start: DualFunction, step: DualFunction, rule: Callable[[Array, Array], Array], plus: NDArray[np.bool_], *, free: bool
 ) -> DualFunction:
     """The increment that is `rule` (values of `start`, those of `step`) at the data.
 
-    Inside, a data point has one unknown and two dual values, g_+ and g_-: the larger or the smaller one counts. At the ends
-    it is the line that matters, of slope and offset the two unknowns that are left.
+    Inside, a data point has one unknown and two dual values: g_+ counts where `plus`, else g_-. At the ends it is the line
+    that matters, of slope and offset the two unknowns that are left.
     """
     act, x = start.activation, start.x
     line = np.zeros(2)
     if not free:
         size, ends = max(abs(act.right), abs(act.left)), x[[0, -1]]
         line = rule(size * start.line(ends), size * step.line(ends)) / size
-    plus = (np.abs(start.nodal[1]) >= np.abs(start.nodal[-1])) == larger
     old, change = (np.where(plus, f.nodal[1], f.nodal[-1]) for f in (start, step))
     factor = np.where(plus, start.factor(1), start.factor(-1))
     share = (x - x[0]) / start.span

@@ -261,6 +261,15 @@ class BorderedTridiagonal:
             self.diagonal + other.diagonal, self.off + other.off, self.border + other.border, self.corner + other.corner
         )
 
+    def __matmul__(self, u: Array) -> Array:
+        """The product with one vector of length k + m."""
+        k = self.corner.shape[0]
+        head, rest = u[:k], u[k:]
+        inner = self.diagonal * rest + self.border.T @ head
+        inner[:-1] += self.off * rest[1:]
+        inner[1:] += self.off * rest[:-1]
+        return np.concatenate([self.corner @ head + self.border @ rest, inner])
+
     def solve(self, rhs: Array) -> Array:
         """Solution for one right-hand side of length k + m; directions without any curvature get 0."""
         k = self.corner.shape[0]

@@ -93,6 +93,18 @@ def _finite(problem: Problem, times: Array) -> list[Prediction]:
     return ScaledFlow.of(problem).at(times)
 
 
+def multiplier_path(problem: Problem, times: Array) -> Array:
+    r""":math:`\lambda(t)` at finite times >= 0, in any order, shape (T, M), without making the functions f_t.
+
+    A time costs no more than an interpolation, so that integrals along the path can have thousands. NaN where a flow with a
+    scaled potential could not be followed so far. Raises as `predict_path`.
+    """
+    require_finite_times(problem)
+    distinct, place = np.unique(times, return_inverse=True)
+    flow = LinearFlow.of(problem) if is_linear(problem) else ScaledFlow.of(problem)
+    return flow.multipliers(distinct)[place]
+
+
 def _with_loss(limit: Prediction) -> Prediction:
     data = limit.problem.data
     residual = limit.function(data.x) - data.y

@@ -18,7 +18,7 @@ import numpy as np
 from splinebias._check import Array, real_number, whole_number
 from splinebias._check import interval as check_interval
 from splinebias.errors import CapabilityError, DataError
-from splinebias.influence import BendInfluence
+from splinebias.influence import NO_SHIFT, BendInfluence
 from splinebias.influence_model import InfluenceModel, check_spread, copies_of, influence_model
 from splinebias.predict import Prediction, predict
 from splinebias.problem import Problem
@@ -46,7 +46,7 @@ class ErrorBand:
     interval : tuple of float
         Where largest errors are meant.
     time : float
-        Training time.
+        Training time asked for; the band is that of the time reached, `prediction.outcome` says whether it is the same.
     draws, seed : int
         Samples of the largest error, and where their randomness comes from.
     model : InfluenceModel
@@ -212,7 +212,8 @@ def error_band(
         If an argument is out of range; if the limit is not unique, because no neuron sees some direction; if the variance of
         one neuron's contribution is infinite.
     CapabilityError
-        If the problem is not one that `predict` can take, or no influences are known for it.
+        If the problem is not one that `predict` can take; at finite times, with a scaled potential that is not quadratic and
+        more than 300 points.
 
     Notes
     -----
@@ -220,6 +221,8 @@ def error_band(
     problems with activations of degree k). *Not checked:* that n is large enough for the leading order (`mean_shift`,
     `laziness`); with antisymmetric pairs and `Standard` networks, that output weights start at :math:`O(n^{-1/2})`.
     Sampling sees the process at some 400 points and on all but 1e-6 of its variance.
+    At finite times with a scaled potential the flow of the multipliers is linearized along its path (`path_influence`). If
+    phi''(0) = 0, widths have to be larger around times at which the dual function is flat at zero.
     Source: delta method for the M-estimator of theory section 7.
 
     Examples
@@ -238,7 +241,8 @@ def error_band(
     where = default_interval(problem) if interval is None else check_interval(interval)
     check_spread(problem)
     prediction = predict(problem, time=time)
-    model = influence_model(problem, prediction.multipliers, float(time))
+    reached = prediction.stats.get("time", math.inf)  # less than asked for if the outcome says so
+    model = influence_model(problem, prediction.multipliers, reached)
     return ErrorBand(prediction, width, where, float(time), draws, seed, model, copies_of(problem))
 
 
@@ -273,7 +277,7 @@ def _check_points(x: Array, name: str) -> None:
 def _require_second_order(band: ErrorBand) -> None:
     phi = band.problem.limit_potential
     if band.time != math.inf or not isinstance(band.model, BendInfluence):
-        raise CapabilityError("the mean shift is known for infinite time, two slopes and Standard() networks only")
+        raise CapabilityError(NO_SHIFT)
     if not 0 < phi.hess_at_zero < math.inf:
         raise CapabilityError(
             f"the mean shift needs 0 < phi''(0) < infinity, got {phi.hess_at_zero:g} for {phi}; add a quadratic part"

@@ -25,7 +25,7 @@ import numpy as np
 
 from splinebias._check import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.influence import Influence
+from splinebias.influence import NO_SHIFT, Influence
 from splinebias.laws import Discrete, as_law
 from splinebias.parameterization import NTK
 from splinebias.problem import Problem
@@ -108,7 +108,7 @@ class ModeInfluence:
 
     def mean_shift(self, points: Array) -> Array:
         """Not known."""
-        raise CapabilityError("the mean shift is known for infinite time, two slopes and Standard() networks only")
+        raise CapabilityError(NO_SHIFT)
 
     def _line_weights(self, points: Array) -> Array:
         """Values of the weighted least-squares line at `points` from ordinates at the data, shape (N, M)."""

@@ -353,7 +353,6 @@ RIGHT = sb.Initialization(sb.Constant(1.0), st.uniform(-3, 1))  # breakpoints be
         (lambda: sb.required_width(A, 0.0), "`sup_error` must be a finite real number > 0"),
         (lambda: sb.required_width(A, 0.1, 1.5), "`probability` must be below 1, got 1.5"),
         (lambda: sb.required_width(SET_A, 0.1), "`problem` must be an sb.Problem"),
-        (lambda: sb.error_band(B_QUARTIC, 50, time=1.0), "finite training times need a quadratic or unscaled potential"),
         (lambda: sb.error_band(A, 50, time=1.0).mean_shift(X), "the mean shift is known for infinite time"),
         (
             lambda: sb.error_band(sb.Problem(SET_A, LAWS["heavy-bias"]), 50),

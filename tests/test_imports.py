@@ -32,6 +32,7 @@ LAYERS = [  # a module may import from its own layer and from those above it in 
     ["penalty"],
     ["predict"],
     ["influence", "mode_influence"],
+    ["path_influence"],
     ["influence_model"],
     ["estimator"],
     ["_pattern"],

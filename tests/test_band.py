@@ -1,6 +1,7 @@
 """error_band: the covariance against its dense definition, the published constants, trained networks; refusals."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -318,13 +319,32 @@ def test_a_study_that_agrees_and_one_that_does_not():
     constant = sb.error_band(A, 100, interval=WHERE).constant.value
     spread = constant * np.array([0.9, 1.0, 1.1])
     good, bad, vague = (sb.agreement(made_study(sups)) for sups in (spread, 1.5 * spread, 1.5 * spread[:1]))
+    few = sb.agreement(made_study(1.2 * spread))
     assert good.ratio.value == pytest.approx(1, rel=1e-12)
     assert good.ratio.low < 1 < good.ratio.high
     assert (good.disagrees, bad.disagrees, vague.disagrees) == (False, True, False)
     assert good.advice == ""
     assert "errors at width 10000 are 1.50 times the predicted ones" in str(bad)
+    assert not few.disagrees
+    assert "1.20 times the predicted ones, but their 95 % interval allows a ratio in [0.9, 1.1]" in few.advice
     assert good.widths == (100, 10_000)
     assert bad.band.width == 10_000
+
+
+def test_a_study_says_by_itself_how_it_agrees_or_why_that_is_not_known():
+    constant = sb.error_band(A, 100, interval=WHERE).constant.value
+    bad = made_study(1.5 * constant * np.array([0.9, 1.0, 1.1]))
+    assert "errors at width 10000 are 1.50 times the predicted ones" in str(bad)
+    assert bad.predicted is bad.predicted  # once
+    heavy = replace(bad, prediction=sb.predict(sb.Problem(SET_A, LAWS["heavy-bias"])))
+    assert "predicted errors: one neuron's contribution has a finite variance only with" in str(heavy)
+    narrow = replace(bad, rows=tuple(row._replace(width=4) for row in bad.rows[:3]))
+    assert "predicted errors: `width` must be at least 5 for 5 points" in str(narrow)
+    failed = replace(bad, rows=tuple(row._replace(outcome="STALLED") for row in bad.rows))
+    assert "predicted errors: `study` must have a run whose outcome is ok" in str(failed)
+    x = np.linspace(-1, 1, 1001)
+    many = replace(bad, prediction=sb.predict(sb.Problem(sb.Dataset(x, x**2), UNIFORM)))
+    assert "not computed by themselves for more than 1000 points; sb.agreement(study) does" in str(many)
 
 
 def test_the_studies_of_real_networks_agree():

@@ -68,6 +68,8 @@ class Agreement:
         outside = f"errors at width {width} are {ratio.value:.2f} times the predicted ones"
         if not self.disagrees:
             return f"{outside}, but their 95 % interval allows a ratio in [0.9, 1.1]: more seeds would tell"
+        if self.band.advice:
+            return f"{outside}: {self.band.advice}"
         return (
             f"{outside}: the width is too small for the leading order (see sb.laziness), or training stopped too early "
             "(lower `loss_tol`)"

@@ -17,6 +17,7 @@ import numpy as np
 
 from splinebias._check import Array, real_number, whole_number
 from splinebias._check import interval as check_interval
+from splinebias.crossing import crossing_share
 from splinebias.errors import CapabilityError, DataError
 from splinebias.influence import NO_SHIFT, BendInfluence
 from splinebias.influence_model import InfluenceModel, check_spread, copies_of, influence_model
@@ -31,6 +32,7 @@ _GAPS = 100
 _DROPPED = 1e-6  # part of the variance that is not sampled
 _DRAWS_AT_ONCE = 4000
 _LEVEL = 0.95
+_CROSSING = 0.005  # share of units whose breakpoints reach data that is too small to see
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +166,17 @@ class ErrorBand:
         bound = real_number(sup_error, "sup_error", above=0) * math.sqrt(self.width)
         return float(np.searchsorted(self.sups, bound, side="right")) / self.draws
 
+    @property
+    def advice(self) -> str:
+        """Empty, or why the leading order may not rule at this width (`NTK`; for `Standard` networks see `laziness`)."""
+        share = crossing_share(self.problem, self.prediction.multipliers, self.width)
+        if share <= _CROSSING:
+            return ""
+        return (
+            f"training carries the breakpoints of {share:.1%} of the units to data, which makes errors larger than "
+            f"predicted: take a width of about {math.ceil(self.width * (share / _CROSSING) ** 2):.1g}, or smaller data"
+        )
+
     def at_width(self, width: int) -> ErrorBand:
         """The band of another width; nothing is computed again."""
         band = replace(self, width=_check_width(self.problem, width))
@@ -204,7 +217,8 @@ def error_band(
     Returns
     -------
     ErrorBand
-        ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``probability(e)``, ``constant``, ``mean_shift(x)``.
+        ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``probability(e)``, ``constant``, ``mean_shift(x)``,
+        ``advice``.
 
     Raises
     ------
@@ -217,6 +231,9 @@ def error_band(
 
     Notes
     -----
+    With `NTK` the variance is that of the tangent kernel at the start. What training changes of it is of relative order
+    n^(-1/2) in the variance for activations with a kink, see `crossing`: ``band.advice`` warns where it shows.
+
     *Hypotheses checked:* a unique limit, second moments of the influence (moments of order 4k of W and B for quadratic
     problems with activations of degree k). *Not checked:* that n is large enough for the leading order (`mean_shift`,
     `laziness`); with antisymmetric pairs and `Standard` networks, that output weights start at :math:`O(n^{-1/2})`.

@@ -30,6 +30,7 @@ LAYERS = [  # a module may import from its own layer and from those above it in 
     ["solve"],
     ["bending", "shape"],
     ["penalty"],
+    ["crossing"],
     ["predict"],
     ["influence", "mode_influence"],
     ["path_influence"],

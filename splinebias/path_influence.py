@@ -202,7 +202,10 @@ class PathInfluence:
         total = np.zeros((size, size))
         for side, number in zip(sides, _SIDES, strict=False):
             neurons = self._neurons(side, number)
-            if (neurons.v.max(axis=1) > np.where(neurons.rho > 0, neurons.v, np.inf).min(axis=1)).any():
+            several = neurons.v.max(axis=1, initial=0.0) > np.where(neurons.rho > 0, neurons.v, np.inf).min(
+                axis=1, initial=np.inf
+            )
+            if several.any():
                 for block in neurons.blocks(max(1, _AT_ONCE // (size * neurons.v.shape[1]))):
                     total += self._unexplained(block, dense(form))
         if not total.any():

@@ -30,6 +30,15 @@ BANDED = {name: item for name, item in QUADRATIC_PROBLEMS.items() if not name.st
     ]
 }
 
+JOINT = sb.Initialization.joint(st.multivariate_normal([0.2, 0], [[1, 0.5], [0.5, 1]]))
+MIXED = sb.Initialization.mixture((0.4, 0.6), [sb.Initialization.gaussian(), UNIFORM])
+REPLICATED = sb.Dataset.from_replicates([-1, -0.5, -0.5, 0.1, 0.4, 1, 1], [0.1, 0.2, 0.3, -0.2, 0.1, 0, 0.1])
+BANDED |= {
+    "joint": sb.Problem(REPLICATED, JOINT),
+    "mixed": sb.Problem(REPLICATED, MIXED, sb.LeakyReLU(0.3)),
+    "joint-scaled": sb.Problem(REPLICATED, JOINT, sb.Abs(), sb.Scaled(sb.Power(3, quadratic=1)), "free"),
+}
+
 
 def dense_covariance(problem, x):
     """Theory section 7, term by term, with dense matrices on a fine rule."""
@@ -406,6 +415,21 @@ def gap():
     left = sb.Initialization(sb.Constant(1.0), st.uniform(0, 1))
     right = sb.Initialization(sb.Constant(-1.0), st.uniform(0.5, 0.5))
     return sb.Initialization.mixture((0.5, 0.5), [left, right])
+
+
+@pytest.mark.parametrize("time", [2.0, math.inf])
+@pytest.mark.parametrize("affine", ["network", "free"])
+@pytest.mark.parametrize("activation", [sb.ReLU(), sb.ReLUPower(2)], ids=str)
+@pytest.mark.parametrize("law", [MIXED, LAWS["three-weights"], LAWS["constant-bias"]], ids=["mixed", "discrete", "constant"])
+def test_every_kind_of_network_has_a_band(law, activation, affine, time):
+    """Standard and NTK: finite, zero at the data in the limit only, larger away from them."""
+    pairs = sb.Initialization(law.weight, law.bias, st.norm(), pair=law.pair)
+    for init, parameterization in [(law, sb.Standard()), (pairs, sb.NTK())]:
+        problem = sb.Problem(REPLICATED, init, activation, affine=affine, parameterization=parameterization)
+        band = sb.error_band(problem, 200, time=time, draws=100)
+        assert (band.std([-1.2, -0.8, 0.7, 1.2]) > 0).all()
+        assert (band.std(REPLICATED.x) == 0).all() == (time == math.inf)
+        assert 0 < band.expected_sup < math.inf
 
 
 def test_a_free_affine_part_needs_no_moments_of_the_bias():

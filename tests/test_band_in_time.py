@@ -86,6 +86,7 @@ def dense_covariance(problem, x, time):
         (problem_of("three-weights", "relu", "u4+u2"), 20.0),
         (problem_of("uniform-bias", "abs", "u1.5", "free"), 20.0),
         (problem_of("unit-circle", "relu", "u3+u2"), 5.0),
+        (problem_of("one-sided", "relu", "u4+u2"), 5.0),
         (problem_of("constant-bias", "abs", "hypentropy", "free"), 5.0),
         (problem_of("gaussian", "relu", "u4+u2"), 0.5),
     ],

@@ -99,6 +99,20 @@ class Study:
             raise DataError("this Study was made from rows alone and holds no networks; `study` and `Study.load` keep them")
         return self.functions(width, seed)
 
+    def mean_shift(self, width: int, x: Any) -> tuple[Array, Array]:
+        """The mean of f_n(x) - f(x) over the runs of a width whose outcome is ok, and its standard error, each of x's shape.
+
+        `ErrorBand.mean_shift` predicts it for hidden weights that do not move. DataError without two such runs.
+        """
+        seeds = [row.seed for row in self.rows if row.ok and row.width == width]
+        if len(seeds) < 2:
+            raise DataError(
+                f"`width` must be one with two runs whose outcome is ok, got {width} with {len(seeds)}; see `table`"
+            )
+        x = np.asarray(x, dtype=float)
+        errors = np.array([self.function(width, seed)(x) for seed in seeds]) - self.prediction.function(x)
+        return errors.mean(axis=0), errors.std(axis=0, ddof=1) / math.sqrt(len(seeds))
+
     @cached_property
     def table(self) -> NDArray[np.void]:
         """The rows as a read-only structured array, shape (R,), with the fields of `Row` but `reason`: ``table["sup"]``."""

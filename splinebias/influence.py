@@ -194,7 +194,7 @@ class BendInfluence:
         tents, loads = self.loads(points, sides)
         return tents, np.array([form.solve(load) for load in loads]).reshape(points.size, -1)
 
-    def mean_shift(self, points: Array) -> Array:
+    def mean_shift(self, points: Array, copies: int = 1) -> Array:
         r"""The O(1/n) part of the mean, times n: :math:`\lim n\, E[f_n(x) - f(x)]`, shape (N,), at increasing `points`.
 
         The second order of the delta method, and the output bias, one more unit with the constant feature 1: with
@@ -204,7 +204,8 @@ class BendInfluence:
         .. math:: -E[\tilde S A'\, S_X^T H^{-1} S_X\, \alpha] + \tfrac12 E[\tilde S A''\, S_X^T V S_X]
                   + (1 - C(x)^T H^{-1} 1)\, A(\textstyle\sum_i \lambda_i).
 
-        Quadratic problems have A' = 1, A'' = 0.
+        Quadratic problems have A' = 1, A'' = 0. If `copies` units share one draw of (w, b), there are fewer draws: that many
+        times the first two terms.
         """
         sides, form = self.sides(points)
         tents, projections = self._projected(points, sides, form)
@@ -221,7 +222,7 @@ class BendInfluence:
             leverage, scatter = ((basis * (form @ basis)).sum(axis=0) for form in (inverse, variance))
             total += (t - projections @ basis) @ (side.weights * (side.bend * scatter / 2 - side.pull * leverage))
         bias = self.potential.grad_inverse(np.asarray(self.dual.multipliers().sum()))
-        return np.asarray(self.size * (total - (projections @ system.target(np.ones(y.size))) * bias))
+        return np.asarray(self.size * (copies * total - (projections @ system.target(np.ones(y.size))) * bias))
 
 
 def unknowns_of(x: Array, multipliers: Array, *, free: bool) -> Array:

@@ -27,8 +27,8 @@ class InfluenceModel(Protocol):
         """At increasing `points`, shape (N,)."""
         ...
 
-    def mean_shift(self, points: Array) -> Array:
-        """The limit of n E[f_n - f] at increasing `points`, shape (N,)."""
+    def mean_shift(self, points: Array, copies: int = 1) -> Array:
+        """The limit of n E[f_n - f] at increasing `points`, shape (N,), if `copies` units share one draw."""
         ...
 
 

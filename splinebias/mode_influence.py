@@ -106,7 +106,7 @@ class ModeInfluence:
             made.rows[np.isin(points, self.problem.data.x)] = 0.0
         return made
 
-    def mean_shift(self, points: Array) -> Array:
+    def mean_shift(self, points: Array, copies: int = 1) -> Array:
         """Not known."""
         raise CapabilityError(NO_SHIFT)
 

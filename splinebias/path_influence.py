@@ -158,7 +158,7 @@ class PathInfluence:
         made = np.concatenate([*rows, reach @ self._scatter], axis=1)
         return Influence(self.bend.size * made, self.bend.size * mean)
 
-    def mean_shift(self, points: Array) -> Array:
+    def mean_shift(self, points: Array, copies: int = 1) -> Array:
         """Not known."""
         raise CapabilityError(NO_SHIFT)
 

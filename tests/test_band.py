@@ -141,7 +141,16 @@ def frozen_networks(problem, width, count, x):
     return np.array(found)
 
 
-@pytest.mark.parametrize(("problem", "width"), [(PUBLISHED["B-u2"][0], 1000), (B_QUARTIC, 2000)], ids=["u2", "u4"])
+B_PAIRS = replace(
+    PUBLISHED["B-u2"][0], initialization=sb.Initialization(sb.Rademacher(), st.uniform(-1, 2), st.norm(0, 0.01))
+)
+
+
+@pytest.mark.parametrize(
+    ("problem", "width"),
+    [(PUBLISHED["B-u2"][0], 1000), (B_QUARTIC, 2000), (B_PAIRS, 1000)],
+    ids=["u2", "u4", "pairs"],
+)
 def test_the_mean_shift_is_that_of_networks_with_fixed_features(problem, width):
     band = sb.error_band(problem, width, interval=WHERE)
     errors = frozen_networks(problem, width, 1500, X) - band.prediction.function(X)
@@ -149,6 +158,20 @@ def test_the_mean_shift_is_that_of_networks_with_fixed_features(problem, width):
     shift = band.mean_shift(X)
     assert (np.abs(errors.mean(axis=0) - shift) < 4 * noise).all()
     assert np.abs(shift / noise).max() > 8  # there is something to see
+
+
+def test_moving_hidden_weights_shift_the_mean_as_well_unless_networks_are_wide():
+    """The same problem with all parameters trained: the prediction holds at width 1600, not at 400."""
+    problem = PUBLISHED["B-u2"][0]
+    study = sb.study(problem, [400, 1600], range(400), interval=WHERE, progress=False)
+    apart = {}
+    for width in (400, 1600):
+        mean, error = study.mean_shift(width, X)
+        apart[width] = np.abs(mean - sb.error_band(problem, width).mean_shift(X)) / error
+    assert (apart[1600] < 4).all()
+    assert apart[400].max() > 5
+    with pytest.raises(sb.DataError, match="two runs whose outcome is ok, got 50 with 0"):
+        study.mean_shift(50, X)
 
 
 def test_the_mean_shift_is_of_order_one_over_n_and_zero_at_the_data():

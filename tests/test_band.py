@@ -404,6 +404,16 @@ RIGHT = sb.Initialization(sb.Constant(1.0), st.uniform(-3, 1))  # breakpoints be
         (lambda: sb.error_band(A, 50).std([0.0, np.nan]), "`x` must be finite, got 1 entries"),
         (lambda: sb.required_width(A, 0.0), "`sup_error` must be a finite real number > 0"),
         (lambda: sb.required_width(A, 0.1, 1.5), "`probability` must be below 1, got 1.5"),
+        (lambda: sb.required_width(A, 0.1, 0.0), "`probability` must be a finite real number > 0, got 0.0"),
+        (lambda: sb.error_band(A, 50).quantile(math.nan), "`probability` must be a finite real number"),
+        (lambda: sb.error_band(A, 50).quantile(-0.5), "`probability` must be a finite real number > 0, got -0.5"),
+        (lambda: sb.error_band(A, 50, time=-1.0), "`time` must be a number >= 0, got -1.0"),
+        (lambda: sb.error_band(A, 50, time=math.nan), "`time` must be a number >= 0, got nan"),
+        (lambda: sb.error_band(B_QUARTIC, 3, time=1.0), "`width` must be at least 4 for 4 points, got 3"),
+        (
+            lambda: sb.error_band(sb.Problem(SET_A, LAWS["heavy-bias"], potential=sb.Scaled(sb.Quadratic())), 50, time=1.0),
+            "a finite moment of order 4 of the `bias` law",
+        ),
         (lambda: sb.required_width(SET_A, 0.1), "`problem` must be an sb.Problem"),
         (lambda: sb.error_band(A, 50, time=1.0).mean_shift(X), "the mean shift is known for infinite time"),
         (
@@ -417,6 +427,12 @@ RIGHT = sb.Initialization(sb.Constant(1.0), st.uniform(-3, 1))  # breakpoints be
         (
             lambda: sb.error_band(sb.Problem(sb.Dataset([-1, 0, 0.1, 0.2], [0, 1, 1, 1]), gap()), 50),
             "no neuron can bend the function from x = 0 to 0.2, so networks cannot follow the point x = 0.1",
+        ),
+        (
+            lambda: sb.error_band(
+                sb.Problem(sb.Dataset([-1, 0, 1e-7, 2e-7, 1], [0, 1, 1, 1, 0]), UNIFORM, sb.ReLUPower(2)), 50
+            ),
+            r"H is singular to rounding: no neuron tells the data at x = 0, 1e-07, 2e-07 apart; drop some",
         ),
         (
             lambda: sb.error_band(sb.Problem(sb.Dataset([0, 1], [0, 0]), RIGHT), 50),

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias.band import ErrorBand, error_band
-from splinebias.convergence import Study
 from splinebias.errors import DataError
+from splinebias.problem import Problem
 from splinebias.studies.statistics import Estimate
 
 _LEVEL = 0.95
 _ALLOWED = (0.9, 1.1)
+
+
+class Measured(Protocol):
+    """What of a `Study` is compared."""
+
+    @property
+    def problem(self) -> Problem: ...
+
+    @property
+    def interval(self) -> tuple[float, float]: ...
+
+    @property
+    def summary(self) -> NDArray[np.void]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,21 +61,28 @@ class Agreement:
 
     @property
     def advice(self) -> str:
-        """Empty if the largest width agrees with the prediction, else what may be wrong."""
-        if not self.disagrees:
+        """Empty if the ratio at the largest width is in [0.9, 1.1], else what may be wrong."""
+        ratio, width = self.ratio, self.widths[-1]
+        if math.isnan(ratio.value) or _ALLOWED[0] <= ratio.value <= _ALLOWED[1]:
             return ""
+        outside = f"errors at width {width} are {ratio.value:.2f} times the predicted ones"
+        if not self.disagrees:
+            return f"{outside}, but their 95 % interval allows a ratio in [0.9, 1.1]: more seeds would tell"
+        if self.band.advice:
+            return f"{outside}: {self.band.advice}"
         return (
-            f"errors at width {self.widths[-1]} are {self.ratio.value:.2f} times the predicted ones: the width is too small "
-            "for the leading order (see sb.laziness), or training stopped too early (lower `loss_tol`)"
+            f"{outside}: the width is too small for the leading order (see sb.laziness), or training stopped too early "
+            "(lower `loss_tol`)"
         )
 
     def __str__(self) -> str:
-        lines = [f"{'width':>8}{'measured/predicted':>20}"]
+        lines = [f"predicted: error ~ c n^(-1/2) with c = {self.band.constant.value:.4g} (sb.error_band)"]
+        lines += [f"{'width':>8}  measured/predicted"]
         lines += [f"{width:>8}  {ratio}" for width, ratio in zip(self.widths, self.ratios, strict=True)]
         return "\n".join(lines + ([self.advice] if self.advice else []))
 
 
-def agreement(study: Study, *, draws: int = 20_000, seed: int = 0) -> Agreement:
+def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreement:
     r"""Compare the errors of a study with the predicted ones.
 
     Parameters

@@ -17,8 +17,9 @@ import numpy as np
 
 from splinebias._check import Array, real_number, whole_number
 from splinebias._check import interval as check_interval
+from splinebias.crossing import crossing_share
 from splinebias.errors import CapabilityError, DataError
-from splinebias.influence import BendInfluence
+from splinebias.influence import NO_SHIFT, BendInfluence
 from splinebias.influence_model import InfluenceModel, check_spread, copies_of, influence_model
 from splinebias.predict import Prediction, predict
 from splinebias.problem import Problem
@@ -31,6 +32,7 @@ _GAPS = 100
 _DROPPED = 1e-6  # part of the variance that is not sampled
 _DRAWS_AT_ONCE = 4000
 _LEVEL = 0.95
+_CROSSING = 0.005  # share of units whose breakpoints reach data that is too small to see
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class ErrorBand:
     interval : tuple of float
         Where largest errors are meant.
     time : float
-        Training time.
+        Training time asked for; the band is that of the time reached, `prediction.outcome` says whether it is the same.
     draws, seed : int
         Samples of the largest error, and where their randomness comes from.
     model : InfluenceModel
@@ -95,8 +97,10 @@ class ErrorBand:
     def mean_shift(self, x: Any) -> Array:
         r"""The O(1/n) part of :math:`E[f_n(x) - f(x)]`, any shape.
 
-        The second order of the delta method and the output bias. The movement of the hidden weights is left out: it is of
-        order :math:`n^{-2}`, but with large factors for steep potentials; `laziness` gives its size.
+        The second order of the delta method and the output bias, for output weights that start at 0 and hidden weights that
+        stay. What moving ones add is of higher order in 1/n, but with large factors: on data set B (u^2) it shows up to
+        width 400, on set A it is several times the shift itself up to several thousand; `laziness` gives the movement and
+        `Study.mean_shift` the measured shift.
 
         Raises
         ------
@@ -108,7 +112,7 @@ class ErrorBand:
         _check_points(x, "x")
         _require_second_order(self)
         points, back = np.unique(x, return_inverse=True)
-        return np.asarray(self.copies / self.width * self.model.mean_shift(points)[back].reshape(x.shape))
+        return np.asarray(self.model.mean_shift(points, self.copies)[back].reshape(x.shape) / self.width)
 
     # -- the largest error -----------------------------------------------------------------------------------------
 
@@ -164,6 +168,17 @@ class ErrorBand:
         bound = real_number(sup_error, "sup_error", above=0) * math.sqrt(self.width)
         return float(np.searchsorted(self.sups, bound, side="right")) / self.draws
 
+    @property
+    def advice(self) -> str:
+        """Empty, or why the leading order may not rule at this width (`NTK`; for `Standard` networks see `laziness`)."""
+        share = crossing_share(self.problem, self.prediction.multipliers, self.width)
+        if share <= _CROSSING:
+            return ""
+        return (
+            f"training carries the breakpoints of {share:.1%} of the units to data, which makes errors larger than "
+            f"predicted: take a width of about {math.ceil(self.width * (share / _CROSSING) ** 2):.1g}, or smaller data"
+        )
+
     def at_width(self, width: int) -> ErrorBand:
         """The band of another width; nothing is computed again."""
         band = replace(self, width=_check_width(self.problem, width))
@@ -204,7 +219,8 @@ def error_band(
     Returns
     -------
     ErrorBand
-        ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``probability(e)``, ``constant``, ``mean_shift(x)``.
+        ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``probability(e)``, ``constant``, ``mean_shift(x)``,
+        ``advice``.
 
     Raises
     ------
@@ -212,14 +228,20 @@ def error_band(
         If an argument is out of range; if the limit is not unique, because no neuron sees some direction; if the variance of
         one neuron's contribution is infinite.
     CapabilityError
-        If the problem is not one that `predict` can take, or no influences are known for it.
+        If the problem is not one that `predict` can take; at finite times, with a scaled potential that is not quadratic and
+        more than 300 points.
 
     Notes
     -----
+    With `NTK` the variance is that of the tangent kernel at the start. What training changes of it is of relative order
+    n^(-1/2) in the variance for activations with a kink, see `crossing`: ``band.advice`` warns where it shows.
+
     *Hypotheses checked:* a unique limit, second moments of the influence (moments of order 4k of W and B for quadratic
     problems with activations of degree k). *Not checked:* that n is large enough for the leading order (`mean_shift`,
     `laziness`); with antisymmetric pairs and `Standard` networks, that output weights start at :math:`O(n^{-1/2})`.
     Sampling sees the process at some 400 points and on all but 1e-6 of its variance.
+    At finite times with a scaled potential the flow of the multipliers is linearized along its path (`path_influence`). If
+    phi''(0) = 0, widths have to be larger around times at which the dual function is flat at zero.
     Source: delta method for the M-estimator of theory section 7.
 
     Examples
@@ -238,7 +260,8 @@ def error_band(
     where = default_interval(problem) if interval is None else check_interval(interval)
     check_spread(problem)
     prediction = predict(problem, time=time)
-    model = influence_model(problem, prediction.multipliers, float(time))
+    reached = prediction.stats.get("time", math.inf)  # less than asked for if the outcome says so
+    model = influence_model(problem, prediction.multipliers, reached)
     return ErrorBand(prediction, width, where, float(time), draws, seed, model, copies_of(problem))
 
 
@@ -273,7 +296,7 @@ def _check_points(x: Array, name: str) -> None:
 def _require_second_order(band: ErrorBand) -> None:
     phi = band.problem.limit_potential
     if band.time != math.inf or not isinstance(band.model, BendInfluence):
-        raise CapabilityError("the mean shift is known for infinite time, two slopes and Standard() networks only")
+        raise CapabilityError(NO_SHIFT)
     if not 0 < phi.hess_at_zero < math.inf:
         raise CapabilityError(
             f"the mean shift needs 0 < phi''(0) < infinity, got {phi.hess_at_zero:g} for {phi}; add a quadratic part"

@@ -26,6 +26,7 @@ from splinebias._console import (
 from splinebias.errors import DataError
 
 if TYPE_CHECKING:
+    from splinebias.agreement import Agreement
     from splinebias.convergence import Study, StudyGrid
     from splinebias.studies.spec import StudySpec
 
@@ -228,8 +229,16 @@ def _as_json(part: Study) -> dict[str, Any]:
         "rate": asdict(part.rate),
         "rate_pvalue": part.power_law.pvalue,
         "constant": asdict(part.constant),
+        "predicted": _predicted(part.predicted),
         "rows": [row._asdict() for row in part.rows],
     }
+
+
+def _predicted(found: Agreement | str) -> dict[str, Any]:
+    if isinstance(found, str):
+        return {"refused": found}
+    ratios = [{"width": width} | asdict(ratio) for width, ratio in zip(found.widths, found.ratios, strict=True)]
+    return {"constant": asdict(found.band.constant), "ratios": ratios, "disagrees": found.disagrees, "advice": found.advice}
 
 
 def _duration(seconds: float) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from splinebias._check import Array
 from splinebias._files import write_atomically
+from splinebias.agreement import Agreement, agreement
 from splinebias.errors import CapabilityError, DataError
 from splinebias.function import PiecewisePolynomial
 from splinebias.predict import predict
@@ -30,6 +31,7 @@ from splinebias.studies.statistics import Estimate, PowerLaw, by_width, fit_powe
 __all__ = ["Estimate", "Row", "Study", "StudyGrid", "default_interval"]
 
 _WIDTH = np.dtype([("width", "i8"), ("runs", "i8"), ("failed", "i8"), ("mean", "f8"), ("median", "f8"), ("sd", "f8")])
+_LARGEST = 1000  # points up to which a summary predicts the errors; it takes a second
 _DOUBT = 0.01  # p-value below which the printed table warns that no pure power fits
 Functions = Callable[[int, int], PiecewisePolynomial]
 
@@ -96,6 +98,20 @@ class Study:
         if self.functions is None:
             raise DataError("this Study was made from rows alone and holds no networks; `study` and `Study.load` keep them")
         return self.functions(width, seed)
+
+    def mean_shift(self, width: int, x: Any) -> tuple[Array, Array]:
+        """The mean of f_n(x) - f(x) over the runs of a width whose outcome is ok, and its standard error, each of x's shape.
+
+        `ErrorBand.mean_shift` predicts it for hidden weights that do not move. DataError without two such runs.
+        """
+        seeds = [row.seed for row in self.rows if row.ok and row.width == width]
+        if len(seeds) < 2:
+            raise DataError(
+                f"`width` must be one with two runs whose outcome is ok, got {width} with {len(seeds)}; see `table`"
+            )
+        x = np.asarray(x, dtype=float)
+        errors = np.array([self.function(width, seed)(x) for seed in seeds]) - self.prediction.function(x)
+        return errors.mean(axis=0), errors.std(axis=0, ddof=1) / math.sqrt(len(seeds))
 
     @cached_property
     def table(self) -> NDArray[np.void]:
@@ -166,6 +182,16 @@ class Study:
         return mean_estimate(np.sqrt(width.max()) * sup[width == width.max()] if sup.size else sup)
 
     @cached_property
+    def predicted(self) -> Agreement | str:
+        """The comparison with the predicted errors, see `agreement`; or why there is none, in words."""
+        if self.problem.data.size > _LARGEST:
+            return f"not computed by themselves for more than {_LARGEST} points; sb.agreement(study) does"
+        try:
+            return agreement(self)
+        except (DataError, CapabilityError) as error:
+            return str(error)
+
+    @cached_property
     def _ok(self) -> NDArray[np.bool_]:
         return np.array([row.ok for row in self.rows], dtype=bool)
 
@@ -198,6 +224,8 @@ class Study:
         if self.power_law.pvalue < _DOUBT:
             lines.append(f"no single power fits all widths (p = {self.power_law.pvalue:.2g}): judge by the largest ones")
         lines.append(f"error ~ c n^(-1/2) with c = {self.constant}, from the largest width")
+        predicted = self.predicted
+        lines.append(f"predicted errors: {predicted}" if isinstance(predicted, str) else str(predicted))
         failures = Counter(row.outcome for row in self.rows if not row.ok)
         if failures:
             kinds = ", ".join(f"{count} {name}" for name, count in sorted(failures.items()))

@@ -34,6 +34,7 @@ from splinebias.solve.integrated_dual import IntegratedDual
 from splinebias.solve.modes import dense
 from splinebias.solve.structure import BorderedTridiagonal, DualSystem
 
+NO_SHIFT = "the mean shift is known for infinite time, two slopes and Standard() networks only"
 _ORDER = 16  # nodes per cell, where zeta is no polynomial
 _STEP = 1e-6  # relative, of the difference quotient for A''
 
@@ -61,7 +62,7 @@ class Influence(NamedTuple):
         return np.asarray(np.maximum((self.rows**2).sum(axis=1) - self.mean**2, 0.0))
 
 
-class _Side(NamedTuple):
+class Side(NamedTuple):
     r"""One side (or both at once, where they agree) on nodes, with :math:`A = (\phi')^{-1}` and sums over its values of v.
 
     Attributes
@@ -111,6 +112,7 @@ class BendInfluence:
     grid: GradedGrid
 
     @classmethod
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # 1/phi'' at a node that lands on a zero of g
     def of(cls, problem: Problem, multipliers: Array, stiffness: float | None) -> BendInfluence:
         r"""From the multipliers of the limit; `stiffness` is :math:`\phi''` where that is constant, else None."""
         law, x, free = problem.initialization.breakpoint_law, problem.data.x, problem.affine == "free"
@@ -136,7 +138,7 @@ class BendInfluence:
     def _free(self) -> bool:
         return self.problem.affine == "free"
 
-    def _sides(self, points: Array) -> tuple[list[_Side], BorderedTridiagonal]:
+    def sides(self, points: Array) -> tuple[list[Side], BorderedTridiagonal]:
         """The sides on nodes that do not straddle `points`, and the Hessian of the dual."""
         grid = replace(self.grid, cells=self.grid.cells.split(points))
         agree, phi = self.dual.sides_agree, self.potential
@@ -147,11 +149,12 @@ class BendInfluence:
             densities = self._densities(nodes.nodes, nodes.rows.g, (1, -1) if agree else (side,))
             forms.append(system.hessian({side: densities[1]}))
             flat = (nodes.nodes.ravel(), nodes.weights.ravel(), basis_of(system, side))
-            sides.append(_Side(*flat, *(density.ravel() for density in densities)))
+            sides.append(Side(*flat, *(density.ravel() for density in densities)))
         return sides, forms[0] + forms[1] if len(forms) == 2 else forms[0]
 
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # where the law has underflowed: masked below
     def _densities(self, c: Array, g: Array, numbers: tuple[int, ...]) -> list[Array]:
-        """`value` to `bend` of a `_Side` at breakpoints `c` with dual values g, added up over sides."""
+        """`value` to `bend` of a `Side` at breakpoints `c` with dual values g, added up over sides."""
         law, phi = self.problem.initialization.breakpoint_law, self.potential
         if isinstance(phi, Quadratic):
             first, second = (np.asarray(sum(law.zeta(c, s, k) for s in numbers)) for k in (1, 2))
@@ -162,6 +165,7 @@ class BendInfluence:
             z = v * size
             alpha = phi.grad_inverse(z)  # of |g|: phi is even
             slope, near = 1 / phi.hess(alpha), 1 / phi.hess(phi.grad_inverse(z * (1 + _STEP)))
+            slope = np.where(np.isinf(slope), 0.0, slope)  # neurons at rest, which are active at no data point
             bend = np.divide(near - slope, _STEP * z, out=np.zeros_like(z), where=z > 0)
             for at, values in enumerate((v * alpha, v**2 * slope, (v * alpha) ** 2, v**3 * slope * alpha, v**3 * bend)):
                 total[at] += np.where(rho > 0, rho * values, 0.0).sum(axis=-1)
@@ -170,7 +174,7 @@ class BendInfluence:
 
     def at(self, points: Array) -> Influence:
         """Influences at `points`, shape (N,), increasing."""
-        sides, form = self._sides(points)
+        sides, form = self.sides(points)
         tents, projections = self._projected(points, sides, form)
         rows, mean = [], np.zeros(points.size)
         for side, tent in zip(sides, tents, strict=True):
@@ -179,14 +183,18 @@ class BendInfluence:
             mean += psi @ (side.weights * side.value)
         return Influence(self.size * np.concatenate(rows, axis=1), self.size * mean)
 
-    def _projected(self, points: Array, sides: list[_Side], form: BorderedTridiagonal) -> tuple[list[Array], Array]:
-        """Tents at the nodes of all sides, and the unknowns of their projections, shape (N, U)."""
+    def loads(self, points: Array, sides: list[Side]) -> tuple[list[Array], Array]:
+        r"""Tents at the nodes of all sides, and :math:`E[T_x b\, v^2 A']` for the dual functions b, shape (N, U)."""
         tents = [self.problem.two_slopes.kink * tent(points, self.problem.data.x, side.nodes) for side in sides]
         loads = sum(side.basis @ (side.weights * side.slope * t).T for side, t in zip(sides, tents, strict=True))
-        solved = [form.solve(load) for load in np.asarray(loads).T]
-        return tents, np.array(solved).reshape(points.size, -1)
+        return tents, np.asarray(loads).T
 
-    def mean_shift(self, points: Array) -> Array:
+    def _projected(self, points: Array, sides: list[Side], form: BorderedTridiagonal) -> tuple[list[Array], Array]:
+        """Tents at the nodes of all sides, and the unknowns of their projections, shape (N, U)."""
+        tents, loads = self.loads(points, sides)
+        return tents, np.array([form.solve(load) for load in loads]).reshape(points.size, -1)
+
+    def mean_shift(self, points: Array, copies: int = 1) -> Array:
         r"""The O(1/n) part of the mean, times n: :math:`\lim n\, E[f_n(x) - f(x)]`, shape (N,), at increasing `points`.
 
         The second order of the delta method, and the output bias, one more unit with the constant feature 1: with
@@ -196,9 +204,10 @@ class BendInfluence:
         .. math:: -E[\tilde S A'\, S_X^T H^{-1} S_X\, \alpha] + \tfrac12 E[\tilde S A''\, S_X^T V S_X]
                   + (1 - C(x)^T H^{-1} 1)\, A(\textstyle\sum_i \lambda_i).
 
-        Quadratic problems have A' = 1, A'' = 0.
+        Quadratic problems have A' = 1, A'' = 0. If `copies` units share one draw of (w, b), there are fewer draws: that many
+        times the first two terms.
         """
-        sides, form = self._sides(points)
+        sides, form = self.sides(points)
         tents, projections = self._projected(points, sides, form)
         inverse, y = np.linalg.pinv(dense(form), hermitian=True), self.problem.data.y / self.size
         spread = sum((side.basis * (side.weights * side.square)) @ side.basis.T for side in sides).toarray()
@@ -213,7 +222,7 @@ class BendInfluence:
             leverage, scatter = ((basis * (form @ basis)).sum(axis=0) for form in (inverse, variance))
             total += (t - projections @ basis) @ (side.weights * (side.bend * scatter / 2 - side.pull * leverage))
         bias = self.potential.grad_inverse(np.asarray(self.dual.multipliers().sum()))
-        return np.asarray(self.size * (total - (projections @ system.target(np.ones(y.size))) * bias))
+        return np.asarray(self.size * (copies * total - (projections @ system.target(np.ones(y.size))) * bias))
 
 
 def unknowns_of(x: Array, multipliers: Array, *, free: bool) -> Array:
@@ -239,6 +248,15 @@ def tent(points: Array, x: Array, c: Array) -> Array:
     rise, fall = (np.where(top != 0, length, 1.0)[:, None] for length in (middle - low, high - middle))
     up, down = (c - low[:, None]) / rise, (high[:, None] - c) / fall
     return np.asarray(top[:, None] * np.clip(np.minimum(up, down), 0.0, None))
+
+
+def interpolation(points: Array, x: Array) -> Array:
+    """Weights of the data in linear interpolation, or in extrapolation from the nearest two, shape (N, M)."""
+    j = np.clip(np.searchsorted(x, points, side="right") - 1, 0, x.size - 2)
+    share, row = (points - x[j]) / (x[j + 1] - x[j]), np.arange(points.size)
+    weights = np.zeros((points.size, x.size))
+    weights[row, j], weights[row, j + 1] = 1 - share, share
+    return weights
 
 
 def basis_of(system: DualSystem, side: int) -> sparse.csr_array:

@@ -8,9 +8,10 @@ from typing import Protocol
 import numpy as np
 
 from splinebias._check import Array
-from splinebias.errors import CapabilityError, DataError
+from splinebias.errors import DataError
 from splinebias.influence import BendInfluence, Influence
 from splinebias.mode_influence import ModeInfluence
+from splinebias.path_influence import PathInfluence
 from splinebias.potential import Potential
 from splinebias.problem import Problem
 from splinebias.solve.discretize import discretize
@@ -26,8 +27,8 @@ class InfluenceModel(Protocol):
         """At increasing `points`, shape (N,)."""
         ...
 
-    def mean_shift(self, points: Array) -> Array:
-        """The limit of n E[f_n - f] at increasing `points`, shape (N,)."""
+    def mean_shift(self, points: Array, copies: int = 1) -> Array:
+        """The limit of n E[f_n - f] at increasing `points`, shape (N,), if `copies` units share one draw."""
         ...
 
 
@@ -59,10 +60,7 @@ def influence_model(problem: Problem, multipliers: Array, time: float) -> Influe
         return BendInfluence.of(problem, multipliers, _stiffness(problem) if is_linear(problem) else None)
     if is_linear(problem):
         return ModeInfluence.of(problem, time)
-    raise CapabilityError(
-        f"error bands at finite training times need a quadratic or unscaled potential, got scaled {problem.phi}; take "
-        "time=math.inf, or sb.Quadratic()"
-    )
+    return PathInfluence.of(problem, multipliers, time)
 
 
 def _stiffness(problem: Problem) -> float:

@@ -25,7 +25,7 @@ import numpy as np
 
 from splinebias._check import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.influence import Influence
+from splinebias.influence import NO_SHIFT, Influence
 from splinebias.laws import Discrete, as_law
 from splinebias.parameterization import NTK
 from splinebias.problem import Problem
@@ -36,6 +36,8 @@ from splinebias.solve.linear_flow import Decay, LinearFlow
 from splinebias.solve.modes import line_basis
 
 _ORDER = 16
+_NAMED = 6  # points in a message
+_KNOWN = 1e-3  # relative accuracy of rates, hence of bands, up to which H counts as regular
 _ALIKE = 1e-4  # relative difference of two rates below which the derivative is more exact than their difference quotient
 
 
@@ -67,11 +69,8 @@ class ModeInfluence:
     def of(cls, problem: Problem, time: float) -> ModeInfluence:
         """The influences of `problem` at training time `time`."""
         flow = LinearFlow.of(problem)
-        if time == math.inf and (flow.modes.rates <= flow.modes.blur).any():
-            raise DataError(
-                "H is singular to rounding: a combination of the data is not seen by the neurons; drop points that are "
-                "close together, or use a law whose breakpoints -b/w reach all of them"
-            )
+        if time == math.inf:
+            _require_seen(flow)
         law, degree = problem.initialization.breakpoint_law, problem.activation.degree
         order = _ORDER if law.degree is None else max(_ORDER, law.degree + 1)
         points = enough_points(problem.data.x, degree + 1)
@@ -106,9 +105,9 @@ class ModeInfluence:
             made.rows[np.isin(points, self.problem.data.x)] = 0.0
         return made
 
-    def mean_shift(self, points: Array) -> Array:
+    def mean_shift(self, points: Array, copies: int = 1) -> Array:
         """Not known."""
-        raise CapabilityError("the mean shift is known for infinite time, two slopes and Standard() networks only")
+        raise CapabilityError(NO_SHIFT)
 
     def _line_weights(self, points: Array) -> Array:
         """Values of the weighted least-squares line at `points` from ordinates at the data, shape (N, M)."""
@@ -175,6 +174,19 @@ def accumulated(rates: Array, time: float) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         exact = (-np.expm1(-at) - at * np.exp(-at)) / at**2
     return np.asarray(np.where(alike, time**2 * np.where(at < 1e-3, series, exact), quotient))
+
+
+def _require_seen(flow: LinearFlow) -> None:
+    """Raise DataError if H is singular to rounding, and say in which direction."""
+    modes = flow.modes
+    unseen = np.flatnonzero(modes.blur > _KNOWN * modes.rates)
+    if unseen.size:
+        direction = np.abs(modes.vectors[:, unseen[-1]])
+        places = ", ".join(f"{x:g}" for x in flow.problem.data.x[direction > direction.max() / 4][:_NAMED])
+        raise DataError(
+            f"H is singular to rounding: no neuron tells the data at x = {places} apart; drop some of these points, or "
+            "use a law whose breakpoints -b/w reach all of them"
+        )
 
 
 def is_ntk(problem: Problem) -> bool:

@@ -46,6 +46,8 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = OKABE_ITO = (
 _SAMPLES = 601  # points of a curve, besides its knots
 _TICKS = 8  # numbers along an axis of widths
 _MARKERS = "osD^vP*X"
+_INSIDE = (0.05, 0.95)
+_MARGIN = 1.15  # by which a predicted band reaches beyond the widths
 _STAGGER = 1.04  # ratio of the abscissae of markers that belong to one width
 _PNG_BYTES = 300_000
 _RESOLUTIONS = (200, 150, 100, 72)  # dots per inch, the first that keeps the PNG small enough
@@ -104,11 +106,36 @@ def plot_training(
 
 
 def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
-    """The errors of a study against width (see `plot_errors`) and the line of its fitted ``constant / sqrt(n)``."""
+    """The errors of a study against width and the line of its fitted ``constant / sqrt(n)``, before the predicted errors.
+
+    See `plot_errors` and `plot_predicted`.
+    """
     new, ax = ax is None, plot_errors(study, _axes(ax), **errorbar)
+    plot_predicted(study, ax)
     if np.isfinite(study.constant.value):
         plot_inverse_root(study.constant.value, study.summary["width"], ax)
     if new:
+        ax.legend()
+    return ax
+
+
+def plot_predicted(study: Study, ax: Axes | None = None, **fill: Any) -> Axes:
+    r"""Where :math:`\sup|f_n - f|` of 90 % of the networks of a study is predicted to be, against width: see `error_band`.
+
+    Where there is no prediction, nothing is drawn and the legend says so; ``study.predicted`` says why. Extra keywords go to
+    ``Axes.fill_between``.
+    """
+    new, ax = ax is None, _axes(ax)
+    widths, predicted = study.summary["width"], study.predicted
+    style: dict[str, Any] = {"color": "0.85", "linewidth": 0, "zorder": 0, "label": "predicted: 90 % of networks"} | fill
+    if not isinstance(predicted, str):
+        ends = np.array([widths[0] / _MARGIN, widths[-1] * _MARGIN])
+        narrow, wide = (predicted.band.quantile(q) * np.sqrt(predicted.band.width / ends) for q in _INSIDE)
+        ax.fill_between(ends, narrow, wide, **style)
+    elif "label" not in fill:
+        ax.plot([], [], linestyle="none", label="no predicted errors: print the study for the reason")
+    if new:
+        ax.set(xscale="log", yscale="log", xlabel="width $n$", ylabel=r"error $\sup\,|f_n - f|$")
         ax.legend()
     return ax
 
@@ -149,12 +176,18 @@ def plot_errors(study: Study, ax: Axes | None = None, *, offset: float = 1.0, **
 
 
 def plot_grid(grid: StudyGrid, ax: Axes | None = None) -> Axes:
-    """The errors of all cases of a grid against width, each with a colour and a marker of its own (see `plot_errors`)."""
+    """The errors of all cases of a grid against width, each with a colour and a marker, before the predicted ones.
+
+    See `plot_errors` and `plot_predicted`. A grid of one case is drawn like a `Study`.
+    """
+    if len(grid.parts) == 1:
+        return plot_study(grid.parts[0], ax)
     ax = _axes(ax)
     shown = [part for part in grid.parts if part.rows]
     for number, part in enumerate(shown):
         style = {"color": OKABE_ITO[(number + 1) % len(OKABE_ITO)], "marker": _MARKERS[number % len(_MARKERS)]}
         offset = _STAGGER ** (number - (len(shown) - 1) / 2)
+        plot_predicted(part, ax, color=style["color"], alpha=0.12, label=f"_{part.label}")
         plot_errors(part, ax, offset=offset, label=part.label, linestyle="-", linewidth=0.8, markersize=4, **style)
     if shown:
         ax.legend()

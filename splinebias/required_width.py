@@ -85,7 +85,7 @@ def required_width(
     -------
     RequiredWidth
         With a warning in `advice` if the O(1/n) part exceeds a tenth of `sup_error`, the width is below ten units a point,
-        or (quadratic and unscaled potentials) hidden weights move too far: see `laziness`.
+        or (quadratic and unscaled potentials) hidden weights move too far: see `laziness` and `ErrorBand.advice`.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def required_width(
     correction = math.nan
     with contextlib.suppress(CapabilityError):
         correction = float(np.abs(band.at_width(width).mean_shift(band.sampled_points)).max()) / sup_error
-    advice = _advice(problem, width, correction)
+    advice = _advice(problem, width, correction) or band.at_width(width).advice
     return RequiredWidth(width, low, high, sup_error, probability, correction, advice)
 
 

@@ -1,6 +1,7 @@
 """error_band: the covariance against its dense definition, the published constants, trained networks; refusals."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,15 @@ BANDED = {name: item for name, item in QUADRATIC_PROBLEMS.items() if not name.st
         ("uniform-bias", "abs", "u1.5", "free"),
         ("gaussian", "relu", "u4+u2", "network"),
     ]
+}
+
+JOINT = sb.Initialization.joint(st.multivariate_normal([0.2, 0], [[1, 0.5], [0.5, 1]]))
+MIXED = sb.Initialization.mixture((0.4, 0.6), [sb.Initialization.gaussian(), UNIFORM])
+REPLICATED = sb.Dataset.from_replicates([-1, -0.5, -0.5, 0.1, 0.4, 1, 1], [0.1, 0.2, 0.3, -0.2, 0.1, 0, 0.1])
+BANDED |= {
+    "joint": sb.Problem(REPLICATED, JOINT),
+    "mixed": sb.Problem(REPLICATED, MIXED, sb.LeakyReLU(0.3)),
+    "joint-scaled": sb.Problem(REPLICATED, JOINT, sb.Abs(), sb.Scaled(sb.Power(3, quadratic=1)), "free"),
 }
 
 
@@ -131,7 +141,16 @@ def frozen_networks(problem, width, count, x):
     return np.array(found)
 
 
-@pytest.mark.parametrize(("problem", "width"), [(PUBLISHED["B-u2"][0], 1000), (B_QUARTIC, 2000)], ids=["u2", "u4"])
+B_PAIRS = replace(
+    PUBLISHED["B-u2"][0], initialization=sb.Initialization(sb.Rademacher(), st.uniform(-1, 2), st.norm(0, 0.01))
+)
+
+
+@pytest.mark.parametrize(
+    ("problem", "width"),
+    [(PUBLISHED["B-u2"][0], 1000), (B_QUARTIC, 2000), (B_PAIRS, 1000)],
+    ids=["u2", "u4", "pairs"],
+)
 def test_the_mean_shift_is_that_of_networks_with_fixed_features(problem, width):
     band = sb.error_band(problem, width, interval=WHERE)
     errors = frozen_networks(problem, width, 1500, X) - band.prediction.function(X)
@@ -139,6 +158,20 @@ def test_the_mean_shift_is_that_of_networks_with_fixed_features(problem, width):
     shift = band.mean_shift(X)
     assert (np.abs(errors.mean(axis=0) - shift) < 4 * noise).all()
     assert np.abs(shift / noise).max() > 8  # there is something to see
+
+
+def test_moving_hidden_weights_shift_the_mean_as_well_unless_networks_are_wide():
+    """The same problem with all parameters trained: the prediction holds at width 1600, not at 400."""
+    problem = PUBLISHED["B-u2"][0]
+    study = sb.study(problem, [400, 1600], range(400), interval=WHERE, progress=False)
+    apart = {}
+    for width in (400, 1600):
+        mean, error = study.mean_shift(width, X)
+        apart[width] = np.abs(mean - sb.error_band(problem, width).mean_shift(X)) / error
+    assert (apart[1600] < 4).all()
+    assert apart[400].max() > 5
+    with pytest.raises(sb.DataError, match="two runs whose outcome is ok, got 50 with 0"):
+        study.mean_shift(50, X)
 
 
 def test_the_mean_shift_is_of_order_one_over_n_and_zero_at_the_data():
@@ -318,13 +351,32 @@ def test_a_study_that_agrees_and_one_that_does_not():
     constant = sb.error_band(A, 100, interval=WHERE).constant.value
     spread = constant * np.array([0.9, 1.0, 1.1])
     good, bad, vague = (sb.agreement(made_study(sups)) for sups in (spread, 1.5 * spread, 1.5 * spread[:1]))
+    few = sb.agreement(made_study(1.2 * spread))
     assert good.ratio.value == pytest.approx(1, rel=1e-12)
     assert good.ratio.low < 1 < good.ratio.high
     assert (good.disagrees, bad.disagrees, vague.disagrees) == (False, True, False)
     assert good.advice == ""
     assert "errors at width 10000 are 1.50 times the predicted ones" in str(bad)
+    assert not few.disagrees
+    assert "1.20 times the predicted ones, but their 95 % interval allows a ratio in [0.9, 1.1]" in few.advice
     assert good.widths == (100, 10_000)
     assert bad.band.width == 10_000
+
+
+def test_a_study_says_by_itself_how_it_agrees_or_why_that_is_not_known():
+    constant = sb.error_band(A, 100, interval=WHERE).constant.value
+    bad = made_study(1.5 * constant * np.array([0.9, 1.0, 1.1]))
+    assert "errors at width 10000 are 1.50 times the predicted ones" in str(bad)
+    assert bad.predicted is bad.predicted  # once
+    heavy = replace(bad, prediction=sb.predict(sb.Problem(SET_A, LAWS["heavy-bias"])))
+    assert "predicted errors: one neuron's contribution has a finite variance only with" in str(heavy)
+    narrow = replace(bad, rows=tuple(row._replace(width=4) for row in bad.rows[:3]))
+    assert "predicted errors: `width` must be at least 5 for 5 points" in str(narrow)
+    failed = replace(bad, rows=tuple(row._replace(outcome="STALLED") for row in bad.rows))
+    assert "predicted errors: `study` must have a run whose outcome is ok" in str(failed)
+    x = np.linspace(-1, 1, 1001)
+    many = replace(bad, prediction=sb.predict(sb.Problem(sb.Dataset(x, x**2), UNIFORM)))
+    assert "not computed by themselves for more than 1000 points; sb.agreement(study) does" in str(many)
 
 
 def test_the_studies_of_real_networks_agree():
@@ -352,8 +404,17 @@ RIGHT = sb.Initialization(sb.Constant(1.0), st.uniform(-3, 1))  # breakpoints be
         (lambda: sb.error_band(A, 50).std([0.0, np.nan]), "`x` must be finite, got 1 entries"),
         (lambda: sb.required_width(A, 0.0), "`sup_error` must be a finite real number > 0"),
         (lambda: sb.required_width(A, 0.1, 1.5), "`probability` must be below 1, got 1.5"),
+        (lambda: sb.required_width(A, 0.1, 0.0), "`probability` must be a finite real number > 0, got 0.0"),
+        (lambda: sb.error_band(A, 50).quantile(math.nan), "`probability` must be a finite real number"),
+        (lambda: sb.error_band(A, 50).quantile(-0.5), "`probability` must be a finite real number > 0, got -0.5"),
+        (lambda: sb.error_band(A, 50, time=-1.0), "`time` must be a number >= 0, got -1.0"),
+        (lambda: sb.error_band(A, 50, time=math.nan), "`time` must be a number >= 0, got nan"),
+        (lambda: sb.error_band(B_QUARTIC, 3, time=1.0), "`width` must be at least 4 for 4 points, got 3"),
+        (
+            lambda: sb.error_band(sb.Problem(SET_A, LAWS["heavy-bias"], potential=sb.Scaled(sb.Quadratic())), 50, time=1.0),
+            "a finite moment of order 4 of the `bias` law",
+        ),
         (lambda: sb.required_width(SET_A, 0.1), "`problem` must be an sb.Problem"),
-        (lambda: sb.error_band(B_QUARTIC, 50, time=1.0), "finite training times need a quadratic or unscaled potential"),
         (lambda: sb.error_band(A, 50, time=1.0).mean_shift(X), "the mean shift is known for infinite time"),
         (
             lambda: sb.error_band(sb.Problem(SET_A, LAWS["heavy-bias"]), 50),
@@ -366,6 +427,12 @@ RIGHT = sb.Initialization(sb.Constant(1.0), st.uniform(-3, 1))  # breakpoints be
         (
             lambda: sb.error_band(sb.Problem(sb.Dataset([-1, 0, 0.1, 0.2], [0, 1, 1, 1]), gap()), 50),
             "no neuron can bend the function from x = 0 to 0.2, so networks cannot follow the point x = 0.1",
+        ),
+        (
+            lambda: sb.error_band(
+                sb.Problem(sb.Dataset([-1, 0, 1e-7, 2e-7, 1], [0, 1, 1, 1, 0]), UNIFORM, sb.ReLUPower(2)), 50
+            ),
+            r"H is singular to rounding: no neuron tells the data at x = 0, 1e-07, 2e-07 apart; drop some",
         ),
         (
             lambda: sb.error_band(sb.Problem(sb.Dataset([0, 1], [0, 0]), RIGHT), 50),
@@ -387,6 +454,21 @@ def gap():
     left = sb.Initialization(sb.Constant(1.0), st.uniform(0, 1))
     right = sb.Initialization(sb.Constant(-1.0), st.uniform(0.5, 0.5))
     return sb.Initialization.mixture((0.5, 0.5), [left, right])
+
+
+@pytest.mark.parametrize("time", [2.0, math.inf])
+@pytest.mark.parametrize("affine", ["network", "free"])
+@pytest.mark.parametrize("activation", [sb.ReLU(), sb.ReLUPower(2)], ids=str)
+@pytest.mark.parametrize("law", [MIXED, LAWS["three-weights"], LAWS["constant-bias"]], ids=["mixed", "discrete", "constant"])
+def test_every_kind_of_network_has_a_band(law, activation, affine, time):
+    """Standard and NTK: finite, zero at the data in the limit only, larger away from them."""
+    pairs = sb.Initialization(law.weight, law.bias, st.norm(), pair=law.pair)
+    for init, parameterization in [(law, sb.Standard()), (pairs, sb.NTK())]:
+        problem = sb.Problem(REPLICATED, init, activation, affine=affine, parameterization=parameterization)
+        band = sb.error_band(problem, 200, time=time, draws=100)
+        assert (band.std([-1.2, -0.8, 0.7, 1.2]) > 0).all()
+        assert (band.std(REPLICATED.x) == 0).all() == (time == math.inf)
+        assert 0 < band.expected_sup < math.inf
 
 
 def test_a_free_affine_part_needs_no_moments_of_the_bias():

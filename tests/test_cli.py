@@ -155,6 +155,8 @@ def test_study_prints_and_writes_every_network(problem, tmp_path):
     assert [(row["width"], row["seed"]) for row in found["rows"]] == [(n, seed) for n in (50, 200) for seed in range(3)]
     assert found["rate"]["low"] < found["rate"]["value"] < min(0, found["rate"]["high"])
     assert found["interval"] == [-1.5, 1.5]
+    assert [ratio["width"] for ratio in found["predicted"]["ratios"]] == [50, 200]
+    assert found["predicted"]["constant"]["value"] > 0
     header, *lines = table.read_text().splitlines()
     assert header.split(",") == list(found["rows"][0])
     assert [float(line.split(",")[2]) for line in lines] == [row["sup"] for row in found["rows"]]

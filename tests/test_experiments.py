@@ -19,6 +19,8 @@ import splinebias as sb
 from experiments import __main__ as command
 from experiments import _common as common
 from experiments import (
+    band_constants,
+    band_coverage,
     flow_cost,
     flow_trajectories,
     jm_defaults,
@@ -42,6 +44,8 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     potential_sheet: {"points": 3},
     flow_cost: {"widths": (20, 40), "seeds": (0,), "shown": 40, "max_steps": 60},
     flow_trajectories: {"widths": (50, 100, 200), "seeds": (0,), "points": 3},
+    band_coverage: {"widths": (20, 40, 60), "networks": 6, "loss_tol": 1e-3, "shown": 2},
+    band_constants: {"widths": WIDTHS, "networks": 3, "loss_tol": 1e-3},
     jm_rates: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 5e-3, "jobs": 1},
     jm_defaults: {
         "widths": WIDTHS,
@@ -343,3 +347,35 @@ def test_stochastic_and_full_descent_are_nearer_to_each_other_than_to_the_limit(
     apart = np.mean(document["apart"])
     for rows in document["methods"].values():
         assert apart < np.mean([row["sup"] for row in rows])
+
+
+def test_coverage_is_counted_with_intervals_and_bands_shrink_like_the_inverse_root(run):
+    rows = run(band_coverage).document["coverage"]
+    assert [(row["problem"][0], row["width"]) for row in rows] == [(name, n) for name in "AB" for n in (20, 40, 60)]
+    for row in rows:
+        assert row["networks"] + row["failed"] == 6
+        assert row["ratio"] == pytest.approx(row["measured_constant"] / row["predicted_constant"], rel=1e-12)
+        inside = [found["inside"] for found in row["coverage"]]
+        assert inside == sorted(inside)  # quantiles in order
+        for found in row["coverage"]:
+            assert found["low"] <= found["inside"] <= found["high"]
+    assert len({row["predicted_constant"] for row in rows}) == 2  # one per problem
+
+
+def test_the_kept_coverage_at_the_largest_width_is_that_of_the_quantiles():
+    """Exact binomial tests of 200 networks each; one false alarm in 1000 over all six."""
+    kept = json.loads((FIGURES / "band_coverage.json").read_text(encoding="utf-8"))["coverage"]
+    widest = [(row["networks"], found) for row in kept if row["width"] == 14580 for found in row["coverage"]]
+    assert len(widest) == 6
+    for networks, found in widest:
+        assert st.binomtest(round(found["inside"] * networks), networks, found["level"]).pvalue > 0.001 / 6
+
+
+def test_twelve_problems_have_their_constants_predicted_and_measured(run):
+    rows = run(band_constants).document["constants"]
+    assert len({row["problem"] for row in rows}) == 12
+    for row, problem in zip(rows, band_constants.problems().values(), strict=True):
+        assert row["predicted"] == sb.error_band(problem, 20, interval=(-1.5, 1.5)).constant.value
+        assert [found["width"] for found in row["measured"]] == list(WIDTHS)
+        for found in row["measured"]:
+            assert found["ratio"] == pytest.approx(found["constant"] / row["predicted"], rel=1e-12)

@@ -22,6 +22,7 @@ from splinebias.plot import (
     plot_grid,
     plot_inverse_root,
     plot_penalties,
+    plot_predicted,
     plot_prediction,
     plot_study,
     plot_training,
@@ -112,6 +113,31 @@ def test_a_study_has_its_inverse_root_law():
     assert (x[0], x[-1]) == (25, 400)
 
 
+def test_a_study_has_the_predicted_errors_behind_it():
+    ax = plot_study(STUDY, axes())
+    (fill,) = (found for found in ax.collections if found.get_label() == "predicted: 90 % of networks")
+    assert fill.get_zorder() < min(line.get_zorder() for line in ax.get_lines())
+    x, y = fill.get_paths()[0].vertices.T
+    band = sb.error_band(PROBLEM, 100, interval=(-1.5, 1.5))
+    found = sorted(np.unique((y * np.sqrt(x)).round(9)))
+    np.testing.assert_allclose(found, [10 * band.quantile(q) for q in (0.05, 0.95)], rtol=1e-6)
+    assert x.min() < 25
+    assert x.max() > 400
+
+
+def test_a_study_without_predicted_errors_says_so():
+    heavy = sb.Problem(DATA, sb.Initialization.rademacher(st.t(2.5)))
+    ax = plot(replace(STUDY, prediction=sb.predict(heavy)), axes())
+    assert "no predicted errors: print the study for the reason" in ax.get_legend_handles_labels()[1]
+    assert len(ax.containers) == 1
+    assert len(plot_predicted(STUDY).get_legend().get_texts()) == 1
+
+
+def test_a_grid_of_one_case_is_drawn_like_its_study():
+    one, other = plot(StudyGrid((STUDY,)), axes()), plot(STUDY, axes())
+    assert one.get_legend_handles_labels()[1] == other.get_legend_handles_labels()[1]
+
+
 @pytest.mark.parametrize(
     ("widths", "numbers"),
     [
@@ -178,6 +204,7 @@ def test_a_grid_is_drawn_case_by_case():
     grid = StudyGrid((replace(STUDY, names={"potential": "u2"}), replace(STUDY, names={"potential": "u4"})))
     ax = plot_grid(grid, axes())
     assert len(plot(grid, axes()).containers) == 2
+    assert [fill.get_label() for fill in ax.collections if fill.get_label().startswith("_u")] == ["_u2", "_u4"]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["u2", "u4"]
     first, second = (np.asarray(bars.lines[0].get_xdata()) for bars in ax.containers)
     np.testing.assert_allclose(np.sqrt(first * second), [25, 100])

@@ -101,7 +101,8 @@ def test_one_usable_width_prints_no_interval_of_nothing():
     found = synthetic(lambda n, _: 1 / math.sqrt(n), widths=[20], seeds=1)
     assert str(found.rate) == "not determined (too few runs)"
     assert str(found.constant) == "1 (too few runs for an interval)"
-    (line,) = (line.split() for line in str(found).splitlines() if line.split()[0] == "20")
+    line, ratio = (line.split() for line in str(found).splitlines() if line.split()[0] == "20")
+    assert ratio[2:] == ["(too", "few", "runs", "for", "an", "interval)"]
     assert line[-2:] == ["-", "1"]  # no standard deviation; mean * sqrt(n)
 
 
@@ -188,12 +189,12 @@ def test_csv_is_exact(small, tmp_path):
 def test_the_printed_table_has_a_line_per_width_and_both_fits(small):
     text = str(small)
     assert PROBLEM.describe() in text
-    assert [line.split()[:3] for line in text.splitlines() if line.strip()[:1].isdigit() and "points" not in line] == [
-        ["20", "2", "0"],
-        ["80", "2", "0"],
-    ]
+    lines = [line.split()[:3] for line in text.splitlines() if line.strip()[:1].isdigit() and "points" not in line]
+    assert lines[:2] == [["20", "2", "0"], ["80", "2", "0"]]
+    assert [line[:1] for line in lines[2:]] == [["20"], ["80"]]  # measured over predicted
     assert str(small.rate) in text
     assert str(small.constant) in text
+    assert str(small.predicted) in text
 
 
 def test_without_pandas_the_dataframe_is_refused(small, monkeypatch):

@@ -25,14 +25,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from splinebias._check import Array
+from splinebias.law_cells import integration_cells
 from splinebias.potential import Potential, Quadratic
 from splinebias.problem import Problem
-from splinebias.quadrature import Cells, integration_cells
+from splinebias.quadrature import Cells
+from splinebias.solve.bordered import BorderedTridiagonal
 from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.graded import GradedGrid
 from splinebias.solve.integrated_dual import IntegratedDual
 from splinebias.solve.modes import dense
-from splinebias.solve.structure import BorderedTridiagonal, DualSystem
+from splinebias.solve.structure import DualSystem
 
 NO_SHIFT = "the mean shift is known for infinite time, two slopes and Standard() networks only"
 _ORDER = 16  # nodes per cell, where zeta is no polynomial

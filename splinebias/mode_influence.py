@@ -26,10 +26,11 @@ import numpy as np
 from splinebias._check import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.influence import NO_SHIFT, Influence
+from splinebias.law_cells import integration_cells
 from splinebias.laws import Discrete, as_law
 from splinebias.parameterization import NTK
 from splinebias.problem import Problem
-from splinebias.quadrature import Cells, integration_cells
+from splinebias.quadrature import Cells
 from splinebias.solve.feature_kernel import enough_points
 from splinebias.solve.kernel import limit_kernel
 from splinebias.solve.linear_flow import Decay, LinearFlow

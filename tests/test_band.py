@@ -10,8 +10,9 @@ from problems import ACTIVATIONS, LAWS, PUBLISHED, QUADRATIC_PROBLEMS, SCALED, S
 
 import splinebias as sb
 from splinebias.convergence import Row, Study
+from splinebias.law_cells import integration_cells
 from splinebias.mode_influence import accumulated
-from splinebias.quadrature import Cells, gauss_legendre, integration_cells
+from splinebias.quadrature import Cells, gauss_legendre
 from splinebias.solve.linear_flow import Decay
 
 WHERE = (-1.5, 1.5)

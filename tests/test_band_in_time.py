@@ -9,9 +9,10 @@ from scipy import stats
 from scipy.integrate import solve_ivp
 
 import splinebias as sb
+from splinebias.law_cells import integration_cells
 from splinebias.mode_influence import ModeInfluence
 from splinebias.path_influence import PathInfluence
-from splinebias.quadrature import Cells, integration_cells
+from splinebias.quadrature import Cells
 from splinebias.solve.collocation import Collocation, propagated
 
 WHERE = (-1.5, 1.5)

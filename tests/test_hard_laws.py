@@ -11,8 +11,9 @@ from problems import SET_A, SET_B
 from scipy import integrate, stats
 
 import splinebias as sb
+from splinebias.law_cells import integration_cells
 from splinebias.laws import as_law
-from splinebias.quadrature import integration_cells, rounding_noise
+from splinebias.quadrature import rounding_noise
 
 QUERY = [-0.6, 1.7]
 SCALED = sb.Scaled(sb.Power(4, quadratic=1))

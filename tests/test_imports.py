@@ -22,6 +22,7 @@ LAYERS = [  # a module may import from its own layer and from those above it in 
     ["pairs"],
     ["initialization"],
     ["quadrature"],
+    ["law_cells"],
     ["_integrate"],
     ["function"],
     ["unfolded"],

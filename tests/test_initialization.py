@@ -9,8 +9,8 @@ import pytest
 from scipy import integrate, stats
 
 import splinebias as sb
+from splinebias.law_cells import integration_cells
 from splinebias.laws import Discrete, as_law
-from splinebias.quadrature import integration_cells
 
 INITIALIZATIONS = {
     "rademacher x uniform": sb.Initialization.rademacher(stats.uniform(-1, 2)),

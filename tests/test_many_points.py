@@ -7,9 +7,10 @@ from scipy import stats
 from scipy.interpolate import BPoly, PPoly
 
 import splinebias as sb
-from splinebias import quadrature
+from splinebias import law_cells
 from splinebias._integrate import integrate_through
-from splinebias.quadrature import Cells, gauss_legendre, integration_cells, panel_nodes, with_points
+from splinebias.law_cells import integration_cells
+from splinebias.quadrature import Cells, gauss_legendre, panel_nodes, with_points
 from splinebias.solve.discretize import discretize
 from splinebias.solve.dual import _started, maximized
 from splinebias.solve.integrated_dual import IntegratedDual
@@ -60,7 +61,7 @@ def test_predictions_for_many_data_do_not_depend_on_how_cells_are_found(name, af
     x = np.sort(np.random.default_rng(1).uniform(-0.9, 1, 6000))
     problem, found = sb.Problem(sb.Dataset(x, np.sin(5 * x)), LAWS[name], affine=affine), []
     for threshold in (2, 10**9):
-        monkeypatch.setattr(quadrature, "_DENSE", threshold)
+        monkeypatch.setattr(law_cells, "_DENSE", threshold)
         discretize.cache_clear()
         found.append(sb.predict(problem))
     discretize.cache_clear()

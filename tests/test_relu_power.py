@@ -14,8 +14,8 @@ from scipy.integrate import quad
 from scipy.interpolate import make_interp_spline
 
 import splinebias as sb
+from splinebias.law_cells import integration_cells
 from splinebias.network import Network
-from splinebias.quadrature import integration_cells
 from splinebias.solve.kernel import kernel
 from splinebias.solve.power import power_system
 

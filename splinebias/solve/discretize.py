@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from splinebias._check import Array
 from splinebias._integrate import places
+from splinebias.law_cells import integration_cells
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
-from splinebias.quadrature import Cells, integration_cells
+from splinebias.quadrature import Cells
 
 
 class Nodes:

@@ -21,7 +21,8 @@ from splinebias._check import Array
 from splinebias._integrate import integrate_through
 from splinebias.activation import Activation
 from splinebias.breakpoints import BreakpointLaw
-from splinebias.quadrature import Cells, integration_cells
+from splinebias.law_cells import integration_cells
+from splinebias.quadrature import Cells
 
 _NODES = 16  # per cell, where zeta is no polynomial
 _DOUBLINGS = 200  # of the distance from the data: beyond that, no law with moments has mass

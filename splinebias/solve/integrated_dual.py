@@ -20,11 +20,12 @@ from splinebias.potential import Potential
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells
 from splinebias.response import Response, ResponseModel
+from splinebias.solve.bordered import BorderedTridiagonal
 from splinebias.solve.discretize import discretize
 from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.graded import GradedGrid, GradedNodes
 from splinebias.solve.mirror_step import through_mirror
-from splinebias.solve.structure import BorderedTridiagonal, DualSystem, solve_quadratic
+from splinebias.solve.structure import DualSystem, solve_quadratic
 
 _MAX_DEPTH = 40  # bisections of a cell
 _CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that found the solution

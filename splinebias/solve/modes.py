@@ -19,7 +19,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular, svd
 from splinebias._check import Array
 from splinebias.errors import CapabilityError
 from splinebias.problem import Problem
-from splinebias.solve.structure import BorderedTridiagonal
+from splinebias.solve.bordered import BorderedTridiagonal
 
 _EPS = float(np.finfo(float).eps)
 

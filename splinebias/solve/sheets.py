@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._check import Array
+from splinebias.law_cells import integration_cells
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
-from splinebias.quadrature import Cells, integration_cells
+from splinebias.quadrature import Cells
 
 _ORDER = 8  # Gauss nodes on the cells of the grid, which are narrower than those that 16 nodes resolve to 1e-14
 _LEAST_PER_PIECE = 4  # grid cells between neighbouring fixed edges, however close those are

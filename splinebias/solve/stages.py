@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 
 from splinebias._check import Array
 from splinebias.problem import Problem
-from splinebias.solve.structure import BorderedTridiagonal
+from splinebias.solve.bordered import BorderedTridiagonal
 
 
 def metric(problem: Problem) -> csr_array:

@@ -9,16 +9,15 @@ interpolant})`, and the Hessian :math:`\sum_s \int D_s(c)\, \nabla g_s \nabla g_
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, solveh_banded
 
 from splinebias._check import Array
 from splinebias.activation import TwoSlope
+from splinebias.solve.bordered import BorderedTridiagonal
 from splinebias.solve.discretize import Nodes
 from splinebias.solve.dual_function import DualFunction
 
@@ -235,81 +234,6 @@ class _Beyond(NamedTuple):
         """The same with products of two of them: beta twice, both, v_1 twice."""
         mass = self.weights * density * self.factor[side] ** 2
         return np.array([(mass * self.tau**2).sum(), (mass * self.tau).sum(), mass.sum()])
-
-
-@dataclass(frozen=True, eq=False)
-class BorderedTridiagonal:
-    """Symmetric positive definite [[corner, border], [border^T, T]] with tridiagonal T, solved in O(size).
-
-    Attributes
-    ----------
-    diagonal, off : Array, shape (m,), (m - 1,)
-        T.
-    border : Array, shape (k, m)
-        Rows of the border.
-    corner : Array, shape (k, k)
-        The corner block.
-    """
-
-    diagonal: Array
-    off: Array
-    border: Array
-    corner: Array
-
-    def __add__(self, other: BorderedTridiagonal) -> BorderedTridiagonal:
-        return BorderedTridiagonal(
-            self.diagonal + other.diagonal, self.off + other.off, self.border + other.border, self.corner + other.corner
-        )
-
-    def __matmul__(self, u: Array) -> Array:
-        """The product with one vector of length k + m."""
-        k = self.corner.shape[0]
-        head, rest = u[:k], u[k:]
-        inner = self.diagonal * rest + self.border.T @ head
-        inner[:-1] += self.off * rest[1:]
-        inner[1:] += self.off * rest[:-1]
-        return np.concatenate([self.corner @ head + self.border @ rest, inner])
-
-    def solve(self, rhs: Array) -> Array:
-        """Solution for one right-hand side of length k + m; directions without any curvature get 0."""
-        k = self.corner.shape[0]
-        if self.diagonal.size == 0:
-            return _solve_small(self.corner, rhs)
-        inner = self._solve_tridiagonal(np.concatenate([self.border, rhs[None, k:]]).T)
-        if k == 0:
-            return np.asarray(inner[:, 0])
-        schur = self.corner - self.border @ inner[:, :k]
-        head = _solve_small((schur + schur.T) / 2, rhs[:k] - self.border @ inner[:, k])
-        return np.concatenate([head, inner[:, k] - inner[:, :k] @ head])
-
-    def _solve_tridiagonal(self, rhs: Array) -> Array:
-        if self.diagonal.size == 1:
-            return np.asarray(rhs / self.diagonal[0] if self.diagonal[0] > 0 else 0.0 * rhs)
-        dead = self.diagonal <= 0
-        diagonal, off = np.where(dead, 1.0, self.diagonal), self.off.copy()
-        off[dead[:-1] | dead[1:]] = 0.0
-        scale = 1 / np.sqrt(diagonal)
-        banded = np.zeros((2, diagonal.size))
-        banded[0, 1:] = off * scale[:-1] * scale[1:]
-        rhs = np.where(dead[:, None], 0.0, rhs) * scale[:, None]
-        for ridge in (0.0, 1e-15, 1e-12, 1e-9):  # rounding can make T singular where D spans more than 16 digits
-            banded[1] = 1.0 + ridge
-            try:
-                return np.asarray(solveh_banded(banded, rhs, check_finite=False) * scale[:, None])
-            except LinAlgError:
-                continue
-        return np.asarray(rhs * scale[:, None])  # Jacobi step: still an ascent direction
-
-
-def _solve_small(matrix: Array, rhs: Array) -> Array:
-    """Least-norm solution after diagonal scaling, so that a dead direction gets 0 and units do not matter."""
-    size = np.sqrt(np.abs(np.diag(matrix)))
-    scale = np.where(size > 0, 1 / np.where(size > 0, size, 1.0), 0.0)
-    scaled = matrix * np.outer(scale, scale)
-    values, vectors = np.linalg.eigh(scaled)
-    alive = np.abs(values) > 1e-14 * np.abs(values).max(initial=0.0)
-    parts = np.divide(vectors.T @ (scale * rhs), values, out=np.zeros_like(values), where=alive)
-    return np.asarray(scale * (vectors @ parts))
 
 
 class QuadraticSolution(NamedTuple):

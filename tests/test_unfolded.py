@@ -10,9 +10,11 @@ import scipy.stats as st
 from scipy.optimize import brentq
 
 import splinebias as sb
+from splinebias.legendre import gauss_legendre
 
 UNIFORM = sb.Initialization.rademacher(st.uniform(-1, 2))
 NORMAL = sb.Initialization.rademacher(st.norm())
+SET_A = sb.Dataset([-1, -0.2, 0, 0.2, 1], np.array([0, 0, 0.3, 0, 0]) - 0.15)
 SET_B = sb.Dataset([-1, 0.35, 0.65, 1], np.array([0.3, 0.3, 0, 0.3]) - 0.15)
 
 
@@ -155,3 +157,39 @@ def test_unfolding_and_folding_are_inverse(phi):
     away = np.abs(s) > 0.01
     numeric = (phi.unfold(s + h)[0] - phi.unfold(s - h)[0]) / (2 * h)
     np.testing.assert_allclose(slope[away], numeric[away], rtol=1e-6)
+
+
+TAILS = {  # law of the bias, potential, tail weight: growth of phi* against the tail, or how far the cells must reach
+    "exponential": (st.laplace(), sb.Hypentropy(0.1), 10.0),
+    "nearly too heavy": (st.laplace(), sb.Hypentropy(0.01), 10.0),
+    "algebraic": (st.t(5), sb.Power(1.5), 1.0),
+    "one-sided": (st.expon(-2), sb.Hypentropy(0.3), 3.0),
+}
+
+
+@pytest.mark.parametrize("name", TAILS)
+@pytest.mark.parametrize("activation", [sb.ReLU(), sb.Abs()])
+def test_cells_reach_as_far_as_the_conjugate_asks(name, activation):
+    r"""Interpolation by a quadrature of its own: :math:`E[\sigma_i \alpha] = y_i` counts the far tails of the law.
+
+    With hypentropy and exponential tails the dual is finite for slopes below 1 only, where every start must lie.
+    """
+    law, phi, size = TAILS[name]
+    data = sb.Dataset(SET_A.x, size * SET_A.y)
+    found = sb.predict(sb.Problem(data, sb.Initialization.rademacher(law), activation, sb.Scaled(phi)))
+    assert found.outcome is sb.Outcome.CONVERGED
+    far = 2.0 ** np.arange(0, 40, 0.2)
+    kinks = np.r_[data.x, found.function.knots, -2.0, 2.0]
+    near = np.linspace(-1, 1, 101)
+    edges = np.unique(np.concatenate([-far, far, near, kinks[np.abs(kinks) < far[-1]]]))
+    places, weights = gauss_legendre(20)
+    c = (edges[:-1, None] + np.diff(edges)[:, None] * places).ravel()
+    fitted = np.zeros(data.size)
+    for sign in (1, -1):
+        features = activation.value(sign * (data.x[:, None] - c))
+        density = law.pdf(-sign * c) / 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            alpha = phi.grad_inverse(found.multipliers @ features)
+            mass = np.where(density > 1e-290, density * alpha, 0.0) * (np.diff(edges)[:, None] * weights).ravel()
+        fitted += (features * mass).sum(axis=1)
+    assert np.abs(fitted - data.y).max() < 1e-9 * size

@@ -23,6 +23,7 @@ _AT_ROUNDING = 2  # the same, once the residual is below the tolerance
 _ENOUGH = 0.1  # part of the rise that the slope promises; a Newton step on a quadratic function makes half of it
 _SECANTS = 12  # evaluations along a step
 _MANY, _EVERY = 2000, 8  # data from which on, and how many of them, a start is looked for among fewer
+_HALVINGS = 100  # of a start
 _ROUGH_STEPS = 20  # Newton steps for that
 
 
@@ -72,7 +73,7 @@ class DualSolver:
             finer, check = dual.refined(state, self.tolerance)
             if finer is dual:
                 break
-            dual, state = finer, finer.at(state.function)
+            dual, state = finer, _within(finer, state.function)
         misfit = max(state.misfit, check.misfit)
         knots = function_knots(problem, coarse, state.function.zeros())
         return Prediction(
@@ -94,7 +95,7 @@ class DualSolver:
 
 def _started(dual: IntegratedDual, start: DualFunction, tolerance: float) -> DualState:
     """`start`; or with many data, the solution for every eighth of them if the dual is larger there: smooth data."""
-    state = dual.at(start)
+    state = _within(dual, start)
     if start.x.size < _MANY:
         return state
     thinned = dual.thinned(_EVERY)
@@ -102,6 +103,19 @@ def _started(dual: IntegratedDual, start: DualFunction, tolerance: float) -> Dua
     found, _ = maximized(thinned, few, tolerance, _ROUGH_STEPS, goal=tolerance)
     other = dual.at(found.function.at_points(start.x))
     return other if other.objective > state.objective else state
+
+
+def _within(dual: IntegratedDual, start: DualFunction) -> DualState:
+    """`start`, halved until the dual is not below its value at 0.
+
+    With an exponential conjugate and a law with exponential tails it is finite on a neighbourhood of 0 only.
+    """
+    for _ in range(_HALVINGS):
+        state = dual.at(start)
+        if state.objective >= 0 or not state.pairing:
+            break
+        start = start.halved()
+    return state
 
 
 def maximized(

@@ -75,6 +75,11 @@ class DualFunction:
         nodal = {side: self.nodal[side] + step.nodal[side] for side in (1, -1)}
         return DualFunction(self.x, self.values + step.values, self.beta + step.beta, self.activation, nodal)
 
+    def halved(self) -> DualFunction:
+        """Half of it."""
+        nodal = {side: g / 2 for side, g in self.nodal.items()}
+        return DualFunction(self.x, self.values / 2, self.beta / 2, self.activation, nodal)
+
     def at_points(self, x: Array) -> DualFunction:
         """The piecewise linear function with knots `x`, of the same ends, and the same values there."""
         return DualFunction(x, np.interp(x, self.x, self.values), self.beta, self.activation)

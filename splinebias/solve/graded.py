@@ -8,6 +8,7 @@ the Gauss rule is laid out in the coordinate s of `Potential.unfold`, c(s) being
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ _STEADY = 0.02  # relative change of g on a cell below which the curvature is sm
 _NEAR_ZERO = 0.5  # above it the cell touches a zero, or nearly so
 _MAX_PANELS = 400  # on one cell
 _MANY = 0.1  # of the rows at zeros
+_TAIL, _FARTHEST = 1e-15, 1e100  # share of a last cell that matters, and where no more cells are added
 
 
 class GradedNodes(Nodes):
@@ -109,13 +111,22 @@ class GradedGrid:
     ) -> GradedGrid | None:
         """A grid that resolves curvature densities, given at nodes, where this one does not; None if it does everywhere.
 
-        `size` is that of the data, `tolerance` for Legendre coefficients of the densities; those below
-        the rounding noise of the law are left alone.
+        It also reaches farther where a law without end still matters at the last cell: the conjugate of the potential may
+        grow faster than the square for which the cells were made. `size` is that of the data, `tolerance` for Legendre
+        coefficients of the densities; those below the rounding noise of the law are left alone.
         """
-        cuts, split = [], []
+        cuts, split, beyond = [], [], set()
+        edges, x = self.cells.edges, samples[0][0].x
         for nodes, density in samples:
             values = nodes.weights * density / gauss_legendre(density.shape[1])[1]
-            failing = unresolved(values, nodes.matter(values, size), 1.0, tolerance)
+            matter = nodes.matter(values, size)
+            for end, last, ends, point in (
+                (law.support[0], edges[0], nodes.left, x[0]),
+                (law.support[1], edges[-1], nodes.right, x[-1]),
+            ):
+                if math.isinf(end) and matter[ends == last].sum() > _TAIL and abs(last) < _FARTHEST:
+                    beyond.add(2 * last - point)
+            failing = unresolved(values, matter, 1.0, tolerance)
             failing &= nodes.right - nodes.left > 1e-13 * np.abs(nodes.left)
             at_zero = nodes.panel >= 0
             at = np.flatnonzero(failing & ~at_zero)
@@ -128,9 +139,10 @@ class GradedGrid:
             cuts.append((nodes.left[cut] + nodes.right[cut]) / 2)
         middles, panels = np.unique(np.concatenate(cuts)), np.unique(np.concatenate(split))
         breaks = np.sort(np.r_[self.breaks, (self.breaks[panels] + self.breaks[panels + 1]) / 2])
-        if middles.size + panels.size == 0 or breaks.size > _MAX_PANELS:
+        if middles.size + panels.size + len(beyond) == 0 or breaks.size > _MAX_PANELS:
             return None
-        return replace(self, cells=self.cells.split(middles), breaks=breaks)
+        cells = self.cells.split(middles)
+        return replace(self, cells=Cells(np.union1d(cells.edges, list(beyond)), cells.order), breaks=breaks)
 
 
 class _LocalCells(NamedTuple):

@@ -110,6 +110,7 @@ class FlowBatch:
             h,
             error=error,
             jumps=_numpy(attempt.jumps),
+            held=_numpy(attempt.end.held.per_network(h.size)),
             loss=_numpy(attempt.end.loss),
             noise=_numpy(attempt.end.rounding),
             rounding=self._tolerances.rounding,
@@ -183,7 +184,8 @@ class FlowBatch:
     def _run(self, row: int, outcome: Outcome) -> Run:
         """The run of network number `row` of the batch, which has ended with `outcome`."""
         steering = self._steering
-        stats = {name: float(getattr(steering, name)[row]) for name in ("passes", "rejected", "floored", "rank")}
+        counts = ("passes", "rejected", "jumped", "floored", "held", "rank")
+        stats = {name: float(getattr(steering, name)[row]) for name in counts}
         stats |= {"lambda_max": float(steering.largest[row]), "lambda_min": float(steering.smallest[row])}
         network, loss = self._network(self._state, row), float(steering.loss[row])
         snapshots = self._snapshots[steering.index[row]]
@@ -210,7 +212,7 @@ class FlowBatch:
             rank = int(steering.rank[row])
             return (
                 f"the gradient vanishes at loss {loss:.3g}: the tangent kernel has rank {rank} for {points} points at width "
-                f"{self._width}; use a larger width, another seed, or points further apart"
+                f"{self._width}, and f misses {self._worst(row)}; use a larger width, another seed, or points further apart"
             )
         if outcome is Outcome.STALLED and steering.lost[row]:
             return f"no step lowers the loss from {loss:.3g}: rescale the data or the initialization, or use float64"
@@ -219,6 +221,16 @@ class FlowBatch:
         if outcome is Outcome.MAX_STEPS:
             return f"max_steps = {self._goal.max_steps} steps led to loss {loss:.3g}: raise `max_steps` or `rtol`"
         return str(outcome.value)
+
+    def _worst(self, row: int) -> str:
+        """The largest residual of network number `row`, in words, with what is left to bend f there."""
+        loss, network = self._field.loss, self._network(self._state, row)
+        residual = loss.residual(self._state.linear.value[row])
+        worst = int(residual.abs().argmax())
+        x, c = float(loss.points[0, worst]), -network.b / network.w
+        ends = [f"{float(v):.4g}" for v in (c[c <= x].amax(), c[c >= x].amin())] if (c <= x).any() and (c >= x).any() else []
+        near = f" between breakpoints at {' and '.join(ends)}" if ends else ", beyond all breakpoints"
+        return f"y by {float(residual[worst]):.3g} at x = {x:.4g}{near}"
 
 
 def _numpy(values: Tensor) -> Any:

@@ -412,6 +412,12 @@ def test_stochastic_descent_diverges_as_an_outcome():
     assert run.outcome is sb.Outcome.DIVERGED and "use one below" in run.advice
 
 
+def test_infinite_loss_at_the_start_is_divergence():
+    problem = sb.Problem(sb.Dataset([-1, 0, 1], [0, 1e200, 0]), INIT)
+    run = sb.train(problem, 10, method=sb.MirrorDescent(), progress=False)
+    assert run.outcome is sb.Outcome.DIVERGED and run.steps == 0
+
+
 # -- refusals -------------------------------------------------------------------------------------------------------
 
 

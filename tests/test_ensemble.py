@@ -111,9 +111,7 @@ def test_breakpoints_slide_with_the_potential_of_their_network():
     pairs = [(replace(problem, potential=potential), seed) for potential in POTENTIALS for seed in seeds]
     for run, (each, seed) in zip(runs, pairs, strict=True):
         assert_twins(run, sb.train(each, 40, seed, loss_tol=1e-6, progress=False))
-        network, x = run.network, torch.tensor(DATA.x)
-        distance = (network.w[:, None] * x + network.b[:, None]).abs()
-        assert bool((distance < 1e-12).any())  # otherwise nothing slides
+        assert run.stats["held"] > 0  # otherwise nothing slides
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from splinebias.errors import Outcome
 from splinebias.network import Network
 
 _ROUNDING = 16  # rounding errors of y: a root mean square residual below means nothing
+_VISIBLE = 1e-6  # share of the misfit at the start above which what is left at rest is no rounding
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class FlowBatch:
             h,
             error=error,
             jumps=_numpy(attempt.jumps),
+            held=_numpy(attempt.end.held.per_network(h.size)),
             loss=_numpy(attempt.end.loss),
             noise=_numpy(attempt.end.rounding),
             rounding=self._tolerances.rounding,
@@ -183,7 +185,8 @@ class FlowBatch:
     def _run(self, row: int, outcome: Outcome) -> Run:
         """The run of network number `row` of the batch, which has ended with `outcome`."""
         steering = self._steering
-        stats = {name: float(getattr(steering, name)[row]) for name in ("passes", "rejected", "floored", "rank")}
+        counts = ("passes", "rejected", "jumped", "floored", "held", "rank")
+        stats = {name: float(getattr(steering, name)[row]) for name in counts}
         stats |= {"lambda_max": float(steering.largest[row]), "lambda_min": float(steering.smallest[row])}
         network, loss = self._network(self._state, row), float(steering.loss[row])
         snapshots = self._snapshots[steering.index[row]]
@@ -202,23 +205,39 @@ class FlowBatch:
 
     def _advice(self, row: int, outcome: Outcome) -> str:
         """The advice of `outcome` with the numbers of network number `row`."""
-        steering = self._steering
-        loss, points = float(steering.loss[row]), self._state.residual.shape[-1]
+        loss = float(self._steering.loss[row])
         if outcome is Outcome.DIVERGED:
             return f"numbers overflowed at loss {loss:.3g}: rescale the data or the initialization, or use float64"
-        if outcome is Outcome.STALLED and steering.critical[row]:
-            rank = int(steering.rank[row])
-            return (
-                f"the gradient vanishes at loss {loss:.3g}: the tangent kernel has rank {rank} for {points} points at width "
-                f"{self._width}; use a larger width, another seed, or points further apart"
-            )
-        if outcome is Outcome.STALLED and steering.lost[row]:
-            return f"no step lowers the loss from {loss:.3g}: rescale the data or the initialization, or use float64"
         if outcome is Outcome.STALLED:
-            return f"the loss is down to rounding at {loss:.3g}: raise `loss_tol` above that, or use float64"
+            return self._advice_at_rest(row, loss)
         if outcome is Outcome.MAX_STEPS:
             return f"max_steps = {self._goal.max_steps} steps led to loss {loss:.3g}: raise `max_steps` or `rtol`"
         return str(outcome.value)
+
+    def _advice_at_rest(self, row: int, loss: float) -> str:
+        """Why network number `row` moves no more at `loss`, and what to do."""
+        steering = self._steering
+        if steering.lost[row] and not steering.critical[row]:
+            return f"no step lowers the loss from {loss:.3g}: rescale the data or the initialization, or use float64"
+        if not steering.critical[row] and math.sqrt(2 * loss) <= _VISIBLE * steering.at_start[row]:
+            return f"the loss is down to rounding at {loss:.3g}: raise `loss_tol` above that, or use float64"
+        if steering.critical[row]:
+            rank, points = int(steering.rank[row]), self._state.residual.shape[-1]
+            reason = f"the gradient vanishes at loss {loss:.3g}: the tangent kernel has rank {rank} for {points} points at"
+            reason += f" width {self._width}"
+        else:
+            reason = f"steps no longer change the loss, {loss:.3g}, beyond rounding"
+        return f"{reason}, and f misses {self._worst(row)}; use a larger width, another seed, or points further apart"
+
+    def _worst(self, row: int) -> str:
+        """The largest residual of network number `row`, in words, with what is left to bend f there."""
+        loss, network = self._field.loss, self._network(self._state, row)
+        residual = loss.residual(self._state.linear.value[row])
+        worst = int(residual.abs().argmax())
+        x, c = float(loss.points[0, worst]), -network.b / network.w
+        ends = [f"{float(v):.4g}" for v in (c[c <= x].amax(), c[c >= x].amin())] if (c <= x).any() and (c >= x).any() else []
+        near = f" between breakpoints at {' and '.join(ends)}" if ends else ", beyond all breakpoints"
+        return f"y by {float(residual[worst]):.3g} at x = {x:.4g}{near}"
 
 
 def _numpy(values: Tensor) -> Any:

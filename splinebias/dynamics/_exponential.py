@@ -108,14 +108,14 @@ class ExponentialStep:
             drift = drift - h[:, None] / 2 * field.push_normals(start, gradient)
         end = field.at(field.put(self._dual_at(h, h, modes, phi, rho, gradient), middle, first), middle.held)
         second = field.arrivals(start, end)
-        settled = field.settle(end, second)
+        settled, evaluations = field.settle(end, second)
         products, self._counted = spectrum.products - self._counted, spectrum.products
         return Attempt(
             end=settled,
             wander=wander.norm(dim=-1) + decay.defect(h[:, None] * phi_decay[0]),
             drift=drift.norm(dim=-1),
             jumps=first.jumps | second.jumps,
-            passes=2 + (first.all.size > 0) + (settled is not end) + products,
+            passes=2 + (first.all.size > 0) + evaluations + products,
             _h=h,
             _middle=rho,
             _gradient=gradient,

@@ -212,16 +212,25 @@ class FlowField:
             dual = boundary.place(dual, self.mirror, -boundary.margin)
         return dual
 
-    def settle(self, after: FlowState, arrivals: Arrivals) -> FlowState:
-        """`after` with its units sorted: those that arrived at samples are put there, those driven off are let go."""
-        held, dual = after.held, self.put(after.dual, after, arrivals)
-        changed = arrivals.held.size > 0
-        if held.size:
-            right, left = after.boundary.speeds(after.force)
-            stays = (right <= 0) & (left >= 0)
-            if not bool(stays.all()):
-                changed, leaving, held = True, after.boundary_of(held.where(~stays)), held.where(stays)
-                dual = leaving.place(dual, self.mirror, leaving.off(after.force))
-            boundary = after.boundary_of(held) if changed else after.boundary
-            dual = boundary.place(dual, self.mirror)
-        return self.at(dual, held.join(arrivals.held)) if changed or dual is not after.dual else after
+    def settle(self, after: FlowState, arrivals: Arrivals) -> tuple[FlowState, int]:
+        """`after` with its units sorted: those that arrived at samples are put there, those driven off are let go.
+
+        Forces are judged with every unit on its sample: where a step has left them, its own excursions from s = 0 hide what
+        drives a unit off, and it would be held, and moved, in every step again. Also returned is how often this evaluated.
+        """
+        held = after.held.join(arrivals.held)
+        dual = self.put(after.dual, after, arrivals)
+        if after.held.size:
+            dual = after.boundary.place(dual, self.mirror)
+        placed, evaluations = (after, 0) if dual is after.dual else (self.at(dual, held), 1)
+        if not held.size:
+            return placed, evaluations
+        right, left = placed.boundary.speeds(placed.force)
+        stays = (right <= 0) & (left >= 0)
+        if bool(stays.all()):
+            return placed, evaluations
+        excursion = after.boundary_of(held).preactivation
+        target = placed.boundary.beyond(placed.force, excursion)
+        leaving = placed.boundary_of(held.where(~stays))
+        free = self.at(leaving.place(dual, self.mirror, target[~stays]), held.where(stays))
+        return free, evaluations + 1

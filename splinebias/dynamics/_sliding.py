@@ -53,6 +53,10 @@ class Units(NamedTuple):
         """Number K of units in the list."""
         return self.row.shape[0]
 
+    def per_network(self, networks: int) -> Tensor:
+        """How many units each of so many networks has in the list, shape (B,)."""
+        return torch.bincount(self.row, minlength=networks)
+
     def where(self, mask: Tensor) -> Units:
         """The units for which `mask`, shape (K,), holds."""
         return Units(self.row[mask], self.unit[mask], self.sample[mask])
@@ -179,12 +183,16 @@ class Boundary:
         scale = self._b.abs() + self._w.abs() * self._x.abs().amax()
         return _MARGIN * torch.finfo(self._b.dtype).eps * scale
 
-    def off(self, force: Tensor) -> Tensor:
-        """Values of s at which units driven off s = 0 are clearly on the side where they go, shape (K,)."""
-        s = self._w * self._at + self._b
+    @property
+    def preactivation(self) -> Tensor:
+        """s, shape (K,)."""
+        return self._w * self._at + self._b
+
+    def beyond(self, force: Tensor, excursion: Tensor) -> Tensor:
+        """Values of s for units driven off s = 0: their `excursion` if it is clearly on the side where they go, (K,)."""
         right, left = self.speeds(force)
-        side = torch.where(right > 0, torch.where(left < 0, torch.sign(s), 1.0), -1.0)
-        return side * torch.maximum(side * s, self.margin)
+        side = torch.where(right > 0, torch.where(left < 0, torch.sign(excursion), 1.0), -1.0)
+        return side * torch.maximum(side * excursion, self.margin)
 
     def place(self, dual: Tensor, mirror: BatchMirrorMap, target: Tensor | float = 0.0) -> Tensor:
         """Dual coordinates moved along the normals until s is `target`, to rounding; `dual` itself if it is already.

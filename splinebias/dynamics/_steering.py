@@ -92,6 +92,10 @@ class Steering:
     """Attempts taken back"""
     floored: Counts
     """Steps accepted at the size of stable descent, over a jump, in spite of their error"""
+    jumped: Counts
+    """Steps accepted over a jump"""
+    held: Counts
+    """Most units held at samples at the end of a step"""
     passes: Counts
     """Evaluations of the network, each with a product with the transposed Jacobian"""
     largest: Array
@@ -105,7 +109,7 @@ class Steering:
     def begin(cls, loss: Array) -> Steering:
         """Networks at step 0 with losses `loss`."""
         size = loss.size
-        counts = ("waiting", "refused", "steps", "rejected", "floored", "rank")
+        counts = ("waiting", "refused", "steps", "rejected", "floored", "jumped", "held", "rank")
         return cls(
             index=np.arange(size),
             loss=loss,
@@ -143,11 +147,12 @@ class Steering:
         return np.minimum(self.h, horizon - self.tau)
 
     def judge(
-        self, h: Array, *, error: Array, jumps: Flags, loss: Array, noise: Array, rounding: float, passes: int
+        self, h: Array, *, error: Array, jumps: Flags, held: Counts, loss: Array, noise: Array, rounding: float, passes: int
     ) -> Flags:
-        """Which steps of sizes `h` are accepted, from error / tolerance, jumps of the field and new loss; sizes the next.
+        """Which steps of sizes `h` are accepted, from error / tolerance, jumps of the field, units held and new loss.
 
-        `noise` is the rounding error of the new residual: a free line may hide that unit sums have exploded.
+        Sizes the next step, too. `noise` is the rounding error of the new residual: a free line may hide that unit sums have
+        exploded.
         """
         drowned = noise > np.maximum(_DROWNED * self.at_start, rounding)
         finite = np.isfinite(loss) & np.isfinite(error)
@@ -167,6 +172,8 @@ class Steering:
         self.steps += taken
         self.rejected += ~taken
         self.floored += floored
+        self.jumped += taken & jumps
+        self.held = np.maximum(self.held, np.where(taken, held, 0))
         self.passes += passes
         return taken
 

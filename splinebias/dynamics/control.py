@@ -97,8 +97,8 @@ class StoppingRule:
         self.passes += 1
 
     def exploded(self, loss: float) -> bool:
-        """Whether `loss` (possibly not a number) means divergence."""
-        return not loss <= self._explosion
+        """Whether `loss` (possibly not a number, or infinite like that of the start) means divergence."""
+        return not (math.isfinite(loss) and loss <= self._explosion)
 
     def outcome(self) -> Outcome | None:
         """How the run has ended, or None; to be asked once after every evaluation."""

@@ -64,8 +64,9 @@ class MirrorFlow(BatchedMethod):
 
     A step costs two evaluations of the network, each with a product with the transposed Jacobian (``stats["passes"]``),
     O(n M) or O(n log M + M^2), and the eigenvectors of an M x M matrix (up to M = 1000; Krylov spaces beyond).
-    Steps over jumps of the field, where breakpoints pass samples, are not made shorter than :math:`1/\lambda_{\max}` for the
-    sake of accuracy (``stats["floored"]`` counts those that would have been).
+    Steps over jumps of the field, where breakpoints pass samples (``stats["jumped"]`` of them), are not made shorter than
+    :math:`1/\lambda_{\max}` for the sake of accuracy (``stats["floored"]`` would have been). ``stats["held"]`` is how many
+    units slid along samples at most at a time, ``stats["rejected"]`` how many steps were taken back.
 
     Hypotheses of the infinite-width limit, not checked: a large width.
 

@@ -165,6 +165,6 @@ def tensor_kind(dtype: Any, device: Any) -> tuple[torch.dtype, torch.device]:
         place = torch.device(device)
         torch.zeros(1, dtype=kind, device=place).item()
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0].split(". ")[0][:100]  # torch goes on for pages
         raise DataError(f'`device` must be one that torch can use here, got {device!r} ({reason}); use "cpu"') from None
     return kind, place

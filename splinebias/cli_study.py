@@ -63,7 +63,7 @@ def study() -> None:
 @click.option("--scheduler", metavar="ADDRESS", help="Compute on the workers of this Dask scheduler (tcp://host:port).")
 @click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=click.Path(),  # not a Path, which forgets the slash that says folder
     metavar="PATH",
     help="File or folder that keeps every run; default: beside a study's file, none for a problem.",
 )
@@ -79,7 +79,7 @@ def run(
     file: Path,
     jobs: int,
     scheduler: str | None,
-    store: Path | None,
+    store: str | Path | None,
     extend: bool,
     csv: Path | None,
     plot: Path | None,
@@ -195,7 +195,7 @@ def _read(file: Path, grid: dict[str, Any]) -> tuple[StudySpec, bool]:
     return spec, False
 
 
-def _how_to_go_on(store: Path | None, spec: StudySpec) -> str:
+def _how_to_go_on(store: str | Path | None, spec: StudySpec) -> str:
     """One line for whoever pressed Ctrl-C."""
     if store is None:
         return "Stopped. Nothing is kept without --store."

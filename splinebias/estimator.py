@@ -42,7 +42,8 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     affine : {"network", "free"}
         As in `Problem`.
     time : float
-        Training time t, dimensionless; infinity: the limit.
+        Training time t, dimensionless; infinity: the limit. It smooths at about the scale on which a smoothing spline with
+        regularization 1/t does, so search powers of ten. With a `Scaled` potential a finite time takes seconds to a minute.
     feature : int
         The column of X that is used. The theory is univariate: all other columns are ignored, with a warning.
 

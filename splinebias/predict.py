@@ -130,10 +130,11 @@ def predict_path(problem: Problem, times: Any) -> Path:
     Scaled: collocation (Radau IIA, 12 stages) with local errors of 1e-10 of max \|y\|, on the quadrature that the limit has.
     The residual is the largest of: the imbalance of :math:`\int 2L\,dt = \lambda^T y - E[\phi^*]`, relative; the error of
     the quadrature, and the distance of f from what the flow says it is, relative to max \|y\|. INACCURATE above 1e-8.
-    Laws of random \|W\| take seconds, others less. Where :math:`\phi''(0) = 0`, every zero of a dual function that passes
-    a data point costs short steps. Noisy data or powers like p = 10 may ask for more than 1000 of them: then the outcome
-    is MAX_STEPS (or STALLED, where no step is short enough), and the function that of ``stats["time"]``; a small
-    quadratic part avoids it.
+    Cost: a few points and W = +-1 take a second, random \|W\| some seconds, a hundred noisy points with random \|W\| up to a
+    minute; with an unscaled potential all of these take milliseconds. Where :math:`\phi''(0) = 0`, every zero of a dual
+    function that passes a data point costs short steps. Noisy data or powers like p = 10 may ask for more than 1000 of
+    them: then the outcome is MAX_STEPS (or STALLED, where no step is short enough), and the function that of
+    ``stats["time"]``; a small quadratic part avoids it.
 
     Hypotheses checked: as in `predict`. Not checked: width (error :math:`O(n^{-1/2})` at all times).
     Source: Jin & Montufar (2023), training trajectories and smoothing splines; theory section 6.

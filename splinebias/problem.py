@@ -6,7 +6,7 @@ At finite width a Problem is sampled and trained; at infinite width it is solved
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
 _ACTIVATIONS: dict[str, type[Activation]] = {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU, "relu_power": ReLUPower}
 _POTENTIALS: dict[str, type[Potential]] = {"quadratic": Quadratic, "power": Power, "hypentropy": Hypentropy}
 _PARAMETERIZATIONS: dict[str, type[Parameterization]] = {"standard": Standard, "ntk": NTK}
+_EXAMPLES = {"relu_power": "2", "power": "4", "hypentropy": "1.0"}  # of what has no default
 _TABLES = ("data", "initialization", "problem", "activation", "potential", "parameterization")
 _LISTED = "[data], [initialization] and optionally " + ", ".join(f"[{name}]" for name in _TABLES[2:])
 
@@ -239,10 +240,16 @@ def _from_name(table: dict[str, Any], registry: dict[str, Any], what: str) -> An
     name = table.pop("name", None)
     if not isinstance(name, str) or name not in registry:
         raise DataError(f"`{what}.name` must be one of {', '.join(registry)}, got {name!r}{nearest(name, registry)}")
-    try:
-        return registry[name](**table)
-    except TypeError as error:
-        raise DataError(f"[{what}] has parameters that {name} does not take: {error}") from None
+    kind = registry[name]
+    taken = [field.name for field in fields(kind)]
+    for key in table:
+        if key not in taken:
+            rule = f"[{what}] has parameters that {name} does not take: {key}; it takes {', '.join(taken) or 'none'}"
+            raise DataError(rule + nearest(key, taken))
+    missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in table]
+    if missing:
+        raise DataError(f"[{what}] {name} needs {missing[0]}, got none; add a line such as {missing[0]} = {_EXAMPLES[name]}")
+    return kind(**table)
 
 
 def _toml(value: Any) -> str:

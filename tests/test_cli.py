@@ -189,6 +189,12 @@ def spec(problem):
     return path
 
 
+def test_a_store_that_ends_in_a_slash_is_a_folder(problem, tmp_path):
+    folder = tmp_path / "runs"
+    assert run("study", problem, "--widths", "20,40", "--seeds", "1", "--store", f"{folder}/").exit_code == 0
+    assert [path.suffix for path in folder.iterdir() if path.suffix != ".lock"] == [".sqlite"]
+
+
 def test_a_study_file_keeps_its_runs_beside_it_and_goes_on(spec, tmp_path):
     table = tmp_path / "study.csv"
     first = run("study", spec, "--csv", table)

@@ -128,7 +128,7 @@ def test_bad_files_are_refused_with_advice(reader, path, tmp_path):
     with pytest.raises(sb.DataError, match=r"is damaged: .*; restore a copy, begin again in another file, or try `sqlite3 "):
         reader(path)
     path.write_bytes(b"no database at all" * 1000)
-    with pytest.raises(sb.DataError, match="is damaged: file is not a database"):
+    with pytest.raises(sb.DataError, match="must be a study, got a file of another kind; check the name"):
         reader(path)
     path.write_bytes(whole)
     with closing(sqlite3.connect(path)) as file:

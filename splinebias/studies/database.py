@@ -210,7 +210,15 @@ def _fault(path: Path, error: sqlite3.Error) -> str:
             f"cannot be opened: {error}; copy it, with {path.name}-wal if there is one, to a folder you may write in, or "
             "change permissions"
         )
+    if code == sqlite3.SQLITE_NOTADB and not _begins_like_a_store(path):
+        return "must be a study, got a file of another kind; check the name, or choose another one"
     return _damage(path, str(error))
+
+
+def _begins_like_a_store(path: Path) -> bool:
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+    return False
 
 
 def _holder(path: Path) -> str:

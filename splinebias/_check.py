@@ -30,7 +30,11 @@ def real_number(value: Any, name: str, *, above: float = -math.inf, at_least: fl
     elif at_least > -math.inf:
         rule = f"a finite real number >= {at_least:g}"
     accepted = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
-    if not (accepted and math.isfinite(value) and value > above and value >= at_least):
+    try:
+        finite = accepted and math.isfinite(value)
+    except OverflowError:  # an int or a fraction above every float
+        finite = False
+    if not (finite and value > above and value >= at_least):
         raise DataError(f"`{name}` must be {rule}, got {value!r}" + (f"; {fix}" if fix else ""))
     return float(value)
 
@@ -40,6 +44,18 @@ def whole_number(value: Any, name: str, *, at_least: int = 0, fix: str = "") -> 
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral) or value < at_least:
         raise DataError(f"`{name}` must be a whole number >= {at_least}, got {value!r}" + (f"; {fix}" if fix else ""))
     return int(value)
+
+
+def real_array(value: Any, name: str) -> Array:
+    """`value` as a float64 array of its own shape, infinities and NaN included, or a DataError."""
+    try:
+        array = np.asarray(value)
+        kept = array.astype(np.float64) if array.dtype.kind in "iufbO" else None
+    except (ValueError, TypeError, OverflowError):  # rows of different lengths, objects that are no numbers
+        kept = None
+    if kept is None:
+        raise DataError(f"`{name}` must be real numbers, in an array of any shape, got {value!r}")
+    return kept
 
 
 def real_vector(value: Any, name: str) -> Array:

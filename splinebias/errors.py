@@ -6,7 +6,10 @@ import enum
 
 
 class SplinebiasError(ValueError):
-    """Base of every refusal; the message says the rule, the value received and the fix."""
+    """Base of every refusal; the message says the rule, the value received and the fix, in one line."""
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())  # arrays among the values received are printed in several lines
 
 
 class DataError(SplinebiasError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import warnings
 from typing import Self
 
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 from splinebias._check import Array
 from splinebias.activation import Activation, ReLU
 from splinebias.data import Dataset
-from splinebias.errors import CapabilityError
+from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import Initialization
 from splinebias.potential import Potential, Quadratic, Scaled
 from splinebias.predict import predict
@@ -106,6 +107,7 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self.prediction_.function(self._column(np.asarray(X, dtype=float)))
 
     def _column(self, X: Array) -> Array:
-        if not 0 <= self.feature < X.shape[1]:
-            raise ValueError(f"`feature` must be a column number from 0 to {X.shape[1] - 1}, got {self.feature!r}")
+        whole = isinstance(self.feature, numbers.Integral) and not isinstance(self.feature, bool)
+        if not (whole and 0 <= self.feature < X.shape[1]):
+            raise DataError(f"`feature` must be a column number from 0 to {X.shape[1] - 1}, got {self.feature!r}")
         return X[:, self.feature]

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.interpolate import PPoly
 
-from splinebias._check import Array, interval, real_number, whole_number
+from splinebias._check import Array, interval, real_array, real_number, whole_number
 from splinebias._integrate import integrate_through, pieces_from_jet
 from splinebias.activation import TwoSlope
 from splinebias.errors import CapabilityError, DataError
@@ -84,7 +84,7 @@ class PiecewisePolynomial:
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
         """Derivative number `nu` at `x`, same shape as `x`; at a jump, the limit from the right."""
-        nu, x = whole_number(nu, "nu"), np.asarray(x, dtype=float)
+        nu, x = min(whole_number(nu, "nu"), self._ppoly.c.shape[0]), real_array(x, "x")
         values = np.asarray(self._ppoly(x, nu=nu, extrapolate=True))
         lost = ~np.isfinite(values) & np.isfinite(x)
         if lost.any():  # so far out that x to the highest power overflows, although the end pieces are of low degree
@@ -100,7 +100,7 @@ class PiecewisePolynomial:
 
     def derivative(self, nu: int = 1) -> PiecewisePolynomial:
         """The derivative number `nu` as a function of the same family (Dirac parts at knots are dropped)."""
-        return PiecewisePolynomial(self._ppoly.derivative(whole_number(nu, "nu")), self._knots)
+        return PiecewisePolynomial(self._ppoly.derivative(min(whole_number(nu, "nu"), self._ppoly.c.shape[0])), self._knots)
 
     def antiderivative(self, nu: int = 1) -> PiecewisePolynomial:
         """The `nu`-fold antiderivative that vanishes at the first edge, as a function of the same family."""

@@ -64,3 +64,9 @@ def test_training_time_is_chosen_by_cross_validation():
     ).fit(x[:, None], y)
     assert math.isfinite(search.best_params_["splinebiasregressor__time"])
     assert search.best_score_ > 0.5
+
+
+@pytest.mark.parametrize("feature", [None, "a", True, [], 0.5])
+def test_features_that_are_no_column_number_are_refused(feature):
+    with pytest.raises(sb.DataError, match="`feature` must be a column number from 0 to 0, got"):
+        sb.SplineBiasRegressor(feature=feature).fit([[0.0], [1.0], [2.0]], [0, 1, 0])

@@ -233,3 +233,24 @@ def test_far_out_the_spline_is_its_tangent():
         np.testing.assert_allclose(f(far) / far, slope, rtol=1e-5)
         assert (f(far[[0, 1, 3, 4]], 2) == 0).all()
         assert slope[0] == slope[1] and slope[3] == slope[4]
+
+
+@pytest.mark.parametrize("x", ["a", [1, "a"], 1j, {}, 10**400, [[1], [2, 3]], np.array(["1"]), np.array([1j])])
+def test_places_that_are_no_real_numbers_are_refused_in_one_line(x):
+    function = sb.PiecewisePolynomial(PPoly([[1.0]], [0, 1]), [0, 1])
+    with pytest.raises(sb.DataError, match="`x` must be real numbers, in an array of any shape, got"):
+        function(x)
+
+
+def test_derivatives_of_any_number_above_the_degree_vanish():
+    function = sb.PiecewisePolynomial(PPoly([[2.0], [1.0]], [0, 1]), [0, 1])
+    assert not function([-1.0, 0.5, 1e300], nu=10**400).any() and not function.derivative(10**400)([-1.0, 0.5]).any()
+
+
+def test_refusals_of_arrays_and_huge_integers_are_one_line():
+    function = sb.PiecewisePolynomial(PPoly([[1.0]], [0, 1]), [0, 1])
+    with pytest.raises(sb.DataError, match="`a` must be a finite real number, got 1000"):
+        function.integrate(10**400, 1)
+    with pytest.raises(sb.DataError, match=r"`nu` must be a whole number >= 0, got array") as refused:
+        function(0.0, nu=np.zeros((2, 2)))
+    assert "\n" not in str(refused.value)

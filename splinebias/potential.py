@@ -166,7 +166,8 @@ class Power(Potential):
 
     def rescaled(self, size: float) -> tuple[Potential, float]:
         with np.errstate(over="ignore", under="ignore"):
-            return Power(self.p, float(self.quadratic * np.float64(size) ** (2 - self.p))), float(np.float64(size) ** self.p)
+            quadratic = self.quadratic and float(self.quadratic * np.float64(size) ** (2 - self.p))  # 0 times infinity is 0
+            return Power(self.p, quadratic), float(np.float64(size) ** self.p)
 
     @property
     def stiffness(self) -> float | None:

@@ -150,3 +150,8 @@ def test_hypentropy_with_large_scale_tends_to_the_quadratic():
 def test_refusals(make, message):
     with pytest.raises(sb.DataError, match=message):
         make()
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-30, 1.0, 1e30])
+def test_rescaling_a_pure_power_leaves_a_pure_power(size):
+    assert sb.Power(12).rescaled(size)[0] == sb.Power(12)

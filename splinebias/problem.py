@@ -77,7 +77,7 @@ class Problem:
             if not isinstance(value, kind):  # type: ignore[arg-type]
                 hint = "; call it: add ()" if isinstance(value, type) else ""
                 raise DataError(f"`{name}` must be {wanted}, got {value!r}{hint}")
-        if self.affine not in ("network", "free"):
+        if not isinstance(self.affine, str) or self.affine not in ("network", "free"):
             raise DataError(f'`affine` must be "network" or "free", got {self.affine!r}')
         if isinstance(self.parameterization, NTK) and not self.initialization.output_second_moment > 0:
             raise DataError(

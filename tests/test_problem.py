@@ -108,6 +108,7 @@ def test_description_names_every_part():
         (lambda: sb.Problem(DATA, INIT, potential=2), "`potential` must be a potential such as .* got 2"),
         (lambda: sb.Problem(DATA, INIT, affine="none"), '`affine` must be "network" or "free", got \'none\''),
         (lambda: sb.Problem(DATA, INIT, affine=["free"]), '`affine` must be "network" or "free"'),
+        (lambda: sb.Problem(DATA, INIT, affine=np.zeros((2, 2))), '`affine` must be "network" or "free"'),
     ],
 )
 def test_wrong_parts_are_refused(make, message):

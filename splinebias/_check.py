@@ -50,7 +50,7 @@ def real_array(value: Any, name: str) -> Array:
     """`value` as a float64 array of its own shape, infinities and NaN included, or a DataError."""
     try:
         array = np.asarray(value)
-        kept = array.astype(np.float64) if array.dtype.kind in "iufbO" else None
+        kept = array.astype(np.float64, copy=False) if array.dtype.kind in "iufbO" else None
     except (ValueError, TypeError, OverflowError):  # rows of different lengths, objects that are no numbers
         kept = None
     if kept is None:

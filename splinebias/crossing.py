@@ -19,6 +19,7 @@ from splinebias.parameterization import NTK
 from splinebias.problem import Problem
 
 _DRAWS = 100_000
+_AT_ONCE = 2_000_000  # pre-activations in memory
 
 
 def crossing_share(problem: Problem, multipliers: Array, width: int, seed: int = 0) -> float:
@@ -45,8 +46,12 @@ def crossing_share(problem: Problem, multipliers: Array, width: int, seed: int =
     rng, x = np.random.default_rng(seed), problem.data.x
     w, b = problem.initialization.pair_law.sample(_DRAWS, rng)
     a = as_law(problem.initialization.output, "output").sample(_DRAWS, rng)
-    z = np.multiply.outer(w, x) + b[:, None]
-    pull = np.asarray(problem.activation.derivative(z)) * multipliers
-    moved = (a / np.sqrt(width))[:, None] * np.stack([pull @ x, pull.sum(axis=1)], axis=1)
-    after = z + moved[:, :1] * x + moved[:, 1:]
-    return float(((z > 0) != (after > 0)).any(axis=1).mean())
+    crossed, block = 0, max(1, _AT_ONCE // x.size)
+    for start in range(0, _DRAWS, block):
+        at = slice(start, start + block)
+        z = np.multiply.outer(w[at], x) + b[at, None]
+        pull = np.asarray(problem.activation.derivative(z)) * multipliers
+        moved = (a[at] / np.sqrt(width))[:, None] * np.stack([pull @ x, pull.sum(axis=1)], axis=1)
+        after = z + moved[:, :1] * x + moved[:, 1:]
+        crossed += int(((z > 0) != (after > 0)).any(axis=1).sum())
+    return crossed / _DRAWS

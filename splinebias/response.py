@@ -115,13 +115,9 @@ class ResponseModel:
         v, w = np.broadcast_to(v, rho.shape), np.broadcast_to(w, sigma.shape)
         return cls(potential, {1: np.concatenate([v, w], axis=-1)}, {1: np.concatenate([rho, sigma], axis=-1)})
 
-    def __call__(self, g: Sides, rounding: float = 0.0) -> Response:
-        """Response to dual values `g` of one side or two, each of the shape of the breakpoints.
-
-        A nonzero g below `rounding`, its own uncertainty, is raised to it: where 1/phi'' is infinite at zero, a node that
-        lands on a zero of g by rounding would otherwise outweigh all others.
-        """
-        size = {side: np.maximum(np.abs(value), rounding)[..., None] for side, value in g.items()}
+    def __call__(self, g: Sides) -> Response:
+        """Response to dual values `g` of one side or two, each of the shape of the breakpoints."""
+        size = {side: np.abs(value)[..., None] for side, value in g.items()}
         sign = {side: np.sign(value) for side, value in g.items()}
         return Response(self.potential, self.v, self.rho, size, sign)  # of |g|: phi is even
 

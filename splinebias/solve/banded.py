@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells
 from splinebias.solve.discretize import Discretization, discretize
-from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.prediction import Prediction, beyond_bending, require
 from splinebias.solve.structure import DualSystem, solve_quadratic
 
@@ -56,41 +54,32 @@ class BandedSolver:
         system = DualSystem(data.x, grid, problem.two_slopes, free=problem.affine == "free")
         zeta = {1: grid.zeta[1] + grid.zeta[-1]} if system.sides_agree else grid.zeta
         solution = solve_quadratic(system, zeta, data.y)
-        solved = Solved(grid, system.function(solution.u), solution.density, solution.cost / 2, solution.misfit)
-        return assemble(problem, solved, self.tolerance, {"solver": "BandedSolver", "iterations": 1}, start)
+        reliable = solution.misfit <= self.tolerance and grid.cells.resolved
+        return Prediction(
+            problem,
+            weighted_spline(problem, grid, solution.density),
+            solution.cost / 2 if problem.scaled else solution.cost,  # unscaled: E[alpha^2], whatever the potential
+            solution.misfit,
+            Outcome.CONVERGED if reliable else Outcome.INACCURATE,
+            system.function(solution.u).multipliers(),
+            {
+                "solver": "BandedSolver",
+                "iterations": 1,
+                "cells": grid.cells.edges.size - 1,
+                "seconds": time.perf_counter() - start,
+            },
+        )
 
 
-class Solved(NamedTuple):
-    """A solved dual problem on its nodes: the cost is E[D_phi(alpha, 0)], the densities add up to f'' / (p - q)."""
-
-    grid: Discretization
-    dual: DualFunction
-    density: dict[int, Array]
-    cost: float
-    misfit: float
-
-
-def assemble(problem: Problem, solved: Solved, tolerance: float, stats: dict[str, object], start: float) -> Prediction:
-    """The Prediction of a solved dual problem; `start` is when the work began (`time.perf_counter`)."""
-    data, law, edges = problem.data, problem.initialization.breakpoint_law, solved.grid.cells.edges
-    quadratic = isinstance(problem.limit_potential, Quadratic)
-    zeros = np.zeros(0) if quadratic else solved.dual.zeros()
-    function = WeightedSpline.from_curvature(
-        edges,
-        problem.two_slopes.kink * np.asarray(sum(solved.density.values())),
-        data.x,
-        data.y,
-        function_knots(problem, solved.grid.cells, zeros),
-        exact=quadratic and law.degree is not None,
-    )
-    return Prediction(
-        problem,
-        function,
-        solved.cost if problem.scaled else 2 * solved.cost,  # unscaled: E[alpha^2], whatever the potential
-        solved.misfit,
-        Outcome.CONVERGED if solved.misfit <= tolerance and solved.grid.cells.resolved else Outcome.INACCURATE,
-        solved.dual.multipliers(),
-        stats | {"cells": edges.size - 1, "seconds": time.perf_counter() - start},
+def weighted_spline(problem: Problem, grid: Discretization, density: dict[int, Array]) -> WeightedSpline:
+    """The function through the data of `problem` with f'' / (p - q) the sum of densities at the nodes of `grid`."""
+    return WeightedSpline.from_curvature(
+        grid.cells.edges,
+        problem.two_slopes.kink * np.asarray(sum(density.values())),
+        problem.data.x,
+        problem.data.y,
+        function_knots(problem, grid.cells, np.zeros(0)),
+        exact=problem.initialization.breakpoint_law.degree is not None,
     )
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from splinebias._check import Array
 from splinebias._integrate import places
 from splinebias.law_cells import integration_cells
-from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells
 
@@ -89,7 +88,7 @@ def _order(problem: Problem) -> int:
     With a scaled potential, enough for the moments of the curvature if zeta is constant and the potential unfolds to powers.
     """
     law, potential = problem.initialization.breakpoint_law, problem.limit_potential
-    if isinstance(potential, Quadratic):
+    if potential.stiffness is not None:
         if law.degree is not None:
             return law.degree + 2
         return 16 if problem.data.size < 300 else 8 if problem.data.size < 200_000 else 6

@@ -18,7 +18,7 @@ from splinebias.errors import CapabilityError
 from splinebias.function import WeightedSpline
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
-from splinebias.solve.banded import Solved, assemble
+from splinebias.solve.banded import weighted_spline
 from splinebias.solve.discretize import Discretization, discretize
 from splinebias.solve.kernel import KernelSolver, LimitKernel, limit_kernel, through_values
 from splinebias.solve.modes import Modes, Residuals, dense, line_basis
@@ -101,8 +101,7 @@ class BendSpan:
         left_over = system.target(fitted) - system.gather(density)
         misfit = system.misfit(left_over, system.load(density), self.problem.data.y)
         cost = sum(float((self.grid.weights * density[side] * g[side]).sum()) for side in g)
-        solved = Solved(self.grid, system.function(u), density, cost / 2, misfit)
-        made = assemble(with_ordinates(self.problem, fitted), solved, 1.0, {}, 0.0).function
+        made = weighted_spline(with_ordinates(self.problem, fitted), self.grid, density)
         return Made(made, cost, misfit, self.grid.cells.edges.size - 1, self.grid.cells.resolved)
 
 

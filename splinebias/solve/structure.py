@@ -117,11 +117,6 @@ class DualSystem:
         values += nodal[at + 1][:, None] * self.right
         return np.asarray(values)
 
-    def rounding(self, u: Array) -> float:
-        """How well g is known among the data."""
-        v, beta = self.values(u)
-        return 2e-16 * (self.activation.kink * float(np.abs(v).max()) + abs(beta))
-
     def gather(self, density: dict[int, Array]) -> Array:
         r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc` for densities a at the nodes: the model's equations.
 

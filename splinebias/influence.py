@@ -30,7 +30,7 @@ from splinebias.potential import Potential, Quadratic
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells
 from splinebias.solve.bordered import BorderedTridiagonal
-from splinebias.solve.dual_function import DualFunction
+from splinebias.solve.dual_function import DualFunction, sides_agree
 from splinebias.solve.graded import GradedGrid
 from splinebias.solve.integrated_dual import IntegratedDual
 from splinebias.solve.modes import dense
@@ -124,8 +124,9 @@ class BendInfluence:
         if stiffness is not None:
             edges = np.union1d(edges, integration_cells(law, x, order).edges)
             dual = DualFunction.of(x, u / stiffness, problem.two_slopes, free=free)
-            return cls(problem, dual, Quadratic(), 1.0, GradedGrid(Cells(edges, order), np.array([0.0, 1.0])))
+            return cls(problem, dual, Quadratic(), 1.0, GradedGrid(x, Cells(edges, order), np.array([0.0, 1.0]), split=True))
         start, _ = IntegratedDual.of(problem)
+        start = replace(start, grid=replace(start.grid, split=True))  # 1/phi'' and its derivative turn sharply at zeros
         dual = DualFunction.of(x, u * (start.size / start.factor), problem.two_slopes, free=free)
         finer, state = start, start.at(dual)
         for _ in range(60):
@@ -140,16 +141,21 @@ class BendInfluence:
     def _free(self) -> bool:
         return self.problem.affine == "free"
 
+    @property
+    def agree(self) -> bool:
+        """Whether one `Side` stands for both."""
+        return sides_agree(self.problem.two_slopes, free=self._free)
+
     def sides(self, points: Array) -> tuple[list[Side], BorderedTridiagonal]:
         """The sides on nodes that do not straddle `points`, and the Hessian of the dual."""
         grid = replace(self.grid, cells=self.grid.cells.split(points))
-        agree, phi = self.dual.sides_agree, self.potential
+        agree, phi = self.agree, self.potential
         sides, forms = [], []
         for side in (1,) if agree else (1, -1):
             nodes = grid.at(self.dual, side, phi)
             system = DualSystem(self.problem.data.x, nodes, self.problem.two_slopes, free=self._free)
             densities = self._densities(nodes.nodes, nodes.rows.g, (1, -1) if agree else (side,))
-            forms.append(system.hessian({side: densities[1]}))
+            forms.append(system.curvature({side: densities[1]}))
             flat = (nodes.nodes.ravel(), nodes.weights.ravel(), basis_of(system, side))
             sides.append(Side(*flat, *(density.ravel() for density in densities)))
         return sides, forms[0] + forms[1] if len(forms) == 2 else forms[0]
@@ -271,6 +277,6 @@ def basis_of(system: DualSystem, side: int) -> sparse.csr_array:
     hats = sparse.csr_array((values, (np.concatenate([first, first + 1]), np.tile(node, 2))), shape=(size, rows * q))
     if system.free:
         return hats[1:-1]
-    factor = np.broadcast_to(system.line_factor[side], (rows, q))
-    line = sparse.csr_array(np.stack([(factor * system.tau).ravel(), factor.ravel()]))
+    factor = np.broadcast_to(system.line_factor(side), (rows, q))
+    line = sparse.csr_array(np.stack([(factor * system.tau(system.nodes)).ravel(), factor.ravel()]))
     return sparse.csr_array(sparse.vstack([line[[0]], hats[[0]] + line[[1]], hats[1:-1]]))

@@ -42,6 +42,26 @@ def legendre_coefficients(values: Array) -> Array:
     return np.asarray(values @ _to_legendre(values.shape[-1]).T)
 
 
+@lru_cache(maxsize=32)
+def _integration(size: int) -> Array:
+    return np.asarray(legendre.legint(np.eye(size), lbnd=-1, axis=0) / 2)
+
+
+def legendre_integral(series: Array) -> Array:
+    """The integral over t from 0 of Legendre series in 2t - 1, shape (n, N) to (n + 1, N)."""
+    return np.asarray(_integration(series.shape[0]) @ series)
+
+
+@lru_cache(maxsize=32)
+def _from_legendre(size: int, order: int) -> Array:
+    return np.asarray(legendre.legvander(legendre.leggauss(order)[0], size - 1))
+
+
+def legendre_values(series: Array, order: int) -> Array:
+    """Legendre series, shape (n, N), at the Gauss nodes of a rule of `order` nodes, shape (N, order)."""
+    return np.asarray((_from_legendre(series.shape[0], order) @ series).T)
+
+
 def legendre_to_monomial(values: Array, widths: Array) -> Array:
     """Monomial coefficients in (c - left end), highest power first, shape (q, N), from values at Gauss nodes (N, q).
 

@@ -22,6 +22,8 @@ import numpy as np
 from splinebias._check import namespace, real_number
 from splinebias.errors import DataError
 
+_WHOLE = 16  # exponents up to which powers are products
+
 
 class Potential(ABC):
     r"""An even strictly convex :math:`\phi` with the maps that mirror descent and duality need."""
@@ -71,6 +73,11 @@ class Potential(ABC):
     def unfolded_degree(self) -> int | None:
         r"""Degree in s of z(s), or None if that or :math:`(\phi')^{-1}(z(s))` is no polynomial."""
         return None
+
+    @property
+    def smooth(self) -> bool:
+        r"""Whether z(s) and :math:`(\phi')^{-1}(z(s))` are smooth at s = 0 too: integrals need not be cut there."""
+        return False
 
     @property
     def moment_order(self) -> float:
@@ -180,6 +187,12 @@ class Power(Potential):
         return round(degree) if abs(m - round(m)) < 1e-9 and abs(q - round(q)) < 1e-9 and degree <= 30 else None
 
     @property
+    def smooth(self) -> bool:
+        return all(
+            abs((odd - 1) / 2 - round((odd - 1) / 2)) < 1e-9 for odd in (self._exponent, self._exponent * (self.p - 1))
+        )
+
+    @property
     def _exponent(self) -> float:
         r"""m of :math:`u = s^m`, so that u and :math:`\phi'(u) \sim s^{m(p-1)}` are both smooth, or flat, at s = 0."""
         q = self.p - 1
@@ -276,6 +289,10 @@ class Hypentropy(Potential):
         return self.beta * namespace(z).cosh(z)
 
     @property
+    def smooth(self) -> bool:
+        return True
+
+    @property
     def moment_order(self) -> float:
         return float("inf")
 
@@ -320,6 +337,10 @@ class _Rescaled(Potential):
     def unfolded_degree(self) -> int | None:
         return self.base.unfolded_degree
 
+    @property
+    def smooth(self) -> bool:
+        return self.base.smooth
+
 
 @dataclass(frozen=True)
 class Scaled:
@@ -340,10 +361,11 @@ class Scaled:
 
 def _power(size: Any, exponent: float) -> Any:
     """size^exponent for size >= 0; small whole exponents by multiplication, which is ten times faster."""
+    if exponent not in range(_WHOLE + 1):
+        return size**exponent
     if exponent == 0:
         return namespace(size).ones_like(size)
     if exponent == 1:
         return size * 1.0
-    if exponent == 2:
-        return size * size
-    return size * size * size if exponent == 3 else size**exponent
+    half = _power(size, exponent // 2)
+    return half * half * size if exponent % 2 else half * half

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._check import Array
 from splinebias.breakpoints import BreakpointLaw
@@ -114,6 +115,11 @@ class ResponseModel:
             return cls(potential, {1: v}, {1: rho + sigma})
         v, w = np.broadcast_to(v, rho.shape), np.broadcast_to(w, sigma.shape)
         return cls(potential, {1: np.concatenate([v, w], axis=-1)}, {1: np.concatenate([rho, sigma], axis=-1)})
+
+    def take(self, at: NDArray[np.intp]) -> ResponseModel:
+        """The model at some of the breakpoints."""
+        v = {side: v[at] if v.shape[0] > 1 else v for side, v in self.v.items()}
+        return ResponseModel(self.potential, v, {side: rho[at] for side, rho in self.rho.items()})
 
     def __call__(self, g: Sides) -> Response:
         """Response to dual values `g` of one side or two, each of the shape of the breakpoints."""

@@ -20,6 +20,7 @@ from splinebias._check import Array, whole_number
 from splinebias._integrate import integrate_through, jets_through, pieces, within_reach
 from splinebias.errors import CapabilityError
 from splinebias.function import WeightedSpline
+from splinebias.legendre import legendre_integral, legendre_values
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic
 from splinebias.quadrature import (
     Cells,
@@ -119,10 +120,10 @@ class Curved:
             return np.asarray(potential.unfold(rows.start[:, None] + long * place)[1] * long / rows.rate[:, None])
 
         second = legendre_coefficients(curvature).T
-        first = _integral(legendre_coefficients(curvature * pace(gauss_legendre(order)[0])).T)
+        first = legendre_integral(legendre_coefficients(curvature * pace(gauss_legendre(order)[0])).T)
         place = gauss_legendre(2 * order)[0]  # a product of two such polynomials
-        rise = legendre.legval(2 * place - 1, first).reshape(-1, place.size) * pace(place)
-        series = tuple(_trimmed(part) for part in (_integral(legendre_coefficients(rise).T), first, second))
+        rise = legendre_values(first, place.size) * pace(place)
+        series = tuple(_trimmed(part) for part in (legendre_integral(legendre_coefficients(rise).T), first, second))
         begin, f, slope, end, goal = ends
         tangent = np.divide(goal - f - series[0].sum(axis=0), end - begin, out=slope.copy(), where=end != begin)
         base = np.stack([begin, f, tangent, slope])
@@ -303,11 +304,6 @@ class UnfoldedSpline(WeightedSpline):
 
         cells = bisect_until(Cells(edges, _ORDER), failing, max_cells=200 * edges.size)
         return integrate_through(cells.edges, self(cells.nodes, 2), 2, x, y)
-
-
-def _integral(series: Array) -> Array:
-    """The integral over t from 0 of Legendre series in 2t - 1, along axis 0."""
-    return np.asarray(legendre.legint(series, lbnd=-1, axis=0) / 2)
 
 
 def _trimmed(series: Array) -> Array:

@@ -16,15 +16,14 @@ from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.integrated_dual import DualState, IntegratedDual
 from splinebias.solve.mirror_step import mirrored
 from splinebias.solve.prediction import Prediction, beyond_bending, require
-from splinebias.unfolded import Branch, UnfoldedSpline
+from splinebias.unfolded import Branch, Rows, UnfoldedSpline
 
 _PATIENCE = 60  # Newton steps in a row that do not halve the residual, after which the answer is given as it is
-_AT_ROUNDING = 2  # the same, once the residual is below the tolerance
+_AT_ROUNDING = 2  # the same, once the residual is below the tolerance, and half of it far below
 _ENOUGH = 0.1  # part of the rise that the slope promises; a Newton step on a quadratic function makes half of it
 _SECANTS = 12  # evaluations along a step
-_MANY, _EVERY = 2000, 8  # data from which on, and how many of them, a start is looked for among fewer
 _HALVINGS = 100  # of a start
-_ROUGH_STEPS = 20  # Newton steps for that
+_STILL = 1e-12  # relative size of moves that are left out until the residual is below the tolerance
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class DualSolver:
             return BandedSolver(self.tolerance).solve(problem)
         began = time.perf_counter()
         dual, start = IntegratedDual.of(problem)
-        coarse, state, iterations = dual.grid.cells, _started(dual, start, self.tolerance), 0
+        coarse, state, iterations = dual.grid.cells, _within(dual, start), 0
         refinements = 0
         for refinements in range(self.max_refinements + 1):  # noqa: B007
             state, steps = maximized(dual, state, self.tolerance, self.max_iterations)
@@ -79,7 +78,7 @@ class DualSolver:
         return Prediction(
             problem,
             unfolded(dual, check, knots),
-            dual.factor * state.cost,
+            dual.factor * check.cost,
             misfit,
             Outcome.CONVERGED if misfit <= self.tolerance and coarse.resolved else Outcome.INACCURATE,
             dual.factor / dual.size * state.function.multipliers(),
@@ -87,22 +86,10 @@ class DualSolver:
                 "solver": "DualSolver",
                 "iterations": iterations,
                 "refinements": refinements,
-                "cells": sum(part.nodes.panel.size for part in state.parts),
+                "cells": sum(sample.nodes.panel.size for sample in check.samples),
                 "seconds": time.perf_counter() - began,
             },
         )
-
-
-def _started(dual: IntegratedDual, start: DualFunction, tolerance: float) -> DualState:
-    """`start`; or with many data, the solution for every eighth of them if the dual is larger there: smooth data."""
-    state = _within(dual, start)
-    if start.x.size < _MANY:
-        return state
-    thinned = dual.thinned(_EVERY)
-    few = _started(thinned, start.at_points(thinned.problem.data.x), tolerance)
-    found, _ = maximized(thinned, few, tolerance, _ROUGH_STEPS, goal=tolerance)
-    other = dual.at(found.function.at_points(start.x))
-    return other if other.objective > state.objective else state
 
 
 def _within(dual: IntegratedDual, start: DualFunction) -> DualState:
@@ -133,7 +120,9 @@ def maximized(
         stale = 0 if state.misfit < 0.5 * best.misfit else stale + 1
         if state.misfit < best.misfit:
             best = state
-        if stale >= (_AT_ROUNDING if best.misfit <= tolerance else _PATIENCE):
+        if best.misfit <= tolerance and stale >= (1 if best.misfit <= 0.01 * tolerance else _AT_ROUNDING):
+            break
+        if stale >= _PATIENCE:
             break
     return best, iteration
 
@@ -143,38 +132,41 @@ def _step(dual: IntegratedDual, state: DualState, tolerance: float) -> DualState
 
     Where the rise to be had is below the rounding of the dual, the residual is the measure instead.
     """
-    system, step = state.parts[0].system, state.hessian().solve(state.residual)
+    equations, step = dual.equations, state.hessian().solve(state.residual)
     gain = float(state.residual @ step)
     if not np.isfinite(gain) or gain <= 0:
         return None
+    still = _STILL if state.misfit > tolerance else 0.0
     visible = gain > 1e-12 * (abs(state.objective) + state.pairing)
 
     def moved(increment: DualFunction, length: float = 1.0) -> DualState | None:
         """The state after an increment, if that is progress."""
-        new = dual.at(state.function.moved(increment))
+        new = dual.at(state.function.moved(increment, still), state)
         if not (np.isfinite(new.misfit) and np.isfinite(new.objective)):
             return None
         better = new.objective >= state.objective + _ENOUGH * length * gain if visible else state.misfit <= tolerance
         return new if better or new.misfit < 0.5 * state.misfit else None
 
-    for steeper in (True,) if system.sides_agree else (True, False):
-        curved = moved(mirrored(dual.potential, state.function, system.function(step), free=system.free, steeper=steeper))
+    for steeper in (True,) if equations.sides_agree else (True, False):
+        curved = moved(
+            mirrored(dual.potential, state.function, equations.function(step), free=equations.free, steeper=steeper)
+        )
         if curved is not None:
             return curved
     if not visible:
-        return moved(system.function(step)) or _balanced(dual, state, step)
+        return moved(equations.function(step)) or _balanced(dual, state, step)
     lengths = 0.5 ** np.arange(60)
-    return next((new for t in lengths if (new := moved(system.function(t * step), float(t))) is not None), None)
+    return next((new for t in lengths if (new := moved(equations.function(t * step), float(t))) is not None), None)
 
 
 def _balanced(dual: IntegratedDual, state: DualState, step: Array) -> DualState | None:
     """The maximum of the dual along `step`, where its derivative vanishes (regula falsi, Illinois variant)."""
-    system, best = state.parts[0].system, None
+    best = None
     low, high, t = 0.0, 1.0, 1.0
     at_low, at_high = float(state.residual @ step), -np.inf
     goal = 0.1 * at_low
     for _ in range(_SECANTS):
-        new = dual.at(state.function.moved(system.function(t * step)))
+        new = dual.at(state.function.moved(dual.equations.function(t * step)), state)
         along = float(new.residual @ step)
         best = new if np.isfinite(along) else best
         if abs(along) <= goal or (t == 1.0 and along > 0):
@@ -191,8 +183,10 @@ def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSp
     """The function that `state` makes, through the data, one branch a side."""
     data, kink = dual.problem.data, dual.problem.two_slopes.kink
     branches, y = [], data.y
-    for part in state.parts:
-        for density in part.response.value.values():
-            branches.append(Branch.through(part.nodes.rows, dual.size * kink * density, dual.potential, data.x, y))
-            y = np.zeros_like(y)  # the sum is to pass through the data
+    for side in state.integrals:
+        samples = [sample for sample in state.samples if sample.side == side]
+        rows = Rows(*(np.concatenate(columns) for columns in zip(*(sample.nodes.rows for sample in samples), strict=True)))
+        curvature = dual.size * kink * np.concatenate([sample.value for sample in samples])
+        branches.append(Branch.through(rows, curvature, dual.potential, data.x, y))
+        y = np.zeros_like(y)  # the sum is to pass through the data
     return UnfoldedSpline(branches, data.x, data.y, knots)

@@ -29,6 +29,17 @@ class Zeros(NamedTuple):
     offset: Array
 
 
+def line_factors(activation: TwoSlope, side: int) -> tuple[float, float]:
+    r"""That of :math:`\ell` in g_side left of the data, where G is the line itself, and elsewhere."""
+    p, q = activation.right, activation.left
+    return (p, q) if side > 0 else (-q, -p)
+
+
+def sides_agree(activation: TwoSlope, *, free: bool) -> bool:
+    """Whether g_+ = g_- for all multipliers of a problem: densities may then be given as their sum, for side +1."""
+    return free or activation.left == -activation.right
+
+
 @dataclass(frozen=True, eq=False)
 class DualFunction:
     r"""g_+ and g_- as functions.
@@ -70,19 +81,19 @@ class DualFunction:
         """Inverse of `of`."""
         return self.values[1:-1] if free else np.append(self.beta, self.values[:-1])
 
-    def moved(self, step: DualFunction) -> DualFunction:
-        """The sum of the two, in which g at the data keeps the relative precision of the increments."""
-        nodal = {side: self.nodal[side] + step.nodal[side] for side in (1, -1)}
-        return DualFunction(self.x, self.values + step.values, self.beta + step.beta, self.activation, nodal)
+    def moved(self, step: DualFunction, still: float = 0.0) -> DualFunction:
+        """The sum of the two, in which g at the data keeps the relative precision of the increments.
+
+        What would move by less than `still`, relative to itself, stays: what was integrated next to it is known then.
+        """
+        nodal = {side: _sum(self.nodal[side], step.nodal[side], still) for side in (1, -1)}
+        beta = float(_sum(np.array(self.beta), np.array(step.beta), still))
+        return DualFunction(self.x, _sum(self.values, step.values, still), beta, self.activation, nodal)
 
     def halved(self) -> DualFunction:
         """Half of it."""
         nodal = {side: g / 2 for side, g in self.nodal.items()}
         return DualFunction(self.x, self.values / 2, self.beta / 2, self.activation, nodal)
-
-    def at_points(self, x: Array) -> DualFunction:
-        """The piecewise linear function with knots `x`, of the same ends, and the same values there."""
-        return DualFunction(x, np.interp(x, self.x, self.values), self.beta, self.activation)
 
     @property
     def span(self) -> float:
@@ -94,8 +105,8 @@ class DualFunction:
         return np.asarray(self.values[0] - self.beta * ((c - self.x[0]) / self.span))
 
     def factor(self, side: int) -> float:
-        r"""That of :math:`\ell` in g_side."""
-        return self.activation.left if side > 0 else -self.activation.right
+        r"""That of :math:`\ell` in g_side among the data."""
+        return line_factors(self.activation, side)[1]
 
     def __call__(self, c: Array, side: int) -> Array:
         """g_side at `c`, same shape."""
@@ -103,13 +114,8 @@ class DualFunction:
         before, after = c < self.x[0], c > self.x[-1]
         if not (before.any() or after.any()):
             return np.asarray(inside)
-        factor = self.factor(side) + np.where(before, self.activation.kink, 0.0)
+        factor = np.where(before, *line_factors(self.activation, side))
         return np.where(before | after, factor * self.line(c), inside)
-
-    @property
-    def sides_agree(self) -> bool:
-        """Whether g_+ = g_- for all multipliers of this kind."""
-        return self.activation.left == -self.activation.right or (self.beta == 0 and self.values[0] == 0)
 
     def zeros(self) -> Array:
         """All isolated zeros of g_+ and g_-, sorted."""
@@ -134,3 +140,9 @@ class DualFunction:
         r"""The :math:`\lambda_i`: jumps of the slope of G, shape (M,)."""
         slopes = np.diff(self.values) / np.diff(self.x)
         return np.diff(np.r_[-self.beta / self.span, slopes, 0.0])
+
+
+def _sum(old: Array, change: Array, still: float) -> Array:
+    """`old` + `change`, where that is a change by more than the part `still`."""
+    new = old + change
+    return np.where(np.abs(change) < still * np.abs(old), old, new) if still else np.asarray(new)

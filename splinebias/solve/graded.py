@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Potential
 from splinebias.quadrature import Cells, above_noise, gauss_legendre, rounding_noise, unresolved
 from splinebias.solve.discretize import Nodes, data_before
-from splinebias.solve.dual_function import DualFunction
+from splinebias.solve.dual_function import DualFunction, line_factors
 from splinebias.unfolded import Rows
 
 _STEADY = 0.02  # relative change of g on a cell below which the curvature is smooth enough in c itself
@@ -31,7 +32,7 @@ _TAIL, _FARTHEST = 1e-15, 1e100  # share of a last cell that matters, and where 
 
 
 class GradedNodes(Nodes):
-    """A Gauss rule for one side of one dual function.
+    """A Gauss rule for one side of one dual function, on some cells or on all, in no particular order.
 
     Attributes
     ----------
@@ -39,32 +40,31 @@ class GradedNodes(Nodes):
         The rule with its coordinates.
     left, right : Array, shape (N,)
         The cell, between zeros of g, in which a row of nodes lies.
+    number : Array of int, shape (N,)
+        That of the cell of `GradedGrid.cells` which holds it.
     panel : Array of int, shape (N,)
         In cells at a zero of g, the panel of `GradedGrid.breaks`; -1 elsewhere.
     """
 
     def __init__(self, x: Array, rows: Rows, cells: _LocalCells, panel: NDArray[np.intp]) -> None:
         super().__init__(rows.nodes, rows.weights, cells.piece)
-        self.x, self.rows, self.left, self.right, self.panel = x, rows, cells.left, cells.right, panel
+        self.x, self.rows, self.left, self.right = x, rows, cells.left, cells.right
+        self.number, self.panel = cells.number, panel
         # of the anchors, relative to the data point on the left
         self._local = np.where(rows.anchor == cells.left, cells.local, cells.local + cells.wide)
 
     def share(self, x: Array) -> Array:
-        gap = np.diff(x)[np.clip(self.piece - 1, 0, x.size - 2)]
-        return np.asarray((self._local[:, None] + self.rows.offset) / gap[:, None])
+        rate = (1 / np.diff(x))[np.clip(self.piece - 1, 0, x.size - 2)]
+        share = self.rows.offset + self._local[:, None]
+        share *= rate[:, None]
+        return np.asarray(share)
 
-    def matter(self, values: Array, size: float) -> Array:
-        """What the rows contribute, shape (N,), in units of what is known to rounding.
-
-        `values` are integrands in the coordinates of the rows, `size` that of the data. Among the data, curvature moves an
-        ordinate against its neighbours; everywhere, it adds to the slope and offset of the whole.
-        """
-        mass = np.abs(values)
+    def moments(self, values: Array) -> tuple[Array, Array]:
+        """By how much integrands in the coordinates of the rows move slope and offset, and one ordinate, each (N,)."""
+        mass, weight = np.abs(values), gauss_legendre(self.nodes.shape[1])[1]
         lever = (self.x[-1] - self.x[0]) + np.abs(self.nodes - self.x[0])
-        weight = gauss_legendre(self.nodes.shape[1])[1]
-        moment = (mass * lever) @ weight
-        gaps = np.r_[0.0, np.diff(self.x), 0.0][self.piece]
-        return np.asarray(np.maximum(moment / (moment.sum() or 1.0), (mass @ weight) * gaps / size))
+        gaps = np.concatenate([[0.0], np.diff(self.x), [0.0]])[self.piece]
+        return (mass * lever) @ weight, (mass @ weight) * gaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,34 +73,41 @@ class GradedGrid:
 
     Attributes
     ----------
+    x : Array, shape (M,)
+        Data abscissae.
     cells : Cells
         Resolve the law and hold the data.
     breaks : Array
         How cells at a zero of g are cut in s, from 0 (there) to 1.
+    split : bool
+        Whether cells end at zeros of g. They need not where the integrands are smooth in s there.
     """
 
+    x: Array
     cells: Cells
     breaks: Array
+    split: bool
 
-    def at(self, dual: DualFunction, side: int, potential: Potential) -> GradedNodes:
-        """The nodes for side `side` of g = `dual`."""
-        cells = _LocalCells.of(self.cells, dual, side)
+    @cached_property
+    def frame(self) -> Frame:
+        """The cells beside the data."""
+        return Frame.of(self.cells, self.x)
+
+    def at(self, dual: DualFunction, side: int, potential: Potential, some: Any = None) -> GradedNodes:
+        """The nodes for side `side` of g = `dual`; on `some` of the cells only, an index for their arrays."""
+        cells = _LocalCells.of(self.frame if some is None else self.frame.take(some), dual, side, split=self.split)
         change = _change(cells.start, cells.stop)
-        order, panels = self.cells.order, self.breaks.size - 1
-        at_zero = change > _NEAR_ZERO
-        several = at_zero & (panels > 1)
-        steady, bent, cut = map(np.flatnonzero, (change <= _STEADY, (change > _STEADY) & ~several, several))
-        rules = []
-        if steady.size:
-            rules.append(_plain_rows(cells.take(steady), order))
-        if bent.size:
-            rules.append(_curved_rows(cells.take(bent), potential, np.array([0.0, 1.0]), order))
-        if cut.size:
-            rules.append(_curved_rows(cells.take(cut), potential, self.breaks, order))
-        rows = rules[0] if len(rules) == 1 else Rows(*(np.concatenate(parts) for parts in zip(*rules, strict=True)))
-        cell = np.concatenate([steady, bent, np.repeat(cut, panels)])
-        panel = np.concatenate([np.zeros(steady.size + bent.size, np.intp), np.tile(np.arange(panels), cut.size)])
-        return GradedNodes(dual.x, rows, cells.take(cell), np.where(at_zero[cell], panel, -1))
+        at_zero, panels = change > _NEAR_ZERO, self.breaks.size - 1
+        if panels == 1:
+            panel, ends = np.where(at_zero, 0, -1), None
+        else:
+            copies = np.where(at_zero, panels, 1)
+            cell = np.repeat(np.arange(copies.size), copies)
+            number = np.arange(cell.size) - (np.cumsum(copies) - copies)[cell]
+            cells, change, at_zero = cells.take(cell), change[cell], at_zero[cell]
+            ends = np.where(at_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
+            panel = np.where(at_zero, number, -1)
+        return GradedNodes(dual.x, _rows(cells, change > _STEADY, potential, self.cells.order, ends), cells, panel)
 
     def halved(self) -> GradedGrid:
         """With all panels of cells at zeros cut into two."""
@@ -116,22 +123,25 @@ class GradedGrid:
         coefficients of the densities; those below the rounding noise of the law are left alone.
         """
         cuts, split, beyond = [], [], set()
-        edges, x = self.cells.edges, samples[0][0].x
-        for nodes, density in samples:
-            values = nodes.weights * density / gauss_legendre(density.shape[1])[1]
-            matter = nodes.matter(values, size)
+        edges, x = self.cells.edges, self.x
+        values = [nodes.weights * density / gauss_legendre(density.shape[1])[1] for nodes, density in samples]
+        moments = [nodes.moments(value) for (nodes, _), value in zip(samples, values, strict=True)]
+        total = sum(float(moment.sum()) for moment, _ in moments) or 1.0
+        for (nodes, _), value, (moment, shift) in zip(samples, values, moments, strict=True):
+            matter = np.maximum(moment / total, shift / size)
             for end, last, ends, point in (
                 (law.support[0], edges[0], nodes.left, x[0]),
                 (law.support[1], edges[-1], nodes.right, x[-1]),
             ):
                 if math.isinf(end) and matter[ends == last].sum() > _TAIL and abs(last) < _FARTHEST:
                     beyond.add(2 * last - point)
-            failing = unresolved(values, matter, 1.0, tolerance)
+            failing = unresolved(value, matter, 1.0, tolerance)
             failing &= nodes.right - nodes.left > 1e-13 * np.abs(nodes.left)
             at_zero = nodes.panel >= 0
             at = np.flatnonzero(failing & ~at_zero)
-            largest = np.abs(values[at]).max(axis=1, keepdims=True)
-            failing[at] = above_noise(values[at] / largest, rounding_noise(law, nodes.left[at], nodes.right[at]))
+            if at.size:
+                largest = np.abs(value[at]).max(axis=1, keepdims=True)
+                failing[at] = above_noise(value[at] / largest, rounding_noise(law, nodes.left[at], nodes.right[at]))
             # many unresolved zeros: not smooth in s; a few: it is the law that changes too much on the cell
             shared = at_zero if (failing & at_zero).sum() > _MANY * at_zero.sum() else np.zeros_like(at_zero)
             split.append(nodes.panel[failing & shared])
@@ -145,22 +155,76 @@ class GradedGrid:
         return replace(self, cells=Cells(np.union1d(cells.edges, list(beyond)), cells.order), breaks=breaks)
 
 
-class _LocalCells(NamedTuple):
-    """Cells between data, law knots and zeros of one side of g.
+class Frame(NamedTuple):
+    """Cells that hold the data, whatever the dual function is.
 
     Attributes
     ----------
+    number : Array of int, shape (N,)
+        Of the cell.
     left, right : Array, shape (N,)
         Ends.
     piece : Array of int, shape (N,)
         Number of data points to the left.
     local, wide : Array, shape (N,)
-        The left end relative to the data point before it, and the width, also where data are so close that doubles
-        place a zero between them poorly.
+        The left end relative to the data point before it (or the first one), and the width.
+    begin, end : Array, shape (N,)
+        Where the ends lie between the two data points around them, from 0 to 1.
+    """
+
+    number: NDArray[np.intp]
+    left: Array
+    right: Array
+    piece: NDArray[np.intp]
+    local: Array
+    wide: Array
+    begin: Array
+    end: Array
+
+    @classmethod
+    def of(cls, cells: Cells, x: Array) -> Frame:
+        """The cells beside data x."""
+        left, right = cells.panels
+        piece = data_before(cells.edges, x)
+        before, gap = x[np.maximum(piece - 1, 0)], np.diff(x)[np.clip(piece - 1, 0, x.size - 2)]
+        local, upper = left - before, right - before
+        return cls(np.arange(piece.size), left, right, piece, local, upper - local, local / gap, upper / gap)
+
+    def take(self, at: Any) -> Frame:
+        """Some of them."""
+        return Frame(*(column[at] for column in self))
+
+    def values(self, dual: DualFunction, side: int) -> tuple[Array, Array]:
+        """g_side at the ends of the cells."""
+        nodal, x = dual.nodal[side], dual.x
+        at = np.clip(self.piece - 1, 0, x.size - 2)
+        low, high = nodal[at], nodal[at + 1]
+        start, stop = low * (1 - self.begin) + high * self.begin, low * (1 - self.end) + high * self.end
+        for number, inner, outer, factor in zip(
+            (0, x.size), (stop, start), (start, stop), line_factors(dual.activation, side), strict=True
+        ):
+            beyond = np.flatnonzero(self.piece == number)
+            if beyond.size:
+                ends = (self.left[beyond], self.right[beyond])
+                near, far = ends[::-1] if number == 0 else ends
+                end, value = (x[0], nodal[0]) if number == 0 else (x[-1], nodal[-1])
+                inner[beyond] = np.where(near == end, value, factor * dual.line(near))
+                outer[beyond] = factor * dual.line(far)
+        return start, stop
+
+
+class _LocalCells(NamedTuple):
+    """Cells between data, law knots and, where that matters, zeros of one side of g.
+
+    Attributes
+    ----------
+    number, left, right, piece, local, wide
+        As in `Frame`; `local` and `wide` are precise also where data are so close that doubles place a zero poorly.
     start, stop : Array, shape (N,)
         g at the ends.
     """
 
+    number: NDArray[np.intp]
     left: Array
     right: Array
     piece: NDArray[np.intp]
@@ -170,28 +234,29 @@ class _LocalCells(NamedTuple):
     stop: Array
 
     @classmethod
-    def of(cls, cells: Cells, dual: DualFunction, side: int) -> _LocalCells:
-        x, zeros = dual.x, dual.zeros_of(side)
-        edges = cells.split(zeros.place).edges
-        piece = data_before(edges, x)
-        before = x[np.maximum(piece - 1, 0)]
-        local = np.stack([edges[:-1] - before, edges[1:] - before])
-        g = np.asarray(dual(edges, side))
-        at = np.searchsorted(edges, zeros.place)
-        kept = (edges[np.minimum(at, edges.size - 1)] == zeros.place) & ~np.isin(zeros.place, x)
-        at, offset = at[kept], zeros.offset[kept]
-        g[at] = 0.0
-        local[0, at[at < edges.size - 1]] = offset[at < edges.size - 1]
-        local[1, at[at > 0] - 1] = offset[at > 0]
-        start, stop = g[:-1], g[1:]
-        torn = start * stop < 0  # a zero that is an edge up to rounding: the nearer end is the zero
+    def of(cls, frame: Frame, dual: DualFunction, side: int, *, split: bool) -> _LocalCells:
+        """The cells of a frame, in two parts each where g changes sign if they are to be `split`."""
+        start, stop = frame.values(dual, side)
+        cells = cls(*frame[:6], start, stop)
+        at = np.flatnonzero(start * stop < 0) if split else np.zeros(0, np.intp)
+        if not at.size:
+            return cells
+        number, left, right, piece, local, wide, start, stop = cells.take(at)
+        low, high = wide * (start / (start - stop)), wide * (stop / (stop - start))
+        zero = left + low
+        torn = (zero <= left) | (zero >= right)  # an end up to rounding: the nearer end is the zero
         nearer = np.abs(start) < np.abs(stop)
-        start, stop = np.where(torn & nearer, 0.0, start), np.where(torn & ~nearer, 0.0, stop)
-        return cls(edges[:-1], edges[1:], piece, local[0], local[1] - local[0], start, stop)
+        new = np.flatnonzero(~torn)
+        cells = cls(*(column.copy() for column in cells))  # type: ignore[arg-type]
+        cells.start[at[torn & nearer]] = 0.0
+        cells.stop[at[torn & ~nearer]] = 0.0
+        cells.right[at[new]], cells.wide[at[new]], cells.stop[at[new]] = zero[new], low[new], 0.0
+        others = cls(number, zero, right, piece, local + low, high, np.zeros(at.size), stop).take(new)
+        return cls(*(np.concatenate(pair) for pair in zip(cells, others, strict=True)))
 
-    def take(self, at: NDArray[np.intp]) -> _LocalCells:
+    def take(self, at: Any) -> _LocalCells:
         """Some of them."""
-        return _LocalCells(*(column[at] for column in self))  # type: ignore[arg-type]
+        return _LocalCells(*(column[at] for column in self))
 
 
 def _change(left: Array, right: Array) -> Array:
@@ -200,34 +265,56 @@ def _change(left: Array, right: Array) -> Array:
     return np.divide(np.abs(right - left), size, out=np.zeros_like(size), where=size > 0)
 
 
+def _rows(cells: _LocalCells, bent: NDArray[np.bool_], potential: Potential, order: int, ends: Array | None) -> Rows:
+    """Gauss rules on `cells`: in s where they are `bent`, between `ends` (see `_curved_rows`), else in c."""
+
+    def plain(at: Any) -> Rows:
+        return _plain_rows(cells.take(at), order)
+
+    def curved(at: Any) -> Rows:
+        return _curved_rows(cells.take(at), potential, order, None if ends is None else ends[:, at])
+
+    few = np.flatnonzero(bent) if 2 * np.count_nonzero(bent) < bent.size else np.flatnonzero(~bent)
+    most, others = (plain, curved) if (few.size and bent[few[0]]) or not bent.any() else (curved, plain)
+    rows = most(slice(None))
+    if few.size:
+        for column, values in zip(rows, others(few), strict=True):
+            column[few] = values
+    return rows
+
+
 def _plain_rows(cells: _LocalCells, order: int) -> Rows:
     """A Gauss rule in c on `cells`."""
     place, weight = gauss_legendre(order)
-    wide, none = cells.wide, np.zeros(cells.wide.size)
+    wide = cells.wide
+    anchor, z, rate, start = cells.left.copy(), np.zeros(wide.size), np.zeros(wide.size), np.zeros(wide.size)
     g = cells.start + (cells.stop - cells.start) * place[:, None]  # in memory node after node, as in `Cells`
     offset, weights = wide * place[:, None], wide * weight[:, None]
-    return Rows(offset.T, weights.T, g.T, cells.left, cells.right, wide, cells.left, none, none, none, wide)
+    left, right = cells.left.copy(), cells.right.copy()
+    return Rows(offset.T, weights.T, g.T, left, right, wide.copy(), anchor, z, rate, start, wide.copy())
 
 
-def _curved_rows(cells: _LocalCells, potential: Potential, breaks: Array, order: int) -> Rows:
-    """The same in s, on each of the panels between `breaks`, starting from the end of a cell where g is smaller in size."""
+@np.errstate(invalid="ignore", divide="ignore")  # where g is constant: those rows are replaced by plain ones
+def _curved_rows(cells: _LocalCells, potential: Potential, order: int, ends: Array | None) -> Rows:
+    """The same in s, starting from the end of a cell where g is smaller in size.
+
+    `ends`, shape (2, N), says between which parts of the way in s from that end to the other; None: all of it.
+    """
     place, weight = gauss_legendre(order)
-    panels = breaks.size - 1
     from_left = np.abs(cells.start) <= np.abs(cells.stop)
     low, high = np.where(from_left, cells.start, cells.stop), np.where(from_left, cells.stop, cells.start)
     anchor, wide = np.where(from_left, cells.left, cells.right), np.where(from_left, cells.wide, -cells.wide)
     rate = (high - low) / wide
-    s0, s1 = potential.fold(low), potential.fold(high)
-    s = s0[:, None] + (s1 - s0)[:, None] * breaks
-    cuts = (potential.unfold(s)[0] - low[:, None]) / rate[:, None]
-    cuts[:, 0], cuts[:, -1] = 0.0, wide
-    begin, end = s[:, :-1].ravel(), s[:, 1:].ravel()
-    ends = anchor[:, None] + cuts
-    ends[:, -1] = np.where(from_left, cells.right, cells.left)
-    ends = np.sort(np.stack([ends[:, :-1].ravel(), ends[:, 1:].ravel()]), axis=0)
-    top = np.maximum(cuts[:, :-1], cuts[:, 1:]).ravel()
-    low, rate, anchor = (np.repeat(value, panels) for value in (low, rate, anchor))
-    g, slope = potential.unfold((begin + (end - begin) * place[:, None]).T)
-    offset = (g - low[:, None]) / rate[:, None]
-    weights = np.abs(slope * ((end - begin) / rate)[:, None]) * weight
-    return Rows(offset, weights, g, ends[0], ends[1], top, anchor, low, rate, begin, end)
+    begin, end = potential.fold(low), potential.fold(high)
+    left, right, top = cells.left.copy(), cells.right.copy(), np.where(from_left, cells.wide, 0.0)
+    if ends is not None:
+        from_, to = begin + (end - begin) * ends
+        cut = [(potential.unfold(s)[0] - low) / rate for s in (from_, to)]
+        near, far = np.where(ends[0] == 0, 0.0, cut[0]), np.where(ends[1] == 1, wide, cut[1])
+        begin, end, top = np.where(ends[0] == 0, begin, from_), np.where(ends[1] == 1, end, to), np.maximum(near, far)
+        last = np.where(ends[1] == 1, np.where(from_left, cells.right, cells.left), anchor + far)
+        left, right = np.minimum(anchor + near, last), np.maximum(anchor + near, last)
+    g, slope = potential.unfold(begin + (end - begin) * place[:, None])
+    offset = (g - low) / rate
+    weights = np.abs(slope * ((end - begin) / rate)) * weight[:, None]
+    return Rows(offset.T, weights.T, g.T, left, right, top, anchor, low, rate, begin, end)

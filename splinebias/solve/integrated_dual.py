@@ -3,19 +3,20 @@ r"""The dual of a problem as a function: value, gradient and Hessian, integrated
 .. math:: \lambda^T y - E[\phi^*(\sum_i \lambda_i \sigma_i)], \qquad y - E[\sigma_X \alpha], \qquad
           -E[\sigma_X \sigma_X^T/\phi''(\alpha)]
 
-(theory section 4), in the unknowns of `DualSystem` and in units in which curvature is of order 1.
+(theory section 4), in the unknowns of `DualEquations` and in units in which curvature is of order 1.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._check import Array
-from splinebias.data import Dataset
 from splinebias.potential import Potential
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells
@@ -23,42 +24,145 @@ from splinebias.response import Response, ResponseModel
 from splinebias.solve.bordered import BorderedTridiagonal
 from splinebias.solve.discretize import discretize
 from splinebias.solve.dual_function import DualFunction
+from splinebias.solve.equations import DualEquations, Masses, Moments
 from splinebias.solve.graded import GradedGrid, GradedNodes
 from splinebias.solve.mirror_step import through_mirror
-from splinebias.solve.structure import DualSystem, solve_quadratic
+from splinebias.solve.structure import DualSystem
 
 _MAX_DEPTH = 40  # bisections of a cell
 _CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that found the solution
 _RESOLVED = 1e-12  # relative size of neglected Legendre coefficients of the curvature
+_BLOCK = 1 << 15  # nodes treated at once: what fits into the cache of a core
+_STALE = 0.7  # share of the cells above which all are integrated anew
 
 
-class Part(NamedTuple):
-    """What one side adds to the dual, or both at once where they agree."""
+class Sample(NamedTuple):
+    r"""Nodes on some cells, for one side or for both at once where they agree.
 
+    Attributes
+    ----------
+    side : int
+        The side.
+    nodes : GradedNodes
+        The nodes.
+    value : Array, shape (N, q)
+        The curvature density there.
+    cost : float
+        Their share in :math:`E[D_\phi(\alpha, 0)]`.
+    """
+
+    side: int
     nodes: GradedNodes
-    system: DualSystem
-    response: Response
+    value: Array
+    cost: float
 
 
-class DualState(NamedTuple):
-    """The dual at one point: its value, gradient (`residual`) and what they are made of."""
+@dataclass(frozen=True, eq=False)
+class Integrals:
+    r"""What one side adds to the dual, per data interval and beyond the data.
 
+    Attributes
+    ----------
+    table : Array, shape (8, M + 1)
+        Column j: where j points are on the left. The curvature density times the two hats; the sizes of the terms that were
+        added up there; its derivative times both left, mixed and both right; :math:`E[\phi^*] - \phi^*(0)`. Beyond the data
+        the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats.
+    """
+
+    table: Array
+
+    def add(self, side: int, nodes: GradedNodes, response: Response, equations: DualEquations) -> None:
+        """Add what `nodes` contribute, given the response there."""
+        (value,), (slope,), (conjugate,) = (part.values() for part in (response.value, response.slope, response.dual))
+        right = nodes.share(equations.x)
+        left = 1 - right
+        outside = np.flatnonzero((nodes.piece == 0) | (nodes.piece == equations.x.size))
+        if outside.size:
+            factor = np.where(nodes.piece[outside] == 0, *equations.factors(side))[:, None]
+            left[outside], right[outside] = factor * equations.tau(nodes.nodes[outside]), factor
+        rows, ones = np.empty((8, nodes.piece.size)), np.ones(left.shape[1])
+        weighted = nodes.weights * value
+        rows[0], rows[1] = (weighted * left) @ ones, (weighted * right) @ ones
+        np.abs(rows[:2], out=rows[2:4])
+        weighted = nodes.weights * slope
+        on_right = weighted * right
+        weighted *= left
+        rows[4], rows[5], rows[6] = (weighted * left) @ ones, (weighted * right) @ ones, (on_right * right) @ ones
+        rows[7] = (nodes.weights * conjugate) @ ones
+        first, last = int(nodes.piece.min()), int(nodes.piece.max())
+        if last - first + 1 == nodes.piece.size and (nodes.piece[1:] > nodes.piece[:-1]).all():  # one row for each
+            self.table[:, first : last + 1] += rows
+            return
+        for total, values in zip(self.table, rows, strict=True):
+            total[first : last + 1] += np.bincount(nodes.piece - first, values, last - first + 1)
+
+    @property
+    def moments(self) -> Moments:
+        """Of the curvature density."""
+        return self._moments(0)
+
+    @property
+    def sizes(self) -> Moments:
+        """The sizes of their terms."""
+        return self._moments(2)
+
+    def _moments(self, row: int) -> Moments:
+        rows = self.table[row : row + 2]
+        return Moments(rows[0, 1:-1], rows[1, 1:-1], rows[:, 0] + rows[:, -1])
+
+    @property
+    def masses(self) -> Masses:
+        """Of the derivative of the curvature density."""
+        rows = self.table[4:7]
+        return Masses(rows[0, 1:-1], rows[1, 1:-1], rows[2, 1:-1], rows[:, 0] + rows[:, -1])
+
+    @property
+    def conjugate(self) -> float:
+        """The last row, added up."""
+        return float(self.table[7].sum())
+
+
+@dataclass(frozen=True, eq=False)
+class DualState:
+    r"""The dual at one point.
+
+    Attributes
+    ----------
+    dual : IntegratedDual
+        The dual.
+    function : DualFunction
+        The point.
+    integrals : dict of Integrals
+        Per side, or for side 1 where the two agree.
+    objective, pairing : float
+        Its value; and :math:`|\lambda^T y|`, for the rounding of that.
+    made, residual, load : Array, shape (U,)
+        What the function makes of the data, in the equations; what is missing, the gradient; sizes of the terms added up.
+    misfit : float
+        See `DualEquations.misfit`.
+    samples : tuple of Sample
+        All nodes, if they were to be kept.
+    """
+
+    dual: IntegratedDual
     function: DualFunction
-    parts: list[Part]
+    integrals: dict[int, Integrals]
     objective: float
-    pairing: float  # |lambda^T y|, for its rounding
+    pairing: float
+    made: Array
     residual: Array
+    load: Array
     misfit: float
+    samples: tuple[Sample, ...]
 
     @property
     def cost(self) -> float:
-        r"""E[D_phi(alpha, 0)]."""
-        return sum(float((part.system.weights * c).sum()) for part in self.parts for c in part.response.penalty.values())
+        r"""E[D_phi(alpha, 0)], of a state with samples."""
+        return sum(sample.cost for sample in self.samples)
 
     def hessian(self) -> BorderedTridiagonal:
         """Minus the second derivative of the dual."""
-        first, *others = (part.system.hessian(part.response.slope) for part in self.parts)
-        return first + others[0] if others else first
+        return self.dual.equations.hessian({side: of.masses for side, of in self.integrals.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +176,8 @@ class IntegratedDual:
     ----------
     problem : Problem
         The problem.
+    equations : DualEquations
+        Its unknowns.
     grid : GradedGrid
         The rule.
     potential : Potential
@@ -81,6 +187,7 @@ class IntegratedDual:
     """
 
     problem: Problem
+    equations: DualEquations
     grid: GradedGrid
     potential: Potential
     size: float
@@ -89,47 +196,84 @@ class IntegratedDual:
     @classmethod
     def of(cls, problem: Problem) -> tuple[IntegratedDual, DualFunction]:
         r"""The dual on the coarsest grid, and a start: :math:`\phi'` of the dual function of the quadratic problem."""
-        grid, free = discretize(problem), problem.affine == "free"
-        system = DualSystem(problem.data.x, grid, problem.two_slopes, free=free)
-        u = solve_quadratic(system, grid.zeta, problem.data.y).u
-        size = max(float(np.abs(g).max()) for g in system.function(u).nodal.values())
+        x, y, grid, free = problem.data.x, problem.data.y, discretize(problem), problem.affine == "free"
+        equations = DualEquations(x, problem.two_slopes, free=free)
+        u = DualSystem(x, grid, problem.two_slopes, free=free).curvature(grid.zeta).solve(equations.target(y))
+        size = max(float(np.abs(g).max()) for g in equations.function(u).nodal.values())
         size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         potential, factor = problem.limit_potential.rescaled(size)
-        dual = cls(problem, GradedGrid(grid.cells, np.array([0.0, 1.0])), potential, size, factor)
-        return dual, through_mirror(potential, system.function(u / size), free=free)
+        rule = GradedGrid(x, grid.cells, np.array([0.0, 1.0]), split=not potential.smooth)
+        dual = cls(problem, equations, rule, potential, size, factor)
+        return dual, through_mirror(potential, equations.function(u / size), free=free)
 
     @property
     def y(self) -> Array:
         """y/s, shape (M,)."""
         return np.asarray(self.problem.data.y / self.size)
 
-    def at(self, function: DualFunction) -> DualState:
-        """Value and derivatives at a dual function."""
-        problem = self.problem
-        x, y, act, free = problem.data.x, self.y, problem.two_slopes, problem.affine == "free"
-        law = problem.initialization.breakpoint_law
-        u, parts, agree = function.unknowns(free=free), [], function.sides_agree
-        for side in (1,) if agree else (1, -1):
-            nodes = self.grid.at(function, side, self.potential)
-            at = (law, self.potential, nodes.nodes)
-            model = ResponseModel.of_both(*at) if agree else ResponseModel.at(*at, sides=(side,))
-            parts.append(Part(nodes, DualSystem(x, nodes, act, free=free), model({side: nodes.rows.g})))
-        target = parts[0].system.target(y)
-        pairing = float(target @ u)
-        residual, objective, load = target, pairing, np.zeros_like(target)
-        for _, system, response in parts:
-            residual = residual - system.gather(response.value)
-            objective -= sum(float((system.weights * psi).sum()) for psi in response.dual.values())
-            load += system.load(response.value)
-        misfit = system.misfit(residual, load, y)
-        return DualState(function, parts, objective, abs(pairing), residual, misfit)
+    def at(self, function: DualFunction, near: DualState | None = None, *, keep: bool = False) -> DualState:
+        """Value and derivatives at a dual function.
 
-    def thinned(self, every: int) -> IntegratedDual:
-        """The dual of the problem for some of the data, in the same units: both ends and each `every`-th between them."""
-        data = self.problem.data
-        few = np.unique(np.r_[np.arange(0, data.size, every), data.size - 1])
-        problem = replace(self.problem, data=Dataset(data.x[few], data.y[few]))
-        return replace(self, problem=problem, grid=replace(self.grid, cells=discretize(problem).cells))
+        `near` : a state on the same grid, of which integrals may be reused.
+        `keep` : whether to keep the nodes in `DualState.samples`.
+        """
+        integrals, samples, step = {}, [], max(1, _BLOCK // self.grid.cells.order)
+        for side in self._sides:
+            integrals[side], cells = self._known(function, side, near)
+            for first in range(0, self.grid.frame.piece.size if cells is None else cells.size, step):
+                some = slice(first, first + step)
+                nodes = self.grid.at(function, side, self.potential, some if cells is None else cells[some])
+                response = self._response(side, nodes)
+                integrals[side].add(side, nodes, response, self.equations)
+                if keep:
+                    ((value,), (cost,)) = (part.values() for part in (response.value, response.penalty))
+                    samples.append(Sample(side, nodes, value, float((nodes.weights * cost).sum())))
+        return self._state(function, integrals, tuple(samples))
+
+    @property
+    def _sides(self) -> tuple[int, ...]:
+        return (1,) if self.equations.sides_agree else (1, -1)
+
+    def _response(self, side: int, nodes: GradedNodes) -> Response:
+        """Of one side, or of both where they agree."""
+        constant = self.problem.initialization.breakpoint_law.degree == 0
+        model = self._in_cells[side].take(nodes.number) if constant else self._model(side, nodes.nodes)
+        return model({side: nodes.rows.g})
+
+    def _model(self, side: int, c: Array) -> ResponseModel:
+        law = self.problem.initialization.breakpoint_law
+        if self.equations.sides_agree:
+            return ResponseModel.of_both(law, self.potential, c)
+        return ResponseModel.at(law, self.potential, c, (side,))
+
+    @cached_property
+    def _in_cells(self) -> dict[int, ResponseModel]:
+        """Per side, the model in the cells, for a law that is constant on each."""
+        middles = (self.grid.cells.edges[:-1] + self.grid.cells.edges[1:])[:, None] / 2
+        return {side: self._model(side, middles) for side in self._sides}
+
+    def _known(self, function: DualFunction, side: int, near: DualState | None) -> tuple[Integrals, NDArray[np.intp] | None]:
+        """What is known of the integrals from `near`, 0 elsewhere; and which cells are to be integrated, None: all."""
+        if near is not None:
+            old, piece = near.function, self.grid.frame.piece
+            moved = old.nodal[side] != function.nodal[side]
+            turned = [old.beta != function.beta or old.values[0] != function.values[0]]
+            stale = np.concatenate([turned, moved[:-1] | moved[1:], turned])
+            cells = np.flatnonzero(stale[piece])
+            if cells.size < _STALE * piece.size:
+                table = near.integrals[side].table.copy()
+                table[:, stale] = 0.0
+                return Integrals(table), cells
+        return Integrals(np.zeros((8, self.equations.x.size + 1))), None
+
+    def _state(self, function: DualFunction, integrals: dict[int, Integrals], samples: tuple[Sample, ...]) -> DualState:
+        equations, y = self.equations, self.y
+        made = equations.gathered({side: of.moments for side, of in integrals.items()})
+        load = equations.gathered({side: of.sizes for side, of in integrals.items()}, sizes=True)
+        target = equations.target(y)
+        pairing, residual = float(target @ function.unknowns(free=equations.free)), target - made
+        objective, misfit = pairing - sum(of.conjugate for of in integrals.values()), equations.misfit(residual, load, y)
+        return DualState(self, function, integrals, objective, abs(pairing), made, residual, load, misfit, samples)
 
     def with_order(self, factor: float) -> IntegratedDual:
         """The same by another quadrature: a rule with `factor` as many nodes a cell."""
@@ -140,9 +284,13 @@ class IntegratedDual:
         """The same on a grid that resolves the curvature at `state`, itself if its own does; and a check by more nodes."""
         dual, size = self, float(np.abs(self.y).max()) or 1.0
         for _ in range(_MAX_DEPTH):
-            check = dual.with_order(_CHECK).at(state.function)
-            samples = [(part.nodes, a) for part in check.parts for a in part.response.value.values()]
-            finer = dual.grid.refined(samples, self.problem.initialization.breakpoint_law, size, _RESOLVED)
+            check = dual.with_order(_CHECK).at(state.function, keep=True)
+            finer = dual.grid.refined(
+                [(sample.nodes, sample.value) for sample in check.samples],
+                self.problem.initialization.breakpoint_law,
+                size,
+                _RESOLVED,
+            )
             if finer is None:
                 break
             dual = replace(self, grid=finer)

@@ -206,8 +206,7 @@ class March:
 
     def _rounding(self) -> float:
         """How well G is known."""
-        load = sum(part.system.load(part.response.value) for part in self.state.parts)
-        return float(np.finfo(float).eps * np.linalg.norm(np.abs(self.residuals.hinges) @ load))
+        return float(np.finfo(float).eps * np.linalg.norm(np.abs(self.residuals.hinges) @ self.state.load))
 
     def _resolves(self, state: DualState, tolerance: float) -> bool:
         """Whether the grid gives G at `state`, to a tenth of a tolerance; if not, it is refined."""

@@ -125,8 +125,7 @@ class ScaledFlow:
         velocity = self._velocity(check)
         size = float(np.abs(dual.y).max()) or 1.0
         off = [np.abs((g - velocity) / self.residuals.root).max() / size for g in (reached.velocity, self._velocity(state))]
-        pairing = float(check.parts[0].system.target(dual.y) @ state.function.unknowns(free=problem.affine == "free"))
-        off.append(abs(check.objective - reached.dissipated) / (abs(pairing) or 1.0))
+        off.append(abs(check.objective - reached.dissipated) / (check.pairing or 1.0))
         fitted = with_ordinates(problem, dual.size * self._fitted(check, velocity))
         residual = float(max(off))
         reliable = residual <= _TOLERANCE and coarse.resolved
@@ -141,7 +140,7 @@ class ScaledFlow:
                 "solver": "ScaledFlow",
                 "time": float(reached.time / self._unit),
                 "loss": float(velocity @ velocity) / 2 * dual.size**2,
-                "cells": sum(part.nodes.panel.size for part in check.parts),
+                "cells": sum(sample.nodes.panel.size for sample in check.samples),
                 "seconds": time.perf_counter() - began,
             },
         )
@@ -166,7 +165,6 @@ class ScaledFlow:
 
     def _fitted(self, state: DualState, velocity: Array) -> Array:
         """f at the data, with the digits of what is small, f or y - f."""
-        made = sum(part.system.gather(part.response.value) for part in state.parts)
-        if self.problem.affine == "network" and np.abs(made).max() < np.abs(state.residual).max():
-            return np.asarray(self.residuals.hinges @ made / self.residuals.root)
+        if self.problem.affine == "network" and np.abs(state.made).max() < np.abs(state.residual).max():
+            return np.asarray(self.residuals.hinges @ state.made / self.residuals.root)
         return self.residuals.fitted(velocity)

@@ -92,7 +92,7 @@ class BendSpan:
 
     def modes(self) -> tuple[Residuals, Modes]:
         residuals = Residuals.of(self.problem, largest=_LARGEST)
-        return residuals, Modes.of(residuals.hinges, dense(self.system.hessian(self.grid.zeta)))
+        return residuals, Modes.of(residuals.hinges, dense(self.system.curvature(self.grid.zeta)))
 
     def function(self, u: Array, fitted: Array) -> Made:
         system, zeta = self.system, self.grid.zeta

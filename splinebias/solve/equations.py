@@ -1,0 +1,156 @@
+r"""The dual problem in its O(M) unknowns (theory section 5): what integrals over data intervals mean for it.
+
+Unknowns :math:`u = (\beta, v_1, \dots, v_{M-1})`; see `dual_function` for their meaning. In them the linear form
+:math:`\lambda^T y` has coefficients :math:`(y_1/(x_M - x_1),\ \text{first chord slope},\ \text{slope jumps of the linear
+interpolant})`, and the Hessian :math:`\sum_s \int D_s(c)\, \nabla g_s \nabla g_s^T dc` is tridiagonal in
+:math:`v_2, \dots, v_{M-1}` with a border of two: :math:`\beta` and :math:`v_1`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from splinebias._check import Array
+from splinebias.activation import TwoSlope
+from splinebias.solve.bordered import BorderedTridiagonal
+from splinebias.solve.dual_function import DualFunction, line_factors, sides_agree
+
+
+class Moments(NamedTuple):
+    r"""Integrals of a density :math:`a_s` of one side.
+
+    Attributes
+    ----------
+    left, right : Array, shape (M - 1,)
+        On every data interval, times the hat of its left and of its right end.
+    line : Array, shape (2,)
+        Beyond the data, times the derivatives of g by :math:`\beta` and :math:`v_1`.
+    """
+
+    left: Array
+    right: Array
+    line: Array
+
+
+class Masses(NamedTuple):
+    """The same with products of two: both left, mixed, both right, each (M - 1,); and three numbers beyond the data."""
+
+    left: Array
+    mixed: Array
+    right: Array
+    line: Array
+
+
+class DualEquations:
+    """The unknowns of a problem and the algebra on them.
+
+    Parameters
+    ----------
+    x : Array, shape (M,)
+        Data abscissae.
+    activation : TwoSlope
+        Two-slope activation.
+    free : bool
+        Whether the affine part is free; then the unknowns are v_2, ..., v_{M-1} only.
+
+    Attributes
+    ----------
+    sides_agree : bool
+        See the function of this name.
+    """
+
+    def __init__(self, x: Array, activation: TwoSlope, *, free: bool) -> None:
+        self.x, self.activation, self.free = x, activation, free
+        self.steps, self.span = np.diff(x), float(x[-1] - x[0])
+        self.sides_agree = sides_agree(activation, free=free)
+
+    @cached_property
+    def _at_data(self) -> Array:
+        """`tau` at the data, shape (M,)."""
+        return self.tau(self.x)
+
+    def tau(self, c: Array) -> Array:
+        """Derivative of the line with respect to beta at breakpoints `c`, same shape."""
+        return np.asarray((c - self.x[0]) / -self.span)
+
+    def factors(self, side: int) -> tuple[float, float]:
+        """Those of the line in g_side left of the data and elsewhere."""
+        return line_factors(self.activation, side)
+
+    def target(self, y: Array) -> Array:
+        """Coefficients of lambda^T y in the unknowns."""
+        slopes = np.diff(y) / self.steps
+        bends = np.diff(slopes)
+        return bends if self.free else np.concatenate([[y[0] / self.span, slopes[0]], bends])
+
+    def values(self, u: Array) -> tuple[Array, float]:
+        """Nodal values v (M,) and beta from the unknowns."""
+        return (np.concatenate([[0.0], u, [0.0]]), 0.0) if self.free else (np.append(u[1:], 0.0), float(u[0]))
+
+    def function(self, u: Array) -> DualFunction:
+        """The unknowns as a function."""
+        return DualFunction.of(self.x, u, self.activation, free=self.free)
+
+    def gathered(self, moments: dict[int, Moments], *, sizes: bool = False) -> Array:
+        r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc`: the model's equations.
+
+        `sizes` : whether the moments are sizes of terms, to be added up as such.
+        """
+        hats, line, tau = np.zeros(self.x.size), np.zeros(2), np.abs(self._at_data) if sizes else self._at_data
+        for side, (left, right, beyond) in moments.items():
+            hats[:-1] += left
+            hats[1:] += right
+            if not self.free:
+                factor = abs(self.factors(side)[1]) if sizes else self.factors(side)[1]
+                line += factor * np.array([tau[:-1] @ left + tau[1:] @ right, left.sum() + right.sum()]) + beyond
+        hats *= self.activation.kink
+        if self.free:
+            return np.asarray(hats[1:-1])
+        hats[0] += line[1]
+        return np.concatenate([line[:1], hats[:-1]])
+
+    def hessian(self, masses: dict[int, Masses]) -> BorderedTridiagonal:
+        r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""
+        kink, tau, size = self.activation.kink, self._at_data, self.x.size
+        diagonal, off = np.zeros(size), np.zeros(size - 1)
+        for left, mixed, right, _ in masses.values():
+            diagonal[:-1] += left
+            diagonal[1:] += right
+            off += mixed
+        diagonal *= kink**2
+        off *= kink**2
+        if self.free:
+            return BorderedTridiagonal(diagonal[1:-1], off[1:-1], np.zeros((0, size - 2)), np.zeros((0, 0)))
+        border, square = np.zeros((2, size)), np.zeros(3)
+        for side, (left, mixed, right, beyond) in masses.items():
+            square += beyond
+            if (factor := self.factors(side)[1]) == 0:
+                continue
+            at_left, at_right = left + mixed, mixed + right
+            turned = tau[:-1] * left + tau[1:] * mixed, tau[:-1] * mixed + tau[1:] * right
+            border[:, :-1] += kink * factor * np.stack([turned[0], at_left])
+            border[:, 1:] += kink * factor * np.stack([turned[1], at_right])
+            second = tau[:-1] @ turned[0] + tau[1:] @ turned[1]
+            square += factor**2 * np.array([second, turned[0].sum() + turned[1].sum(), at_left.sum() + at_right.sum()])
+        corner = np.array([[square[0], square[1] + border[0, 0]], [0.0, square[2] + 2 * border[1, 0] + diagonal[0]]])
+        corner[1, 0] = corner[0, 1]
+        border = border[:, 1:-1]
+        if border.size:
+            border[1, 0] += off[0]
+        return BorderedTridiagonal(diagonal[1:-1], off[1:-1], border, corner)
+
+    def misfit(self, residual: Array, load: Array | float, y: Array) -> float:
+        """Relative optimality residual: how far the equations are from holding, 0 to rounding.
+
+        A bend is measured as the shift of one ordinate against its neighbours, relative to max |y|, slope and offset as
+        shifts of the same size; or relative to the terms that balance in the equation (the `load`), if these are larger. A
+        load of 0 gives an upper bound.
+        """
+        size = float(np.abs(y).max()) or 1.0
+        scale = size * (1 / self.steps[:-1] + 1 / self.steps[1:])
+        if not self.free:
+            scale = np.concatenate([[size / self.span, size / self.steps[0]], scale])
+        return float((np.abs(residual) / np.maximum(scale, load)).max(initial=0.0))

@@ -99,16 +99,26 @@ def tabulate(*, full):
 
 def tabulate_scaled(*, full):
     """The same for u^4 + u^2, scaled, ReLU, no free affine part."""
-    rows = []
+    x, rounds, rows = np.linspace(-1, 1, 1_000_000), 5 if full else 3, []
     for name, noise in NOISE.items():
         for size in SCALED_SIZES[full]:
             task = problem("constant", size, noise=noise, potential=QUARTIC, affine="network")
-            found = sb.predict(task)
-            build = paired(3, lambda t=task: predicted(t), lambda t=task: natural(t.data))
-            mine, other = np.median(build, axis=0)
-            cells = [duration(mine), duration(other), times(ratio(build, 1) ** -1), duration(mine / size)]
-            memory = f"{peak_bytes(lambda t=task: predicted(t)) / size:.0f}"
-            rows.append([f"{name}, {size:,} points", *cells, memory, f"{found.stats['iterations']}", found.outcome.name])
-    return table(
-        ["ordinates", "build", "CubicSpline", "times longer", "per point", "bytes a point", "iterations", "outcome"], rows
-    )
+            found, other = sb.predict(task), natural(task.data)
+            build = paired(rounds, lambda t=task: predicted(t), lambda t=task: natural(t.data))
+            evaluate = paired(rounds, lambda f=found.function: f(x), lambda f=other: f(x))
+            built, evaluated = np.median(build, axis=0), np.median(evaluate, axis=0)
+            rows.append(
+                [
+                    f"{name}, {size:,} points",
+                    *map(duration, built),
+                    times(ratio(build, 1) ** -1),
+                    duration(built[0] / size),
+                    *map(duration, evaluated),
+                    times(ratio(build + evaluate, 1) ** -1),
+                    f"{peak_bytes(lambda t=task: predicted(t)) / size:.0f}",
+                    f"{found.stats['iterations']}",
+                    found.outcome.name,
+                ]
+            )
+    header = ["ordinates", "build", "CubicSpline", "times longer", "per point", "evaluate", "CubicSpline"]
+    return table([*header, "both, times longer", "bytes a point", "iterations", "outcome"], rows)

@@ -49,6 +49,11 @@ class Initialization:
     CapabilityError
         If weight and bias are both discrete (finitely many breakpoints: no density, no limit of this kind).
 
+    See Also
+    --------
+    rademacher, gaussian, uniform, pytorch_default, unit_circle, constant_bias, joint, mixture : presets.
+    curvature_penalty, zeta_plus, zeta_minus, breakpoint_density, sample : what becomes of them.
+
     Notes
     -----
     Hypotheses checked: finite E[W^2] and E[B^2]; no mass of W at zero. Not checked: that `output` has the

@@ -189,6 +189,8 @@ def plot_grid(grid: StudyGrid, ax: Axes | None = None) -> Axes:
         offset = _STAGGER ** (number - (len(shown) - 1) / 2)
         plot_predicted(part, ax, color=style["color"], alpha=0.12, label=f"_{part.label}")
         plot_errors(part, ax, offset=offset, label=part.label, linestyle="-", linewidth=0.8, markersize=4, **style)
+    if any(not isinstance(part.predicted, str) for part in shown):
+        ax.fill_between([], [], [], color="0.85", linewidth=0, label="predicted: 90 % of networks")  # one line for all
     if shown:
         ax.legend()
     return ax

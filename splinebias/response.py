@@ -34,33 +34,40 @@ class Response:
         The phi above.
     v, rho : dict of Array
         As in `ResponseModel`.
-    size, sign : dict of Array
-        Of g, per side; `size` has the trailing axis of v.
+    g : dict of Array
+        Per side, the dual values.
     """
 
     potential: Potential
     v: Sides
     rho: Sides
-    size: Sides
-    sign: Sides
+    g: Sides
+
+    @cached_property
+    def _size(self) -> Sides:
+        """Per side, v |g|, shape (..., m)."""
+        return {side: self.v[side] * np.abs(g)[..., None] for side, g in self.g.items()}
 
     @cached_property
     def alpha(self) -> Sides:
         r"""Per side, :math:`|\alpha|`, shape (..., m)."""
-        return {side: np.asarray(self.potential.grad_inverse(self.v[side] * size)) for side, size in self.size.items()}
+        return {side: np.asarray(self.potential.grad_inverse(size)) for side, size in self._size.items()}
 
     @cached_property
     def value(self) -> Sides:
-        """Per side and breakpoint, a."""
-        return {side: self.sign[side] * _average(self.rho[side], self.v[side] * a) for side, a in self.alpha.items()}
+        """Per side and breakpoint, a: odd in g, because phi is even."""
+        return {
+            side: np.copysign(_average(self.rho[side], self.v[side] * a), self.g[side]) for side, a in self.alpha.items()
+        }
 
     @cached_property
     def slope(self) -> Sides:
         """Per side and breakpoint, a'."""
         found = {}
         for side, alpha in self.alpha.items():
-            curvature = self.potential.hess(alpha)
-            found[side] = _average(self.rho[side], np.where(curvature > 0, self.v[side] ** 2 / curvature, 0.0))
+            curvature, square = self.potential.hess(alpha), self.v[side] ** 2
+            steep = square / curvature
+            found[side] = _average(self.rho[side], steep if (curvature > 0).all() else np.where(curvature > 0, steep, 0.0))
         return found
 
     @cached_property
@@ -70,15 +77,12 @@ class Response:
     @cached_property
     def dual(self) -> Sides:
         """Per side and breakpoint, Psi."""
-        return {
-            side: np.abs(self.sign[side]) * _average(self.rho[side], a * self.v[side] * self.size[side] - self._cost[side])
-            for side, a in self.alpha.items()
-        }
+        return {side: _average(self.rho[side], a * self._size[side] - self._cost[side]) for side, a in self.alpha.items()}
 
     @cached_property
     def penalty(self) -> Sides:
         """Per side and breakpoint, the density of the penalty."""
-        return {side: np.abs(self.sign[side]) * _average(self.rho[side], cost) for side, cost in self._cost.items()}
+        return {side: _average(self.rho[side], cost) for side, cost in self._cost.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,17 +127,16 @@ class ResponseModel:
 
     def __call__(self, g: Sides) -> Response:
         """Response to dual values `g` of one side or two, each of the shape of the breakpoints."""
-        size = {side: np.abs(value)[..., None] for side, value in g.items()}
-        sign = {side: np.sign(value) for side, value in g.items()}
-        return Response(self.potential, self.v, self.rho, size, sign)  # of |g|: phi is even
+        return Response(self.potential, self.v, self.rho, g)
 
 
 def _average(rho: Array, values: Array) -> Array:
     """sum_m rho values, where rho = 0 wins over an infinite value."""
     if rho.shape[-1] == 1:
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             product = (rho * values)[..., 0]
-        return np.asarray(product if np.isfinite(product).all() else np.where(rho[..., 0] > 0, product, 0.0))
+            known = np.isfinite(product.sum())
+        return np.asarray(product if known else np.where(rho[..., 0] > 0, product, 0.0))
     total = np.einsum("...m,...m->...", rho, values)
     if not np.isfinite(total).all():
         total = np.where(rho > 0, rho * values, 0.0).sum(axis=-1)

@@ -112,18 +112,10 @@ class Curved:
     @classmethod
     def of(cls, rows: Rows, curvature: Array, ends: Array, potential: Potential) -> Curved:
         """From f'' at the nodes of curved `rows`, and `ends`, shape (5, C): start, f and f' there, stop, f there."""
-        order = rows.offset.shape[1]
-        long = (rows.stop - rows.start)[:, None]
-
-        def pace(place: Array) -> Array:
-            """dc/dt."""
-            return np.asarray(potential.unfold(rows.start[:, None] + long * place)[1] * long / rows.rate[:, None])
-
-        second = legendre_coefficients(curvature).T
-        first = legendre_integral(legendre_coefficients(curvature * pace(gauss_legendre(order)[0])).T)
-        place = gauss_legendre(2 * order)[0]  # a product of two such polynomials
-        rise = legendre_values(first, place.size) * pace(place)
-        series = tuple(_trimmed(part) for part in (legendre_integral(legendre_coefficients(rise).T), first, second))
+        step = _CHUNK // rows.offset.shape[1]
+        blocks = [slice(first, first + step) for first in range(0, max(rows.low.size, 1), step)]
+        parts = [_integrated(rows.take(block), curvature[block], potential) for block in blocks]
+        series = tuple(_trimmed(np.concatenate(part, axis=1)) for part in zip(*parts, strict=True))
         begin, f, slope, end, goal = ends
         tangent = np.divide(goal - f - series[0].sum(axis=0), end - begin, out=slope.copy(), where=end != begin)
         base = np.stack([begin, f, tangent, slope])
@@ -164,11 +156,13 @@ class Branch:
     @classmethod
     def through(cls, rows: Rows, curvature: Array, potential: Potential, x: Array, y: Array) -> Branch:
         """The function with f'' = `curvature` at the nodes of touching `rows`, 0 outside, through (x, y)."""
-        order = np.argsort(rows.low, kind="stable")
-        edges = np.r_[rows.low[order], rows.high[order[-1]]]
+        if (rows.low[1:] < rows.low[:-1]).any():
+            order = np.argsort(rows.low, kind="stable")
+            rows, curvature = rows.take(order), curvature[order]
+        edges = np.append(rows.low, rows.high[-1])
         keep = within_reach(edges, x, curvature.shape[1] + 2)
-        edges, order = edges[keep], order[keep.start : keep.stop - 1]
-        rows, curvature = rows.take(order), curvature[order]
+        edges, inside = edges[keep], slice(keep.start, keep.stop - 1)
+        rows, curvature = rows.take(inside), curvature[inside]
         mass = rows.weights * curvature
         lever = rows.top[:, None] - rows.offset
         jets = jets_through(edges, np.stack([(mass * lever).sum(axis=1), mass.sum(axis=1)]), x, y)
@@ -304,6 +298,22 @@ class UnfoldedSpline(WeightedSpline):
 
         cells = bisect_until(Cells(edges, _ORDER), failing, max_cells=200 * edges.size)
         return integrate_through(cells.edges, self(cells.nodes, 2), 2, x, y)
+
+
+def _integrated(rows: Rows, curvature: Array, potential: Potential) -> tuple[Array, Array, Array]:
+    """The `Curved.series` from f'' at the nodes."""
+    order, long = rows.offset.shape[1], rows.stop - rows.start
+    per_long = long / rows.rate
+
+    def pace(place: Array) -> Array:
+        """dc/dt, shape (N, len(place))."""
+        return np.asarray((potential.unfold(rows.start + long * place[:, None])[1] * per_long).T)
+
+    second = legendre_coefficients(curvature).T
+    first = legendre_integral(legendre_coefficients(curvature * pace(gauss_legendre(order)[0])).T)
+    place = gauss_legendre(2 * order)[0]  # a product of two such polynomials
+    rise = legendre_values(first, place.size) * pace(place)
+    return legendre_integral(legendre_coefficients(rise).T), first, second
 
 
 def _trimmed(series: Array) -> Array:

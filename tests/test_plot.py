@@ -205,7 +205,7 @@ def test_a_grid_is_drawn_case_by_case():
     ax = plot_grid(grid, axes())
     assert len(plot(grid, axes()).containers) == 2
     assert [fill.get_label() for fill in ax.collections if fill.get_label().startswith("_u")] == ["_u2", "_u4"]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["u2", "u4"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["predicted: 90 % of networks", "u2", "u4"]
     first, second = (np.asarray(bars.lines[0].get_xdata()) for bars in ax.containers)
     np.testing.assert_allclose(np.sqrt(first * second), [25, 100])
     assert len({bars.lines[0].get_color() for bars in ax.containers}) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, solveh_banded
+from scipy.linalg.lapack import dptsv
 
 from splinebias._check import Array
 
@@ -62,15 +62,13 @@ class BorderedTridiagonal:
         diagonal, off = np.where(dead, 1.0, self.diagonal), self.off.copy()
         off[dead[:-1] | dead[1:]] = 0.0
         scale = 1 / np.sqrt(diagonal)
-        banded = np.zeros((2, diagonal.size))
-        banded[0, 1:] = off * scale[:-1] * scale[1:]
+        off *= scale[:-1]
+        off *= scale[1:]
         rhs = np.where(dead[:, None], 0.0, rhs) * scale[:, None]
         for ridge in (0.0, 1e-15, 1e-12, 1e-9):  # rounding can make T singular where D spans more than 16 digits
-            banded[1] = 1.0 + ridge
-            try:
-                return np.asarray(solveh_banded(banded, rhs, check_finite=False) * scale[:, None])
-            except LinAlgError:
-                continue
+            *_, solved, failed = dptsv(np.full(diagonal.size, 1.0 + ridge), off, rhs)
+            if not failed:
+                return np.asarray(solved * scale[:, None])
         return np.asarray(rhs * scale[:, None])  # Jacobi step: still an ascent direction
 
 

@@ -133,10 +133,10 @@ def _step(dual: IntegratedDual, state: DualState, tolerance: float) -> DualState
     Where the rise to be had is below the rounding of the dual, the residual is the measure instead.
     """
     equations, step = dual.equations, state.hessian().solve(state.residual)
-    gain = float(state.residual @ step)
+    gain = float((state.residual * step).sum())
     if not np.isfinite(gain) or gain <= 0:
         return None
-    still = _STILL if state.misfit > tolerance else 0.0
+    still = _STILL if dual.reuses and state.misfit > tolerance else 0.0
     visible = gain > 1e-12 * (abs(state.objective) + state.pairing)
 
     def moved(increment: DualFunction, length: float = 1.0) -> DualState | None:
@@ -163,11 +163,11 @@ def _balanced(dual: IntegratedDual, state: DualState, step: Array) -> DualState 
     """The maximum of the dual along `step`, where its derivative vanishes (regula falsi, Illinois variant)."""
     best = None
     low, high, t = 0.0, 1.0, 1.0
-    at_low, at_high = float(state.residual @ step), -np.inf
+    at_low, at_high = float((state.residual * step).sum()), -np.inf
     goal = 0.1 * at_low
     for _ in range(_SECANTS):
         new = dual.at(state.function.moved(dual.equations.function(t * step)), state)
-        along = float(new.residual @ step)
+        along = float((new.residual * step).sum())
         best = new if np.isfinite(along) else best
         if abs(along) <= goal or (t == 1.0 and along > 0):
             break

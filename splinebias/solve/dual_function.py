@@ -56,7 +56,7 @@ class DualFunction:
         Gives p and q.
     nodal : dict of Array, shape (M,)
         Per side, g at the data. Given by `values` and `beta`, but only up to their rounding: where g_- is a small difference
-        of large numbers, increments (see `moved`) know it better.
+        of large numbers, increments (see `moved`) know it better. One array where the sides agree.
     """
 
     x: Array
@@ -67,8 +67,10 @@ class DualFunction:
 
     def __post_init__(self) -> None:
         if not self.nodal:
-            line = self.line(self.x)
-            self.nodal.update({side: self.activation.kink * self.values + self.factor(side) * line for side in (1, -1)})
+            line, kinks = self.line(self.x), self.activation.kink * self.values
+            plus = kinks + self.factor(1) * line
+            same = self.factor(1) == self.factor(-1) or not line.any()
+            self.nodal.update({1: plus, -1: plus if same else kinks + self.factor(-1) * line})
 
     @classmethod
     def of(cls, x: Array, u: Array, activation: TwoSlope, *, free: bool) -> DualFunction:
@@ -86,14 +88,21 @@ class DualFunction:
 
         What would move by less than `still`, relative to itself, stays: what was integrated next to it is known then.
         """
-        nodal = {side: _sum(self.nodal[side], step.nodal[side], still) for side in (1, -1)}
+        plus = _sum(self.nodal[1], step.nodal[1], still)
+        minus = plus if self.symmetric and step.symmetric else _sum(self.nodal[-1], step.nodal[-1], still)
         beta = float(_sum(np.array(self.beta), np.array(step.beta), still))
-        return DualFunction(self.x, _sum(self.values, step.values, still), beta, self.activation, nodal)
+        return DualFunction(self.x, _sum(self.values, step.values, still), beta, self.activation, {1: plus, -1: minus})
 
     def halved(self) -> DualFunction:
         """Half of it."""
-        nodal = {side: g / 2 for side, g in self.nodal.items()}
+        plus = self.nodal[1] / 2
+        nodal = {1: plus, -1: plus if self.symmetric else self.nodal[-1] / 2}
         return DualFunction(self.x, self.values / 2, self.beta / 2, self.activation, nodal)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether g_+ is known to be g_-."""
+        return self.nodal[1] is self.nodal[-1]
 
     @property
     def span(self) -> float:

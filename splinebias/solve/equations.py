@@ -105,7 +105,10 @@ class DualEquations:
             hats[1:] += right
             if not self.free:
                 factor = abs(self.factors(side)[1]) if sizes else self.factors(side)[1]
-                line += factor * np.array([tau[:-1] @ left + tau[1:] @ right, left.sum() + right.sum()]) + beyond
+                turned = (tau[:-1] * left).sum() + (
+                    tau[1:] * right
+                ).sum()  # no product of BLAS, whose threads wait for each other
+                line += factor * np.array([turned, left.sum() + right.sum()]) + beyond
         hats *= self.activation.kink
         if self.free:
             return np.asarray(hats[1:-1])
@@ -133,7 +136,7 @@ class DualEquations:
             turned = tau[:-1] * left + tau[1:] * mixed, tau[:-1] * mixed + tau[1:] * right
             border[:, :-1] += kink * factor * np.stack([turned[0], at_left])
             border[:, 1:] += kink * factor * np.stack([turned[1], at_right])
-            second = tau[:-1] @ turned[0] + tau[1:] @ turned[1]
+            second = (tau[:-1] * turned[0]).sum() + (tau[1:] * turned[1]).sum()
             square += factor**2 * np.array([second, turned[0].sum() + turned[1].sum(), at_left.sum() + at_right.sum()])
         corner = np.array([[square[0], square[1] + border[0, 0]], [0.0, square[2] + 2 * border[1, 0] + diagonal[0]]])
         corner[1, 0] = corner[0, 1]
@@ -142,15 +145,20 @@ class DualEquations:
             border[1, 0] += off[0]
         return BorderedTridiagonal(diagonal[1:-1], off[1:-1], border, corner)
 
-    def misfit(self, residual: Array, load: Array | float, y: Array) -> float:
-        """Relative optimality residual: how far the equations are from holding, 0 to rounding.
+    def scale(self, y: Array) -> Array:
+        """What counts as a residual of 1: a bend is measured as the shift of one ordinate against its neighbours.
 
-        A bend is measured as the shift of one ordinate against its neighbours, relative to max |y|, slope and offset as
-        shifts of the same size; or relative to the terms that balance in the equation (the `load`), if these are larger. A
-        load of 0 gives an upper bound.
+        Relative to max |y|; slope and offset as shifts of the same size.
         """
         size = float(np.abs(y).max()) or 1.0
         scale = size * (1 / self.steps[:-1] + 1 / self.steps[1:])
-        if not self.free:
-            scale = np.concatenate([[size / self.span, size / self.steps[0]], scale])
-        return float((np.abs(residual) / np.maximum(scale, load)).max(initial=0.0))
+        return scale if self.free else np.concatenate([[size / self.span, size / self.steps[0]], scale])
+
+
+def misfit(residual: Array, scale: Array, load: Array | float) -> float:
+    """Relative optimality residual: how far the equations are from holding, 0 to rounding.
+
+    Relative to `DualEquations.scale`, or to the terms that balance in the equation (the `load`), if these are larger. A load
+    of 0 gives an upper bound.
+    """
+    return float((np.abs(residual) / np.maximum(scale, load)).max(initial=0.0))

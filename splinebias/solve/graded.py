@@ -93,9 +93,16 @@ class GradedGrid:
         """The cells beside the data."""
         return Frame.of(self.cells, self.x)
 
-    def at(self, dual: DualFunction, side: int, potential: Potential, some: Any = None) -> GradedNodes:
-        """The nodes for side `side` of g = `dual`; on `some` of the cells only, an index for their arrays."""
+    def at(
+        self, dual: DualFunction, side: int, potential: Potential, some: Any = None, order: int | None = None
+    ) -> GradedNodes:
+        """The nodes for side `side` of g = `dual`.
+
+        `some` : an index for arrays of cells, for nodes on some of them only.
+        `order` : nodes a row, if not that of `cells`.
+        """
         cells = _LocalCells.of(self.frame if some is None else self.frame.take(some), dual, side, split=self.split)
+        order = order or self.cells.order
         change = _change(cells.start, cells.stop)
         at_zero, panels = change > _NEAR_ZERO, self.breaks.size - 1
         if panels == 1:
@@ -107,7 +114,7 @@ class GradedGrid:
             cells, change, at_zero = cells.take(cell), change[cell], at_zero[cell]
             ends = np.where(at_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
             panel = np.where(at_zero, number, -1)
-        return GradedNodes(dual.x, _rows(cells, change > _STEADY, potential, self.cells.order, ends), cells, panel)
+        return GradedNodes(dual.x, _rows(cells, change > _STEADY, potential, order, ends), cells, panel)
 
     def halved(self) -> GradedGrid:
         """With all panels of cells at zeros cut into two."""

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from splinebias._check import Array
 from splinebias.potential import Potential
 from splinebias.problem import Problem
-from splinebias.quadrature import Cells
 from splinebias.response import Response, ResponseModel
 from splinebias.solve.bordered import BorderedTridiagonal
 from splinebias.solve.discretize import discretize
 from splinebias.solve.dual_function import DualFunction
-from splinebias.solve.equations import DualEquations, Masses, Moments
+from splinebias.solve.equations import DualEquations, Masses, Moments, misfit
 from splinebias.solve.graded import GradedGrid, GradedNodes
 from splinebias.solve.mirror_step import through_mirror
 from splinebias.solve.structure import DualSystem
@@ -33,6 +32,7 @@ _MAX_DEPTH = 40  # bisections of a cell
 _CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that found the solution
 _RESOLVED = 1e-12  # relative size of neglected Legendre coefficients of the curvature
 _BLOCK = 1 << 15  # nodes treated at once: what fits into the cache of a core
+_FEW = 200  # cells up to which looking for reuse is no use
 _STALE = 0.7  # share of the cells above which all are integrated anew
 
 
@@ -80,15 +80,16 @@ class Integrals:
         if outside.size:
             factor = np.where(nodes.piece[outside] == 0, *equations.factors(side))[:, None]
             left[outside], right[outside] = factor * equations.tau(nodes.nodes[outside]), factor
-        rows, ones = np.empty((8, nodes.piece.size)), np.ones(left.shape[1])
+        rows = np.empty((8, nodes.piece.size))
         weighted = nodes.weights * value
-        rows[0], rows[1] = (weighted * left) @ ones, (weighted * right) @ ones
+        rows[0], rows[1] = (weighted * left).sum(axis=1), (weighted * right).sum(axis=1)
         np.abs(rows[:2], out=rows[2:4])
         weighted = nodes.weights * slope
         on_right = weighted * right
         weighted *= left
-        rows[4], rows[5], rows[6] = (weighted * left) @ ones, (weighted * right) @ ones, (on_right * right) @ ones
-        rows[7] = (nodes.weights * conjugate) @ ones
+        rows[4], rows[5] = (weighted * left).sum(axis=1), (weighted * right).sum(axis=1)
+        rows[6] = (on_right * right).sum(axis=1)
+        rows[7] = (nodes.weights * conjugate).sum(axis=1)
         first, last = int(nodes.piece.min()), int(nodes.piece.max())
         if last - first + 1 == nodes.piece.size and (nodes.piece[1:] > nodes.piece[:-1]).all():  # one row for each
             self.table[:, first : last + 1] += rows
@@ -139,9 +140,9 @@ class DualState:
     made, residual, load : Array, shape (U,)
         What the function makes of the data, in the equations; what is missing, the gradient; sizes of the terms added up.
     misfit : float
-        See `DualEquations.misfit`.
+        See `equations.misfit`.
     samples : tuple of Sample
-        All nodes, if they were to be kept.
+        All nodes, of a check.
     """
 
     dual: IntegratedDual
@@ -157,7 +158,7 @@ class DualState:
 
     @property
     def cost(self) -> float:
-        r"""E[D_phi(alpha, 0)], of a state with samples."""
+        r"""E[D_phi(alpha, 0)], of a check."""
         return sum(sample.cost for sample in self.samples)
 
     def hessian(self) -> BorderedTridiagonal:
@@ -211,24 +212,30 @@ class IntegratedDual:
         """y/s, shape (M,)."""
         return np.asarray(self.problem.data.y / self.size)
 
-    def at(self, function: DualFunction, near: DualState | None = None, *, keep: bool = False) -> DualState:
+    def at(self, function: DualFunction, near: DualState | None = None, *, check: bool = False) -> DualState:
         """Value and derivatives at a dual function.
 
         `near` : a state on the same grid, of which integrals may be reused.
-        `keep` : whether to keep the nodes in `DualState.samples`.
+        `check` : whether to take half as many nodes again and to keep them in `DualState.samples`.
         """
-        integrals, samples, step = {}, [], max(1, _BLOCK // self.grid.cells.order)
+        order = round(_CHECK * self.grid.cells.order) if check else self.grid.cells.order
+        integrals, samples, step = {}, [], max(1, _BLOCK // order)
         for side in self._sides:
             integrals[side], cells = self._known(function, side, near)
             for first in range(0, self.grid.frame.piece.size if cells is None else cells.size, step):
-                some = slice(first, first + step)
-                nodes = self.grid.at(function, side, self.potential, some if cells is None else cells[some])
+                some = slice(first, first + step) if cells is None else cells[first : first + step]
+                nodes = self.grid.at(function, side, self.potential, some, order)
                 response = self._response(side, nodes)
                 integrals[side].add(side, nodes, response, self.equations)
-                if keep:
+                if check:
                     ((value,), (cost,)) = (part.values() for part in (response.value, response.penalty))
                     samples.append(Sample(side, nodes, value, float((nodes.weights * cost).sum())))
         return self._state(function, integrals, tuple(samples))
+
+    @property
+    def reuses(self) -> bool:
+        """Whether there are so many cells that integrals are reused."""
+        return self.grid.frame.piece.size > _FEW
 
     @property
     def _sides(self) -> tuple[int, ...]:
@@ -254,8 +261,9 @@ class IntegratedDual:
 
     def _known(self, function: DualFunction, side: int, near: DualState | None) -> tuple[Integrals, NDArray[np.intp] | None]:
         """What is known of the integrals from `near`, 0 elsewhere; and which cells are to be integrated, None: all."""
-        if near is not None:
-            old, piece = near.function, self.grid.frame.piece
+        piece = self.grid.frame.piece
+        if near is not None and self.reuses:
+            old = near.function
             moved = old.nodal[side] != function.nodal[side]
             turned = [old.beta != function.beta or old.values[0] != function.values[0]]
             stale = np.concatenate([turned, moved[:-1] | moved[1:], turned])
@@ -267,24 +275,26 @@ class IntegratedDual:
         return Integrals(np.zeros((8, self.equations.x.size + 1))), None
 
     def _state(self, function: DualFunction, integrals: dict[int, Integrals], samples: tuple[Sample, ...]) -> DualState:
-        equations, y = self.equations, self.y
+        equations = self.equations
         made = equations.gathered({side: of.moments for side, of in integrals.items()})
         load = equations.gathered({side: of.sizes for side, of in integrals.items()}, sizes=True)
-        target = equations.target(y)
-        pairing, residual = float(target @ function.unknowns(free=equations.free)), target - made
-        objective, misfit = pairing - sum(of.conjugate for of in integrals.values()), equations.misfit(residual, load, y)
-        return DualState(self, function, integrals, objective, abs(pairing), made, residual, load, misfit, samples)
+        pairing, residual = float((self._target * function.unknowns(free=equations.free)).sum()), self._target - made
+        objective, error = pairing - sum(of.conjugate for of in integrals.values()), misfit(residual, self._scale, load)
+        return DualState(self, function, integrals, objective, abs(pairing), made, residual, load, error, samples)
 
-    def with_order(self, factor: float) -> IntegratedDual:
-        """The same by another quadrature: a rule with `factor` as many nodes a cell."""
-        cells = Cells(self.grid.cells.edges, round(factor * self.grid.cells.order))
-        return replace(self, grid=replace(self.grid, cells=cells))
+    @cached_property
+    def _target(self) -> Array:
+        return self.equations.target(self.y)
+
+    @cached_property
+    def _scale(self) -> Array:
+        return self.equations.scale(self.y)
 
     def refined(self, state: DualState, tolerance: float) -> tuple[IntegratedDual, DualState]:
         """The same on a grid that resolves the curvature at `state`, itself if its own does; and a check by more nodes."""
         dual, size = self, float(np.abs(self.y).max()) or 1.0
         for _ in range(_MAX_DEPTH):
-            check = dual.with_order(_CHECK).at(state.function, keep=True)
+            check = dual.at(state.function, check=True)
             finer = dual.grid.refined(
                 [(sample.nodes, sample.value) for sample in check.samples],
                 self.problem.initialization.breakpoint_law,

@@ -31,7 +31,6 @@ _AT_REST = 1e-14  # size of G, relative to its start, that is rounding
 _SHORT = 1e-13  # part of the first move that is made by hand where 1/phi'' is infinite at 0
 _STANDSTILL = 1e-13  # length of a step, relative to t
 _FASTEST, _SLOWEST = 6.0, 0.1  # change of length from step to step
-_CHECK = 1.5  # nodes of the rule that checks the quadrature, relative to the rule itself
 
 
 class Step(NamedTuple):
@@ -210,7 +209,7 @@ class March:
 
     def _resolves(self, state: DualState, tolerance: float) -> bool:
         """Whether the grid gives G at `state`, to a tenth of a tolerance; if not, it is refined."""
-        check = self.dual.with_order(_CHECK).at(state.function)
+        check = self.dual.at(state.function, check=True)
         off = float(np.linalg.norm(self.velocity(check) - self.velocity(state))) / self.size
         if not off > max(self._resolved, 0.1 * tolerance):
             return True

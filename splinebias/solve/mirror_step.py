@@ -25,15 +25,17 @@ def mirrored(phi: Potential, start: DualFunction, step: DualFunction, *, free: b
 
     `steeper` : whether at a data point the side that bends more as g moves takes the step, or the other one.
     """
-    steep = {side: 1 / phi.hess(phi.grad_inverse(start.nodal[side])) for side in (1, -1)}
-    plus = (steep[1] >= steep[-1]) == steeper
+    plus = None
+    if not start.symmetric:
+        steep = {side: 1 / phi.hess(phi.grad_inverse(start.nodal[side])) for side in (1, -1)}
+        plus = (steep[1] >= steep[-1]) == steeper
     return _nodewise(start, step, lambda old, change: _mirror(phi, old, change), plus, free=free)
 
 
 def through_mirror(phi: Potential, dual: DualFunction, *, free: bool) -> DualFunction:
     r"""Has :math:`\phi'` of the values of `dual` at the data."""
     still = DualFunction(dual.x, np.zeros(dual.x.size), 0.0, dual.activation)
-    plus = np.abs(dual.nodal[1]) >= np.abs(dual.nodal[-1])
+    plus = None if dual.symmetric else np.abs(dual.nodal[1]) >= np.abs(dual.nodal[-1])
     return dual.moved(_nodewise(dual, still, lambda old, _: np.asarray(phi.grad(old)) - old, plus, free=free))
 
 
@@ -50,20 +52,29 @@ def _mirror(phi: Potential, old: Array, change: Array) -> Array:
 
 
 def _nodewise(
-    start: DualFunction, step: DualFunction, rule: Callable[[Array, Array], Array], plus: NDArray[np.bool_], *, free: bool
+    start: DualFunction,
+    step: DualFunction,
+    rule: Callable[[Array, Array], Array],
+    plus: NDArray[np.bool_] | None,
+    *,
+    free: bool,
 ) -> DualFunction:
     """The increment that is `rule` (values of `start`, those of `step`) at the data.
 
-    Inside, a data point has one unknown and two dual values: g_+ counts where `plus`, else g_-. At the ends it is the line
-    that matters, of slope and offset the two unknowns that are left.
+    Inside, a data point has one unknown and two dual values: g_+ counts where `plus`, else g_-; None: they agree.
+    At the ends it is the line that matters, of slope and offset the two unknowns that are left.
     """
     act, x = start.activation, start.x
+    factor: float | Array = start.factor(1)
+    if plus is None:
+        values = rule(start.nodal[1], step.nodal[1])
+    else:
+        values = rule(*(np.where(plus, f.nodal[1], f.nodal[-1]) for f in (start, step)))
+        factor = np.where(plus, start.factor(1), start.factor(-1))
     line = np.zeros(2)
     if not free:
         size, ends = max(abs(act.right), abs(act.left)), x[[0, -1]]
         line = rule(size * start.line(ends), size * step.line(ends)) / size
-    old, change = (np.where(plus, f.nodal[1], f.nodal[-1]) for f in (start, step))
-    factor = np.where(plus, start.factor(1), start.factor(-1))
-    share = (x - x[0]) / start.span
-    values = (rule(old, change) - factor * (line[0] + share * (line[1] - line[0]))) / act.kink
+        values = values - factor * (line[0] + (x - x[0]) / start.span * (line[1] - line[0]))
+    values = values / act.kink
     return DualFunction(x, np.concatenate([line[:1], values[1:-1], [0.0]]), line[0] - line[1], act)

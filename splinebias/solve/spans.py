@@ -20,6 +20,7 @@ from splinebias.parameterization import Standard
 from splinebias.problem import Problem
 from splinebias.solve.banded import weighted_spline
 from splinebias.solve.discretize import Discretization, discretize
+from splinebias.solve.equations import misfit
 from splinebias.solve.kernel import KernelSolver, LimitKernel, limit_kernel, through_values
 from splinebias.solve.modes import Modes, Residuals, dense, line_basis
 from splinebias.solve.power import PowerSolver, PowerSystem, power_system
@@ -99,10 +100,10 @@ class BendSpan:
         g = system.evaluate(u)
         density = {side: zeta[side] * g[side] for side in zeta}
         left_over = system.target(fitted) - system.gather(density)
-        misfit = system.misfit(left_over, system.load(density), self.problem.data.y)
+        error = misfit(left_over, system.scale(self.problem.data.y), system.load(density))
         cost = sum(float((self.grid.weights * density[side] * g[side]).sum()) for side in g)
         made = weighted_spline(with_ordinates(self.problem, fitted), self.grid, density)
-        return Made(made, cost, misfit, self.grid.cells.edges.size - 1, self.grid.cells.resolved)
+        return Made(made, cost, error, self.grid.cells.edges.size - 1, self.grid.cells.resolved)
 
 
 @dataclass(frozen=True, eq=False)

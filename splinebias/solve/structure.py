@@ -12,7 +12,7 @@ from splinebias._check import Array
 from splinebias.activation import TwoSlope
 from splinebias.solve.bordered import BorderedTridiagonal
 from splinebias.solve.discretize import Nodes
-from splinebias.solve.equations import DualEquations, Masses, Moments
+from splinebias.solve.equations import DualEquations, Masses, Moments, misfit
 
 _GOOD = 1e-13  # misfit that needs no second look
 
@@ -127,7 +127,7 @@ class QuadraticSolution(NamedTuple):
 
 def solve_quadratic(system: DualSystem, zeta: dict[int, Array], y: Array) -> QuadraticSolution:
     """The quadratic problem with densities `zeta` at the nodes, with a step of iterative refinement."""
-    target = system.target(y)
+    target, scale = system.target(y), system.scale(y)
     hessian = system.curvature(zeta)
     best = QuadraticSolution(np.zeros_like(target), {side: np.zeros_like(system.left) for side in zeta}, 0.0, np.inf)
     residual = target
@@ -137,12 +137,12 @@ def solve_quadratic(system: DualSystem, zeta: dict[int, Array], y: Array) -> Qua
         density = {side: zeta[side] * g[side] for side in zeta}
         made = system.gather(density)
         residual = target - made
-        misfit = system.misfit(residual, 0.0, y)
-        if misfit > _GOOD:
-            misfit = system.misfit(residual, system.load(density), y)
-        if not misfit < best.misfit:
+        error = misfit(residual, scale, 0.0)
+        if error > _GOOD:
+            error = misfit(residual, scale, system.load(density))
+        if not error < best.misfit:
             break
-        best = QuadraticSolution(u, density, float(u @ made), misfit)
-        if misfit < 1e-15:
+        best = QuadraticSolution(u, density, float(u @ made), error)
+        if error < 1e-15:
             break
     return best

@@ -315,3 +315,9 @@ def test_as_a_program_it_exits_without_a_traceback(tmp_path):
     assert done.stdout == ""
     assert done.stderr.startswith("Error: cannot read the problem file")
     assert "Traceback" not in done.stderr
+
+
+def test_the_package_is_a_command_too(problem):
+    called = [sys.executable, "-m", "splinebias", "predict", str(problem), "--json"]
+    found = json.loads(subprocess.run(called, capture_output=True, text=True, check=True).stdout)
+    assert found["outcome"] == run_json("predict", problem)["outcome"] == "CONVERGED"

@@ -52,18 +52,18 @@ class GradedNodes(Nodes):
         self.number, self.panel = cells.number, panel
         # of the anchors, relative to the data point on the left
         self._local = np.where(rows.anchor == cells.left, cells.local, cells.local + cells.wide)
+        self._gap = cells.gap
 
     def share(self, x: Array) -> Array:
-        rate = (1 / np.diff(x))[np.clip(self.piece - 1, 0, x.size - 2)]
         share = self.rows.offset + self._local[:, None]
-        share *= rate[:, None]
+        share *= (1 / self._gap)[:, None]
         return np.asarray(share)
 
     def moments(self, values: Array) -> tuple[Array, Array]:
         """By how much integrands in the coordinates of the rows move slope and offset, and one ordinate, each (N,)."""
         mass, weight = np.abs(values), gauss_legendre(self.nodes.shape[1])[1]
         lever = (self.x[-1] - self.x[0]) + np.abs(self.nodes - self.x[0])
-        gaps = np.concatenate([[0.0], np.diff(self.x), [0.0]])[self.piece]
+        gaps = np.where((self.piece == 0) | (self.piece == self.x.size), 0.0, self._gap)
         return (mass * lever) @ weight, (mass @ weight) * gaps
 
 
@@ -175,8 +175,10 @@ class Frame(NamedTuple):
         Number of data points to the left.
     local, wide : Array, shape (N,)
         The left end relative to the data point before it (or the first one), and the width.
+    gap : Array, shape (N,)
+        The distance of the two data points around them (or of the nearest two).
     begin, end : Array, shape (N,)
-        Where the ends lie between the two data points around them, from 0 to 1.
+        Where the ends lie between these, from 0 to 1.
     """
 
     number: NDArray[np.intp]
@@ -185,6 +187,7 @@ class Frame(NamedTuple):
     piece: NDArray[np.intp]
     local: Array
     wide: Array
+    gap: Array
     begin: Array
     end: Array
 
@@ -195,7 +198,7 @@ class Frame(NamedTuple):
         piece = data_before(cells.edges, x)
         before, gap = x[np.maximum(piece - 1, 0)], np.diff(x)[np.clip(piece - 1, 0, x.size - 2)]
         local, upper = left - before, right - before
-        return cls(np.arange(piece.size), left, right, piece, local, upper - local, local / gap, upper / gap)
+        return cls(np.arange(piece.size), left, right, piece, local, upper - local, gap, local / gap, upper / gap)
 
     def take(self, at: Any) -> Frame:
         """Some of them."""
@@ -225,7 +228,7 @@ class _LocalCells(NamedTuple):
 
     Attributes
     ----------
-    number, left, right, piece, local, wide
+    number, left, right, piece, local, wide, gap
         As in `Frame`; `local` and `wide` are precise also where data are so close that doubles place a zero poorly.
     start, stop : Array, shape (N,)
         g at the ends.
@@ -237,6 +240,7 @@ class _LocalCells(NamedTuple):
     piece: NDArray[np.intp]
     local: Array
     wide: Array
+    gap: Array
     start: Array
     stop: Array
 
@@ -244,11 +248,11 @@ class _LocalCells(NamedTuple):
     def of(cls, frame: Frame, dual: DualFunction, side: int, *, split: bool) -> _LocalCells:
         """The cells of a frame, in two parts each where g changes sign if they are to be `split`."""
         start, stop = frame.values(dual, side)
-        cells = cls(*frame[:6], start, stop)
+        cells = cls(*frame[:7], start, stop)
         at = np.flatnonzero(start * stop < 0) if split else np.zeros(0, np.intp)
         if not at.size:
             return cells
-        number, left, right, piece, local, wide, start, stop = cells.take(at)
+        number, left, right, piece, local, wide, gap, start, stop = cells.take(at)
         low, high = wide * (start / (start - stop)), wide * (stop / (stop - start))
         zero = left + low
         torn = (zero <= left) | (zero >= right)  # an end up to rounding: the nearer end is the zero
@@ -258,7 +262,7 @@ class _LocalCells(NamedTuple):
         cells.start[at[torn & nearer]] = 0.0
         cells.stop[at[torn & ~nearer]] = 0.0
         cells.right[at[new]], cells.wide[at[new]], cells.stop[at[new]] = zero[new], low[new], 0.0
-        others = cls(number, zero, right, piece, local + low, high, np.zeros(at.size), stop).take(new)
+        others = cls(number, zero, right, piece, local + low, high, gap, np.zeros(at.size), stop).take(new)
         return cls(*(np.concatenate(pair) for pair in zip(cells, others, strict=True)))
 
     def take(self, at: Any) -> _LocalCells:

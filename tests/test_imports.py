@@ -52,6 +52,7 @@ LAYERS = [  # a module may import from its own layer and from those above it in 
     ["_console"],
     ["cli_study"],
     ["cli"],
+    ["__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 HEAVY_HOMES = {  # relative to the package; a folder stands for everything in it

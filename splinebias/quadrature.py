@@ -120,20 +120,24 @@ def unresolved(values: Array, mass: Array, total: float, tolerance: float) -> ND
     return np.asarray((tail > tolerance ** ((order - 2) / order)) & (tail * mass > 1e-16 * total))
 
 
-def noise(function: Callable[[Array], Array], left: Array, right: Array) -> Array:
-    """Rounding noise of functions (S, ...) on panels, absolute, shape (S, N): their fifth differences at tiny distances."""
+def noise(function: Callable[[Array], Array], left: Array, right: Array, *, relative: bool = False) -> Array:
+    """Rounding noise of functions (S, ...) on panels, shape (S, N): their fifth differences at tiny distances.
+
+    `relative` : whether to the function at the same place; it may span many decades on a panel.
+    """
     places = left[:, None] + (right - left)[:, None] * np.array(_NOISE_PLACES)
     steps = (right - left)[:, None] * _NOISE_STEPS
     values = function(places[..., None] + steps[..., None] * np.arange(6))
-    differences = values @ np.array([-1.0, 5.0, -10.0, 10.0, -5.0, 1.0])
-    return np.asarray(np.abs(differences).max(axis=-1) / np.sqrt(252))
+    differences = np.abs(values @ np.array([-1.0, 5.0, -10.0, 10.0, -5.0, 1.0]))
+    if relative:
+        size = np.abs(values).max(axis=-1)
+        differences = np.divide(differences, size, out=np.zeros_like(size), where=size > 0)
+    return np.asarray(differences.max(axis=-1) / np.sqrt(252))
 
 
 def rounding_noise(law: BreakpointLaw, left: Array, right: Array) -> Array:
     """Relative rounding noise of a law's zeta on panels, shape (N,): the larger one of the two sides."""
-    size = zetas(law, (left + right) / 2)
-    noises = noise(lambda c: zetas(law, c), left, right)
-    return np.asarray(np.divide(noises, size, out=np.zeros_like(size), where=size > 0).max(axis=0))
+    return np.asarray(noise(lambda c: zetas(law, c), left, right, relative=True).max(axis=0))
 
 
 def zetas(law: BreakpointLaw, c: Array, degree: int = 1) -> Array:

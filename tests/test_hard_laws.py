@@ -14,6 +14,7 @@ import splinebias as sb
 from splinebias.law_cells import integration_cells
 from splinebias.laws import as_law
 from splinebias.quadrature import rounding_noise
+from splinebias.solve import dual
 
 QUERY = [-0.6, 1.7]
 SCALED = sb.Scaled(sb.Power(4, quadratic=1))
@@ -176,3 +177,43 @@ def test_merged_cells_keep_every_moment(name):
     assert cells.edges.size < 160
     assert (cells.weights * zeta).sum() == pytest.approx(init.second_moments[0], rel=1e-11)
     assert (cells.weights * zeta * cells.nodes**2).sum() == pytest.approx(init.second_moments[1], rel=1e-11)
+
+
+def test_noise_is_measured_where_the_function_is_not_where_it_is_largest():
+    """The density of a constant bias grows by 500 decades on this panel: that is no noise."""
+    law = sb.Initialization.constant_bias(0.5, stats.norm()).breakpoint_law
+    found = rounding_noise(law, np.array([0.0086, 0.5]), np.array([0.0296, 0.6]))
+    assert found[0] < 1e-9 and found[1] < 1e-14
+
+
+@pytest.mark.parametrize("activation", [sb.ReLU(), sb.LeakyReLU(0.3), sb.Abs()])
+def test_data_around_the_hole_of_a_constant_bias(activation):
+    """Where zeta = exp(-1/(8 c^2)) c^-4 nearly vanishes, hypentropy asks for sinh of 95: resolved, in bounded memory."""
+    x = np.r_[np.linspace(-0.48, -0.05, 9), 0.0086, 0.03, np.linspace(0.06, 0.5, 8)]
+    problem = sb.Problem(
+        sb.Dataset(x, 0.06 * np.cos(7 * x)),
+        sb.Initialization.constant_bias(0.5, stats.norm()),
+        activation,
+        sb.Scaled(sb.Hypentropy(0.01)),
+    )
+    found = sb.predict(problem)
+    assert found.outcome is sb.Outcome.CONVERGED
+    assert found.stats["cells"] < 2000
+    np.testing.assert_allclose(found.function(x), problem.data.y, rtol=0, atol=1e-12)
+
+
+def test_no_step_of_newtons_method_lowers_the_dual(monkeypatch):
+    """The residual is relative to terms that balance, and at most 1 where they explode: it says nothing there."""
+    values, step = [], dual._step
+
+    def watched(*args):
+        moved = step(*args)
+        values.extend([] if moved is None else [moved.objective - args[1].objective])
+        return moved
+
+    monkeypatch.setattr(dual, "_step", watched)
+    init = sb.Initialization.constant_bias(0.5, stats.norm())
+    found = sb.predict(sb.Problem(SET_B, init, potential=sb.Scaled(sb.Hypentropy(0.5))))
+    assert found.outcome is sb.Outcome.CONVERGED
+    assert found.stats["iterations"] == len(values) < 20
+    assert min(values) > -1e-14

@@ -144,8 +144,10 @@ def _step(dual: IntegratedDual, state: DualState, tolerance: float) -> DualState
         new = dual.at(state.function.moved(increment, still), state)
         if not (np.isfinite(new.misfit) and np.isfinite(new.objective)):
             return None
-        better = new.objective >= state.objective + _ENOUGH * length * gain if visible else state.misfit <= tolerance
-        return new if better or new.misfit < 0.5 * state.misfit else None
+        rise = new.objective - state.objective
+        if visible:
+            return new if rise >= _ENOUGH * length * gain or (rise >= 0 and new.misfit < 0.5 * state.misfit) else None
+        return new if state.misfit <= tolerance or new.misfit < 0.5 * state.misfit else None
 
     for steeper in (True,) if equations.sides_agree else (True, False):
         curved = moved(

@@ -116,8 +116,10 @@ class GradedGrid:
             panel = np.where(at_zero, number, -1)
         return GradedNodes(dual.x, _rows(cells, change > _STEADY, potential, order, ends), cells, panel)
 
-    def halved(self) -> GradedGrid:
-        """With all panels of cells at zeros cut into two."""
+    def halved(self) -> GradedGrid | None:
+        """With all panels of cells at zeros cut into two; None if they are too many then."""
+        if 2 * self.breaks.size > _MAX_PANELS:
+            return None
         return replace(self, breaks=np.sort(np.r_[self.breaks, (self.breaks[1:] + self.breaks[:-1]) / 2]))
 
     def refined(

@@ -305,5 +305,6 @@ class IntegratedDual:
                 break
             dual = replace(self, grid=finer)
         if dual is self and state.misfit <= tolerance < check.misfit:
-            dual = replace(self, grid=self.grid.halved())
+            halved = self.grid.halved()
+            dual = self if halved is None else replace(self, grid=halved)
         return dual, check

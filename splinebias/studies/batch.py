@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import platform
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -85,6 +86,8 @@ def together(seeds: Sequence[int], width: int) -> list[tuple[int, ...]]:
 def batches(spec: StudySpec, limits: Sequence[Prediction], done: Sequence[Collection[tuple[int, int]]]) -> Iterator[Batch]:
     """The batches of `spec` that are not done, the largest widths first so that none of them is left for the end.
 
+    Within a width the order is that of the cases and seeds; see `longest_first`.
+
     `limits` and `done`, the pairs (width, seed) to leave out, have one entry per case.
     """
     for width in reversed(spec.widths):
@@ -93,6 +96,32 @@ def batches(spec: StudySpec, limits: Sequence[Prediction], done: Sequence[Collec
                 seeds = tuple(seed for seed in group if (width, seed) not in done[number])
                 if seeds:
                     yield _batch(spec, case, number, limits[number], width, seeds)
+
+
+def longest_first(todo: Iterable[Batch], pace: Mapping[int, float]) -> Iterator[Batch]:
+    """`todo`, whose widths decrease, with the batches of each width in the order of the time that they are expected to take.
+
+    What is left for the end is then short, and no process waits for another for long. Small networks need it most: their
+    batches can take longer than those of any other width. The order changes no result.
+
+    Parameters
+    ----------
+    todo : iterable of Batch
+        As from `batches`.
+    pace : mapping of int to float
+        Seconds that a run takes, by the number of its case, as far as known. It is looked up whenever a batch is asked for,
+        so entries may change in between; cases without one come first, which is how they get one.
+    """
+    for _, group in groupby(todo, key=lambda batch: batch.width):
+        waiting: dict[int, deque[Batch]] = {}
+        for batch in sorted(group, key=lambda batch: len(batch.seeds), reverse=True):
+            waiting.setdefault(batch.case, deque()).append(batch)
+        while waiting:
+            expected = {n: (n not in pace, pace.get(n, 1.0) * len(same[0].seeds)) for n, same in waiting.items()}
+            case = max(expected, key=expected.__getitem__)
+            yield waiting[case].popleft()
+            if not waiting[case]:
+                del waiting[case]
 
 
 def _batch(spec: StudySpec, case: Case, number: int, limit: Prediction, width: int, seeds: tuple[int, ...]) -> Batch:

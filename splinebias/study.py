@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from splinebias._check import whole_number
 from splinebias.convergence import Row, Study, StudyGrid
 from splinebias.dynamics.base import TrainingMethod
+from splinebias.dynamics.checks import checked_method
 from splinebias.errors import DataError
 from splinebias.function import PiecewisePolynomial
 from splinebias.predict import predict
@@ -32,9 +33,8 @@ from splinebias.studies.progress import Progress, check_progress, reported
 from splinebias.studies.row import LOST, Done, failed_row
 from splinebias.studies.spec import StudySpec, run_seed
 from splinebias.studies.store import Store
-from splinebias.train import checked_method, one_thread
 
-__all__ = ["Row", "Study", "StudyGrid", "StudySpec", "one_thread", "run_seed", "study", "study_grid"]
+__all__ = ["Row", "Study", "StudyGrid", "StudySpec", "run_seed", "study", "study_grid"]
 
 
 def study(

@@ -250,8 +250,7 @@ def test_a_study_hands_in_the_case_that_proved_slower_first(monkeypatch):
 
 
 def test_a_run_that_raises_is_recorded_and_the_others_of_its_batch_are_not_lost(monkeypatch):
-    import splinebias.studies.batch as module
-
+    module = import_module("splinebias.ensemble")
     ensemble = module.train_ensemble
 
     def failing(problem, width, seeds, **options):

@@ -13,17 +13,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from splinebias._check import real_number, real_vector, whole_number
-from splinebias.dynamics._batch import FlowBatch, Goal
 from splinebias.dynamics.base import BatchedMethod, Recorder, Run, parts
-from splinebias.dynamics.mirror import BatchMirrorMap
-from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import DataError
-from splinebias.network import Network
+
+if TYPE_CHECKING:
+    from splinebias.dynamics.mirror import BatchMirrorMap
+    from splinebias.dynamics.objective import SquaredLoss
+    from splinebias.network import Network
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,6 @@ class MirrorFlow(BatchedMethod):
             raise DataError(f"`saveat` must hold {rule}, got {times.tolist()}; sort them and leave out the others")
         object.__setattr__(self, "saveat", tuple(times.tolist()))
 
-    @torch.no_grad()
     def run_batch(
         self,
         start: Network,
@@ -103,9 +103,14 @@ class MirrorFlow(BatchedMethod):
         rngs: Sequence[np.random.Generator] = (),
         records: Sequence[Recorder] = (),
     ) -> list[Run]:
+        import torch
+
+        from splinebias.dynamics._batch import FlowBatch, Goal
+
         goal = Goal(loss_tol, self.rtol, self.max_steps, self.time, tuple(self.saveat))
-        return [
-            run
-            for part, centred, some in parts(start, mirror)
-            for run in FlowBatch(part, loss, centred, goal, records[some]).finish()
-        ]
+        with torch.no_grad():
+            return [
+                run
+                for part, centred, some in parts(start, mirror)
+                for run in FlowBatch(part, loss, centred, goal, records[some]).finish()
+            ]

@@ -10,25 +10,27 @@ import math
 import platform
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
 from splinebias import __version__
 from splinebias.compare import compare
 from splinebias.dynamics.base import TrainingMethod
-from splinebias.ensemble import train_ensemble
 from splinebias.errors import SplinebiasError
 from splinebias.penalty import penalty
 from splinebias.solve.prediction import Prediction
 from splinebias.studies.packing import pack
 from splinebias.studies.row import FAILED, Done, Row, failed_row
 from splinebias.studies.spec import Case, StudySpec, run_seed
-from splinebias.train import Training
+
+if TYPE_CHECKING:
+    from splinebias.train import Training
 
 _MOST_SEEDS = 32  # in a batch: more share the overhead of small networks no better
 _MOST_UNITS = 40_000  # in a batch: some seconds of work, which is what a crash can cost
@@ -133,13 +135,15 @@ def run_batch(batch: Batch) -> list[Done]:
 
     A run that raises becomes a row with outcome ``"FAILED"``; if a batch raises, its seeds are run one at a time.
     """
+    from splinebias.ensemble import train_ensemble  # and torch, which a process that has others compute does without
+
     with _COMPUTING, threadpool_limits(limits=1):  # sums of BLAS depend on the number of threads
-        return _run(batch)
+        return _run(batch, train_ensemble)
 
 
-def _run(batch: Batch) -> list[Done]:
+def _run(batch: Batch, train: Callable[..., Sequence[Training]]) -> list[Done]:
     try:
-        runs = train_ensemble(
+        runs = train(
             batch.prediction.problem,
             batch.width,
             [run_seed(seed, batch.width, batch.spec_seed) for seed in batch.seeds],
@@ -149,7 +153,7 @@ def _run(batch: Batch) -> list[Done]:
         return [_measured(batch, seed, run) for seed, run in zip(batch.seeds, runs, strict=True)]
     except Exception as error:  # whatever it is, the other runs of the study must go on
         if len(batch.seeds) > 1:
-            return [done for seed in batch.seeds for done in _run(replace(batch, seeds=(seed,)))]
+            return [done for seed in batch.seeds for done in _run(replace(batch, seeds=(seed,)), train)]
         reason = f"{type(error).__name__}: {error}"
         row = failed_row(batch.width, batch.seeds[0], batch.prediction.penalty, FAILED, reason)
         return [Done(row, None, environment())]

@@ -54,7 +54,7 @@ class MirrorFlow(BatchedMethod):
     -----
     Ends with CONVERGED (loss at most `loss_tol`), REACHED_TIME, MAX_STEPS, STALLED (the gradient vanishes at a positive
     loss: the advice says the rank of the tangent kernel; or the loss is down to rounding) or DIVERGED (numbers overflow).
-    `Run.snapshots` holds the networks of `saveat`; times after a run has come to rest (CONVERGED or STALLED) show its end.
+    `Training.snapshots` holds the networks of `saveat`; times after a run is at rest (CONVERGED or STALLED) show its end.
 
     The error of a step has two parts. *Drift* comes from moving features. *Wander* is an error of the path within the
     range of the Jacobian; as long as features do not move every such path ends at the same network, so it is held at a
@@ -87,7 +87,7 @@ class MirrorFlow(BatchedMethod):
         whole_number(self.max_steps, "max_steps", at_least=1)
         if self.time != math.inf:
             real_number(self.time, "time", above=0, fix="leave it out to train until loss_tol is reached")
-        times = real_vector(self.saveat, "saveat")
+        times = real_vector(self.saveat, "saveat", fix="leave it out: a run hands back its end anyway")
         if times.size and not (times[0] > 0 and (np.diff(times) > 0).all() and times[-1] <= self.time):
             rule = f"increasing times in (0, {self.time:g}]"
             raise DataError(f"`saveat` must hold {rule}, got {times.tolist()}; sort them and leave out the others")

@@ -58,8 +58,8 @@ def real_array(value: Any, name: str) -> Array:
     return kept
 
 
-def real_vector(value: Any, name: str) -> Array:
-    """`value` as a fresh finite float64 vector, shape (n,), or a DataError."""
+def real_vector(value: Any, name: str, *, fix: str = "drop or impute such points") -> Array:
+    """`value` as a fresh finite float64 vector, shape (n,), or a DataError; `fix` is for entries that are not finite."""
     if np.ma.is_masked(value):  # np.asarray would hand out what is behind the mask
         masked = int(np.ma.getmaskarray(value).sum())
         raise DataError(f"`{name}` must have no masked entries, got {masked}; drop those points from all arrays")
@@ -71,12 +71,14 @@ def real_vector(value: Any, name: str) -> Array:
         ) from None
     if array.dtype.kind not in "iufb" or array.dtype.kind == "b":
         raise DataError(f"`{name}` must hold real numbers, got dtype {array.dtype}; convert it to float first")
+    if isinstance(value, list | tuple) and {bool, np.bool_} & set(map(type, value)):  # among numbers they become 0 and 1
+        raise DataError(f"`{name}` must hold real numbers, got True or False among them; leave it out or write a number")
     if array.ndim != 1:
         raise DataError(f"`{name}` must be one-dimensional, got shape {array.shape}; pass a vector of shape (n,)")
     array = array.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(array))
     if bad.size:
-        raise DataError(f"`{name}` must be finite, got {array[bad[0]]} at index {bad[0]}; drop or impute such points")
+        raise DataError(f"`{name}` must be finite, got {array[bad[0]]} at index {bad[0]}; {fix}")
     return array
 
 

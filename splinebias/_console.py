@@ -97,8 +97,8 @@ def made(names: Mapping[str, str], choice: str | None) -> Any:
     return None if choice is None else getattr(sb, names[choice])()
 
 
-def picture(path: Path | None) -> Callable[[Any], None] | None:
-    """A function that draws a result and writes the picture to `path` whole; None if there is no path.
+def picture(path: Path | None) -> Callable[..., None] | None:
+    """A function that draws results, one over the other, and writes the picture to `path` whole; None if there is no path.
 
     Raises
     ------
@@ -118,10 +118,13 @@ def picture(path: Path | None) -> Callable[[Any], None] | None:
     if ending not in formats:
         raise DataError(f"the picture's name must end in one of {', '.join(sorted(formats))}, got {path}")
 
-    def save(result: Any) -> None:
+    def save(*results: Any) -> None:
         from splinebias.plot import plot
 
-        plot(result, figure.subplots()).legend()
+        axes = figure.subplots()
+        for result in results:
+            plot(result, axes)
+        axes.legend()
         content = io.BytesIO()
         figure.savefig(content, format=ending, dpi=150)
         write_atomically(path, content.getvalue())

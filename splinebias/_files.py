@@ -66,4 +66,17 @@ def read_source(source: Any, kind: str) -> tuple[str, Path]:
     try:
         return Path(source).read_text(encoding="utf-8"), Path(source).parent
     except (OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a name that no file can have
-        raise DataError(f"cannot read the {kind} file {source}: {error}") from None
+        raise unreadable(kind, source, error) from None
+
+
+def unreadable(kind: str, path: str | Path, error: Exception) -> DataError:
+    """What to say of the `kind` file `path` that `error` kept from being read: its name once, the reason and the fix."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    fix = "check the path"
+    if isinstance(error, IsADirectoryError):
+        fix = "add a file name"
+    elif isinstance(error, PermissionError):
+        fix = "get the right to read it"
+    elif isinstance(error, UnicodeDecodeError):
+        fix = "save it as UTF-8"
+    return DataError(f"cannot read the {kind} file {path}: {reason}; {fix}")

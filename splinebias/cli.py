@@ -6,6 +6,7 @@ line on stderr, before any work starts). numpy and whatever needs it are importe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,13 @@ from splinebias.errors import Outcome
 if TYPE_CHECKING:
     from splinebias.problem import Problem
 
-_SOLVERS = {"banded": "BandedSolver", "dual": "DualSolver", "kernel": "KernelSolver", "grid": "GridSolver"}
+_SOLVERS = {
+    "banded": "BandedSolver",
+    "dual": "DualSolver",
+    "kernel": "KernelSolver",
+    "power": "PowerSolver",
+    "grid": "GridSolver",
+}
 
 _problem = click.argument("problem", metavar="PROBLEM.toml", type=click.Path(path_type=Path))
 _loss_tol = click.option(
@@ -64,25 +71,40 @@ def main() -> None:
 @main.command()
 @_problem
 @click.option("--solver", type=click.Choice(list(_SOLVERS)), help="Default: the fastest exact one.")
+@click.option(
+    "--time",
+    type=float,
+    default=math.inf,
+    show_default=True,
+    help="Training time t = n * (sum of learning rates) to stop at.",
+)
 @click.option("--at", type=Numbers("X,X,..."), help="Print the function at these points.")
 @plot_option
 @json_option
 @click.pass_context
 def predict(
-    ctx: click.Context, *, problem: Path, solver: str | None, at: list[float] | None, plot: Path | None, as_json: bool
+    ctx: click.Context,
+    *,
+    problem: Path,
+    solver: str | None,
+    time: float,
+    at: list[float] | None,
+    plot: Path | None,
+    as_json: bool,
 ) -> None:
     """Solve for the infinite-width limit: no network is trained.
 
     \b
-    Example:
+    Examples:
         splinebias predict problem.toml --at -1.3,0.5 --plot limit.png
+        splinebias predict problem.toml --time 1e3
     """
     from splinebias.predict import predict as solve
     from splinebias.problem import Problem
 
     spec = Problem.from_toml(problem)
     save = picture(plot)
-    limit = solve(spec, made(_SOLVERS, solver))
+    limit = solve(spec, made(_SOLVERS, solver), time=time)
     values = [] if at is None else limit.function(at).tolist()
     if save is not None:
         save(limit)
@@ -112,6 +134,7 @@ def predict(
 @method_option
 @_loss_tol
 @interval_option
+@plot_option
 @json_option
 @click.pass_context
 def train(
@@ -123,13 +146,14 @@ def train(
     method: str | None,
     loss_tol: float,
     interval: list[float] | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Train one network and measure how far it ends from the limit.
 
     \b
     Example:
-        splinebias train problem.toml --width 4860 --seed 0
+        splinebias train problem.toml --width 4860 --seed 0 --plot network.png
     """
     from splinebias._check import interval as check_interval
     from splinebias.compare import compare
@@ -138,12 +162,15 @@ def train(
     from splinebias.problem import Problem
 
     spec = Problem.from_toml(problem)
+    save = picture(plot)
     where = default_interval(spec) if interval is None else check_interval(interval)
     limit = solve(spec)
     from splinebias.train import train as train_network  # torch takes two seconds: bad input is refused before that
 
     run = train_network(spec, width, seed, method=made(METHODS, method), loss_tol=loss_tol)
     distance = compare(run.function, limit.function, interval=where)
+    if save is not None:
+        save(run, limit)
     if as_json:
         print_json(
             _head(spec, run.outcome, run.advice)

@@ -100,7 +100,7 @@ def run(
         check_writable(csv)
     if whole and store is None:
         store = file.with_suffix(".sqlite")
-    from splinebias.study import study_grid  # torch takes two seconds: bad input is refused before that
+    from splinebias.study import study_grid
 
     try:
         found = study_grid(spec, jobs=jobs, scheduler=scheduler, store=store, extend=extend)

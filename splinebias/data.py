@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from splinebias._check import Array, real_vector
+from splinebias._files import unreadable
 from splinebias.errors import DataError
 
 _HASHED = 1000  # points that a hash looks at
@@ -97,8 +98,10 @@ class Dataset:
                     if name not in columns:
                         raise DataError(f"column {name!r} is missing in {path}; it has {', '.join(columns) or 'no header'}")
                 rows = [(row[x], row[y]) for row in reader]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"cannot read the data file {path}: {error}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise unreadable("data", path, error) from None
+        except csv.Error as error:
+            raise DataError(f"cannot read the data file {path} as CSV: {error}; mend that line") from None
         values = []
         for line, row in enumerate(rows, start=2):
             try:

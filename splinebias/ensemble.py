@@ -11,13 +11,14 @@ import numpy as np
 
 from splinebias._check import real_number
 from splinebias.dynamics.base import Recorder, TrainingMethod
+from splinebias.dynamics.checks import checked_method
 from splinebias.dynamics.mirror import MirrorMaps
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import DataError
 from splinebias.network import Network
 from splinebias.potential import Potential, Scaled
 from splinebias.problem import Problem
-from splinebias.train import Training, checked_method, one_thread
+from splinebias.train import Training, one_thread
 
 
 def train_ensemble(

@@ -80,7 +80,7 @@ def plot(result: Prediction | Training | Study | StudyGrid | Initialization, ax:
 def plot_prediction(
     prediction: Prediction, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
 ) -> Axes:
-    """The infinite-width limit and the data.
+    """The infinite-width limit, or the function at the finite time that was asked for, and the data.
 
     Parameters
     ----------
@@ -93,7 +93,9 @@ def plot_prediction(
     **line
         Passed to ``Axes.plot`` for the curve.
     """
-    style: dict[str, Any] = {"color": BLACK, "label": "infinite-width limit"} | line
+    time = prediction.stats.get("time", np.inf)
+    label = "infinite-width limit" if np.isinf(time) else f"infinite width, time {time:.4g}"
+    style: dict[str, Any] = {"color": BLACK, "label": label} | line
     return _curve_and_data(prediction.function, prediction.problem, ax, interval, style)
 
 

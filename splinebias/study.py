@@ -19,12 +19,13 @@ from threadpoolctl import threadpool_limits
 from splinebias._check import whole_number
 from splinebias.convergence import Row, Study, StudyGrid
 from splinebias.dynamics.base import TrainingMethod
+from splinebias.dynamics.checks import checked_method
 from splinebias.errors import DataError
 from splinebias.function import PiecewisePolynomial
 from splinebias.predict import predict
 from splinebias.problem import Problem
 from splinebias.solve.prediction import Prediction
-from splinebias.studies.batch import Batch, batches, environment, run_batch
+from splinebias.studies.batch import Batch, batches, environment, longest_first, run_batch
 from splinebias.studies.execution import RETRIES, execute
 from splinebias.studies.packing import unpack
 from splinebias.studies.pools import Dask, Given, InProcess, LocalProcesses, Pool, check_picklable
@@ -32,9 +33,8 @@ from splinebias.studies.progress import Progress, check_progress, reported
 from splinebias.studies.row import LOST, Done, failed_row
 from splinebias.studies.spec import StudySpec, run_seed
 from splinebias.studies.store import Store
-from splinebias.train import checked_method, one_thread
 
-__all__ = ["Row", "Study", "StudyGrid", "StudySpec", "one_thread", "run_seed", "study", "study_grid"]
+__all__ = ["Row", "Study", "StudyGrid", "StudySpec", "run_seed", "study", "study_grid"]
 
 
 def study(
@@ -211,10 +211,13 @@ def _pool(jobs: int, scheduler: str | None, executor: Executor | None, todo: Seq
 def _run(todo: list[Batch], pool: Pool, keep: Any, progress: Progress, total: int) -> None:
     """Compute and keep."""
     missing = sum(len(batch.seeds) for batch in todo)
+    pace: dict[int, float] = {}  # seconds a run, of the last batch of each case: widths change slowly
     with reported(progress, done=total - missing, total=total) as note:
 
         def deliver(batch: Batch, done: list[Done]) -> None:
             keep.add(batch.case, done)
+            if spent := sum(run.row.seconds for run in done):  # none for lost ones
+                pace[batch.case] = spent / len(done)
             note(len(done), sum(not run.row.ok for run in done))
 
         def give_up(batch: Batch) -> None:
@@ -222,7 +225,7 @@ def _run(todo: list[Batch], pool: Pool, keep: Any, progress: Progress, total: in
             rows = [failed_row(batch.width, seed, batch.prediction.penalty, LOST, reason) for seed in batch.seeds]
             deliver(batch, [Done(row, None, environment()) for row in rows])
 
-        execute(todo, run_batch, pool, deliver=deliver, give_up=give_up)
+        execute(longest_first(todo, pace), run_batch, pool, deliver=deliver, give_up=give_up)
 
 
 class _Memory:

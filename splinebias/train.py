@@ -15,14 +15,13 @@ import torch
 
 from splinebias._check import real_number, whole_number
 from splinebias.dynamics.base import History, Recorder, Report, Run, Snapshot, TrainingMethod
-from splinebias.dynamics.flow import MirrorFlow
-from splinebias.dynamics.mirror import MirrorMap, require_mobile_start
+from splinebias.dynamics.checks import checked_method
+from splinebias.dynamics.mirror import MirrorMap
 from splinebias.dynamics.objective import SquaredLoss
-from splinebias.errors import CapabilityError, DataError, Outcome
+from splinebias.errors import DataError, Outcome
 from splinebias.function import PiecewisePolynomial
 from splinebias.network import Network
 from splinebias.problem import Problem
-from splinebias.solve.feasibility import check_reachable
 
 _LONG = 1.0  # seconds after which a run is worth a progress bar
 
@@ -187,22 +186,6 @@ def train(
         )
         seconds, history = time.perf_counter() - began, record.finish(run)
     return Training.of(problem, seed, run, history, seconds)
-
-
-def checked_method(problem: Problem, method: TrainingMethod | None) -> TrainingMethod:
-    """The method to use, after every check of the problem that costs nothing."""
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
-    method = MirrorFlow() if method is None else method
-    if not isinstance(method, TrainingMethod):
-        hint = "; call it: add ()" if isinstance(method, type) else ""
-        raise DataError(f"`method` must be a training method such as sb.MirrorDescent(), got {method!r}{hint}")
-    require_mobile_start(problem)
-    missing = method.supports(problem)
-    if missing is not None:
-        raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
-    check_reachable(problem)
-    return method
 
 
 @contextmanager

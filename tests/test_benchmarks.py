@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import bench_study
 from benchmarks._timing import duration, paired, peak_bytes, ratio, table, times
 
 TEXT = command.README.read_text(encoding="utf-8")
@@ -51,3 +52,15 @@ def test_durations_have_two_digits_and_a_unit(seconds, text):
 def test_tables_are_markdown():
     text = table(["what", "ratio"], [["a", times(12.34)], ["b", times(0.4321)]])
     assert text.splitlines() == ["| what | ratio |", "|---|---:|", "| a | 12 |", "| b | 0.43 |"]
+
+
+@pytest.mark.slow
+def test_a_study_is_measured_from_the_start_of_its_interpreter():
+    """CPU times only, which other work on the machine leaves in their order: who trains spends most, imports included."""
+    one, two = bench_study.run(1, 1), bench_study.run(1, 2)
+    assert one.workers == 0
+    assert 0 < one.call < one.coordinator
+    assert two.call < one.call  # which trains
+    assert two.workers > two.coordinator
+    text = bench_study.tabulate(full=False)
+    assert [line.split("|")[1].strip() for line in text.splitlines()[2:]] == ["1, 96 runs", "2, 96 runs"]

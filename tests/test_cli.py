@@ -99,6 +99,29 @@ def test_every_solver_can_be_asked_for(problem, solver):
     assert found["penalty"] == pytest.approx(207.804193548, rel=1e-4)
 
 
+def test_every_public_solver_has_a_name():
+    from splinebias.cli import _SOLVERS
+
+    assert set(_SOLVERS.values()) == {name for name in sb.__all__ if name.endswith("Solver")}
+
+
+def test_powers_of_relu_have_a_solver_to_ask_for(problem):
+    problem.write_text(PROBLEM + '[activation]\nname = "relu_power"\npower = 2\n')
+    assert run_json("predict", problem, "--solver", "power")["stats"]["solver"] == "PowerSolver"
+    assert "BandedSolver cannot" in refused("predict", problem, "--solver", "banded")
+
+
+def test_predict_stops_at_a_time(problem):
+    found = run_json("predict", problem, "--time", "1e3", "--at", "0.5")
+    made = sb.predict(sb.Problem.from_toml(problem), time=1e3)
+    assert found["outcome"] == "REACHED_TIME"
+    assert found["at"] == [{"x": 0.5, "f": float(made.function(0.5))}]
+    assert "time 1e+03" in run("predict", problem, "--time", "1e3").stdout
+    assert run_json("predict", problem, "--time", "inf")["outcome"] == "CONVERGED"
+    assert "`time` must be a number >= 0, got -1.0" in refused("predict", problem, "--time", "-1")
+    assert "leave `solver` out" in refused("predict", problem, "--time", "1", "--solver", "dual")
+
+
 def test_predict_draws_a_picture(problem, tmp_path):
     for name, start in (("limit.png", b"\x89PNG"), ("limit.svg", b"<?xml"), ("LIMIT.PDF", b"%PDF")):
         path = tmp_path / name
@@ -116,6 +139,19 @@ def test_train_says_how_far_it_is_from_the_limit(problem):
     assert found["distance"]["interval"] == [-1.5, 1.5]
     table = run("train", problem, "--width", 400, "--seed", 3).stdout
     assert f"sup {found['distance']['sup']:.4g}" in table
+
+
+def test_train_draws_the_network_and_the_limit(problem, tmp_path):
+    path = tmp_path / "network.svg"
+    found = run_json("train", problem, "--width", 100, "--plot", path)
+    assert found["outcome"] == "CONVERGED"
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.fonttype": "none"}):  # text as text
+        assert run("train", problem, "--width", 100, "--plot", path).exit_code == 0
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text(encoding="utf-8"))
+    assert {"network, width 100", "infinite-width limit", "data"} <= set(texts)
+    assert texts.count("data") == 1
 
 
 def test_train_with_one_seed_is_reproducible(problem):
@@ -259,6 +295,8 @@ def test_bad_problem_files_are_refused(command, tmp_path):
     ):
         path.write_text(text)
         assert message in refused(command, path, *REQUIRED[command])
+    line = refused(command, tmp_path / "missing.toml", *REQUIRED[command])
+    assert line.endswith("file " + str(tmp_path / "missing.toml") + ": No such file or directory; check the path")
     for missing in (tmp_path / "missing.toml", tmp_path):
         assert re.search("cannot read the problem (or study )?file", refused(command, missing, *REQUIRED[command]))
 
@@ -299,6 +337,7 @@ def test_output_paths_are_refused_before_work_starts(problem, tmp_path, monkeypa
     assert "existing writable folder" in refused("predict", problem, "--plot", tmp_path)
     assert "must end in one of" in refused("predict", problem, "--plot", tmp_path / "limit.exe")
     assert "must end in one of" in refused("predict", problem, "--plot", tmp_path / "limit")
+    assert "must end in one of" in refused("train", problem, "--width", "20", "--plot", tmp_path / "network")
 
 
 def test_a_solver_that_cannot_take_the_problem_names_one_that_can(problem):

@@ -154,8 +154,9 @@ def test_paths_are_names(path):
 
 
 def test_unreadable_csv_is_refused(tmp_path):
-    with pytest.raises(sb.DataError, match="cannot read the data file .*missing.csv"):
+    message = "cannot read the data file .*missing.csv: No such file or directory; check the path$"
+    with pytest.raises(sb.DataError, match=message):
         sb.Dataset.from_csv(tmp_path / "missing.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(sb.DataError, match="cannot read the data file"):
+    with pytest.raises(sb.DataError, match="cannot read the data file .*binary.csv: 'utf-8' .*; save it as UTF-8$"):
         sb.Dataset.from_csv(tmp_path / "binary.csv")

@@ -9,10 +9,11 @@ import scipy.stats as st
 import torch
 
 import splinebias as sb
+from splinebias.dynamics._descent_step import DescentStep
 from splinebias.dynamics.base import Recorder
+from splinebias.dynamics.checks import require_mobile_start
 from splinebias.dynamics.control import LearningRate
-from splinebias.dynamics.descent import DescentStep
-from splinebias.dynamics.mirror import MirrorMap, require_mobile_start
+from splinebias.dynamics.mirror import MirrorMap
 from splinebias.dynamics.objective import SquaredLoss
 from splinebias.network import Network
 from splinebias.train import train

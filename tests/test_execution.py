@@ -21,12 +21,12 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
-from splinebias.studies.batch import batches, together
+from splinebias.studies.batch import batches, environment, longest_first, together
 from splinebias.studies.database import connect
 from splinebias.studies.execution import RETRIES, execute
 from splinebias.studies.pools import InProcess, LocalProcesses
 from splinebias.studies.reading import status
-from splinebias.studies.row import FAILED, LOST
+from splinebias.studies.row import FAILED, LOST, Done, failed_row
 from splinebias.studies.spec import run_seed
 from tests.problems import SET_A, SET_B, UNIFORM
 
@@ -140,6 +140,37 @@ def test_other_errors_of_a_worker_stop_the_study():
         executed(Foreign())
 
 
+def test_the_next_batch_is_chosen_when_there_is_room_for_it():
+    """Results that have been delivered decide what is handed in next."""
+    done, waiting = [], [1, 2, 3, 4]
+
+    def largest_or_smallest():
+        while waiting:
+            yield waiting.pop(waiting.index(max(waiting) if len(done) % 2 else min(waiting)))
+
+    execute(largest_or_smallest(), abs, InProcess(), deliver=lambda batch, _: done.append(batch), give_up=done.remove)
+    assert done == [1, 4, 2, 3]
+
+
+def test_what_a_broken_pool_did_not_take_is_handed_in_again():
+    class Broken(InProcess):
+        def __init__(self):
+            self.broken = False
+
+        def submit(self, work, batch):
+            if batch == 3 and not self.broken:
+                self.broken = True
+                raise BrokenExecutor("a worker died")
+            return super().submit(work, batch)
+
+        def renew(self):
+            pass
+
+    done, lost = executed(Broken())
+    assert [batch for batch, _ in done] == list(range(8))
+    assert lost == []
+
+
 # -- batches ----------------------------------------------------------------------------------------------------------
 
 
@@ -162,9 +193,64 @@ def test_seeds_share_a_batch_whatever_other_seeds_there_are():
         assert all(any(set(group) <= set(full) for full in everyone) for group in together(some, 1000))
 
 
-def test_a_run_that_raises_is_recorded_and_the_others_of_its_batch_are_not_lost(monkeypatch):
-    import splinebias.studies.batch as module
+def pace_and_batches(seeds=40, widths=(20, 60)):
+    """An empty record of speeds, and batches that are chosen by it: of 32 seeds and of 8, for two cases and two widths."""
+    spec = sb.StudySpec({"A": A, "B": B}, widths, range(seeds))
+    pace = {}
+    limits = [sb.predict(case.problem) for case in spec.cases]
+    return pace, longest_first(batches(spec, limits, [set(), set()]), pace)
 
+
+def described(made):
+    return [(batch.width, batch.case, len(batch.seeds)) for batch in made]
+
+
+def test_within_a_width_the_batches_that_take_longest_come_first():
+    pace, made = pace_and_batches()
+    pace |= {0: 1.0, 1: 3.0}
+    order = [(1, 32), (0, 32), (1, 8), (0, 8)]  # 96, 32, 24 and 8 seconds
+    assert described(made) == [(width, *batch) for width in (60, 20) for batch in order]
+
+
+def test_a_case_that_is_much_slower_comes_first_with_all_that_it_has():
+    pace, made = pace_and_batches()
+    pace |= {0: 5.0, 1: 1.0}
+    order = [(0, 32), (0, 8), (1, 32), (1, 8)]
+    assert described(made) == [(width, *batch) for width in (60, 20) for batch in order]
+
+
+def test_full_batches_come_first_if_no_speed_is_known():
+    _, made = pace_and_batches()
+    order = [(0, 32), (1, 32), (0, 8), (1, 8)]
+    assert described(made) == [(width, *batch) for width in (60, 20) for batch in order]
+
+
+def test_a_speed_counts_from_the_moment_that_it_is_known():
+    pace, made = pace_and_batches()
+    assert described([next(made)]) == [(60, 0, 32)]
+    pace[0] = 1.0
+    assert described([next(made)]) == [(60, 1, 32)]  # the case that nothing is known of
+    pace[1] = 0.1
+    assert described([next(made), next(made)]) == [(60, 0, 8), (60, 1, 8)]
+    pace[1] = 9.0
+    assert described(made) == [(20, 1, 32), (20, 1, 8), (20, 0, 32), (20, 0, 8)]
+
+
+def test_a_study_hands_in_the_case_that_proved_slower_first(monkeypatch):
+    order = []
+
+    def pretended(batch):
+        order.append((batch.width, batch.case))
+        row = failed_row(batch.width, batch.seeds[0], batch.prediction.penalty, FAILED, "")
+        return [Done(row._replace(seed=seed, seconds=1.0 + batch.case), None, environment()) for seed in batch.seeds]
+
+    monkeypatch.setattr(import_module("splinebias.study"), "run_batch", pretended)
+    sb.study_grid(sb.StudySpec({"A": A, "B": B}, [20, 60, 180], range(5)))
+    assert order == [(180, 0), (180, 1), (60, 1), (60, 0), (20, 1), (20, 0)]
+
+
+def test_a_run_that_raises_is_recorded_and_the_others_of_its_batch_are_not_lost(monkeypatch):
+    module = import_module("splinebias.ensemble")
     ensemble = module.train_ensemble
 
     def failing(problem, width, seeds, **options):

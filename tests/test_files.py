@@ -6,7 +6,7 @@ import stat
 import pytest
 
 import splinebias as sb
-from splinebias._files import check_writable, write_atomically
+from splinebias._files import check_writable, read_source, write_atomically
 
 
 def test_content_replaces_the_old_file(tmp_path):
@@ -53,3 +53,18 @@ def test_a_read_only_folder_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(sb.DataError, match="existing writable folder"):
         check_writable(tmp_path / "out.txt")
+
+
+def test_what_cannot_be_read_is_named_once_with_reason_and_fix(tmp_path):
+    (tmp_path / "latin.toml").write_bytes("# Montúfar".encode("latin-1"))
+    ends = {
+        "missing.toml": "missing.toml: No such file or directory; check the path",
+        "": f"{tmp_path.name}: Is a directory; add a file name",
+        "latin.toml": "invalid start byte; save it as UTF-8",
+        "a\0b.toml": "; check the path",
+    }
+    for name, end in ends.items():
+        with pytest.raises(sb.DataError, match="^cannot read the problem file ") as refusal:
+            read_source(str(tmp_path / name), "problem")
+        assert str(refusal.value).endswith(end)
+        assert str(refusal.value).count(tmp_path.name) == 1

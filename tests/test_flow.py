@@ -517,6 +517,9 @@ def test_nothing_to_do():
         (lambda: sb.MirrorFlow(saveat=[2.0, 1.0]), r"`saveat` must hold increasing times in \(0, inf\], got \[2.0, 1.0\]"),
         (lambda: sb.MirrorFlow(saveat=[0.0, 1.0]), r"increasing times in \(0, inf\]"),
         (lambda: sb.MirrorFlow(time=5, saveat=[6.0]), r"increasing times in \(0, 5\], got \[6.0\]"),
+        (lambda: sb.MirrorFlow(saveat=[True, 2]), "`saveat` must hold real numbers, got True or False among them; leave it"),
+        (lambda: sb.MirrorFlow(saveat=[1.0, np.nan]), "`saveat` must be finite, got nan at index 1; leave it out: a run"),
+        (lambda: sb.MirrorFlow(saveat=(1.0, np.inf)), "`saveat` must be finite, got inf at index 1; leave it out: a run"),
         (lambda: train(A, 10, loss_tol=0.0), "`loss_tol` must be a finite real number > 0"),
         (
             lambda: train(sb.Problem(SET_A, UNIFORM, potential=sb.Power(1.5)), 10),

@@ -132,6 +132,52 @@ def test_a_prediction_needs_no_torch_no_cvxpy_and_no_matplotlib():
     assert not loaded & set(HEAVY_HOMES)
 
 
+SPEC = """
+import splinebias as sb
+problem = sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), sb.Initialization.pytorch_default())
+steps = {"max_steps": 10}
+methods = {"flow": sb.MirrorFlow(), "descent": sb.MirrorDescent(**steps), "few": sb.StochasticMirrorDescent(**steps)}
+spec = sb.StudySpec(problem, [20, 40], range(2), methods=methods, loss_tol=1e-3)
+"""
+PROCESSES = """
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+executor = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+"""
+
+
+@pytest.mark.parametrize(("before", "options"), [("", "jobs=2"), (PROCESSES, "executor=executor")], ids=["jobs", "executor"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_who_has_others_train_needs_no_torch(tmp_path, before, options, kept):
+    store = f", store={str(tmp_path / 'study.sqlite')!r}" if kept else ""
+    loaded = loaded_after(
+        f"{SPEC}{before}found = sb.study_grid(spec, {options}{store})\n"
+        "assert [len(part.rows) for part in found.parts] == [4, 4, 4]\n"
+        "assert all(row.ok for row in found.part(method='flow').rows)\n"
+        "found.part(method='flow').function(20, 0)\n"
+        "text = str(found)"
+    )
+    assert not loaded & (set(HEAVY_HOMES) - {"loky"})
+
+
+def test_who_trains_needs_torch():
+    """What the test above would miss if studies did not train."""
+    assert "torch" in loaded_after(f"{SPEC}sb.study_grid(spec)")
+
+
+def test_the_command_line_looks_at_studies_and_has_others_train_without_torch(tmp_path):
+    spec, store = tmp_path / "study.toml", tmp_path / "study.sqlite"
+    problem = sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), sb.Initialization.pytorch_default())
+    sb.StudySpec(problem, [20, 40], range(2), methods={"flow": sb.MirrorFlow(rtol=1e-3)}, loss_tol=1e-3).to_toml(spec)
+    for arguments in (["run", str(spec), "--jobs", "2"], ["status", str(store)], ["show", str(store)]):
+        loaded = loaded_after(
+            f"from splinebias.cli import main\ntry:\n    main(['study', *{arguments!r}])\n"
+            "except SystemExit as end:\n    assert end.code == 0\n"
+        )
+        assert not loaded & (set(HEAVY_HOMES) - {"loky"}), arguments
+    assert store.exists()
+
+
 @pytest.mark.parametrize("name", sb.__all__)
 def test_every_public_name_exists_and_says_what_it_is(name):
     value = getattr(sb, name)

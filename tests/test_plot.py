@@ -195,6 +195,8 @@ def test_new_axes_get_a_legend_and_given_ones_do_not(run):
 
 def test_plot_knows_which_picture_a_result_has(run):
     assert "infinite-width limit" in plot(PREDICTION, axes()).get_legend_handles_labels()[1]
+    early = sb.predict(PREDICTION.problem, time=1e3)
+    assert plot(early, axes()).get_legend_handles_labels()[1] == ["infinite width, time 1000", "data"]
     assert "network, width 30" in plot(run, axes()).get_legend_handles_labels()[1]
     assert plot(STUDY, axes()).get_xlabel() == "width $n$"
     assert plot(PROBLEM.initialization, axes()).get_xlabel() == "breakpoint $c$"

@@ -123,7 +123,9 @@ def test_a_new_name_on_an_axis_is_growth():
         ({"problems": {"A": A, "B": A}}, "`problems` must be distinct, got 'B' equal to 'A'; the runs would be the same"),
         ({"widths": []}, "`widths` must hold at least one number, got none"),
         ({"widths": [20, 60, 20]}, "`widths` must be distinct, got 20 more than once"),
-        ({"seeds": []}, "`seeds` must hold at least one number, got none"),
+        ({"widths": [20, True]}, "`widths` must hold whole numbers >= 1, got True at index 1; use e.g. [20, 60, 180]"),
+        ({"seeds": []}, "`seeds` must hold at least one number, got none; use e.g. [0, 1, 2]"),
+        ({"seeds": 5}, "`seeds` must be a sequence of whole numbers, got 5; use e.g. [5] or range(5)"),
         ({"seed": -1}, "`seed` must be a whole number >= 0, got -1"),
         ({"potentials": {"u2": sb.Quadratic}}, "`potentials` 'u2' is of the wrong kind, got"),
         ({"methods": {"flow": "flow"}}, "`methods` 'flow' is of the wrong kind, got 'flow'"),
@@ -168,6 +170,12 @@ DATA = "[problems.A.data]\nx = [0, 1]\ny = [0, 1]\n[problems.A.initialization]\n
 def test_bad_files_are_refused(text, message):
     with pytest.raises(sb.DataError, match=re.escape(message)):
         sb.StudySpec.from_toml(text)
+
+
+def test_a_number_of_seeds_in_a_file_counts_them():
+    text = HEAD.replace("seeds = 1", "seeds = 5") + DATA
+    assert sb.StudySpec.from_toml(text).seeds == (0, 1, 2, 3, 4)
+    assert sb.StudySpec.from_toml(text.replace("seeds = 5", "seeds = [5]")).seeds == (5,)
 
 
 def test_odd_widths_are_refused_for_antisymmetric_pairs():

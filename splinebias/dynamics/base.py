@@ -1,4 +1,8 @@
-"""What a training method is, what it returns, and how its progress is recorded."""
+"""What a training method is, what it returns, and how its progress is recorded.
+
+A method is its settings, known without torch, which is imported when networks are moved: whoever hands the training to other
+processes does without it.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from splinebias._check import Array
-from splinebias.dynamics.mirror import BatchMirrorMap, MirrorMap
-from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import Outcome
 from splinebias.function import PiecewisePolynomial
-from splinebias.network import Network
 from splinebias.problem import Problem
+
+if TYPE_CHECKING:
+    from splinebias.dynamics.mirror import BatchMirrorMap, MirrorMap
+    from splinebias.dynamics.objective import SquaredLoss
+    from splinebias.network import Network
 
 Report = Callable[[int, float, float], None]
 """A progress callback ``report(steps, loss, time)``."""
@@ -219,6 +226,8 @@ class BatchedMethod(TrainingMethod):
         rng: np.random.Generator,
         record: Recorder,
     ) -> Run:
+        from splinebias.network import Network
+
         batch = Network(start.theta[None], start.activation, start.skip[None])
         return self.run_batch(batch, loss, mirror.as_batch(), loss_tol=loss_tol, rngs=[rng], records=[record])[0]
 
@@ -235,14 +244,13 @@ class BatchedMethod(TrainingMethod):
     ) -> list[Run]: ...
 
 
-Part = tuple[Network, BatchMirrorMap, slice]
-
-
-def parts(start: Network, mirror: BatchMirrorMap) -> Iterator[Part]:
+def parts(start: Network, mirror: BatchMirrorMap) -> Iterator[tuple[Network, BatchMirrorMap, slice]]:
     """A batch in pieces of about 100,000 units, each with its mirror map and its place in the batch.
 
     Larger pieces were not faster when measured, and take more memory.
     """
+    from splinebias.network import Network
+
     size = max(1, UNITS_AT_ONCE // start.width)
     for first in range(0, start.theta.shape[0], size):
         some = slice(first, first + size)

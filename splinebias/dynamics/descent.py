@@ -12,29 +12,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from splinebias._check import real_number, whole_number
-from splinebias.dynamics._descent_step import DescentStep
 from splinebias.dynamics.base import BatchedMethod, Recorder, Run, parts
-from splinebias.dynamics.control import LearningRate, StoppingRule
-from splinebias.dynamics.mirror import BatchMirrorMap
-from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import Outcome
-from splinebias.network import Network
 from splinebias.problem import Problem
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from splinebias.dynamics.mirror import BatchMirrorMap
+    from splinebias.dynamics.objective import SquaredLoss
+    from splinebias.network import Network
 
 _BLOCK = 256  # mini-batches drawn at once: a call of the generator costs more than a row
 
 
 @dataclass(frozen=True)
 class _Descent(BatchedMethod):
-    """The loop around `DescentStep`; subclasses choose the mini-batches and what rate is safe for them."""
+    """What `DescentBatch` runs; subclasses choose the mini-batches and what rate is safe for them."""
 
     learning_rate: float | None = None
     max_steps: int = field(default=1_000_000, kw_only=True)
@@ -57,7 +57,6 @@ class _Descent(BatchedMethod):
         """Steps that see `size` points once."""
         return 1
 
-    @torch.no_grad()
     def run_batch(
         self,
         start: Network,
@@ -68,12 +67,17 @@ class _Descent(BatchedMethod):
         rngs: Sequence[np.random.Generator] = (),
         records: Sequence[Recorder] = (),
     ) -> list[Run]:
+        import torch
+
+        from splinebias.dynamics._descent_batch import DescentBatch
+
         runs: list[Run] = []
-        for part, centred, some in parts(start, mirror):
-            size = part.theta.shape[0]
-            silent = [Recorder() for _ in range(size)]
-            draws = rngs[some] or [np.random.default_rng(j) for j in range(size)]
-            runs += _Batch(self, part, loss, centred, loss_tol, draws, records[some] or silent).finish()
+        with torch.no_grad():
+            for part, centred, some in parts(start, mirror):
+                size = part.theta.shape[0]
+                silent = [Recorder() for _ in range(size)]
+                draws = rngs[some] or [np.random.default_rng(j) for j in range(size)]
+                runs += DescentBatch(self, part, loss, centred, loss_tol, draws, records[some] or silent).finish()
         return runs
 
     def _explain(self, outcome: Outcome, stats: dict[str, float], *, sharpness: float, excess: float) -> tuple[Outcome, str]:
@@ -87,113 +91,6 @@ class _Descent(BatchedMethod):
         if outcome is Outcome.MAX_STEPS and speed > 0:
             return outcome, f"{outcome.value} (at this rate about {math.log(excess) / speed:.1e} more steps are needed)"
         return outcome, outcome.value
-
-
-class _Progress(NamedTuple):
-    """One network of a batch on its way."""
-
-    number: int
-    """Its number in the whole batch"""
-    rule: StoppingRule
-    rate: LearningRate
-    record: Recorder
-    batches: Iterator[Tensor] | None
-    sharpness: float
-    """At the start"""
-
-
-class _Batch:
-    """Networks of one width on their way, each with its own rate; one that is done leaves the batch."""
-
-    def __init__(
-        self,
-        method: _Descent,
-        start: Network,
-        loss: SquaredLoss,
-        mirror: BatchMirrorMap,
-        loss_tol: float,
-        rngs: Sequence[np.random.Generator],
-        records: Sequence[Recorder],
-    ) -> None:
-        self._method, self._loss_tol = method, loss_tol
-        self._step = DescentStep(start.activation, loss, mirror)
-        self._state = self._step.at(mirror.to_dual(start.theta))
-        patience = method._steps_per_epoch(loss.y.shape[-1])
-        kernels = self._step.kernel(self._state)
-        self._rows: list[_Progress] = []
-        for number, (value, kernel) in enumerate(zip(self._state.loss.tolist(), kernels, strict=True)):
-            rule = StoppingRule(loss_tol=loss_tol, max_steps=method.max_steps, patience=patience, start=value)
-            batches = method._batches(loss, rngs[number])
-            rate = LearningRate(method.learning_rate, noisy=batches is not None)
-            sharpness = method._sharpness(loss, kernel)
-            self._rows.append(_Progress(number, rule, rate, records[number], batches, sharpness))
-            records[number](0, value, 0.0)
-
-    def finish(self) -> list[Run]:
-        """Take steps until every network is done."""
-        runs: dict[int, Run] = {}
-        outcomes = [row.rule.outcome() for row in self._rows]
-        while True:
-            if any(outcomes):
-                runs |= self._retire(outcomes)
-            if not self._rows:
-                return [runs[number] for number in sorted(runs)]
-            outcomes = self._advance()
-
-    def _advance(self) -> list[Outcome | None]:
-        """One step of every network, or none where it would raise the loss; how each has ended, or None."""
-        rows, step, old = self._rows, self._step, self._state
-        if any(row.rate.due for row in rows):
-            kernels = step.kernel(old)
-            for row, kernel in zip(rows, kernels, strict=True):
-                if row.rate.due:
-                    row.rate.update(self._method._sharpness(step.loss, kernel))
-        etas = [row.rate.value for row in rows]
-        draws = [next(row.batches) for row in rows if row.batches is not None]
-        new = step(
-            old,
-            torch.tensor(etas, dtype=old.dual.dtype, device=old.dual.device)[:, None],
-            torch.stack(draws) if draws else None,
-        )
-        outcomes, taken = [], []
-        for row, eta, loss in zip(rows, etas, new.loss.tolist(), strict=True):
-            good = row.rate.judge(row.rule.loss, loss)
-            exploded = good and row.rule.exploded(loss)
-            if not good:
-                row.rule.reject()
-            elif not exploded:
-                row.rule.accept(loss, step.mirror.clock * eta)
-                row.record(row.rule.steps, row.rule.loss, row.rule.time)
-            taken.append(good and not exploded)
-            outcomes.append(Outcome.DIVERGED if exploded else row.rule.outcome())
-        if all(taken):
-            self._state = new
-        elif any(taken):
-            self._state = step.at(torch.where(torch.tensor(taken, device=old.dual.device)[:, None], new.dual, old.dual))
-        return outcomes
-
-    def _retire(self, outcomes: list[Outcome | None]) -> dict[int, Run]:
-        """The runs of the networks that are done, which leave the batch."""
-        kernels, skips = self._step.kernel(self._state), self._step.loss.skip(self._state.linear.value)
-        runs = {}
-        for j, (row, outcome) in enumerate(zip(self._rows, outcomes, strict=True)):
-            if outcome is not None:
-                network = Network(self._state.theta[j].clone(), self._step.activation, skips[j].clone())
-                runs[row.number] = self._run(row, outcome, network, kernels[j])
-        kept = [outcome is None for outcome in outcomes]
-        self._rows = [row for row, stays in zip(self._rows, kept, strict=True) if stays]
-        if self._rows:
-            mask = torch.tensor(kept, device=self._state.dual.device)
-            self._step = replace(self._step, mirror=self._step.mirror.of_networks(mask))
-            self._state = self._step.at(self._state.dual[mask])
-        return runs
-
-    def _run(self, row: _Progress, outcome: Outcome, network: Network, kernel: Tensor) -> Run:
-        rule, (slowest, fastest) = row.rule, self._step.loss.decay_range(kernel)
-        stats = {"passes": rule.passes, "learning_rate": row.rate.value, "lambda_max": fastest, "lambda_min": slowest}
-        excess = rule.loss / self._loss_tol
-        outcome, advice = self._method._explain(outcome, stats, sharpness=row.sharpness, excess=excess)
-        return Run(network, rule.loss, rule.steps, rule.time, outcome, advice, stats)
 
 
 @dataclass(frozen=True)
@@ -268,6 +165,8 @@ class StochasticMirrorDescent(_Descent):
         return min(loss.decay_range(kernel)[1] * size / self.batch_size, single)
 
     def _batches(self, loss: SquaredLoss, rng: np.random.Generator) -> Iterator[Tensor]:
+        import torch
+
         size = loss.y.shape[-1]
         one = np.where(np.arange(size) < self.batch_size, size / self.batch_size, 0.0)
         block = np.tile(one, (_BLOCK, 1))

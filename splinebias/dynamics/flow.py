@@ -13,17 +13,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from splinebias._check import real_number, real_vector, whole_number
-from splinebias.dynamics._batch import FlowBatch, Goal
 from splinebias.dynamics.base import BatchedMethod, Recorder, Run, parts
-from splinebias.dynamics.mirror import BatchMirrorMap
-from splinebias.dynamics.objective import SquaredLoss
 from splinebias.errors import DataError
-from splinebias.network import Network
+
+if TYPE_CHECKING:
+    from splinebias.dynamics.mirror import BatchMirrorMap
+    from splinebias.dynamics.objective import SquaredLoss
+    from splinebias.network import Network
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class MirrorFlow(BatchedMethod):
     -----
     Ends with CONVERGED (loss at most `loss_tol`), REACHED_TIME, MAX_STEPS, STALLED (the gradient vanishes at a positive
     loss: the advice says the rank of the tangent kernel; or the loss is down to rounding) or DIVERGED (numbers overflow).
-    `Run.snapshots` holds the networks of `saveat`; times after a run has come to rest (CONVERGED or STALLED) show its end.
+    `Training.snapshots` holds the networks of `saveat`; times after a run is at rest (CONVERGED or STALLED) show its end.
 
     The error of a step has two parts. *Drift* comes from moving features. *Wander* is an error of the path within the
     range of the Jacobian; as long as features do not move every such path ends at the same network, so it is held at a
@@ -86,13 +87,12 @@ class MirrorFlow(BatchedMethod):
         whole_number(self.max_steps, "max_steps", at_least=1)
         if self.time != math.inf:
             real_number(self.time, "time", above=0, fix="leave it out to train until loss_tol is reached")
-        times = real_vector(self.saveat, "saveat")
+        times = real_vector(self.saveat, "saveat", fix="leave it out: a run hands back its end anyway")
         if times.size and not (times[0] > 0 and (np.diff(times) > 0).all() and times[-1] <= self.time):
             rule = f"increasing times in (0, {self.time:g}]"
             raise DataError(f"`saveat` must hold {rule}, got {times.tolist()}; sort them and leave out the others")
         object.__setattr__(self, "saveat", tuple(times.tolist()))
 
-    @torch.no_grad()
     def run_batch(
         self,
         start: Network,
@@ -103,9 +103,14 @@ class MirrorFlow(BatchedMethod):
         rngs: Sequence[np.random.Generator] = (),
         records: Sequence[Recorder] = (),
     ) -> list[Run]:
+        import torch
+
+        from splinebias.dynamics._batch import FlowBatch, Goal
+
         goal = Goal(loss_tol, self.rtol, self.max_steps, self.time, tuple(self.saveat))
-        return [
-            run
-            for part, centred, some in parts(start, mirror)
-            for run in FlowBatch(part, loss, centred, goal, records[some]).finish()
-        ]
+        with torch.no_grad():
+            return [
+                run
+                for part, centred, some in parts(start, mirror)
+                for run in FlowBatch(part, loss, centred, goal, records[some]).finish()
+            ]

@@ -9,7 +9,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from splinebias.errors import DataError
 from splinebias.potential import Potential
 from splinebias.problem import Problem
 
@@ -197,27 +196,3 @@ class MirrorMaps:
 
 BatchMirrorMap = MirrorMap | MirrorMaps
 """The mirror map of a batch."""
-
-
-def require_mobile_start(problem: Problem) -> None:
-    r"""Refuse potentials whose mirror flow is undefined at the start, where output weights sit at zero.
-
-    Raises
-    ------
-    DataError
-        Unless :math:`0 < \phi''(0) < \infty`: at 0 the speed :math:`1/\phi''(0)` would be infinite or zero.
-    """
-    curvature = problem.phi.hess_at_zero
-    if 0 < curvature < float("inf"):
-        return
-    speed = "infinitely fast" if curvature == 0 else "not at all"
-    fix = "add a quadratic part" if curvature == 0 else "use p >= 2 or sb.Hypentropy"
-    raise DataError(
-        f"training needs a potential with 0 < phi''(0) < inf, got phi''(0) = {curvature:g} for {problem.phi!r}: "
-        f"output weights at zero would move {speed}; {fix}, e.g. {_example(problem)}"
-    )
-
-
-def _example(problem: Problem) -> str:
-    p = getattr(problem.phi, "p", 0.0)
-    return f"sb.Power({p:g}, quadratic=1)" if p > 2 else "sb.Hypentropy(0.1)"

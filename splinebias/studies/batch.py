@@ -9,25 +9,28 @@ from __future__ import annotations
 import math
 import platform
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
 from splinebias import __version__
 from splinebias.compare import compare
 from splinebias.dynamics.base import TrainingMethod
-from splinebias.ensemble import train_ensemble
 from splinebias.errors import SplinebiasError
 from splinebias.penalty import penalty
 from splinebias.solve.prediction import Prediction
 from splinebias.studies.packing import pack
 from splinebias.studies.row import FAILED, Done, Row, failed_row
 from splinebias.studies.spec import Case, StudySpec, run_seed
-from splinebias.train import Training
+
+if TYPE_CHECKING:
+    from splinebias.train import Training
 
 _MOST_SEEDS = 32  # in a batch: more share the overhead of small networks no better
 _MOST_UNITS = 40_000  # in a batch: some seconds of work, which is what a crash can cost
@@ -85,6 +88,8 @@ def together(seeds: Sequence[int], width: int) -> list[tuple[int, ...]]:
 def batches(spec: StudySpec, limits: Sequence[Prediction], done: Sequence[Collection[tuple[int, int]]]) -> Iterator[Batch]:
     """The batches of `spec` that are not done, the largest widths first so that none of them is left for the end.
 
+    Within a width the order is that of the cases and seeds; see `longest_first`.
+
     `limits` and `done`, the pairs (width, seed) to leave out, have one entry per case.
     """
     for width in reversed(spec.widths):
@@ -93,6 +98,32 @@ def batches(spec: StudySpec, limits: Sequence[Prediction], done: Sequence[Collec
                 seeds = tuple(seed for seed in group if (width, seed) not in done[number])
                 if seeds:
                     yield _batch(spec, case, number, limits[number], width, seeds)
+
+
+def longest_first(todo: Iterable[Batch], pace: Mapping[int, float]) -> Iterator[Batch]:
+    """`todo`, whose widths decrease, with the batches of each width in the order of the time that they are expected to take.
+
+    What is left for the end is then short, and no process waits for another for long. Small networks need it most: their
+    batches can take longer than those of any other width. The order changes no result.
+
+    Parameters
+    ----------
+    todo : iterable of Batch
+        As from `batches`.
+    pace : mapping of int to float
+        Seconds that a run takes, by the number of its case, as far as known. It is looked up whenever a batch is asked for,
+        so entries may change in between; cases without one come first, which is how they get one.
+    """
+    for _, group in groupby(todo, key=lambda batch: batch.width):
+        waiting: dict[int, deque[Batch]] = {}
+        for batch in sorted(group, key=lambda batch: len(batch.seeds), reverse=True):
+            waiting.setdefault(batch.case, deque()).append(batch)
+        while waiting:
+            expected = {n: (n not in pace, pace.get(n, 1.0) * len(same[0].seeds)) for n, same in waiting.items()}
+            case = max(expected, key=expected.__getitem__)
+            yield waiting[case].popleft()
+            if not waiting[case]:
+                del waiting[case]
 
 
 def _batch(spec: StudySpec, case: Case, number: int, limit: Prediction, width: int, seeds: tuple[int, ...]) -> Batch:
@@ -104,13 +135,15 @@ def run_batch(batch: Batch) -> list[Done]:
 
     A run that raises becomes a row with outcome ``"FAILED"``; if a batch raises, its seeds are run one at a time.
     """
+    from splinebias.ensemble import train_ensemble  # and torch, which a process that has others compute does without
+
     with _COMPUTING, threadpool_limits(limits=1):  # sums of BLAS depend on the number of threads
-        return _run(batch)
+        return _run(batch, train_ensemble)
 
 
-def _run(batch: Batch) -> list[Done]:
+def _run(batch: Batch, train: Callable[..., Sequence[Training]]) -> list[Done]:
     try:
-        runs = train_ensemble(
+        runs = train(
             batch.prediction.problem,
             batch.width,
             [run_seed(seed, batch.width, batch.spec_seed) for seed in batch.seeds],
@@ -120,7 +153,7 @@ def _run(batch: Batch) -> list[Done]:
         return [_measured(batch, seed, run) for seed, run in zip(batch.seeds, runs, strict=True)]
     except Exception as error:  # whatever it is, the other runs of the study must go on
         if len(batch.seeds) > 1:
-            return [done for seed in batch.seeds for done in _run(replace(batch, seeds=(seed,)))]
+            return [done for seed in batch.seeds for done in _run(replace(batch, seeds=(seed,)), train)]
         reason = f"{type(error).__name__}: {error}"
         row = failed_row(batch.width, batch.seeds[0], batch.prediction.penalty, FAILED, reason)
         return [Done(row, None, environment())]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from itertools import chain
 from typing import Any, TypeVar
 
 from splinebias.errors import SplinebiasError
@@ -34,7 +35,8 @@ def execute(
     Parameters
     ----------
     batches : iterable
-        What to do; it can be sent to other processes.
+        What to do; it can be sent to other processes. The next one is asked for when there is room for it, so that the
+        order may follow from results that have been delivered.
     work : callable
         What to do with each; it does not raise.
     pool : Pool
@@ -54,7 +56,7 @@ def execute(
     When a process of a local pool dies, nothing tells which batch killed it. All that were under way are suspects, and tried
     again one at a time, so that a batch that kills its workers takes no other one down with it.
     """
-    _Loop(deque(batches), work, pool, deliver, give_up).run()
+    _Loop(iter(batches), work, pool, deliver, give_up).run()
 
 
 class _Loop:
@@ -62,7 +64,7 @@ class _Loop:
 
     def __init__(
         self,
-        waiting: deque[Any],
+        waiting: Iterator[Any],
         work: Callable[[Any], Any],
         pool: Pool,
         deliver: Callable[[Any, Any], None],
@@ -83,9 +85,17 @@ class _Loop:
         """Hand in what there is room for; whether anything is under way."""
         while self._suspects and not self._flying:
             self._start(self._suspects.popleft())
-        while self._waiting and not self._suspects and len(self._flying) < self._pool.window and not self._on_trial():
-            self._start(self._waiting.popleft())
+        while self._has_room():
+            try:
+                batch = next(self._waiting)
+            except StopIteration:
+                break
+            self._start(batch)
         return bool(self._flying)
+
+    def _has_room(self) -> bool:
+        """Whether another batch may be handed in that has lost no worker yet."""
+        return not self._suspects and len(self._flying) < self._pool.window and not self._on_trial()
 
     def _on_trial(self) -> bool:
         """Whether a batch that lost a worker is under way: it runs alone."""
@@ -128,7 +138,7 @@ class _Loop:
         self._flying.clear()
         self._pool.renew()
         if untouched is not None:
-            self._waiting.appendleft(untouched)
+            self._waiting = chain([untouched], self._waiting)
         for batch in batches:
             self._losses[id(batch)] = self._losses.get(id(batch), 0) + 1
             if self._losses[id(batch)] > RETRIES:

@@ -99,7 +99,8 @@ class StudySpec:
     widths : sequence of int
         Numbers of units, distinct, >= 1 (even for antisymmetric pairs).
     seeds : sequence of int
-        Replicates: distinct, >= 0, below 2^63; one network for each case, width and seed.
+        Replicates: distinct, >= 0, below 2^63; one network for each case, width and seed. A list or a range, no number: what
+        TOML writes as ``seeds = 5`` is ``range(5)`` here.
     potentials, initializations, activations : mapping of str to object
         What replaces that part of every problem, one after the other; empty: the problem's own.
     methods : mapping of str to TrainingMethod
@@ -257,9 +258,15 @@ def distinct(values: Sequence[int], name: str, *, at_least: int) -> tuple[int, .
     """`values` as increasing distinct whole numbers, or a DataError."""
     if not isinstance(values, Iterable) or isinstance(values, str | bytes):
         raise DataError(f"`{name}` must be a sequence of whole numbers, got {values!r}; use e.g. [{values!r}] or range(5)")
-    numbers = [whole_number(value, name, at_least=at_least) for value in values]
+    fix, numbers = f"use e.g. {'[20, 60, 180]' if at_least else '[0, 1, 2]'}", []
+    for index, value in enumerate(values):
+        try:
+            numbers.append(whole_number(value, name, at_least=at_least))
+        except DataError:
+            rule = f"`{name}` must hold whole numbers >= {at_least}"
+            raise DataError(f"{rule}, got {value!r} at index {index}; {fix}") from None
     if not numbers:
-        raise DataError(f"`{name}` must hold at least one number, got none; use e.g. {name}=range(20, 100, 20)")
+        raise DataError(f"`{name}` must hold at least one number, got none; {fix}")
     if max(numbers) > _LARGEST:
         raise DataError(f"`{name}` must be below 2^63, got {max(numbers)}; tables hold 64-bit integers")
     repeated = [value for value, count in Counter(numbers).items() if count > 1]

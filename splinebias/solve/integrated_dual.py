@@ -32,7 +32,7 @@ from splinebias.solve.structure import DualSystem
 _MAX_DEPTH = 40  # bisections of a cell
 _CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that found the solution
 _RESOLVED = 1e-12  # relative size of neglected Legendre coefficients of the curvature
-_BLOCK = 1 << 15  # nodes treated at once: what fits into the cache of a core
+_BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
 _STALE = 0.7  # share of the cells above which all are integrated anew
 
 
@@ -217,7 +217,7 @@ class IntegratedDual:
         `near` : a state on the same grid, of which integrals may be reused.
         `keep` : whether to keep the nodes in `DualState.samples`.
         """
-        integrals, samples, step = {}, [], max(1, _BLOCK // self.grid.cells.order)
+        integrals, samples, step = {}, [], max(1, _BLOCK // (self.grid.cells.order * self._speeds))
         for side in self._sides:
             integrals[side], cells = self._known(function, side, near)
             for first in range(0, self.grid.frame.piece.size if cells is None else cells.size, step):
@@ -245,6 +245,11 @@ class IntegratedDual:
         if self.equations.sides_agree:
             return ResponseModel.of_both(law, self.potential, c)
         return ResponseModel.at(law, self.potential, c, (side,))
+
+    @cached_property
+    def _speeds(self) -> int:
+        """How many values of |w| stand for the law at one breakpoint."""
+        return max(1, int(self._model(1, self.grid.cells.edges[:1, None]).rho[1].shape[-1]))
 
     @cached_property
     def _in_cells(self) -> dict[int, ResponseModel]:

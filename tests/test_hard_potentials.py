@@ -85,16 +85,40 @@ def test_refinement_does_not_depend_on_blocks(potential, monkeypatch):
     assert cells[0] == cells[1]
 
 
-def test_zeros_are_cut_where_many_are_not_resolved(monkeypatch):
-    r"""Several \|w\| at a breakpoint: :math:`(\phi')^{-1}(v z(s))` turns sharply in s where :math:`\phi''(0)` is small."""
+def test_zeros_are_cut_before_panels_where_many_are_not_resolved():
+    r"""Several \|w\| at a breakpoint: :math:`(\phi')^{-1}(v z(s))` turns sharply in s; with one, it is a polynomial in s."""
     x = np.sort(np.random.default_rng(10).uniform(-1, 1, 10))
     data = sb.Dataset(x, np.sin(5 * x) + 0.1 * np.random.default_rng(1).normal(size=10))
-    problem = sb.Problem(data, sb.Initialization.gaussian(), potential=sb.Scaled(sb.Power(4, quadratic=1)))
-    found, of = _cells(problem), IntegratedDual.of
+    cut = {}
+    for init in (sb.Initialization.gaussian(), RADEMACHER):
+        problem = sb.Problem(data, init, potential=sb.Scaled(sb.Power(4, quadratic=1)))
+        panels = []
+        for split in (False, True):
+            dual, start = IntegratedDual.of(problem)
+            assert not dual.grid.split
+            dual = dataclasses.replace(dual, grid=dataclasses.replace(dual.grid, split=split))
+            finer, _ = dual.refined(dual.at(start), 1e-10)
+            panels.append(finer.grid.breaks.tolist())
+            cut[init, split] = finer.grid.split
+        assert panels[0] == panels[1]  # cells that straddled zeros first need no more panels than others
+        assert cut[init, False] == (init is not RADEMACHER)
 
-    def split(problem):
-        dual, start = of(problem)
-        return dataclasses.replace(dual, grid=dataclasses.replace(dual.grid, split=True)), start
 
-    monkeypatch.setattr(IntegratedDual, "of", split)
-    assert found <= 1.05 * _cells(problem)
+def test_functions_are_finite_where_powers_of_the_dual_function_underflow():
+    r""":math:`(\phi')^{-1}(z) \sim z^{20}`: early in training there are intervals without any curvature a double holds."""
+    x = np.array([-1.0, -0.4, 0.1, 0.3, 0.8])
+    init = sb.Initialization.rademacher(stats.uniform(-2, 4))
+    problem = sb.Problem(sb.Dataset(x, [1, 0, 1, -1, 1e-300]), init, potential=sb.Scaled(sb.Power(1.05, quadratic=1)))
+    for shift in (1e-14, 1e-16, 1e-17):
+        path = sb.predict_path(problem, [shift, 0.1])
+        assert path.outcome.ok and np.isfinite(path(QUERY)).all()
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e8])
+def test_the_law_may_reach_far_beyond_the_data(offset):
+    """A cell beyond the data is 1e8 of them wide; the line has its zero next to them."""
+    x = np.array([-1, -0.3, 0.2, 0.6, 1.0]) + offset
+    init = sb.Initialization.rademacher(stats.uniform(-offset - 2, 2 * offset + 4))
+    data = sb.Dataset(x, [0.3, -0.1, 0.5, 0.0, 0.2])
+    found = sb.predict(sb.Problem(data, init, potential=sb.Scaled(sb.Power(4, quadratic=1))))
+    assert found.outcome is sb.Outcome.CONVERGED

@@ -80,7 +80,8 @@ class GradedGrid:
     breaks : Array
         How cells at a zero of g are cut in s, from 0 (there) to 1.
     split : bool
-        Whether cells end at zeros of g. They need not where the integrands are smooth in s there, and not too sharply bent.
+        Whether all cells end at zeros of g. Among the data they need not where the integrands are smooth in s there, and
+        not too sharply bent.
     """
 
     x: Array
@@ -247,7 +248,8 @@ class _LocalCells(NamedTuple):
         """The cells of a frame, in two parts each where g changes sign if they are to be `split`."""
         start, stop = frame.values(dual, side)
         cells = cls(*frame[:6], start, stop)
-        at = np.flatnonzero(start * stop < 0) if split else np.zeros(0, np.intp)
+        beyond = (frame.piece == 0) | (frame.piece == dual.x.size)  # there few cells are large, and may reach far
+        at = np.flatnonzero((start * stop < 0) & (split or beyond))
         if not at.size:
             return cells
         number, left, right, piece, local, wide, start, stop = cells.take(at)

@@ -88,8 +88,8 @@ class Potential(ABC):
         return 2.0
 
     def cost(self, u: Any) -> Any:
-        r""":math:`D_\phi(u, 0) = \phi(u) - \phi(0)`, without cancellation for small u."""
-        return self.value(u)
+        r""":math:`D_\phi(u, 0) = \phi(u) - \phi(0)`; override it where that cancels for small u."""
+        return self.value(u) - float(self.value(np.float64(0.0)))
 
     @property
     def hess_at_zero(self) -> float:

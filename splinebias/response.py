@@ -22,6 +22,8 @@ from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Potential, Quadratic
 
 Sides = dict[int, Array]
+_UNDERFLOWING = 1e-290  # masses on the point of it
+_FAINT = 1e-50  # masses next to those, not next to the end of a support
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,21 @@ class Response:
             steep = square / curvature
             found[side] = _average(self.rho[side], steep if (curvature > 0).all() else np.where(curvature > 0, steep, 0.0))
         return found
+
+    def brink(self, side: int) -> tuple[NDArray[np.bool_], Array] | None:
+        r"""Where terms of `value` are left out, because mass underflows and :math:`\alpha` overflows, and their neighbours.
+
+        None if nowhere. Else per breakpoint whether any is, and the size of the term of least mass, 0 if that is not faint.
+        """
+        alpha, rho = self.alpha[side], self.rho[side]
+        if np.isfinite(alpha).all():
+            return None
+        rho, v, alpha = np.broadcast_arrays(rho, self.v[side], alpha)
+        out = ~np.isfinite(alpha) & (rho <= _UNDERFLOWING)
+        faint = np.where((rho > 0) & (rho < _FAINT) & ~out, rho, np.inf)
+        least = np.argmin(faint, axis=-1)[..., None]
+        mass, size = (np.take_along_axis(a, least, -1)[..., 0] for a in (faint, v * alpha))
+        return np.asarray(out.any(axis=-1)), np.asarray(np.where(np.isfinite(mass), mass * size, 0.0))
 
     @cached_property
     def _cost(self) -> Sides:
@@ -131,13 +148,14 @@ class ResponseModel:
 
 
 def _average(rho: Array, values: Array) -> Array:
-    """sum_m rho values, where rho = 0 wins over an infinite value."""
+    """sum_m rho values, where a rho that underflows, or is about to, wins over a value that overflows."""
     if rho.shape[-1] == 1:
         with np.errstate(invalid="ignore", over="ignore"):
             product = (rho * values)[..., 0]
             known = np.isfinite(product.sum())
-        return np.asarray(product if known else np.where(rho[..., 0] > 0, product, 0.0))
+        return np.asarray(product if known else np.where((rho[..., 0] > _UNDERFLOWING) | np.isfinite(product), product, 0.0))
     total = np.einsum("...m,...m->...", rho, values)
     if not np.isfinite(total).all():
-        total = np.where(rho > 0, rho * values, 0.0).sum(axis=-1)
+        product = rho * values
+        total = np.where((rho > _UNDERFLOWING) | np.isfinite(product), product, 0.0).sum(axis=-1)
     return np.asarray(total)

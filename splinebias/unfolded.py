@@ -124,7 +124,8 @@ class Curved:
     def __call__(self, x: Array, row: NDArray[np.intp], nu: int) -> Array:
         """Derivative `nu` <= 2 at points x in the rows number `row`, shape (K,)."""
         s = self.potential.fold(self.z[row] + self.rate[row] * (x - self.anchor[row]))
-        t = (s - self.start[row]) / (self.stop[row] - self.start[row])
+        long = self.stop[row] - self.start[row]  # 0 where powers of g underflow
+        t = np.divide(s - self.start[row], long, out=np.zeros_like(s), where=long != 0)
         value = legendre.legval(2 * np.clip(t, 0, 1) - 1, self.series[nu][:, row], tensor=False)
         if nu == 2:
             return np.asarray(value)

@@ -73,7 +73,7 @@ class DualSolver:
             if finer is dual:
                 break
             dual, state = finer, _within(finer, state.function)
-        misfit = max(state.misfit, check.misfit)
+        misfit = float(np.max([state.misfit, check.misfit, check.neglected]))  # not max(), which may drop a NaN
         knots = function_knots(problem, coarse, state.function.zeros())
         return Prediction(
             problem,

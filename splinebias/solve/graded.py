@@ -80,7 +80,8 @@ class GradedGrid:
     breaks : Array
         How cells at a zero of g are cut in s, from 0 (there) to 1.
     split : bool
-        Whether cells end at zeros of g. They need not where the integrands are smooth in s there.
+        Whether all cells end at zeros of g. Among the data they need not where the integrands are smooth in s there, and
+        not too sharply bent.
     """
 
     x: Array
@@ -131,7 +132,7 @@ class GradedGrid:
         grow faster than the square for which the cells were made. `size` is that of the data, `tolerance` for Legendre
         coefficients of the densities; those below the rounding noise of the law are left alone.
         """
-        cuts, split, beyond = [], [], set()
+        failures, beyond = [], set()
         edges, x = self.cells.edges, self.x
         values = [nodes.weights * density / gauss_legendre(density.shape[1])[1] for nodes, density in samples]
         moments = [nodes.moments(value) for (nodes, _), value in zip(samples, values, strict=True)]
@@ -151,17 +152,26 @@ class GradedGrid:
             if at.size:
                 largest = np.abs(value[at]).max(axis=1, keepdims=True)
                 failing[at] = above_noise(value[at] / largest, rounding_noise(law, nodes.left[at], nodes.right[at]))
-            # many unresolved zeros: not smooth in s; a few: it is the law that changes too much on the cell
-            shared = at_zero if (failing & at_zero).sum() > _MANY * at_zero.sum() else np.zeros_like(at_zero)
-            split.append(nodes.panel[failing & shared])
+            failures.append(failing)
+        # many unresolved zeros: not smooth in s; a few: it is the law that changes too much on the cell
+        zeros = [nodes.panel >= 0 for nodes, _ in samples]
+        unresolved_zeros = sum(int((bad & at).sum()) for bad, at in zip(failures, zeros, strict=True))
+        many = unresolved_zeros > _MANY * sum(int(at.sum()) for at in zeros)
+        cuts, split = [], []
+        for (nodes, _), failing, at_zero in zip(samples, failures, zeros, strict=True):
+            shared = failing & at_zero if many else np.zeros_like(failing)
+            split.append(nodes.panel[shared])
             cut = failing & ~shared
             cuts.append((nodes.left[cut] + nodes.right[cut]) / 2)
         middles, panels = np.unique(np.concatenate(cuts)), np.unique(np.concatenate(split))
-        breaks = np.sort(np.r_[self.breaks, (self.breaks[panels] + self.breaks[panels + 1]) / 2])
+        first_cut = panels.size > 0 and not self.split  # at the zeros themselves: that may be enough
+        halved = panels[:0] if first_cut else panels
+        breaks = np.sort(np.r_[self.breaks, (self.breaks[halved] + self.breaks[halved + 1]) / 2])
         if middles.size + panels.size + len(beyond) == 0 or breaks.size > _MAX_PANELS:
             return None
         cells = self.cells.split(middles)
-        return replace(self, cells=Cells(np.union1d(cells.edges, list(beyond)), cells.order), breaks=breaks)
+        cells = Cells(np.union1d(cells.edges, list(beyond)), cells.order)
+        return replace(self, cells=cells, breaks=breaks, split=self.split or first_cut)
 
 
 class Frame(NamedTuple):
@@ -251,7 +261,8 @@ class _LocalCells(NamedTuple):
         """The cells of a frame, in two parts each where g changes sign if they are to be `split`."""
         start, stop = frame.values(dual, side)
         cells = cls(*frame[:7], start, stop)
-        at = np.flatnonzero(start * stop < 0) if split else np.zeros(0, np.intp)
+        beyond = (frame.piece == 0) | (frame.piece == dual.x.size)  # there few cells are large, and may reach far
+        at = np.flatnonzero((start * stop < 0) & (split or beyond))
         if not at.size:
             return cells
         number, left, right, piece, local, wide, gap, start, stop = cells.take(at)

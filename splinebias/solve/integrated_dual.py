@@ -27,11 +27,12 @@ from splinebias.solve.equations import DualEquations, Masses, Moments, misfit
 from splinebias.solve.graded import GradedGrid, GradedNodes
 from splinebias.solve.mirror_step import through_mirror
 from splinebias.solve.structure import DualSystem
+from splinebias.solve.truncation import Brink, neglected
 
 _MAX_DEPTH = 40  # bisections of a cell
 _CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that found the solution
 _RESOLVED = 1e-12  # relative size of neglected Legendre coefficients of the curvature
-_BLOCK = 1 << 15  # nodes treated at once: what fits into the cache of a core
+_BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
 _FEW = 200  # cells up to which looking for reuse is no use
 _STALE = 0.7  # share of the cells above which all are integrated anew
 
@@ -49,12 +50,15 @@ class Sample(NamedTuple):
         The curvature density there.
     cost : float
         Their share in :math:`E[D_\phi(\alpha, 0)]`.
+    brink : Brink or None
+        Where doubles end.
     """
 
     side: int
     nodes: GradedNodes
     value: Array
     cost: float
+    brink: Brink | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +165,21 @@ class DualState:
         r"""E[D_phi(alpha, 0)], of a check."""
         return sum(sample.cost for sample in self.samples)
 
+    @property
+    def neglected(self) -> float:
+        """The share of the moments that is beyond doubles, of a check."""
+        lost = 0.0
+        for side in self.integrals:
+            samples = [sample for sample in self.samples if sample.side == side]
+            brinks = [sample.brink for sample in samples if sample.brink is not None]
+            if brinks:
+                largest = max(float(np.abs(sample.value).max()) for sample in samples)
+                lost += neglected(brinks, self.function.x, largest)
+        if not lost:
+            return 0.0
+        moments = (sample.nodes.moments(sample.nodes.weights * sample.value)[0] for sample in self.samples)
+        return lost / sum(float(moment.sum()) for moment in moments)
+
     def hessian(self) -> BorderedTridiagonal:
         """Minus the second derivative of the dual."""
         return self.dual.equations.hessian({side: of.masses for side, of in self.integrals.items()})
@@ -219,7 +238,7 @@ class IntegratedDual:
         `check` : whether to take half as many nodes again and to keep them in `DualState.samples`.
         """
         order = round(_CHECK * self.grid.cells.order) if check else self.grid.cells.order
-        integrals, samples, step = {}, [], max(1, _BLOCK // order)
+        integrals, samples, step = {}, [], max(1, _BLOCK // (order * self._speeds))
         for side in self._sides:
             integrals[side], cells = self._known(function, side, near)
             for first in range(0, self.grid.frame.piece.size if cells is None else cells.size, step):
@@ -229,7 +248,8 @@ class IntegratedDual:
                 integrals[side].add(side, nodes, response, self.equations)
                 if check:
                     ((value,), (cost,)) = (part.values() for part in (response.value, response.penalty))
-                    samples.append(Sample(side, nodes, value, float((nodes.weights * cost).sum())))
+                    share, brink = float((nodes.weights * cost).sum()), Brink.of(response, side, nodes.nodes)
+                    samples.append(Sample(side, nodes, value, share, brink))
         return self._state(function, integrals, tuple(samples))
 
     @property
@@ -243,8 +263,7 @@ class IntegratedDual:
 
     def _response(self, side: int, nodes: GradedNodes) -> Response:
         """Of one side, or of both where they agree."""
-        constant = self.problem.initialization.breakpoint_law.degree == 0
-        model = self._in_cells[side].take(nodes.number) if constant else self._model(side, nodes.nodes)
+        model = self._in_cells[side].take(nodes.number) if self._constant else self._model(side, nodes.nodes)
         return model({side: nodes.rows.g})
 
     def _model(self, side: int, c: Array) -> ResponseModel:
@@ -252,6 +271,17 @@ class IntegratedDual:
         if self.equations.sides_agree:
             return ResponseModel.of_both(law, self.potential, c)
         return ResponseModel.at(law, self.potential, c, (side,))
+
+    @cached_property
+    def _speeds(self) -> int:
+        """How many values of |w| stand for the law at one breakpoint."""
+        model = self._in_cells[1] if self._constant else self._model(1, self.grid.cells.edges[:1, None])
+        return max(1, int(model.rho[1].shape[-1]))
+
+    @property
+    def _constant(self) -> bool:
+        """Whether the law is constant on each cell."""
+        return self.problem.initialization.breakpoint_law.degree == 0
 
     @cached_property
     def _in_cells(self) -> dict[int, ResponseModel]:

@@ -33,10 +33,13 @@ def mirrored(phi: Potential, start: DualFunction, step: DualFunction, *, free: b
 
 
 def through_mirror(phi: Potential, dual: DualFunction, *, free: bool) -> DualFunction:
-    r"""Has :math:`\phi'` of the values of `dual` at the data."""
-    still = DualFunction(dual.x, np.zeros(dual.x.size), 0.0, dual.activation)
+    r"""Has :math:`\phi'` of the values of `dual` at the data.
+
+    It is made of those values, not by increments of `dual`: where these are larger by powers of ten, their rounding would
+    stay, and :math:`g_+ - g_- = \ell` be lost.
+    """
     plus = None if dual.symmetric else np.abs(dual.nodal[1]) >= np.abs(dual.nodal[-1])
-    return dual.moved(_nodewise(dual, still, lambda old, _: np.asarray(phi.grad(old)) - old, plus, free=free))
+    return _nodewise(dual, dual, lambda old, _: np.asarray(phi.grad(old)), plus, free=free)
 
 
 def _mirror(phi: Potential, old: Array, change: Array) -> Array:

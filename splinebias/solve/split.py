@@ -150,8 +150,9 @@ def dual_values(model: ResponseModel, shift: Sides, half: Array, start: Sides | 
     plus = np.sign(excess(midway, np.zeros(there.size), np.arange(there.size))[0]) * np.sign(apart) > 0
     offset = {1: np.where(plus, 0.0, apart), -1: np.where(plus, -apart, 0.0)}
     # exact if every neuron had the same |w| and there were no line
-    even = model.potential.grad(wanted / first[there]) * first[there] / second[there]
-    guess = even - (offset[1] + offset[-1]) / 2
+    with np.errstate(all="ignore"):  # next to no neurons: 0 / 0
+        even = model.potential.grad(wanted / first[there]) * first[there] / second[there]
+    guess = np.where(np.isfinite(even), even, 0.0) - (offset[1] + offset[-1]) / 2
     if start is not None:
         guess = np.where(plus, start[1].ravel()[there], start[-1].ravel()[there])
     r = increasing_roots(partial(excess, offset), guess)

@@ -1,0 +1,124 @@
+"""Potentials far from the square, or written by hand; data far from 1."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from problems import SET_A
+from scipy import stats
+
+import splinebias as sb
+from splinebias.potential import Potential
+from splinebias.solve import integrated_dual
+from splinebias.solve.discretize import discretize
+from splinebias.solve.integrated_dual import IntegratedDual
+
+QUERY = np.linspace(-1.6, 1.6, 41)
+RADEMACHER = sb.Initialization.rademacher(stats.uniform(-2, 4))
+
+
+class ByHand(Potential):
+    """`Hypentropy(0.5)` with nothing but what must be there; phi(0) is not 0."""
+
+    def value(self, u):
+        return u * np.arcsinh(2 * u) - np.sqrt(u * u + 0.25)
+
+    def grad(self, u):
+        return np.arcsinh(2 * u)
+
+    def hess(self, u):
+        return 1 / np.sqrt(u * u + 0.25)
+
+    def grad_inverse(self, z):
+        return np.sinh(z) / 2
+
+
+@pytest.mark.parametrize("init", [RADEMACHER, sb.Initialization.unit_circle()])
+@pytest.mark.parametrize("potential", [sb.Hypentropy(1.0), sb.Power(4, quadratic=0.5)])
+@pytest.mark.parametrize("size", [1e-16, 1e-9])
+def test_small_data_make_every_smooth_potential_a_square(init, potential, size):
+    r"""With :math:`\phi''(0) = 1` all that is left are relative errors of order :math:`\alpha^2`."""
+    data = sb.Dataset(SET_A.x, size * SET_A.y)
+    found = sb.predict(sb.Problem(data, init, potential=sb.Scaled(potential)))
+    plain = sb.predict(sb.Problem(data, init, potential=sb.Scaled(sb.Quadratic())))
+    assert found.outcome is sb.Outcome.CONVERGED
+    np.testing.assert_allclose(found.function(QUERY), plain.function(QUERY), rtol=0, atol=1e-12 * size)
+    np.testing.assert_allclose(found.penalty, plain.penalty, rtol=1e-12)
+    np.testing.assert_allclose(found.multipliers, plain.multipliers, rtol=1e-12)
+
+
+@pytest.mark.parametrize("p", [8.0, 10.0])
+def test_steep_powers_are_homogeneous(p):
+    """Three times the data make three times the function, and as g ranges over 26 decades: all the way to the optimum."""
+    x = [-0.93, -0.61, -0.31, -0.28, -0.25, -0.056, 0.087, 0.12, 0.125, 0.156, 0.29, 0.96]
+    y = np.array([0, 0, 0.53, 0, 0, 0, 0, 0.25, -0.058, -0.16, 0, -0.95])
+    init = sb.Initialization.constant_bias(0.7, stats.norm())
+    one, three = (sb.predict(sb.Problem(sb.Dataset(x, k * y), init, sb.Abs(), sb.Scaled(sb.Power(p)))) for k in (1, 3))
+    assert one.outcome is three.outcome is sb.Outcome.CONVERGED
+    scale = np.abs(one.function(QUERY)).max()
+    assert np.abs(three.function(QUERY) - 3 * one.function(QUERY)).max() < 1e-9 * scale
+
+
+def test_a_potential_may_have_any_value_at_zero():
+    r"""The penalty is :math:`E[D_\phi(\alpha, 0)]`, not :math:`E[\phi(\alpha)]`."""
+    by_hand = sb.predict(sb.Problem(SET_A, RADEMACHER, potential=sb.Scaled(ByHand())))
+    known = sb.predict(sb.Problem(SET_A, RADEMACHER, potential=sb.Scaled(sb.Hypentropy(0.5))))
+    assert by_hand.outcome is known.outcome is sb.Outcome.CONVERGED
+    np.testing.assert_allclose(by_hand.penalty, known.penalty, rtol=1e-11)
+    np.testing.assert_allclose(by_hand.function(QUERY), known.function(QUERY), rtol=0, atol=1e-12)
+    assert ByHand().cost(np.float64(0.0)) == 0.0
+
+
+def _cells(problem):
+    discretize.cache_clear()
+    found = sb.predict(problem)
+    assert found.outcome is sb.Outcome.CONVERGED
+    return found.stats["cells"]
+
+
+@pytest.mark.parametrize("potential", [sb.Power(4, quadratic=1), sb.Power(2.5, quadratic=1)])
+def test_refinement_does_not_depend_on_blocks(potential, monkeypatch):
+    problem, cells = sb.Problem(SET_A, sb.Initialization.gaussian(), potential=sb.Scaled(potential)), []
+    for block in (1 << 10, 1 << 24):
+        monkeypatch.setattr(integrated_dual, "_BLOCK", block)
+        cells.append(_cells(problem))
+    assert cells[0] == cells[1]
+
+
+def test_zeros_are_cut_before_panels_where_many_are_not_resolved():
+    r"""Several \|w\| at a breakpoint: :math:`(\phi')^{-1}(v z(s))` turns sharply in s; with one, it is a polynomial in s."""
+    x = np.sort(np.random.default_rng(10).uniform(-1, 1, 10))
+    data = sb.Dataset(x, np.sin(5 * x) + 0.1 * np.random.default_rng(1).normal(size=10))
+    cut = {}
+    for init in (sb.Initialization.gaussian(), RADEMACHER):
+        problem = sb.Problem(data, init, potential=sb.Scaled(sb.Power(4, quadratic=1)))
+        panels = []
+        for split in (False, True):
+            dual, start = IntegratedDual.of(problem)
+            assert not dual.grid.split
+            dual = dataclasses.replace(dual, grid=dataclasses.replace(dual.grid, split=split))
+            finer, _ = dual.refined(dual.at(start), 1e-10)
+            panels.append(finer.grid.breaks.tolist())
+            cut[init, split] = finer.grid.split
+        assert panels[0] == panels[1]  # cells that straddled zeros first need no more panels than others
+        assert cut[init, False] == (init is not RADEMACHER)
+
+
+def test_functions_are_finite_where_powers_of_the_dual_function_underflow():
+    r""":math:`(\phi')^{-1}(z) \sim z^{20}`: early in training there are intervals without any curvature a double holds."""
+    x = np.array([-1.0, -0.4, 0.1, 0.3, 0.8])
+    init = sb.Initialization.rademacher(stats.uniform(-2, 4))
+    problem = sb.Problem(sb.Dataset(x, [1, 0, 1, -1, 1e-300]), init, potential=sb.Scaled(sb.Power(1.05, quadratic=1)))
+    for shift in (1e-14, 1e-16, 1e-17):
+        path = sb.predict_path(problem, [shift, 0.1])
+        assert path.outcome.ok and np.isfinite(path(QUERY)).all()
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e8])
+def test_the_law_may_reach_far_beyond_the_data(offset):
+    """A cell beyond the data is 1e8 of them wide; the line has its zero next to them."""
+    x = np.array([-1, -0.3, 0.2, 0.6, 1.0]) + offset
+    init = sb.Initialization.rademacher(stats.uniform(-offset - 2, 2 * offset + 4))
+    data = sb.Dataset(x, [0.3, -0.1, 0.5, 0.0, 0.2])
+    found = sb.predict(sb.Problem(data, init, potential=sb.Scaled(sb.Power(4, quadratic=1))))
+    assert found.outcome is sb.Outcome.CONVERGED

@@ -8,7 +8,7 @@ f' at inner data is tridiagonal, and the slope and offset at -L are integrals of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DIGITS = 60
+_NEWTON_STEPS, _MATCHED = 10, 1e-22
 
 
 def spline_values(
@@ -50,6 +51,52 @@ def kernel_values(
             row = [_kernel(mpmath.mpf(float(point)), b, half) for b in knots]
             found.append(float(mpmath.fsum(k * v for k, v in zip(row, multipliers, strict=True))))
         return np.array(found)
+
+
+def mirror_values(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    span: float,
+    grad_inverse: Callable[[Any], Any],
+    query: NDArray[np.float64],
+    start: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    r"""f at `query` of the absolute-value limit for a scaled potential, W = +-1, B ~ U(-L, L), by 30-digit quadrature.
+
+    :math:`f(x) = \frac{1}{2L} \int |x - c| \alpha(c)\, dc` with :math:`\alpha = (\phi')^{-1}(\sum_i \lambda_i |x_i - c|)`;
+    the multipliers are found by Newton's method from `start`, and `grad_inverse` is given for nonnegative numbers.
+    """
+    with mpmath.workdps(30):
+        knots, values, half = [mpmath.mpf(float(v)) for v in x], [mpmath.mpf(float(v)) for v in y], mpmath.mpf(span)
+        multipliers = mpmath.matrix([mpmath.mpf(float(v)) for v in start])
+
+        def dual(c: Any) -> Any:
+            return mpmath.fsum(m * abs(k - c) for m, k in zip(multipliers, knots, strict=True))
+
+        def mean(integrand: Callable[[Any], Any], kinks: Sequence[Any]) -> Any:
+            edges = sorted({-half, *(kink for kink in kinks if abs(kink) < half), half})
+            zeros = [(a * dual(b) - b * dual(a)) / (dual(b) - dual(a)) for a, b in pairwise(edges) if dual(a) * dual(b) < 0]
+            return mpmath.quad(integrand, sorted({*edges, *zeros})) / (2 * half)
+
+        def alpha(c: Any) -> Any:
+            g = dual(c)
+            return mpmath.sign(g) * grad_inverse(abs(g))
+
+        def slope(c: Any) -> Any:
+            g = abs(dual(c))
+            step = mpmath.mpf(10) ** -10 * (g + mpmath.mpf(10) ** -15)
+            return (grad_inverse(g + step) - grad_inverse(g)) / step
+
+        for _ in range(_NEWTON_STEPS):
+            missing = [v - mean(lambda c, k=k: abs(k - c) * alpha(c), knots) for k, v in zip(knots, values, strict=True)]
+            if max(map(abs, missing)) < _MATCHED:
+                break
+            hessian = [[mean(lambda c, a=a, b=b: abs(a - c) * abs(b - c) * slope(c), knots) for b in knots] for a in knots]
+            multipliers += mpmath.lu_solve(mpmath.matrix(hessian), mpmath.matrix(missing))
+        else:
+            raise ArithmeticError("the reference has not converged")
+        points = [mpmath.mpf(float(v)) for v in query]
+        return np.array([float(mean(lambda c, p=p: abs(p - c) * alpha(c), [*knots, p])) for p in points])
 
 
 def _kernel(a: Any, b: Any, half: Any) -> Any:

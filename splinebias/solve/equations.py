@@ -105,9 +105,8 @@ class DualEquations:
             hats[1:] += right
             if not self.free:
                 factor = abs(self.factors(side)[1]) if sizes else self.factors(side)[1]
-                turned = (tau[:-1] * left).sum() + (
-                    tau[1:] * right
-                ).sum()  # no product of BLAS, whose threads wait for each other
+                # no product of BLAS, whose threads wait for each other
+                turned = (tau[:-1] * left).sum() + (tau[1:] * right).sum()
                 line += factor * np.array([turned, left.sum() + right.sum()]) + beyond
         hats *= self.activation.kink
         if self.free:
@@ -134,8 +133,9 @@ class DualEquations:
                 continue
             at_left, at_right = left + mixed, mixed + right
             turned = tau[:-1] * left + tau[1:] * mixed, tau[:-1] * mixed + tau[1:] * right
-            border[:, :-1] += kink * factor * np.stack([turned[0], at_left])
-            border[:, 1:] += kink * factor * np.stack([turned[1], at_right])
+            for row, on_left, on_right in zip(border, (turned[0], at_left), (turned[1], at_right), strict=True):
+                row[:-1] += kink * factor * on_left
+                row[1:] += kink * factor * on_right
             second = (tau[:-1] * turned[0]).sum() + (tau[1:] * turned[1]).sum()
             square += factor**2 * np.array([second, turned[0].sum() + turned[1].sum(), at_left.sum() + at_right.sum()])
         corner = np.array([[square[0], square[1] + border[0, 0]], [0.0, square[2] + 2 * border[1, 0] + diagonal[0]]])

@@ -191,6 +191,8 @@ class Frame(NamedTuple):
         The distance of the two data points around them (or of the nearest two).
     begin, end : Array, shape (N,)
         Where the ends lie between these, from 0 to 1.
+    interval : Array of int, shape (N,)
+        Which two.
     """
 
     number: NDArray[np.intp]
@@ -202,15 +204,18 @@ class Frame(NamedTuple):
     gap: Array
     begin: Array
     end: Array
+    interval: NDArray[np.intp]
 
     @classmethod
     def of(cls, cells: Cells, x: Array) -> Frame:
         """The cells beside data x."""
         left, right = cells.panels
         piece = data_before(cells.edges, x)
-        before, gap = x[np.maximum(piece - 1, 0)], np.diff(x)[np.clip(piece - 1, 0, x.size - 2)]
+        interval = np.clip(piece - 1, 0, x.size - 2)
+        before, gap = x[np.maximum(piece - 1, 0)], np.diff(x)[interval]
         local, upper = left - before, right - before
-        return cls(np.arange(piece.size), left, right, piece, local, upper - local, gap, local / gap, upper / gap)
+        number = np.arange(piece.size)
+        return cls(number, left, right, piece, local, upper - local, gap, local / gap, upper / gap, interval)
 
     def take(self, at: Any) -> Frame:
         """Some of them."""
@@ -219,8 +224,7 @@ class Frame(NamedTuple):
     def values(self, dual: DualFunction, side: int) -> tuple[Array, Array]:
         """g_side at the ends of the cells."""
         nodal, x = dual.nodal[side], dual.x
-        at = np.clip(self.piece - 1, 0, x.size - 2)
-        low, high = nodal[at], nodal[at + 1]
+        low, high = nodal[:-1][self.interval], nodal[1:][self.interval]
         start, stop = low * (1 - self.begin) + high * self.begin, low * (1 - self.end) + high * self.end
         for number, inner, outer, factor in zip(
             (0, x.size), (stop, start), (start, stop), line_factors(dual.activation, side), strict=True

@@ -57,13 +57,20 @@ class Potential(ABC):
         r"""The dual value z(s) and z'(s), for a coordinate s in which z and :math:`(\phi')^{-1}(z)` are smooth.
 
         Odd and increasing, z(0) = 0. Integrals over breakpoints, where z is linear, are done in s, because neither
-        :math:`(\phi')^{-1}` nor its derivative need be smooth at z = 0. Here s is :math:`(\phi')^{-1}(z)` itself.
+        :math:`(\phi')^{-1}` nor its derivative need be smooth at z = 0. Here s is :math:`(\phi')^{-1}(z)` itself, or z if
+        that grows exponentially (`moment_order`) from a positive slope.
         """
+        if self._steep:
+            return s * 1.0, namespace(s).ones_like(s)
         return self.grad(s), self.hess(s)
 
     def fold(self, z: Any) -> Any:
         """The coordinate s of a dual value: inverse of `unfold`."""
-        return self.grad_inverse(z)
+        return z * 1.0 if self._steep else self.grad_inverse(z)
+
+    @property
+    def _steep(self) -> bool:
+        return self.moment_order == float("inf") and 0 < self.hess_at_zero < float("inf")
 
     def rescaled(self, size: float) -> tuple[Potential, float]:
         r"""Potential :math:`\hat\phi` and factor :math:`\kappa` with :math:`\phi(s u) = \kappa \hat\phi(u)`, s = `size`."""
@@ -278,12 +285,6 @@ class Hypentropy(Potential):
 
     def rescaled(self, size: float) -> tuple[Potential, float]:
         return Hypentropy(self.beta / size), size
-
-    def unfold(self, s: Any) -> tuple[Any, Any]:
-        return s * 1.0, namespace(s).ones_like(s)
-
-    def fold(self, z: Any) -> Any:
-        return z * 1.0
 
     def conjugate(self, z: Any) -> Any:
         return self.beta * namespace(z).cosh(z)

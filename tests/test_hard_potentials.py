@@ -33,6 +33,30 @@ class ByHand(Potential):
         return np.sinh(z) / 2
 
 
+class Steep(ByHand):
+    """The same, which says that its conjugate grows exponentially, and does not overflow before it must."""
+
+    moment_order = float("inf")
+
+    def value(self, u):
+        return u * np.arcsinh(2 * u) - np.hypot(u, 0.5)
+
+    def hess(self, u):
+        return 1 / np.hypot(u, 0.5)
+
+
+@pytest.mark.parametrize("activation", [sb.ReLU(), sb.Abs()])
+@pytest.mark.parametrize("law", [stats.uniform(-1.2, 2.4), stats.norm(), stats.laplace()], ids=lambda law: law.dist.name)
+def test_an_exponential_conjugate_by_hand(law, activation):
+    """What is said to grow exponentially is integrated in the dual value itself, like the potential of this library."""
+    data = sb.Dataset(SET_A.x, 30 * SET_A.y)
+    init = sb.Initialization.rademacher(law)
+    ours, own = (sb.predict(sb.Problem(data, init, activation, sb.Scaled(phi))) for phi in (sb.Hypentropy(0.5), Steep()))
+    assert ours.outcome is own.outcome is sb.Outcome.CONVERGED
+    np.testing.assert_allclose(own.function(QUERY), ours.function(QUERY), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(own.function(data.x), data.y, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("init", [RADEMACHER, sb.Initialization.unit_circle()])
 @pytest.mark.parametrize("potential", [sb.Hypentropy(1.0), sb.Power(4, quadratic=0.5)])
 @pytest.mark.parametrize("size", [1e-16, 1e-9])

@@ -98,7 +98,7 @@ def panel_nodes(left: Array, right: Array, order: int) -> tuple[Array, Array]:
     return (left + width * nodes[:, None]).T, (width * weights[:, None]).T
 
 
-def unresolved(values: Array, mass: Array, total: float, tolerance: float) -> NDArray[np.bool_]:
+def unresolved(values: Array, mass: Array, total: float, tolerance: float, negligible: float = 1e-16) -> NDArray[np.bool_]:
     """Panels (bool, shape (N,)) on which a function is not yet a polynomial, and where that matters.
 
     The first neglected Legendre coefficient is extrapolated from the last two, r = tail/largest, as r^(q/(q-2)).
@@ -108,8 +108,8 @@ def unresolved(values: Array, mass: Array, total: float, tolerance: float) -> ND
     values : Array, shape (N, q)
         The function at the Gauss nodes.
     mass : Array, shape (N,)
-        What the panel contributes to `total`; an unresolved part below 1e-16 `total` is left alone, or else rounding
-        in a function that vanishes at a panel's end would be bisected for ever.
+        What the panel contributes to `total`; an unresolved part below `negligible` times that is left alone, or else
+        rounding in a function that vanishes at a panel's end would be bisected for ever.
     tolerance : float
         For the neglected coefficient, relative to the largest on the panel.
     """
@@ -117,7 +117,7 @@ def unresolved(values: Array, mass: Array, total: float, tolerance: float) -> ND
     order = values.shape[-1]
     largest = series.max(axis=1)
     tail = np.divide(series[:, -2:].max(axis=1), largest, out=np.zeros_like(largest), where=largest > 0)
-    return np.asarray((tail > tolerance ** ((order - 2) / order)) & (tail * mass > 1e-16 * total))
+    return np.asarray((tail > tolerance ** ((order - 2) / order)) & (tail * mass > negligible * total))
 
 
 def noise(function: Callable[[Array], Array], left: Array, right: Array, *, relative: bool = False) -> Array:

@@ -125,13 +125,19 @@ class GradedGrid:
         return replace(self, breaks=np.sort(np.r_[self.breaks, (self.breaks[1:] + self.breaks[:-1]) / 2]))
 
     def refined(
-        self, samples: list[tuple[GradedNodes, Array]], law: BreakpointLaw, size: float, tolerance: float
+        self,
+        samples: list[tuple[GradedNodes, Array]],
+        law: BreakpointLaw,
+        size: float,
+        tolerance: float,
+        negligible: float,
     ) -> GradedGrid | None:
         """A grid that resolves curvature densities, given at nodes, where this one does not; None if it does everywhere.
 
         It also reaches farther where a law without end still matters at the last cell: the conjugate of the potential may
         grow faster than the square for which the cells were made. `size` is that of the data, `tolerance` for Legendre
-        coefficients of the densities; those below the rounding noise of the law are left alone.
+        coefficients of the densities; those below the rounding noise of the law, or a `negligible` share of all moments, are
+        left alone.
         """
         failures, beyond = [], set()
         edges, x = self.cells.edges, self.x
@@ -146,7 +152,7 @@ class GradedGrid:
             ):
                 if math.isinf(end) and matter[ends == last].sum() > _TAIL and abs(last) < _FARTHEST:
                     beyond.add(2 * last - point)
-            failing = unresolved(value, matter, 1.0, tolerance)
+            failing = unresolved(value, matter, 1.0, tolerance, negligible)
             failing &= nodes.right - nodes.left > 1e-13 * np.abs(nodes.left)
             at_zero = nodes.panel >= 0
             at = np.flatnonzero(failing & ~at_zero)

@@ -32,7 +32,9 @@ from splinebias.solve.truncation import Brink, neglected
 _MAX_DEPTH = 40  # bisections of a cell
 _CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that found the solution
 _RESOLVED = 1e-12  # relative size of neglected Legendre coefficients of the curvature
+_NEGLIGIBLE, _NEGLIGIBLE_OF_SPEEDS = 1e-16, 1e-13  # shares of the moments; rules for |w| are good to 1e-12
 _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
+_PROBES = 5  # breakpoints at which values of |w| are counted
 _FEW = 200  # cells up to which looking for reuse is no use
 _STALE = 0.7  # share of the cells above which all are integrated anew
 
@@ -184,9 +186,12 @@ class IntegratedDual:
 
     @cached_property
     def _speeds(self) -> int:
-        """How many values of |w| stand for the law at one breakpoint."""
-        model = self._in_cells[1] if self._constant else self._model(1, self.grid.cells.edges[:1, None])
-        return max(1, int(model.rho[1].shape[-1]))
+        """How many values of |w| stand for the law at one breakpoint, or at most of them."""
+        if self._constant:
+            return max(1, int(self._in_cells[1].rho[1].shape[-1]))
+        edges = self.grid.cells.edges
+        some = edges[np.linspace(0, edges.size - 1, _PROBES).astype(int)]
+        return max(1, int(np.median([self._model(1, c[None, None]).rho[1].shape[-1] for c in some])))
 
     @property
     def _constant(self) -> bool:
@@ -240,6 +245,7 @@ class IntegratedDual:
                 self.problem.initialization.breakpoint_law,
                 size,
                 _RESOLVED,
+                _NEGLIGIBLE if self._speeds == 1 else _NEGLIGIBLE_OF_SPEEDS,
             )
             if finer is None:
                 break

@@ -276,8 +276,9 @@ class StudyGrid:
     @property
     def _named_rows(self) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Columns and rows, names of the cases first."""
-        names = tuple(self.parts[0].names)
-        return (*names, *Row._fields), [(*part.names.values(), *row) for part in self.parts for row in part.rows]
+        names = tuple(dict.fromkeys(name for part in self.parts for name in part.names))  # a part may lack an empty one
+        named = [(tuple(part.names.get(name, "") for name in names), part.rows) for part in self.parts]
+        return (*names, *Row._fields), [(*cells, *row) for cells, rows in named for row in rows]
 
     def to_csv(self, path: str | Path | None = None) -> str:
         """All rows as CSV text, a column per axis first; written atomically to `path` if one is given."""

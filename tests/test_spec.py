@@ -202,3 +202,18 @@ def test_cases_that_are_one_are_refused():
         sb.DataError, match="cases must be distinct, got 'a / relu' equal to 'r / relu'; leave one problem out"
     ):
         sb.StudySpec(two, [20], [0], activations={"relu": sb.ReLU()})
+
+
+def test_names_with_any_character_survive_toml():
+    plain = sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), UNIFORM)
+    spec = sb.StudySpec({'A\tB\x7f\n"\\é': plain}, [20], [0])
+    assert sb.StudySpec.from_toml(spec.to_toml()) == spec
+
+
+def test_an_empty_name_beside_others_has_a_cell_of_its_own():
+    one, two = (sb.Problem(sb.Dataset([-1, 0, 1], [0, height, 0]), UNIFORM) for height in (1, 2))
+    for problems in ({"": one, "B": two}, {"B": two, "": one}):
+        lines = sb.study_grid(sb.StudySpec(problems, [20], [0], loss_tol=1e-3)).to_csv().splitlines()
+        assert lines[0].startswith("problem,width,")
+        assert len({line.count(",") for line in lines}) == 1
+        assert sorted(line.split(",")[0] for line in lines[1:]) == ["", "B"]

@@ -105,7 +105,10 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         beside = _beside(path)
-        self._file = sqlite3.connect(beside, timeout=0.5, isolation_level=None)
+        try:
+            self._file = sqlite3.connect(beside, timeout=0.5, isolation_level=None)
+        except sqlite3.Error as error:
+            raise DataError(f"the lock {beside} {_fault(beside, error)}") from None
         try:
             self._file.execute("PRAGMA journal_mode = MEMORY")  # nothing is written, so it works on a full disk
             self._file.execute("BEGIN EXCLUSIVE")

@@ -5,6 +5,7 @@ The parts of a problem are read and written as parts of a `Problem`: whatever it
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -198,7 +199,7 @@ def _key(name: str) -> str:
 
 
 def _text(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # of which JSON asks no escape
 
 
 def _text_of(value: Any) -> str:

@@ -351,6 +351,11 @@ class Scaled:
     ----------
     base : Potential
         The :math:`\phi` above.
+
+    Raises
+    ------
+    DataError
+        If `base` is no potential, or not even.
     """
 
     base: Potential
@@ -358,6 +363,14 @@ class Scaled:
     def __post_init__(self) -> None:
         if not isinstance(self.base, Potential):
             raise DataError(f"`base` must be a potential such as sb.Power(4, quadratic=1), got {self.base!r}")
+        u = np.array([0.01, 0.3, 1.0, 3.0])
+        with np.errstate(all="ignore"):
+            values, mirrored = np.asarray(self.base.value(u)), np.asarray(self.base.value(-u))
+        if (np.abs(values - mirrored) > 1e-6 * np.abs(values)).any():
+            raise DataError(
+                f"`base` must be even, got {self.base!r} with phi(1) = {values[2]:g} and phi(-1) = {mirrored[2]:g}; "
+                "symmetrize it, e.g. phi(u) + phi(-u)"
+            )
 
 
 def _power(size: Any, exponent: float) -> Any:

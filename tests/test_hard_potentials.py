@@ -146,3 +146,16 @@ def test_the_law_may_reach_far_beyond_the_data(offset):
     data = sb.Dataset(x, [0.3, -0.1, 0.5, 0.0, 0.2])
     found = sb.predict(sb.Problem(data, init, potential=sb.Scaled(sb.Power(4, quadratic=1))))
     assert found.outcome is sb.Outcome.CONVERGED
+
+
+class Lopsided(ByHand):
+    """u^2/2 on one side and u^2 on the other."""
+
+    def value(self, u):
+        return np.where(np.asarray(u) > 0, 0.5, 1.0) * u * u
+
+
+def test_a_potential_must_be_even():
+    """The two halves are read as one: what is not even would be solved as something else."""
+    with pytest.raises(sb.DataError, match=r"must be even, got .* phi\(1\) = 0.5 and phi\(-1\) = 1; symmetrize"):
+        sb.Scaled(Lopsided())

@@ -39,6 +39,7 @@ from splinebias.solve.modes import line_basis
 _ORDER = 16
 _NAMED = 6  # points in a message
 _KNOWN = 1e-3  # relative accuracy of rates, hence of bands, up to which H counts as regular
+_FAR_TIME = 1e150  # its square is a double; rates of the same size are 0 to rounding
 _ALIKE = 1e-4  # relative difference of two rates below which the derivative is more exact than their difference quotient
 
 
@@ -165,13 +166,15 @@ def accumulated(rates: Array, time: float) -> Array:
     r"""The :math:`\Gamma_{ij}` above, shape (k, k): a divided difference of :math:`(1 - e^{-st})/s`."""
     if time == math.inf:
         return np.asarray(1 / np.outer(rates, rates))
+    time = min(time, _FAR_TIME)
     s, r = rates[:, None] + 0 * rates, rates + 0 * rates[:, None]
     gap, middle = r - s, (r + s) / 2
     alike = np.abs(gap) * time <= _ALIKE * (1 + middle * time)
     decay = Decay(time)
     quotient = np.divide(decay.moved(s) - decay.moved(r), gap, out=np.zeros_like(gap), where=~alike)
     at = middle * time  # minus the derivative at the middle: t^2 (1 - e^-u (1 + u))/u^2
-    series = 0.5 - at / 3 + at**2 / 8 - at**3 / 30
+    small = np.minimum(at, 1e-3)
+    series = 0.5 - small / 3 + small**2 / 8 - small**3 / 30
     with np.errstate(divide="ignore", invalid="ignore"):
         exact = (-np.expm1(-at) - at * np.exp(-at)) / at**2
     return np.asarray(np.where(alike, time**2 * np.where(at < 1e-3, series, exact), quotient))

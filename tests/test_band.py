@@ -475,3 +475,9 @@ def test_every_kind_of_network_has_a_band(law, activation, affine, time):
 def test_a_free_affine_part_needs_no_moments_of_the_bias():
     band = sb.error_band(sb.Problem(SET_A, LAWS["heavy-bias"], affine="free"), 100)
     assert np.isfinite(band.std(X)).all()
+
+
+def test_bands_at_times_beyond_all_squares():
+    problem = LINEAR[next(iter(LINEAR))]
+    late, limit = (sb.error_band(problem, 100, time=time).std(X) for time in (1e300, math.inf))
+    np.testing.assert_allclose(late, limit, rtol=0, atol=1e-9 * limit.max())

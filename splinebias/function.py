@@ -11,6 +11,7 @@ import math
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
 from splinebias._check import Array, interval, real_array, real_number, whole_number
@@ -18,6 +19,8 @@ from splinebias._integrate import integrate_through, pieces_from_jet
 from splinebias.activation import TwoSlope
 from splinebias.errors import CapabilityError, DataError
 
+_MOST_INTEGRALS = 30  # at once
+_ROOT = 1e-6  # of the size of f on a piece: larger values are no zeros
 _FAR = 1e12  # breakpoints beyond this are folded into the linear part: exact for |x| < _FAR
 
 
@@ -103,8 +106,24 @@ class PiecewisePolynomial:
         return PiecewisePolynomial(self._ppoly.derivative(min(whole_number(nu, "nu"), self._ppoly.c.shape[0])), self._knots)
 
     def antiderivative(self, nu: int = 1) -> PiecewisePolynomial:
-        """The `nu`-fold antiderivative that vanishes at the first edge, as a function of the same family."""
-        return PiecewisePolynomial(self._ppoly.antiderivative(whole_number(nu, "nu")), self._knots)
+        """The `nu`-fold antiderivative (`nu` <= 30) that vanishes at the middle one of the knots, in the same family.
+
+        Not at the first edge, which may be so far out that all digits near the data would be lost.
+        """
+        if (count := whole_number(nu, "nu")) > _MOST_INTEGRALS:
+            raise DataError(
+                f"`nu` must be at most {_MOST_INTEGRALS}, got one of {len(str(count))} digits; integrate in steps"
+            )
+        x, c = self._ppoly.x, self._ppoly.c
+        middle = int(np.searchsorted(x, self._knots[self._knots.size // 2])) if self._knots.size else 0
+        for _ in range(count):
+            c = np.concatenate([c / np.arange(c.shape[0], 0, -1)[:, None], np.zeros((1, c.shape[1]))])
+            rises = np.zeros(c.shape[1])
+            for coefficient in c:  # Horner, at the right end
+                rises = rises * np.diff(x) + coefficient
+            c[-1, middle:] = np.concatenate([[0.0], np.cumsum(rises[middle:-1])])[: c.shape[1] - middle]
+            c[-1, :middle] = -np.cumsum(rises[:middle][::-1])[::-1]
+        return PiecewisePolynomial(PPoly(c, x, extrapolate=True), self._knots)
 
     def integrate(self, a: float, b: float) -> float:
         r""":math:`\int_a^b f`, exact."""
@@ -117,10 +136,22 @@ class PiecewisePolynomial:
         """
         found = np.asarray(self._ppoly.solve(real_number(level, "level"), extrapolate=True))
         found = np.unique(found[np.isfinite(found)])
+        found = found[self._holds(found, level)]
         if interval is not None:
             lo, hi = _check_interval(interval)
             found = found[(found >= lo) & (found <= hi)]
         return found
+
+    def _holds(self, roots: Array, level: float) -> NDArray[np.bool_]:
+        """Whether f is, or jumps across, `level` at its supposed roots: rounding in pieces far out makes false ones."""
+        x, last = self._ppoly.x, self._ppoly.c.shape[1] - 1
+        piece = np.clip(np.searchsorted(x, roots, side="right") - 1, 0, last)
+        within = x[piece] + np.diff(x)[piece] * np.linspace(0, 1, 9)[:, None]  # the scale of f is that of its piece
+        size = np.maximum(np.abs(self._ppoly(within) - level).max(axis=0, initial=0.0), abs(level))
+        right = self._ppoly(roots) - level
+        before = np.maximum(piece - 1, 0)  # f just left of an edge: that of the piece before
+        left = self._ppoly(np.nextafter(roots, -np.inf)) - level
+        return np.asarray((np.abs(right) <= _ROOT * size) | ((x[piece] == roots) & (before < piece) & (left * right <= 0)))
 
     def to_ppoly(self) -> PPoly:
         """A copy as `scipy.interpolate.PPoly` (which extrapolates with the end pieces)."""

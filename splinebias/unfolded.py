@@ -16,7 +16,7 @@ from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
-from splinebias._check import Array, whole_number
+from splinebias._check import Array, real_array, whole_number
 from splinebias._integrate import integrate_through, jets_through, pieces, within_reach
 from splinebias.errors import CapabilityError
 from splinebias.function import WeightedSpline
@@ -245,7 +245,7 @@ class UnfoldedSpline(WeightedSpline):
         self._knots.setflags(write=False)
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
-        nu, x = whole_number(nu, "nu"), np.asarray(x, dtype=float)
+        nu, x = whole_number(nu, "nu"), real_array(x, "x")
         if nu > 2 or not np.isfinite(x).all():
             return super().__call__(x, nu)
         first, *others = (branch(x.ravel(), nu) for branch in self._branches)

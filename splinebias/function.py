@@ -105,22 +105,23 @@ class PiecewisePolynomial:
         """The derivative number `nu` as a function of the same family (Dirac parts at knots are dropped)."""
         return PiecewisePolynomial(self._ppoly.derivative(min(whole_number(nu, "nu"), self._ppoly.c.shape[0])), self._knots)
 
+    @np.errstate(over="ignore", invalid="ignore")  # in pieces far out
     def antiderivative(self, nu: int = 1) -> PiecewisePolynomial:
         """The `nu`-fold antiderivative (`nu` <= 30) that vanishes at the middle one of the knots, in the same family.
 
-        Not at the first edge, which may be so far out that all digits near the data would be lost.
+        Not at the first edge, which may be so far out that all digits near the data would be lost. Pieces where values overflow are inf or NaN.
         """
         if (count := whole_number(nu, "nu")) > _MOST_INTEGRALS:
             raise DataError(
                 f"`nu` must be at most {_MOST_INTEGRALS}, got one of {len(str(count))} digits; integrate in steps"
             )
-        x, c = self._ppoly.x, self._ppoly.c
+        x, c, wide = self._ppoly.x, self._ppoly.c, np.diff(self._ppoly.x)
         middle = int(np.searchsorted(x, self._knots[self._knots.size // 2])) if self._knots.size else 0
         for _ in range(count):
             c = np.concatenate([c / np.arange(c.shape[0], 0, -1)[:, None], np.zeros((1, c.shape[1]))])
             rises = np.zeros(c.shape[1])
             for coefficient in c:  # Horner, at the right end
-                rises = rises * np.diff(x) + coefficient
+                rises = rises * wide + coefficient
             c[-1, middle:] = np.concatenate([[0.0], np.cumsum(rises[middle:-1])])[: c.shape[1] - middle]
             c[-1, :middle] = -np.cumsum(rises[:middle][::-1])[::-1]
         return PiecewisePolynomial(PPoly(c, x, extrapolate=True), self._knots)
@@ -149,9 +150,8 @@ class PiecewisePolynomial:
         within = x[piece] + np.diff(x)[piece] * np.linspace(0, 1, 9)[:, None]  # the scale of f is that of its piece
         size = np.maximum(np.abs(self._ppoly(within) - level).max(axis=0, initial=0.0), abs(level))
         right = self._ppoly(roots) - level
-        before = np.maximum(piece - 1, 0)  # f just left of an edge: that of the piece before
-        left = self._ppoly(np.nextafter(roots, -np.inf)) - level
-        return np.asarray((np.abs(right) <= _ROOT * size) | ((x[piece] == roots) & (before < piece) & (left * right <= 0)))
+        left = self._ppoly(np.nextafter(roots, -np.inf)) - level  # across an edge, of the piece before
+        return np.asarray((np.abs(right) <= _ROOT * size) | ((x[piece] == roots) & (piece > 0) & (left * right <= 0)))
 
     def to_ppoly(self) -> PPoly:
         """A copy as `scipy.interpolate.PPoly` (which extrapolates with the end pieces)."""

@@ -286,6 +286,10 @@ class Hypentropy(Potential):
     def rescaled(self, size: float) -> tuple[Potential, float]:
         return Hypentropy(self.beta / size), size
 
+    @property
+    def _steep(self) -> bool:
+        return True
+
     def conjugate(self, z: Any) -> Any:
         return self.beta * namespace(z).cosh(z)
 

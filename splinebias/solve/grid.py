@@ -116,7 +116,7 @@ class GridSolver:
             fitted += _line_through(problem.data.x, y - fitted)
         cost = float(sheets.mass @ phi.cost(solution.alpha))
         misfit = float(np.abs(fitted - y).max() / (np.abs(y).max() or 1.0))
-        residual = max(misfit, solution.gap / cost if cost > 0 else 0.0)
+        residual = float(np.max([misfit, solution.gap / cost if cost > 0 else 0.0]))  # max() may drop a NaN
         edges = sheets.cells.edges
         exact = problem.initialization.breakpoint_law.degree is not None and isinstance(phi, Quadratic)
         return Prediction(

@@ -126,7 +126,7 @@ class LinearFlow:
         made = self.span.function(self.modes.lift @ (moved * self.start), fitted)
         unsure = np.abs((rule.left(np.maximum(rates - blur, 0.0)) - rule.left(rates + blur)) * self.start)
         size = float(np.abs(self.residuals.root * self.problem.data.y).max()) or 1.0
-        residual = max(made.misfit, float(unsure.max(initial=0.0)) / size)
+        residual = float(np.max([made.misfit, unsure.max(initial=0.0) / size]))  # max() may drop a NaN
         kappa = self.stiffness if self.problem.scaled else 1.0  # an unscaled potential leaves its trace in time only
         return Prediction(
             self.problem,

@@ -242,7 +242,8 @@ class PowerSystem:
         - The jumps of :math:`f^{(j)}`, j <= k, at the data, times :math:`h^j/j!` with the gap h there, relative to max |f|
           or the data's max |y|.
         """
-        return max(self._misfit(u, y), self._jumps(f, float(np.abs(self.y).max()) or 1.0))
+        size = float(np.abs(self.y).max()) or 1.0
+        return float(np.max([self._misfit(u, y), self._jumps(f, size)]))  # max() may drop a NaN
 
     def _jumps(self, f: WeightedSpline, size: float) -> float:
         inner, gaps, edges = self.x[1:-1], np.diff(self.x), self.cells.edges

@@ -117,17 +117,17 @@ class ScaledFlow:
         r"""The function, from the dual on a grid that resolves it.
 
         The residual is the largest of: the distance between f from g and f from the interpolated velocity, at the data,
-        relative to max |y|; the same for the change with more nodes; and the imbalance of :math:`\int 2L\,dt =
-        \lambda^T y - E[\phi^*]`, relative to :math:`\lambda^T y`.
+        relative to max |y|; the same for the change with more nodes; the imbalance of :math:`\int 2L\,dt =
+        \lambda^T y - E[\phi^*]`, relative to :math:`\lambda^T y`; and what is beyond doubles.
         """
         problem, state = self.problem, self._polished(dual, reached)
         coarse, (dual, check) = self.dual.grid.cells, dual.refined(state, _TOLERANCE)
         velocity = self._velocity(check)
         size = float(np.abs(dual.y).max()) or 1.0
         off = [np.abs((g - velocity) / self.residuals.root).max() / size for g in (reached.velocity, self._velocity(state))]
-        off.append(abs(check.objective - reached.dissipated) / (check.pairing or 1.0))
+        off += [abs(check.objective - reached.dissipated) / (check.pairing or 1.0), check.neglected]
         fitted = with_ordinates(problem, dual.size * self._fitted(check, velocity))
-        residual = float(max(off))
+        residual = float(np.max(off))  # not max(), which may drop a NaN
         reliable = residual <= _TOLERANCE and coarse.resolved
         return Prediction(
             problem,

@@ -109,7 +109,8 @@ class PiecewisePolynomial:
     def antiderivative(self, nu: int = 1) -> PiecewisePolynomial:
         """The `nu`-fold antiderivative (`nu` <= 30) that vanishes at the middle one of the knots, in the same family.
 
-        Not at the first edge, which may be so far out that all digits near the data would be lost. Pieces where values overflow are inf or NaN.
+        Not at the first edge, which may be so far out that all digits near the data would be lost. Pieces where values
+        overflow are inf or NaN.
         """
         if (count := whole_number(nu, "nu")) > _MOST_INTEGRALS:
             raise DataError(

@@ -159,3 +159,22 @@ def test_a_potential_must_be_even():
     """The two halves are read as one: what is not even would be solved as something else."""
     with pytest.raises(sb.DataError, match=r"must be even, got .* phi\(1\) = 0.5 and phi\(-1\) = 1; symmetrize"):
         sb.Scaled(Lopsided())
+
+
+def test_late_times_resolve_the_tails_that_the_limit_does():
+    """The first grid hides a part of the tails that more nodes on it do not show."""
+    init = sb.Initialization.rademacher(stats.laplace())
+    data = sb.Dataset(SET_A.x, 100 * SET_A.y)
+    problem = sb.Problem(data, init, sb.Abs(), sb.Scaled(sb.Hypentropy(0.1)))
+    limit, late = sb.predict(problem), sb.predict(problem, time=1e12)
+    assert limit.outcome is sb.Outcome.CONVERGED and late.outcome is sb.Outcome.REACHED_TIME
+    np.testing.assert_allclose(late.penalty, limit.penalty, rtol=1e-9)
+    np.testing.assert_allclose(late.function(QUERY), limit.function(QUERY), rtol=0, atol=1e-7)
+
+
+def test_the_flow_stops_where_doubles_end():
+    init = sb.Initialization.rademacher(stats.laplace())
+    data = sb.Dataset(SET_A.x, 1e4 * SET_A.y)
+    problem = sb.Problem(data, init, sb.Abs(), sb.Scaled(sb.Hypentropy(0.1)))
+    late = sb.predict(problem, time=1e12)
+    assert late.outcome is sb.Outcome.STALLED and late.stats["time"] < 1e12

@@ -30,6 +30,7 @@ _MAX_STEPS = 1000
 _AT_REST = 1e-14  # size of G, relative to its start, that is rounding
 _SHORT = 1e-13  # part of the first move that is made by hand where 1/phi'' is infinite at 0
 _STANDSTILL = 1e-13  # length of a step, relative to t
+_BEYOND = 1e-2  # part of f, relative to max |y|, that doubles cut off: no way on
 _FASTEST, _SLOWEST = 6.0, 0.1  # change of length from step to step
 
 
@@ -92,7 +93,7 @@ class March:
     time : float
         What was reached.
     outcome : Outcome or None
-        Why there is no way on: REACHED_TIME at rest, STALLED or MAX_STEPS; None on the way.
+        Why there is no way on: REACHED_TIME at rest, STALLED (also where doubles end) or MAX_STEPS; None on the way.
     """
 
     def __init__(self, problem: Problem, residuals: Residuals, dual: IntegratedDual, first: float) -> None:
@@ -210,6 +211,9 @@ class March:
     def _resolves(self, state: DualState, tolerance: float) -> bool:
         """Whether the grid gives G at `state`, to a tenth of a tolerance; if not, it is refined."""
         check = self.dual.at(state.function, check=True)
+        if not check.neglected <= _BEYOND:
+            self.outcome = Outcome.STALLED
+            return False
         off = float(np.linalg.norm(self.velocity(check) - self.velocity(state))) / self.size
         if not off > max(self._resolved, 0.1 * tolerance):
             return True

@@ -87,19 +87,29 @@ class ScaledFlow:
         return self.dual.size**2 / self.dual.factor
 
     def _follow(self, times: Array) -> tuple[IntegratedDual, list[Reached]]:
-        """The dual on the grid that the flow asked for, and the flow at `times`."""
+        """The flow at `times` and its grid; followed again, on a finer grid, if the first missed part of where it went."""
+        dual, reached = self._march(self.dual, times)
+        last = dual.at(reached[-1].function)
+        finer, check = dual.refined(last, _TOLERANCE)
+        missed = np.abs((self._velocity(check) - self._velocity(last)) / self.residuals.root).max()
+        if finer is dual or missed <= _TOLERANCE * np.abs(dual.y).max():
+            return dual, reached
+        return self._march(finer, times)
+
+    def _march(self, dual: IntegratedDual, times: Array) -> tuple[IntegratedDual, list[Reached]]:
+        """The flow at `times` and the grid that it ended on, from a first grid."""
         free, size = self.problem.affine == "free", self.residuals.hinges.shape[1]
         u, act = np.zeros(size), self.problem.two_slopes
         rest = DualFunction.of(self.problem.data.x, u, act, free=free)
         reached = [Reached(rest, self.residuals.start, 0.0, 0.0, Outcome.REACHED_TIME)] * int((times == 0).sum())
         times = times[times > 0]
         if times.size == 0:
-            return self.dual, reached
+            return dual, reached
         if not self.residuals.start.any():  # the data are a line, and lines are free
-            return self.dual, reached + [
+            return dual, reached + [
                 Reached(rest, self.residuals.start, 0.0, t, Outcome.REACHED_TIME) for t in times * self._unit
             ]
-        march = March(self.problem, self.residuals, self.dual, times[0] * self._unit)
+        march = March(self.problem, self.residuals, dual, times[0] * self._unit)
         step = march.advance()
         for t in times * self._unit:
             while step is not None and step.end < t and march.outcome is None:

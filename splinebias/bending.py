@@ -81,11 +81,8 @@ class Bend:
 
     def tie(self, c: Array) -> Array:
         r""":math:`\tau/D` when every side takes its share :math:`\zeta_s/\zeta` of D, same shape as `c`."""
-        return self._tie(self.law.zeta(c, 1, self.degree), self.law.zeta(c, -1, self.degree))
-
-    def _tie(self, plus: Array, minus: Array) -> Array:
-        p, q, total = self.slopes.right, self.slopes.left, np.where(plus + minus > 0, plus + minus, 1.0)
-        return np.asarray((q * plus - (-1) ** (self.degree + 1) * p * minus) / (self.slopes.kink * total))
+        p, q, (plus, minus) = self.slopes.right, self.slopes.left, self.law.shares(c, self.degree)
+        return np.asarray((q * plus - (-1) ** (self.degree + 1) * p * minus) / self.slopes.kink)
 
     @cached_property
     def zeta(self) -> tuple[Array, Array]:
@@ -175,7 +172,7 @@ class Bend:
         r"""The prescribed :math:`\int (1, u)\, \tau`."""
         if self.missing is None:
             return None
-        shares = self.cells.weights * self._tie(*self.zeta) * self.curvature
+        shares = self.cells.weights * self.tie(self.cells.nodes) * self.curvature
         return np.asarray(self.missing + np.einsum("ink,nk->i", self.lever(self.cells.nodes), shares))
 
     def _refined(self, potential: Potential, line: Array) -> Bend:

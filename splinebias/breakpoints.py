@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._check import Array
 from splinebias._rules import gaussian_ray, tanh_sinh
@@ -50,11 +51,38 @@ class BreakpointLaw(ABC):
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         """Nodes v and masses rho at breakpoints `c`, each of shape ``c.shape + (m,)``, for weights of sign `side`."""
 
+    def log_masses(self, c: Array, side: int) -> Array:
+        """log rho, also where rho underflows, as far as the law gives it: else -inf."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.slices(c, side)[1])
+
+    def occupied(self, c: Array) -> NDArray[np.bool_]:
+        """Whether there are breakpoints at `c`, same shape, also where their density underflows."""
+        there = self.density(c, 1) + self.density(c, -1) > 0
+        for side in (1, -1):
+            there[~there] = (self.log_masses(c[~there], side) > -np.inf).any(axis=-1)
+        return there
+
     def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
         r""":math:`\zeta^{(k)}_s(c)` for k = `degree` >= 0, same shape as `c`."""
         v, rho = self.slices(c, side)
         with np.errstate(over="ignore", invalid="ignore"):  # where rho has underflowed, v may be beyond all powers
             return np.asarray(np.where(rho > 0, rho * v ** (2 * degree), 0.0).sum(axis=-1))
+
+    def shares(self, c: Array, degree: int) -> tuple[Array, Array]:
+        r""":math:`\zeta^{(k)}_\pm/\zeta^{(k)}`, also where they underflow; 0 where there are no breakpoints."""
+        plus, minus = self.zeta(c, 1, degree), self.zeta(c, -1, degree)
+        total = plus + minus
+        faint = (total == 0) & self.occupied(c)
+        if faint.any():
+            logs = []
+            for side in (1, -1):
+                v, log = self.slices(c[faint], side)[0], self.log_masses(c[faint], side)
+                logs.append(np.logaddexp.reduce(log + 2 * degree * np.log(v), axis=-1, initial=-np.inf))
+            top = np.maximum(*logs)
+            plus[faint], minus[faint] = (np.exp(log - top) for log in logs)
+            total = plus + minus
+        return plus / np.where(total > 0, total, 1.0), minus / np.where(total > 0, total, 1.0)
 
     def density(self, c: Array, side: int) -> Array:
         r"""Density :math:`\zeta^{(0)}_s` of breakpoints whose weight has sign `side`, same shape as `c`."""
@@ -74,12 +102,18 @@ class DiscreteWeight(BreakpointLaw):
         self.degree = bias.degree
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
-        atoms = [(w, p) for w, p in zip(self.weight.values, self.weight.probabilities, strict=True) if w * side > 0]
-        if not atoms:
-            return np.zeros((*c.shape, 0)), np.zeros((*c.shape, 0))
-        w, p = (np.array(column) for column in zip(*atoms, strict=True))
+        w, p = self._atoms(side)
         rho = p * np.abs(w) * self.bias.pdf(-w * c[..., None])
         return np.broadcast_to(np.abs(w), rho.shape), rho
+
+    def log_masses(self, c: Array, side: int) -> Array:
+        w, p = self._atoms(side)
+        return np.asarray(np.log(p * np.abs(w)) + self.bias.logpdf(-w * c[..., None]))
+
+    def _atoms(self, side: int) -> tuple[Array, Array]:
+        """The weights of one sign and their probabilities."""
+        w, p = np.array(self.weight.values), np.array(self.weight.probabilities)
+        return w[w * side > 0], p[w * side > 0]
 
 
 class DiscreteBias(BreakpointLaw):

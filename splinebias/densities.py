@@ -23,6 +23,11 @@ from splinebias._check import Array
 _FAR = 1e18  # scales at which a tail is cut
 _TAIL = 1e-13  # part of E[V^2] beyond that which is left out
 _NEAREST = 1e-14  # scales around a singularity at 0, where floats are dense
+_LOG_DENSITIES: dict[str, Callable[[Array], Array]] = {  # where scipy takes the logarithm of what underflows
+    "laplace": lambda x: -np.abs(x) - math.log(2),
+    "hypsecant": lambda x: -np.abs(x) - np.log1p(np.exp(-2 * np.abs(x))) + math.log(2 / math.pi),
+    "moyal": lambda x: -(x + np.exp(-x)) / 2 - math.log(2 * math.pi) / 2,
+}
 _GROWS = 1e-3  # relative growth of a density from 8 delta to delta that counts as singular
 
 
@@ -102,6 +107,15 @@ def density_of(law: Any) -> Callable[[Array], Any]:
     if name == "uniform":
         return partial(_uniform, loc, loc + scale)
     return partial(_normal if name == "norm" else _laplace, loc, scale)
+
+
+def log_density_of(law: Any) -> Callable[[Array], Any] | None:
+    """The logarithm of the density of a law, also where that underflows; None if it does not come with one."""
+    formula = _LOG_DENSITIES.get(getattr(getattr(law, "dist", None), "name", ""))
+    if formula is None:
+        return getattr(law, "logpdf", None)
+    _, loc, scale = shape_loc_scale(law)
+    return lambda x: formula((x - loc) / scale) - math.log(scale)
 
 
 def _uniform(lo: float, hi: float, x: Array) -> Any:

@@ -137,3 +137,6 @@ class MixtureBreakpoints(BreakpointLaw):
         sliced = [(p, *law.slices(c, side)) for p, law in self.parts]
         v = np.concatenate([np.broadcast_to(v, rho.shape) for _, v, rho in sliced], axis=-1)
         return v, np.concatenate([p * rho for p, _, rho in sliced], axis=-1)
+
+    def log_masses(self, c: Array, side: int) -> Array:
+        return np.concatenate([np.log(p) + law.log_masses(c, side) for p, law in self.parts], axis=-1)

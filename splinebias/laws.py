@@ -21,6 +21,7 @@ from splinebias.densities import (
     density_of,
     far_plateaus,
     kinks,
+    log_density_of,
     near_plateaus,
     polynomial_degree,
     shape_loc_scale,
@@ -105,7 +106,7 @@ class Constant(Discrete):
 
 @dataclass(frozen=True, eq=False)
 class Continuous:
-    """A law with a density, wrapped around a frozen scipy.stats law (or any object with the same methods).
+    """A law with a density, wrapped around a frozen scipy.stats law (or any object with its methods, `logpdf` apart).
 
     Attributes
     ----------
@@ -143,6 +144,14 @@ class Continuous:
             for lo, hi, height in self.plateaus:
                 density = np.where((x >= lo) & (x <= hi), height, density)
         return density
+
+    def logpdf(self, x: Array) -> Array:
+        """Its logarithm, also where it underflows, as far as the law gives it: else -inf."""
+        logarithm = log_density_of(self.frozen)
+        with np.errstate(all="ignore"):
+            if logarithm is None or self.plateaus:
+                return np.log(self.pdf(x))
+            return np.asarray(logarithm(x), dtype=float)
 
     @cached_property
     def _density(self) -> Callable[[Array], Any]:

@@ -13,6 +13,7 @@ Every body runs on numpy arrays and torch tensors alike.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,13 @@ class Potential(ABC):
     @abstractmethod
     def grad_inverse(self, z: Any) -> Any:
         r""":math:`(\phi')^{-1}(z)`, the inverse mirror map."""
+
+    def log_grad_inverse(self, z: Any) -> Any:
+        r""":math:`\log (\phi')^{-1}(z)`, z > 0, if that grows like :math:`e^z`: as :math:`1/\phi''` and :math:`\phi^*` do.
+
+        None for all other potentials.
+        """
+        return None
 
     def conjugate(self, z: Any) -> Any:
         r""":math:`\phi^*(z) = \sup_u uz - \phi(u)`, by Fenchel-Young equality at :math:`u = (\phi')^{-1}(z)`."""
@@ -282,6 +290,10 @@ class Hypentropy(Potential):
 
     def grad_inverse(self, z: Any) -> Any:
         return self.beta * namespace(z).sinh(z)
+
+    def log_grad_inverse(self, z: Any) -> Any:
+        xp = namespace(z)
+        return xp.log(-xp.expm1(-2 * z)) + z + math.log(self.beta / 2)
 
     def rescaled(self, size: float) -> tuple[Potential, float]:
         return Hypentropy(self.beta / size), size

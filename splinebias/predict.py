@@ -120,6 +120,8 @@ def predict_path(problem: Problem, times: Any) -> Path:
     CapabilityError
         If the potential is scaled and not quadratic and the activation has not two slopes or the parameterization is not
         `Standard`; with more than 4000 points, or 1000 if one of these three is so.
+    SolveError
+        If a flow with an exponential conjugate leaves the domain of the dual, which tails beyond doubles may hide.
 
     Notes
     -----

@@ -76,7 +76,7 @@ class Reader(NamedTuple):
             marks = np.r_[ends, centre]
             outer = np.unique(np.r_[marks[marks < cells.edges[0]], cells.edges, marks[marks > cells.edges[-1]]])
             cells = Cells(outer, cells.order).split(marks)
-        values, alive = highest(cells.nodes), self.zeta(cells.nodes) > 0
+        values, alive = highest(cells.nodes), self.law.occupied(cells.nodes)
         if (np.abs(values[~alive]) > _SMOOTH * np.abs(values).max()).any():
             return None
         masses = np.where(alive, cells.weights * values, 0.0)

@@ -134,24 +134,12 @@ class GradedGrid:
     ) -> GradedGrid | None:
         """A grid that resolves curvature densities, given at nodes, where this one does not; None if it does everywhere.
 
-        It also reaches farther where a law without end still matters at the last cell: the conjugate of the potential may
-        grow faster than the square for which the cells were made. `size` is that of the data, `tolerance` for Legendre
-        coefficients of the densities; those below the rounding noise of the law, or a `negligible` share of all moments, are
-        left alone.
+        It also reaches `farther`. `size` is that of the data, `tolerance` for Legendre coefficients of the densities; those
+        below the rounding noise of the law, or a `negligible` share of all moments, are left alone.
         """
-        failures, beyond = [], set()
-        edges, x = self.cells.edges, self.x
-        values = [nodes.weights * density / gauss_legendre(density.shape[1])[1] for nodes, density in samples]
-        moments = [nodes.moments(value) for (nodes, _), value in zip(samples, values, strict=True)]
-        total = sum(float(moment.sum()) for moment, _ in moments) or 1.0
-        for (nodes, _), value, (moment, shift) in zip(samples, values, moments, strict=True):
-            matter = np.maximum(moment / total, shift / size)
-            for end, last, ends, point in (
-                (law.support[0], edges[0], nodes.left, x[0]),
-                (law.support[1], edges[-1], nodes.right, x[-1]),
-            ):
-                if math.isinf(end) and matter[ends == last].sum() > _TAIL and abs(last) < _FARTHEST:
-                    beyond.add(2 * last - point)
+        failures, (values, matters) = [], _shares(samples, size)
+        beyond = self._beyond(samples, matters, law)
+        for (nodes, _), value, matter in zip(samples, values, matters, strict=True):
             failing = unresolved(value, matter, 1.0, tolerance, negligible)
             failing &= nodes.right - nodes.left > 1e-13 * np.abs(nodes.left)
             at_zero = nodes.panel >= 0
@@ -177,8 +165,40 @@ class GradedGrid:
         if middles.size + panels.size + len(beyond) == 0 or breaks.size > _MAX_PANELS:
             return None
         cells = self.cells.split(middles)
-        cells = Cells(np.union1d(cells.edges, list(beyond)), cells.order)
+        cells = Cells(np.union1d(cells.edges, beyond), cells.order)
         return replace(self, cells=cells, breaks=breaks, split=self.split or first_cut)
+
+    def farther(self, samples: list[tuple[GradedNodes, Array]], law: BreakpointLaw, size: float) -> GradedGrid | None:
+        """A grid that reaches farther where a law without end still matters at the last cell, None if it does nowhere.
+
+        The conjugate of the potential may grow faster than the square for which the cells were made.
+        """
+        beyond = self._beyond(samples, _shares(samples, size)[1], law)
+        return replace(self, cells=Cells(np.union1d(self.cells.edges, beyond), self.cells.order)) if beyond else None
+
+    def _beyond(self, samples: list[tuple[GradedNodes, Array]], matters: list[Array], law: BreakpointLaw) -> list[float]:
+        """New last edges."""
+        edges, x = self.cells.edges, self.x
+        found = set()
+        for (nodes, _), matter in zip(samples, matters, strict=True):
+            for end, last, ends, point in (
+                (law.support[0], edges[0], nodes.left, x[0]),
+                (law.support[1], edges[-1], nodes.right, x[-1]),
+            ):
+                if math.isinf(end) and matter[ends == last].sum() > _TAIL and abs(last) < _FARTHEST:
+                    found.add(float(2 * last - point))
+        return sorted(found)
+
+
+def _shares(samples: list[tuple[GradedNodes, Array]], size: float) -> tuple[list[Array], list[Array]]:
+    """Per sample, the density as an integrand of the rows, shape (N, q), and what rows contribute to moments, shape (N,).
+
+    That is relative to all of them, or to the `size` of the data if that is more.
+    """
+    values = [nodes.weights * density / gauss_legendre(density.shape[1])[1] for nodes, density in samples]
+    moments = [nodes.moments(value) for (nodes, _), value in zip(samples, values, strict=True)]
+    total = sum(float(moment.sum()) for moment, _ in moments) or 1.0
+    return values, [np.maximum(moment / total, shift / size) for moment, shift in moments]
 
 
 def _change(left: Array, right: Array) -> Array:

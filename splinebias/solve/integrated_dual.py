@@ -235,6 +235,13 @@ class IntegratedDual:
     def _scale(self) -> Array:
         return self.equations.scale(self.y)
 
+    def farther(self, check: DualState) -> IntegratedDual:
+        """The same on a grid that reaches as far as the law matters at the state of a check, itself if its own does."""
+        size = float(np.abs(self.y).max()) or 1.0
+        samples = [(sample.nodes, sample.value) for sample in check.samples]
+        finer = self.grid.farther(samples, self.problem.initialization.breakpoint_law, size)
+        return self if finer is None else replace(self, grid=finer)
+
     def refined(self, state: DualState, tolerance: float) -> tuple[IntegratedDual, DualState]:
         """The same on a grid that resolves the curvature at `state`, itself if its own does; and a check by more nodes."""
         dual, size = self, float(np.abs(self.y).max()) or 1.0

@@ -214,6 +214,10 @@ class March:
         if not check.neglected <= _BEYOND:
             self.outcome = Outcome.STALLED
             return False
+        farther = self.dual.farther(check)
+        if farther is not self.dual:
+            self.dual, self.state = farther, farther.at(self.state.function)
+            return False
         off = float(np.linalg.norm(self.velocity(check) - self.velocity(state))) / self.size
         if not off > max(self._resolved, 0.1 * tolerance):
             return True

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from splinebias._check import Array
-from splinebias.errors import Outcome
+from splinebias.errors import Outcome, SolveError
 from splinebias.problem import Problem
 from splinebias.solve.banded import function_knots
 from splinebias.solve.dual import maximized, unfolded
@@ -87,29 +87,19 @@ class ScaledFlow:
         return self.dual.size**2 / self.dual.factor
 
     def _follow(self, times: Array) -> tuple[IntegratedDual, list[Reached]]:
-        """The flow at `times` and its grid; followed again, on a finer grid, if the first missed part of where it went."""
-        dual, reached = self._march(self.dual, times)
-        last = dual.at(reached[-1].function)
-        finer, check = dual.refined(last, _TOLERANCE)
-        missed = np.abs((self._velocity(check) - self._velocity(last)) / self.residuals.root).max()
-        if finer is dual or missed <= _TOLERANCE * np.abs(dual.y).max():
-            return dual, reached
-        return self._march(finer, times)
-
-    def _march(self, dual: IntegratedDual, times: Array) -> tuple[IntegratedDual, list[Reached]]:
-        """The flow at `times` and the grid that it ended on, from a first grid."""
+        """The dual on the grid that the flow asked for, and the flow at `times`."""
         free, size = self.problem.affine == "free", self.residuals.hinges.shape[1]
         u, act = np.zeros(size), self.problem.two_slopes
         rest = DualFunction.of(self.problem.data.x, u, act, free=free)
         reached = [Reached(rest, self.residuals.start, 0.0, 0.0, Outcome.REACHED_TIME)] * int((times == 0).sum())
         times = times[times > 0]
         if times.size == 0:
-            return dual, reached
+            return self.dual, reached
         if not self.residuals.start.any():  # the data are a line, and lines are free
-            return dual, reached + [
+            return self.dual, reached + [
                 Reached(rest, self.residuals.start, 0.0, t, Outcome.REACHED_TIME) for t in times * self._unit
             ]
-        march = March(self.problem, self.residuals, dual, times[0] * self._unit)
+        march = March(self.problem, self.residuals, self.dual, times[0] * self._unit)
         step = march.advance()
         for t in times * self._unit:
             while step is not None and step.end < t and march.outcome is None:
@@ -133,6 +123,8 @@ class ScaledFlow:
         problem, state = self.problem, self._polished(dual, reached)
         coarse, (dual, check) = self.dual.grid.cells, dual.refined(state, _TOLERANCE)
         velocity = self._velocity(check)
+        if not np.isfinite(velocity).all():
+            raise SolveError("the flow left the domain of the dual, which its grid did not show; rescale the data")
         size = float(np.abs(dual.y).max()) or 1.0
         off = [np.abs((g - velocity) / self.residuals.root).max() / size for g in (reached.velocity, self._velocity(state))]
         off += [abs(check.objective - reached.dissipated) / (check.pairing or 1.0), check.neglected]

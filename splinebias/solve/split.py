@@ -17,7 +17,6 @@ import numpy as np
 from splinebias._check import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import SolveError
-from splinebias.potential import Potential
 from splinebias.response import Response, ResponseModel, Sides
 from splinebias.solve.roots import Evaluation, Subset, increasing_roots
 
@@ -132,18 +131,14 @@ def dual_values(model: ResponseModel, shift: Sides, half: Array, start: Sides | 
     `start` is a guess, or None. Nodes without neurons get t = 0. The unknown is the smaller of the two g, because alpha
     can be singular at g = 0, where a difference t + shift would lose its digits.
     """
-    pairs = {side: np.broadcast_arrays(model.v[side], model.rho[side]) for side in (1, -1)}
-    flat = {side: [a.reshape(half.size, -1) for a in pair] for side, pair in pairs.items()}
-    first = np.asarray(sum((rho * v).sum(axis=1) for v, rho in flat.values()))
-    second = np.asarray(sum((rho * v * v).sum(axis=1) for v, rho in flat.values()))
-    there = np.flatnonzero(first > 0)
-    wanted = half.ravel()[there]
-    atoms = {side: (v[there], rho[there]) for side, (v, rho) in flat.items()}
+    flat = model.ravelled(half.shape)
+    first, second = (np.asarray(sum((flat.rho[s] * flat.v[s] ** k).sum(axis=1) for s in (1, -1))) for k in (1, 2))
+    there = np.flatnonzero(flat.occupied)
+    wanted, atoms, first, second = half.ravel()[there], flat.take(there), first[there], second[there]
     apart = (shift[1] - shift[-1]).ravel()[there]  # g_+ - g_-
 
     def excess(offset: Sides, r: Array, subset: Subset) -> Evaluation:
-        now = {s: (v[subset], rho[subset], r + offset[s][subset]) for s, (v, rho) in atoms.items()}
-        return _excess(model.potential, now, wanted[subset])
+        return _excess(atoms.take(subset)({s: r + offset[s][subset] for s in (1, -1)}), wanted[subset])
 
     midway = {1: apart / 2, -1: -apart / 2}
     # the root is nearer to g_+ = 0; signs, because the product can overflow
@@ -151,7 +146,7 @@ def dual_values(model: ResponseModel, shift: Sides, half: Array, start: Sides | 
     offset = {1: np.where(plus, 0.0, apart), -1: np.where(plus, -apart, 0.0)}
     # exact if every neuron had the same |w| and there were no line
     with np.errstate(all="ignore"):  # next to no neurons: 0 / 0
-        even = model.potential.grad(wanted / first[there]) * first[there] / second[there]
+        even = model.potential.grad(wanted / first) * first / second
     guess = np.where(np.isfinite(even), even, 0.0) - (offset[1] + offset[-1]) / 2
     if start is not None:
         guess = np.where(plus, start[1].ravel()[there], start[-1].ravel()[there])
@@ -162,15 +157,10 @@ def dual_values(model: ResponseModel, shift: Sides, half: Array, start: Sides | 
     return {side: g[side].reshape(half.shape) for side in (1, -1)}
 
 
-def _excess(potential: Potential, now: dict[int, tuple[Array, Array, Array]], wanted: Array) -> Evaluation:
+def _excess(response: Response, wanted: Array) -> Evaluation:
     """a_+ + a_- - wanted, its derivative in t, and the size of its terms."""
-    value, slope, size = -wanted, np.zeros(wanted.size), np.abs(wanted)
     with np.errstate(all="ignore"):
-        for v, rho, g in now.values():
-            alpha = potential.grad_inverse(v * g[:, None])
-            part = np.where(rho > 0, rho * v * alpha, 0.0).sum(axis=1)
-            bend = potential.hess(alpha)
-            value, size = value + part, size + np.abs(part)
-            slope = slope + np.where((rho > 0) & (bend > 0), rho * v * v / bend, 0.0).sum(axis=1)
-    middle = np.asarray(sum(g for _, _, g in now.values()))
+        (right, left), slope = (response.value[side] for side in (1, -1)), response.slope[1] + response.slope[-1]
+        value, middle = right + left - wanted, response.g[1] + response.g[-1]
+        size = np.abs(wanted) + np.abs(right) + np.abs(left)
     return np.where(np.isnan(value), middle, value), np.where(np.isfinite(slope), slope, 0.0), size

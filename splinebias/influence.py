@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from splinebias._check import Array
+from splinebias.influence_reach import grid_of_squares
 from splinebias.law_cells import integration_cells
 from splinebias.potential import Potential, Quadratic
 from splinebias.problem import Problem
@@ -135,7 +136,9 @@ class BendInfluence:
                 break
             state = finer.at(dual)
         cells = Cells(np.union1d(edges, finer.grid.cells.edges), _ORDER)
-        return cls(problem, dual, start.potential, start.size, replace(finer.grid, cells=cells))
+        agree = sides_agree(problem.two_slopes, free=free)
+        grid = grid_of_squares(problem, dual, start.potential, replace(finer.grid, cells=cells), agree=agree)
+        return cls(problem, dual, start.potential, start.size, grid)
 
     @property
     def _free(self) -> bool:

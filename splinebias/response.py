@@ -75,6 +75,17 @@ class Response:
         return {side: np.copysign(self._mean(side, v[side] * a, v[side]), self.g[side]) for side, a in self.alpha.items()}
 
     @cached_property
+    def square(self) -> Sides:
+        r"""Per side and breakpoint, :math:`\int \rho\, v^2 \alpha^2\, dv`."""
+        found = {}
+        for side, alpha in self.alpha.items():
+            found[side] = _average(self.rho[side], (self.v[side] * alpha) ** 2)
+            if side in self.faint:
+                far = np.exp(self.faint[side] + 2 * self.potential.log_grad_inverse(self._size[side]))
+                found[side] = found[side] + np.where(far > 0, self.v[side] ** 2 * far, 0.0).sum(axis=-1)
+        return found
+
+    @cached_property
     def slope(self) -> Sides:
         """Per side and breakpoint, a'."""
         found = {}

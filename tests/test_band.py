@@ -481,3 +481,35 @@ def test_bands_at_times_beyond_all_squares():
     problem = LINEAR[next(iter(LINEAR))]
     late, limit = (sb.error_band(problem, 100, time=time).std(X) for time in (1e300, math.inf))
     np.testing.assert_allclose(late, limit, rtol=0, atol=1e-9 * limit.max())
+
+
+@pytest.mark.parametrize("activation, beta", [(sb.Abs(), 1.0), (sb.Abs(), 0.3), (sb.ReLU(), 0.5)])
+def test_steep_curvature_in_exponential_tails(activation, beta):
+    r"""E[u^2] by definition, on panels far beyond those of the limit: alpha^2 decays more slowly than alpha."""
+    problem = sb.Problem(SET_A, sb.Initialization.rademacher(st.laplace()), activation, sb.Scaled(sb.Hypentropy(beta)))
+    found, x, at = sb.error_band(problem, 100), SET_A.x, np.array([-0.5, 0.1, 0.6])
+    edges = np.unique(np.concatenate([s * np.geomspace(1e-3, 4000, 3000) for s in (1, -1)] + [x, at, [0.0]]))
+    places, weights = np.polynomial.legendre.leggauss(12)
+    half = np.diff(edges)[:, None] / 2
+    c, rule = (edges[:-1, None] + half * (1 + places)).ravel(), (half * weights).ravel()
+    hessian, cross, terms = 0.0, 0.0, []
+    for sign in (1, -1):
+        features = activation.value(sign * (np.r_[x, at][:, None] - c))
+        g = found.prediction.multipliers @ features[: x.size]
+        log_alpha = np.log(beta / 2) + np.abs(g) + np.log(-np.expm1(-2 * np.abs(g)) + 1e-300)
+        log_mass = -np.abs(c) - np.log(4)
+        steep = np.exp(log_mass + np.abs(g) + np.log(beta / 2)) * (1 + np.exp(-2 * np.abs(g))) * rule
+        hessian = hessian + (features[: x.size] * steep) @ features[: x.size].T
+        cross = cross + (features[x.size :] * steep) @ features[: x.size].T
+        terms.append((features, np.exp(log_mass + 2 * log_alpha) * rule))
+    solved = np.linalg.solve(hessian, cross.T).T
+    second = sum(((f[x.size :] - solved @ f[: x.size]) ** 2) @ mass for f, mass in terms)
+    drift = found.prediction.function(at) - solved @ SET_A.y  # E[u]
+    np.testing.assert_allclose(found.std(at), np.sqrt((second - drift**2) / 100), rtol=1e-7)
+
+
+def test_steep_curvature_without_a_variance_is_refused():
+    r"""alpha grows like exp(0.64 |c|), the law decays like exp(-|c|)."""
+    problem = sb.Problem(SET_A, sb.Initialization.rademacher(st.laplace()), sb.Abs(), sb.Scaled(sb.Hypentropy(0.1)))
+    with pytest.raises(sb.DataError, match="no finite variance"):
+        sb.error_band(problem, 100)

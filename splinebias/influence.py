@@ -122,13 +122,21 @@ class BendInfluence:
         order = _ORDER if law.degree is None else law.degree + 4  # u^2 is zeta times a polynomial of degree 4
         edges = integration_cells(law, x, order, 2).edges
         u = unknowns_of(x, multipliers, free=free)
-        if stiffness is not None:
-            edges = np.union1d(edges, integration_cells(law, x, order).edges)
-            dual = DualFunction.of(x, u / stiffness, problem.two_slopes, free=free)
-            return cls(problem, dual, Quadratic(), 1.0, GradedGrid(x, Cells(edges, order), np.array([0.0, 1.0]), split=True))
-        start, _ = IntegratedDual.of(problem)
+        if stiffness is None:
+            start, _ = IntegratedDual.of(problem)
+            if not isinstance(start.potential, Quadratic):
+                return cls._following(start, u, edges)
+            stiffness = problem.phi.hess_at_zero  # data so small that nothing else counts
+        edges = np.union1d(edges, integration_cells(law, x, order).edges)
+        dual = DualFunction.of(x, u / stiffness, problem.two_slopes, free=free)
+        return cls(problem, dual, Quadratic(), 1.0, GradedGrid(x, Cells(edges, order), np.array([0.0, 1.0]), split=True))
+
+    @classmethod
+    def _following(cls, start: IntegratedDual, u: Array, edges: Array) -> BendInfluence:
+        """On a grid that follows the dual function with unknowns `u`, beside the cells with `edges`."""
+        problem, agree, free = start.problem, start.equations.sides_agree, start.equations.free
         start = replace(start, grid=replace(start.grid, split=True))  # 1/phi'' and its derivative turn sharply at zeros
-        dual = DualFunction.of(x, u * (start.size / start.factor), problem.two_slopes, free=free)
+        dual = DualFunction.of(problem.data.x, u * (start.size / start.factor), problem.two_slopes, free=free)
         finer, state = start, start.at(dual)
         for _ in range(60):
             finer, _ = (before := finer).refined(state, np.inf)
@@ -136,7 +144,6 @@ class BendInfluence:
                 break
             state = finer.at(dual)
         cells = Cells(np.union1d(edges, finer.grid.cells.edges), _ORDER)
-        agree = sides_agree(problem.two_slopes, free=free)
         grid = grid_of_squares(problem, dual, start.potential, replace(finer.grid, cells=cells), agree=agree)
         return cls(problem, dual, start.potential, start.size, grid)
 

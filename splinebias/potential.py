@@ -23,6 +23,7 @@ import numpy as np
 from splinebias._check import namespace, real_number
 from splinebias.errors import DataError
 
+_NOTHING_ELSE = 1e60  # coefficient of u^2 beside which that of |u|^p is nothing
 _WHOLE = 16  # exponents up to which powers are products
 
 
@@ -189,6 +190,8 @@ class Power(Potential):
     def rescaled(self, size: float) -> tuple[Potential, float]:
         with np.errstate(over="ignore", under="ignore"):
             quadratic = self.quadratic and float(self.quadratic * np.float64(size) ** (2 - self.p))  # 0 times infinity is 0
+            if quadratic > _NOTHING_ELSE:
+                return Quadratic(), 2 * self.quadratic * size**2
             return Power(self.p, quadratic), float(np.float64(size) ** self.p)
 
     @property

@@ -185,3 +185,17 @@ def test_the_flow_stops_where_doubles_end():
     problem = sb.Problem(data, init, sb.Abs(), sb.Scaled(sb.Hypentropy(0.1)))
     late = sb.predict(problem, time=1e12)
     assert late.outcome is sb.Outcome.STALLED and late.stats["time"] < 1e12
+
+
+@pytest.mark.parametrize("init", [sb.Initialization.uniform(), sb.Initialization.gaussian()], ids=["uniform", "gaussian"])
+def test_tiny_data_see_the_quadratic_part_only(init):
+    """Beside u^2, u^6 is 1e-420 of it."""
+    tiny = sb.Problem(sb.Dataset(SET_A.x, 1e-105 * SET_A.y), init, sb.Abs(), sb.Scaled(sb.Power(6, quadratic=1)))
+    plain = sb.Problem(SET_A, init, sb.Abs())
+    ours, known = sb.predict(tiny), sb.predict(plain)
+    assert ours.outcome is sb.Outcome.CONVERGED
+    np.testing.assert_allclose(ours.penalty / 1e-105**2, known.penalty, rtol=1e-12)
+    np.testing.assert_allclose(ours.function(QUERY) / 1e-105, known.function(QUERY), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(ours.multipliers / 1e-105, 2 * known.multipliers, rtol=0, atol=1e-10)
+    bands = [sb.error_band(problem, 100).std(QUERY) for problem in (tiny, plain)]
+    np.testing.assert_allclose(bands[0] / 1e-105, bands[1], rtol=1e-10, atol=1e-15)

@@ -59,6 +59,8 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ------
     DataError
         (a ValueError) in `fit`, for fewer than two distinct x and all else that `Dataset` and `predict` refuse.
+    ValueError
+        In `fit` and `predict`, for what scikit-learn refuses: NaN, wrong shapes, another number of columns.
     """
 
     def __init__(

@@ -94,6 +94,7 @@ class PiecewisePolynomial:
             values[lost] = [self._end(float(point), nu) for point in x[lost]]
         return values
 
+    @np.errstate(over="ignore")
     def _end(self, x: float, nu: int) -> float:
         """The derivative `nu` at a far `x`, without the powers that its piece has no use for."""
         piece = int(np.clip(np.searchsorted(self.edges, x, side="right") - 1, 0, self._ppoly.c.shape[1] - 1))

@@ -154,7 +154,7 @@ class Bend:
         SolveError
             If the missing moments cannot be met to 1e-8.
         """
-        bend, cost = self, math.inf
+        bend, cost = replace(self, law=self.law.steep(potential.moment_order)), math.inf
         for _ in range(_REFINEMENTS):
             nodes, weights = bend.cells.nodes, bend.cells.weights
             model = ResponseModel.at(bend.law, potential, nodes)

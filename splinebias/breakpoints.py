@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from splinebias._check import Array
 from splinebias._rules import gaussian_ray, tanh_sinh
 from splinebias.laws import Continuous, Discrete
-from splinebias.rays import RayRule, independent_rule
+from splinebias.rays import RayRule, finest_rule, independent_rule
+
+MODERATE = 3.0  # power of v that all rules are made for
 
 
 class BreakpointLaw(ABC):
@@ -55,6 +57,17 @@ class BreakpointLaw(ABC):
         """log rho, also where rho underflows, as far as the law gives it: else -inf."""
         with np.errstate(divide="ignore"):
             return np.log(self.slices(c, side)[1])
+
+    def steep(self, order: float) -> BreakpointLaw:
+        r"""The same with `slices` for integrands that grow like :math:`v^a`, a = `order`, or exponentially (infinity).
+
+        Those of this one are made for orders up to `MODERATE`.
+        """
+        return self
+
+    def finest(self) -> BreakpointLaw:
+        """The same with `slices` as fine as there are: a check of the usual ones."""
+        return self
 
     def occupied(self, c: Array) -> NDArray[np.bool_]:
         """Whether there are breakpoints at `c`, same shape, also where their density underflows."""
@@ -145,6 +158,13 @@ class DiscreteBias(BreakpointLaw):
         there = np.isfinite(w) & (w * side > 0) & np.isfinite(rho)
         return np.where(there, np.abs(w), 1.0), np.where(there, rho, 0.0)
 
+    def log_masses(self, c: Array, side: int) -> Array:
+        beta, p = np.array(self.bias.values), np.array(self.bias.probabilities)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            w = -beta / c[..., None]
+            log = np.log(p * np.abs(beta)) - 2 * np.log(np.abs(c[..., None])) + self.weight.logpdf(w)
+        return np.where(np.isfinite(w) & (w * side > 0) & np.isfinite(log), log, -np.inf)
+
 
 class UnitCircle(BreakpointLaw):
     r"""(W, B) uniform on the unit circle: c is Cauchy and :math:`|w| = (1 + c^2)^{-1/2}` given c."""
@@ -167,8 +187,9 @@ class ContinuousWeight(BreakpointLaw):
 
     max_cells = 1_000  # each node costs an integral over |w|
 
-    def __init__(self, weight: Continuous, bias: Continuous) -> None:
-        self.weight, self.bias = weight, bias
+    def __init__(self, weight: Continuous, bias: Continuous, order: float = MODERATE) -> None:
+        self.weight, self.bias, self.order = weight, bias, order
+        self._steeper: dict[float, ContinuousWeight] = {}
         w_cuts = [w for w in weight.knots if w != 0]
         b_cuts = [b for b in bias.knots if b != 0]
         self.knots = np.unique(
@@ -210,9 +231,32 @@ class ContinuousWeight(BreakpointLaw):
             return top * u, top**2 * u * du / (4 * w_max * b_max)
         return self._rule.slices(c, side)
 
+    def log_masses(self, c: Array, side: int) -> Array:
+        return super().log_masses(c, side) if self._closed else self._rule.log_masses(c, side)
+
+    def steep(self, order: float) -> ContinuousWeight:
+        if order <= self.order or self._closed:
+            return self
+        order = 2.0 ** math.ceil(math.log2(order)) if math.isfinite(order) else math.inf
+        if order not in self._steeper:
+            self._steeper[order] = ContinuousWeight(self.weight, self.bias, order)
+        return self._steeper[order]
+
+    def finest(self) -> ContinuousWeight:
+        if self._closed:
+            return self
+        fine = ContinuousWeight(self.weight, self.bias, self.order)
+        fine._rule = finest_rule(self.weight, self.bias, self.order)
+        return fine
+
+    @property
+    def _closed(self) -> bool:
+        """Whether the rule is that of a formula, good for all orders."""
+        return None not in self._gauss or None not in self._box
+
     @cached_property
     def _rule(self) -> RayRule:
-        return independent_rule(self.weight, self.bias, self.landmarks)
+        return independent_rule(self.weight, self.bias, self.landmarks, self.order)
 
 
 def _quotient_support(weight: tuple[float, float], bias: tuple[float, float]) -> tuple[float, float]:

@@ -23,7 +23,9 @@ from splinebias._check import Array
 _FAR = 1e18  # scales at which a tail is cut
 _TAIL = 1e-13  # part of E[V^2] beyond that which is left out
 _NEAREST = 1e-14  # scales around a singularity at 0, where floats are dense
-_LOG_DENSITIES: dict[str, Callable[[Array], Array]] = {  # where scipy takes the logarithm of what underflows
+_LOG_DENSITIES: dict[str, Callable[[Array], Array]] = {  # where scipy takes the logarithm of what underflows, or its time
+    "norm": lambda x: -(x**2) / 2 - math.log(2 * math.pi) / 2,
+    "uniform": lambda x: np.where((x >= 0) & (x <= 1), 0.0, -np.inf),
     "laplace": lambda x: -np.abs(x) - math.log(2),
     "hypsecant": lambda x: -np.abs(x) - np.log1p(np.exp(-2 * np.abs(x))) + math.log(2 / math.pi),
     "moyal": lambda x: -(x + np.exp(-x)) / 2 - math.log(2 * math.pi) / 2,

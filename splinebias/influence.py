@@ -173,7 +173,7 @@ class BendInfluence:
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # where the law has underflowed: masked below
     def _densities(self, c: Array, g: Array, numbers: tuple[int, ...]) -> list[Array]:
         """`value` to `bend` of a `Side` at breakpoints `c` with dual values g, added up over sides."""
-        law, phi = self.problem.initialization.breakpoint_law, self.potential
+        law, phi = self.problem.breakpoint_law(2), self.potential
         if isinstance(phi, Quadratic):
             first, second = (np.asarray(sum(law.zeta(c, s, k) for s in numbers)) for k in (1, 2))
             return [first * g, first, second * g**2, second * g, np.zeros_like(g)]

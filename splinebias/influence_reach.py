@@ -37,7 +37,7 @@ def grid_of_squares(
     DataError
         If its second moment about the data is infinite, or beyond doubles.
     """
-    law, sides, size = problem.initialization.breakpoint_law, (1,) if agree else (1, -1), 0.0
+    law, sides, size = problem.breakpoint_law(2), (1,) if agree else (1, -1), 0.0
     for _ in range(_ROUNDS):
         samples, lost = [], []
         for side in sides:

@@ -19,7 +19,7 @@ import numpy as np
 
 from splinebias._check import Array
 from splinebias._rules import double_exponential, gaussian_moment, gaussian_ray
-from splinebias.breakpoints import BreakpointLaw
+from splinebias.breakpoints import MODERATE, BreakpointLaw
 from splinebias.joint import JointDensity
 from splinebias.rays import STEPS, cheapest
 
@@ -41,8 +41,9 @@ class JointBreakpoints(BreakpointLaw):
 
     max_cells = 2_000  # each node costs an integral over |w|
 
-    def __init__(self, density: JointDensity) -> None:
-        self.joint = density
+    def __init__(self, density: JointDensity, order: float = MODERATE) -> None:
+        self.joint, self.order = density, order
+        self._steeper: dict[float, JointBreakpoints] = {}
         self.knots = np.zeros(0)
         self.support = (-math.inf, math.inf)
         self._precision = np.linalg.inv(density.scatter)
@@ -63,13 +64,28 @@ class JointBreakpoints(BreakpointLaw):
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         return self._rule.slices(c, side)
 
+    def steep(self, order: float) -> JointBreakpoints:
+        if order <= self.order:
+            return self
+        order = 2.0 ** math.ceil(math.log2(order)) if math.isfinite(order) else math.inf
+        if order not in self._steeper:
+            self._steeper[order] = JointBreakpoints(self.joint, order)
+        return self._steeper[order]
+
+    def finest(self) -> JointBreakpoints:
+        fine = JointBreakpoints(self.joint, self.order)
+        fine._rule = JointRule(fine, _CUTS[-1], STEPS[-1])
+        return fine
+
     @cached_property
     def _rule(self) -> JointRule:
+        if math.isinf(self.order):
+            return JointRule(self, _CUTS[-1], STEPS[4])
         around = float(np.sqrt(self.joint.scatter[1, 1] / self.joint.scatter[0, 0])) * np.logspace(-4, 4, 17)
         probes = np.unique(np.r_[self.landmarks, -around, around])
         candidates = [[JointRule(self, cuts, step) for step in STEPS] for cuts in _CUTS]
         unit = float(np.sqrt(self.joint.second_moments[0]))
-        return cheapest(candidates, probes, unit)
+        return cheapest(candidates, probes, unit, self.order)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +118,12 @@ class GaussianBreakpoints(JointBreakpoints):
     def __init__(self, density: JointDensity) -> None:
         super().__init__(density)
         self._scale = 1 / (2 * math.pi * math.sqrt(np.linalg.det(density.scatter)))
+
+    def steep(self, order: float) -> GaussianBreakpoints:
+        return self
+
+    def finest(self) -> GaussianBreakpoints:
+        return self
 
     def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
         nearest, width, distance = self.ray(c, side)
@@ -137,6 +159,16 @@ class MixtureBreakpoints(BreakpointLaw):
         sliced = [(p, *law.slices(c, side)) for p, law in self.parts]
         v = np.concatenate([np.broadcast_to(v, rho.shape) for _, v, rho in sliced], axis=-1)
         return v, np.concatenate([p * rho for p, _, rho in sliced], axis=-1)
+
+    def steep(self, order: float) -> MixtureBreakpoints:
+        steeper = [(p, law.steep(order)) for p, law in self.parts]
+        return self if all(law is old for (_, law), (_, old) in zip(steeper, self.parts, strict=True)) else self._of(steeper)
+
+    def finest(self) -> MixtureBreakpoints:
+        return self._of([(p, law.finest()) for p, law in self.parts])
+
+    def _of(self, parts: list[tuple[float, BreakpointLaw]]) -> MixtureBreakpoints:
+        return MixtureBreakpoints(*zip(*parts, strict=True))
 
     def log_masses(self, c: Array, side: int) -> Array:
         return np.concatenate([np.log(p) + law.log_masses(c, side) for p, law in self.parts], axis=-1)

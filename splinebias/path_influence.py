@@ -164,7 +164,7 @@ class PathInfluence:
 
     def _neurons(self, side: Side, number: int) -> _Neurons:
         """The neurons that `BendInfluence.sides` puts at the nodes of one side."""
-        law = self.bend.problem.initialization.breakpoint_law
+        law = self.bend.problem.breakpoint_law(2)
         numbers = (1, -1) if self.bend.agree else (number,)
         slices = [law.slices(side.nodes, sign) for sign in numbers]
         v = np.concatenate([np.broadcast_to(v, rho.shape) for v, rho in slices], axis=1)

@@ -12,6 +12,7 @@ from typing import Any
 
 from splinebias._check import nearest
 from splinebias.activation import Abs, Activation, LeakyReLU, ReLU, ReLUPower, TwoSlope
+from splinebias.breakpoints import BreakpointLaw
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import Initialization
@@ -102,6 +103,10 @@ class Problem:
         Unscaled potentials all have the limit of :math:`\phi(u) = u^2/2` (theory section 3).
         """
         return self.phi if self.scaled else Quadratic()
+
+    def breakpoint_law(self, power: int = 1) -> BreakpointLaw:
+        r"""The breakpoints, with rules for :math:`|w|` that integrate :math:`|\alpha|` to this `power`."""
+        return self.initialization.breakpoint_law.steep(power * self.limit_potential.moment_order)
 
     @property
     def two_slopes(self) -> TwoSlope:

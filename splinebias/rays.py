@@ -21,6 +21,7 @@ from splinebias._rules import double_exponential
 from splinebias.laws import Continuous
 
 _QUANTILES = ((), (0, 8), (0, 2, 4, 6, 8))  # numbers of landmarks, ever more
+_STEEPEST = 0.085  # step for integrands that grow exponentially
 STEPS = (0.16, 0.14, 0.12, 0.1, 0.085, 0.07, 0.06, 0.04)
 _DECADES = 1e3  # cuts of a tail that is heavy beyond all floats
 _NEGLIGIBLE = 1e-22
@@ -51,12 +52,15 @@ class RayRule:
         Numbers of the landmarks at which the axis is cut, besides all knots.
     step : float
         Step of the double-exponential rules.
+    order : float
+        The power of v, if that is above 3, with which integrands grow; infinity: exponentially.
     """
 
     weight: Continuous
     bias: Continuous
     quantiles: tuple[int, ...]
     step: float
+    order: float = 3.0
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         """Nodes v and masses rho at breakpoints `c`, each of shape ``c.shape + (m,)``."""
@@ -65,6 +69,13 @@ class RayRule:
         with np.errstate(all="ignore"):  # at an integrable end-point singularity a node can round onto the end
             rho = v * self.weight.pdf(side * v) * self.bias.pdf(-side * v * c[..., None]) * dv
         return v, np.where((dv > 0) & np.isfinite(rho), rho, 0.0)
+
+    def log_masses(self, c: Array, side: int) -> Array:
+        """log rho, also where rho underflows, shape ``c.shape + (m,)``."""
+        v, dv = double_exponential(*self._pieces(c, side), self.step)
+        with np.errstate(all="ignore"):
+            log = np.log(v) + np.log(dv) + self.weight.logpdf(side * v) + self.bias.logpdf(-side * v * c[..., None])
+        return np.where((dv > 0) & (log < np.inf), log, -np.inf)
 
     def _cuts(self, law: Continuous) -> tuple[float, ...]:
         marks = [law.landmarks[k] for k in self.quantiles if k < len(law.landmarks)]
@@ -98,12 +109,18 @@ class RayRule:
     @cached_property
     def _reach(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Intervals of w and b that matter: light tails are cut, unless a heavy one makes the v-axis a ray anyway."""
-        ends = reach(self.weight), reach(self.bias)
+        ends = reach(self.weight, self.order), reach(self.bias, self.order)
         return ends if np.isfinite(ends).all() else (self.weight.support, self.bias.support)
 
 
-def reach(law: Continuous) -> tuple[float, float]:
-    """Interval beyond which the density times a cube is below rounding: the support, or less where tails are light."""
+def reach(law: Continuous, order: float = 3.0) -> tuple[float, float]:
+    """Interval beyond which the density times a power, 3 at least, is below rounding: the support, or less.
+
+    It is less where tails are light. For an infinite `order`, lighter than exponential, and by a margin.
+    """
+    if math.isinf(order) and not _is_light(law):
+        return law.support
+    power, negligible = (3.0, _NEGLIGIBLE**2) if math.isinf(order) else (max(order, 3.0), _NEGLIGIBLE)
     ends = []
     for side, end, mark in zip((-1, 1), law.support, (law.landmarks[0], law.landmarks[-1]), strict=True):
         spread = law.landmarks[-1] - law.landmarks[0]
@@ -111,23 +128,31 @@ def reach(law: Continuous) -> tuple[float, float]:
             scales = np.arange(16)
             far = np.asarray(mark + side * spread * (1.5**scales - 1), dtype=np.float64)
             with np.errstate(under="ignore"):
-                negligible = np.flatnonzero(law.pdf(far) * spread * (np.abs(far - mark) / spread + 1) ** 3 < _NEGLIGIBLE)
-            if negligible.size:
-                ends.append(float(far[negligible[0]]))
+                share = law.pdf(far) * spread * (np.abs(far - mark) / spread + 1) ** power
+            at = np.flatnonzero(share > negligible * max(1.0, share.max()))
+            if at.size == 0 or at[-1] + 1 < far.size:
+                ends.append(float(far[at[-1] + 1 if at.size else 0]))
                 continue
         ends.append(end)
     return ends[0], ends[1]
 
 
-def independent_rule(weight: Continuous, bias: Continuous, landmarks: Array) -> RayRule:
-    """The cheapest rule that does for these densities."""
+def finest_rule(weight: Continuous, bias: Continuous, order: float) -> RayRule:
+    """The one with the most nodes."""
+    return RayRule(weight, bias, _QUANTILES[-1], STEPS[-1], order)
+
+
+def independent_rule(weight: Continuous, bias: Continuous, landmarks: Array, order: float) -> RayRule:
+    """The cheapest rule that does for these densities and integrands that grow with a power `order` of v."""
+    if math.isinf(order) and not (_is_light(weight) and _is_light(bias)):
+        return RayRule(weight, bias, _QUANTILES[-1], _STEEPEST, order)
     ratio = _scale(bias) / _scale(weight)
     around = ratio * np.logspace(-5, 5, 21)
-    candidates = [[RayRule(weight, bias, quantiles, step) for step in STEPS] for quantiles in _QUANTILES]
-    return cheapest(candidates, np.unique(np.r_[landmarks, -around, around]), _scale(weight))
+    candidates = [[RayRule(weight, bias, quantiles, step, order) for step in STEPS] for quantiles in _QUANTILES]
+    return cheapest(candidates, np.unique(np.r_[landmarks, -around, around]), _scale(weight), order)
 
 
-def cheapest(candidates: Sequence[Sequence[Rule]], probes: Array, unit: float) -> Rule:
+def cheapest(candidates: Sequence[Sequence[Rule]], probes: Array, unit: float, order: float = 3.0) -> Rule:
     """The rule with the fewest nodes that is as good as a finer one, at all `probes`.
 
     Parameters
@@ -138,6 +163,8 @@ def cheapest(candidates: Sequence[Sequence[Rule]], probes: Array, unit: float) -
         Breakpoints at which rules are compared.
     unit : float
         Size of v.
+    order : float
+        A power of v with which integrands may grow.
 
     Notes
     -----
@@ -145,11 +172,11 @@ def cheapest(candidates: Sequence[Sequence[Rule]], probes: Array, unit: float) -
     with the finest rule of the same cuts (1e-11, 1e-10 where rounding in the densities allows no better), and to 1e-9 with
     the finest of all, which sees mass that the others may miss.
     """
-    finest = [_test_integrals(family[-1], probes, unit) for family in candidates]
+    finest = [_test_integrals(family[-1], probes, unit, order) for family in candidates]
     sound = [k for k, values in enumerate(finest) if _agree(values, finest[-1], _SAME)]
     tried = [(rule, finest[k]) for k in sound for rule in candidates[k][:-1]]
     tried.sort(key=lambda pair: pair[0].slices(probes, 1)[0].shape[-1])
-    found = [(rule, _test_integrals(rule, probes, unit), exact) for rule, exact in tried]
+    found = [(rule, _test_integrals(rule, probes, unit, order), exact) for rule, exact in tried]
     for tolerance in _TOLERANCES:
         for rule, values, exact in found:
             if _agree(values, exact, tolerance):
@@ -157,18 +184,33 @@ def cheapest(candidates: Sequence[Sequence[Rule]], probes: Array, unit: float) -
     return candidates[-1][-1]
 
 
+def _is_light(law: Continuous) -> bool:
+    """Whether the tails, if any, are lighter than exponential, judged at 30 and 60 scales."""
+    scale, middle = float(np.diff(np.quantile(law.landmarks, [0.25, 0.75]))[0]) or 1.0, float(np.median(law.landmarks))
+    for end in law.support:
+        if math.isinf(end):
+            near, far = law.logpdf(middle + math.copysign(scale, end) * np.array([30.0, 60.0]))
+            if far > 2.5 * near:
+                return False
+    return True
+
+
 def _scale(law: Continuous) -> float:
     return float(np.abs(np.quantile(law.landmarks, [0.25, 0.75])).max()) or 1.0
 
 
-def _test_integrals(rule: SliceRule, probes: Array, unit: float) -> Array:
+def _test_integrals(rule: SliceRule, probes: Array, unit: float, order: float) -> Array:
     """Integrals of test functions at all probes, shape (probes, tests), one after the other for each side."""
     rows = []
     for side in (1, -1):
         v, rho = rule.slices(probes, side)
         u = v / unit
         with np.errstate(over="ignore", invalid="ignore"):
-            tests = (u**2, np.ones_like(u), u ** (4 / 3), *(u * np.sinh(np.arcsinh(g * u) / 3) for g in (1.0, 1e3)))
+            tests = [u**2, np.ones_like(u), u ** (4 / 3), *(u * np.sinh(np.arcsinh(g * u) / 3) for g in (1.0, 1e3))]
+            if math.isinf(order):
+                tests += [u * np.sinh(g * u) for g in (1.0, 4.0)]
+            elif order > 3:
+                tests += [u ** (1 + order / 2), u ** (1 + order)]
             rows += [np.where(rho > 0, rho * values, 0.0).sum(axis=-1) for values in tests]
     return np.stack(rows, axis=-1)
 

@@ -199,3 +199,53 @@ def test_tiny_data_see_the_quadratic_part_only(init):
     np.testing.assert_allclose(ours.multipliers / 1e-105, 2 * known.multipliers, rtol=0, atol=1e-10)
     bands = [sb.error_band(problem, 100).std(QUERY) for problem in (tiny, plain)]
     np.testing.assert_allclose(bands[0] / 1e-105, bands[1], rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize("activation", [sb.ReLU(), sb.Abs()])
+@pytest.mark.parametrize("p", [1.01, 1.02, 1.05])
+def test_powers_next_to_one_with_random_weights(p, activation):
+    r"""Curvature goes with the power 1/(p - 1) of the dual value; far out the coordinate in which it is smooth overflows."""
+    law = stats.uniform(-1, 2), stats.norm()
+    found = sb.predict(sb.Problem(SET_A, sb.Initialization(*law), activation, sb.Scaled(sb.Power(p))))
+    assert found.outcome is sb.Outcome.CONVERGED
+    places, weights = np.polynomial.legendre.leggauss(16)
+
+    def rule(edges):
+        half = np.diff(edges)[:, None] / 2
+        return (edges[:-1, None] + half * (1 + places)).ravel(), (half * weights).ravel()
+
+    made = np.zeros(SET_A.size)
+    for w, share in zip(*rule(np.linspace(-1, 1, 41)), strict=True):
+        grid = np.unique(np.r_[np.linspace(-25, 25, 2401), -w * SET_A.x])
+        g = found.multipliers @ activation.value(w * SET_A.x[:, None] + grid)
+        at = np.flatnonzero(g[:-1] * g[1:] < 0)
+        zeros = grid[at] - g[at] * np.diff(grid)[at] / np.diff(g)[at]
+        b, mass = rule(np.union1d(grid, zeros))
+        features = activation.value(w * SET_A.x[:, None] + b)
+        g = found.multipliers @ features
+        alpha = np.sign(g) * (np.abs(g) / p) ** (1 / (p - 1))
+        made += share * (features * (alpha * law[0].pdf(w) * law[1].pdf(b) * mass)).sum(axis=1)
+    np.testing.assert_allclose(made, SET_A.y, rtol=0, atol=1e-9)
+
+
+def test_hypentropy_with_exponential_tails_of_the_weights():
+    r"""E[sigma_i alpha] = y_i on rays (w, b) = v (1, -c), of logarithms: the tail of W decides how large g may be."""
+    law, beta = (stats.laplace(), stats.uniform(-1, 2)), 0.1
+    found = sb.predict(sb.Problem(SET_A, sb.Initialization(*law), sb.Abs(), sb.Scaled(sb.Hypentropy(beta))))
+    assert found.outcome is sb.Outcome.CONVERGED
+    places, weights = np.polynomial.legendre.leggauss(10)
+
+    def rule(edges):
+        half = np.diff(edges)[:, None] / 2
+        return (edges[:-1, None] + half * (1 + places)).ravel(), (half * weights).ravel()
+
+    far, near = np.geomspace(1e-4, 1e5, 150), np.geomspace(1e-7, 0.5, 30)
+    marks = np.concatenate([SET_A.x + side * step for side in (1, -1) for step in near] + [SET_A.x, found.function.knots])
+    c, width = rule(np.unique(np.r_[-far, 0, far, marks[np.abs(marks) < 1e5]]))
+    share, mass = rule(np.unique(np.r_[0, np.geomspace(1e-6, 1, 60)]))
+    top = np.minimum(1 / np.abs(c), 1e5)[:, None]  # |b| <= 1
+    features = np.abs(SET_A.x[:, None] - c)
+    g, v = np.abs(found.multipliers @ features)[:, None], top * share
+    log = -v - np.log(4) + np.log(v) + v * g + np.log(beta / 2) + np.log(-np.expm1(-2 * v * g))
+    alpha = np.sign(found.multipliers @ features) * (np.exp(log) * v * top * mass).sum(axis=1)
+    np.testing.assert_allclose(2 * (features * alpha * width).sum(axis=1), SET_A.y, rtol=0, atol=1e-5)

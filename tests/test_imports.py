@@ -33,6 +33,7 @@ LAYERS = [  # a module may import from its own layer and from those above it in 
     ["penalty"],
     ["crossing"],
     ["predict"],
+    ["influence_reach"],
     ["influence", "mode_influence"],
     ["path_influence"],
     ["influence_model"],

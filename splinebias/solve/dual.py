@@ -73,7 +73,8 @@ class DualSolver:
             if finer is dual:
                 break
             dual, state = finer, _within(finer, state.function)
-        misfit = float(np.max([state.misfit, check.misfit, check.neglected]))  # not max(), which may drop a NaN
+        finest = dual.misfit_of_finest(state.function)
+        misfit = float(np.max([state.misfit, check.misfit, check.neglected, finest]))  # not max(), which may drop a NaN
         knots = function_knots(problem, coarse, state.function.zeros())
         return Prediction(
             problem,

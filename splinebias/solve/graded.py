@@ -106,6 +106,7 @@ class GradedGrid:
         cells = LocalCells.of(self.frame if some is None else self.frame.take(some), dual, side, split=self.split)
         order = order or self.cells.order
         change = _change(cells.start, cells.stop)
+        change[~np.isfinite(potential.fold(np.maximum(np.abs(cells.start), np.abs(cells.stop))))] = 0.0  # s overflows
         at_zero, panels = change > _NEAR_ZERO, self.breaks.size - 1
         if panels == 1:
             panel, ends = np.where(at_zero, 0, -1), None

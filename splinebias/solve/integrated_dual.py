@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._check import Array
+from splinebias.breakpoints import MODERATE, BreakpointLaw
 from splinebias.potential import Potential
 from splinebias.problem import Problem
 from splinebias.response import Response, ResponseModel
@@ -138,6 +139,11 @@ class IntegratedDual:
         dual = cls(problem, equations, rule, potential, size, factor)
         return dual, through_mirror(potential, equations.function(u / size), free=free)
 
+    @cached_property
+    def law(self) -> BreakpointLaw:
+        """The breakpoints, with rules for integrands as steep as those of the potential."""
+        return self.problem.breakpoint_law()
+
     @property
     def y(self) -> Array:
         """y/s, shape (M,)."""
@@ -179,7 +185,7 @@ class IntegratedDual:
         return model({side: nodes.rows.g})
 
     def _model(self, side: int, c: Array) -> ResponseModel:
-        law = self.problem.initialization.breakpoint_law
+        law = self.law
         if self.equations.sides_agree:
             return ResponseModel.of_both(law, self.potential, c)
         return ResponseModel.at(law, self.potential, c, (side,))
@@ -235,11 +241,19 @@ class IntegratedDual:
     def _scale(self) -> Array:
         return self.equations.scale(self.y)
 
+    def misfit_of_finest(self, function: DualFunction) -> float:
+        r"""The misfit there with the finest rule for |w|, 0 if rules are exact or |\alpha| too flat to ask much of them."""
+        if self._speeds == 1 or self.problem.limit_potential.moment_order <= MODERATE:
+            return 0.0
+        finest = replace(self)
+        finest.__dict__["law"] = self.law.finest()
+        return finest.at(function).misfit
+
     def farther(self, check: DualState) -> IntegratedDual:
         """The same on a grid that reaches as far as the law matters at the state of a check, itself if its own does."""
         size = float(np.abs(self.y).max()) or 1.0
         samples = [(sample.nodes, sample.value) for sample in check.samples]
-        finer = self.grid.farther(samples, self.problem.initialization.breakpoint_law, size)
+        finer = self.grid.farther(samples, self.law, size)
         return self if finer is None else replace(self, grid=finer)
 
     def refined(self, state: DualState, tolerance: float) -> tuple[IntegratedDual, DualState]:
@@ -249,7 +263,7 @@ class IntegratedDual:
             check = dual.at(state.function, check=True)
             finer = dual.grid.refined(
                 [(sample.nodes, sample.value) for sample in check.samples],
-                self.problem.initialization.breakpoint_law,
+                self.law,
                 size,
                 _RESOLVED,
                 _NEGLIGIBLE if self._speeds == 1 else _NEGLIGIBLE_OF_SPEEDS,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +22,7 @@ from splinebias.function import PiecewisePolynomial
 from splinebias.predict import predict
 from splinebias.problem import Problem
 from splinebias.solve.prediction import Prediction
+from splinebias.studies.failures import left_out
 from splinebias.studies.reading import StoredCase, read_cases
 from splinebias.studies.row import COLUMNS, Row, table_of
 from splinebias.studies.spec import default_interval
@@ -226,10 +226,7 @@ class Study:
         lines.append(f"error ~ c n^(-1/2) with c = {self.constant}, from the largest width")
         predicted = self.predicted
         lines.append(f"predicted errors: {predicted}" if isinstance(predicted, str) else str(predicted))
-        failures = Counter(row.outcome for row in self.rows if not row.ok)
-        if failures:
-            kinds = ", ".join(f"{count} {name}" for name, count in sorted(failures.items()))
-            lines.append(f"left out: {kinds} of {len(self.rows)} runs")
+        lines += left_out(self.rows)
         if not self.prediction.outcome.ok:
             lines.append(f"the limit itself is {self.prediction.outcome.name}: {self.prediction.outcome.value}")
         return "\n".join(lines)

@@ -81,6 +81,31 @@ def test_failures_are_kept_in_the_table_and_left_out_of_everything_else():
     assert "left out: 1 DIVERGED, 1 MAX_STEPS, 1 STALLED of 18 runs" in str(mixed)
 
 
+def test_reasons_of_failed_runs_are_printed_in_groups_with_advice_that_fits_each():
+    def lines(*pairs):
+        rows = [row(20, seed, math.nan, outcome)._replace(reason=reason) for seed, (outcome, reason) in enumerate(pairs)]
+        return str(Study(PREDICTION, (-1.5, 1.5), 1e-12, tuple(rows))).splitlines()
+
+    raised = ("FAILED", "LinAlgError: did not\nconverge")
+    found = lines(raised, *[("STALLED", f"no step lowers the loss from {loss:.3g}") for loss in (0.1, 2e-5)], raised)
+    assert found[-4:] == [
+        "left out: 2 FAILED, 2 STALLED of 4 runs",
+        "  2 FAILED: LinAlgError: did not converge",
+        "  runs that raised are kept and not tried again: change what the reason names, and use another store",
+        "  2 STALLED: for example, no step lowers the loss from 0.1",
+    ]
+    assert not any("loss_tol" in line for line in lines(raised))
+    assert "  lost runs are tried again by the next start: give workers more memory, or start fewer of them" in lines(
+        ("LOST", "its worker died 3 times; out of memory?")
+    )
+    many = lines(*[("FAILED", "ValueError: " + "abcdef"[kind] * (1000 if kind else 5)) for kind in (0, 0, 1, 2, 3, 4)])
+    assert "  2 FAILED: ValueError: aaaaa" in many
+    assert "  2 FAILED for other reasons, which the rows hold (--csv)" in many
+    assert max(map(len, many)) < 350
+    (advice,) = (line for line in lines(("DIVERGED", "")) if "1 DIVERGED:" in line)
+    assert advice == f"  1 DIVERGED: {sb.Outcome.DIVERGED.value}"
+
+
 def test_too_few_runs_determine_nothing_and_say_so():
     one = synthetic(lambda n, _: 1 / math.sqrt(n), widths=[20], seeds=1)
     assert math.isnan(one.rate.value)

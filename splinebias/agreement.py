@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from splinebias.band import ErrorBand, error_band
 from splinebias.errors import DataError
 from splinebias.problem import Problem
-from splinebias.studies.statistics import Estimate
+from splinebias.studies.statistics import Estimate, Undetermined
 
 _LEVEL = 0.95
 _ALLOWED = (0.9, 1.1)
@@ -66,6 +66,8 @@ class Agreement:
         if math.isnan(ratio.value) or _ALLOWED[0] <= ratio.value <= _ALLOWED[1]:
             return ""
         outside = f"errors at width {width} are {ratio.value:.2f} times the predicted ones"
+        if math.isinf(ratio.low):
+            return f"{outside}, and one run has no interval that says by how much: more seeds would tell"
         if not self.disagrees:
             return f"{outside}, but their 95 % interval allows a ratio in [0.9, 1.1]: more seeds would tell"
         if self.band.advice:
@@ -116,7 +118,7 @@ def _ratio(band: ErrorBand, width: int, runs: int, mean: float, sd: float) -> Es
 
     predicted = band.constant.value / math.sqrt(width)
     if predicted == 0:
-        return Estimate(math.nan)
+        return Undetermined(reason="the predicted error is 0")
     if runs < 2:
         return Estimate(mean / predicted)
     margin = float(stats.t.ppf((1 + _LEVEL) / 2, runs - 1) * sd / np.sqrt(runs)) / predicted

@@ -197,8 +197,8 @@ class Study:
 
     @property
     def _fitted(self) -> tuple[Array, Array]:
-        """Width and sup of the runs that enter fits (a network that is the limit exactly, sup = 0, has no logarithm)."""
-        rows = self.table[self._ok & (self.table["sup"] > 0)]
+        """Width and sup of the runs that enter fits."""
+        rows = self.table[self._ok]
         return rows["width"].astype(float), rows["sup"]
 
     def to_csv(self, path: str | Path | None = None) -> str:
@@ -220,7 +220,9 @@ class Study:
             cells = ((mean, 12, ".4g"), (median, 12, ".4g"), (sd, 12, ".2g"), (mean * math.sqrt(width), 14, ".4g"))
             numbers = "".join(("-" if math.isnan(value) else format(value, form)).rjust(size) for value, size, form in cells)
             lines.append(f"{width:>8}{runs:>6}{failed:>8}{numbers}")
-        lines.append(f"error ~ n^s with s = {self.rate}")
+        exact = int((self._fitted[1] == 0).sum()) if math.isfinite(self.rate.value) else 0
+        without = f", without {exact} runs whose error is 0" if exact else ""
+        lines.append(f"error ~ n^s with s = {self.rate}{without}")
         if self.power_law.pvalue < _DOUBT:
             lines.append(f"no single power fits all widths (p = {self.power_law.pvalue:.2g}): judge by the largest ones")
         lines.append(f"error ~ c n^(-1/2) with c = {self.constant}, from the largest width")

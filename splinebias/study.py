@@ -140,7 +140,8 @@ def study_grid(
         Whether `spec` may add to the grid of the store.
     progress : bool or callable, optional
         A callable is called as ``progress(done, total)`` for every run. True: a progress bar on stderr. None: a bar if
-        stderr is a terminal and the study takes over a second. False: silence.
+        stderr is a terminal and the study takes over a second. Unless False: a line on stderr if a scheduler has had no
+        workers for some seconds. False: silence.
 
     Returns
     -------
@@ -225,7 +226,7 @@ def _run(todo: list[Batch], pool: Pool, keep: Any, progress: Progress, total: in
             rows = [failed_row(batch.width, seed, batch.prediction.penalty, LOST, reason) for seed in batch.seeds]
             deliver(batch, [Done(row, None, environment()) for row in rows])
 
-        execute(longest_first(todo, pace), run_batch, pool, deliver=deliver, give_up=give_up)
+        execute(longest_first(todo, pace), run_batch, pool, deliver=deliver, give_up=give_up, say=note.say)
 
 
 class _Memory:

@@ -171,6 +171,36 @@ def test_what_a_broken_pool_did_not_take_is_handed_in_again():
     assert lost == []
 
 
+class Blocked(InProcess):
+    """A pool that does nothing until it has been asked `looks` times what is in its way."""
+
+    def __init__(self, looks):
+        self.looks, self.left = looks, []
+
+    def submit(self, work, batch):
+        future = Future()
+        self.left.append((future, work, batch))
+        self.obstructed = self.looks
+        return future
+
+    def obstacle(self):
+        self.obstructed -= 1
+        if self.obstructed > 0:
+            return "no workers"
+        future, work, batch = self.left.pop()
+        future.set_result(work(batch))
+        return ""
+
+
+@pytest.mark.parametrize(("looks", "lines"), [(2, []), (20, ["no workers"] * 3)])
+def test_what_keeps_all_work_from_being_done_is_said_once_after_some_seconds(looks, lines, monkeypatch):
+    monkeypatch.setattr(import_module("splinebias.studies.execution"), "_LOOK", 0.01)
+    done, said = [], []
+    execute(range(3), abs, Blocked(looks), deliver=lambda *pair: done.append(pair), give_up=done.remove, say=said.append)
+    assert done == [(batch, batch) for batch in range(3)]
+    assert said == lines  # once for every time that it was so
+
+
 # -- batches ----------------------------------------------------------------------------------------------------------
 
 
@@ -562,31 +592,61 @@ def test_a_second_coordinator_is_refused(spec):
         assert f"must have one coordinator, got a second while the first (process {run.pid} on " in done.stderr
 
 
+def dask(folder, *arguments):
+    """A scheduler or a worker as a process of its own."""
+    command = [sys.executable, "-m", "dask", *arguments, "--no-dashboard", "--scheduler-file", "scheduler.json"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, env=environment, cwd=folder, **quiet)
+
+
+def dask_worker(folder):
+    return dask(folder, "worker", "--nthreads", "1", "--no-nanny", "--local-directory", str(folder))
+
+
 @pytest.fixture
-def cluster(tmp_path):
-    """A Dask scheduler and two workers as separate processes, over TCP: the address and the workers."""
+def scheduler(tmp_path):
+    """A Dask scheduler as a process of its own, over TCP: its address."""
     pytest.importorskip("distributed")
     file = tmp_path / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    head = [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    hand = [*dask, "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-    scheduler = subprocess.Popen(head, env=environment, **quiet)
-    workers = []
+    process = dask(tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0")
     try:
         for _ in range(300):
             if file.exists() and file.stat().st_size:
                 break
             time.sleep(0.1)
-        workers += [
-            subprocess.Popen([*hand, "--local-directory", str(tmp_path)], env=environment, **quiet) for _ in range(2)
-        ]
-        yield json.loads(file.read_text())["address"], workers
+        yield json.loads(file.read_text())["address"]
     finally:
-        for process in (*workers, scheduler):
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def cluster(scheduler, tmp_path):
+    """The address of a scheduler, and its two workers."""
+    workers = [dask_worker(tmp_path) for _ in range(2)]
+    try:
+        yield scheduler, workers
+    finally:
+        for process in workers:
             process.kill()
             process.wait()
+
+
+@pytest.mark.slow
+def test_a_scheduler_without_workers_is_waited_for_and_said_to_have_none(scheduler, tmp_path, small, capsys):
+    worker, late = [], threading.Timer(9, lambda: worker.append(dask_worker(tmp_path)))
+    late.start()
+    try:
+        assert rows(sb.study_grid(SMALL, scheduler=scheduler)) == small
+    finally:
+        late.join()
+        worker[0].kill()
+        worker[0].wait()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"the scheduler {scheduler} has no workers: waiting for them; start some with `dask worker {scheduler} --nthreads 1`"
+    )
 
 
 @pytest.mark.slow

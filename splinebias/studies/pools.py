@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol
 
 from splinebias.errors import CapabilityError, DataError
@@ -35,6 +36,9 @@ class Pool(Protocol):
 
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
         """Start `work` on `batch`."""
+
+    def obstacle(self) -> str:
+        """What keeps all work from being done at present, in words; empty if nothing is known to."""
 
     def renew(self) -> None:
         """Get workers back after some were lost.
@@ -59,6 +63,9 @@ class InProcess:
         future.set_result(work(batch))
         return future
 
+    def obstacle(self) -> str:
+        return ""
+
     def renew(self) -> None:
         raise AssertionError("this process cannot be lost to itself")
 
@@ -80,6 +87,9 @@ class LocalProcesses:
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
         future: Future[Any] = self._executor.submit(work, batch)
         return future
+
+    def obstacle(self) -> str:
+        return ""
 
     def renew(self) -> None:
         self.close()
@@ -120,6 +130,9 @@ class Given:
         future.add_done_callback(self._futures.discard)
         return future
 
+    def obstacle(self) -> str:
+        return ""
+
     def renew(self) -> None:
         raise StudyStopped("the executor has lost a worker and is broken; run the same call again with a new one")
 
@@ -138,8 +151,15 @@ class Dask(Given):
             raise CapabilityError(
                 "a scheduler needs Dask, which is not installed; pip install 'splinebias[distributed]', or use jobs"
             ) from None
-        self._client = _reached(address)
+        self._address, self._client = address, _reached(address)
         super().__init__(self._client.get_executor(pure=False))
+
+    def obstacle(self) -> str:
+        with suppress(OSError):  # a scheduler that has gone shows in the work
+            if not self._client.scheduler_info()["workers"]:
+                start = f"dask worker {self._address} --nthreads 1"
+                return f"the scheduler {self._address} has no workers: waiting for them; start some with `{start}`"
+        return ""
 
     def renew(self) -> None:
         pass  # the scheduler's affair

@@ -156,7 +156,7 @@ def study_grid(
     CapabilityError
         If a method cannot take a problem, or a store cannot hold the specification.
     StudyStopped
-        If the disk is full, or a scheduler or executor is lost: what is finished is kept.
+        If the disk is full, the store is deleted or replaced, or a scheduler or executor is lost: what is finished is kept.
 
     Notes
     -----
@@ -184,6 +184,8 @@ def study_grid(
             stack.callback(pool.close)
             stack.enter_context(_terminable())
             _run(todo, pool, keep, progress, len(spec))
+        if isinstance(keep, Store):
+            keep.check_in_place()
     if isinstance(keep, Store):
         return StudyGrid.load(keep.path)
     return keep.grid(limits)

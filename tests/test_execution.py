@@ -330,6 +330,20 @@ def test_a_lost_run_is_tried_again_by_the_next_call(tmp_path, monkeypatch, small
     assert rows(sb.study_grid(SMALL, store=path)) == small
 
 
+@pytest.mark.parametrize("last", [6, 12])
+def test_a_store_that_is_replaced_stops_the_study_and_its_runs_are_not_taken_for_those_of_another(last, tmp_path):
+    path, other = tmp_path / "study.sqlite", tmp_path / "other.sqlite"
+    sb.study(A, [20], [0], loss_tol=1e-2, store=other)
+
+    def replace(finished, _):
+        if finished == last:
+            other.replace(path)
+
+    with pytest.raises(sb.StudyStopped, match="study.sqlite was replaced by another file while its study was at work"):
+        sb.study_grid(SMALL, store=path, progress=replace)
+    assert status(path).done == 1
+
+
 def test_what_cannot_be_pickled_is_refused_before_any_worker_starts(monkeypatch):
     class Law:
         """A uniform law that does not travel."""

@@ -63,12 +63,40 @@ def test_a_store_knows_what_is_done(path):
 
 def test_a_batch_is_added_whole_or_not_at_all(path):
     with Store.open(path, SPEC) as store:
-        broken = Done(done(20, 2).row._replace(seed=object()), None, "x")
+        (pages,) = store._file.execute("PRAGMA page_count").fetchone()
+        store._file.execute(f"PRAGMA max_page_count = {pages}")  # a disk that is full
+        broken = Done(done(20, 2).row, bytes(100_000), "x")
         with pytest.raises(sb.StudyStopped, match="all runs that were written are kept: make room"):
             store.add(0, [done(20, 1), broken])
         assert store.finished() == [{(20, 0), (80, 1)}]
         store.add(0, [done(20, 1)])
         assert store.finished() == [{(20, 0), (80, 1), (20, 1)}]
+
+
+@pytest.mark.parametrize("by", [None, "another study", "a link to another study"])
+def test_a_store_that_is_no_longer_in_its_place_is_noticed_at_the_next_write(by, path, tmp_path):
+    other = tmp_path / "other.sqlite"
+    other.write_bytes(path.read_bytes())
+    with Store.open(path, SPEC) as store:
+        store.add(0, [done(20, 1)])
+        path.unlink()
+        if by == "another study":
+            other.replace(path)
+        elif by:
+            path.symlink_to(other)
+        what = "replaced by another file" if by else "deleted or moved"
+        with pytest.raises(sb.StudyStopped, match=f"study.sqlite was {what} while its study was at work, .*; put it back"):
+            store.add(0, [done(20, 2)])
+    assert path.exists() == bool(by)
+    if by:
+        assert status(path).done == 2  # whoever put it there finds it as it was
+
+
+def test_a_write_that_fails_for_another_reason_is_not_said_to_want_room(path):
+    with Store.open(path, SPEC) as store:
+        store._file.execute("DROP TABLE runs")
+        with pytest.raises(sb.StudyStopped, match="is damaged: no such table: runs; restore a copy"):
+            store.add(0, [done(20, 1)])
 
 
 def test_a_store_is_read_while_it_is_written(path):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from splinebias.errors import DataError
-from splinebias.studies.database import APPLICATION, FORMAT, Lock, connect, file_of, guarded, is_full
+from splinebias.studies.database import APPLICATION, FORMAT, Lock, connect, fault, file_of, guarded, identity, is_full
 from splinebias.studies.row import LOST, Done, Row
 from splinebias.studies.spec import StudySpec
 from splinebias.studies.spec_toml import difference
@@ -53,6 +53,7 @@ class Store:
     def __init__(self, path: Path, spec: StudySpec, lock: Lock, file: sqlite3.Connection) -> None:
         self.path, self._spec, self._lock, self._file = path, spec, lock, file
         self._keys = [case.key for case in spec.cases]
+        self._identity = identity(path)
 
     @classmethod
     def open(cls, path: str | Path, spec: StudySpec, *, extend: bool = False) -> Self:
@@ -104,8 +105,9 @@ class Store:
         Raises
         ------
         StudyStopped
-            If they cannot be written.
+            If they cannot be written, or the file is no longer at its place.
         """
+        self.check_in_place()
         now = time.time()
         try:
             with self._file:
@@ -116,7 +118,20 @@ class Store:
                     values = (self._keys[case], *run.row, *where.fetchone(), now, run.function)
                     self._file.execute(_ADD, values)
         except sqlite3.Error as error:
-            raise StudyStopped(_no_room(self.path, error)) from None
+            words = _no_room(self.path, error) if is_full(error) else f"the store {self.path} {fault(self.path, error)}"
+            raise StudyStopped(words) from None
+
+    def check_in_place(self) -> None:
+        """StudyStopped if the file that this process writes is not the one that others find at `path`."""
+        there = identity(self.path)
+        if there == self._identity:
+            return
+        what = "deleted or moved" if there is None else "replaced by another file"
+        without = "begins anew without it" if there is None else "with another --store begins anew"
+        raise StudyStopped(
+            f"the store {self.path} was {what} while its study was at work, so that nothing more can be kept in it; put it "
+            f"back and run the same command again, which {without}"
+        )
 
     def close(self) -> None:
         """Give the file and its lock back; the file is all there is then, and can be copied or put on read-only ground."""

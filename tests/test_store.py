@@ -144,6 +144,15 @@ def test_a_larger_specification_is_taken_if_that_is_meant(path):
         Store.open(path, SPEC, extend=True)
 
 
+def test_the_order_of_names_is_no_difference(tmp_path):
+    one, two = sb.Problem(SET_A, UNIFORM), sb.Problem(SET_A, UNIFORM, sb.Abs())
+    with Store.open(tmp_path / "s.sqlite", sb.StudySpec({"A": one, "B": two}, [20], range(2))) as store:
+        store.add(1, [done(20, 0)])
+    with Store.open(tmp_path / "s.sqlite", sb.StudySpec({"B": two, "A": one}, [20], range(2))) as store:
+        assert store.finished() == [{(20, 0)}, set()]
+    assert [case.names["problem"] for case in read_cases(tmp_path / "s.sqlite")] == ["B", "A"]
+
+
 @pytest.mark.parametrize(
     "reader", [read_cases, status, sb.Study.load, sb.StudyGrid.load, lambda path: Store.open(path, SPEC)]
 )

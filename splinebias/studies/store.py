@@ -22,7 +22,7 @@ from splinebias.errors import DataError
 from splinebias.studies.database import APPLICATION, FORMAT, Lock, connect, fault, file_of, guarded, identity, is_full
 from splinebias.studies.row import LOST, Done, Row
 from splinebias.studies.spec import StudySpec
-from splinebias.studies.spec_toml import difference
+from splinebias.studies.spec_difference import difference
 from splinebias.studies.stopped import StudyStopped
 
 _SCHEMA = f"""
@@ -166,7 +166,9 @@ def _prepare(file: sqlite3.Connection, path: Path, spec: StudySpec, text: str, *
             if file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 (old,) = file.execute("SELECT spec FROM study").fetchone()
             if old is not None and old != text:
-                _check_growth(path, *difference(old, text), extend=extend)
+                words, grows = difference(old, text)
+                if words:
+                    _check_growth(path, words, grows, extend=extend)
             _begin(file, spec, old, text)
         except sqlite3.Error as error:
             if is_full(error):

@@ -115,6 +115,34 @@ def test_a_new_name_on_an_axis_is_growth():
     assert not difference(new.to_toml(), old.to_toml())[1]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (st.uniform(-2, 4), st.uniform(loc=-2, scale=4)),
+        (st.uniform(-2, 4), st.uniform(-2, scale=4)),
+        (st.uniform(0, 1), st.uniform()),
+        (st.norm(-0.0, 2), st.norm(0.0, 2)),
+        (st.t(5), st.t(df=5, loc=0)),
+    ],
+    ids=["by-name", "half-by-name", "defaults", "signed-zero", "shape"],
+)
+def test_how_a_law_is_written_makes_no_other_specification(one, other):
+    first, second = (sb.Problem(SET_A, sb.Initialization(sb.Rademacher(), law)) for law in (one, other))
+    specs = [sb.StudySpec({"A": problem}, [20], [0]) for problem in (first, second)]
+    assert specs[0] == specs[1]
+    assert hash(specs[0]) == hash(specs[1])
+    assert specs[0].cases[0].key == specs[1].cases[0].key
+    assert difference(specs[0].to_toml(), specs[1].to_toml()) == ("", True)
+    with pytest.raises(sb.DataError, match="must be distinct, got 'B' equal to 'A'"):
+        sb.StudySpec({"A": first, "B": second}, [20], [0])
+
+
+def test_other_parameters_of_a_law_make_another_specification():
+    laws = [st.uniform(-2, 4), st.uniform(4, -2 + 4), st.uniform(loc=4), st.uniform(scale=4), st.norm(-2, 4)]
+    problems = {str(n): sb.Problem(SET_A, sb.Initialization(sb.Rademacher(), law)) for n, law in enumerate(laws)}
+    assert len({case.key for case in sb.StudySpec(problems, [20], [0]).cases}) == len(laws)
+
+
 LINE = sb.Dataset(np.linspace(-1, 1, 300), np.linspace(0, 1, 300))
 BENT = sb.Dataset(LINE.x, np.where(np.abs(LINE.x) < 0.006, 7.0, LINE.y))
 SHORTER = sb.Dataset(LINE.x[:250], LINE.y[:250])

@@ -523,6 +523,20 @@ def test_an_interrupted_study_says_how_to_go_on(sent, spec, undisturbed):
     assert bits(path) == undisturbed
 
 
+def blocked_signals(_):
+    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_workers_are_started_deaf_to_an_interrupt_and_this_process_is_not():
+    """Before they can say so themselves: one that comes while they import would print their traceback."""
+    pool = LocalProcesses(1)
+    try:
+        assert signal.SIGINT in pool.submit(blocked_signals, None).result()
+    finally:
+        pool.close()
+    assert signal.SIGINT not in blocked_signals(None)
+
+
 @pytest.mark.slow
 def test_a_quota_stops_the_study_and_loses_nothing(spec, undisturbed):
     """Writes beyond a size fail in the operating system: a limit that every user can set."""
@@ -691,7 +705,8 @@ def test_a_scheduler_that_goes_away_stops_the_study_and_loses_nothing(cluster, s
         scheduler.kill()
         _, text = run.communicate(timeout=120)
     assert run.returncode == 1
-    assert "run the same command again" in text
+    (line,) = text.splitlines()  # nothing of Dask's own
+    assert line == "Error: the scheduler has gone and taken the work with it; run the same command again"
     assert set(bits(path)) <= set(undisturbed)
 
 

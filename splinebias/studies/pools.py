@@ -8,14 +8,15 @@ All of them are `concurrent.futures` executors, the interface that the standard 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from splinebias.errors import CapabilityError, DataError
@@ -85,7 +86,8 @@ class LocalProcesses:
         return _AHEAD * self._jobs
 
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
-        future: Future[Any] = self._executor.submit(work, batch)
+        with _without_interrupts():  # workers are started here, and not yet deaf to Ctrl-C when they import
+            future: Future[Any] = self._executor.submit(work, batch)
         return future
 
     def obstacle(self) -> str:
@@ -99,8 +101,11 @@ class LocalProcesses:
         self._executor.shutdown(wait=True, kill_workers=True)
 
     def _started(self) -> Any:
+        from multiprocessing.resource_tracker import ensure_running
+
         from loky import ProcessPoolExecutor
 
+        ensure_running()  # whose start, at the first worker's, would let interrupts through
         environment = dict.fromkeys(_THREADS, "1")
         return ProcessPoolExecutor(self._jobs, initializer=_attach, initargs=(os.getpid(),), env=environment)
 
@@ -166,7 +171,8 @@ class Dask(Given):
 
     def close(self) -> None:
         super().close()
-        self._client.close(timeout=_CONNECT)
+        with _quiet():  # the study says itself that a scheduler has gone
+            self._client.close(timeout=_CONNECT)
 
 
 def _reached(address: str) -> Any:
@@ -184,6 +190,21 @@ def _reached(address: str) -> Any:
             f"{address!r}, where none answers within {_CONNECT} s ({type(error).__name__}); "
             "start one with `dask scheduler`"
         ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask's client logs nothing, and so no traceback of a connection that it was trying to get back."""
+    logger = logging.getLogger("distributed.client")
+    logger.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
 
 
 async def _asked(address: str) -> None:
@@ -226,6 +247,16 @@ def check_picklable(batch: Any) -> None:
             f"the problem must be picklable to be sent to workers, got {error}; define its laws at the top level of "
             "a module, or use jobs=1"
         ) from None
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block, and never reaches the processes that are started in it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _attach(parent: int) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from splinebias.band import ErrorBand, error_band
 from splinebias.errors import DataError
 from splinebias.problem import Problem
-from splinebias.studies.statistics import Estimate
+from splinebias.studies.statistics import Estimate, Undetermined
 
 _LEVEL = 0.95
 _ALLOWED = (0.9, 1.1)
@@ -66,6 +66,8 @@ class Agreement:
         if math.isnan(ratio.value) or _ALLOWED[0] <= ratio.value <= _ALLOWED[1]:
             return ""
         outside = f"errors at width {width} are {ratio.value:.2f} times the predicted ones"
+        if math.isinf(ratio.low):
+            return f"{outside}, and one run has no interval that says by how much: more seeds would tell"
         if not self.disagrees:
             return f"{outside}, but their 95 % interval allows a ratio in [0.9, 1.1]: more seeds would tell"
         if self.band.advice:
@@ -104,7 +106,7 @@ def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreeme
     rows = study.summary[study.summary["runs"] > 0]
     widths = rows["width"]
     if widths.size == 0:
-        raise DataError("`study` must have a run whose outcome is ok, got none; raise its `loss_tol`")
+        raise DataError("`study` must have a run whose outcome is ok, got none; the reasons of its rows say what to change")
     band = error_band(study.problem, int(widths[-1]), interval=study.interval, draws=draws, seed=seed)
     ratios = [_ratio(band, row["width"], row["runs"], row["mean"], row["sd"]) for row in rows]
     return Agreement(band, tuple(widths.tolist()), tuple(ratios))
@@ -116,7 +118,7 @@ def _ratio(band: ErrorBand, width: int, runs: int, mean: float, sd: float) -> Es
 
     predicted = band.constant.value / math.sqrt(width)
     if predicted == 0:
-        return Estimate(math.nan)
+        return Undetermined(reason="the predicted error is 0")
     if runs < 2:
         return Estimate(mean / predicted)
     margin = float(stats.t.ppf((1 + _LEVEL) / 2, runs - 1) * sd / np.sqrt(runs)) / predicted

@@ -203,7 +203,10 @@ def _how_to_go_on(store: str | Path | None, spec: StudySpec) -> str:
     from splinebias.studies.store import place
 
     path = place(store, spec)
-    found = read_status(path)
+    try:
+        found = read_status(path)
+    except DataError:
+        return "Stopped before the first run; the same command begins again."
     return f"Stopped. {found.done} of {found.total} runs are kept in {path}; the same command goes on from there."
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +22,7 @@ from splinebias.function import PiecewisePolynomial
 from splinebias.predict import predict
 from splinebias.problem import Problem
 from splinebias.solve.prediction import Prediction
+from splinebias.studies.failures import left_out
 from splinebias.studies.reading import StoredCase, read_cases
 from splinebias.studies.row import COLUMNS, Row, table_of
 from splinebias.studies.spec import default_interval
@@ -197,8 +197,8 @@ class Study:
 
     @property
     def _fitted(self) -> tuple[Array, Array]:
-        """Width and sup of the runs that enter fits (a network that is the limit exactly, sup = 0, has no logarithm)."""
-        rows = self.table[self._ok & (self.table["sup"] > 0)]
+        """Width and sup of the runs that enter fits."""
+        rows = self.table[self._ok]
         return rows["width"].astype(float), rows["sup"]
 
     def to_csv(self, path: str | Path | None = None) -> str:
@@ -220,16 +220,15 @@ class Study:
             cells = ((mean, 12, ".4g"), (median, 12, ".4g"), (sd, 12, ".2g"), (mean * math.sqrt(width), 14, ".4g"))
             numbers = "".join(("-" if math.isnan(value) else format(value, form)).rjust(size) for value, size, form in cells)
             lines.append(f"{width:>8}{runs:>6}{failed:>8}{numbers}")
-        lines.append(f"error ~ n^s with s = {self.rate}")
+        exact = int((self._fitted[1] == 0).sum()) if math.isfinite(self.rate.value) else 0
+        without = f", without {exact} runs whose error is 0" if exact else ""
+        lines.append(f"error ~ n^s with s = {self.rate}{without}")
         if self.power_law.pvalue < _DOUBT:
             lines.append(f"no single power fits all widths (p = {self.power_law.pvalue:.2g}): judge by the largest ones")
         lines.append(f"error ~ c n^(-1/2) with c = {self.constant}, from the largest width")
         predicted = self.predicted
         lines.append(f"predicted errors: {predicted}" if isinstance(predicted, str) else str(predicted))
-        failures = Counter(row.outcome for row in self.rows if not row.ok)
-        if failures:
-            kinds = ", ".join(f"{count} {name}" for name, count in sorted(failures.items()))
-            lines.append(f"left out: {kinds} of {len(self.rows)} runs")
+        lines += left_out(self.rows)
         if not self.prediction.outcome.ok:
             lines.append(f"the limit itself is {self.prediction.outcome.name}: {self.prediction.outcome.value}")
         return "\n".join(lines)

@@ -11,6 +11,7 @@ from splinebias.laws import Constant, Discrete, Rademacher
 
 _OWN: dict[str, Any] = {"rademacher": Rademacher, "constant": Constant, "discrete": Discrete}
 _OWN_PARAMETERS = {"rademacher": (), "constant": ("value",), "discrete": ("values", "probabilities")}
+_DEFAULTS = {"loc": 0.0, "scale": 1.0}
 
 
 def law_to_table(law: Any) -> dict[str, Any]:
@@ -61,8 +62,7 @@ def law_from_table(table: Any, name: str) -> Any:
     if not isinstance(dist, scipy.stats.rv_continuous | scipy.stats.rv_discrete):
         raise DataError(f"`{name}.name` must be a scipy.stats law or one of {', '.join(_OWN)}, got {kind!r}{_similar(kind)}")
     args = options.pop("args", ())
-    shapes = dist.shapes.replace(" ", "").split(",") if dist.shapes else []
-    takes = (*shapes, "loc") if isinstance(dist, scipy.stats.rv_discrete) else (*shapes, "loc", "scale")
+    takes = _parameters(dist)
     _require_parameters(options, takes, kind, name)
     if not isinstance(args, list | tuple) or len(args) > len(takes):
         raise DataError(f"`{name}.args` must be a list of at most {len(takes)} numbers ({', '.join(takes)}), got {args!r}")
@@ -70,9 +70,47 @@ def law_from_table(table: Any, name: str) -> Any:
     named = {key: real_number(value, f"{name}.{key}") for key, value in options.items()}
     if twice := set(takes[: len(given)]) & set(named):
         raise DataError(f"`{name}` gives {sorted(twice)[0]} twice, in `args` and by name; drop one of them")
-    if missing := [key for key in shapes[len(given) :] if key not in named]:
+    if missing := [key for key in takes[len(given) :] if key not in (*named, *_DEFAULTS)]:
         raise DataError(f"`{name}` needs the parameter {missing[0]} of {kind}, got {sorted(options)}; add it")
     return dist(*given, **named)
+
+
+def canonical(tables: Any) -> Any:
+    """`tables`, in which all tables of one law are equal: a scipy law has its parameters in `args`, and no 0 has a sign.
+
+    Examples
+    --------
+    >>> from splinebias.law_tables import canonical
+    >>> canonical({"weight": {"name": "norm", "args": [-0.0], "scale": 2.0}})
+    {'weight': {'name': 'norm', 'args': [0.0, 2.0]}}
+    """
+    if isinstance(tables, dict):
+        inner = {name: canonical(value) for name, value in tables.items()}
+        return _by_position(inner) if isinstance(inner.get("args"), list) else inner
+    if isinstance(tables, list | tuple):
+        return [canonical(value) for value in tables]
+    return tables + 0.0 if isinstance(tables, float) else tables
+
+
+def _by_position(table: dict[str, Any]) -> dict[str, Any]:
+    """The table of a scipy law with all parameters in `args`."""
+    import scipy.stats
+
+    dist = getattr(scipy.stats, str(table.get("name")), None)
+    if not isinstance(dist, scipy.stats.rv_continuous | scipy.stats.rv_discrete):
+        return table
+    takes = _parameters(dist)
+    given = _DEFAULTS | dict(zip(takes, table["args"], strict=False))
+    given |= {key: value for key, value in table.items() if key not in ("name", "args")}
+    return {"name": table["name"], "args": [given.get(key) for key in takes]}
+
+
+def _parameters(dist: Any) -> tuple[str, ...]:
+    """What a law of scipy takes, in order."""
+    import scipy.stats
+
+    shapes = dist.shapes.replace(" ", "").split(",") if dist.shapes else []
+    return (*shapes, "loc") if isinstance(dist, scipy.stats.rv_discrete) else (*shapes, "loc", "scale")
 
 
 def _require_parameters(options: dict[str, Any], takes: tuple[str, ...], kind: str, name: str) -> None:

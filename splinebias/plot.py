@@ -114,7 +114,7 @@ def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
     """
     new, ax = ax is None, plot_errors(study, _axes(ax), **errorbar)
     plot_predicted(study, ax)
-    if np.isfinite(study.constant.value):
+    if study.constant.value > 0:
         plot_inverse_root(study.constant.value, study.summary["width"], ax)
     if new:
         ax.legend()

@@ -140,7 +140,8 @@ def study_grid(
         Whether `spec` may add to the grid of the store.
     progress : bool or callable, optional
         A callable is called as ``progress(done, total)`` for every run. True: a progress bar on stderr. None: a bar if
-        stderr is a terminal and the study takes over a second. False: silence.
+        stderr is a terminal and the study takes over a second. Unless False: a line on stderr if a scheduler has had no
+        workers for some seconds. False: silence.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def study_grid(
     CapabilityError
         If a method cannot take a problem, or a store cannot hold the specification.
     StudyStopped
-        If the disk is full, or a scheduler or executor is lost: what is finished is kept.
+        If the disk is full, the store is deleted or replaced, or a scheduler or executor is lost: what is finished is kept.
 
     Notes
     -----
@@ -183,6 +184,8 @@ def study_grid(
             stack.callback(pool.close)
             stack.enter_context(_terminable())
             _run(todo, pool, keep, progress, len(spec))
+        if isinstance(keep, Store):
+            keep.check_in_place()
     if isinstance(keep, Store):
         return StudyGrid.load(keep.path)
     return keep.grid(limits)
@@ -225,7 +228,7 @@ def _run(todo: list[Batch], pool: Pool, keep: Any, progress: Progress, total: in
             rows = [failed_row(batch.width, seed, batch.prediction.penalty, LOST, reason) for seed in batch.seeds]
             deliver(batch, [Done(row, None, environment()) for row in rows])
 
-        execute(longest_first(todo, pace), run_batch, pool, deliver=deliver, give_up=give_up)
+        execute(longest_first(todo, pace), run_batch, pool, deliver=deliver, give_up=give_up, say=note.say)
 
 
 class _Memory:

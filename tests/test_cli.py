@@ -279,6 +279,16 @@ def test_a_problem_keeps_its_runs_if_it_is_told_where(problem, tmp_path):
     assert run("study", "show", tmp_path / "runs.sqlite").stdout == first.stdout
 
 
+def test_an_interrupt_before_the_first_run_is_said_to_be_one(spec, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(import_module("splinebias.study"), "study_grid", interrupted)
+    result = run("study", spec)
+    assert result.exit_code == 130
+    assert result.stderr == "Stopped before the first run; the same command begins again.\n"
+
+
 def test_stores_that_are_none_are_refused(tmp_path):
     for command in ("status", "show"):
         assert "there is no study at" in refused("study", command, tmp_path / "missing.sqlite")

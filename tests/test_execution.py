@@ -171,6 +171,36 @@ def test_what_a_broken_pool_did_not_take_is_handed_in_again():
     assert lost == []
 
 
+class Blocked(InProcess):
+    """A pool that does nothing until it has been asked `looks` times what is in its way."""
+
+    def __init__(self, looks):
+        self.looks, self.left = looks, []
+
+    def submit(self, work, batch):
+        future = Future()
+        self.left.append((future, work, batch))
+        self.obstructed = self.looks
+        return future
+
+    def obstacle(self):
+        self.obstructed -= 1
+        if self.obstructed > 0:
+            return "no workers"
+        future, work, batch = self.left.pop()
+        future.set_result(work(batch))
+        return ""
+
+
+@pytest.mark.parametrize(("looks", "lines"), [(2, []), (20, ["no workers"] * 3)])
+def test_what_keeps_all_work_from_being_done_is_said_once_after_some_seconds(looks, lines, monkeypatch):
+    monkeypatch.setattr(import_module("splinebias.studies.execution"), "_LOOK", 0.01)
+    done, said = [], []
+    execute(range(3), abs, Blocked(looks), deliver=lambda *pair: done.append(pair), give_up=done.remove, say=said.append)
+    assert done == [(batch, batch) for batch in range(3)]
+    assert said == lines  # once for every time that it was so
+
+
 # -- batches ----------------------------------------------------------------------------------------------------------
 
 
@@ -298,6 +328,20 @@ def test_a_lost_run_is_tried_again_by_the_next_call(tmp_path, monkeypatch, small
     assert {row.outcome for part in grid.parts for row in part.rows} == {LOST}
     assert (status(path).done, status(path).lost) == (0, 12)
     assert rows(sb.study_grid(SMALL, store=path)) == small
+
+
+@pytest.mark.parametrize("last", [6, 12])
+def test_a_store_that_is_replaced_stops_the_study_and_its_runs_are_not_taken_for_those_of_another(last, tmp_path):
+    path, other = tmp_path / "study.sqlite", tmp_path / "other.sqlite"
+    sb.study(A, [20], [0], loss_tol=1e-2, store=other)
+
+    def replace(finished, _):
+        if finished == last:
+            other.replace(path)
+
+    with pytest.raises(sb.StudyStopped, match="study.sqlite was replaced by another file while its study was at work"):
+        sb.study_grid(SMALL, store=path, progress=replace)
+    assert status(path).done == 1
 
 
 def test_what_cannot_be_pickled_is_refused_before_any_worker_starts(monkeypatch):
@@ -479,6 +523,20 @@ def test_an_interrupted_study_says_how_to_go_on(sent, spec, undisturbed):
     assert bits(path) == undisturbed
 
 
+def blocked_signals(_):
+    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_workers_are_started_deaf_to_an_interrupt_and_this_process_is_not():
+    """Before they can say so themselves: one that comes while they import would print their traceback."""
+    pool = LocalProcesses(1)
+    try:
+        assert signal.SIGINT in pool.submit(blocked_signals, None).result()
+    finally:
+        pool.close()
+    assert signal.SIGINT not in blocked_signals(None)
+
+
 @pytest.mark.slow
 def test_a_quota_stops_the_study_and_loses_nothing(spec, undisturbed):
     """Writes beyond a size fail in the operating system: a limit that every user can set."""
@@ -562,31 +620,61 @@ def test_a_second_coordinator_is_refused(spec):
         assert f"must have one coordinator, got a second while the first (process {run.pid} on " in done.stderr
 
 
+def dask(folder, *arguments):
+    """A scheduler or a worker as a process of its own."""
+    command = [sys.executable, "-m", "dask", *arguments, "--no-dashboard", "--scheduler-file", "scheduler.json"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, env=environment, cwd=folder, **quiet)
+
+
+def dask_worker(folder):
+    return dask(folder, "worker", "--nthreads", "1", "--no-nanny", "--local-directory", str(folder))
+
+
 @pytest.fixture
-def cluster(tmp_path):
-    """A Dask scheduler and two workers as separate processes, over TCP: the address and the workers."""
+def scheduler(tmp_path):
+    """A Dask scheduler as a process of its own, over TCP: its address."""
     pytest.importorskip("distributed")
     file = tmp_path / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    head = [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    hand = [*dask, "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-    scheduler = subprocess.Popen(head, env=environment, **quiet)
-    workers = []
+    process = dask(tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0")
     try:
         for _ in range(300):
             if file.exists() and file.stat().st_size:
                 break
             time.sleep(0.1)
-        workers += [
-            subprocess.Popen([*hand, "--local-directory", str(tmp_path)], env=environment, **quiet) for _ in range(2)
-        ]
-        yield json.loads(file.read_text())["address"], workers
+        yield json.loads(file.read_text())["address"]
     finally:
-        for process in (*workers, scheduler):
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def cluster(scheduler, tmp_path):
+    """The address of a scheduler, and its two workers."""
+    workers = [dask_worker(tmp_path) for _ in range(2)]
+    try:
+        yield scheduler, workers
+    finally:
+        for process in workers:
             process.kill()
             process.wait()
+
+
+@pytest.mark.slow
+def test_a_scheduler_without_workers_is_waited_for_and_said_to_have_none(scheduler, tmp_path, small, capsys):
+    worker, late = [], threading.Timer(9, lambda: worker.append(dask_worker(tmp_path)))
+    late.start()
+    try:
+        assert rows(sb.study_grid(SMALL, scheduler=scheduler)) == small
+    finally:
+        late.join()
+        worker[0].kill()
+        worker[0].wait()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"the scheduler {scheduler} has no workers: waiting for them; start some with `dask worker {scheduler} --nthreads 1`"
+    )
 
 
 @pytest.mark.slow
@@ -617,7 +705,8 @@ def test_a_scheduler_that_goes_away_stops_the_study_and_loses_nothing(cluster, s
         scheduler.kill()
         _, text = run.communicate(timeout=120)
     assert run.returncode == 1
-    assert "run the same command again" in text
+    (line,) = text.splitlines()  # nothing of Dask's own
+    assert line == "Error: the scheduler has gone and taken the work with it; run the same command again"
     assert set(bits(path)) <= set(undisturbed)
 
 

@@ -7,7 +7,8 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
-from splinebias.studies.spec_toml import difference, is_spec
+from splinebias.studies.spec_difference import difference
+from splinebias.studies.spec_toml import is_spec
 from tests.problems import SET_A, SET_B, UNIFORM
 
 A, B = sb.Problem(SET_A, UNIFORM), sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1)))
@@ -112,6 +113,72 @@ def test_a_new_name_on_an_axis_is_growth():
     assert grows
     assert "problems.B" in words
     assert not difference(new.to_toml(), old.to_toml())[1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (st.uniform(-2, 4), st.uniform(loc=-2, scale=4)),
+        (st.uniform(-2, 4), st.uniform(-2, scale=4)),
+        (st.uniform(0, 1), st.uniform()),
+        (st.norm(-0.0, 2), st.norm(0.0, 2)),
+        (st.t(5), st.t(df=5, loc=0)),
+    ],
+    ids=["by-name", "half-by-name", "defaults", "signed-zero", "shape"],
+)
+def test_how_a_law_is_written_makes_no_other_specification(one, other):
+    first, second = (sb.Problem(SET_A, sb.Initialization(sb.Rademacher(), law)) for law in (one, other))
+    specs = [sb.StudySpec({"A": problem}, [20], [0]) for problem in (first, second)]
+    assert specs[0] == specs[1]
+    assert hash(specs[0]) == hash(specs[1])
+    assert specs[0].cases[0].key == specs[1].cases[0].key
+    assert difference(specs[0].to_toml(), specs[1].to_toml()) == ("", True)
+    with pytest.raises(sb.DataError, match="must be distinct, got 'B' equal to 'A'"):
+        sb.StudySpec({"A": first, "B": second}, [20], [0])
+
+
+def test_other_parameters_of_a_law_make_another_specification():
+    laws = [st.uniform(-2, 4), st.uniform(4, -2 + 4), st.uniform(loc=4), st.uniform(scale=4), st.norm(-2, 4)]
+    problems = {str(n): sb.Problem(SET_A, sb.Initialization(sb.Rademacher(), law)) for n, law in enumerate(laws)}
+    assert len({case.key for case in sb.StudySpec(problems, [20], [0]).cases}) == len(laws)
+
+
+LINE = sb.Dataset(np.linspace(-1, 1, 300), np.linspace(0, 1, 300))
+BENT = sb.Dataset(LINE.x, np.where(np.abs(LINE.x) < 0.006, 7.0, LINE.y))
+SHORTER = sb.Dataset(LINE.x[:250], LINE.y[:250])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"problems": {"B": B, "new name": sb.Problem(LINE, UNIFORM)}}, "problems.A is now called new name"),
+        ({"problems": {"A": sb.Problem(LINE, UNIFORM)}}, "problems.B is gone"),
+        (
+            {"problems": {"A": sb.Problem(BENT, UNIFORM), "B": B}},
+            "problems.A.data.y of 300 entries, 2 differ: [149] 0.4983277591973244 -> 7.0, [150] 0.5016722408026756 -> 7.0",
+        ),
+        (
+            {"problems": {"A": sb.Problem(SHORTER, UNIFORM), "B": B}},
+            "problems.A.data.x of 300 entries -> 250; problems.A.data.y of 300 entries -> 250; "
+            "problems.A.data.weights of 300 entries -> 250",
+        ),
+        ({"seeds": range(2, 5000)}, "seeds without [0]; seeds also [2, 4, 5, 6, 7, ... 4997 in all]"),
+        ({"problems": {"B": B, "A": sb.Problem(LINE, UNIFORM)}}, ""),
+    ],
+    ids=["renamed", "gone", "bent", "shorter", "seeds", "order"],
+)
+def test_differences_are_as_short_as_what_differs(change, words):
+    old = {"problems": {"A": sb.Problem(LINE, UNIFORM), "B": B}, "widths": [20], "seeds": [0, 3]}
+    found, grows = difference(sb.StudySpec(**old).to_toml(), sb.StudySpec(**(old | change)).to_toml())
+    assert found == words
+    assert grows == (not words)
+
+
+def test_of_many_differences_the_first_are_said():
+    old, new = ({f"P{n}": sb.Problem(sb.Dataset([0, 1], [top, n]), UNIFORM) for n in range(20)} for top in (0, 1))
+    found, _ = difference(sb.StudySpec(old, [20], [0]).to_toml(), sb.StudySpec(new, [20], [0]).to_toml())
+    assert found.startswith("problems.P0.data.y [0.0, 0.0] -> [1.0, 0.0]; problems.P1")
+    assert found.endswith("; and 12 more differences")
 
 
 @pytest.mark.parametrize(

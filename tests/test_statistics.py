@@ -152,6 +152,8 @@ def test_scaled_potentials_have_limits_of_their_own(grid):
 def test_a_study_has_the_limit_of_itself(grid):
     found = sb.compare_limits(grid.parts[0], grid.parts[0], narrowest=400)
     assert (found.pvalue, found.gap.value, found.widths) == (1.0, 0.0, (400, 800))
+    assert found.exponent.value == -np.inf
+    assert "s = not determined (all distances are 0), 0 " in str(found)
 
 
 SIX = {20: 6, 80: 6, 320: 6}

@@ -15,6 +15,7 @@ from splinebias.studies.database import FORMAT
 from splinebias.studies.packing import pack, unpack
 from splinebias.studies.reading import read_cases, read_spec_text, status
 from splinebias.studies.row import FAILED, LOST, Done, Row, failed_row
+from splinebias.studies.spec import Case
 from splinebias.studies.store import Store
 from tests.problems import SET_A, UNIFORM, random_data
 
@@ -63,12 +64,40 @@ def test_a_store_knows_what_is_done(path):
 
 def test_a_batch_is_added_whole_or_not_at_all(path):
     with Store.open(path, SPEC) as store:
-        broken = Done(done(20, 2).row._replace(seed=object()), None, "x")
+        (pages,) = store._file.execute("PRAGMA page_count").fetchone()
+        store._file.execute(f"PRAGMA max_page_count = {pages}")  # a disk that is full
+        broken = Done(done(20, 2).row, bytes(100_000), "x")
         with pytest.raises(sb.StudyStopped, match="all runs that were written are kept: make room"):
             store.add(0, [done(20, 1), broken])
         assert store.finished() == [{(20, 0), (80, 1)}]
         store.add(0, [done(20, 1)])
         assert store.finished() == [{(20, 0), (80, 1), (20, 1)}]
+
+
+@pytest.mark.parametrize("by", [None, "another study", "a link to another study"])
+def test_a_store_that_is_no_longer_in_its_place_is_noticed_at_the_next_write(by, path, tmp_path):
+    other = tmp_path / "other.sqlite"
+    other.write_bytes(path.read_bytes())
+    with Store.open(path, SPEC) as store:
+        store.add(0, [done(20, 1)])
+        path.unlink()
+        if by == "another study":
+            other.replace(path)
+        elif by:
+            path.symlink_to(other)
+        what = "replaced by another file" if by else "deleted or moved"
+        with pytest.raises(sb.StudyStopped, match=f"study.sqlite was {what} while its study was at work, .*; put it back"):
+            store.add(0, [done(20, 2)])
+    assert path.exists() == bool(by)
+    if by:
+        assert status(path).done == 2  # whoever put it there finds it as it was
+
+
+def test_a_write_that_fails_for_another_reason_is_not_said_to_want_room(path):
+    with Store.open(path, SPEC) as store:
+        store._file.execute("DROP TABLE runs")
+        with pytest.raises(sb.StudyStopped, match="is damaged: no such table: runs; restore a copy"):
+            store.add(0, [done(20, 1)])
 
 
 def test_a_store_is_read_while_it_is_written(path):
@@ -116,6 +145,54 @@ def test_a_larger_specification_is_taken_if_that_is_meant(path):
         Store.open(path, SPEC, extend=True)
 
 
+def test_the_order_of_names_is_no_difference(tmp_path):
+    one, two = sb.Problem(SET_A, UNIFORM), sb.Problem(SET_A, UNIFORM, sb.Abs())
+    with Store.open(tmp_path / "s.sqlite", sb.StudySpec({"A": one, "B": two}, [20], range(2))) as store:
+        store.add(1, [done(20, 0)])
+    with Store.open(tmp_path / "s.sqlite", sb.StudySpec({"B": two, "A": one}, [20], range(2))) as store:
+        assert store.finished() == [{(20, 0)}, set()]
+    assert [case.names["problem"] for case in read_cases(tmp_path / "s.sqlite")] == ["B", "A"]
+
+
+def uniform(*args, **named):
+    law = sb.Initialization(sb.Rademacher(), st.uniform(*args, **named))
+    return sb.StudySpec({"A": sb.Problem(SET_A, law)}, [20, 80], range(3), loss_tol=1e-3)
+
+
+FORMS = {"args": uniform(-1, 2), "named": uniform(loc=-1, scale=2), "mixed": uniform(-1, scale=2)}
+
+
+@pytest.mark.parametrize("begun", FORMS)
+@pytest.mark.parametrize("where", ["study.sqlite", "runs/"])
+def test_a_store_goes_on_however_its_laws_are_written(begun, where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Store.open(where, FORMS[begun]) as store:
+        store.add(0, [done(20, 0)])
+    for spec in FORMS.values():
+        with Store.open(where, spec) as store:
+            assert store.finished() == [{(20, 0)}]
+            store.add(0, [done(20, 0)])
+    wider = sb.StudySpec(FORMS["named"].problems, [20, 80, 160], range(3), loss_tol=1e-3)
+    with Store.open(where, wider, extend=True) as store:
+        assert store.finished() == [{(20, 0)}]
+    (case,) = read_cases(store.path)
+    assert len(case.rows) == 1
+
+
+@pytest.mark.parametrize("begun", FORMS)
+def test_a_store_whose_keys_and_name_are_of_laws_as_they_are_written_goes_on(begun, tmp_path, monkeypatch):
+    """As stores were before laws had one form."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Case, "key", Case.written_key)
+        with Store.open(f"{tmp_path}/", FORMS[begun]) as store:
+            store.add(0, [done(20, 0)])
+    with Store.open(f"{tmp_path}/", FORMS[begun]) as again:
+        assert (again.path, again.finished()) == (store.path, [{(20, 0)}])
+    for spec in FORMS.values():
+        with Store.open(store.path, spec) as again:
+            assert again.finished() == [{(20, 0)}]
+
+
 @pytest.mark.parametrize(
     "reader", [read_cases, status, sb.Study.load, sb.StudyGrid.load, lambda path: Store.open(path, SPEC)]
 )
@@ -159,6 +236,7 @@ def altered(path, statement):
         ("DELETE FROM study", lambda path: Store.open(path, SPEC), "cannot unpack"),
         ("UPDATE study SET spec = 'abc ='", lambda path: Store.open(path, SPEC), "Invalid value"),
         ("UPDATE runs SET sup = 'abc'", read_cases, "could not convert string to float: 'abc'"),
+        ("DELETE FROM cases", lambda path: Store.open(path, SPEC), "it has 0 cases, and 1 by its specification"),
         ("PRAGMA user_version = 0", read_cases, "it says to be of format 0, which there never was"),
     ],
 )

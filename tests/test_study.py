@@ -81,6 +81,31 @@ def test_failures_are_kept_in_the_table_and_left_out_of_everything_else():
     assert "left out: 1 DIVERGED, 1 MAX_STEPS, 1 STALLED of 18 runs" in str(mixed)
 
 
+def test_reasons_of_failed_runs_are_printed_in_groups_with_advice_that_fits_each():
+    def lines(*pairs):
+        rows = [row(20, seed, math.nan, outcome)._replace(reason=reason) for seed, (outcome, reason) in enumerate(pairs)]
+        return str(Study(PREDICTION, (-1.5, 1.5), 1e-12, tuple(rows))).splitlines()
+
+    raised = ("FAILED", "LinAlgError: did not\nconverge")
+    found = lines(raised, *[("STALLED", f"no step lowers the loss from {loss:.3g}") for loss in (0.1, 2e-5)], raised)
+    assert found[-4:] == [
+        "left out: 2 FAILED, 2 STALLED of 4 runs",
+        "  2 FAILED: LinAlgError: did not converge",
+        "  runs that raised are kept and not tried again: change what the reason names, and use another store",
+        "  2 STALLED: for example, no step lowers the loss from 0.1",
+    ]
+    assert not any("loss_tol" in line for line in lines(raised))
+    assert "  lost runs are tried again by the next start: give workers more memory, or start fewer of them" in lines(
+        ("LOST", "its worker died 3 times; out of memory?")
+    )
+    many = lines(*[("FAILED", "ValueError: " + "abcdef"[kind] * (1000 if kind else 5)) for kind in (0, 0, 1, 2, 3, 4)])
+    assert "  2 FAILED: ValueError: aaaaa" in many
+    assert "  2 FAILED for other reasons, which the rows hold (--csv)" in many
+    assert max(map(len, many)) < 350
+    (advice,) = (line for line in lines(("DIVERGED", "")) if "1 DIVERGED:" in line)
+    assert advice == f"  1 DIVERGED: {sb.Outcome.DIVERGED.value}"
+
+
 def test_too_few_runs_determine_nothing_and_say_so():
     one = synthetic(lambda n, _: 1 / math.sqrt(n), widths=[20], seeds=1)
     assert math.isnan(one.rate.value)
@@ -99,11 +124,17 @@ def test_too_few_runs_determine_nothing_and_say_so():
 
 def test_one_usable_width_prints_no_interval_of_nothing():
     found = synthetic(lambda n, _: 1 / math.sqrt(n), widths=[20], seeds=1)
-    assert str(found.rate) == "not determined (too few runs)"
+    assert str(found.rate) == "not determined (runs at one width only)"
     assert str(found.constant) == "1 (too few runs for an interval)"
     line, ratio = (line.split() for line in str(found).splitlines() if line.split()[0] == "20")
     assert ratio[2:] == ["(too", "few", "runs", "for", "an", "interval)"]
     assert line[-2:] == ["-", "1"]  # no standard deviation; mean * sqrt(n)
+
+
+def test_one_run_is_not_said_to_have_an_interval():
+    found = synthetic(lambda n, _: 5 / math.sqrt(n), seeds=1)
+    assert "and one run has no interval that says by how much: more seeds would tell" in str(found)
+    assert "interval allows" not in str(found)
 
 
 def everything_that_is_said(found):
@@ -160,6 +191,19 @@ def test_a_network_that_is_the_limit_exactly_has_no_logarithm():
     assert found.table["sup"].tolist() == [0, 0]
     assert found.table["outcome"].tolist() == ["CONVERGED"] * 2
     assert math.isnan(found.rate.value)
+    assert str(found.rate) == "not determined (errors of 0 have no logarithm)"
+    assert str(found.predicted).count("not determined (the predicted error is 0)") == 2
+    assert found.constant.value == 0
+
+
+def test_networks_that_are_the_limit_exactly_count_in_the_constant_and_are_said_to_miss_in_the_rate():
+    found = synthetic(lambda n, seed: 0.0 if seed == 0 else 1 / math.sqrt(n))
+    assert found.rate.value == pytest.approx(-0.5)
+    assert found.constant.value == pytest.approx(4 / 5)
+    assert ", without 3 runs whose error is 0\n" in str(found)
+    gone = synthetic(lambda n, _: 1.0 if n == 20 else 0.0)
+    assert str(gone.rate) == "not determined (errors of 0 have no logarithm)"
+    assert (gone.constant.value, gone.constant.high) == (0, 0)
 
 
 def test_the_summary_is_that_of_the_rows(small):

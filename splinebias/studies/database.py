@@ -76,6 +76,15 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file at `path` from any that takes its place; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def guarded(path: Path) -> Iterator[None]:
     """Errors of SQLite, and of content that no study writes, as refusals that say what to do."""
@@ -84,7 +93,7 @@ def guarded(path: Path) -> Iterator[None]:
     except SplinebiasError:
         raise
     except sqlite3.Error as error:
-        raise DataError(f"the store {path} {_fault(path, error)}") from None
+        raise DataError(f"the store {path} {fault(path, error)}") from None
     except (ValueError, TypeError) as error:  # UnicodeDecodeError and TOMLDecodeError among them
         raise DataError(f"the store {path} {_damage(path, str(error))}") from None
 
@@ -108,14 +117,14 @@ class Lock:
         try:
             self._file = sqlite3.connect(beside, timeout=0.5, isolation_level=None)
         except sqlite3.Error as error:
-            raise DataError(f"the lock {beside} {_fault(beside, error)}") from None
+            raise DataError(f"the lock {beside} {fault(beside, error)}") from None
         try:
             self._file.execute("PRAGMA journal_mode = MEMORY")  # nothing is written, so it works on a full disk
             self._file.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as error:
             self._file.close()
             if _code(error) != sqlite3.SQLITE_BUSY:
-                raise DataError(f"the lock {beside} {_fault(beside, error)}") from None
+                raise DataError(f"the lock {beside} {fault(beside, error)}") from None
             holder = f" ({_holder(path)})" if _holder(path) else ""
             raise DataError(
                 f"the store {path} must have one coordinator, got a second while the first{holder} is at work; "
@@ -197,7 +206,7 @@ def _damage(path: Path, why: str) -> str:
     )
 
 
-def _fault(path: Path, error: sqlite3.Error) -> str:
+def fault(path: Path, error: sqlite3.Error) -> str:
     """What an error of SQLite means for the file at `path`, and what to do."""
     code = _code(error)
     if code == sqlite3.SQLITE_FULL:

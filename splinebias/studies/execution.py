@@ -6,7 +6,6 @@ import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ RETRIES = 2
 _BATCH = TypeVar("_BATCH")
 _RESULT = TypeVar("_RESULT")
 _LOOK = 1.0  # seconds between two chances for a signal to be seen
+_PATIENCE = 4  # looks at an obstacle after which it is worth a line
 
 
 def execute(
@@ -29,6 +29,7 @@ def execute(
     *,
     deliver: Callable[[_BATCH, _RESULT], None],
     give_up: Callable[[_BATCH], None],
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Compute ``work(batch)`` for all batches, in their order as far as workers allow.
 
@@ -45,6 +46,8 @@ def execute(
         Called as ``deliver(batch, result)`` in this process, in the order of completion.
     give_up : callable
         Called as ``give_up(batch)`` for a batch whose worker died `RETRIES` + 1 times.
+    say : callable
+        Called as ``say(line)`` when something has kept all work from being done for some seconds.
 
     Raises
     ------
@@ -56,7 +59,7 @@ def execute(
     When a process of a local pool dies, nothing tells which batch killed it. All that were under way are suspects, and tried
     again one at a time, so that a batch that kills its workers takes no other one down with it.
     """
-    _Loop(iter(batches), work, pool, deliver, give_up).run()
+    _Loop(iter(batches), work, pool, deliver, give_up, say).run()
 
 
 class _Loop:
@@ -69,17 +72,32 @@ class _Loop:
         pool: Pool,
         deliver: Callable[[Any, Any], None],
         give_up: Callable[[Any], None],
+        say: Callable[[str], None],
     ) -> None:
-        self._waiting, self._work, self._pool, self._deliver, self._give_up = waiting, work, pool, deliver, give_up
+        self._waiting, self._work, self._pool = waiting, work, pool
+        self._deliver, self._give_up, self._say = deliver, give_up, say
         self._flying: dict[Future[Any], Any] = {}
         self._suspects: deque[Any] = deque()
         self._losses: dict[int, int] = {}  # by identity of the batch
         self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._obstructed = 0  # looks in a row at which the pool had an obstacle
 
     def run(self) -> None:
         while self._fill():
-            with suppress(queue.Empty):
-                self._take(self._finished.get(timeout=_LOOK))
+            try:
+                future = self._finished.get(timeout=_LOOK)
+            except queue.Empty:
+                self._look()
+            else:
+                self._obstructed = 0
+                self._take(future)
+
+    def _look(self) -> None:
+        """Say, once, what has been in the way for some seconds."""
+        obstacle = self._pool.obstacle()
+        self._obstructed = self._obstructed + 1 if obstacle else 0
+        if self._obstructed == _PATIENCE:
+            self._say(obstacle)
 
     def _fill(self) -> bool:
         """Hand in what there is room for; whether anything is under way."""

@@ -8,13 +8,15 @@ All of them are `concurrent.futures` executors, the interface that the standard 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from splinebias.errors import CapabilityError, DataError
@@ -35,6 +37,9 @@ class Pool(Protocol):
 
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
         """Start `work` on `batch`."""
+
+    def obstacle(self) -> str:
+        """What keeps all work from being done at present, in words; empty if nothing is known to."""
 
     def renew(self) -> None:
         """Get workers back after some were lost.
@@ -59,6 +64,9 @@ class InProcess:
         future.set_result(work(batch))
         return future
 
+    def obstacle(self) -> str:
+        return ""
+
     def renew(self) -> None:
         raise AssertionError("this process cannot be lost to itself")
 
@@ -78,8 +86,12 @@ class LocalProcesses:
         return _AHEAD * self._jobs
 
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
-        future: Future[Any] = self._executor.submit(work, batch)
+        with _without_interrupts():  # workers are started here, and not yet deaf to Ctrl-C when they import
+            future: Future[Any] = self._executor.submit(work, batch)
         return future
+
+    def obstacle(self) -> str:
+        return ""
 
     def renew(self) -> None:
         self.close()
@@ -89,8 +101,11 @@ class LocalProcesses:
         self._executor.shutdown(wait=True, kill_workers=True)
 
     def _started(self) -> Any:
+        from multiprocessing.resource_tracker import ensure_running
+
         from loky import ProcessPoolExecutor
 
+        ensure_running()  # whose start, at the first worker's, would let interrupts through
         environment = dict.fromkeys(_THREADS, "1")
         return ProcessPoolExecutor(self._jobs, initializer=_attach, initargs=(os.getpid(),), env=environment)
 
@@ -120,6 +135,9 @@ class Given:
         future.add_done_callback(self._futures.discard)
         return future
 
+    def obstacle(self) -> str:
+        return ""
+
     def renew(self) -> None:
         raise StudyStopped("the executor has lost a worker and is broken; run the same call again with a new one")
 
@@ -138,15 +156,23 @@ class Dask(Given):
             raise CapabilityError(
                 "a scheduler needs Dask, which is not installed; pip install 'splinebias[distributed]', or use jobs"
             ) from None
-        self._client = _reached(address)
+        self._address, self._client = address, _reached(address)
         super().__init__(self._client.get_executor(pure=False))
+
+    def obstacle(self) -> str:
+        with suppress(OSError):  # a scheduler that has gone shows in the work
+            if not self._client.scheduler_info()["workers"]:
+                start = f"dask worker {self._address} --nthreads 1"
+                return f"the scheduler {self._address} has no workers: waiting for them; start some with `{start}`"
+        return ""
 
     def renew(self) -> None:
         pass  # the scheduler's affair
 
     def close(self) -> None:
         super().close()
-        self._client.close(timeout=_CONNECT)
+        with _quiet():  # the study says itself that a scheduler has gone
+            self._client.close(timeout=_CONNECT)
 
 
 def _reached(address: str) -> Any:
@@ -164,6 +190,21 @@ def _reached(address: str) -> Any:
             f"{address!r}, where none answers within {_CONNECT} s ({type(error).__name__}); "
             "start one with `dask scheduler`"
         ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask's client logs nothing, and so no traceback of a connection that it was trying to get back."""
+    logger = logging.getLogger("distributed.client")
+    logger.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
 
 
 async def _asked(address: str) -> None:
@@ -206,6 +247,16 @@ def check_picklable(batch: Any) -> None:
             f"the problem must be picklable to be sent to workers, got {error}; define its laws at the top level of "
             "a module, or use jobs=1"
         ) from None
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block, and never reaches the processes that are started in it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _attach(parent: int) -> None:

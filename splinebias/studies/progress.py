@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 from splinebias.errors import DataError
 
@@ -19,9 +20,19 @@ def check_progress(progress: Progress) -> Progress:
     return progress
 
 
+class Report(Protocol):
+    """Where a study says how far it is."""
+
+    def __call__(self, finished: int, failed: int) -> None:
+        """`finished` more runs are there, of which `failed` failed."""
+
+    def say(self, line: str) -> None:
+        """Whoever waits should know this."""
+
+
 @contextmanager
-def reported(progress: Progress, *, done: int, total: int) -> Iterator[Callable[[int, int], None]]:
-    """A function to be called as ``note(finished, failed)`` when more runs have finished, of which some failed.
+def reported(progress: Progress, *, done: int, total: int) -> Iterator[Report]:
+    """Where to say that more runs have finished.
 
     `done` of the `total` runs are there already; a bar starts with them and takes no rate from them.
     """
@@ -42,20 +53,28 @@ def reported(progress: Progress, *, done: int, total: int) -> Iterator[Callable[
         delay=0 if progress else _LONG,
         leave=False,
     ) as bar:
-        failures = 0
+        yield _Bar(bar, silent=progress is False)
 
-        def note(finished: int, failed: int) -> None:
-            nonlocal failures
-            failures += failed
-            if failures:
-                bar.set_postfix_str(f"{failures} failed", refresh=False)
-            bar.update(finished)
 
-        yield note
+class _Bar:
+    """Moves a bar of tqdm."""
+
+    def __init__(self, bar: Any, *, silent: bool) -> None:
+        self._bar, self._silent, self._failures = bar, silent, 0
+
+    def __call__(self, finished: int, failed: int) -> None:
+        self._failures += failed
+        if self._failures:
+            self._bar.set_postfix_str(f"{self._failures} failed", refresh=False)
+        self._bar.update(finished)
+
+    def say(self, line: str) -> None:
+        if not self._silent and sys.stderr is not None:
+            self._bar.write(line, file=sys.stderr)  # above the bar, if one is drawn
 
 
 class _Callback:
-    """Calls ``report(done, total)`` once for every run."""
+    """Calls ``report(done, total)`` once for every run; lines go to stderr."""
 
     def __init__(self, report: Callable[[int, int], None], done: int, total: int) -> None:
         self._report, self._done, self._total = report, done, total
@@ -64,3 +83,7 @@ class _Callback:
         for _ in range(finished):
             self._done += 1
             self._report(self._done, self._total)
+
+    def say(self, line: str) -> None:
+        if sys.stderr is not None:
+            print(line, file=sys.stderr, flush=True)

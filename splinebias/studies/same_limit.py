@@ -17,7 +17,7 @@ from splinebias._check import Array, whole_number
 from splinebias.compare import compare
 from splinebias.convergence import Study
 from splinebias.errors import DataError
-from splinebias.studies.statistics import Estimate, fit_power, mean_estimate
+from splinebias.studies.statistics import Estimate, Undetermined, fit_power, mean_estimate
 
 _SLOWEST = -0.5  # exponent of two studies with one limit
 _FEWEST = 8  # runs
@@ -96,12 +96,12 @@ def compare_limits(first: Study, second: Study, *, narrowest: int = 1) -> LimitC
     width = np.array([n for n, _ in pairs], dtype=float)
     gap = mean_estimate(distance[width == widths[-1]])
     if not distance.any():  # the same networks
-        return LimitComparison(1.0, Estimate(-math.inf), gap, len(pairs), widths)
+        return LimitComparison(1.0, Undetermined(-math.inf, reason="all distances are 0"), gap, len(pairs), widths)
     return LimitComparison(*_slowness(width, distance), gap, len(pairs), widths)
 
 
 def _slowness(width: Array, distance: Array) -> tuple[float, Estimate]:
-    """The p-value of s <= -1/2, and s; distances of 0 have no logarithm and are left out."""
+    """The p-value of s <= -1/2, and s, of the distances that are not 0."""
     from scipy import stats
 
     width, distance = width[distance > 0], distance[distance > 0]

@@ -20,10 +20,12 @@ import numpy as np
 from splinebias._check import interval as check_interval
 from splinebias._check import real_number, whole_number
 from splinebias.activation import Activation
-from splinebias.errors import DataError
+from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import Initialization
+from splinebias.law_tables import canonical
 from splinebias.potential import Potential, Scaled
 from splinebias.problem import Problem
+from splinebias.studies.spec_difference import canonical_text
 from splinebias.studies.spec_toml import AXES, read_spec, write_spec
 
 if TYPE_CHECKING:
@@ -85,7 +87,27 @@ class Case:
     @cached_property
     def key(self) -> str:
         """A digest of problem and method, the same in any grid; CapabilityError if they have no TOML text."""
-        return hashlib.sha256(f"{self.problem.to_toml()}\n{self.method!r}".encode()).hexdigest()[:_KEY]
+        return self.key_of(self.canonical)
+
+    @property
+    def written_key(self) -> str:
+        """`key` with laws as they are written, as stores once had it."""
+        return self.key_of(self.problem)
+
+    def key_of(self, problem: Problem) -> str:
+        """The digest of a problem with the method of this case."""
+        return hashlib.sha256(f"{problem.to_toml()}\n{self.method!r}".encode()).hexdigest()[:_KEY]
+
+    @cached_property
+    def canonical(self) -> Problem:
+        """The problem, laws in the one form that all ways to write them share; itself if its laws have no table."""
+        try:
+            table = self.problem.initialization.to_table()
+        except CapabilityError:
+            return self.problem
+        if repr(same := canonical(table)) == repr(table):  # unlike ==, which takes -0.0 for 0.0
+            return self.problem
+        return replace(self.problem, initialization=Initialization.from_table(same))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +180,8 @@ class StudySpec:
         if odd and any(case.problem.initialization.output is not None for case in self.cases):
             raise DataError(f"`widths` must be even for antisymmetric pairs, got {odd[0]}; use {odd[0] + 1}")
         for number, case in enumerate(self.cases):
-            same = next((c for c in self.cases[:number] if (c.problem, c.method) == (case.problem, case.method)), None)
+            before = self.cases[:number]
+            same = next((c for c in before if (c.canonical, c.method) == (case.canonical, case.method)), None)
             if same is not None:
                 raise DataError(
                     f"cases must be distinct, got {case.label!r} equal to {same.label!r}; leave one problem out: an axis "
@@ -189,7 +212,7 @@ class StudySpec:
         return len(self.cases) * len(self.widths) * len(self.seeds)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, StudySpec) and self.to_toml() == other.to_toml()
+        return isinstance(other, StudySpec) and canonical_text(self.to_toml()) == canonical_text(other.to_toml())
 
     def __hash__(self) -> int:
         return hash((self.widths, self.seeds, self.seed, self.loss_tol))

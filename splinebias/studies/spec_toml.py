@@ -1,4 +1,4 @@
-"""`StudySpec` as TOML text and back, and the difference between two of them in words.
+"""`StudySpec` as TOML text and back.
 
 The parts of a problem are read and written as parts of a `Problem`: whatever it can write, a specification can.
 """
@@ -30,7 +30,6 @@ _METHODS = {
     "descent": ("descent", "MirrorDescent"),
     "stochastic_descent": ("descent", "StochasticMirrorDescent"),
 }
-_GROWS = {"widths", "seeds", *AXES}
 
 
 def write_spec(spec: Any, path: str | Path | None) -> str:
@@ -81,38 +80,6 @@ def _checked_head(tables: dict[str, Any]) -> dict[str, Any]:
 def is_spec(source: str | Path) -> bool:
     """Whether the text or file describes a study rather than a problem."""
     return "study" in _loads(read_source(source, "problem or study")[0])
-
-
-def difference(old: str, new: str) -> tuple[str, bool]:
-    """How the text `new` differs from `old`, in words (empty if it does not), and whether it only adds to the grid."""
-    before, after = _flat(tomllib.loads(old)), _flat(tomllib.loads(new))
-    words, grows = [], True
-    for entry in dict.fromkeys([*before, *after]):
-        was, now = before.get(entry), after.get(entry)
-        if was == now:
-            continue
-        if entry[0] == "study" and entry[-1] in _GROWS and isinstance(was, list) and isinstance(now, list):
-            gone, added = [v for v in was if v not in now], [v for v in now if v not in was]
-            words += [f"{entry[-1]} without {gone}"] if gone else []
-            words += [f"{entry[-1]} also {added}"] if added else []
-            grows &= not gone
-            continue
-        words.append(f"{'.'.join(entry)} {'none' if was is None else repr(was)} -> {'none' if now is None else repr(now)}")
-        grows &= was is None and entry[0] in _GROWS and _is_new(entry, before)
-    return "; ".join(words), grows
-
-
-def _is_new(entry: tuple[str, ...], before: Mapping[tuple[str, ...], Any]) -> bool:
-    """Whether `entry` belongs to a name that an axis did not have, on an axis that had some."""
-    axis = [known for known in before if known[0] == entry[0]]
-    return bool(axis) and not any(known[:2] == entry[:2] for known in axis)
-
-
-def _flat(table: Any, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """Nested tables as one dictionary of paths."""
-    if not isinstance(table, dict):
-        return {prefix: table}
-    return {path: value for name, inner in table.items() for path, value in _flat(inner, (*prefix, name)).items()}
 
 
 def _loads(text: str) -> dict[str, Any]:

@@ -60,6 +60,17 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Undetermined(Estimate):
+    """An `Estimate` that is not one number, and its `reason`."""
+
+    value: float = math.nan
+    reason: str = "too few runs"
+
+    def __str__(self) -> str:
+        return f"not determined ({self.reason})"
+
+
+@dataclass(frozen=True)
 class PowerLaw:
     r"""A fit of :math:`\text{error} \propto n^s`.
 
@@ -141,7 +152,7 @@ def fit_power(width: Array, error: Array) -> PowerLaw:
     Parameters
     ----------
     width, error : array, shape (R,)
-        The runs, error > 0.
+        The runs, error >= 0; those with an error of 0, which has no logarithm, are left out.
 
     Notes
     -----
@@ -151,10 +162,13 @@ def fit_power(width: Array, error: Array) -> PowerLaw:
     """
     from scipy import stats
 
+    some = error > 0
+    width, error = width[some], error[some]
     widths, which, counts = np.unique(width, return_inverse=True, return_counts=True)
     x, y = np.log(width), np.log(error)
     if widths.size < 2:
-        return PowerLaw(Estimate(math.nan), math.nan, False)
+        alone = "runs at one width only" if widths.size else "too few runs"
+        return PowerLaw(Undetermined(reason=alone if some.all() else "errors of 0 have no logarithm"), math.nan, False)
     means = np.bincount(which, y) / counts
     pure = np.bincount(which, (y - means[which]) ** 2)
     noise = y.size * (_ROUNDING * np.finfo(float).eps * np.abs(y).max()) ** 2  # a sum of squares below is rounding
@@ -188,7 +202,7 @@ def mean_estimate(values: Array) -> Estimate:
     from scipy import stats
 
     if values.size == 0:
-        return Estimate(math.nan)
+        return Undetermined()
     mean = float(values.mean())
     if values.size < 2:
         return Estimate(mean)

@@ -19,10 +19,21 @@ from pathlib import Path
 from typing import Self
 
 from splinebias.errors import DataError
-from splinebias.studies.database import APPLICATION, FORMAT, Lock, connect, file_of, guarded, is_full
+from splinebias.studies.database import (
+    APPLICATION,
+    FORMAT,
+    Lock,
+    connect,
+    fault,
+    file_of,
+    guarded,
+    identity,
+    is_file,
+    is_full,
+)
 from splinebias.studies.row import LOST, Done, Row
 from splinebias.studies.spec import StudySpec
-from splinebias.studies.spec_toml import difference
+from splinebias.studies.spec_difference import canonical_text, difference
 from splinebias.studies.stopped import StudyStopped
 
 _SCHEMA = f"""
@@ -50,9 +61,9 @@ class Store:
         The file.
     """
 
-    def __init__(self, path: Path, spec: StudySpec, lock: Lock, file: sqlite3.Connection) -> None:
-        self.path, self._spec, self._lock, self._file = path, spec, lock, file
-        self._keys = [case.key for case in spec.cases]
+    def __init__(self, path: Path, keys: Sequence[str], lock: Lock, file: sqlite3.Connection) -> None:
+        self.path, self._keys, self._lock, self._file = path, keys, lock, file
+        self._identity = identity(path)
 
     @classmethod
     def open(cls, path: str | Path, spec: StudySpec, *, extend: bool = False) -> Self:
@@ -81,14 +92,14 @@ class Store:
         try:
             file = connect(path, create=True)
             try:
-                _prepare(file, path, spec, text, extend=extend)
+                keys = _prepare(file, path, spec, text, extend=extend)
             except BaseException:
                 file.close()
                 raise
         except BaseException:
             lock.release()
             raise
-        return cls(path, spec, lock, file)
+        return cls(path, keys, lock, file)
 
     def finished(self) -> list[set[tuple[int, int]]]:
         """For each case of the specification, the (width, seed) of its runs; lost ones are to be tried again."""
@@ -104,8 +115,9 @@ class Store:
         Raises
         ------
         StudyStopped
-            If they cannot be written.
+            If they cannot be written, or the file is no longer at its place.
         """
+        self.check_in_place()
         now = time.time()
         try:
             with self._file:
@@ -116,7 +128,20 @@ class Store:
                     values = (self._keys[case], *run.row, *where.fetchone(), now, run.function)
                     self._file.execute(_ADD, values)
         except sqlite3.Error as error:
-            raise StudyStopped(_no_room(self.path, error)) from None
+            words = _no_room(self.path, error) if is_full(error) else f"the store {self.path} {fault(self.path, error)}"
+            raise StudyStopped(words) from None
+
+    def check_in_place(self) -> None:
+        """StudyStopped if the file that this process writes is not the one that others find at `path`."""
+        there = identity(self.path)
+        if there == self._identity:
+            return
+        what = "deleted or moved" if there is None else "replaced by another file"
+        without = "begins anew without it" if there is None else "with another --store begins anew"
+        raise StudyStopped(
+            f"the store {self.path} was {what} while its study was at work, so that nothing more can be kept in it; put it "
+            f"back and run the same command again, which {without}"
+        )
 
     def close(self) -> None:
         """Give the file and its lock back; the file is all there is then, and can be copied or put on read-only ground."""
@@ -137,12 +162,18 @@ class Store:
 
 def place(path: str | Path, spec: StudySpec) -> Path:
     """The file of a store: `path`, or one in that folder, named after everything but widths and seeds."""
-    content = "".join(case.key for case in spec.cases) + f"{spec.seed} {spec.loss_tol} {spec.interval}"
-    return file_of(path, f"study-{hashlib.sha256(content.encode()).hexdigest()[:12]}.sqlite")
+    now = file_of(path, _name(spec, [case.key for case in spec.cases]))
+    once = file_of(path, _name(spec, [case.written_key for case in spec.cases]))
+    return once if is_file(once) and not is_file(now) else now
 
 
-def _prepare(file: sqlite3.Connection, path: Path, spec: StudySpec, text: str, *, extend: bool) -> None:
-    """Write the specification into a new store, or compare it with that of an old one."""
+def _name(spec: StudySpec, keys: Sequence[str]) -> str:
+    content = "".join(keys) + f"{spec.seed} {spec.loss_tol} {spec.interval}"
+    return f"study-{hashlib.sha256(content.encode()).hexdigest()[:12]}.sqlite"
+
+
+def _prepare(file: sqlite3.Connection, path: Path, spec: StudySpec, text: str, *, extend: bool) -> list[str]:
+    """Write the specification into a new store, or compare it with that of an old one; the keys of its cases there."""
     with guarded(path):
         try:
             file.execute("PRAGMA journal_mode = WAL")
@@ -151,15 +182,30 @@ def _prepare(file: sqlite3.Connection, path: Path, spec: StudySpec, text: str, *
             if file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 (old,) = file.execute("SELECT spec FROM study").fetchone()
             if old is not None and old != text:
-                _check_growth(path, *difference(old, text), extend=extend)
-            _begin(file, spec, old, text)
+                words, grows = difference(old, text)
+                if words:
+                    _check_growth(path, words, grows, extend=extend)
+            keys = [case.key for case in spec.cases] if old is None else _known_keys(file, spec, unchanged=old == text)
+            _begin(file, spec, old, text, keys)
+            return keys
         except sqlite3.Error as error:
             if is_full(error):
                 raise StudyStopped(_no_room(path, error)) from None
             raise
 
 
-def _begin(file: sqlite3.Connection, spec: StudySpec, old: str | None, text: str) -> None:
+def _known_keys(file: sqlite3.Connection, spec: StudySpec, *, unchanged: bool) -> list[str]:
+    """The keys of the cases of `spec` in a store that may have been begun with their laws in another form."""
+    stored = file.execute("SELECT key, problem, method FROM cases ORDER BY number").fetchall()
+    if unchanged and len(stored) != len(spec.cases):
+        raise ValueError(f"it has {len(stored)} cases, and {len(spec.cases)} by its specification")
+    if unchanged:
+        return [key for key, *_ in stored]
+    keys = {(canonical_text(problem), method): key for key, problem, method in stored}
+    return [keys.get((canonical_text(case.problem.to_toml()), repr(case.method)), case.key) for case in spec.cases]
+
+
+def _begin(file: sqlite3.Connection, spec: StudySpec, old: str | None, text: str, keys: Sequence[str]) -> None:
     """Schema and specification, unless they are there, and who is at work."""
     holder = f"process {os.getpid()} on {socket.gethostname()}"
     with file:
@@ -169,7 +215,7 @@ def _begin(file: sqlite3.Connection, spec: StudySpec, old: str | None, text: str
                 file.execute(statement)
             file.execute("INSERT INTO study VALUES (NULL, 0, NULL, ?)", (time.time(),))
         if old != text:
-            _describe(file, spec, text)
+            _describe(file, spec, text, keys)
         file.execute("UPDATE study SET holder = ?", (holder,))
 
 
@@ -193,10 +239,10 @@ def _check_growth(path: Path, words: str, grows: bool, *, extend: bool) -> None:
         )
 
 
-def _describe(file: sqlite3.Connection, spec: StudySpec, text: str) -> None:
+def _describe(file: sqlite3.Connection, spec: StudySpec, text: str, keys: Sequence[str]) -> None:
     """Specification and cases."""
     file.execute("UPDATE study SET spec = ?, total = ?", (text, len(spec)))
     file.execute("DELETE FROM cases")
-    for number, case in enumerate(spec.cases):
-        values = (number, case.key, json.dumps(case.names), case.problem.to_toml(), repr(case.method), *case.interval)
+    for number, (case, key) in enumerate(zip(spec.cases, keys, strict=True)):
+        values = (number, key, json.dumps(case.names), case.problem.to_toml(), repr(case.method), *case.interval)
         file.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*values, spec.loss_tol))

@@ -104,7 +104,7 @@ def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreeme
     rows = study.summary[study.summary["runs"] > 0]
     widths = rows["width"]
     if widths.size == 0:
-        raise DataError("`study` must have a run whose outcome is ok, got none; raise its `loss_tol`")
+        raise DataError("`study` must have a run whose outcome is ok, got none; its `rows` hold the reasons")
     band = error_band(study.problem, int(widths[-1]), interval=study.interval, draws=draws, seed=seed)
     ratios = [_ratio(band, row["width"], row["runs"], row["mean"], row["sd"]) for row in rows]
     return Agreement(band, tuple(widths.tolist()), tuple(ratios))

@@ -230,6 +230,8 @@ class Study:
         if failures:
             kinds = ", ".join(f"{count} {name}" for name, count in sorted(failures.items()))
             lines.append(f"left out: {kinds} of {len(self.rows)} runs")
+            last = [row for row in self.rows if not row.ok][-1]
+            lines.append(f"width {last.width}, seed {last.seed}: {last.reason or last.outcome}")
         if not self.prediction.outcome.ok:
             lines.append(f"the limit itself is {self.prediction.outcome.name}: {self.prediction.outcome.value}")
         return "\n".join(lines)

@@ -78,7 +78,14 @@ def test_failures_are_kept_in_the_table_and_left_out_of_everything_else():
     assert mixed.summary["runs"].tolist() == [5, 5, 5, 0]
     np.testing.assert_array_equal(mixed.summary["mean"][:3], good.summary["mean"])
     assert np.isnan(mixed.summary["mean"][3])
-    assert "left out: 1 DIVERGED, 1 MAX_STEPS, 1 STALLED of 18 runs" in str(mixed)
+    assert "left out: 1 DIVERGED, 1 MAX_STEPS, 1 STALLED of 18 runs\nwidth 640, seed 9: MAX_STEPS" in str(mixed)
+
+
+def test_a_study_without_a_good_run_prints_why():
+    narrow = sb.study(PREDICTION.problem, widths=[2], seeds=range(2))
+    assert "got none; its `rows` hold the reasons" in str(narrow)
+    assert f"left out: 2 STALLED of 2 runs\nwidth 2, seed 1: {narrow.rows[-1].reason}" in str(narrow)
+    assert "the tangent kernel has rank" in narrow.rows[-1].reason
 
 
 def test_too_few_runs_determine_nothing_and_say_so():

@@ -47,11 +47,11 @@ def new_figure() -> tuple[Figure, Any]:
     return figure, figure.subplots(1, 3)
 
 
-def style() -> Any:
-    """Context in which figures are drawn and saved."""
+def style(size: float = 8.0) -> Any:
+    """Context in which figures are drawn and saved, with text of `size` points."""
     import matplotlib
 
-    return matplotlib.rc_context(_STYLE)
+    return matplotlib.rc_context(_STYLE | {key: size for key in _STYLE if key.endswith("size")})
 
 
 def draw_functions(ax: Axes, limits: Sequence[Prediction], runs: Sequence[Training], settings: Settings) -> None:

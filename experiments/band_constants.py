@@ -1,7 +1,8 @@
 r"""Predicted against measured constants of the expected error, over laws, potentials and activations.
 
 The constant of :math:`E \sup|f_n - f| \approx \mathrm{constant}/\sqrt n` is predicted without training; networks of two
-widths give two measurements of it, the wider of which is closer to the leading order.
+widths give two measurements of it. At width 1000 moving features still rule with PyTorch's default law and with that on the
+unit circle; at width 8000 eleven of the twelve 95 % intervals hold the predicted constant.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from splinebias.plot import BLUE, ORANGE
 from splinebias.studies.spec import run_seed
 
 NAME = "band_constants"
+_STAGGER = 1.012  # ratio that keeps the two markers of a problem apart
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def _row(name: str, problem: sb.Problem, config: Config) -> dict[str, Any]:
 def _figure(rows: list[dict[str, Any]], config: Config) -> Any:
     """Measured against predicted, logarithmic, and the ratios by name."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -115,11 +118,15 @@ def _figure(rows: list[dict[str, Any]], config: Config) -> Any:
         margins = np.array([row["measured"][number]["margin"] for row in rows])
         style: dict[str, Any] = {"color": color, "marker": "os"[number], "markersize": 3.5, "linestyle": "none"}
         style |= {"capsize": 1.5, "linewidth": 0.8, "label": f"$n = {width}$, {config.networks} networks"}
-        left.errorbar(predicted, values, yerr=margins, **style)
+        left.errorbar(predicted * _STAGGER ** (2 * number - 1), values, yerr=margins, **style)
         right.errorbar(values / predicted, places + 0.2 - 0.4 * number, xerr=margins / predicted, **style)
     left.set(xscale="log", yscale="log", xlabel="predicted constant", ylabel=r"measured $\sqrt{n}\, E\,\sup|f_n - f|$")
-    left.set_title("(a) constants; bars: 95 % of the mean")
+    left.set_title("(a) constants; bars: 95 % interval of the mean")
     left.legend(frameon=False)
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     right.set_yticks(places, [row["problem"] for row in rows], fontsize=7)
     right.set(xlabel="measured / predicted")
     right.set_title("(b) ratios")

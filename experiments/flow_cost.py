@@ -3,8 +3,8 @@ r"""What training costs: the loss against passes for descent, stochastic descent
 A pass is one evaluation of the network at the data with one product with its transposed Jacobian: what a step of descent
 costs. Networks of one width, W = ±1, B uniform on (-1, 1). (a) Data set A, ReLU, gradient flow. (b) Data set B, absolute
 value, scaled potential. (c) Passes to loss 1e-12 against the width, one marker per seed and their medians: descent needs
-about as many as the condition number of the tangent kernel; the flow needs fewer the wider the network, as
-only moving features make it take short steps.
+some 40,000 at width 1000; the flow needs fewer the wider the network, down to 13 with A and about 40 with B from some
+thousand units on, as moving features make it take short steps.
 """
 
 from __future__ import annotations

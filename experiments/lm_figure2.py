@@ -2,7 +2,9 @@ r"""Figure 2 of Liang & Montúfar, *Implicit bias of mirror flow for shallow neu
 
 Absolute-value networks, W = ±1, scaled potentials. (a) Each potential has a limit of its own: the higher the power, the
 more evenly curvature is spread. (b) Networks approach it, at small widths faster than n^(-1/2), while the O(1/n) of moving
-features dies out. (c) Gaussian instead of uniform biases make curvature cheap near zero and possible everywhere.
+features dies out. The five networks of width 4860 happen to be good ones: 100 others have a mean error of 0.0090 for
+|u|^3 + u^2, beside 0.0085 predicted. (c) Gaussian instead of uniform biases make curvature cheap near zero and possible
+everywhere.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ def main(config: Config) -> dict[str, Any]:
         left.set_title(f"(a) width {max(config.widths)}, biases uniform on $(-1, 1)$")
         panels.draw_errors(middle, studies, constants)
         for limit in limits:
-            (faint,) = right.plot(x, limit.function(x), color="0.7", linewidth=0.8, label="in (c): splines of (a)")
+            (faint,) = right.plot(x, limit.function(x), color="0.7", linewidth=0.8, zorder=1.8)
+        faint.set_label("in (c): splines of (a)")
         panels.draw_functions(right, other_limits, other_runs, config)
         right.set_title(f"(c) width {max(config.widths)}, biases $N(0, {config.bias_sd:g}^2)$")
         right.sharey(left)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NAME = "penalty_sheet"
 _COLUMNS = 4
-_GREY: dict[str, Any] = {"color": "0.65", "linewidth": 0.8}
+_GREY: dict[str, Any] = {"color": "0.65", "linewidth": 0.8, "linestyle": "-", "zorder": 1.8}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ _CASES = (
     Case(r"$W$ Gaussian, $B=0.2$", sb.Initialization.constant_bias(0.2, stats.norm())),
     Case(r"$W=\pm 1$, $B$ Laplace", sb.Initialization.rademacher(stats.laplace(0, 0.3))),
     Case(
-        r"$W\in\{-1,1,2\}$, $B>0.2$",
+        r"$W\in\{-1,1,2\}$, $B\sim U(0.2,1.2)$",
         sb.Initialization(sb.Discrete((-1, 1, 2), (0.2, 0.3, 0.5)), stats.uniform(0.2, 1)),
     ),
 )

@@ -3,8 +3,9 @@ r"""What the mirror potential does: from sparse to spread-out curvature.
 Absolute-value networks of infinite width, W = ±1, B uniform on (-1, 1), scaled potentials, data set B (Liang & Montúfar
 2025, theorem on absolute-value networks; theory section 4). Above: :math:`|u|^p`, p from 1.05 to 10. Below: hypentropy,
 :math:`u\,\mathrm{asinh}(u/\beta) - \sqrt{u^2 + \beta^2}`, from a nearly quadratic one to :math:`\beta` = 0.001. (a), (d) The
-functions; (b), (e) their curvature. (c), (f) Total curvature :math:`\int |f''|`, relative to the least that a function of
-such a network through the data can have: the gap closes in proportion to p - 1, and to 1/log(1/beta) only.
+functions; (b), (e) their curvature, on an axis that is linear near zero and logarithmic further out. (c), (f) Total
+curvature :math:`\int |f''|`, relative to the least that a function of such a network through the data can have: the gap
+closes in proportion to p - 1, and about to 1/log(1/beta) only (dotted).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAME = "potential_sheet"
+_SECOND = "f\\,\u2033"  # the primes that TeX makes of '' are far from the f
+_GUIDE: dict[str, Any] = {"color": BLACK, "linestyle": ":", "linewidth": 1.0}
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,14 @@ class Config(common.Output):
 
 
 class Family(NamedTuple):
-    """The limits of the potentials drawn, `names` in TeX, and the total curvature over a range of the parameter."""
+    """The limits of the potentials drawn, `names` in TeX, and over a range of the parameter total curvature and its law."""
 
     names: list[str]
     limits: list[sb.Prediction]
     shown: Array
     parameter: Array
     total: Array
+    law: Callable[[Array], Array]
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -76,9 +80,23 @@ def main(config: Config) -> dict[str, Any]:
     beta_names = [rf"$\beta = {beta:g}$" for beta in config.betas]
     families = [
         _family(
-            problem, lambda excess: sb.Power(1 + excess), power_names, np.array(config.powers) - 1, config.excesses, config
+            problem,
+            lambda excess: sb.Power(1 + excess),
+            lambda excess: excess,
+            power_names,
+            np.array(config.powers) - 1,
+            config.excesses,
+            config,
         ),
-        _family(problem, sb.Hypentropy, beta_names, np.array(config.betas), config.scales, config),
+        _family(
+            problem,
+            sb.Hypentropy,
+            lambda beta: 1 / np.log(1 / beta),
+            beta_names,
+            np.array(config.betas),
+            config.scales,
+            config,
+        ),
     ]
     with panels.style():
         figure, axes = _new_figure()
@@ -123,6 +141,7 @@ def total_curvature(f: sb.WeightedSpline) -> float:
 def _family(
     problem: sb.Problem,
     potential: Callable[[float], Potential],
+    law: Callable[[Array], Array],
     names: list[str],
     shown: Array,
     ends: tuple[float, float],
@@ -136,7 +155,7 @@ def _family(
 
     parameter = np.geomspace(*ends, config.points)
     total = np.array([total_curvature(limit(value).function) for value in parameter.tolist()])
-    return Family(names, [limit(value) for value in shown.tolist()], shown, parameter, total)
+    return Family(names, [limit(value) for value in shown.tolist()], shown, parameter, total, law)
 
 
 def _new_figure() -> tuple[Any, Any]:
@@ -156,20 +175,23 @@ def _draw_family(axes: Sequence[Axes], family: Family, letters: str, least: sb.P
     x = np.linspace(*config.interval, 1501)
     colors = colormaps["viridis"](np.linspace(0, 0.92, len(family.limits)))
     for limit, color in zip(family.limits, colors, strict=True):
-        plot_prediction(limit, functions, interval=config.interval, color=color, linewidth=1.2)
+        plot_prediction(limit, functions, interval=config.interval, color=color, linestyle="-")
         curvature.plot(x, limit.function(x, 2), color=color, linewidth=1.2)
     functions.plot(x, least(x), **panels.DASHED)
     curvature.set_yscale("asinh", linear_width=4)
     curvature.set_yticks([-100, -30, -10, 0, 10, 30, 100])
-    curvature.set(xlabel="$x$", ylabel="$f''(x)$", xlim=config.interval)
+    curvature.set(xlabel="$x$", ylabel=f"${_SECOND}(x)$", xlim=config.interval)
     curvature.set_title(f"({letters[1]}) curvature")
     minimum = np.abs(least.kinks).sum()
     total.plot(family.parameter, family.total / minimum, color="0.5", linewidth=1.0)
     for value, name, limit, color in zip(family.shown, family.names, family.limits, colors, strict=True):
         ratio = total_curvature(limit.function) / minimum
         total.plot(value, ratio, marker="o", markersize=4, linestyle="none", color=color, label=name)
+    near = family.parameter[: config.points // 2]
+    gap = (family.total[0] / minimum - 1) * family.law(near) / family.law(near[0])
+    total.plot(near, 1 + gap, **_GUIDE)
     total.axhline(1.0, **panels.DASHED)
-    total.set(xscale="log", ylabel=r"$\int\,|f''|$, relative to the least")
+    total.set(xscale="log", ylabel=rf"$\int\,|{_SECOND}|$, relative to the least")
     total.tick_params(which="minor", bottom=False)
     total.legend(frameon=False, handletextpad=0.1, labelspacing=0.2, borderaxespad=0.0, loc="upper left")
     total.set_title(f"({letters[2]}) total curvature")
@@ -182,6 +204,7 @@ def _handles() -> list[Artist]:
     return [
         Line2D([], [], color="0.5", linewidth=1.2, label="infinite width, colours as in (c) and (f)"),
         Line2D([], [], **panels.DASHED, label="least total curvature"),
+        Line2D([], [], **_GUIDE, label=r"gap $\propto p - 1$ (c), $1/\log(1/\beta)$ (f)"),
         Line2D([], [], color=BLACK, marker="o", markersize=4, linestyle="none", label="data"),
     ]
 

@@ -124,7 +124,8 @@ def picture(path: Path | None) -> Callable[..., None] | None:
         axes = figure.subplots()
         for result in results:
             plot(result, axes)
-        axes.legend()
+        if axes.get_legend() is None:  # a grid makes its own
+            axes.legend()
         content = io.BytesIO()
         figure.savefig(content, format=ending, dpi=150)
         write_atomically(path, content.getvalue())

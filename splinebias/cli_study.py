@@ -41,7 +41,7 @@ def study() -> None:
     """Train networks of several widths and fit the rate of approach.
 
     FILE.toml is a problem, with --widths, or a whole study (docs/run-a-study.md). With a store, every run is kept as it
-    finishes, and the same command goes on after any kind of end.
+    finishes, and the same command continues after any interruption.
 
     \b
     Examples:

@@ -2,7 +2,8 @@ r"""Pictures of results: one function per kind of result, and `plot` that knows 
 
 Every function draws on `ax` (on new axes if that is None), labels what it draws, returns the axes and shows nothing. A
 legend is added on new axes only: whoever brings axes combines drawings and places one legend for all of them. Extra
-keywords go to matplotlib and override color, label and so on. Colours are those of Okabe & Ito (2008), told apart with
+keywords go to matplotlib and override color, label and so on. What is predicted is black and dashed, or a pale band; what
+is measured is coloured and solid. Colours are those of Okabe & Ito (2008), told apart with
 every kind of colour blindness; text and lines of a figure are dimensionless unless the data have units.
 """
 
@@ -49,12 +50,15 @@ _MARKERS = "osD^vP*X"
 _INSIDE = (0.05, 0.95)
 _MARGIN = 1.15  # by which a predicted band reaches beyond the widths
 _STAGGER = 1.04  # ratio of the abscissae of markers that belong to one width
+_PALE = 0.2  # opacity of predicted bands that are coloured
 _PNG_BYTES = 300_000
 _RESOLUTIONS = (200, 150, 100, 72)  # dots per inch, the first that keeps the PNG small enough
 
 
 def plot(result: Prediction | Training | Study | StudyGrid | Initialization, ax: Axes | None = None) -> Axes:
     """The picture of `result`: `plot_prediction`, `plot_training`, `plot_study`, `plot_grid` or `plot_curvature_penalty`.
+
+    ``import splinebias.plot as p`` gives this function, not its module: write ``from splinebias.plot import plot_errors``.
 
     Raises
     ------
@@ -95,27 +99,32 @@ def plot_prediction(
     """
     time = prediction.stats.get("time", np.inf)
     label = "infinite-width limit" if np.isinf(time) else f"infinite width, time {time:.4g}"
-    style: dict[str, Any] = {"color": BLACK, "label": label} | line
+    style: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 1.2, "label": label} | line
     return _curve_and_data(prediction.function, prediction.problem, ax, interval, style)
 
 
 def plot_training(
     run: Training, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
 ) -> Axes:
-    """The trained network, exact between its breakpoints, and the data; arguments as in `plot_prediction`."""
-    style: dict[str, Any] = {"color": BLUE, "label": f"network, width {run.width}"} | line
+    """The trained network, exact between its breakpoints, and the data; arguments as in `plot_prediction`.
+
+    It is thick and lies below predictions, so that both show where they coincide.
+    """
+    style: dict[str, Any] = {"color": BLUE, "linewidth": 2.5, "zorder": 1.9, "label": f"network, width {run.width}"} | line
     return _curve_and_data(run.function, run.problem, ax, interval, style)
 
 
 def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
-    """The errors of a study against width and the line of its fitted ``constant / sqrt(n)``, before the predicted errors.
+    """The errors of a study against width and its fitted ``constant / sqrt(n)``, before a band of the predicted errors.
 
     See `plot_errors` and `plot_predicted`.
     """
     new, ax = ax is None, plot_errors(study, _axes(ax), **errorbar)
     plot_predicted(study, ax)
-    if study.constant.value > 0:
-        plot_inverse_root(study.constant.value, study.summary["width"], ax)
+    constant = study.constant.value
+    if constant > 0:
+        line = {"color": errorbar.get("color", BLUE), "linestyle": "-", "label": rf"fit: ${constant:.3g}\,/\sqrt{{n}}$"}
+        plot_inverse_root(constant, study.summary["width"], ax, **line)
     if new:
         ax.legend()
     return ax
@@ -178,23 +187,29 @@ def plot_errors(study: Study, ax: Axes | None = None, *, offset: float = 1.0, **
 
 
 def plot_grid(grid: StudyGrid, ax: Axes | None = None) -> Axes:
-    """The errors of all cases of a grid against width, each with a colour and a marker, before the predicted ones.
+    """The errors of all cases of a grid against width, each with a colour and a marker, before bands of the predicted ones.
 
+    The legend shows the bands side by side.
     See `plot_errors` and `plot_predicted`. A grid of one case is drawn like a `Study`.
     """
     if len(grid.parts) == 1:
         return plot_study(grid.parts[0], ax)
+    from matplotlib.legend_handler import HandlerTuple
+
     ax = _axes(ax)
     shown = [part for part in grid.parts if part.rows]
     for number, part in enumerate(shown):
         style = {"color": OKABE_ITO[(number + 1) % len(OKABE_ITO)], "marker": _MARKERS[number % len(_MARKERS)]}
         offset = _STAGGER ** (number - (len(shown) - 1) / 2)
-        plot_predicted(part, ax, color=style["color"], alpha=0.12, label=f"_{part.label}")
+        plot_predicted(part, ax, color=style["color"], alpha=_PALE, label=f"_{part.label}")
         plot_errors(part, ax, offset=offset, label=part.label, linestyle="-", linewidth=0.8, markersize=4, **style)
-    if any(not isinstance(part.predicted, str) for part in shown):
-        ax.fill_between([], [], [], color="0.85", linewidth=0, label="predicted: 90 % of networks")  # one line for all
     if shown:
-        ax.legend()
+        handles: list[Any]
+        handles, labels = ax.get_legend_handles_labels()
+        bands = [fill for fill in ax.collections if fill.get_alpha() == _PALE]
+        if bands:  # one line for all
+            handles, labels = [tuple(bands), *handles], ["predicted: 90 % of networks", *labels]
+        ax.legend(handles, labels, handler_map={tuple: HandlerTuple(ndivide=None, pad=0.0)})
     return ax
 
 

@@ -18,6 +18,7 @@ from splinebias.solve.linear_flow import is_linear
 
 _NOTICEABLE = 0.1  # part of the error that the O(1/n) part may be before a width comes with a warning
 _ROUGH = 10  # units a point
+_REACH = 10_000_000  # units; a million take seconds and a gigabyte with 49 points
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class RequiredWidth:
     correction : float
         Largest |mean shift| of order 1/n on the interval at that width, relative to `sup_error`; nan if not known.
     advice : str
-        A warning if the leading order cannot be trusted at that width, else empty.
+        A warning if no network of that width can be trained, or the leading order cannot be trusted at it, else empty.
     """
 
     width: int
@@ -84,8 +85,9 @@ def required_width(
     Returns
     -------
     RequiredWidth
-        With a warning in `advice` if the O(1/n) part exceeds a tenth of `sup_error`, the width is below ten units a point,
-        or (quadratic and unscaled potentials) hidden weights move too far: see `laziness` and `ErrorBand.advice`.
+        With a warning in `advice` if the width is above ten million, out of reach of training; the O(1/n) part exceeds a
+        tenth of `sup_error`; the width is below ten units a point; or (quadratic and unscaled potentials) hidden weights
+        move too far: see `laziness` and `ErrorBand.advice`.
 
     Raises
     ------
@@ -122,7 +124,12 @@ def required_width(
 
 
 def _advice(problem: Problem, width: int, correction: float) -> str:
-    """A warning if the leading order cannot be trusted at this width."""
+    """A warning if no network of this width can be trained, or the leading order cannot be trusted at it."""
+    if width > _REACH:
+        return (
+            "no network this wide can be trained: ask for a larger error (the width falls like its inverse square), an "
+            "`interval` within the data, fewer or less noisy points, or a law whose breakpoints -b/w cover the data"
+        )
     if correction > _NOTICEABLE:
         return (
             f"at this width the O(1/n) part of the error is {correction:.0%} of what was asked for, and the leading order "

@@ -134,8 +134,8 @@ def study_grid(
     executor : concurrent.futures.Executor, optional
         Anything with that interface whose workers compute instead; it stays open.
     store : str or Path, optional
-        A file that keeps every run as it finishes, or a folder to make one in: the same call goes on from there after any
-        kind of end. None: memory only.
+        A file that keeps every run as it finishes, or a folder to make one in: after an interruption the same call continues
+        from there. None: memory only.
     extend : bool
         Whether `spec` may add to the grid of the store.
     progress : bool or callable, optional

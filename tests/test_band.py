@@ -335,6 +335,31 @@ def test_narrow_networks_come_with_a_warning():
     assert "hidden weights move by" in sb.required_width(PUBLISHED["A-pytorch"][0], 0.15, interval=WHERE).advice
 
 
+def test_a_width_out_of_reach_of_training_says_so_and_what_helps():
+    """Thirty noisy points, most of whose breakpoints are at one end, and extrapolation."""
+    x, rng = np.linspace(0, 10, 30), np.random.default_rng(0)
+    noise = 0.1 * rng.standard_normal(30)
+    problem = sb.Problem(sb.Dataset(x, np.sin(x) + noise), sb.Initialization.pytorch_default())
+
+    def width(problem, sup_error=0.01, interval=None):
+        return sb.required_width(problem, sup_error, interval=interval, draws=2000)
+
+    found = width(problem)
+    assert int(found) > 10**7
+    assert "no network this wide can be trained" in str(found)
+    covered = replace(problem, data=sb.Dataset(x / 5 - 1, problem.data.y))
+    others = [
+        width(problem, sup_error=0.1),
+        width(problem, interval=(0.0, 10.0)),
+        width(replace(problem, data=sb.Dataset(x[::2], problem.data.y[::2]))),
+        width(replace(problem, data=sb.Dataset(x, np.sin(x)))),
+        width(covered),
+    ]
+    for other in others:  # each thing that the advice names
+        assert int(other) < int(found) / 5
+        assert ("no network this wide" in other.advice) == (int(other) > 10**7)
+
+
 # -- a study beside its band ---------------------------------------------------------------------------------------
 
 

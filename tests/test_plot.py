@@ -11,6 +11,7 @@ import pytest
 import scipy.stats as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 import splinebias as sb
 from splinebias.convergence import Row, Study, StudyGrid
@@ -208,6 +209,9 @@ def test_a_grid_is_drawn_case_by_case():
     assert len(plot(grid, axes()).containers) == 2
     assert [fill.get_label() for fill in ax.collections if fill.get_label().startswith("_u")] == ["_u2", "_u4"]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["predicted: 90 % of networks", "u2", "u4"]
+    bands = [patch.get_facecolor() for patch in ax.get_legend().findobj(Rectangle)]
+    assert bands == [tuple(fill.get_facecolor()[0]) for fill in ax.collections if fill.get_label().startswith("_u")]
+    assert len(set(bands)) == 2
     first, second = (np.asarray(bars.lines[0].get_xdata()) for bars in ax.containers)
     np.testing.assert_allclose(np.sqrt(first * second), [25, 100])
     assert len({bars.lines[0].get_color() for bars in ax.containers}) == 2
@@ -220,6 +224,22 @@ def test_penalties_are_drawn_beside_that_of_the_limit():
     (bars,) = ax.containers
     np.testing.assert_allclose(bars.lines[0].get_ydata(), [1.4, 1.2])
     np.testing.assert_array_equal(curve(ax, "limit")[1], 1.0)
+
+
+def test_networks_and_limits_are_told_apart_in_print_and_both_show_where_they_coincide(run):
+    ax = plot(PREDICTION, axes())
+    plot(run, ax)
+    limit, network = (next(line for line in ax.get_lines() if name in line.get_label()) for name in ("limit", "network"))
+    assert (limit.get_linestyle(), network.get_linestyle()) == ("--", "-")
+    assert limit.get_linewidth() < network.get_linewidth()
+    assert limit.get_zorder() > network.get_zorder()
+
+
+def test_a_fitted_constant_looks_measured_and_a_predicted_one_predicted():
+    fitted = plot_study(STUDY, axes(), color="#123456").get_lines()[-1]
+    assert (fitted.get_linestyle(), fitted.get_color()) == ("-", "#123456")
+    assert fitted.get_label().startswith("fit: ")
+    assert plot_inverse_root(1.0, [10, 20], axes()).get_lines()[-1].get_linestyle() == "--"
 
 
 def test_other_things_have_no_picture():

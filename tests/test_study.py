@@ -81,6 +81,13 @@ def test_failures_are_kept_in_the_table_and_left_out_of_everything_else():
     assert "left out: 1 DIVERGED, 1 MAX_STEPS, 1 STALLED of 18 runs" in str(mixed)
 
 
+def test_a_study_without_a_good_run_prints_why():
+    narrow = sb.study(PREDICTION.problem, widths=[2], seeds=range(2))
+    assert "got none; the reasons of its rows say what to change" in str(narrow)
+    assert "left out: 2 STALLED of 2 runs" in str(narrow) and "the tangent kernel has rank" in str(narrow)
+    assert "the tangent kernel has rank" in narrow.rows[-1].reason
+
+
 def test_reasons_of_failed_runs_are_printed_in_groups_with_advice_that_fits_each():
     def lines(*pairs):
         rows = [row(20, seed, math.nan, outcome)._replace(reason=reason) for seed, (outcome, reason) in enumerate(pairs)]

@@ -65,6 +65,26 @@ def test_failures_are_outcomes():
     assert np.isfinite(diverged.function(X)).all()
 
 
+def test_each_thing_that_the_advice_names_helps_noisy_data():
+    """Training moves the breakpoints of such networks out of gaps of the data, which then hold none."""
+    x, rng = np.linspace(0, 10, 30), np.random.default_rng(0)
+    y, default = np.sin(x) + 0.1 * rng.standard_normal(30), sb.Initialization.pytorch_default()
+
+    def ends(width, law=default, size=1.0):
+        data = sb.Dataset(x / 5 - 1, size * y)
+        return [run.outcome for run in sb.train_ensemble(sb.Problem(data, law), width, range(3))]
+
+    stalled, converged = 3 * [sb.Outcome.STALLED], 3 * [sb.Outcome.CONVERGED]
+    assert ends(2000) == stalled
+    run = sb.train(sb.Problem(sb.Dataset(x, y), default), 300)
+    advice = "use a larger width, y scaled down, or a law whose breakpoints -b/w cover the data"
+    assert run.outcome is sb.Outcome.STALLED and advice in run.advice
+    assert (np.histogram(run.function.knots, x)[0] == 0).sum() > 10  # gaps without a breakpoint
+    assert ends(50_000) == converged
+    assert ends(2000, size=0.1) == converged
+    assert ends(2000, sb.Initialization.rademacher(st.uniform(-1, 2))) == converged
+
+
 def test_own_methods_are_taken():
     class Nothing(sb.MirrorDescent):
         def run(self, start, loss, mirror, *, loss_tol, rng, record):

@@ -227,7 +227,10 @@ class FlowBatch:
             reason += f" width {self._width}"
         else:
             reason = f"steps no longer change the loss, {loss:.3g}, beyond rounding"
-        return f"{reason}, and f misses {self._worst(row)}; use a larger width, another seed, or points further apart"
+        return (
+            f"{reason}, and f misses {self._worst(row)}; use a larger width, y scaled down, or a law whose breakpoints -b/w "
+            "cover the data (training moves them: see sb.laziness)"
+        )
 
     def _worst(self, row: int) -> str:
         """The largest residual of network number `row`, in words, with what is left to bend f there."""

@@ -1,4 +1,4 @@
-r"""The obviously right solution of quadratic problems: assemble the kernel matrix, solve it, evaluate (theory section 3)."""
+r"""The plain solution of quadratic problems: assemble the kernel matrix, solve it, evaluate (theory section 3)."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Batch:
 
 
 def together(seeds: Sequence[int], width: int) -> list[tuple[int, ...]]:
-    """`seeds`, increasing, in the groups that share a batch: those with one quotient by a size that `width` fixes.
+    """`seeds`, increasing, in the groups that share a batch: those of equal ``seed // size``, where `width` fixes the size.
 
     Examples
     --------

@@ -41,7 +41,8 @@ def study() -> None:
     """Train networks of several widths and fit the rate of approach.
 
     FILE.toml is a problem, with --widths, or a whole study (docs/run-a-study.md). With a store, every run is kept as it
-    finishes, and the same command continues after any interruption.
+    finishes, and the same command continues after any interruption. Without the name of a command below, it is `run`,
+    whose options splinebias study run --help lists.
 
     \b
     Examples:
@@ -169,9 +170,15 @@ def show(*, file: Path, csv: Path | None, plot: Path | None, as_json: bool) -> N
 def _read(file: Path, grid: dict[str, Any]) -> tuple[StudySpec, bool]:
     """The specification that file and options describe, and whether the file is all of it."""
     from splinebias.problem import Problem
+    from splinebias.studies.database import begins_like_a_store
     from splinebias.studies.spec import StudySpec
     from splinebias.studies.spec_toml import is_spec
 
+    if begins_like_a_store(file):
+        raise DataError(
+            f"FILE.toml must be a problem or a study, got the store {file} of one; look into it with splinebias study show "
+            f"{file}, and go on with the command that began it"
+        )
     if is_spec(file):
         given = [name for name in _FOUND_IN_SPEC if grid[name] is not None]
         if given:

@@ -19,10 +19,10 @@ from splinebias._files import write_atomically
 from splinebias.agreement import Agreement, agreement
 from splinebias.errors import CapabilityError, DataError
 from splinebias.function import PiecewisePolynomial
-from splinebias.predict import predict
 from splinebias.problem import Problem
 from splinebias.solve.prediction import Prediction
 from splinebias.studies.failures import left_out
+from splinebias.studies.limit import limit_of
 from splinebias.studies.reading import StoredCase, read_cases
 from splinebias.studies.row import COLUMNS, Row, table_of
 from splinebias.studies.spec import default_interval
@@ -76,7 +76,7 @@ class Study:
         cases = read_cases(path)
         if len(cases) != 1:
             raise DataError(f"Study.load takes a store of one case, got {len(cases)} in {path}; use sb.StudyGrid.load")
-        return cls.of(cases[0], predict(cases[0].problem))
+        return cls.of(cases[0], limit_of(cases[0].problem))
 
     @classmethod
     def of(cls, case: StoredCase, prediction: Prediction) -> Self:
@@ -249,7 +249,7 @@ class StudyGrid:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """The studies of the store at `path`, finished or not; DataError if there is no intact store."""
-        return cls(tuple(Study.of(case, predict(case.problem)) for case in read_cases(path)))
+        return cls(tuple(Study.of(case, limit_of(case.problem)) for case in read_cases(path)))
 
     def part(self, **names: str) -> Study:
         """The one study with these names: ``grid.part(problem="A", potential="u2")``; DataError unless there is just one."""

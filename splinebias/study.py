@@ -14,19 +14,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from splinebias._check import whole_number
 from splinebias.convergence import Row, Study, StudyGrid
 from splinebias.dynamics.base import TrainingMethod
 from splinebias.dynamics.checks import checked_method
 from splinebias.errors import DataError
 from splinebias.function import PiecewisePolynomial
-from splinebias.predict import predict
 from splinebias.problem import Problem
 from splinebias.solve.prediction import Prediction
 from splinebias.studies.batch import Batch, batches, environment, longest_first, run_batch
 from splinebias.studies.execution import RETRIES, execute
+from splinebias.studies.limit import limit_of
 from splinebias.studies.packing import unpack
 from splinebias.studies.pools import Dask, Given, InProcess, LocalProcesses, Pool, check_picklable
 from splinebias.studies.progress import Progress, check_progress, reported
@@ -176,8 +174,7 @@ def study_grid(
         keep: Store | _Memory = (
             stack.enter_context(Store.open(store, spec, extend=extend)) if store is not None else _Memory(spec)
         )
-        with threadpool_limits(limits=1):  # as in workers: the bits of a prediction depend on it, too
-            limits = [predict(case.problem) for case in spec.cases]
+        limits = [limit_of(case.problem) for case in spec.cases]
         todo = list(batches(spec, limits, keep.finished()))
         if todo:
             pool = _pool(jobs, scheduler, executor, todo)

@@ -251,6 +251,12 @@ def test_a_study_file_keeps_its_runs_beside_it_and_goes_on(spec, tmp_path):
     assert len(cases[0]["rows"]) == 4
 
 
+def test_a_store_in_place_of_a_study_file_is_told_from_one(spec):
+    store = spec.with_suffix(".sqlite")
+    sb.study_grid(sb.StudySpec.from_toml(spec), store=store)
+    assert f"look into it with splinebias study show {store}" in refused("study", store)
+
+
 def test_a_study_file_fixes_the_whole_grid(spec):
     for option, value in (
         ("--widths", "20"),

@@ -459,8 +459,8 @@ def wait_for_runs(path, run, least=1):
             try:
                 if status(path).done >= least:
                     return
-            except sb.DataError:
-                pass  # not yet begun
+            except sb.DataError as error:
+                assert "its study was stopped before it began" in str(error)  # which is not so: it begins
         assert run.poll() is None, run.stderr.read()
         time.sleep(0.1)
     raise AssertionError("no run was finished within a minute")

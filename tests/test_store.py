@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import sqlite3
 import subprocess
 from contextlib import closing, contextmanager
@@ -319,6 +320,21 @@ def test_a_store_has_one_lock_by_whatever_name(path, tmp_path):
             Store.open(link, SPEC)
     with Store.open(link, SPEC) as store:
         assert len(store.finished()[0]) == 2
+
+
+def test_a_log_is_found_through_a_link_on_read_only_ground(path, tmp_path):
+    """Runs that are in the log only are not left out in silence."""
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    with Store.open(path, SPEC) as store:
+        store.add(0, [done(40, 1)])
+        for name in (path.name, f"{path.name}-wal"):
+            shutil.copy(path.with_name(name), killed)
+    link = tmp_path / "elsewhere.sqlite"
+    link.symlink_to(killed / path.name)
+    with read_only(killed), pytest.raises(sb.DataError, match="copy it, with .*-wal if there is one"):
+        status(link)
+    assert status(link).done == 3
 
 
 def test_looking_at_a_store_keeps_no_coordinator_out(path):

@@ -113,7 +113,7 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
-        beside = _beside(path)
+        beside = _beside(path, ".lock")
         try:
             self._file = sqlite3.connect(beside, timeout=0.5, isolation_level=None)
         except sqlite3.Error as error:
@@ -139,17 +139,17 @@ class Lock:
 def is_held(path: Path) -> bool:
     """Whether a coordinator is at work on the store; asking takes nothing from anyone and writes nothing."""
     try:
-        with closing(sqlite3.connect(_uri(_beside(path), "mode=ro"), uri=True, timeout=0.0)) as file:
+        with closing(sqlite3.connect(_uri(_beside(path, ".lock"), "mode=ro"), uri=True, timeout=0.0)) as file:
             file.execute("SELECT count(*) FROM sqlite_master")
     except sqlite3.Error as error:
         return _code(error) == sqlite3.SQLITE_BUSY
     return False
 
 
-def _beside(path: Path) -> Path:
-    """The lock of a store: one, whatever links lead to it."""
+def _beside(path: Path, ending: str) -> Path:
+    """The lock or log of a store: one, whatever links lead to it."""
     path = path.resolve()
-    return path.with_name(path.name + ".lock")
+    return path.with_name(path.name + ending)
 
 
 def _uri(path: Path, options: str) -> str:
@@ -165,7 +165,7 @@ def _opened(path: Path, *, create: bool) -> sqlite3.Connection:
     try:
         file.execute("SELECT count(*) FROM sqlite_master")
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        log = path.with_name(f"{path.name}-wal")
+        log = _beside(path, "-wal")
         alone = isinstance(error, sqlite3.Error) and _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if alone and not create and not (log.exists() and log.stat().st_size):
             file.close()
@@ -222,13 +222,14 @@ def fault(path: Path, error: sqlite3.Error) -> str:
             f"cannot be opened: {error}; copy it, with {path.name}-wal if there is one, to a folder you may write in, or "
             "change permissions"
         )
-    if code == sqlite3.SQLITE_NOTADB and not _begins_like_a_store(path):
+    if code == sqlite3.SQLITE_NOTADB and not begins_like_a_store(path):
         return "must be a study, got a file of another kind; check the name, or choose another one"
     return _damage(path, str(error))
 
 
-def _begins_like_a_store(path: Path) -> bool:
-    with suppress(OSError), path.open("rb") as file:
+def begins_like_a_store(path: Path) -> bool:
+    """Whether there is a file of SQLite."""
+    with suppress(OSError, ValueError), path.open("rb") as file:
         return file.read(16) == b"SQLite format 3\0"
     return False
 

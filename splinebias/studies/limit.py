@@ -1,0 +1,15 @@
+"""The infinite-width limit that networks are measured against, the same to the last bit for all who ask for it."""
+
+from __future__ import annotations
+
+from threadpoolctl import threadpool_limits
+
+from splinebias.predict import predict
+from splinebias.problem import Problem
+from splinebias.solve.prediction import Prediction
+
+
+def limit_of(problem: Problem) -> Prediction:
+    """`predict`, with one thread of BLAS as in workers: its sums depend on their number."""
+    with threadpool_limits(limits=1):
+        return predict(problem)

@@ -179,8 +179,8 @@ def study_grid(
         if todo:
             pool = _pool(jobs, scheduler, executor, todo)
             stack.callback(pool.close)
-            stack.enter_context(_terminable())
-            _run(todo, pool, keep, progress, len(spec))
+            check_interrupts = stack.enter_context(_interruptible())
+            _run(todo, pool, keep, progress, len(spec), check_interrupts)
         if isinstance(keep, Store):
             keep.check_in_place()
     if isinstance(keep, Store):
@@ -208,7 +208,9 @@ def _pool(jobs: int, scheduler: str | None, executor: Executor | None, todo: Seq
     return LocalProcesses(jobs) if executor is None else Given(executor)
 
 
-def _run(todo: list[Batch], pool: Pool, keep: Any, progress: Progress, total: int) -> None:
+def _run(
+    todo: list[Batch], pool: Pool, keep: Any, progress: Progress, total: int, check_interrupts: Callable[[], None]
+) -> None:
     """Compute and keep."""
     missing = sum(len(batch.seeds) for batch in todo)
     pace: dict[int, float] = {}  # seconds a run, of the last batch of each case: widths change slowly
@@ -219,6 +221,7 @@ def _run(todo: list[Batch], pool: Pool, keep: Any, progress: Progress, total: in
             if spent := sum(run.row.seconds for run in done):  # none for lost ones
                 pace[batch.case] = spent / len(done)
             note(len(done), sum(not run.row.ok for run in done))
+            check_interrupts()
 
         def give_up(batch: Batch) -> None:
             reason = f"its worker died {RETRIES + 1} times; out of memory?"
@@ -272,17 +275,28 @@ def _reader(done: dict[tuple[int, int], Done]) -> Callable[[int, int], Piecewise
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """A request to end (SIGTERM, as from a batch system) leaves like Ctrl-C: workers ended, store closed."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """A request to end (SIGTERM, as from a batch system) leaves like Ctrl-C: workers ended, store closed.
+
+    An exception that is raised while Python frees an object is printed and forgotten. What is yielded raises it again.
+    """
+    received: list[int] = []
+
+    def check() -> None:
+        if received:
+            raise KeyboardInterrupt
 
     def leave(number: int, frame: object) -> None:
-        raise KeyboardInterrupt("terminated")
+        received.append(number)
+        check()
 
-    signal.signal(signal.SIGTERM, leave)
+    usual = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    mine = threading.current_thread() is threading.main_thread()  # the only one that may handle signals
+    taken = {number: handler for number, handler in usual.items() if mine and signal.getsignal(number) is handler}
+    for number in taken:
+        signal.signal(number, leave)
     try:
-        yield
+        yield check
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number, handler in taken.items():
+            signal.signal(number, handler)

@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import subprocess
+import struct
 import sys
 import threading
 import time
@@ -514,13 +515,31 @@ def test_an_interrupted_study_says_how_to_go_on(sent, spec, undisturbed):
         wait_for_runs(path, run)
         os.killpg(run.pid, sent)  # as a terminal does: to workers, too
         _, text = run.communicate(timeout=30)
-    assert run.returncode == 130
+    assert run.returncode == 130, text
     (line,) = text.splitlines()
     assert (
         line == f"Stopped. {status(path).done} of {len(LONG)} runs are kept in {path}; the same command goes on from there."
     )
     finish(spec)
     assert bits(path) == undisturbed
+
+
+class Forgetful:
+    """Interrupts its process while it is freed, when exceptions are lost."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_loses_still_stops_the_study(tmp_path):
+    def progress(done, total):
+        Forgetful()
+
+    with pytest.raises(KeyboardInterrupt):
+        sb.study_grid(SMALL, store=tmp_path / "study.sqlite", progress=progress)
+    assert 0 < status(tmp_path / "study.sqlite").done < len(SMALL)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def blocked_signals(_):
@@ -531,10 +550,46 @@ def test_workers_are_started_deaf_to_an_interrupt_and_this_process_is_not():
     """Before they can say so themselves: one that comes while they import would print their traceback."""
     pool = LocalProcesses(1)
     try:
-        assert signal.SIGINT in pool.submit(blocked_signals, None).result()
+        assert {signal.SIGINT, signal.SIGTERM} <= pool.submit(blocked_signals, None).result()
     finally:
         pool.close()
-    assert signal.SIGINT not in blocked_signals(None)
+    assert not {signal.SIGINT, signal.SIGTERM} & blocked_signals(None)
+
+
+def die_while_sending(path):
+    """Half of a result, the first time; the square of a number later."""
+    if path.exists():
+        return 49
+    path.touch()
+    frame = sys._getframe()
+    while "result_queue" not in frame.f_locals:
+        frame = frame.f_back
+    os.write(frame.f_locals["result_queue"]._writer.fileno(), struct.pack("!i", 1000) + b"half of it")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_while_it_sends_a_result_is_noticed(tmp_path):
+    pool, found = LocalProcesses(2), []
+    try:
+        execute([tmp_path / "died"], die_while_sending, pool, deliver=lambda _, result: found.append(result), give_up=fail)
+    finally:
+        pool.close()
+    assert found == [49]
+
+
+def test_a_pool_with_half_of_a_result_can_be_closed(tmp_path):
+    pool = LocalProcesses(1)
+    future = pool.submit(die_while_sending, tmp_path / "died")
+    while not (tmp_path / "died").exists():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    assert not future.done()
+    pool.close()
+    assert isinstance(future.exception(timeout=5), BrokenExecutor)
+
+
+def fail(batch):
+    raise AssertionError(f"given up: {batch}")
 
 
 @pytest.mark.slow

@@ -14,9 +14,10 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
 from typing import Any, Protocol
 
 from splinebias.errors import CapabilityError, DataError
@@ -25,6 +26,7 @@ from splinebias.studies.stopped import StudyStopped
 _WATCH = 0.5  # seconds between two looks at whether the coordinator lives
 _CONNECT = 5  # seconds to reach a scheduler
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_PATIENCE = 2.0  # seconds for loky to end its workers
 _AHEAD = 2  # batches under way per local process: one that runs, one that waits for it
 
 
@@ -75,22 +77,31 @@ class InProcess:
 
 
 class LocalProcesses:
-    """`jobs` processes of one thread each (loky), replaced when one dies; they end with this process, however it ends."""
+    """`jobs` processes of one thread each (loky), replaced when one dies; they end with this process, however it ends.
+
+    A worker that is killed while it sends a result leaves half of it, and loky reads on for the other half without end. The
+    death is then still there when it is looked for again, and `_cut_off` ends the reading.
+    """
 
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
         self._executor = self._started()
+        self._dead = False
 
     @property
     def window(self) -> float:
         return _AHEAD * self._jobs
 
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
-        with _without_interrupts():  # workers are started here, and not yet deaf to Ctrl-C when they import
+        with _without_interrupts():  # workers are started here, and inherit what is blocked
             future: Future[Any] = self._executor.submit(work, batch)
         return future
 
     def obstacle(self) -> str:
+        workers = list(self._executor._processes.values())
+        before, self._dead = self._dead, bool(wait([worker.sentinel for worker in workers], timeout=0))
+        if before and self._dead:
+            _cut_off(workers, self._executor._result_queue)
         return ""
 
     def renew(self) -> None:
@@ -98,7 +109,15 @@ class LocalProcesses:
         self._executor = self._started()
 
     def close(self) -> None:
-        self._executor.shutdown(wait=True, kill_workers=True)
+        workers, results = list(self._executor._processes.values()), self._executor._result_queue
+        manager = self._executor._executor_manager_thread
+        self._executor.shutdown(wait=False, kill_workers=True)
+        if manager is not None:
+            manager.join(_PATIENCE)
+            if manager.is_alive():
+                _cut_off(workers, results)
+                manager.join()
+        self._dead = False
 
     def _started(self) -> Any:
         from multiprocessing.resource_tracker import ensure_running
@@ -108,6 +127,14 @@ class LocalProcesses:
         ensure_running()  # whose start, at the first worker's, would let interrupts through
         environment = dict.fromkeys(_THREADS, "1")
         return ProcessPoolExecutor(self._jobs, initializer=_attach, initargs=(os.getpid(),), env=environment)
+
+
+def _cut_off(workers: Sequence[Any], results: Any) -> None:
+    """Let loky see that nothing more comes through the pipe of results: nobody is left who could write."""
+    for worker in workers:
+        if not wait([worker.sentinel], timeout=0):
+            os.kill(worker.pid, signal.SIGKILL)
+    results._writer.close()
 
 
 class Given:
@@ -251,8 +278,11 @@ def check_picklable(batch: Any) -> None:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block, and never reaches the processes that are started in it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Ctrl-C and SIGTERM wait for the end of the block, and never reach the processes that are started in it.
+
+    Both are sent to whole groups of processes, by terminals and by batch systems; the coordinator ends its workers itself.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

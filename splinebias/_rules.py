@@ -14,36 +14,57 @@ import numpy as np
 
 from splinebias._check import Array
 
+MODERATE = 3.0
+"""The power of v, beside v^2 and the density, that rules are made for unless said otherwise."""
+
 _GAUSSIAN_NODES = 50
 _LOWEST = -6.5  # u^(10/3), the least power that matters, is negligible where y - exp(-y - 4) = -18.7
 _REACH = 14.0  # standard deviations beyond the centre: room for functions that grow exponentially
+_FAR_REACH = 18.0  # the same for steep ones: data up to e^60 times what the function is at 1
 _DIGITS = 32.0  # exp(-32) is negligible
 
 
-def gaussian_ray(centre: Array) -> tuple[Array, Array]:
-    r"""Nodes u and weights du, shape ``centre.shape + (50,)``, for integrands :math:`u^a F(u) e^{-(u - m)^2/2}` on (0, inf).
+def gaussian_ray(centre: Array, order: float = MODERATE, *, fine: bool = False) -> tuple[Array, Array]:
+    r"""Nodes u and weights du, shape ``centre.shape + (n,)``, for integrands :math:`u^a F(u) e^{-(u - m)^2/2}` on (0, inf).
 
     Parameters
     ----------
     centre : Array
         The m above, of any sign.
+    order : float
+        What the power a of F may be; infinity: F may grow exponentially.
+    fine : bool
+        Whether to take more nodes than needed, and to go farther, as a check.
 
     Notes
     -----
     The trapezoidal rule in y, :math:`u = \kappa \log(1 + e^z)`, :math:`z = y - e^{-y - 4}`: even steps around m,
     logarithmic ones near 0, doubly exponential ones at the end. The integrand is analytic for \|Im z\| < pi/2, where
-    powers of 1 + u g may be singular; with a step of 0.43 the error is about 1e-12 for all g (where m < 0, relative to
-    the integral on the other side of zero, with -m for m).
+    powers of 1 + u g may be singular; with a step of 0.43 the error is about 1e-12 for all g.
+
+    Up to `MODERATE` orders n is 50, and where m < 0 the error is relative to the integral on the other side of zero, with
+    -m for m. Steep F outgrow the tail that is left of a density whose centre is behind zero, and sides can not be compared:
+    for them the rule is that of m = 0 for all m < 0, since :math:`u^a e^{-u^2/2 - u|m|}` is largest below :math:`\sqrt a`.
     """
     m = np.asarray(centre, dtype=float)[..., None]
     ahead, behind = np.maximum(m, 0.0), np.minimum(np.maximum(-m, 0.0), 1e6)
-    scale = 2 / (behind + np.sqrt(behind**2 + 4))  # width of the mass at 0 when the centre is behind it
-    digits = np.maximum(np.maximum(_DIGITS - behind**2 / 2, _DIGITS / 4), _REACH**2 / 2 - 40 * behind)
-    highest = np.sqrt(behind**2 + 2 * digits) - behind  # there u^2/2 + u |m| = digits
-    start = np.where(ahead < 8, _LOWEST, ahead - 9)
-    stop = np.where(m < 0, highest / scale, ahead + _REACH)
-    step = (stop - start) / (_GAUSSIAN_NODES - 1)
-    y = start + step * np.arange(_GAUSSIAN_NODES)
+    if order <= MODERATE and not fine:
+        scale = 2 / (behind + np.sqrt(behind**2 + 4))  # width of the mass at 0 when the centre is behind it
+        digits = np.maximum(np.maximum(_DIGITS - behind**2 / 2, _DIGITS / 4), _REACH**2 / 2 - 40 * behind)
+        highest = np.sqrt(behind**2 + 2 * digits) - behind  # there u^2/2 + u |m| = digits
+        start = np.where(ahead < 8, _LOWEST, ahead - 9)
+        return _softplus_rule(start, np.where(m < 0, highest / scale, ahead + _REACH), scale, _GAUSSIAN_NODES)
+    order = 2 * order if fine else order
+    reach = max(math.sqrt(order) + 7, _REACH) if math.isfinite(order) else _FAR_REACH
+    start = np.where(ahead < 8, _LOWEST - 0.5, ahead - 9)  # where the centre is behind, masses are nearer to 0
+    longest = float(np.max(ahead + reach - start, initial=0.0))
+    return _softplus_rule(start, ahead + reach, np.ones(()), 1 + math.ceil(longest / (0.25 if fine else 0.4)))
+
+
+def _softplus_rule(start: Array, stop: Array, scale: Array, count: int) -> tuple[Array, Array]:
+    r"""The trapezoidal rule for :math:`u = \kappa \log(1 + e^z)`, :math:`z = y - e^{-y - 4}`, y from `start` to `stop`."""
+    step = (stop - start) / (count - 1)
+    y = start + step * np.arange(count)
     bend = np.exp(-y - 4)
     z = y - bend
     with np.errstate(over="ignore"):

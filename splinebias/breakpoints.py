@@ -19,11 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._check import Array
-from splinebias._rules import gaussian_ray, tanh_sinh
+from splinebias._rules import MODERATE, gaussian_ray, tanh_sinh
 from splinebias.laws import Continuous, Discrete
 from splinebias.rays import RayRule, finest_rule, independent_rule
-
-MODERATE = 3.0  # power of v that all rules are made for
 
 
 class BreakpointLaw(ABC):
@@ -187,8 +185,8 @@ class ContinuousWeight(BreakpointLaw):
 
     max_cells = 1_000  # each node costs an integral over |w|
 
-    def __init__(self, weight: Continuous, bias: Continuous, order: float = MODERATE) -> None:
-        self.weight, self.bias, self.order = weight, bias, order
+    def __init__(self, weight: Continuous, bias: Continuous, order: float = MODERATE, *, fine: bool = False) -> None:
+        self.weight, self.bias, self.order, self._fine = weight, bias, order, fine
         self._steeper: dict[float, ContinuousWeight] = {}
         w_cuts = [w for w in weight.knots if w != 0]
         b_cuts = [b for b in bias.knots if b != 0]
@@ -221,12 +219,12 @@ class ContinuousWeight(BreakpointLaw):
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         s_w, s_b = self._gauss
         if s_w is not None and s_b is not None:
-            u, du = gaussian_ray(np.zeros(()))
+            u, du = gaussian_ray(np.zeros(()), self.order, fine=self._fine)
             scale = 1 / np.sqrt(1 / s_w**2 + (c[..., None] / s_b) ** 2)
             return scale * u, scale**2 * u * np.exp(-(u**2) / 2) * du / (2 * np.pi * s_w * s_b)
         w_max, b_max = self._box
         if w_max is not None and b_max is not None:
-            u, du = tanh_sinh(0.12)
+            u, du = tanh_sinh(0.06 if self._fine else 0.12)
             top = np.minimum(w_max, b_max / np.maximum(np.abs(c), b_max / w_max))[..., None]
             return top * u, top**2 * u * du / (4 * w_max * b_max)
         return self._rule.slices(c, side)
@@ -235,7 +233,7 @@ class ContinuousWeight(BreakpointLaw):
         return super().log_masses(c, side) if self._closed else self._rule.log_masses(c, side)
 
     def steep(self, order: float) -> ContinuousWeight:
-        if order <= self.order or self._closed:
+        if order <= self.order:
             return self
         order = 2.0 ** math.ceil(math.log2(order)) if math.isfinite(order) else math.inf
         if order not in self._steeper:
@@ -243,19 +241,17 @@ class ContinuousWeight(BreakpointLaw):
         return self._steeper[order]
 
     def finest(self) -> ContinuousWeight:
-        if self._closed:
-            return self
-        fine = ContinuousWeight(self.weight, self.bias, self.order)
-        fine._rule = finest_rule(self.weight, self.bias, self.order)
-        return fine
+        return ContinuousWeight(self.weight, self.bias, self.order, fine=True)
 
     @property
     def _closed(self) -> bool:
-        """Whether the rule is that of a formula, good for all orders."""
+        """Whether the rule is that of a formula."""
         return None not in self._gauss or None not in self._box
 
     @cached_property
     def _rule(self) -> RayRule:
+        if self._fine:
+            return finest_rule(self.weight, self.bias, self.order)
         return independent_rule(self.weight, self.bias, self.landmarks, self.order)
 
 

@@ -13,13 +13,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from splinebias._check import Array
-from splinebias._rules import double_exponential, gaussian_moment, gaussian_ray
-from splinebias.breakpoints import MODERATE, BreakpointLaw
+from splinebias._rules import MODERATE, double_exponential, gaussian_moment, gaussian_ray
+from splinebias.breakpoints import BreakpointLaw
 from splinebias.joint import JointDensity
 from splinebias.rays import STEPS, cheapest
 
@@ -43,7 +43,7 @@ class JointBreakpoints(BreakpointLaw):
 
     def __init__(self, density: JointDensity, order: float = MODERATE) -> None:
         self.joint, self.order = density, order
-        self._steeper: dict[float, JointBreakpoints] = {}
+        self._steeper: dict[float, Self] = {}
         self.knots = np.zeros(0)
         self.support = (-math.inf, math.inf)
         self._precision = np.linalg.inv(density.scatter)
@@ -64,12 +64,12 @@ class JointBreakpoints(BreakpointLaw):
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         return self._rule.slices(c, side)
 
-    def steep(self, order: float) -> JointBreakpoints:
+    def steep(self, order: float) -> Self:
         if order <= self.order:
             return self
         order = 2.0 ** math.ceil(math.log2(order)) if math.isfinite(order) else math.inf
         if order not in self._steeper:
-            self._steeper[order] = JointBreakpoints(self.joint, order)
+            self._steeper[order] = type(self)(self.joint, order)
         return self._steeper[order]
 
     def finest(self) -> JointBreakpoints:
@@ -115,15 +115,13 @@ class GaussianBreakpoints(JointBreakpoints):
 
     max_cells = 20_000
 
-    def __init__(self, density: JointDensity) -> None:
-        super().__init__(density)
+    def __init__(self, density: JointDensity, order: float = MODERATE, *, fine: bool = False) -> None:
+        super().__init__(density, order)
+        self._fine = fine
         self._scale = 1 / (2 * math.pi * math.sqrt(np.linalg.det(density.scatter)))
 
-    def steep(self, order: float) -> GaussianBreakpoints:
-        return self
-
     def finest(self) -> GaussianBreakpoints:
-        return self
+        return GaussianBreakpoints(self.joint, self.order, fine=True)
 
     def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
         nearest, width, distance = self.ray(c, side)
@@ -134,7 +132,7 @@ class GaussianBreakpoints(JointBreakpoints):
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         nearest, width, distance = (part[..., None] for part in self.ray(c, side))
         centre = nearest / width
-        u, du = gaussian_ray(centre[..., 0])
+        u, du = gaussian_ray(centre[..., 0], self.order, fine=self._fine)
         with np.errstate(under="ignore"):
             rho = self._scale * width**2 * u * np.exp(-((u - centre) ** 2 + distance) / 2) * du
         return width * u, rho

@@ -202,10 +202,13 @@ def test_tiny_data_see_the_quadratic_part_only(init):
 
 
 @pytest.mark.parametrize("activation", [sb.ReLU(), sb.Abs()])
-@pytest.mark.parametrize("p", [1.01, 1.02, 1.05])
-def test_powers_next_to_one_with_random_weights(p, activation):
+@pytest.mark.parametrize(
+    ("weight", "span", "p"),
+    [(stats.uniform(-1, 2), (-1, 1, 41), p) for p in (1.01, 1.02, 1.05)] + [(stats.norm(2, 1), (-14, 18, 161), 1.02)],
+)
+def test_powers_next_to_one_with_random_weights(weight, span, p, activation):
     r"""Curvature goes with the power 1/(p - 1) of the dual value; far out the coordinate in which it is smooth overflows."""
-    law = stats.uniform(-1, 2), stats.norm()
+    law = weight, stats.norm()
     found = sb.predict(sb.Problem(SET_A, sb.Initialization(*law), activation, sb.Scaled(sb.Power(p))))
     assert found.outcome is sb.Outcome.CONVERGED
     places, weights = np.polynomial.legendre.leggauss(16)
@@ -215,7 +218,7 @@ def test_powers_next_to_one_with_random_weights(p, activation):
         return (edges[:-1, None] + half * (1 + places)).ravel(), (half * weights).ravel()
 
     made = np.zeros(SET_A.size)
-    for w, share in zip(*rule(np.linspace(-1, 1, 41)), strict=True):
+    for w, share in zip(*rule(np.linspace(*span)), strict=True):
         grid = np.unique(np.r_[np.linspace(-25, 25, 2401), -w * SET_A.x])
         g = found.multipliers @ activation.value(w * SET_A.x[:, None] + grid)
         at = np.flatnonzero(g[:-1] * g[1:] < 0)

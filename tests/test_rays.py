@@ -42,6 +42,22 @@ def test_gaussian_rays_take_changes_of_power_at_any_scale():
             assert found == pytest.approx(exact, rel=5e-12)
 
 
+@pytest.mark.parametrize("fine", [False, True])
+@pytest.mark.parametrize(
+    ("order", "function"),
+    [(6, lambda v: v**8), (51, lambda v: v**53), (101, lambda v: v**103)]
+    + [(math.inf, lambda v, k=k: v**2 * np.sinh(k * v)) for k in (0.1, 3.0, 8.0)],
+)
+def test_gaussian_rays_of_steep_functions_are_as_good_on_either_side(order, function, fine):
+    """Relative to the very integral, wherever the centre is: 40,000 nodes on 0 ... 60, in logarithms near 0."""
+    t = np.linspace(-30, math.log(60), 40_000)
+    v, dv = np.exp(t), np.exp(t) * (t[1] - t[0])
+    u, du = gaussian_ray(CENTRES, order, fine=fine)
+    for m, nodes, weights in zip(CENTRES, u, du, strict=True):
+        found, exact = ((function(x) * np.exp(-((x - m) ** 2) / 2) * dx).sum() for x, dx in ((nodes, weights), (v, dv)))
+        assert found == pytest.approx(exact, rel=1e-10)
+
+
 @pytest.mark.parametrize("order", range(6))
 def test_gaussian_moments(order):
     """Half-moments of N(m, 1) from scipy's incomplete gamma functions at m = 0, and by recurrence in m elsewhere."""

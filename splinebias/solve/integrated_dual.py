@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._check import Array
-from splinebias.breakpoints import MODERATE, BreakpointLaw
+from splinebias._rules import MODERATE
+from splinebias.breakpoints import BreakpointLaw
 from splinebias.potential import Potential
 from splinebias.problem import Problem
 from splinebias.response import Response, ResponseModel

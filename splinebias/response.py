@@ -203,12 +203,12 @@ class ResponseModel:
         return Response(self.potential, self.v, self.rho, self.faint, g)
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def _average(rho: Array, values: Array) -> Array:
     """sum_m rho values, where a rho that underflows, or is about to, wins over a value that overflows."""
     if rho.shape[-1] == 1:
-        with np.errstate(invalid="ignore", over="ignore"):
-            product = (rho * values)[..., 0]
-            known = np.isfinite(product.sum())
+        product = (rho * values)[..., 0]
+        known = np.isfinite(product.sum())
         return np.asarray(product if known else np.where((rho[..., 0] > _UNDERFLOWING) | np.isfinite(product), product, 0.0))
     total = np.einsum("...m,...m->...", rho, values)
     if not np.isfinite(total).all():

@@ -6,8 +6,8 @@ import re
 import resource
 import signal
 import socket
-import subprocess
 import struct
+import subprocess
 import sys
 import threading
 import time

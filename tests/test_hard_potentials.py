@@ -1,14 +1,16 @@
 """Potentials far from the square, or written by hand; data far from 1."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 from problems import SET_A
-from scipy import stats
+from scipy import integrate, stats
 
 import splinebias as sb
 from splinebias.potential import Potential
+from splinebias.response import _average
 from splinebias.solve import integrated_dual
 from splinebias.solve.discretize import discretize
 from splinebias.solve.integrated_dual import IntegratedDual
@@ -229,6 +231,37 @@ def test_powers_next_to_one_with_random_weights(weight, span, p, activation):
         alpha = np.sign(g) * (np.abs(g) / p) ** (1 / (p - 1))
         made += share * (features * (alpha * law[0].pdf(w) * law[1].pdf(b) * mass)).sum(axis=1)
     np.testing.assert_allclose(made, SET_A.y, rtol=0, atol=1e-9)
+
+
+def test_nothing_is_printed_where_curvature_overflows_in_the_tails():
+    """Coordinates of steep powers in `error_band`, masses of zero; warnings are errors here."""
+    for masses, values in (([[0.0, 0.5]], [[math.inf, 4.0]]), ([[0.0], [0.5]], [[math.inf], [4.0]])):
+        assert _average(np.array(masses), np.array(values)).sum() == 2.0
+    steep = sb.Initialization(stats.norm(), stats.uniform(-1.2, 2.4))
+    data = sb.Dataset([0.18520551390942064, 0.5653973600093771], [-943.2254896086389, 1375.7948597156503])
+    power = sb.Problem(data, steep, sb.Abs(), sb.Scaled(sb.Power(1.02)))
+    assert np.isfinite(sb.error_band(power, 1000).std(data.x)).all()
+
+
+@pytest.mark.parametrize("beta", [0.1, 10.0])
+def test_hypentropy_where_one_side_has_no_weights(beta):
+    """W > 0 and B = 0.7: one integral over w gives y back."""
+    x = np.array([-0.9094, -0.8921, -0.4284, -0.2333, -0.1831])
+    y = np.array([-0.4016, -0.4486, -0.9595, -0.6441, -0.5220])
+    activation, weight = sb.LeakyReLU(0.1), stats.gamma(3)
+    law = sb.Initialization.constant_bias(0.7, weight)
+    found = sb.predict(sb.Problem(sb.Dataset(x, y), law, activation, sb.Scaled(sb.Hypentropy(beta))))
+    assert found.outcome is sb.Outcome.CONVERGED
+
+    def made(w, row):
+        features = activation.value(w * x + 0.7)
+        return features[row] * beta * math.sinh(found.multipliers @ features) * weight.pdf(w)
+
+    zeros = np.sort(-0.7 / found.function.knots[found.function.knots != 0])
+    edges = [0.0, *zeros[(zeros > 0) & (zeros < 60)], 60.0]
+    for row, value in enumerate(y):
+        parts = [integrate.quad(made, *pair, args=(row,), epsabs=1e-13)[0] for pair in zip(edges, edges[1:], strict=False)]
+        assert math.fsum(parts) == pytest.approx(value, abs=1e-9)
 
 
 def test_hypentropy_with_exponential_tails_of_the_weights():

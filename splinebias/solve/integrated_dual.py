@@ -86,8 +86,8 @@ class DualState:
         for side in self.integrals:
             samples = [sample for sample in self.samples if sample.side == side]
             brinks = [sample.brink for sample in samples if sample.brink is not None]
-            if brinks:
-                largest = max(float(np.abs(sample.value).max()) for sample in samples)
+            largest = float(np.max([np.abs(sample.value).max() for sample in samples]))  # not max(), which may drop a NaN
+            if brinks and largest != 0:  # a side without weights leaves nothing out
                 lost += neglected(brinks, self.function.x, largest)
         if not lost:
             return 0.0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -260,7 +261,7 @@ def test_hypentropy_where_one_side_has_no_weights(beta):
     zeros = np.sort(-0.7 / found.function.knots[found.function.knots != 0])
     edges = [0.0, *zeros[(zeros > 0) & (zeros < 60)], 60.0]
     for row, value in enumerate(y):
-        parts = [integrate.quad(made, *pair, args=(row,), epsabs=1e-13)[0] for pair in zip(edges, edges[1:], strict=False)]
+        parts = [integrate.quad(made, *pair, args=(row,), epsabs=1e-13)[0] for pair in pairwise(edges)]
         assert math.fsum(parts) == pytest.approx(value, abs=1e-9)
 
 

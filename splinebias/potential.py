@@ -85,6 +85,10 @@ class Potential(ABC):
         r"""Potential :math:`\hat\phi` and factor :math:`\kappa` with :math:`\phi(s u) = \kappa \hat\phi(u)`, s = `size`."""
         return _Rescaled(self, size), 1.0
 
+    def gentler(self) -> Potential | None:
+        """One nearer to the square, whose solution is a good start for the dual of this one; None if it needs no help."""
+        return None
+
     @property
     def unfolded_degree(self) -> int | None:
         r"""Degree in s of z(s), or None if that or :math:`(\phi')^{-1}(z(s))` is no polynomial."""
@@ -232,6 +236,9 @@ class Power(Potential):
             k = (eps / 6) ** 0.5
             return 2 * k * xp.sinh(xp.asinh(z / (8 * k**3)) / 3)
         return xp.sign(z) * self._invert(size)
+
+    def gentler(self) -> Potential | None:
+        return Power(min(2 * self.p - 1, 2.0)) if self.p < 2 and self.quadratic == 0 else None
 
     @property
     def moment_order(self) -> float:

@@ -206,13 +206,19 @@ def test_tiny_data_see_the_quadratic_part_only(init):
 
 @pytest.mark.parametrize("activation", [sb.ReLU(), sb.Abs()])
 @pytest.mark.parametrize(
-    ("weight", "span", "p"),
-    [(stats.uniform(-1, 2), (-1, 1, 41), p) for p in (1.01, 1.02, 1.05)] + [(stats.norm(2, 1), (-14, 18, 161), 1.02)],
+    ("weight", "bias", "span", "p"),
+    [
+        *((stats.uniform(-1, 2), stats.norm(), (-1, 1, 41), p) for p in (1.01, 1.02, 1.05)),
+        (stats.norm(2, 1), stats.norm(), (-14, 18, 161), 1.02),
+        (stats.norm(), stats.norm(), (-18, 18, 181), 1.01),
+        (stats.uniform(0.5, 1), stats.norm(3, 0.5), (0.5, 1.5, 21), 1.02),
+    ],
 )
-def test_powers_next_to_one_with_random_weights(weight, span, p, activation):
+def test_powers_next_to_one_with_random_weights(weight, bias, span, p, activation):
     r"""Curvature goes with the power 1/(p - 1) of the dual value; far out the coordinate in which it is smooth overflows."""
-    law = weight, stats.norm()
-    found = sb.predict(sb.Problem(SET_A, sb.Initialization(*law), activation, sb.Scaled(sb.Power(p))))
+    data = sb.Dataset(np.linspace(-1, 1, 5), np.sin(3 * np.linspace(-1, 1, 5)))
+    law = weight, bias
+    found = sb.predict(sb.Problem(data, sb.Initialization(*law), activation, sb.Scaled(sb.Power(p))))
     assert found.outcome is sb.Outcome.CONVERGED
     places, weights = np.polynomial.legendre.leggauss(16)
 
@@ -220,18 +226,18 @@ def test_powers_next_to_one_with_random_weights(weight, span, p, activation):
         half = np.diff(edges)[:, None] / 2
         return (edges[:-1, None] + half * (1 + places)).ravel(), (half * weights).ravel()
 
-    made = np.zeros(SET_A.size)
+    made = np.zeros(data.size)
     for w, share in zip(*rule(np.linspace(*span)), strict=True):
-        grid = np.unique(np.r_[np.linspace(-25, 25, 2401), -w * SET_A.x])
-        g = found.multipliers @ activation.value(w * SET_A.x[:, None] + grid)
+        grid = np.unique(np.r_[np.linspace(-25, 25, 2401), -w * data.x])
+        g = found.multipliers @ activation.value(w * data.x[:, None] + grid)
         at = np.flatnonzero(g[:-1] * g[1:] < 0)
         zeros = grid[at] - g[at] * np.diff(grid)[at] / np.diff(g)[at]
         b, mass = rule(np.union1d(grid, zeros))
-        features = activation.value(w * SET_A.x[:, None] + b)
+        features = activation.value(w * data.x[:, None] + b)
         g = found.multipliers @ features
         alpha = np.sign(g) * (np.abs(g) / p) ** (1 / (p - 1))
         made += share * (features * (alpha * law[0].pdf(w) * law[1].pdf(b) * mass)).sum(axis=1)
-    np.testing.assert_allclose(made, SET_A.y, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(made, data.y, rtol=0, atol=1e-9)
 
 
 def test_nothing_is_printed_where_curvature_overflows_in_the_tails():

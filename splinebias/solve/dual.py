@@ -3,7 +3,7 @@ r"""Exact solution for every convex potential by a globalized Newton method on t
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,9 @@ _PATIENCE = 60  # Newton steps in a row that do not halve the residual, after wh
 _AT_ROUNDING = 2  # the same, once the residual is below the tolerance, and half of it far below
 _ENOUGH = 0.1  # part of the rise that the slope promises; a Newton step on a quadratic function makes half of it
 _SECANTS = 12  # evaluations along a step
-_HALVINGS = 100  # of a start
+_HALVINGS = 100  # of a start, or doublings
+_BISECTIONS = 14  # of the logarithm of a start
+_NEGLIGIBLE = 1e-6  # part of the data that the curvature of a start makes
 _STILL = 1e-12  # relative size of moves that are left out until the residual is below the tolerance
 
 
@@ -64,7 +66,10 @@ class DualSolver:
             return BandedSolver(self.tolerance).solve(problem)
         began = time.perf_counter()
         dual, start = IntegratedDual.of(problem)
-        coarse, state, iterations = dual.grid.cells, _within(dual, start), 0
+        coarse = dual.grid.cells
+        state, iterations = maximized(dual, _within(dual, start), self.tolerance, self.max_iterations)
+        if not state.misfit <= self.tolerance and dual.potential.gentler() is not None:
+            state, iterations = _led(dual, start, self.tolerance, self.max_iterations)
         refinements = 0
         for refinements in range(self.max_refinements + 1):  # noqa: B007
             state, steps = maximized(dual, state, self.tolerance, self.max_iterations)
@@ -94,16 +99,41 @@ class DualSolver:
 
 
 def _within(dual: IntegratedDual, start: DualFunction) -> DualState:
-    """`start`, halved until the dual is not below its value at 0.
+    """`start`, halved until the dual is not below its value at 0, and doubled until its curvature is not negligible.
 
-    With an exponential conjugate and a law with exponential tails it is finite on a neighbourhood of 0 only.
+    With an exponential conjugate and a law with exponential tails the dual is finite on a neighbourhood of 0 only. With a
+    steep potential and random weights the fast ones decide, which `start` knows nothing of: where all curvature is
+    negligible or overflows, Newton steps lead nowhere.
     """
     for _ in range(_HALVINGS):
         state = dual.at(start)
         if state.objective >= 0 or not state.pairing:
             break
-        start = start.halved()
+        start = start.times(0.5)
+    if not state.made_share < _NEGLIGIBLE:
+        return state
+    low, high = 0.0, float(_HALVINGS)  # logarithms of factors
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        new = dual.at(start.times(2.0**middle))
+        if new.made_share <= 1:
+            low, state = middle, new
+        else:
+            high = middle
     return state
+
+
+def _led(dual: IntegratedDual, start: DualFunction, tolerance: float, max_iterations: int) -> tuple[DualState, int]:
+    """The maximum, by way of those for ever gentler potentials: the last is a square, whose only Newton step is exact.
+
+    What a steep potential makes of `start` can be negligible at most of the data, or point away from the maximum.
+    """
+    gentler, steps = dual.potential.gentler(), 0
+    if gentler is not None:
+        led, steps = _led(replace(dual, potential=gentler), start, tolerance, max_iterations)
+        start = led.function
+    state, last = maximized(dual, _within(dual, start), tolerance, max_iterations)
+    return state, steps + last
 
 
 def maximized(

@@ -93,11 +93,11 @@ class DualFunction:
         beta = float(_sum(np.array(self.beta), np.array(step.beta), still))
         return DualFunction(self.x, _sum(self.values, step.values, still), beta, self.activation, {1: plus, -1: minus})
 
-    def halved(self) -> DualFunction:
-        """Half of it."""
-        plus = self.nodal[1] / 2
-        nodal = {1: plus, -1: plus if self.symmetric else self.nodal[-1] / 2}
-        return DualFunction(self.x, self.values / 2, self.beta / 2, self.activation, nodal)
+    def times(self, factor: float) -> DualFunction:
+        """A multiple of it."""
+        plus = self.nodal[1] * factor
+        nodal = {1: plus, -1: plus if self.symmetric else self.nodal[-1] * factor}
+        return DualFunction(self.x, self.values * factor, self.beta * factor, self.activation, nodal)
 
     @property
     def symmetric(self) -> bool:

@@ -80,6 +80,12 @@ class DualState:
         return sum(sample.cost for sample in self.samples)
 
     @property
+    def made_share(self) -> float:
+        r"""What the network of these dual values makes of y, along them: :math:`E[z \alpha]/\lambda^T y`, 1 at best."""
+        missing = float((self.residual * self.function.unknowns(free=self.dual.equations.free)).sum())
+        return 1 - missing / self.pairing if self.pairing else 1.0
+
+    @property
     def neglected(self) -> float:
         """The share of the moments that is beyond doubles, of a check."""
         lost = 0.0

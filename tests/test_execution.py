@@ -38,6 +38,14 @@ LONG = sb.StudySpec({"A": A, "B": B}, [60, 180, 540, 1620], range(48), loss_tol=
 PROGRAM = [sys.executable, "-c", "from splinebias.cli import main; main(prog_name='splinebias')"]
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Interrupts arrive, here and in child processes, also if the tests run in the background, where shells ignore them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def bits(path):
     """Everything a store knows of its runs but when and how quickly they were done."""
     with closing(connect(path)) as file:

@@ -22,7 +22,7 @@ from splinebias.errors import DataError
 from splinebias.function import PiecewisePolynomial
 from splinebias.problem import Problem
 from splinebias.solve.prediction import Prediction
-from splinebias.studies.batch import Batch, batches, environment, longest_first, run_batch
+from splinebias.studies.batch import Batch, batches, environment, longest_first, prepare, run_batch
 from splinebias.studies.execution import RETRIES, execute
 from splinebias.studies.limit import limit_of
 from splinebias.studies.packing import unpack
@@ -205,7 +205,7 @@ def _pool(jobs: int, scheduler: str | None, executor: Executor | None, todo: Seq
         check_picklable(sample)
     if scheduler is not None:
         return Dask(scheduler)
-    return LocalProcesses(jobs) if executor is None else Given(executor)
+    return LocalProcesses(jobs, prepare) if executor is None else Given(executor)
 
 
 def _run(

@@ -1,5 +1,6 @@
 """Execution: the same bits wherever a study is computed, and whatever happens to it on the way."""
 
+import gc
 import json
 import os
 import re
@@ -22,7 +23,7 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
-from splinebias.studies.batch import batches, environment, longest_first, together
+from splinebias.studies.batch import batches, environment, longest_first, prepare, together
 from splinebias.studies.database import connect
 from splinebias.studies.execution import RETRIES, execute
 from splinebias.studies.pools import InProcess, LocalProcesses
@@ -550,18 +551,34 @@ def test_an_interrupt_that_python_loses_still_stops_the_study(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def idle():
+    pass
+
+
 def blocked_signals(_):
     return signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_workers_are_started_deaf_to_an_interrupt_and_this_process_is_not():
     """Before they can say so themselves: one that comes while they import would print their traceback."""
-    pool = LocalProcesses(1)
+    pool = LocalProcesses(1, idle)
     try:
         assert {signal.SIGINT, signal.SIGTERM} <= pool.submit(blocked_signals, None).result()
     finally:
         pool.close()
     assert not {signal.SIGINT, signal.SIGTERM} & blocked_signals(None)
+
+
+def imported_and_frozen(_):
+    return "torch" in sys.modules, gc.isenabled(), gc.get_freeze_count() > 10_000
+
+
+def test_workers_are_ready_before_the_first_batch_comes():
+    pool = LocalProcesses(1, prepare)
+    try:
+        assert pool.submit(imported_and_frozen, None).result() == (True, True, True)
+    finally:
+        pool.close()
 
 
 def die_while_sending(path):
@@ -577,7 +594,7 @@ def die_while_sending(path):
 
 
 def test_a_worker_that_dies_while_it_sends_a_result_is_noticed(tmp_path):
-    pool, found = LocalProcesses(2), []
+    pool, found = LocalProcesses(2, idle), []
     try:
         execute([tmp_path / "died"], die_while_sending, pool, deliver=lambda _, result: found.append(result), give_up=fail)
     finally:
@@ -586,7 +603,7 @@ def test_a_worker_that_dies_while_it_sends_a_result_is_noticed(tmp_path):
 
 
 def test_a_pool_with_half_of_a_result_can_be_closed(tmp_path):
-    pool = LocalProcesses(1)
+    pool = LocalProcesses(1, idle)
     future = pool.submit(die_while_sending, tmp_path / "died")
     while not (tmp_path / "died").exists():
         time.sleep(0.01)

@@ -6,11 +6,13 @@ on the batch that it was trained in.
 
 from __future__ import annotations
 
+import gc
 import math
 import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -128,6 +130,18 @@ def longest_first(todo: Iterable[Batch], pace: Mapping[int, float]) -> Iterator[
 
 def _batch(spec: StudySpec, case: Case, number: int, limit: Prediction, width: int, seeds: tuple[int, ...]) -> Batch:
     return Batch(number, limit, case.method, width, seeds, spec.seed, case.interval, spec.loss_tol)
+
+
+def prepare() -> None:
+    """In a process that runs batches only: import what they need.
+
+    The collector of garbage would look through all modules several times while they are imported, and again and again later.
+    """
+    gc.disable()
+    with suppress(Exception):  # `run_batch` meets it again, and then it can be told
+        import splinebias.ensemble  # noqa: F401
+    gc.freeze()
+    gc.enable()
 
 
 def run_batch(batch: Batch) -> list[Done]:

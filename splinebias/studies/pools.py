@@ -79,12 +79,13 @@ class InProcess:
 class LocalProcesses:
     """`jobs` processes of one thread each (loky), replaced when one dies; they end with this process, however it ends.
 
-    A worker that is killed while it sends a result leaves half of it, and loky reads on for the other half without end. The
-    death is then still there when it is looked for again, and `_cut_off` ends the reading.
+    Each calls `prepare`, which does not raise, before the first batch reaches it. One that is killed while it sends a result
+    leaves half of it, and loky reads on for the other half without end: the death is then still there when it is looked for
+    again, and `_cut_off` ends the reading.
     """
 
-    def __init__(self, jobs: int) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: int, prepare: Callable[[], None]) -> None:
+        self._jobs, self._prepare = jobs, prepare
         self._executor = self._started()
         self._dead = False
 
@@ -126,7 +127,8 @@ class LocalProcesses:
 
         ensure_running()  # whose start, at the first worker's, would let interrupts through
         environment = dict.fromkeys(_THREADS, "1")
-        return ProcessPoolExecutor(self._jobs, initializer=_attach, initargs=(os.getpid(),), env=environment)
+        start = (os.getpid(), self._prepare)
+        return ProcessPoolExecutor(self._jobs, initializer=_attach, initargs=start, env=environment)
 
 
 def _cut_off(workers: Sequence[Any], results: Any) -> None:
@@ -289,8 +291,8 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _attach(parent: int) -> None:
-    """In a worker: leave Ctrl-C to the coordinator, and end when it does, even if it is killed."""
+def _attach(parent: int, prepare: Callable[[], None]) -> None:
+    """In a worker: leave Ctrl-C to the coordinator, end when it does, even if it is killed, and get ready."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
@@ -299,3 +301,4 @@ def _attach(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="coordinator-watch", daemon=True).start()
+    prepare()

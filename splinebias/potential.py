@@ -77,6 +77,10 @@ class Potential(ABC):
         """The coordinate s of a dual value: inverse of `unfold`."""
         return z * 1.0 if self._steep else self.grad_inverse(z)
 
+    def primal(self, s: Any) -> Any:
+        r""":math:`(\phi')^{-1}(z(s))` of a coordinate s."""
+        return self.grad_inverse(s) if self._steep else s * 1.0
+
     @property
     def _steep(self) -> bool:
         return self.moment_order == float("inf") and 0 < self.hess_at_zero < float("inf")
@@ -90,8 +94,8 @@ class Potential(ABC):
         return None
 
     @property
-    def unfolded_degree(self) -> int | None:
-        r"""Degree in s of z(s), or None if that or :math:`(\phi')^{-1}(z(s))` is no polynomial."""
+    def unfolded_degrees(self) -> tuple[int, int] | None:
+        r"""Degrees in s > 0 of z(s) and of :math:`(\phi')^{-1}(z(s))`, or None if these are no polynomials."""
         return None
 
     @property
@@ -182,20 +186,25 @@ class Power(Potential):
             return self.p * (self.p - 1) * _power(abs(u), self.p - 2) + 2 * self.quadratic
 
     def unfold(self, s: Any) -> tuple[Any, Any]:
-        xp, size, m, q = namespace(s), abs(s), self._exponent, self._exponent * (self.p - 1)
-        z = self.p * _power(size, q) + 2 * self.quadratic * _power(size, m)
-        slope = self.p * q * _power(size, q - 1) + 2 * self.quadratic * m * _power(size, m - 1)
-        return xp.sign(s) * z, slope
+        size, m, q = abs(s), self._exponent, self._exponent * (self.p - 1)
+        steep = self.p * _power(size, q - 1)
+        if not self.quadratic:
+            return s * steep, q * steep
+        flat = 2 * self.quadratic * (_power(size, m - 1) if m != 1 else 1.0)
+        return s * (steep + flat), q * steep + m * flat
 
     def fold(self, z: Any) -> Any:
         u = self.grad_inverse(z)
-        return namespace(u).sign(u) * _power(abs(u), 1 / self._exponent)
+        return u if self._exponent == 1 else namespace(u).sign(u) * _power(abs(u), 1 / self._exponent)
+
+    def primal(self, s: Any) -> Any:
+        return s * 1.0 if self._exponent == 1 else namespace(s).sign(s) * _power(abs(s), self._exponent)
 
     def rescaled(self, size: float) -> tuple[Potential, float]:
         with np.errstate(over="ignore", under="ignore"):
             quadratic = self.quadratic and float(self.quadratic * np.float64(size) ** (2 - self.p))  # 0 times infinity is 0
             if quadratic > _NOTHING_ELSE:
-                return Quadratic(), 2 * self.quadratic * size**2
+                return Quadratic(), float(2 * self.quadratic * np.float64(size) ** 2)
             return Power(self.p, quadratic), float(np.float64(size) ** self.p)
 
     @property
@@ -203,10 +212,11 @@ class Power(Potential):
         return 2.0 + 2.0 * self.quadratic if self.p == 2 else None
 
     @property
-    def unfolded_degree(self) -> int | None:
+    def unfolded_degrees(self) -> tuple[int, int] | None:
         m, q = self._exponent, self._exponent * (self.p - 1)
-        degree = max(m, q)
-        return round(degree) if abs(m - round(m)) < 1e-9 and abs(q - round(q)) < 1e-9 and degree <= 30 else None
+        if abs(m - round(m)) > 1e-9 or abs(q - round(q)) > 1e-9 or max(m, q) > 30:
+            return None
+        return round(max(m, q) if self.quadratic else q), round(m)
 
     @property
     def smooth(self) -> bool:
@@ -225,16 +235,16 @@ class Power(Potential):
 
     def grad_inverse(self, z: Any) -> Any:
         xp, p, eps = namespace(z), self.p, self.quadratic
-        size = abs(z)
         if p == 2:
             return z / (2 + 2 * eps)
+        if p == 4 and eps != 0:  # 4u^3 + 2 eps u = z with u = 2k sinh(theta), k^2 = eps/6
+            k = (eps / 6) ** 0.5
+            return 2 * k * xp.sinh(xp.asinh(z / (8 * k**3)) / 3)
+        size = abs(z)
         if eps == 0:
             return xp.sign(z) * (size / p) ** (1 / (p - 1))
         if p == 3:  # 3u^2 + 2 eps u = z, root without cancellation
             return z / (eps + xp.sqrt(eps * eps + 3 * size))
-        if p == 4:  # 4u^3 + 2 eps u = z with u = 2k sinh(theta), k^2 = eps/6
-            k = (eps / 6) ** 0.5
-            return 2 * k * xp.sinh(xp.asinh(z / (8 * k**3)) / 3)
         return xp.sign(z) * self._invert(size)
 
     def gentler(self) -> Potential | None:
@@ -360,9 +370,12 @@ class _Rescaled(Potential):
     def fold(self, z: Any) -> Any:
         return self.base.fold(z / self.size)
 
+    def primal(self, s: Any) -> Any:
+        return self.base.primal(s) / self.size
+
     @property
-    def unfolded_degree(self) -> int | None:
-        return self.base.unfolded_degree
+    def unfolded_degrees(self) -> tuple[int, int] | None:
+        return self.base.unfolded_degrees
 
     @property
     def smooth(self) -> bool:

@@ -40,6 +40,8 @@ class Response:
         As in `ResponseModel`.
     g : dict of Array
         Per side, the dual values.
+    known : dict of Array or None
+        `alpha`, where the caller knows it.
     """
 
     potential: Potential
@@ -47,6 +49,7 @@ class Response:
     rho: Sides
     faint: Sides
     g: Sides
+    known: Sides | None = None
 
     @cached_property
     def _size(self) -> Sides:
@@ -56,6 +59,8 @@ class Response:
     @cached_property
     def alpha(self) -> Sides:
         r"""Per side, :math:`|\alpha|`, shape (..., m)."""
+        if self.known is not None:
+            return self.known
         return {side: np.asarray(self.potential.grad_inverse(size)) for side, size in self._size.items()}
 
     @cached_property
@@ -198,9 +203,9 @@ class ResponseModel:
         masses = [rho > 0 for rho in self.rho.values()] + [faint > -np.inf for faint in self.faint.values()]
         return np.asarray(np.concatenate(masses, axis=-1).any(axis=-1))
 
-    def __call__(self, g: Sides) -> Response:
-        """Response to dual values `g` of one side or two, each of the shape of the breakpoints."""
-        return Response(self.potential, self.v, self.rho, self.faint, g)
+    def __call__(self, g: Sides, alpha: Sides | None = None) -> Response:
+        """Response to dual values `g` of one side or two, each of the shape of the breakpoints; `alpha` as in `Response`."""
+        return Response(self.potential, self.v, self.rho, self.faint, g, alpha)
 
 
 @np.errstate(invalid="ignore", over="ignore")

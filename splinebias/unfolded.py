@@ -32,9 +32,11 @@ from splinebias.quadrature import (
     unresolved,
 )
 
-_CHUNK = 1 << 16  # points evaluated at once
+_BLOCK = 1 << 16  # nodes treated at once
+_CHUNK = 1 << 13  # points evaluated at once: what fits into the cache of a core
 _ORDER = 16  # of the polynomial pieces that stand in for the function
 _KNOWN: dict[str, type[Potential]] = {kind.__name__: kind for kind in (Quadratic, Power, Hypentropy)}
+Degrees = tuple[int, int] | None
 _CURVED = ("anchor", "z", "rate", "start", "stop", "base")
 
 
@@ -110,12 +112,19 @@ class Curved:
     series: tuple[Array, Array, Array]
 
     @classmethod
-    def of(cls, rows: Rows, curvature: Array, ends: Array, potential: Potential) -> Curved:
-        """From f'' at the nodes of curved `rows`, and `ends`, shape (5, C): start, f and f' there, stop, f there."""
-        step = _CHUNK // rows.offset.shape[1]
+    def of(cls, rows: Rows, curvature: Array, ends: Array, potential: Potential, degrees: Degrees = None) -> Curved:
+        """From f'' at the nodes of curved `rows`, and `ends`, shape (5, C): start, f and f' there, stop, f there.
+
+        `degrees` : those in s of c and of f'', if both are polynomials.
+        """
+        step = _BLOCK // rows.offset.shape[1]
         blocks = [slice(first, first + step) for first in range(0, max(rows.low.size, 1), step)]
-        parts = [_integrated(rows.take(block), curvature[block], potential) for block in blocks]
-        series = tuple(_trimmed(np.concatenate(part, axis=1)) for part in zip(*parts, strict=True))
+        if degrees is not None and sum(degrees) > rows.offset.shape[1]:
+            degrees = None  # more than the nodes can tell
+        parts = [_integrated(rows.take(block), curvature[block], potential, degrees) for block in blocks]
+        series = tuple(np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+        if degrees is None:
+            series = tuple(_trimmed(part) for part in series)
         begin, f, slope, end, goal = ends
         tangent = np.divide(goal - f - series[0].sum(axis=0), end - begin, out=slope.copy(), where=end != begin)
         base = np.stack([begin, f, tangent, slope])
@@ -124,12 +133,13 @@ class Curved:
     def __call__(self, x: Array, row: NDArray[np.intp], nu: int) -> Array:
         """Derivative `nu` <= 2 at points x in the rows number `row`, shape (K,)."""
         s = self.potential.fold(self.z[row] + self.rate[row] * (x - self.anchor[row]))
-        long = self.stop[row] - self.start[row]  # 0 where powers of g underflow
-        t = np.divide(s - self.start[row], long, out=np.zeros_like(s), where=long != 0)
-        value = legendre.legval(2 * np.clip(t, 0, 1) - 1, self.series[nu][:, row], tensor=False)
+        start = self.start[row]
+        long = self.stop[row] - start  # 0 where powers of g underflow
+        t = np.divide(s - start, long, out=np.zeros_like(s), where=long != 0)
+        value = legendre.legval(2 * np.clip(t, 0, 1) - 1, np.take(self.series[nu], row, axis=1), tensor=False)
         if nu == 2:
             return np.asarray(value)
-        end, f, tangent, slope = self.base[:, row]
+        end, f, tangent, slope = (part[row] for part in self.base)
         return np.asarray(value + (f + tangent * (x - end) if nu == 0 else slope))
 
 
@@ -155,8 +165,13 @@ class Branch:
     curved: Curved
 
     @classmethod
-    def through(cls, rows: Rows, curvature: Array, potential: Potential, x: Array, y: Array) -> Branch:
-        """The function with f'' = `curvature` at the nodes of touching `rows`, 0 outside, through (x, y)."""
+    def through(
+        cls, rows: Rows, curvature: Array, potential: Potential, x: Array, y: Array, degrees: Degrees = None
+    ) -> Branch:
+        """The function with f'' = `curvature` at the nodes of touching `rows`, 0 outside, through (x, y).
+
+        `degrees` : as in `Curved.of`.
+        """
         if (rows.low[1:] < rows.low[:-1]).any():
             order = np.argsort(rows.low, kind="stable")
             rows, curvature = rows.take(order), curvature[order]
@@ -178,7 +193,7 @@ class Branch:
         slope = jets[1, at] + np.where(down, mass[at].sum(axis=1), 0.0)  # two branches have kinks at data, their sum has not
         begin, end = at + down, at + ~down
         ends = np.stack([edges[begin], jets[0, begin], slope, edges[end], jets[0, end]])
-        curved = Curved.of(part, curvature[bent], ends, potential)
+        curved = Curved.of(part, curvature[bent], ends, potential, degrees)
         return cls(pieces(edges, inner / (powers * (powers + 1)), jets), edges, row, curved)
 
     def state(self) -> dict[str, Any]:
@@ -205,21 +220,27 @@ class Branch:
 
     def __call__(self, x: Array, nu: int) -> Array:
         """Derivative `nu` <= 2 at points x, shape (K,)."""
+        row = self._rows_by_edge[_edges_below(self.edges, x)]
+        values, lines = np.empty(x.size), np.flatnonzero(row < 0)
+        values[lines] = self._along_lines(x[lines], nu)
+        for begin in range(0, x.size, _CHUNK):
+            bent = begin + np.flatnonzero(row[begin : begin + _CHUNK] >= 0)
+            values[bent] = self.curved(x[bent], row[bent], nu)
+        return values
+
+    @cached_property
+    def _rows_by_edge(self) -> NDArray[np.intp]:
+        """By the number of edges at a point or below it."""
+        return np.concatenate([[-1], self.row, [-1]])
+
+    def _along_lines(self, x: Array, nu: int) -> Array:
+        """The same where no row is curved."""
         low, high = self.edges[[0, -1]]
         values = np.asarray(self.straight(np.clip(x, low, high), nu=nu))
         for outside, end in ((x < low, low), (x > high, high)):  # there f is its tangent, however far out
             if outside.any():
                 slope = float(self.straight(end, nu=1))
                 values[outside] = (values[outside] + slope * (x[outside] - end), slope, 0.0)[nu]
-        if not self.curved.anchor.size:
-            return values
-        for begin in range(0, x.size, _CHUNK):
-            part = slice(begin, begin + _CHUNK)
-            cell = np.searchsorted(self.edges, x[part], side="right") - 1
-            inside = (cell >= 0) & (cell < self.row.size)
-            row = np.where(inside, self.row[np.clip(cell, 0, self.row.size - 1)], -1)
-            bent = np.flatnonzero(row >= 0)
-            values[begin + bent] = self.curved(x[begin + bent], row[bent], nu)
         return values
 
 
@@ -252,8 +273,9 @@ class UnfoldedSpline(WeightedSpline):
         values = np.asarray(first + others[0] if others else first).reshape(x.shape)
         if nu == 0:  # exact, however steep f is between points that are close together
             points, ordinates = self._points
-            at = np.minimum(np.searchsorted(points, x), points.size - 1)
-            values = np.where(points[at] == x, ordinates[at], values)
+            at = np.maximum(_edges_below(points, x.ravel()) - 1, 0)
+            hit = np.flatnonzero(points[at] == x.ravel())
+            values.flat[hit] = ordinates[at[hit]]
         return values
 
     def _state(self) -> dict[str, Any]:
@@ -301,18 +323,27 @@ class UnfoldedSpline(WeightedSpline):
         return integrate_through(cells.edges, self(cells.nodes, 2), 2, x, y)
 
 
-def _integrated(rows: Rows, curvature: Array, potential: Potential) -> tuple[Array, Array, Array]:
+def _edges_below(edges: Array, x: Array) -> NDArray[np.intp]:
+    """How many `edges` are at most x, for every x; three times faster where many x are sorted."""
+    if x.size < edges.size or (x[1:] < x[:-1]).any():
+        return np.searchsorted(edges, x, side="right")
+    return np.repeat(np.arange(edges.size + 1), np.diff(np.searchsorted(x, edges), prepend=0, append=x.size))
+
+
+def _integrated(rows: Rows, curvature: Array, potential: Potential, degrees: Degrees) -> tuple[Array, Array, Array]:
     """The `Curved.series` from f'' at the nodes."""
     order, long = rows.offset.shape[1], rows.stop - rows.start
+    of_c, of_second = degrees or (order, order - 1)
     per_long = long / rows.rate
 
     def pace(place: Array) -> Array:
         """dc/dt, shape (N, len(place))."""
         return np.asarray((potential.unfold(rows.start + long * place[:, None])[1] * per_long).T)
 
-    second = legendre_coefficients(curvature).T
-    first = legendre_integral(legendre_coefficients(curvature * pace(gauss_legendre(order)[0])).T)
-    place = gauss_legendre(2 * order)[0]  # a product of two such polynomials
+    second = legendre_coefficients(curvature).T[: of_second + 1]
+    slope = legendre_coefficients(curvature * pace(gauss_legendre(order)[0])).T
+    first = legendre_integral(slope[: of_second + of_c])
+    place = gauss_legendre(min(of_second + 2 * of_c, 2 * order))[0]  # a product of two such polynomials
     rise = legendre_values(first, place.size) * pace(place)
     return legendre_integral(legendre_coefficients(rise).T), first, second
 

@@ -292,3 +292,15 @@ def test_hypentropy_with_exponential_tails_of_the_weights():
     log = -v - np.log(4) + np.log(v) + v * g + np.log(beta / 2) + np.log(-np.expm1(-2 * v * g))
     alpha = np.sign(found.multipliers @ features) * (np.exp(log) * v * top * mass).sum(axis=1)
     np.testing.assert_allclose(2 * (features * alpha * width).sum(axis=1), SET_A.y, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("potential", [sb.Power(1.3, 0.5), sb.Power(1.3)])
+def test_curvature_whose_square_overflows_is_solved(potential):
+    """Data near 0 under one bias, where the density is e^-1000 and smaller: only the penalty may be beyond doubles."""
+    x, y = np.array([-3e-3, -2e-3, -1.6e-3, -1e-3, -6e-4]), np.array([0.3, -1.0, 0.5, 0.2, 1.3])
+    law = sb.Initialization.constant_bias(0.7, stats.gamma(2.0))
+    prediction = sb.predict(sb.Problem(sb.Dataset(x, y), law, sb.ReLU(), sb.Scaled(potential)))
+    assert prediction.outcome is sb.Outcome.CONVERGED
+    np.testing.assert_array_equal(prediction.function(x), y)
+    assert np.isfinite(prediction.function(np.linspace(-3e-3, -1e-3, 50))).all()
+    assert prediction.penalty > 1e50

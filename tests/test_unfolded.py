@@ -134,6 +134,18 @@ def test_iterations_do_not_grow_with_the_data(activation):
     assert max(iterations) < 3 * min(iterations)
 
 
+@pytest.mark.parametrize("size", [400, 6000])
+@pytest.mark.parametrize("p", [1.25, 4 / 3, 1.5, 7 / 3, 2.5, 3, 4, 6])
+@pytest.mark.parametrize("quadratic", [0, 1])
+def test_no_cell_is_cut_where_the_curvature_unfolds_to_a_polynomial(p, quadratic, size):
+    potential = sb.Power(p, quadratic=quadratic)
+    assert potential.unfolded_degrees is not None or (p, quadratic) == (7 / 3, 1)
+    prediction = sb.predict(sb.Problem(noisy(size), UNIFORM, sb.ReLU(), sb.Scaled(potential)))
+    assert prediction.outcome is sb.Outcome.CONVERGED
+    assert prediction.stats["refinements"] == 0
+    assert prediction.stats["cells"] < 4.1 * size  # two sides, cut at zeros at most
+
+
 @pytest.mark.parametrize("phi", [sb.Power(10), sb.Power(1.1), sb.Power(4, quadratic=1), sb.Hypentropy(0.1)])
 def test_rescaled_potentials_are_the_same_potential(phi):
     u = np.linspace(-3, 3, 25)
@@ -147,12 +159,22 @@ def test_rescaled_potentials_are_the_same_potential(phi):
 
 @pytest.mark.parametrize(
     "phi",
-    [sb.Quadratic(), sb.Power(1.1), sb.Power(1.7), sb.Power(2.5, 0.1), sb.Power(4, 1.0), sb.Hypentropy(0.1), Quartic()],
+    [
+        *(sb.Quadratic(), sb.Power(1.1), sb.Power(1.2, 1.0), sb.Power(1.5), sb.Power(1.7), sb.Power(7 / 3), sb.Power(2.5)),
+        *(sb.Power(2.5, 0.1), sb.Power(3, 0.3), sb.Power(4, 1.0), sb.Power(6), sb.Hypentropy(0.1), Quartic()),
+    ],
 )
 def test_unfolding_and_folding_are_inverse(phi):
     s = np.linspace(-2, 2, 41)
     z, slope = phi.unfold(s)
     np.testing.assert_allclose(phi.fold(z), s, atol=1e-12)
+    np.testing.assert_allclose(phi.primal(s), phi.grad_inverse(z), rtol=1e-12, atol=1e-14)
+    if phi.unfolded_degrees is not None:  # polynomials of these degrees on s > 0
+        t = np.linspace(0.1, 2, 60)
+        for values, degree in zip((phi.unfold(t)[0], phi.primal(t)), phi.unfolded_degrees, strict=True):
+            fit = np.polynomial.Chebyshev.fit(t, values, degree)
+            np.testing.assert_allclose(fit(t), values, rtol=0, atol=1e-12 * np.abs(values).max())
+            assert degree == 0 or np.abs(fit.coef[-1]) > 1e-12 * np.abs(values).max()
     h = 1e-6
     away = np.abs(s) > 0.01
     numeric = (phi.unfold(s + h)[0] - phi.unfold(s - h)[0]) / (2 * h)

@@ -14,6 +14,8 @@ from splinebias.law_cells import integration_cells
 from splinebias.problem import Problem
 from splinebias.quadrature import Cells
 
+CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that finds the solution
+
 
 class Nodes:
     """A quadrature rule on the breakpoint axis, row by row, no row crossing a data point.
@@ -92,7 +94,11 @@ def _order(problem: Problem) -> int:
         if law.degree is not None:
             return law.degree + 2
         return 16 if problem.data.size < 300 else 8 if problem.data.size < 200_000 else 6
-    degree = potential.unfolded_degree
-    if problem.data.size < 300 or (degree is not None and degree > 8):
+    if problem.data.size < 300:
         return 16
-    return 8 if problem.data.size < 5000 or degree is None or degree > 3 or law.degree is None else 4
+    if law.degree is None or potential.unfolded_degrees is None:
+        return 8
+    of_c, of_curvature = potential.unfolded_degrees
+    degree = of_curvature + (law.degree + 1) * of_c - 1  # of the curvature times dc/ds, whose last coefficients tell
+    fits = (order for order in (4, 8) if degree <= round(CHECK * order) - 3 and degree + of_c < 2 * order)
+    return next((order for order in fits if order == 8 or problem.data.size >= 5000), 16)

@@ -20,6 +20,7 @@ from splinebias.unfolded import Branch, Rows, UnfoldedSpline
 
 _PATIENCE = 60  # Newton steps in a row that do not halve the residual, after which the answer is given as it is
 _AT_ROUNDING = 2  # the same, once the residual is below the tolerance, and half of it far below
+_FINE = 0.01  # part of the tolerance from which on a residual is near rounding
 _ENOUGH = 0.1  # part of the rise that the slope promises; a Newton step on a quadratic function makes half of it
 _SECANTS = 12  # evaluations along a step
 _HALVINGS = 100  # of a start, or doublings
@@ -70,14 +71,13 @@ class DualSolver:
         state, iterations = maximized(dual, _within(dual, start), self.tolerance, self.max_iterations)
         if not state.misfit <= self.tolerance and dual.potential.gentler() is not None:
             state, iterations = _led(dual, start, self.tolerance, self.max_iterations)
-        refinements = 0
-        for refinements in range(self.max_refinements + 1):  # noqa: B007
-            state, steps = maximized(dual, state, self.tolerance, self.max_iterations)
-            iterations += steps
+        for refinements in range(self.max_refinements + 1):
             finer, check = dual.refined(state, self.tolerance)
-            if finer is dual:
+            if finer is dual or refinements == self.max_refinements:
                 break
-            dual, state = finer, _within(finer, state.function)
+            dual = finer
+            state, steps = maximized(dual, _within(dual, state.function), self.tolerance, self.max_iterations)
+            iterations += steps
         finest = dual.misfit_of_finest(state.function)
         misfit = float(np.max([state.misfit, check.misfit, check.neglected, finest]))  # not max(), which may drop a NaN
         knots = function_knots(problem, coarse, state.function.zeros())
@@ -86,7 +86,7 @@ class DualSolver:
             unfolded(dual, check, knots),
             dual.factor * check.cost,
             misfit,
-            Outcome.CONVERGED if misfit <= self.tolerance and coarse.resolved else Outcome.INACCURATE,
+            Outcome.CONVERGED if misfit <= self.tolerance and coarse.resolved and finer is dual else Outcome.INACCURATE,
             dual.factor / dual.size * state.function.multipliers(),
             {
                 "solver": "DualSolver",
@@ -148,10 +148,11 @@ def maximized(
         if moved is None:
             break
         state = moved
-        stale = 0 if state.misfit < 0.5 * best.misfit else stale + 1
+        much = 0.5 if best.misfit > tolerance else 0.1  # a Newton step that gains less is at rounding
+        stale = 0 if state.misfit < much * best.misfit else stale + 1
         if state.misfit < best.misfit:
             best = state
-        if best.misfit <= tolerance and stale >= (1 if best.misfit <= 0.01 * tolerance else _AT_ROUNDING):
+        if best.misfit <= tolerance and stale >= (1 if best.misfit <= _FINE * tolerance else _AT_ROUNDING):
             break
         if stale >= _PATIENCE:
             break
@@ -220,6 +221,6 @@ def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSp
         samples = [sample for sample in state.samples if sample.side == side]
         rows = Rows(*(np.concatenate(columns) for columns in zip(*(sample.nodes.rows for sample in samples), strict=True)))
         curvature = dual.size * kink * np.concatenate([sample.value for sample in samples])
-        branches.append(Branch.through(rows, curvature, dual.potential, data.x, y))
+        branches.append(Branch.through(rows, curvature, dual.potential, data.x, y, dual.curvature_degrees))
         y = np.zeros_like(y)  # the sum is to pass through the data
     return UnfoldedSpline(branches, data.x, data.y, knots)

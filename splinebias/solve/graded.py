@@ -60,6 +60,16 @@ class GradedNodes(Nodes):
         share *= (1 / self._gap)[:, None]
         return np.asarray(share)
 
+    def alpha(self, potential: Potential) -> Array:
+        r""":math:`|(\phi')^{-1}(g)|`, shape (N, q): where most rows are curved, read off their coordinate."""
+        rows, plain = self.rows, np.flatnonzero(self.rows.rate == 0)
+        if 2 * plain.size > rows.rate.size:
+            return np.asarray(potential.grad_inverse(np.abs(rows.g)))
+        place = gauss_legendre(rows.g.shape[1])[0]
+        found = np.abs(potential.primal(rows.start + (rows.stop - rows.start) * place[:, None])).T
+        found[plain] = potential.grad_inverse(np.abs(rows.g[plain]))
+        return np.asarray(found)
+
     def moments(self, values: Array) -> tuple[Array, Array]:
         """By how much integrands in the coordinates of the rows move slope and offset, and one ordinate, each (N,)."""
         mass, weight = np.abs(values), gauss_legendre(self.nodes.shape[1])[1]
@@ -107,7 +117,9 @@ class GradedGrid:
         cells = LocalCells.of(self.frame if some is None else self.frame.take(some), dual, side, split=self.split)
         order = order or self.cells.order
         change = _change(cells.start, cells.stop)
-        change[~np.isfinite(potential.fold(np.maximum(np.abs(cells.start), np.abs(cells.stop))))] = 0.0  # s overflows
+        size = np.maximum(np.abs(cells.start), np.abs(cells.stop))
+        if not np.isfinite(potential.fold(size.max(initial=0.0))):  # s overflows
+            change[~np.isfinite(potential.fold(size))] = 0.0
         at_zero, panels = change > _NEAR_ZERO, self.breaks.size - 1
         if panels == 1:
             panel, ends = np.where(at_zero, 0, -1), None

@@ -22,7 +22,7 @@ from splinebias.potential import Potential
 from splinebias.problem import Problem
 from splinebias.response import Response, ResponseModel
 from splinebias.solve.bordered import BorderedTridiagonal
-from splinebias.solve.discretize import discretize
+from splinebias.solve.discretize import CHECK, discretize
 from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.equations import DualEquations, misfit
 from splinebias.solve.graded import GradedGrid, GradedNodes
@@ -32,7 +32,6 @@ from splinebias.solve.structure import DualSystem
 from splinebias.solve.truncation import Brink, neglected
 
 _MAX_DEPTH = 40  # bisections of a cell
-_CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that found the solution
 _RESOLVED = 1e-12  # relative size of neglected Legendre coefficients of the curvature
 _NEGLIGIBLE, _NEGLIGIBLE_OF_SPEEDS = 1e-16, 1e-13  # shares of the moments; rules for |w| are good to 1e-12
 _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
@@ -162,7 +161,7 @@ class IntegratedDual:
         `near` : a state on the same grid, of which integrals may be reused.
         `check` : whether to take half as many nodes again and to keep them in `DualState.samples`.
         """
-        order = round(_CHECK * self.grid.cells.order) if check else self.grid.cells.order
+        order = round(CHECK * self.grid.cells.order) if check else self.grid.cells.order
         integrals, samples, step = {}, [], max(1, _BLOCK // (order * self._speeds))
         for side in self._sides:
             integrals[side], cells = self._known(function, side, near)
@@ -189,7 +188,8 @@ class IntegratedDual:
     def _response(self, side: int, nodes: GradedNodes) -> Response:
         """Of one side, or of both where they agree."""
         model = self._in_cells[side].take(nodes.number) if self._constant else self._model(side, nodes.nodes)
-        return model({side: nodes.rows.g})
+        alpha = {side: nodes.alpha(self.potential)[..., None]} if self._of_one_speed else None
+        return model({side: nodes.rows.g}, alpha)
 
     def _model(self, side: int, c: Array) -> ResponseModel:
         law = self.law
@@ -210,6 +210,16 @@ class IntegratedDual:
     def _constant(self) -> bool:
         """Whether the law is constant on each cell."""
         return self.problem.initialization.breakpoint_law.degree == 0
+
+    @property
+    def curvature_degrees(self) -> tuple[int, int] | None:
+        """Degrees of breakpoint and curvature in the coordinate of `Potential.unfold`, if both are polynomials in cells."""
+        return self.potential.unfolded_degrees if self._of_one_speed else None
+
+    @cached_property
+    def _of_one_speed(self) -> bool:
+        """Whether the law is constant on each cell and all |w| are 1: the coordinate is that of the curvature itself."""
+        return self._constant and all(bool((model.v[side] == 1).all()) for side, model in self._in_cells.items())
 
     @cached_property
     def _in_cells(self) -> dict[int, ResponseModel]:

@@ -48,28 +48,30 @@ class BorderedTridiagonal:
         k = self.corner.shape[0]
         if self.diagonal.size == 0:
             return _solve_small(self.corner, rhs)
-        inner = self._solve_tridiagonal(np.concatenate([self.border, rhs[None, k:]]).T)
+        inner = self._solve_tridiagonal(np.concatenate([self.border, rhs[None, k:]]))
         if k == 0:
-            return np.asarray(inner[:, 0])
-        schur = self.corner - self.border @ inner[:, :k]
-        head = _solve_small((schur + schur.T) / 2, rhs[:k] - self.border @ inner[:, k])
-        return np.concatenate([head, inner[:, k] - inner[:, :k] @ head])
+            return np.asarray(inner[0])
+        schur = self.corner - self.border @ inner[:k].T
+        head = _solve_small((schur + schur.T) / 2, rhs[:k] - self.border @ inner[k])
+        return np.concatenate([head, inner[k] - head @ inner[:k]])
 
     def _solve_tridiagonal(self, rhs: Array) -> Array:
+        """T^-1 times each of the rows `rhs`, which are overwritten, shape (r, m)."""
         if self.diagonal.size == 1:
             return np.asarray(rhs / self.diagonal[0] if self.diagonal[0] > 0 else 0.0 * rhs)
-        dead = self.diagonal <= 0
-        diagonal, off = np.where(dead, 1.0, self.diagonal), self.off.copy()
-        off[dead[:-1] | dead[1:]] = 0.0
+        diagonal, off, dead = self.diagonal, self.off.copy(), self.diagonal <= 0
+        if dead.any():
+            diagonal = np.where(dead, 1.0, diagonal)
+            off[dead[:-1] | dead[1:]] = rhs[:, dead] = 0.0
         scale = 1 / np.sqrt(diagonal)
         off *= scale[:-1]
         off *= scale[1:]
-        rhs = np.where(dead[:, None], 0.0, rhs) * scale[:, None]
+        rhs *= scale
         for ridge in (0.0, 1e-15, 1e-12, 1e-9):  # rounding can make T singular where D spans more than 16 digits
-            *_, solved, failed = dptsv(np.full(diagonal.size, 1.0 + ridge), off, rhs)
+            *_, solved, failed = dptsv(np.full(diagonal.size, 1.0 + ridge), off, rhs.T, overwrite_d=True)
             if not failed:
-                return np.asarray(solved * scale[:, None])
-        return np.asarray(rhs * scale[:, None])  # Jacobi step: still an ascent direction
+                return np.asarray(solved.T * scale)
+        return np.asarray(rhs * scale)  # Jacobi step: still an ascent direction
 
 
 def _solve_small(matrix: Array, rhs: Array) -> Array:

@@ -21,12 +21,13 @@ from splinebias.unfolded import Branch, Rows, UnfoldedSpline
 _PATIENCE = 60  # Newton steps in a row that do not halve the residual, after which the answer is given as it is
 _AT_ROUNDING = 2  # the same, once the residual is below the tolerance, and half of it far below
 _FINE = 0.01  # part of the tolerance from which on a residual is near rounding
+_GOAL = 2e-15  # residual at which nothing is left to do
 _ENOUGH = 0.1  # part of the rise that the slope promises; a Newton step on a quadratic function makes half of it
 _SECANTS = 12  # evaluations along a step
 _HALVINGS = 100  # of a start, or doublings
 _BISECTIONS = 14  # of the logarithm of a start
 _NEGLIGIBLE = 1e-6  # part of the data that the curvature of a start makes
-_STILL = 1e-12  # relative size of moves that are left out until the residual is below the tolerance
+_STILL = 1e-13  # relative size of moves that are left out until the residual is below the tolerance
 
 
 @dataclass(frozen=True)
@@ -136,11 +137,9 @@ def _led(dual: IntegratedDual, start: DualFunction, tolerance: float, max_iterat
     return state, steps + last
 
 
-def maximized(
-    dual: IntegratedDual, state: DualState, tolerance: float, max_iterations: int, goal: float = 2e-15
-) -> tuple[DualState, int]:
-    """Newton ascent from `state` until the residual is `goal` or at rounding, and the number of steps."""
-    best, stale = state, 0
+def maximized(dual: IntegratedDual, state: DualState, tolerance: float, max_iterations: int) -> tuple[DualState, int]:
+    """Newton ascent from `state` until the residual is at rounding, or near it where there are many cells; and its steps."""
+    best, stale, goal = state, 0, _FINE * tolerance if dual.reuses else _GOAL
     for iteration in range(1, max_iterations + 1):
         if state.misfit <= goal:
             return state, iteration - 1

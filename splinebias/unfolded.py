@@ -121,10 +121,14 @@ class Curved:
         blocks = [slice(first, first + step) for first in range(0, max(rows.low.size, 1), step)]
         if degrees is not None and sum(degrees) > rows.offset.shape[1]:
             degrees = None  # more than the nodes can tell
-        parts = [_integrated(rows.take(block), curvature[block], potential, degrees) for block in blocks]
-        series = tuple(np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+        parts = (_integrated(rows.take(block), curvature[block], potential, degrees) for block in blocks)
+        series: list[Array] = []
+        for block, part in zip(blocks, parts, strict=True):
+            series = series or [np.empty((of.shape[0], rows.low.size)) for of in part]
+            for whole, of in zip(series, part, strict=True):
+                whole[:, block] = of
         if degrees is None:
-            series = tuple(_trimmed(part) for part in series)
+            series = [_trimmed(part) for part in series]
         begin, f, slope, end, goal = ends
         tangent = np.divide(goal - f - series[0].sum(axis=0), end - begin, out=slope.copy(), where=end != begin)
         base = np.stack([begin, f, tangent, slope])
@@ -180,21 +184,21 @@ class Branch:
         edges, inside = edges[keep], slice(keep.start, keep.stop - 1)
         rows, curvature = rows.take(inside), curvature[inside]
         mass = rows.weights * curvature
-        lever = rows.top[:, None] - rows.offset
-        jets = jets_through(edges, np.stack([(mass * lever).sum(axis=1), mass.sum(axis=1)]), x, y)
+        lever, total = rows.top[:, None] - rows.offset, mass.sum(axis=1)
+        jets = jets_through(edges, np.stack([(mass * lever).sum(axis=1), total]), x, y)
         bent = rows.rate != 0
         inner = np.zeros((curvature.shape[1], bent.size))
         if not bent.all():
-            inner[:, ~bent] = legendre_to_monomial(curvature[~bent], np.diff(edges)[~bent])
-        powers = np.arange(inner.shape[0], 0, -1)[:, None]
+            powers = np.arange(inner.shape[0], 0, -1)[:, None]
+            inner[:, ~bent] = legendre_to_monomial(curvature[~bent], np.diff(edges)[~bent]) / (powers * (powers + 1))
         row = np.where(bent, np.cumsum(bent) - 1, -1)
         part, at = rows.take(bent), np.flatnonzero(bent)
         down = part.offset[:, 0] > part.offset[:, -1]
-        slope = jets[1, at] + np.where(down, mass[at].sum(axis=1), 0.0)  # two branches have kinks at data, their sum has not
+        slope = jets[1, at] + np.where(down, total[at], 0.0)  # two branches have kinks at data, their sum has not
         begin, end = at + down, at + ~down
         ends = np.stack([edges[begin], jets[0, begin], slope, edges[end], jets[0, end]])
         curved = Curved.of(part, curvature[bent], ends, potential, degrees)
-        return cls(pieces(edges, inner / (powers * (powers + 1)), jets), edges, row, curved)
+        return cls(pieces(edges, inner, jets), edges, row, curved)
 
     def state(self) -> dict[str, Any]:
         """Everything but the potential, as lists."""

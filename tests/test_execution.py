@@ -652,6 +652,23 @@ def small_disk(folder, size):
         subprocess.run(["umount", str(folder)], check=True)
 
 
+def test_nothing_is_said_of_locks_that_killed_workers_leave():
+    """loky's tracker finds some of them once in many such ends, after everything else has been said."""
+    program = """
+import os
+from splinebias.studies.pools import LocalProcesses
+os.environ["PYTHONWARNINGS"] = "default"
+pool = LocalProcesses(1, print)
+assert os.environ["PYTHONWARNINGS"] == "default"
+pool.submit(abs, -1).result()
+pool.close()
+from loky.backend.resource_tracker import register
+register("/of-a-lock-that-is-gone", "semlock")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 @pytest.mark.slow
 def test_a_full_disk_stops_the_study_and_loses_nothing(tmp_path, spec, undisturbed):
     folder = tmp_path / "disk"

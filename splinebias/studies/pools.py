@@ -121,14 +121,32 @@ class LocalProcesses:
         self._dead = False
 
     def _started(self) -> Any:
-        from multiprocessing.resource_tracker import ensure_running
-
         from loky import ProcessPoolExecutor
 
-        ensure_running()  # whose start, at the first worker's, would let interrupts through
+        _start_trackers()
         environment = dict.fromkeys(_THREADS, "1")
         start = (os.getpid(), self._prepare)
         return ProcessPoolExecutor(self._jobs, initializer=_attach, initargs=start, env=environment)
+
+
+def _start_trackers() -> None:
+    """Start the two processes that clean up after workers: their start, at the first worker's, would let interrupts through.
+
+    loky's would tell, at the end, of locks that killed workers had, and that are gone by then: nobody's concern.
+    """
+    from multiprocessing.resource_tracker import ensure_running
+
+    from loky.backend import resource_tracker
+
+    ensure_running()
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _cut_off(workers: Sequence[Any], results: Any) -> None:

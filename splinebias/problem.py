@@ -171,7 +171,10 @@ class Problem:
         try:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise DataError(f"the problem is not valid TOML: {error}") from None
+            raise DataError(
+                f"the problem is not valid TOML: {error}; points of a CSV file are named in a problem file, by "
+                '`csv = "points.csv"` under `[data]`'
+            ) from None
         _check_tables(tables)
         potential = dict(tables.get("potential", {"name": "quadratic"}))
         scaled = potential.pop("scaled", False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg.lapack import dptsv
 
 from splinebias._check import Array
+
+_DEAD = 1e-14  # eigenvalue, relative to the largest, up to which a direction has no curvature
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +22,7 @@ class BorderedTridiagonal:
     diagonal, off : Array, shape (m,), (m - 1,)
         T.
     border : Array, shape (k, m)
-        Rows of the border.
+        Rows of the border, none or two.
     corner : Array, shape (k, k)
         The corner block.
     """
@@ -47,12 +50,12 @@ class BorderedTridiagonal:
         """Solution for one right-hand side of length k + m; directions without any curvature get 0."""
         k = self.corner.shape[0]
         if self.diagonal.size == 0:
-            return _solve_small(self.corner, rhs)
+            return _solve_two(self.corner, rhs) if k else rhs
         inner = self._solve_tridiagonal(np.concatenate([self.border, rhs[None, k:]]))
         if k == 0:
             return np.asarray(inner[0])
         schur = self.corner - self.border @ inner[:k].T
-        head = _solve_small((schur + schur.T) / 2, rhs[:k] - self.border @ inner[k])
+        head = _solve_two((schur + schur.T) / 2, rhs[:k] - self.border @ inner[k])
         return np.concatenate([head, inner[k] - head @ inner[:k]])
 
     def _solve_tridiagonal(self, rhs: Array) -> Array:
@@ -74,12 +77,16 @@ class BorderedTridiagonal:
         return np.asarray(rhs * scale)  # Jacobi step: still an ascent direction
 
 
-def _solve_small(matrix: Array, rhs: Array) -> Array:
-    """Least-norm solution after diagonal scaling, so that a dead direction gets 0 and units do not matter."""
-    size = np.sqrt(np.abs(np.diag(matrix)))
-    scale = np.where(size > 0, 1 / np.where(size > 0, size, 1.0), 0.0)
-    scaled = matrix * np.outer(scale, scale)
-    values, vectors = np.linalg.eigh(scaled)
-    alive = np.abs(values) > 1e-14 * np.abs(values).max(initial=0.0)
-    parts = np.divide(vectors.T @ (scale * rhs), values, out=np.zeros_like(values), where=alive)
-    return np.asarray(scale * (vectors @ parts))
+def _solve_two(matrix: Array, rhs: Array) -> Array:
+    """Least-norm solution of two equations after scaling to a diagonal of ones, where units do not matter.
+
+    A direction without curvature, up to rounding, gets 0.
+    """
+    (a, off), (_, b) = matrix.tolist()
+    scale = np.array([1 / math.sqrt(entry) if entry > 0 else 0.0 for entry in (a, b)])
+    (u, v), r = (scale * rhs).tolist(), off * scale[0] * scale[1]
+    if scale.all():  # the eigenvectors of [[1, r], [r, 1]] are (1, 1) and (1, -1)
+        least = _DEAD * (1 + abs(r))
+        total, difference = ((part / of if abs(of) > least else 0.0) for part, of in ((u + v, 1 + r), (u - v, 1 - r)))
+        u, v = (total + difference) / 2, (total - difference) / 2
+    return np.asarray(scale * [u, v])

@@ -70,14 +70,15 @@ def _nodewise(
     act, x = start.activation, start.x
     factor: float | Array = start.factor(1)
     if plus is None:
-        values = rule(start.nodal[1], step.nodal[1])
+        values = [f.nodal[1] for f in (start, step)]
     else:
-        values = rule(*(np.where(plus, f.nodal[1], f.nodal[-1]) for f in (start, step)))
+        values = [np.where(plus, f.nodal[1], f.nodal[-1]) for f in (start, step)]
         factor = np.where(plus, start.factor(1), start.factor(-1))
-    line = np.zeros(2)
-    if not free:
-        size, ends = max(abs(act.right), abs(act.left)), x[[0, -1]]
-        line = rule(size * start.line(ends), size * step.line(ends)) / size
-        values = values - factor * (line[0] + (x - x[0]) / start.span * (line[1] - line[0]))
-    values = values / act.kink
-    return DualFunction(x, np.concatenate([line[:1], values[1:-1], [0.0]]), line[0] - line[1], act)
+    if free:
+        inner, line = rule(*values), np.zeros(2)
+    else:
+        size = max(abs(act.right), abs(act.left))
+        found = rule(*(np.concatenate([size * f.line(x[[0, -1]]), at]) for f, at in zip((start, step), values, strict=True)))
+        line, inner = found[:2] / size, found[2:]
+        inner = inner - factor * (line[0] + (x - x[0]) / start.span * (line[1] - line[0]))
+    return DualFunction(x, np.concatenate([line[:1], inner[1:-1] / act.kink, [0.0]]), line[0] - line[1], act)

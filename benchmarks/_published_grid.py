@@ -1,7 +1,9 @@
 r"""The published way to the limit: node values on a grid, data moved to the nearest node, a general convex solver.
 
 Written out from the formulas of Liang & Montúfar (2025) for W = ±1 and B uniform on (-1, 1), in the discretization of the
-paper's own notebooks: 501 nodes on [-1.5, 1.5], second differences, sums for integrals.
+paper's own notebooks: 501 nodes on [-1.5, 1.5], second differences, sums for integrals. `solve_as_published` also states the
+problem as they do, with the two outer slopes as unknowns and one constraint after the other; `solve` states it for cvxpy as
+well as we can, in vectors.
 """
 
 from __future__ import annotations
@@ -46,5 +48,31 @@ def solve(problem: sb.Problem, solver: str, *, nodes: int = 501) -> Found:
         constraints += [slopes == 0, offset == 0]
     else:
         cost = step * cp.sum_squares(bend[inside]) / _DENSITY + cp.square(slopes) + cp.square(offset) / _SECOND_MOMENT
+    cp.Problem(cp.Minimize(cost), constraints).solve(solver=solver)
+    return Found(x, f.value)
+
+
+def solve_as_published(problem: sb.Problem, solver: str, *, nodes: int = 501) -> Found:
+    """The same with 335 scalar constraints: outside the data, every difference equals the slope there."""
+    x = np.linspace(-1.5, 1.5, nodes)
+    step = x[1] - x[0]
+    f, (left, right) = cp.Variable(nodes), (cp.Variable(), cp.Variable())
+    slope = (f[1:] - f[:-1]) / step
+    bend = (f[2:] - 2 * f[1:-1] + f[:-2]) / step**2
+    (first, *_, last), y = problem.data.x, problem.data.y
+    at = [int(np.abs(x - point).argmin()) for point in problem.data.x]
+    constraints = [f[node] == value for node, value in zip(at, y, strict=True)]
+    for node in range(at[0]):
+        constraints += [slope[node] == left, slope[nodes - 2 - node] == right]
+    for node in range(at[0] - 1):
+        constraints += [bend[node] == 0, bend[nodes - 3 - node] == 0]
+    offset = y[0] + y[-1] - first * left - last * right
+    if isinstance(problem.activation, sb.Abs):
+        alpha = bend / (2 * _DENSITY)
+        phi = problem.phi
+        cost = step * _DENSITY * cp.sum(cp.abs(alpha) ** phi.p + phi.quadratic * alpha**2)
+        constraints += [left + right == 0, offset == 0]
+    else:
+        cost = step * cp.sum(bend**2) / _DENSITY + (left + right) ** 2 + offset**2 / _SECOND_MOMENT
     cp.Problem(cp.Minimize(cost), constraints).solve(solver=solver)
     return Found(x, f.value)

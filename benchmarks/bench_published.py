@@ -7,6 +7,7 @@ cvxpy, which leaves it cold caches, and then fifty times by itself.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import mpmath
@@ -36,14 +37,14 @@ INVERSES = {  # of phi' for nonnegative numbers, with as many digits as asked fo
         mpmath.sqrt(2) * mpmath.sinh(mpmath.asinh(g * mpmath.sqrt(27) / 2 / mpmath.sqrt(2)) / 3) / mpmath.sqrt(3)
     ),
 }
-SOLVERS = ("CLARABEL", "SCS")
+WAYS = {"as published": _published_grid.solve_as_published, "in vectors": _published_grid.solve}
 
 
-def quietly(problem, solver):
+def quietly(problem, way, solver):
     """The grid solution; that a solver calls its own answer inaccurate is what the column of errors is for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _published_grid.solve(problem, solver)
+        return WAYS[way](problem, solver)
 
 
 def error(name, found):
@@ -62,9 +63,10 @@ def bench_exact(benchmark, name):
     assert error(name, found) < 1e-13
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", CASES)
-def bench_published_grid(benchmark, name):
-    grid = benchmark.pedantic(quietly, (CASES[name], "CLARABEL"), rounds=3)
+def bench_published_grid(benchmark, name, way):
+    grid = benchmark.pedantic(quietly, (CASES[name], way, "CLARABEL"), rounds=3)
     benchmark.extra_info["error"] = sb.compare(grid, sb.predict(CASES[name]).function, (-1.5, 1.5)).sup
 
 
@@ -75,12 +77,22 @@ def tabulate(*, full):
         found = sb.predict(problem)
         limit, ours = found.function, error(name, found)
         alone = np.median(paired(50, lambda p=problem: predicted(p)))
-        for solver in SOLVERS if full else SOLVERS[:1]:
+        for solver, way in itertools.product(("CLARABEL", "SCS") if full else ("CLARABEL",), WAYS):
             rounds = 1 if solver == "SCS" else 9 if full else 3
-            seconds = paired(rounds, lambda p=problem: predicted(p), lambda p=problem, s=solver: quietly(p, s))
-            theirs = sb.compare(limit, quietly(problem, solver), (-1.5, 1.5)).sup
-            mine, other = (duration(second) for second in np.median(seconds, axis=0))
-            cells = [duration(alone), mine, other, times(ratio(seconds, 1)), f"{ours:.0e}", f"{theirs:.1e}"]
-            rows.append([name, f"cvxpy, {solver}", *cells])
-    header = ["problem", "beside", "alone", "in turns", "beside it", "ratio", "error", "error beside it"]
+            seconds = paired(rounds, lambda p=problem: predicted(p), lambda p=problem, w=way, s=solver: quietly(p, w, s))
+            theirs = sb.compare(limit, quietly(problem, way, solver), (-1.5, 1.5)).sup
+            mine, other = np.median(seconds, axis=0)
+            cells = [duration(alone), duration(mine), duration(other), times(other / alone), times(ratio(seconds, 1))]
+            rows.append([name, f"{way}, {solver}", *cells, f"{ours:.0e}", f"{theirs:.1e}"])
+    header = [
+        "problem",
+        "beside",
+        "alone",
+        "in turns",
+        "beside it",
+        "ratio alone",
+        "ratio in turns",
+        "error",
+        "error beside it",
+    ]
     return table(header, rows)

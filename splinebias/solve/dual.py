@@ -22,6 +22,7 @@ _PATIENCE = 60  # Newton steps in a row that do not halve the residual, after wh
 _AT_ROUNDING = 2  # the same, once the residual is below the tolerance, and half of it far below
 _FINE = 0.01  # part of the tolerance from which on a residual is near rounding
 _GOAL = 2e-15  # residual at which nothing is left to do
+_ROUNDED = 2e-14  # residual at which only rounding is left, after a step that should have led to the goal
 _ENOUGH = 0.1  # part of the rise that the slope promises; a Newton step on a quadratic function makes half of it
 _SECANTS = 12  # evaluations along a step
 _HALVINGS = 100  # of a start, or doublings
@@ -138,14 +139,25 @@ def _led(dual: IntegratedDual, start: DualFunction, tolerance: float, max_iterat
 
 
 def maximized(dual: IntegratedDual, state: DualState, tolerance: float, max_iterations: int) -> tuple[DualState, int]:
-    """Newton ascent from `state` until the residual is at rounding, or near it where there are many cells; and its steps."""
+    """Newton ascent from `state` until the residual is at rounding, or near it where there are many cells; and its steps.
+
+    Where there are few, the step that should be the last, by quadratic convergence, is judged by more nodes at once: a
+    check, unless it was not the last.
+    """
     best, stale, goal = state, 0, _FINE * tolerance if dual.reuses else _GOAL
+    rate, checked = np.inf, dual.reuses
     for iteration in range(1, max_iterations + 1):
         if state.misfit <= goal:
             return state, iteration - 1
-        moved = _step(dual, state, tolerance)
+        last = not checked and rate * state.misfit * state.misfit <= goal  # powers may overflow
+        moved = _step(dual, state, tolerance, check=last)
         if moved is None:
             break
+        if last:
+            if moved.misfit <= _ROUNDED:
+                return moved, iteration
+            checked, moved = True, dual.at(moved.function)
+        rate = moved.misfit / state.misfit / state.misfit
         state = moved
         much = 0.5 if best.misfit > tolerance else 0.1  # a Newton step that gains less is at rounding
         stale = 0 if state.misfit < much * best.misfit else stale + 1
@@ -158,10 +170,11 @@ def maximized(dual: IntegratedDual, state: DualState, tolerance: float, max_iter
     return best, iteration
 
 
-def _step(dual: IntegratedDual, state: DualState, tolerance: float) -> DualState | None:
+def _step(dual: IntegratedDual, state: DualState, tolerance: float, *, check: bool = False) -> DualState | None:
     r"""The Newton step, taken in :math:`\alpha` if that raises the dual, else in g and shortened until it does (Armijo).
 
-    Where the rise to be had is below the rounding of the dual, the residual is the measure instead.
+    Where the rise to be had is below the rounding of the dual, the residual is the measure instead. `check`: as in
+    `IntegratedDual.at`.
     """
     equations, step = dual.equations, state.hessian().solve(state.residual)
     gain = float((state.residual * step).sum())
@@ -172,7 +185,7 @@ def _step(dual: IntegratedDual, state: DualState, tolerance: float) -> DualState
 
     def moved(increment: DualFunction, length: float = 1.0) -> DualState | None:
         """The state after an increment, if that is progress."""
-        new = dual.at(state.function.moved(increment, still), state)
+        new = dual.at(state.function.moved(increment, still), state, check=check)
         if not (np.isfinite(new.misfit) and np.isfinite(new.objective)):
             return None
         rise = new.objective - state.objective

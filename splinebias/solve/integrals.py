@@ -75,8 +75,10 @@ class Integrals:
         if last - first + 1 == nodes.piece.size and (nodes.piece[1:] > nodes.piece[:-1]).all():  # one row for each
             self.table[:, first : last + 1] += rows
             return
-        for total, values in zip(self.table, rows, strict=True):
-            total[first : last + 1] += np.bincount(nodes.piece - first, values, last - first + 1)
+        columns = last - first + 1
+        place = nodes.piece - first + columns * np.arange(8)[:, None]
+        sums = np.bincount(place.ravel(), rows.ravel(), 8 * columns)
+        self.table[:, first : last + 1] += sums.reshape(8, columns)
 
     @property
     def moments(self) -> Moments:

@@ -28,15 +28,35 @@ class Found(NamedTuple):
         return np.interp(x, self.x, self.values)
 
 
+class Grid(NamedTuple):
+    """The grid, the unknown node values on it, their second differences at inner nodes, and the nodes next to the data."""
+
+    x: Any
+    step: float
+    f: cp.Variable
+    bend: cp.Expression
+    at: list[int]
+
+    @classmethod
+    def of(cls, problem: sb.Problem, nodes: int) -> Grid:
+        """For the data of a problem."""
+        x, f = np.linspace(-1.5, 1.5, nodes), cp.Variable(nodes)
+        step = x[1] - x[0]
+        bend = (f[2:] - 2 * f[1:-1] + f[:-2]) / step**2
+        return cls(x, step, f, bend, [int(np.abs(x - point).argmin()) for point in problem.data.x])
+
+    def found(self, cost: cp.Expression, constraints: list[cp.Constraint], solver: str) -> Found:
+        """The minimizer."""
+        cp.Problem(cp.Minimize(cost), constraints).solve(solver=solver)
+        return Found(self.x, self.f.value)
+
+
 def solve(problem: sb.Problem, solver: str, *, nodes: int = 501) -> Found:
     """The minimizer for ReLU and unscaled potentials, or Abs and |u|^p + eps u^2 scaled."""
-    x = np.linspace(-1.5, 1.5, nodes)
-    step = x[1] - x[0]
-    f = cp.Variable(nodes)
-    bend = (f[2:] - 2 * f[1:-1] + f[:-2]) / step**2
+    grid = Grid.of(problem, nodes)
+    x, step, f, bend, at = grid
     c = x[1:-1]
     inside = np.abs(c) <= 1
-    at = [int(np.abs(x - point).argmin()) for point in problem.data.x]
     constraints = [f[at] == problem.data.y, bend[~inside] == 0]
     slopes = (f[-1] - f[-2] + f[1] - f[0]) / step
     offset = step * (np.abs(c) @ bend) - 2 * f[nodes // 2]
@@ -48,19 +68,16 @@ def solve(problem: sb.Problem, solver: str, *, nodes: int = 501) -> Found:
         constraints += [slopes == 0, offset == 0]
     else:
         cost = step * cp.sum_squares(bend[inside]) / _DENSITY + cp.square(slopes) + cp.square(offset) / _SECOND_MOMENT
-    cp.Problem(cp.Minimize(cost), constraints).solve(solver=solver)
-    return Found(x, f.value)
+    return grid.found(cost, constraints, solver)
 
 
 def solve_as_published(problem: sb.Problem, solver: str, *, nodes: int = 501) -> Found:
-    """The same with 335 scalar constraints: outside the data, every difference equals the slope there."""
-    x = np.linspace(-1.5, 1.5, nodes)
-    step = x[1] - x[0]
-    f, (left, right) = cp.Variable(nodes), (cp.Variable(), cp.Variable())
+    """The same with 335 scalar constraints: outside data on [-1, 1], every difference equals the slope there."""
+    grid = Grid.of(problem, nodes)
+    _, step, f, bend, at = grid
+    left, right = cp.Variable(), cp.Variable()
     slope = (f[1:] - f[:-1]) / step
-    bend = (f[2:] - 2 * f[1:-1] + f[:-2]) / step**2
     (first, *_, last), y = problem.data.x, problem.data.y
-    at = [int(np.abs(x - point).argmin()) for point in problem.data.x]
     constraints = [f[node] == value for node, value in zip(at, y, strict=True)]
     for node in range(at[0]):
         constraints += [slope[node] == left, slope[nodes - 2 - node] == right]
@@ -74,5 +91,4 @@ def solve_as_published(problem: sb.Problem, solver: str, *, nodes: int = 501) ->
         constraints += [left + right == 0, offset == 0]
     else:
         cost = step * cp.sum(bend**2) / _DENSITY + (left + right) ** 2 + offset**2 / _SECOND_MOMENT
-    cp.Problem(cp.Minimize(cost), constraints).solve(solver=solver)
-    return Found(x, f.value)
+    return grid.found(cost, constraints, solver)

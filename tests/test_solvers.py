@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ from scipy.interpolate import CubicSpline
 import splinebias as sb
 import splinebias.laws
 from splinebias.quadrature import gauss_legendre
+from splinebias.solve import dual
+from splinebias.solve.integrated_dual import DualState, IntegratedDual
 from splinebias.solve.kernel import kernel
 
 LINE = np.linspace(-2.5, 2.5, 101)
@@ -215,6 +218,24 @@ def test_newton_converges_from_cold_at_any_scale(scale: float, phi: sb.Power, ac
     prediction = sb.predict(sb.Problem(data, UNIFORM, ACTIVATIONS[activation], sb.Scaled(phi)))
     assert prediction.outcome is sb.Outcome.CONVERGED, prediction
     assert prediction.residual < 1e-11
+
+
+def test_last_step_is_judged_once_by_more_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One evaluation for the start and one a step; and where the last is not believed, the answer is the same."""
+    problem, checks, at = sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(3, quadratic=1))), [], IntegratedDual.at
+
+    def watched(self: IntegratedDual, *args: Any, check: bool = False) -> DualState:
+        checks.append(check)
+        return at(self, *args, check=check)
+
+    monkeypatch.setattr(IntegratedDual, "at", watched)
+    found = sb.predict(problem)
+    assert checks == [False] * found.stats["iterations"] + [True]
+    monkeypatch.setattr(dual, "_ROUNDED", 0.0)
+    checks.clear()
+    doubted = sb.predict(problem)
+    assert checks[-1] and sum(checks) == 2  # a step, and the end
+    np.testing.assert_allclose(doubted.function(LINE), found.function(LINE), rtol=0, atol=1e-14)
 
 
 def test_small_beta_makes_curvature_sparse() -> None:

@@ -76,9 +76,8 @@ class Integrals:
             self.table[:, first : last + 1] += rows
             return
         columns = last - first + 1
-        place = nodes.piece - first + columns * np.arange(8)[:, None]
-        sums = np.bincount(place.ravel(), rows.ravel(), 8 * columns)
-        self.table[:, first : last + 1] += sums.reshape(8, columns)
+        place = nodes.piece - first + columns * np.arange(len(rows))[:, None]
+        self.table[:, first : last + 1] += np.bincount(place.ravel(), rows.ravel(), len(rows) * columns).reshape(-1, columns)
 
     @property
     def moments(self) -> Moments:

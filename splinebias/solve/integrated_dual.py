@@ -277,7 +277,7 @@ class IntegratedDual:
         """The same on a grid that resolves the curvature at `state`, itself if its own does; and a check by more nodes."""
         dual, size = self, float(np.abs(self.y).max()) or 1.0
         for _ in range(_MAX_DEPTH):
-            check = state if dual is self and state.samples else dual.at(state.function, check=True)
+            check = state if state.dual is dual and state.samples else dual.at(state.function, check=True)
             finer = dual.grid.refined(
                 [(sample.nodes, sample.value) for sample in check.samples],
                 self.law,

@@ -118,7 +118,7 @@ class _Runs(NamedTuple):
         """The runs for stretches between the edges `at`, of `cells` cells."""
         if isinstance(at, slice):
             first, last = at.start, at.stop - 1
-            stretch = np.unique([0] * (first > 0) + [points - 2] * (last < cells)).astype(np.intp)
+            stretch = np.array(sorted({*[0] * (first > 0), *[points - 2] * (last < cells)}), dtype=np.intp)
             left, right = first + stretch, first + stretch + 1
         else:
             first, last, several = at[0], at[-1], np.diff(at) > 1
@@ -156,7 +156,7 @@ def pieces(edges: Array, inner: Array, jets: Array) -> PPoly:
         row[0], row[1:] = before[j], jets[j]
         if j > 1:
             row /= math.factorial(j)
-    return PPoly(coefficients, np.r_[edges[0] - pad, edges, edges[-1] + pad], extrapolate=True)
+    return PPoly(coefficients, np.concatenate([edges[:1] - pad, edges, edges[-1:] + pad]), extrapolate=True)
 
 
 def pieces_from_jet(edges: Array, highest: Array, anchor: int, jet: Array) -> PPoly:
@@ -205,7 +205,7 @@ def _from_zero(steps: Array, widths: Array, runs: _Runs) -> tuple[Array, Array]:
     local, rest = np.zeros((order, widths.size + 1)), np.zeros((order, runs.stretch.size))
     if not widths.size:
         return local, rest
-    zero = runs.begin[np.r_[runs.owner, runs.owner[-1]]]
+    zero = runs.begin[np.concatenate([runs.owner, runs.owner[-1:]])]
     for j in range(order - 1, -1, -1):
         change = steps[j].copy()
         for above in range(j + 1, order):
@@ -224,7 +224,7 @@ def _taylor(x: Array, values: Array, rest: Array) -> Array:
     """
     order, stretches = rest.shape
     if order == 2:  # a chord: the same, ten times faster
-        return np.stack([values[:-1], (np.diff(values) - rest[0]) / np.diff(x)])
+        return np.array([values[:-1], (np.diff(values) - rest[0]) / np.diff(x)])
     windows = x.size - order + 1
     known = np.zeros((order, order, windows))  # [i]: integrated from zero at the window's start, up to its point i
     for i in range(1, order):

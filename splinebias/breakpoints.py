@@ -113,18 +113,19 @@ class DiscreteWeight(BreakpointLaw):
         self.degree = bias.degree
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
-        w, p = self._atoms(side)
+        w, p = self._atoms[side]
         rho = p * np.abs(w) * self.bias.pdf(-w * c[..., None])
         return np.broadcast_to(np.abs(w), rho.shape), rho
 
     def log_masses(self, c: Array, side: int) -> Array:
-        w, p = self._atoms(side)
+        w, p = self._atoms[side]
         return np.asarray(np.log(p * np.abs(w)) + self.bias.logpdf(-w * c[..., None]))
 
-    def _atoms(self, side: int) -> tuple[Array, Array]:
+    @cached_property
+    def _atoms(self) -> dict[int, tuple[Array, Array]]:
         """The weights of one sign and their probabilities."""
         w, p = np.array(self.weight.values), np.array(self.weight.probabilities)
-        return w[w * side > 0], p[w * side > 0]
+        return {side: (w[w * side > 0], p[w * side > 0]) for side in (1, -1)}
 
 
 class DiscreteBias(BreakpointLaw):

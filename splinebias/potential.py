@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -182,8 +183,10 @@ class Power(Potential):
     def hess(self, u: Any) -> Any:
         if self.p == 2:
             return namespace(u).full_like(u, 2 + 2 * self.quadratic)
-        with np.errstate(divide="ignore"):  # infinite at u = 0 when p < 2
+        if self.p > 2:
             return self.p * (self.p - 1) * _power(abs(u), self.p - 2) + 2 * self.quadratic
+        with np.errstate(divide="ignore"):  # infinite at u = 0
+            return self.p * (self.p - 1) * abs(u) ** (self.p - 2) + 2 * self.quadratic
 
     def unfold(self, s: Any) -> tuple[Any, Any]:
         size, m, q = abs(s), self._exponent, self._exponent * (self.p - 1)
@@ -224,7 +227,7 @@ class Power(Potential):
             abs((odd - 1) / 2 - round((odd - 1) / 2)) < 1e-9 for odd in (self._exponent, self._exponent * (self.p - 1))
         )
 
-    @property
+    @cached_property
     def _exponent(self) -> float:
         r"""m of :math:`u = s^m`, so that u and :math:`\phi'(u) \sim s^{m(p-1)}` are both smooth, or flat, at s = 0."""
         q = self.p - 1
@@ -414,7 +417,7 @@ class Scaled:
 
 def _power(size: Any, exponent: float) -> Any:
     """size^exponent for size >= 0; small whole exponents by multiplication, which is ten times faster."""
-    if exponent not in range(_WHOLE + 1):
+    if not (exponent <= _WHOLE and exponent == int(exponent) >= 0):
         return size**exponent
     if exponent == 0:
         return namespace(size).ones_like(size)

@@ -71,7 +71,9 @@ class Response:
     def _mean(self, side: int, values: Array, faint: Array | float = 1.0) -> Array:
         r"""Per breakpoint, sum_m rho `values`; for faint masses these are `faint` times :math:`|\alpha|`."""
         found = _average(self.rho[side], values)
-        return found + np.where((far := self._far[side]) > 0, far * faint, 0.0).sum(axis=-1) if side in self._far else found
+        if side not in self.faint:
+            return found
+        return found + np.where((far := self._far[side]) > 0, far * faint, 0.0).sum(axis=-1)
 
     @cached_property
     def value(self) -> Sides:

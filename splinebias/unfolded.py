@@ -131,7 +131,7 @@ class Curved:
             series = [_trimmed(part) for part in series]
         begin, f, slope, end, goal = ends
         tangent = np.divide(goal - f - series[0].sum(axis=0), end - begin, out=slope.copy(), where=end != begin)
-        base = np.stack([begin, f, tangent, slope])
+        base = np.array([begin, f, tangent, slope])
         return cls(potential, rows.anchor, rows.z, rows.rate, rows.start, rows.stop, base, (series[0], series[1], series[2]))
 
     def __call__(self, x: Array, row: NDArray[np.intp], nu: int) -> Array:
@@ -179,24 +179,25 @@ class Branch:
         if (rows.low[1:] < rows.low[:-1]).any():
             order = np.argsort(rows.low, kind="stable")
             rows, curvature = rows.take(order), curvature[order]
-        edges = np.append(rows.low, rows.high[-1])
+        edges = np.concatenate([rows.low, rows.high[-1:]])
         keep = within_reach(edges, x, curvature.shape[1] + 2)
-        edges, inside = edges[keep], slice(keep.start, keep.stop - 1)
-        rows, curvature = rows.take(inside), curvature[inside]
+        if keep != slice(0, edges.size):
+            edges, inside = edges[keep], slice(keep.start, keep.stop - 1)
+            rows, curvature = rows.take(inside), curvature[inside]
         mass = rows.weights * curvature
         lever, total = rows.top[:, None] - rows.offset, mass.sum(axis=1)
-        jets = jets_through(edges, np.stack([(mass * lever).sum(axis=1), total]), x, y)
+        jets = jets_through(edges, np.array([(mass * lever).sum(axis=1), total]), x, y)
         bent = rows.rate != 0
         inner = np.zeros((curvature.shape[1], bent.size))
         if not bent.all():
             powers = np.arange(inner.shape[0], 0, -1)[:, None]
             inner[:, ~bent] = legendre_to_monomial(curvature[~bent], np.diff(edges)[~bent]) / (powers * (powers + 1))
-        row = np.where(bent, np.cumsum(bent) - 1, -1)
-        part, at = rows.take(bent), np.flatnonzero(bent)
+        row, at = np.where(bent, np.cumsum(bent) - 1, -1), np.flatnonzero(bent)
+        part = rows if bent.all() else rows.take(bent)
         down = part.offset[:, 0] > part.offset[:, -1]
         slope = jets[1, at] + np.where(down, total[at], 0.0)  # two branches have kinks at data, their sum has not
         begin, end = at + down, at + ~down
-        ends = np.stack([edges[begin], jets[0, begin], slope, edges[end], jets[0, end]])
+        ends = np.array([edges[begin], jets[0, begin], slope, edges[end], jets[0, end]])
         curved = Curved.of(part, curvature[bent], ends, potential, degrees)
         return cls(pieces(edges, inner, jets), edges, row, curved)
 

@@ -2,6 +2,7 @@ r"""Exact solution of quadratic and unscaled problems in O(M) time and memory (t
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -85,10 +86,9 @@ def weighted_spline(problem: Problem, grid: Discretization, density: dict[int, A
 
 def function_knots(problem: Problem, cells: Cells, zeros: Array) -> Array:
     """Where the solution is not smooth: at data, at knots and ends of the law, at zeros of g for nonquadratic potentials."""
-    law = problem.initialization.breakpoint_law
+    law, x = problem.initialization.breakpoint_law, problem.data.x
     inside = law.knots[(law.knots > cells.edges[0]) & (law.knots < cells.edges[-1])]
-    few = np.unique(np.concatenate([inside, [end for end in law.support if np.isfinite(end)]]))
-    at = np.searchsorted(x := problem.data.x, few)
+    few = np.unique(np.concatenate([inside, [end for end in law.support if math.isfinite(end)], zeros]))
+    at = x.searchsorted(few)
     fresh = x[np.minimum(at, x.size - 1)] != few
-    knots = np.insert(x, at[fresh], few[fresh])
-    return np.union1d(knots, zeros) if zeros.size else knots
+    return np.insert(x, at[fresh], few[fresh]) if fresh.any() else x

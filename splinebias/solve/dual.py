@@ -231,8 +231,11 @@ def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSp
     branches, y = [], data.y
     for side in state.integrals:
         samples = [sample for sample in state.samples if sample.side == side]
-        rows = Rows(*(np.concatenate(columns) for columns in zip(*(sample.nodes.rows for sample in samples), strict=True)))
-        curvature = dual.size * kink * np.concatenate([sample.value for sample in samples])
+        rows, curvature = samples[0].nodes.rows, samples[0].value
+        if len(samples) > 1:
+            parts = zip(*(sample.nodes.rows for sample in samples), strict=True)
+            rows, curvature = Rows(*map(np.concatenate, parts)), np.concatenate([sample.value for sample in samples])
+        curvature = dual.size * kink * curvature
         branches.append(Branch.through(rows, curvature, dual.potential, data.x, y, dual.curvature_degrees))
         y = np.zeros_like(y)  # the sum is to pass through the data
     return UnfoldedSpline(branches, data.x, data.y, knots)

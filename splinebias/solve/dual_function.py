@@ -68,20 +68,20 @@ class DualFunction:
     def __post_init__(self) -> None:
         if not self.nodal:
             line, kinks = self.line(self.x), self.activation.kink * self.values
-            plus = kinks + self.factor(1) * line
-            same = self.factor(1) == self.factor(-1) or not line.any()
-            self.nodal.update({1: plus, -1: plus if same else kinks + self.factor(-1) * line})
+            factor, other = self.factor(1), self.factor(-1)
+            plus = kinks + factor * line
+            self.nodal.update({1: plus, -1: plus if factor == other or not line.any() else kinks + other * line})
 
     @classmethod
     def of(cls, x: Array, u: Array, activation: TwoSlope, *, free: bool) -> DualFunction:
         r"""From unknowns :math:`(\beta, v_1, \dots, v_{M-1})`, with a free affine part :math:`(v_2, \dots, v_{M-1})`."""
         if free:
             return cls(x, np.concatenate([[0.0], u, [0.0]]), 0.0, activation)
-        return cls(x, np.append(u[1:], 0.0), float(u[0]), activation)
+        return cls(x, np.concatenate([u[1:], [0.0]]), float(u[0]), activation)
 
     def unknowns(self, *, free: bool) -> Array:
         """Inverse of `of`."""
-        return self.values[1:-1] if free else np.append(self.beta, self.values[:-1])
+        return self.values[1:-1] if free else np.concatenate([[self.beta], self.values[:-1]])
 
     def moved(self, step: DualFunction, still: float = 0.0) -> DualFunction:
         """The sum of the two, in which g at the data keeps the relative precision of the increments.
@@ -113,6 +113,11 @@ class DualFunction:
         r""":math:`\ell(c)`."""
         return np.asarray(self.values[0] - self.beta * ((c - self.x[0]) / self.span))
 
+    @property
+    def line_ends(self) -> Array:
+        r""":math:`\ell` at the first and at the last data point."""
+        return np.array([self.values[0], self.values[0] - self.beta])
+
     def factor(self, side: int) -> float:
         r"""That of :math:`\ell` in g_side among the data."""
         return line_factors(self.activation, side)[1]
@@ -128,12 +133,13 @@ class DualFunction:
 
     def zeros(self) -> Array:
         """All isolated zeros of g_+ and g_-, sorted."""
-        return np.unique(np.concatenate([self.zeros_of(side).place for side in (1, -1)]))
+        sides = (1,) if self.symmetric else (1, -1)
+        return np.unique(np.concatenate([self.zeros_of(side).place for side in sides]))
 
     def zeros_of(self, side: int) -> Zeros:
         """The isolated zeros of g_side, in order."""
         g, x = self.nodal[side], self.x
-        cross = np.flatnonzero(g[:-1] * g[1:] < 0)
+        (cross,) = (g[:-1] * g[1:] < 0).nonzero()
         offset = g[cross] / (g[cross] - g[cross + 1]) * (x[cross + 1] - x[cross])
         found = Zeros(x[cross] + offset, offset)
         if self.beta == 0:
@@ -142,13 +148,13 @@ class DualFunction:
         if not np.isfinite(root) or 0 <= root <= self.span:
             return found
         if root < 0:
-            return Zeros(np.r_[x[0] + root, found.place], np.r_[root, found.offset])
-        return Zeros(np.r_[found.place, x[0] + root], np.r_[found.offset, root - self.span])
+            return Zeros(np.concatenate([[x[0] + root], found.place]), np.concatenate([[root], found.offset]))
+        return Zeros(np.concatenate([found.place, [x[0] + root]]), np.concatenate([found.offset, [root - self.span]]))
 
     def multipliers(self) -> Array:
         r"""The :math:`\lambda_i`: jumps of the slope of G, shape (M,)."""
         slopes = np.diff(self.values) / np.diff(self.x)
-        return np.diff(np.r_[-self.beta / self.span, slopes, 0.0])
+        return np.diff(np.concatenate([[-self.beta / self.span], slopes, [0.0]]))
 
 
 def _sum(old: Array, change: Array, still: float) -> Array:

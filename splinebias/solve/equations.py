@@ -20,13 +20,13 @@ from splinebias.solve.dual_function import DualFunction, line_factors, sides_agr
 
 
 class Moments(NamedTuple):
-    r"""Integrals of a density :math:`a_s` of one side.
+    r"""Integrals of a density :math:`a_s` of one side, or of several.
 
     Attributes
     ----------
-    left, right : Array, shape (M - 1,)
+    left, right : Array, shape (..., M - 1)
         On every data interval, times the hat of its left and of its right end.
-    line : Array, shape (2,)
+    line : Array, shape (..., 2)
         Beyond the data, times the derivatives of g by :math:`\beta` and :math:`v_1`.
     """
 
@@ -72,6 +72,12 @@ class DualEquations:
         """`tau` at the data, shape (M,)."""
         return self.tau(self.x)
 
+    @cached_property
+    def _lines(self) -> tuple[Array, Array]:
+        """Derivatives of the line by beta and v_1 at the left and at the right ends of the data intervals, each (2, M - 1)."""
+        both = np.stack([self._at_data, np.ones(self.x.size)])
+        return both[:, :-1], both[:, 1:]
+
     def tau(self, c: Array) -> Array:
         """Derivative of the line with respect to beta at breakpoints `c`, same shape."""
         return np.asarray((c - self.x[0]) / -self.span)
@@ -94,29 +100,30 @@ class DualEquations:
         """The unknowns as a function."""
         return DualFunction.of(self.x, u, self.activation, free=self.free)
 
-    def gathered(self, moments: dict[int, Moments], *, sizes: bool = False) -> Array:
-        r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc`: the model's equations.
+    def gathered(self, moments: dict[int, Moments], *, sizes: bool | Array = False) -> Array:
+        r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc`: the model's equations, shape (..., U).
 
-        `sizes` : whether the moments are sizes of terms, to be added up as such.
+        `sizes` : whether the moments are sizes of terms, to be added up as such; of several densities, shape (..., 1).
         """
-        hats, line, tau = np.zeros(self.x.size), np.zeros(2), np.abs(self._at_data) if sizes else self._at_data
+        shape = next(iter(moments.values())).left.shape[:-1]
+        hats, line, tau = np.zeros((*shape, self.x.size)), np.zeros((*shape, 2)), self._at_data
         for side, (left, right, beyond) in moments.items():
-            hats[:-1] += left
-            hats[1:] += right
+            hats[..., :-1] += left
+            hats[..., 1:] += right
             if not self.free:
-                factor = abs(self.factors(side)[1]) if sizes else self.factors(side)[1]
                 # no product of BLAS, whose threads wait for each other
-                turned = (tau[:-1] * left).sum() + (tau[1:] * right).sum()
-                line += factor * np.array([turned, left.sum() + right.sum()]) + beyond
+                turned, shifted = (tau[:-1] * left + tau[1:] * right).sum(axis=-1), (left + right).sum(axis=-1)
+                inside = self.factors(side)[1] * np.array([turned, shifted]).T  # terms have one sign if moments have
+                line += np.where(sizes, np.abs(inside), inside) + beyond
         hats *= self.activation.kink
         if self.free:
-            return np.asarray(hats[1:-1])
-        hats[0] += line[1]
-        return np.concatenate([line[:1], hats[:-1]])
+            return hats[..., 1:-1]
+        hats[..., 0] += line[..., 1]
+        return np.concatenate([line[..., :1], hats[..., :-1]], axis=-1)
 
     def hessian(self, masses: dict[int, Masses]) -> BorderedTridiagonal:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""
-        kink, tau, size = self.activation.kink, self._at_data, self.x.size
+        kink, size = self.activation.kink, self.x.size
         diagonal, off = np.zeros(size), np.zeros(size - 1)
         for left, mixed, right, _ in masses.values():
             diagonal[:-1] += left
@@ -126,20 +133,19 @@ class DualEquations:
         off *= kink**2
         if self.free:
             return BorderedTridiagonal(diagonal[1:-1], off[1:-1], np.zeros((0, size - 2)), np.zeros((0, 0)))
-        border, square = np.zeros((2, size)), np.zeros(3)
+        border, corner = np.zeros((2, size)), np.zeros((2, 2))
+        at_left, at_right = self._lines
         for side, (left, mixed, right, beyond) in masses.items():
-            square += beyond
+            corner += beyond[[[0, 1], [1, 2]]]
             if (factor := self.factors(side)[1]) == 0:
                 continue
-            at_left, at_right = left + mixed, mixed + right
-            turned = tau[:-1] * left + tau[1:] * mixed, tau[:-1] * mixed + tau[1:] * right
-            for row, on_left, on_right in zip(border, (turned[0], at_left), (turned[1], at_right), strict=True):
-                row[:-1] += kink * factor * on_left
-                row[1:] += kink * factor * on_right
-            second = (tau[:-1] * turned[0]).sum() + (tau[1:] * turned[1]).sum()
-            square += factor**2 * np.array([second, turned[0].sum() + turned[1].sum(), at_left.sum() + at_right.sum()])
-        corner = np.array([[square[0], square[1] + border[0, 0]], [0.0, square[2] + 2 * border[1, 0] + diagonal[0]]])
-        corner[1, 0] = corner[0, 1]
+            on_left, on_right = at_left * left + at_right * mixed, at_left * mixed + at_right * right
+            border[:, :-1] += kink * factor * on_left
+            border[:, 1:] += kink * factor * on_right
+            turned, shifted = (on_left * at_left[0] + on_right * at_right[0]).sum(axis=-1), (on_left[1] + on_right[1]).sum()
+            corner += factor**2 * np.array([turned, [turned[1], shifted]])
+        corner[:, 1] += border[:, 0]  # v_1 is that of the first hat, too
+        corner[1] = corner[0, 1], corner[1, 1] + border[1, 0] + diagonal[0]
         border = border[:, 1:-1]
         if border.size:
             border[1, 0] += off[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +15,8 @@ from splinebias.solve.discretize import data_before
 from splinebias.solve.dual_function import DualFunction, line_factors
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Frame:
     """Cells that hold the data, whatever the dual function is.
 
     Attributes
@@ -28,10 +31,12 @@ class Frame(NamedTuple):
         The left end relative to the data point before it (or the first one), and the width.
     gap : Array, shape (N,)
         The distance of the two data points around them (or of the nearest two).
-    begin, end : Array, shape (N,)
+    along : Array, shape (2, N)
         Where the ends lie between these, from 0 to 1.
     interval : Array of int, shape (N,)
         Which two.
+    points : int
+        Number of data points.
     """
 
     number: NDArray[np.intp]
@@ -41,9 +46,9 @@ class Frame(NamedTuple):
     local: Array
     wide: Array
     gap: Array
-    begin: Array
-    end: Array
+    along: Array
     interval: NDArray[np.intp]
+    points: int
 
     @classmethod
     def of(cls, cells: Cells, x: Array) -> Frame:
@@ -53,29 +58,42 @@ class Frame(NamedTuple):
         interval = np.clip(piece - 1, 0, x.size - 2)
         before, gap = x[np.maximum(piece - 1, 0)], np.diff(x)[interval]
         local, upper = left - before, right - before
-        number = np.arange(piece.size)
-        return cls(number, left, right, piece, local, upper - local, gap, local / gap, upper / gap, interval)
+        along = np.stack([local, upper]) / gap
+        return cls(np.arange(piece.size), left, right, piece, local, upper - local, gap, along, interval, x.size)
 
     def take(self, at: Any) -> Frame:
         """Some of them."""
-        return Frame(*(column[at] for column in self))
+        columns = (self.number, self.left, self.right, self.piece, self.local, self.wide, self.gap)
+        return Frame(*(column[at] for column in columns), self.along[:, at], self.interval[at], self.points)
 
-    def values(self, dual: DualFunction, side: int) -> tuple[Array, Array]:
-        """g_side at the ends of the cells."""
-        nodal, x = dual.nodal[side], dual.x
-        low, high = nodal[:-1][self.interval], nodal[1:][self.interval]
-        start, stop = low * (1 - self.begin) + high * self.begin, low * (1 - self.end) + high * self.end
-        for number, inner, outer, factor in zip(
-            (0, x.size), (stop, start), (start, stop), line_factors(dual.activation, side), strict=True
-        ):
-            beyond = np.flatnonzero(self.piece == number)
-            if beyond.size:
-                ends = (self.left[beyond], self.right[beyond])
-                near, far = ends[::-1] if number == 0 else ends
-                end, value = (x[0], nodal[0]) if number == 0 else (x[-1], nodal[-1])
-                inner[beyond] = np.where(near == end, value, factor * dual.line(near))
-                outer[beyond] = factor * dual.line(far)
-        return start, stop
+    @cached_property
+    def beyond(self) -> list[tuple[int, NDArray[np.intp]]]:
+        """Which cells are on the left (0) and on the right (1) of all data, where there are any."""
+        sides = enumerate(np.flatnonzero(self.piece == number) for number in (0, self.points))
+        return [(end, at) for end, at in sides if at.size]
+
+    @cached_property
+    def outer(self) -> NDArray[np.intp]:
+        """All of those."""
+        return np.flatnonzero((self.piece == 0) | (self.piece == self.points))
+
+    @cached_property
+    def _back(self) -> Array:
+        """The other share, shape (2, N)."""
+        return 1 - self.along
+
+    def values(self, dual: DualFunction, side: int) -> Array:
+        """g_side at the ends of the cells, shape (2, N)."""
+        nodal = dual.nodal[side]
+        values = nodal[self.interval] * self._back
+        values += nodal[self.interval + 1] * self.along
+        for end, at in self.beyond:
+            near, far = (self.right, self.left) if end == 0 else (self.left, self.right)
+            point, value = (dual.x[0], nodal[0]) if end == 0 else (dual.x[-1], nodal[-1])
+            factor = line_factors(dual.activation, side)[end]
+            values[1 - end, at] = np.where(near[at] == point, value, factor * dual.line(near[at]))
+            values[end, at] = factor * dual.line(far[at])
+        return np.asarray(values)
 
 
 class LocalCells(NamedTuple):
@@ -103,23 +121,27 @@ class LocalCells(NamedTuple):
     def of(cls, frame: Frame, dual: DualFunction, side: int, *, split: bool) -> LocalCells:
         """The cells of a frame, in two parts each where g changes sign if they are to be `split`."""
         start, stop = frame.values(dual, side)
-        cells = cls(*frame[:7], start, stop)
-        beyond = (frame.piece == 0) | (frame.piece == dual.x.size)  # there few cells are large, and may reach far
-        at = np.flatnonzero((start * stop < 0) & (split or beyond))
+        cells = cls(frame.number, frame.left, frame.right, frame.piece, frame.local, frame.wide, frame.gap, start, stop)
+        if split:
+            (at,) = (start * stop < 0).nonzero()
+        else:  # beyond the data they are all the same: there few cells are large, and may reach far
+            at = frame.outer[start[frame.outer] * stop[frame.outer] < 0]
         if not at.size:
             return cells
-        number, left, right, piece, local, wide, gap, start, stop = cells.take(at)
+        left, right, wide, start, stop = (column[at] for column in (frame.left, frame.right, frame.wide, start, stop))
         low, high = wide * (start / (start - stop)), wide * (stop / (stop - start))
         zero = left + low
         torn = (zero <= left) | (zero >= right)  # an end up to rounding: the nearer end is the zero
         nearer = np.abs(start) < np.abs(stop)
-        new = np.flatnonzero(~torn)
-        cells = cls(*(column.copy() for column in cells))  # type: ignore[arg-type]
+        (new,) = (~torn).nonzero()
+        cells = cells.take(np.concatenate([np.arange(frame.number.size), at[new]]))
         cells.start[at[torn & nearer]] = 0.0
         cells.stop[at[torn & ~nearer]] = 0.0
-        cells.right[at[new]], cells.wide[at[new]], cells.stop[at[new]] = zero[new], low[new], 0.0
-        others = cls(number, zero, right, piece, local + low, high, gap, np.zeros(at.size), stop).take(new)
-        return cls(*(np.concatenate(pair) for pair in zip(cells, others, strict=True)))
+        first, second = at[new], slice(frame.number.size, None)
+        cells.right[first], cells.wide[first], cells.stop[first] = zero[new], low[new], 0.0
+        cells.left[second], cells.wide[second], cells.start[second] = zero[new], high[new], 0.0
+        cells.local[second] += low[new]
+        return cells
 
     def take(self, at: Any) -> LocalCells:
         """Some of them."""

@@ -62,12 +62,13 @@ class GradedNodes(Nodes):
 
     def alpha(self, potential: Potential) -> Array:
         r""":math:`|(\phi')^{-1}(g)|`, shape (N, q): where most rows are curved, read off their coordinate."""
-        rows, plain = self.rows, np.flatnonzero(self.rows.rate == 0)
+        rows, (plain,) = self.rows, (self.rows.rate == 0).nonzero()
         if 2 * plain.size > rows.rate.size:
             return np.asarray(potential.grad_inverse(np.abs(rows.g)))
         place = gauss_legendre(rows.g.shape[1])[0]
         found = np.abs(potential.primal(rows.start + (rows.stop - rows.start) * place[:, None])).T
-        found[plain] = potential.grad_inverse(np.abs(rows.g[plain]))
+        if plain.size:
+            found[plain] = potential.grad_inverse(np.abs(rows.g[plain]))
         return np.asarray(found)
 
     def moments(self, values: Array) -> tuple[Array, Array]:
@@ -116,21 +117,20 @@ class GradedGrid:
         """
         cells = LocalCells.of(self.frame if some is None else self.frame.take(some), dual, side, split=self.split)
         order = order or self.cells.order
-        change = _change(cells.start, cells.stop)
-        size = np.maximum(np.abs(cells.start), np.abs(cells.stop))
+        change, size = _change(cells.start, cells.stop)
         if not np.isfinite(potential.fold(size.max(initial=0.0))):  # s overflows
             change[~np.isfinite(potential.fold(size))] = 0.0
-        at_zero, panels = change > _NEAR_ZERO, self.breaks.size - 1
+        at_zero, panels, part = change > _NEAR_ZERO, self.breaks.size - 1, None
         if panels == 1:
-            panel, ends = np.where(at_zero, 0, -1), None
+            panel = np.where(at_zero, 0, -1)
         else:
             copies = np.where(at_zero, panels, 1)
             cell = np.repeat(np.arange(copies.size), copies)
             number = np.arange(cell.size) - (np.cumsum(copies) - copies)[cell]
             cells, change, at_zero = cells.take(cell), change[cell], at_zero[cell]
-            ends = np.where(at_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
+            part = np.where(at_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
             panel = np.where(at_zero, number, -1)
-        return GradedNodes(dual.x, _rows(cells, change > _STEADY, potential, order, ends), cells, panel)
+        return GradedNodes(dual.x, _rows(cells, change > _STEADY, potential, order, part), cells, panel)
 
     def halved(self) -> GradedGrid | None:
         """With all panels of cells at zeros cut into two; None if they are too many then."""
@@ -215,27 +215,31 @@ def _shares(samples: list[tuple[GradedNodes, Array]], size: float) -> tuple[list
     return values, [np.maximum(moment / total, shift / size) for moment, shift in moments]
 
 
-def _change(left: Array, right: Array) -> Array:
-    """Relative change of g over cells, between 0 and 1."""
+def _change(left: Array, right: Array) -> tuple[Array, Array]:
+    """Relative change of g over cells, between 0 and 1, and its size."""
     size = np.maximum(np.abs(left), np.abs(right))
-    return np.divide(np.abs(right - left), size, out=np.zeros_like(size), where=size > 0)
+    return np.divide(np.abs(right - left), size, out=np.zeros_like(size), where=size > 0), size
 
 
-def _rows(cells: LocalCells, bent: NDArray[np.bool_], potential: Potential, order: int, ends: Array | None) -> Rows:
-    """Gauss rules on `cells`: in s where they are `bent`, between `ends` (see `_curved_rows`), else in c."""
+def _rows(cells: LocalCells, bent: NDArray[np.bool_], potential: Potential, order: int, part: Array | None) -> Rows:
+    """Gauss rules on `cells`: in s where they are `bent`, on a `part` (see `_curved_rows`), else in c."""
+    if bent.all():
+        return _curved_rows(cells, potential, order, part)
+    if not bent.any():
+        return _plain_rows(cells, order)
 
     def plain(at: Any) -> Rows:
         return _plain_rows(cells.take(at), order)
 
     def curved(at: Any) -> Rows:
-        return _curved_rows(cells.take(at), potential, order, None if ends is None else ends[:, at])
+        return _curved_rows(cells.take(at), potential, order, None if part is None else part[:, at])
 
-    few = np.flatnonzero(bent) if 2 * np.count_nonzero(bent) < bent.size else np.flatnonzero(~bent)
-    most, others = (plain, curved) if (few.size and bent[few[0]]) or not bent.any() else (curved, plain)
+    mostly = 2 * np.count_nonzero(bent) >= bent.size
+    few = np.flatnonzero(bent != mostly)
+    most, others = (curved, plain) if mostly else (plain, curved)
     rows = most(slice(None))
-    if few.size:
-        for column, values in zip(rows, others(few), strict=True):
-            column[few] = values
+    for column, values in zip(rows, others(few), strict=True):
+        column[few] = values
     return rows
 
 
@@ -251,24 +255,26 @@ def _plain_rows(cells: LocalCells, order: int) -> Rows:
 
 
 @np.errstate(invalid="ignore", divide="ignore")  # where g is constant: those rows are replaced by plain ones
-def _curved_rows(cells: LocalCells, potential: Potential, order: int, ends: Array | None) -> Rows:
+def _curved_rows(cells: LocalCells, potential: Potential, order: int, part: Array | None) -> Rows:
     """The same in s, starting from the end of a cell where g is smaller in size.
 
-    `ends`, shape (2, N), says between which parts of the way in s from that end to the other; None: all of it.
+    `part`, shape (2, N), says between which parts of the way in s from that end to the other; None: all of it.
     """
     place, weight = gauss_legendre(order)
     from_left = np.abs(cells.start) <= np.abs(cells.stop)
-    low, high = np.where(from_left, cells.start, cells.stop), np.where(from_left, cells.stop, cells.start)
+    values = np.array([cells.start, cells.stop])
+    values = np.where(from_left, values, values[::-1])
+    low, high = values
     anchor, wide = np.where(from_left, cells.left, cells.right), np.where(from_left, cells.wide, -cells.wide)
     rate = (high - low) / wide
-    begin, end = potential.fold(low), potential.fold(high)
-    left, right, top = cells.left.copy(), cells.right.copy(), np.where(from_left, cells.wide, 0.0)
-    if ends is not None:
-        from_, to = begin + (end - begin) * ends
+    begin, end = potential.fold(values)
+    left, right, top = cells.left.copy(), cells.right.copy(), np.maximum(wide, 0.0)
+    if part is not None:
+        from_, to = begin + (end - begin) * part
         cut = [(potential.unfold(s)[0] - low) / rate for s in (from_, to)]
-        near, far = np.where(ends[0] == 0, 0.0, cut[0]), np.where(ends[1] == 1, wide, cut[1])
-        begin, end, top = np.where(ends[0] == 0, begin, from_), np.where(ends[1] == 1, end, to), np.maximum(near, far)
-        last = np.where(ends[1] == 1, np.where(from_left, cells.right, cells.left), anchor + far)
+        near, far = np.where(part[0] == 0, 0.0, cut[0]), np.where(part[1] == 1, wide, cut[1])
+        begin, end, top = np.where(part[0] == 0, begin, from_), np.where(part[1] == 1, end, to), np.maximum(near, far)
+        last = np.where(part[1] == 1, np.where(from_left, cells.right, cells.left), anchor + far)
         left, right = np.minimum(anchor + near, last), np.maximum(anchor + near, last)
     g, slope = potential.unfold(begin + (end - begin) * place[:, None])
     offset = (g - low) / rate

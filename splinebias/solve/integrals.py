@@ -7,12 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numpy.typing import NDArray
+
 from splinebias._check import Array
 from splinebias.response import Response
 from splinebias.solve.equations import DualEquations, Masses, Moments
 from splinebias.solve.graded import GradedNodes
 from splinebias.solve.truncation import Brink
 
+_MOMENTS = np.array([[0, 1], [6, 7]])  # rows of the table
+_NARROW = 64  # columns that are all added to
 
 class Sample(NamedTuple):
     r"""Nodes on some cells, for one side or for both at once where they agree.
@@ -45,9 +49,9 @@ class Integrals:
     Attributes
     ----------
     table : Array, shape (8, M + 1)
-        Column j: where j points are on the left. The curvature density times the two hats; the sizes of the terms that were
-        added up there; its derivative times both left, mixed and both right; :math:`E[\phi^*] - \phi^*(0)`. Beyond the data
-        the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats.
+        Column j: where j points are on the left. The curvature density times the two hats; its derivative times both left,
+        mixed and both right; :math:`E[\phi^*] - \phi^*(0)`; the sizes of the terms that were added up in the first two.
+        Beyond the data the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats.
     """
 
     table: Array
@@ -57,49 +61,51 @@ class Integrals:
         (value,), (slope,), (conjugate,) = (part.values() for part in (response.value, response.slope, response.dual))
         right = nodes.share(equations.x)
         left = 1 - right
-        outside = np.flatnonzero((nodes.piece == 0) | (nodes.piece == equations.x.size))
+        (outside,) = ((nodes.piece == 0) | (nodes.piece == equations.x.size)).nonzero()
         if outside.size:
             factor = np.where(nodes.piece[outside] == 0, *equations.factors(side))[:, None]
             left[outside], right[outside] = factor * equations.tau(nodes.nodes[outside]), factor
-        rows = np.empty((8, nodes.piece.size))
+        terms = np.empty((6, *nodes.weights.T.shape)).transpose(0, 2, 1)  # in memory like the nodes
         weighted = nodes.weights * value
-        rows[0], rows[1] = (weighted * left).sum(axis=1), (weighted * right).sum(axis=1)
-        np.abs(rows[:2], out=rows[2:4])
+        np.multiply(weighted, left, out=terms[0])
+        np.multiply(weighted, right, out=terms[1])
         weighted = nodes.weights * slope
-        on_right = weighted * right
-        weighted *= left
-        rows[4], rows[5] = (weighted * left).sum(axis=1), (weighted * right).sum(axis=1)
-        rows[6] = (on_right * right).sum(axis=1)
-        rows[7] = (nodes.weights * conjugate).sum(axis=1)
-        first, last = int(nodes.piece.min()), int(nodes.piece.max())
-        if last - first + 1 == nodes.piece.size and (nodes.piece[1:] > nodes.piece[:-1]).all():  # one row for each
-            self.table[:, first : last + 1] += rows
-            return
-        columns = last - first + 1
-        place = nodes.piece - first + columns * np.arange(len(rows))[:, None]
-        self.table[:, first : last + 1] += np.bincount(place.ravel(), rows.ravel(), len(rows) * columns).reshape(-1, columns)
+        np.multiply(weighted, left, out=terms[2])
+        np.multiply(terms[2], right, out=terms[3])
+        terms[2] *= left
+        np.multiply(weighted, right, out=terms[4])
+        terms[4] *= right
+        np.multiply(nodes.weights, conjugate, out=terms[5])
+        rows = np.empty((8, nodes.piece.size))
+        terms.sum(axis=2, out=rows[:6])
+        np.abs(rows[:2], out=rows[6:])
+        self._add_rows(rows, nodes.piece)
+
+    def _add_rows(self, rows: Array, piece: NDArray[np.intp]) -> None:
+        """Add rows, shape (8, N), to the columns number `piece`."""
+        first, columns = 0, self.table.shape[1]
+        if columns > _NARROW:
+            first, last = int(piece.min()), int(piece.max())
+            columns = last - first + 1
+            if columns == piece.size and (piece[1:] > piece[:-1]).all():  # one row for each
+                self.table[:, first : last + 1] += rows
+                return
+        place = piece - first + columns * np.arange(len(rows))[:, None]
+        total = np.bincount(place.ravel(), rows.ravel(), len(rows) * columns)
+        self.table[:, first : first + columns] += total.reshape(-1, columns)
 
     @property
     def moments(self) -> Moments:
-        """Of the curvature density."""
-        return self._moments(0)
-
-    @property
-    def sizes(self) -> Moments:
-        """The sizes of their terms."""
-        return self._moments(2)
-
-    def _moments(self, row: int) -> Moments:
-        rows = self.table[row : row + 2]
-        return Moments(rows[0, 1:-1], rows[1, 1:-1], rows[:, 0] + rows[:, -1])
+        """Of the curvature density, and the sizes of their terms: shape (2, ...)."""
+        return Moments(self.table[::6, 1:-1], self.table[1::6, 1:-1], (self.table[:, 0] + self.table[:, -1])[_MOMENTS])
 
     @property
     def masses(self) -> Masses:
         """Of the derivative of the curvature density."""
-        rows = self.table[4:7]
+        rows = self.table[2:5]
         return Masses(rows[0, 1:-1], rows[1, 1:-1], rows[2, 1:-1], rows[:, 0] + rows[:, -1])
 
     @property
     def conjugate(self) -> float:
-        """The last row, added up."""
-        return float(self.table[7].sum())
+        """The row of the conjugate, added up."""
+        return float(self.table[5].sum())

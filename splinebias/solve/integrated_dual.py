@@ -9,8 +9,10 @@ r"""The dual of a problem as a function: value, gradient and Hessian, integrated
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,7 @@ _NEGLIGIBLE, _NEGLIGIBLE_OF_SPEEDS = 1e-16, 1e-13  # shares of the moments; rule
 _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
 _PROBES = 5  # breakpoints at which values of |w| are counted
 _FEW = 200  # cells up to which looking for reuse is no use
+_SECOND = np.array([[False], [True]])  # of a pair of moments, the sizes
 _STALE = 0.7  # share of the cells above which all are integrated anew
 
 
@@ -137,7 +140,8 @@ class IntegratedDual:
         r"""The dual on the coarsest grid, and a start: :math:`\phi'` of the dual function of the quadratic problem."""
         x, y, grid, free = problem.data.x, problem.data.y, discretize(problem), problem.affine == "free"
         equations = DualEquations(x, problem.two_slopes, free=free)
-        u = DualSystem(x, grid, problem.two_slopes, free=free).curvature(grid.zeta).solve(equations.target(y))
+        zeta = {1: grid.zeta[1] + grid.zeta[-1]} if equations.sides_agree else grid.zeta
+        u = DualSystem(x, grid, problem.two_slopes, free=free).curvature(zeta).solve(equations.target(y))
         size = max(float(np.abs(g).max()) for g in equations.function(u).nodal.values())
         size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         potential, factor = problem.limit_potential.rescaled(size)
@@ -165,8 +169,7 @@ class IntegratedDual:
         integrals, samples, step = {}, [], max(1, _BLOCK // (order * self._speeds))
         for side in self._sides:
             integrals[side], cells = self._known(function, side, near)
-            for first in range(0, self.grid.frame.piece.size if cells is None else cells.size, step):
-                some = slice(first, first + step) if cells is None else cells[first : first + step]
+            for some in _blocks(self.grid.frame.piece.size, cells, step):
                 nodes = self.grid.at(function, side, self.potential, some, order)
                 response = self._response(side, nodes)
                 integrals[side].add(side, nodes, response, self.equations)
@@ -244,8 +247,7 @@ class IntegratedDual:
 
     def _state(self, function: DualFunction, integrals: dict[int, Integrals], samples: tuple[Sample, ...]) -> DualState:
         equations = self.equations
-        made = equations.gathered({side: of.moments for side, of in integrals.items()})
-        load = equations.gathered({side: of.sizes for side, of in integrals.items()}, sizes=True)
+        made, load = equations.gathered({side: of.moments for side, of in integrals.items()}, sizes=_SECOND)
         pairing, residual = float((self._target * function.unknowns(free=equations.free)).sum()), self._target - made
         objective, error = pairing - sum(of.conjugate for of in integrals.values()), misfit(residual, self._scale, load)
         return DualState(self, function, integrals, objective, abs(pairing), made, residual, load, error, samples)
@@ -292,3 +294,12 @@ class IntegratedDual:
             halved = self.grid.halved()
             dual = self if halved is None else replace(self, grid=halved)
         return dual, check
+
+
+def _blocks(size: int, cells: NDArray[np.intp] | None, step: int) -> Iterator[Any]:
+    """Indices of `cells` out of `size`, at most `step` at once; None, twice: all of them."""
+    if cells is None and size <= step:
+        yield None
+        return
+    for first in range(0, size if cells is None else cells.size, step):
+        yield slice(first, first + step) if cells is None else cells[first : first + step]

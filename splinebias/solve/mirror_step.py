@@ -48,7 +48,7 @@ def _mirror(phi: Potential, old: Array, change: Array) -> Array:
     It is not where :math:`\alpha` moves more than by a step in g, as at a sign change, where :math:`1/\phi''` is infinite;
     nor where the two hardly differ, because `change` is known with its own relative precision.
     """
-    start, direct = phi.grad_inverse(old), phi.grad_inverse(old + change)
+    start, direct = phi.grad_inverse(np.array([old, old + change]))
     linear = start + change / phi.hess(start)
     taken = (np.abs(linear - start) < np.abs(direct - start)) & (np.abs(change) > _SMALL * np.abs(old)) & (start != 0)
     return np.where(taken, phi.grad(np.where(taken, linear, 0.0)) - old, change)
@@ -78,7 +78,7 @@ def _nodewise(
         inner, line = rule(*values), np.zeros(2)
     else:
         size = max(abs(act.right), abs(act.left))
-        found = rule(*(np.concatenate([size * f.line(x[[0, -1]]), at]) for f, at in zip((start, step), values, strict=True)))
+        found = rule(*(np.concatenate([size * f.line_ends, at]) for f, at in zip((start, step), values, strict=True)))
         line, inner = found[:2] / size, found[2:]
         inner = inner - factor * (line[0] + (x - x[0]) / start.span * (line[1] - line[0]))
     return DualFunction(x, np.concatenate([line[:1], inner[1:-1] / act.kink, [0.0]]), line[0] - line[1], act)

@@ -176,6 +176,9 @@ class Power(Potential):
     def value(self, u: Any) -> Any:
         return _power(abs(u), self.p) + self.quadratic * u * u
 
+    def cost(self, u: Any) -> Any:
+        return self.value(u)
+
     def grad(self, u: Any) -> Any:
         xp = namespace(u)
         return self.p * xp.sign(u) * _power(abs(u), self.p - 1) + 2 * self.quadratic * u

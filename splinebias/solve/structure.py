@@ -54,17 +54,17 @@ class DualSystem(DualEquations):
         """`line_factor` of the rows beyond the data."""
         return {side: self.line_factor(side)[self.outside] for side in (1, -1)}
 
-    def evaluate(self, u: Array) -> dict[int, Array]:
-        """g_+ and g_- at the nodes, each of the shape of the nodes."""
+    def evaluate(self, u: Array, sides: tuple[int, ...] = (1, -1)) -> dict[int, Array]:
+        """g_+ and g_-, or one of them, at the nodes, each of the shape of the nodes."""
         v, beta = self.values(u)
         at, kinks = np.clip(self.piece - 1, 0, self.x.size - 2), self.activation.kink * v
         if self.free:
             hat = self._between(kinks, at)
-            return {1: hat, -1: hat}
+            return dict.fromkeys(sides, hat)
         line, found = v[0] + beta * self._at_data, {}
-        for side, factor in self._factor_outside.items():
+        for side in sides:
             found[side] = self._between(kinks + self.factors(side)[1] * line, at)
-            found[side][self.outside] = factor * (v[0] + beta * self._tau_outside)
+            found[side][self.outside] = self._factor_outside[side] * (v[0] + beta * self._tau_outside)
         return found
 
     def _between(self, nodal: Array, at: NDArray[np.intp]) -> Array:
@@ -133,7 +133,7 @@ def solve_quadratic(system: DualSystem, zeta: dict[int, Array], y: Array) -> Qua
     residual = target
     for _ in range(2):
         u = best.u + hessian.solve(residual)
-        g = system.evaluate(u)
+        g = system.evaluate(u, tuple(zeta))
         density = {side: zeta[side] * g[side] for side in zeta}
         made = system.gather(density)
         residual = target - made

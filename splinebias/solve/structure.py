@@ -37,12 +37,21 @@ class DualSystem(DualEquations):
         self.nodes, self.weights, self.piece = grid.nodes, grid.weights, grid.piece
         self.right = grid.share(x)
         self.left = 1 - self.right
-        self.outside = np.flatnonzero((self.piece == 0) | (self.piece == x.size))
+        (self.outside,) = ((self.piece == 0) | (self.piece == x.size)).nonzero()
         self.left[self.outside] = self.right[self.outside] = 0.0
 
     def line_factor(self, side: int) -> Array:
         """Derivative of g_side with respect to the line at every row, shape (N, 1)."""
         return np.where(self.piece == 0, *self.factors(side))[:, None]
+
+    @cached_property
+    def _one_each(self) -> slice | None:
+        """The rows among the data if there is one in every interval, in order."""
+        first, intervals = int(np.count_nonzero(self.piece == 0)), self.x.size - 1
+        if self.piece.size - self.outside.size != intervals:
+            return None
+        inside = slice(first, first + intervals)
+        return inside if np.array_equal(self.piece[inside], np.arange(1, self.x.size)) else None
 
     @cached_property
     def _tau_outside(self) -> Array:
@@ -64,7 +73,8 @@ class DualSystem(DualEquations):
         line, found = v[0] + beta * self._at_data, {}
         for side in sides:
             found[side] = self._between(kinks + self.factors(side)[1] * line, at)
-            found[side][self.outside] = self._factor_outside[side] * (v[0] + beta * self._tau_outside)
+            if self.outside.size:
+                found[side][self.outside] = self._factor_outside[side] * (v[0] + beta * self._tau_outside)
         return found
 
     def _between(self, nodal: Array, at: NDArray[np.intp]) -> Array:
@@ -91,7 +101,7 @@ class DualSystem(DualEquations):
     def _moments(self, side: int, density: Array, *, sizes: bool = False) -> Moments:
         """Integrals of a density; with `sizes`, of a density >= 0 times the sizes of the basis functions."""
         weighted, line = self.weights * density, np.zeros(2)
-        if not self.free:
+        if not self.free and self.outside.size:
             mass, tau = weighted[self.outside] * self._factor_outside[side], self._tau_outside
             mass, tau = (np.abs(mass), np.abs(tau)) if sizes else (mass, tau)
             line = np.array([(mass * tau).sum(), mass.sum()])
@@ -100,7 +110,7 @@ class DualSystem(DualEquations):
     def _masses(self, side: int, density: Array) -> Masses:
         """Integrals of a density times products."""
         weighted, line = self.weights * density, np.zeros(3)
-        if not self.free:
+        if not self.free and self.outside.size:
             mass, tau = weighted[self.outside] * self._factor_outside[side] ** 2, self._tau_outside
             line = np.array([(mass * tau**2).sum(), (mass * tau).sum(), mass.sum()])
         on_left, on_right = weighted * self.left, weighted * self.right
@@ -112,6 +122,8 @@ class DualSystem(DualEquations):
     def _intervals(self, per_node: Array) -> Array:
         """Sums over the data intervals, shape (M - 1,)."""
         rows = per_node @ np.ones(per_node.shape[1])
+        if self._one_each is not None:
+            return np.asarray(rows[self._one_each])
         sums: Array = np.bincount(self.piece, weights=rows, minlength=self.x.size + 1)  # type: ignore[assignment]
         return sums[1:-1]
 

@@ -35,18 +35,21 @@ def approached(system: DualSystem, models: dict[int, ResponseModel], y: Array, s
     """
     potential, target, scale = next(iter(models.values())).potential, system.target(y), system.scale(y)
     responses, residual = _state(system, models, target, start)
-    size = float(np.abs(residual / scale).max())
+    size, left_over = float(np.abs(residual / scale).max()), np.inf
     for _ in range(_STEPS):
         if not size > _NEAR:
             break
         hessian = system.curvature({side: response.slope[side] for side, response in responses.items()})
         step = system.function(hessian.solve(residual))
         function = start.moved(mirrored(potential, start, step, free=system.free))
+        if left_over * size <= _NEAR:  # by quadratic convergence this one is near
+            return function
         responses, residual = _state(system, models, target, function)
-        left = float(np.abs(residual / scale).max())
-        if not left < _GAIN * size:
+        before, size = size, float(np.abs(residual / scale).max())
+        left_over = size / before
+        if not left_over < _GAIN:
             break
-        start, size = function, left
+        start = function
     return start
 
 

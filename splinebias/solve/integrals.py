@@ -59,22 +59,17 @@ class Integrals:
     def add(self, side: int, nodes: GradedNodes, response: Response, equations: DualEquations) -> None:
         """Add what `nodes` contribute, given the response there."""
         (value,), (slope,), (conjugate,) = (part.values() for part in (response.value, response.slope, response.dual))
-        right = nodes.share(equations.x)
-        left = 1 - right
+        hats, terms = _like(nodes.weights, 2), _like(nodes.weights, 6)
+        hats[1] = nodes.share(equations.x)
+        np.subtract(1, hats[1], out=hats[0])
         (outside,) = ((nodes.piece == 0) | (nodes.piece == equations.x.size)).nonzero()
         if outside.size:
             factor = np.where(nodes.piece[outside] == 0, *equations.factors(side))[:, None]
-            left[outside], right[outside] = factor * equations.tau(nodes.nodes[outside]), factor
-        terms = np.empty((6, *nodes.weights.T.shape)).transpose(0, 2, 1)  # in memory like the nodes
-        weighted = nodes.weights * value
-        np.multiply(weighted, left, out=terms[0])
-        np.multiply(weighted, right, out=terms[1])
-        weighted = nodes.weights * slope
-        np.multiply(weighted, left, out=terms[2])
-        np.multiply(terms[2], right, out=terms[3])
-        terms[2] *= left
-        np.multiply(weighted, right, out=terms[4])
-        terms[4] *= right
+            hats[0, outside], hats[1, outside] = factor * equations.tau(nodes.nodes[outside]), factor
+        np.multiply(nodes.weights * value, hats, out=terms[:2])
+        steep = np.multiply(nodes.weights * slope, hats, out=terms[3:5])
+        np.multiply(steep[0], hats[0], out=terms[2])
+        steep *= hats[1]
         np.multiply(nodes.weights, conjugate, out=terms[5])
         rows = np.empty((8, nodes.piece.size))
         terms.sum(axis=2, out=rows[:6])
@@ -109,3 +104,8 @@ class Integrals:
     def conjugate(self) -> float:
         """The row of the conjugate, added up."""
         return float(self.table[5].sum())
+
+
+def _like(nodes: Array, copies: int) -> Array:
+    """Room for so many arrays that lie in memory like the nodes, one node of all cells after the other."""
+    return np.empty((copies, *nodes.T.shape)).transpose(0, 2, 1)

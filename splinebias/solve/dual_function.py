@@ -67,10 +67,7 @@ class DualFunction:
 
     def __post_init__(self) -> None:
         if not self.nodal:
-            line, kinks = self.line(self.x), self.activation.kink * self.values
-            factor, other = self.factor(1), self.factor(-1)
-            plus = kinks + factor * line
-            self.nodal.update({1: plus, -1: plus if factor == other or not line.any() else kinks + other * line})
+            self.nodal.update(_sides(self.activation.kink * self.values, self.line(self.x), self.activation))
 
     @classmethod
     def of(cls, x: Array, u: Array, activation: TwoSlope, *, free: bool) -> DualFunction:
@@ -78,6 +75,17 @@ class DualFunction:
         if free:
             return cls(x, np.concatenate([[0.0], u, [0.0]]), 0.0, activation)
         return cls(x, np.concatenate([u[1:], [0.0]]), float(u[0]), activation)
+
+    @classmethod
+    def through(cls, x: Array, inner: Array, line: Array, factor: Array | float, activation: TwoSlope) -> DualFunction:
+        r"""From g_s at the inner data, where `factor` is that of :math:`\ell` in it, and :math:`\ell` at the two ends."""
+        first, last = line.tolist()
+        along = first - (first - last) * ((x - x[0]) / (x[-1] - x[0]))
+        kinks = inner - factor * along  # (p - q) G
+        kinks[0], kinks[-1] = activation.kink * first, 0.0
+        values = kinks / activation.kink
+        values[0] = first
+        return cls(x, values, first - last, activation, _sides(kinks, along, activation))
 
     def unknowns(self, *, free: bool) -> Array:
         """Inverse of `of`."""
@@ -155,6 +163,13 @@ class DualFunction:
         r"""The :math:`\lambda_i`: jumps of the slope of G, shape (M,)."""
         slopes = np.diff(self.values) / np.diff(self.x)
         return np.diff(np.concatenate([[-self.beta / self.span], slopes, [0.0]]))
+
+
+def _sides(kinks: Array, line: Array, activation: TwoSlope) -> dict[int, Array]:
+    r"""g_+ and g_- at the data from :math:`(p - q) G` and :math:`\ell` there."""
+    factor, other = (line_factors(activation, side)[1] for side in (1, -1))
+    plus = kinks + factor * line
+    return {1: plus, -1: plus if factor == other or not line.any() else kinks + other * line}
 
 
 def _sum(old: Array, change: Array, still: float) -> Array:

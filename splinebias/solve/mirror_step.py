@@ -49,9 +49,9 @@ def _mirror(phi: Potential, old: Array, change: Array) -> Array:
     nor where the two hardly differ, because `change` is known with its own relative precision.
     """
     start, direct = phi.grad_inverse(np.array([old, old + change]))
-    linear = start + change / phi.hess(start)
-    taken = (np.abs(linear - start) < np.abs(direct - start)) & (np.abs(change) > _SMALL * np.abs(old)) & (start != 0)
-    return np.where(taken, phi.grad(np.where(taken, linear, 0.0)) - old, change)
+    linear = change / phi.hess(start)
+    taken = (np.abs(linear) < np.abs(direct - start)) & (np.abs(change) > _SMALL * np.abs(old)) & (start != 0)
+    return np.where(taken, phi.grad(np.where(taken, start + linear, 0.0)) - old, change)
 
 
 def _nodewise(
@@ -67,7 +67,7 @@ def _nodewise(
     Inside, a data point has one unknown and two dual values: g_+ counts where `plus`, else g_-; None: they agree.
     At the ends it is the line that matters, of slope and offset the two unknowns that are left.
     """
-    act, x = start.activation, start.x
+    act = start.activation
     factor: float | Array = start.factor(1)
     if plus is None:
         values = [f.nodal[1] for f in (start, step)]
@@ -75,10 +75,7 @@ def _nodewise(
         values = [np.where(plus, f.nodal[1], f.nodal[-1]) for f in (start, step)]
         factor = np.where(plus, start.factor(1), start.factor(-1))
     if free:
-        inner, line = rule(*values), np.zeros(2)
-    else:
-        size = max(abs(act.right), abs(act.left))
-        found = rule(*(np.concatenate([size * f.line_ends, at]) for f, at in zip((start, step), values, strict=True)))
-        line, inner = found[:2] / size, found[2:]
-        inner = inner - factor * (line[0] + (x - x[0]) / start.span * (line[1] - line[0]))
-    return DualFunction(x, np.concatenate([line[:1], inner[1:-1] / act.kink, [0.0]]), line[0] - line[1], act)
+        return DualFunction.through(start.x, rule(*values), np.zeros(2), factor, act)
+    size = max(abs(act.right), abs(act.left))
+    found = rule(*(np.concatenate([size * f.line_ends, at]) for f, at in zip((start, step), values, strict=True)))
+    return DualFunction.through(start.x, found[2:], found[:2] / size, factor, act)

@@ -73,7 +73,8 @@ class Response:
         found = _average(self.rho[side], values)
         if side not in self.faint:
             return found
-        return found + np.where((far := self._far[side]) > 0, far * faint, 0.0).sum(axis=-1)
+        far = np.where(self._far[side] > 0, self._far[side] * faint, 0.0)
+        return np.asarray(found + far.sum(axis=-1))
 
     @cached_property
     def value(self) -> Sides:

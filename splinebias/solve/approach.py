@@ -14,7 +14,7 @@ from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.mirror_step import mirrored
 from splinebias.solve.structure import DualSystem
 
-_NEAR = 0.3  # residual, as a part of max |y|, from which on the error of the rule is what is left
+_NEAR = 0.15  # residual, as a part of that at 0, from which on the error of the rule is what is left
 _STEPS = 3
 _GAIN = 0.5  # a step that leaves more of the residual leads nowhere
 
@@ -34,18 +34,19 @@ def approached(system: DualSystem, models: dict[int, ResponseModel], y: Array, s
         Where to begin.
     """
     potential, target, scale = next(iter(models.values())).potential, system.target(y), system.scale(y)
+    near = _NEAR * float(np.abs(target / scale).max(initial=0.0))
     responses, residual = _state(system, models, target, start)
-    size, left_over = float(np.abs(residual / scale).max()), np.inf
+    size, left_over = float(np.abs(residual / scale).max(initial=0.0)), np.inf
     for _ in range(_STEPS):
-        if not size > _NEAR:
+        if not size > near:
             break
         hessian = system.curvature({side: response.slope[side] for side, response in responses.items()})
         step = system.function(hessian.solve(residual))
         function = start.moved(mirrored(potential, start, step, free=system.free))
-        if left_over * size <= _NEAR:  # by quadratic convergence this one is near
+        if left_over * size <= near:  # by quadratic convergence this one is near
             return function
         responses, residual = _state(system, models, target, function)
-        before, size = size, float(np.abs(residual / scale).max())
+        before, size = size, float(np.abs(residual / scale).max(initial=0.0))
         left_over = size / before
         if not left_over < _GAIN:
             break

@@ -81,7 +81,8 @@ class DualSolver:
             state, steps = maximized(dual, _within(dual, state.function), self.tolerance, self.max_iterations)
             iterations += steps
         finest = dual.misfit_of_finest(state.function)
-        misfit = float(np.max([state.misfit, check.misfit, check.neglected, finest]))  # not max(), which may drop a NaN
+        errors = [state.misfit, check.misfit, check.neglected, finest, state.function.torn]
+        misfit = float(np.max(errors))  # not max(), which may drop a NaN
         knots = function_knots(problem, coarse, state.function.zeros())
         return Prediction(
             problem,

@@ -21,6 +21,9 @@ import numpy as np
 from splinebias._check import Array
 from splinebias.activation import TwoSlope
 
+_ROUNDING = 1e-14  # of a line after many increments
+_TORN = 1e-12  # part of g_s by which the two sides may disagree
+
 
 class Zeros(NamedTuple):
     """Zeros, and how far they are from the data point before them (or the first one), shape (Z,)."""
@@ -95,11 +98,13 @@ class DualFunction:
         """The sum of the two, in which g at the data keeps the relative precision of the increments.
 
         What would move by less than `still`, relative to itself, stays: what was integrated next to it is known then.
+        Where increments larger by powers of ten leave their rounding behind, the two sides are made from `values` anew.
         """
         plus = _sum(self.nodal[1], step.nodal[1], still)
         minus = plus if self.symmetric and step.symmetric else _sum(self.nodal[-1], step.nodal[-1], still)
         beta = float(_sum(np.array(self.beta), np.array(step.beta), still))
-        return DualFunction(self.x, _sum(self.values, step.values, still), beta, self.activation, {1: plus, -1: minus})
+        new = DualFunction(self.x, _sum(self.values, step.values, still), beta, self.activation, {1: plus, -1: minus})
+        return DualFunction(self.x, new.values, beta, self.activation) if new.torn > _TORN else new
 
     def times(self, factor: float) -> DualFunction:
         """A multiple of it."""
@@ -111,6 +116,20 @@ class DualFunction:
     def symmetric(self) -> bool:
         """Whether g_+ is known to be g_-."""
         return self.nodal[1] is self.nodal[-1]
+
+    @property
+    def torn(self) -> float:
+        r"""How far :math:`g_+ - g_-` is from a multiple of :math:`\ell` at the data, relative to the larger of the two.
+
+        Beyond rounding of :math:`\ell`: what increments larger by powers of ten leave behind, where nothing else shows it.
+        """
+        if self.symmetric:
+            return 0.0
+        plus, minus, line = self.nodal[1], self.nodal[-1], self.line(self.x)
+        gap = np.abs(plus - minus - (self.factor(1) - self.factor(-1)) * line)
+        gap -= _ROUNDING * np.abs(self.line_ends).max()
+        size = np.maximum(np.abs(plus), np.abs(minus))
+        return float(np.divide(gap, size, out=np.zeros_like(gap), where=(gap > 0) & (size > 0)).max())
 
     @property
     def span(self) -> float:

@@ -74,7 +74,7 @@ class DualEquations:
 
     @cached_property
     def _lines(self) -> tuple[Array, Array]:
-        """Derivatives of the line by beta and v_1 at the left and at the right ends of the data intervals, each (2, M - 1)."""
+        """Derivatives of the line by beta and v_1 at the left and the right ends of the data intervals, each (2, M - 1)."""
         both = np.stack([self._at_data, np.ones(self.x.size)])
         return both[:, :-1], both[:, 1:]
 

@@ -64,7 +64,9 @@ class Frame:
     def take(self, at: Any) -> Frame:
         """Some of them."""
         columns = (self.number, self.left, self.right, self.piece, self.local, self.wide, self.gap)
-        return Frame(*(column[at] for column in columns), self.along[:, at], self.interval[at], self.points)
+        number, left, right, piece, local, wide, gap = (column[at] for column in columns)
+        along, interval = self.along[:, at], self.interval[at]
+        return Frame(number, left, right, piece, local, wide, gap, along, interval, self.points)
 
     @cached_property
     def beyond(self) -> list[tuple[int, NDArray[np.intp]]]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from splinebias._check import Array
@@ -17,6 +16,7 @@ from splinebias.solve.truncation import Brink
 
 _MOMENTS = np.array([[0, 1], [6, 7]])  # rows of the table
 _NARROW = 64  # columns that are all added to
+
 
 class Sample(NamedTuple):
     r"""Nodes on some cells, for one side or for both at once where they agree.

@@ -83,17 +83,17 @@ def tabulate(*, full):
     rows = []
     for name, problem in CASES.items():
         found = sb.predict(problem)
-        limit, ours_off = found.function, error(name, found)
+        limit, our_error = found.function, error(name, found)
         for solver, way in itertools.product(("CLARABEL", "SCS") if full else ("CLARABEL",), WAYS):
             rounds = 1 if solver == "SCS" else 11 if full else 3
             grids = []
             run = functools.partial(quietly, problem, way, solver)
             ours = (functools.partial(call, problem) for call in (predicted, in_a_row))
             seconds = paired(rounds, *ours, lambda r=run, g=grids: g.append(r())) / [1, IN_A_ROW, 1]
-            theirs = sb.compare(limit, grids[-1], (-1.5, 1.5)).sup
-            cells = [duration(seconds) for seconds in np.median(seconds, axis=0)[[1, 0, 2]]]
-            ratios = [times(ratio(seconds, 2, way_of_ours)) for way_of_ours in (1, 0)]
-            rows.append([name, f"{way}, {solver}", *cells, *ratios, f"{ours_off:.0e}", f"{theirs:.1e}"])
+            their_error = sb.compare(limit, grids[-1], (-1.5, 1.5)).sup
+            cells = [duration(median) for median in np.median(seconds, axis=0)[[1, 0, 2]]]
+            ratios = [times(ratio(seconds, 2, column)) for column in (1, 0)]
+            rows.append([name, f"{way}, {solver}", *cells, *ratios, f"{our_error:.0e}", f"{their_error:.1e}"])
     header = [
         "problem",
         "beside",

@@ -118,7 +118,8 @@ class _Runs(NamedTuple):
         """The runs for stretches between the edges `at`, of `cells` cells."""
         if isinstance(at, slice):
             first, last = at.start, at.stop - 1
-            stretch = np.array(sorted({*[0] * (first > 0), *[points - 2] * (last < cells)}), dtype=np.intp)
+            ends = {end for end, longer in ((0, first > 0), (points - 2, last < cells)) if longer}
+            stretch = np.array(sorted(ends), dtype=np.intp)
             left, right = first + stretch, first + stretch + 1
         else:
             first, last, several = at[0], at[-1], np.diff(at) > 1

@@ -186,10 +186,8 @@ class Power(Potential):
     def hess(self, u: Any) -> Any:
         if self.p == 2:
             return namespace(u).full_like(u, 2 + 2 * self.quadratic)
-        if self.p > 2:
+        with np.errstate(divide="ignore"):  # infinite at u = 0 when p < 2
             return self.p * (self.p - 1) * _power(abs(u), self.p - 2) + 2 * self.quadratic
-        with np.errstate(divide="ignore"):  # infinite at u = 0
-            return self.p * (self.p - 1) * abs(u) ** (self.p - 2) + 2 * self.quadratic
 
     def unfold(self, s: Any) -> tuple[Any, Any]:
         size, m, q = abs(s), self._exponent, self._exponent * (self.p - 1)

@@ -19,7 +19,6 @@ _STEPS = 3
 _GAIN = 0.5  # a step that leaves more of the residual leads nowhere
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # such steps are not taken
 def approached(system: DualSystem, models: dict[int, ResponseModel], y: Array, start: DualFunction) -> DualFunction:
     """`start`, moved by Newton steps as long as it is not near and each halves the residual.
 

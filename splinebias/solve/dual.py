@@ -69,6 +69,7 @@ class DualSolver:
             return BandedSolver(self.tolerance).solve(problem)
         began = time.perf_counter()
         dual, start = IntegratedDual.of(problem)
+        start = dual.approached(start)
         coarse = dual.grid.cells
         state, iterations = maximized(dual, _within(dual, start), self.tolerance, self.max_iterations)
         if not state.misfit <= self.tolerance and dual.potential.gentler() is not None:

@@ -142,18 +142,22 @@ class IntegratedDual:
         x, y, grid, free = problem.data.x, problem.data.y, discretize(problem), problem.affine == "free"
         equations = DualEquations(x, problem.two_slopes, free=free)
         zeta = {1: grid.zeta[1] + grid.zeta[-1]} if equations.sides_agree else grid.zeta
-        system = DualSystem(x, grid, problem.two_slopes, free=free)
-        u = system.curvature(zeta).solve(equations.target(y))
+        u = DualSystem(x, grid, problem.two_slopes, free=free).curvature(zeta).solve(equations.target(y))
         size = max(float(np.abs(g).max()) for g in equations.function(u).nodal.values())
         size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         potential, factor = problem.limit_potential.rescaled(size)
         rule = GradedGrid(x, grid.cells, np.array([0.0, 1.0]), split=not potential.smooth)
         dual = cls(problem, equations, rule, potential, size, factor)
-        start = through_mirror(potential, equations.function(u / size), free=free)
-        if dual._speeds > 1:
-            return dual, start
-        models = dual._in_cells if dual._constant else {side: dual._model(side, grid.nodes) for side in dual._sides}
-        return dual, approached(system, models, dual.y, start)
+        return dual, through_mirror(potential, equations.function(u / size), free=free)
+
+    def approached(self, start: DualFunction) -> DualFunction:
+        """`start`, nearer to the maximum by steps on the rule of the quadratic problem, if one |w| stands for the law."""
+        if self._speeds > 1:
+            return start
+        grid, data = discretize(self.problem), self.problem.data
+        system = DualSystem(data.x, grid, self.problem.two_slopes, free=self.equations.free)
+        models = self._in_cells if self._constant else {side: self._model(side, grid.nodes) for side in self._sides}
+        return approached(system, models, self.y, start)
 
     @cached_property
     def law(self) -> BreakpointLaw:

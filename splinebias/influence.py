@@ -123,7 +123,7 @@ class BendInfluence:
         edges = integration_cells(law, x, order, 2).edges
         u = unknowns_of(x, multipliers, free=free)
         if stiffness is None:
-            start, _ = IntegratedDual.of(problem)
+            start, *_ = IntegratedDual.of(problem)
             if not isinstance(start.potential, Quadratic):
                 return cls._following(start, u, edges)
             stiffness = problem.phi.hess_at_zero  # data so small that nothing else counts

@@ -121,7 +121,7 @@ def test_zeros_are_cut_before_panels_where_many_are_not_resolved():
         problem = sb.Problem(data, init, potential=sb.Scaled(sb.Power(4, quadratic=1)))
         panels = []
         for split in (False, True):
-            dual, start = IntegratedDual.of(problem)
+            dual, start, _ = IntegratedDual.of(problem)
             assert not dual.grid.split
             dual = dataclasses.replace(dual, grid=dataclasses.replace(dual.grid, split=split))
             finer, _ = dual.refined(dual.at(start), 1e-10)

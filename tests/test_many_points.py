@@ -134,7 +134,7 @@ def test_integrals_that_are_reused_are_those_of_a_fresh_start(law, activation, p
     x = rng.uniform(-1, 1, 500)
     data = sb.Dataset(x, np.sin(5 * x) + 0.1 * rng.normal(size=x.size))
     with np.errstate(all="ignore"):
-        dual, start = IntegratedDual.of(sb.Problem(data, law, activation, sb.Scaled(potential)))
+        dual, start, _ = IntegratedDual.of(sb.Problem(data, law, activation, sb.Scaled(potential)))
         state = dual.at(start)
         step = np.zeros(data.size)
         step[[100, 101, 300]] = [0.3, -0.2, 0.1] * np.abs(start.values[[100, 101, 300]])
@@ -163,7 +163,7 @@ def test_many_data_are_solved_as_precisely_as_few(activation, noise, affine):
     init = sb.Initialization.rademacher(stats.uniform(-2, 4))
     problem = sb.Problem(data, init, activation, sb.Scaled(sb.Power(4, quadratic=1)), affine=affine)
     with np.errstate(all="ignore"):
-        dual, start = IntegratedDual.of(problem)
+        dual, start, _ = IntegratedDual.of(problem)
         best, _ = maximized(dual, dual.at(start), 1e-10, 200)
         fresh = dual.at(best.function)
     assert max(best.misfit, fresh.misfit) < 1e-11

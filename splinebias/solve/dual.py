@@ -68,8 +68,8 @@ class DualSolver:
         if isinstance(problem.limit_potential, Quadratic):
             return BandedSolver(self.tolerance).solve(problem)
         began = time.perf_counter()
-        dual, start = IntegratedDual.of(problem)
-        start = dual.approached(start)
+        dual, start, quadratic = IntegratedDual.of(problem)
+        start = dual.approached(start, quadratic)
         coarse = dual.grid.cells
         state, iterations = maximized(dual, _within(dual, start), self.tolerance, self.max_iterations)
         if not state.misfit <= self.tolerance and dual.potential.gentler() is not None:

@@ -137,27 +137,26 @@ class IntegratedDual:
     factor: float
 
     @classmethod
-    def of(cls, problem: Problem) -> tuple[IntegratedDual, DualFunction]:
-        r"""The dual on the coarsest grid, and a start: :math:`\phi'` of the dual function of the quadratic problem."""
+    def of(cls, problem: Problem) -> tuple[IntegratedDual, DualFunction, DualSystem]:
+        r"""The dual on the coarsest grid; a start, :math:`\phi'` of the dual function of the quadratic problem; and that problem."""
         x, y, grid, free = problem.data.x, problem.data.y, discretize(problem), problem.affine == "free"
         equations = DualEquations(x, problem.two_slopes, free=free)
         zeta = {1: grid.zeta[1] + grid.zeta[-1]} if equations.sides_agree else grid.zeta
-        u = DualSystem(x, grid, problem.two_slopes, free=free).curvature(zeta).solve(equations.target(y))
+        quadratic = DualSystem(x, grid, problem.two_slopes, free=free)
+        u = quadratic.curvature(zeta).solve(equations.target(y))
         size = max(float(np.abs(g).max()) for g in equations.function(u).nodal.values())
         size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         potential, factor = problem.limit_potential.rescaled(size)
         rule = GradedGrid(x, grid.cells, np.array([0.0, 1.0]), split=not potential.smooth)
         dual = cls(problem, equations, rule, potential, size, factor)
-        return dual, through_mirror(potential, equations.function(u / size), free=free)
+        return dual, through_mirror(potential, equations.function(u / size), free=free), quadratic
 
-    def approached(self, start: DualFunction) -> DualFunction:
+    def approached(self, start: DualFunction, quadratic: DualSystem) -> DualFunction:
         """`start`, nearer to the maximum by steps on the rule of the quadratic problem, if one |w| stands for the law."""
         if self._speeds > 1:
             return start
-        grid, data = discretize(self.problem), self.problem.data
-        system = DualSystem(data.x, grid, self.problem.two_slopes, free=self.equations.free)
-        models = self._in_cells if self._constant else {side: self._model(side, grid.nodes) for side in self._sides}
-        return approached(system, models, self.y, start)
+        models = self._in_cells if self._constant else {side: self._model(side, quadratic.nodes) for side in self._sides}
+        return approached(quadratic, models, self.y, start)
 
     @cached_property
     def law(self) -> BreakpointLaw:

@@ -64,7 +64,7 @@ class ScaledFlow:
     @classmethod
     def of(cls, problem: Problem) -> ScaledFlow:
         """The flow of `problem`; CapabilityError if it has more than 1000 points."""
-        residuals, (dual, _) = Residuals.of(problem, largest=_LARGEST), IntegratedDual.of(problem)
+        residuals, (dual, *_) = Residuals.of(problem, largest=_LARGEST), IntegratedDual.of(problem)
         return cls(problem, replace(residuals, y=dual.y, start=residuals.start / dual.size), dual)
 
     @np.errstate(all="ignore")  # trial steps may overflow; they are then rejected

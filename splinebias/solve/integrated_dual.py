@@ -138,7 +138,7 @@ class IntegratedDual:
 
     @classmethod
     def of(cls, problem: Problem) -> tuple[IntegratedDual, DualFunction, DualSystem]:
-        r"""The dual on the coarsest grid; a start, :math:`\phi'` of the dual function of the quadratic problem; and that problem."""
+        r"""The dual on the coarsest grid; a start; the quadratic problem, of whose dual function that is :math:`\phi'`."""
         x, y, grid, free = problem.data.x, problem.data.y, discretize(problem), problem.affine == "free"
         equations = DualEquations(x, problem.two_slopes, free=free)
         zeta = {1: grid.zeta[1] + grid.zeta[-1]} if equations.sides_agree else grid.zeta

@@ -25,6 +25,7 @@ from splinebias._check import namespace, real_number
 from splinebias.errors import DataError
 
 _NOTHING_ELSE = 1e60  # coefficient of u^2 beside which that of |u|^p is nothing
+_NEXT_TO_NOTHING = 1e-140  # the same the other way round: squares of less underflow
 _WHOLE = 16  # exponents up to which powers are products
 
 
@@ -77,6 +78,13 @@ class Potential(ABC):
     def fold(self, z: Any) -> Any:
         """The coordinate s of a dual value: inverse of `unfold`."""
         return z * 1.0 if self._steep else self.grad_inverse(z)
+
+    def chord(self, u: Any, v: Any) -> Any:
+        r"""The slope :math:`(\phi'(u) - \phi'(v))/(u - v)` without cancellation, u and v of one sign unless `smooth`.
+
+        None if :math:`\phi'` is no polynomial, of the degree in `unfolded_degrees`, or its slope can be 0.
+        """
+        return None
 
     def primal(self, s: Any) -> Any:
         r""":math:`(\phi')^{-1}(z(s))` of a coordinate s."""
@@ -201,6 +209,15 @@ class Power(Potential):
         u = self.grad_inverse(z)
         return u if self._exponent == 1 else namespace(u).sign(u) * _power(abs(u), 1 / self._exponent)
 
+    def chord(self, u: Any, v: Any) -> Any:
+        if self.p != int(self.p) or not (self.p > 2 and self.quadratic > _NEXT_TO_NOTHING and self.unfolded_degrees):
+            return None
+        power, total = v, u + v  # u^(k-1) + u^(k-2) v + ... + v^(k-1) for k = 2, then by Horner's rule
+        for _ in range(int(self.p) - 3):
+            power = power * v
+            total = total * u + power
+        return self.p * total + 2 * self.quadratic
+
     def primal(self, s: Any) -> Any:
         return s * 1.0 if self._exponent == 1 else namespace(s).sign(s) * _power(abs(s), self._exponent)
 
@@ -215,14 +232,14 @@ class Power(Potential):
     def stiffness(self) -> float | None:
         return 2.0 + 2.0 * self.quadratic if self.p == 2 else None
 
-    @property
+    @cached_property
     def unfolded_degrees(self) -> tuple[int, int] | None:
         m, q = self._exponent, self._exponent * (self.p - 1)
         if abs(m - round(m)) > 1e-9 or abs(q - round(q)) > 1e-9 or max(m, q) > 30:
             return None
         return round(max(m, q) if self.quadratic else q), round(m)
 
-    @property
+    @cached_property
     def smooth(self) -> bool:
         return all(
             abs((odd - 1) / 2 - round((odd - 1) / 2)) < 1e-9 for odd in (self._exponent, self._exponent * (self.p - 1))

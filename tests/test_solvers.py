@@ -222,7 +222,7 @@ def test_newton_converges_from_cold_at_any_scale(scale: float, phi: sb.Power, ac
 
 def test_last_step_is_judged_once_by_more_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     """One evaluation for the start and one a step; and where the last is not believed, the answer is the same."""
-    problem, checks, at = sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(3, quadratic=1))), [], IntegratedDual.at
+    problem, checks, at = sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(3))), [], IntegratedDual.at
 
     def watched(self: IntegratedDual, *args: Any, check: bool = False) -> DualState:
         checks.append(check)

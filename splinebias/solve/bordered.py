@@ -55,7 +55,7 @@ class BorderedTridiagonal:
         if k == 0:
             return np.asarray(inner[0])
         schur = self.corner - self.border @ inner[:k].T
-        head = _solve_two((schur + schur.T) / 2, rhs[:k] - self.border @ inner[k])
+        head = _solve_two(schur, rhs[:k] - self.border @ inner[k])
         return np.concatenate([head, inner[k] - head @ inner[:k]])
 
     def _solve_tridiagonal(self, rhs: Array) -> Array:
@@ -80,13 +80,14 @@ class BorderedTridiagonal:
 def _solve_two(matrix: Array, rhs: Array) -> Array:
     """Least-norm solution of two equations after scaling to a diagonal of ones, where units do not matter.
 
-    A direction without curvature, up to rounding, gets 0.
+    A direction without curvature, up to rounding, gets 0. Off the diagonal the mean of the two entries counts.
     """
-    (a, off), (_, b) = matrix.tolist()
-    scale = np.array([1 / math.sqrt(entry) if entry > 0 else 0.0 for entry in (a, b)])
-    (u, v), r = (scale * rhs).tolist(), off * scale[0] * scale[1]
-    if scale.all():  # the eigenvectors of [[1, r], [r, 1]] are (1, 1) and (1, -1)
+    (a, upper), (lower, b) = matrix.tolist()
+    first, second = (1 / math.sqrt(entry) if entry > 0 else 0.0 for entry in (a, b))
+    (u, v), r = rhs.tolist(), (upper + lower) / 2 * first * second
+    u, v = first * u, second * v
+    if first and second:  # the eigenvectors of [[1, r], [r, 1]] are (1, 1) and (1, -1)
         least = _DEAD * (1 + abs(r))
         total, difference = ((part / of if abs(of) > least else 0.0) for part, of in ((u + v, 1 + r), (u - v, 1 - r)))
         u, v = (total + difference) / 2, (total - difference) / 2
-    return np.asarray(scale * [u, v])
+    return np.array([first * u, second * v])

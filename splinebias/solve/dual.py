@@ -21,7 +21,7 @@ from splinebias.unfolded import Branch, Rows, UnfoldedSpline
 _PATIENCE = 60  # Newton steps in a row that do not halve the residual, after which the answer is given as it is
 _AT_ROUNDING = 2  # the same, once the residual is below the tolerance, and half of it far below
 _FINE = 0.01  # part of the tolerance from which on a residual is near rounding
-_GOAL = 2e-15  # residual at which nothing is left to do
+_GOAL = 5e-15  # residual at which nothing is left to do
 _ROUNDED = 2e-14  # residual at which only rounding is left, after a step that should have led to the goal
 _ENOUGH = 0.1  # part of the rise that the slope promises; a Newton step on a quadratic function makes half of it
 _SECANTS = 12  # evaluations along a step
@@ -75,7 +75,7 @@ class DualSolver:
         if not state.misfit <= self.tolerance and dual.potential.gentler() is not None:
             state, iterations = _led(dual, start, self.tolerance, self.max_iterations)
         for refinements in range(self.max_refinements + 1):
-            finer, check = dual.refined(state, self.tolerance)
+            finer, check = (dual, dual.sampled(state)) if dual.exact else dual.refined(state, self.tolerance)
             if finer is dual or refinements == self.max_refinements:
                 break
             dual = finer
@@ -152,13 +152,13 @@ def maximized(dual: IntegratedDual, state: DualState, tolerance: float, max_iter
         if state.misfit <= goal:
             return state, iteration - 1
         last = not checked and rate * state.misfit * state.misfit <= goal  # powers may overflow
-        moved = _step(dual, state, tolerance, check=last)
+        moved = _step(dual, state, tolerance, check=last and not dual.exact)
         if moved is None:
             break
         if last:
             if moved.misfit <= _ROUNDED:
                 return moved, iteration
-            checked, moved = True, dual.at(moved.function)
+            checked, moved = True, moved if dual.exact else dual.at(moved.function)
         rate = moved.misfit / state.misfit / state.misfit
         state = moved
         much = 0.5 if best.misfit > tolerance else 0.1  # a Newton step that gains less is at rounding

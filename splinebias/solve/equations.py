@@ -18,6 +18,8 @@ from splinebias.activation import TwoSlope
 from splinebias.solve.bordered import BorderedTridiagonal
 from splinebias.solve.dual_function import DualFunction, line_factors, sides_agree
 
+_CORNER = np.array([[0, 1], [1, 2]])  # a symmetric matrix by three numbers
+
 
 class Moments(NamedTuple):
     r"""Integrals of a density :math:`a_s` of one side, or of several.
@@ -73,10 +75,9 @@ class DualEquations:
         return self.tau(self.x)
 
     @cached_property
-    def _lines(self) -> tuple[Array, Array]:
-        """Derivatives of the line by beta and v_1 at the left and the right ends of the data intervals, each (2, M - 1)."""
-        both = np.stack([self._at_data, np.ones(self.x.size)])
-        return both[:, :-1], both[:, 1:]
+    def _lines(self) -> Array:
+        """Derivatives of the line by beta and v_1 at the data, shape (2, M)."""
+        return np.array([self._at_data, np.ones(self.x.size)])
 
     def tau(self, c: Array) -> Array:
         """Derivative of the line with respect to beta at breakpoints `c`, same shape."""
@@ -106,14 +107,16 @@ class DualEquations:
         `sizes` : whether the moments are sizes of terms, to be added up as such; of several densities, shape (..., 1).
         """
         shape = next(iter(moments.values())).left.shape[:-1]
-        hats, line, tau = np.zeros((*shape, self.x.size)), np.zeros((*shape, 2)), self._at_data
+        hats, line = np.zeros((*shape, self.x.size)), np.zeros((*shape, 2))
         for side, (left, right, beyond) in moments.items():
-            hats[..., :-1] += left
-            hats[..., 1:] += right
+            own = hats if len(moments) == 1 else np.zeros_like(hats)
+            own[..., :-1] += left
+            own[..., 1:] += right
+            if own is not hats:
+                hats += own
             if not self.free:
                 # no product of BLAS, whose threads wait for each other
-                turned, shifted = (tau[:-1] * left + tau[1:] * right).sum(axis=-1), (left + right).sum(axis=-1)
-                inside = self.factors(side)[1] * np.array([turned, shifted]).T  # terms have one sign if moments have
+                inside = self.factors(side)[1] * (own[..., None, :] * self._lines).sum(axis=-1)  # of one sign if moments are
                 line += np.where(sizes, np.abs(inside), inside) + beyond
         hats *= self.activation.kink
         if self.free:
@@ -125,25 +128,31 @@ class DualEquations:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""
         kink, size = self.activation.kink, self.x.size
         diagonal, off = np.zeros(size), np.zeros(size - 1)
-        for left, mixed, right, _ in masses.values():
-            diagonal[:-1] += left
-            diagonal[1:] += right
+        border, corner = np.zeros((2, size)), np.zeros((2, 2))
+        for side, (left, mixed, right, beyond) in masses.items():
+            own = diagonal if len(masses) == 1 else np.zeros(size)
+            own[:-1] += left
+            own[1:] += right
+            if own is not diagonal:
+                diagonal += own
             off += mixed
+            if self.free:
+                continue
+            corner += beyond[_CORNER]
+            if (factor := self.factors(side)[1]) == 0:
+                continue
+            lines = self._lines
+            inside = lines * own
+            inside[:, :-1] += lines[:, 1:] * mixed
+            inside[:, 1:] += lines[:, :-1] * mixed
+            turned = (inside * lines[0]).sum(axis=-1)
+            corner += factor**2 * np.array([turned, [turned[1], inside[1].sum()]])
+            inside *= kink * factor
+            border += inside
         diagonal *= kink**2
         off *= kink**2
         if self.free:
             return BorderedTridiagonal(diagonal[1:-1], off[1:-1], np.zeros((0, size - 2)), np.zeros((0, 0)))
-        border, corner = np.zeros((2, size)), np.zeros((2, 2))
-        at_left, at_right = self._lines
-        for side, (left, mixed, right, beyond) in masses.items():
-            corner += beyond[[[0, 1], [1, 2]]]
-            if (factor := self.factors(side)[1]) == 0:
-                continue
-            on_left, on_right = at_left * left + at_right * mixed, at_left * mixed + at_right * right
-            border[:, :-1] += kink * factor * on_left
-            border[:, 1:] += kink * factor * on_right
-            turned, shifted = (on_left * at_left[0] + on_right * at_right[0]).sum(axis=-1), (on_left[1] + on_right[1]).sum()
-            corner += factor**2 * np.array([turned, [turned[1], shifted]])
         corner[:, 1] += border[:, 0]  # v_1 is that of the first hat, too
         corner[1] = corner[0, 1], corner[1, 1] + border[1, 0] + diagonal[0]
         border = border[:, 1:-1]

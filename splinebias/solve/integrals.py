@@ -74,9 +74,9 @@ class Integrals:
         rows = np.empty((8, nodes.piece.size))
         terms.sum(axis=2, out=rows[:6])
         np.abs(rows[:2], out=rows[6:])
-        self._add_rows(rows, nodes.piece)
+        self.add_rows(rows, nodes.piece)
 
-    def _add_rows(self, rows: Array, piece: NDArray[np.intp]) -> None:
+    def add_rows(self, rows: Array, piece: NDArray[np.intp]) -> None:
         """Add rows, shape (8, N), to the columns number `piece`."""
         first, columns = 0, self.table.shape[1]
         if columns > _NARROW:

@@ -25,6 +25,7 @@ from splinebias.problem import Problem
 from splinebias.response import Response, ResponseModel
 from splinebias.solve.approach import approached
 from splinebias.solve.bordered import BorderedTridiagonal
+from splinebias.solve.by_parts import CellsByParts
 from splinebias.solve.discretize import CHECK, discretize
 from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.equations import DualEquations, misfit
@@ -41,6 +42,7 @@ _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of 
 _PROBES = 5  # breakpoints at which values of |w| are counted
 _FEW = 200  # cells up to which looking for reuse is no use
 _SECOND = np.array([[False], [True]])  # of a pair of moments, the sizes
+_PLAIN = 6  # nodes that resolve the curvature of a cell on which it hardly changes
 _STALE = 0.7  # share of the cells above which all are integrated anew
 
 
@@ -174,6 +176,8 @@ class IntegratedDual:
         `near` : a state on the same grid, of which integrals may be reused.
         `check` : whether to take half as many nodes again and to keep them in `DualState.samples`.
         """
+        if self._by_parts is not None and not check:
+            return self._by_parts_at(self._by_parts, function, near)
         order = round(CHECK * self.grid.cells.order) if check else self.grid.cells.order
         integrals, samples, step = {}, [], max(1, _BLOCK // (order * self._speeds))
         for side in self._sides:
@@ -183,10 +187,25 @@ class IntegratedDual:
                 response = self._response(side, nodes)
                 integrals[side].add(side, nodes, response, self.equations)
                 if check:
-                    ((value,), (cost,)) = (part.values() for part in (response.value, response.penalty))
-                    share, brink = float((nodes.weights * cost).sum()), Brink.of(response, side, nodes.nodes)
-                    samples.append(Sample(side, nodes, value, share, brink))
+                    samples.append(_sample(side, nodes, response))
         return self._state(function, integrals, tuple(samples))
+
+    def _by_parts_at(self, cells: CellsByParts, function: DualFunction, near: DualState | None) -> DualState:
+        """The same where integrals are known in closed form."""
+        integrals = {}
+        for side in self._sides:
+            integrals[side], some = self._known(function, side, near)
+            cells.add(integrals[side], function, side, some)
+        return self._state(function, integrals, ())
+
+    def sampled(self, state: DualState) -> DualState:
+        """`state` with as many nodes as its function needs, where `exact`."""
+        order, samples = max(_PLAIN, sum(self.curvature_degrees or ())), []
+        for side in self._sides:
+            for some in _blocks(self.grid.frame.piece.size, None, _BLOCK // order):
+                nodes = self.grid.at(state.function, side, self.potential, some, order)
+                samples.append(_sample(side, nodes, self._response(side, nodes)))
+        return replace(state, samples=tuple(samples))
 
     @property
     def reuses(self) -> bool:
@@ -232,6 +251,21 @@ class IntegratedDual:
     def _of_one_speed(self) -> bool:
         """Whether the law is constant on each cell and all |w| are 1: the coordinate is that of the curvature itself."""
         return self._constant and all(bool((model.v[side] == 1).all()) for side, model in self._in_cells.items())
+
+    @property
+    def exact(self) -> bool:
+        """Whether integrals are known in closed form."""
+        return self._by_parts is not None
+
+    @cached_property
+    def _by_parts(self) -> CellsByParts | None:
+        """The cells, if integrals over them are known in closed form."""
+        degrees = self.potential.unfolded_degrees if self._of_one_speed else None
+        if degrees is None or self.potential.chord(np.ones(1), np.ones(1)) is None:
+            return None
+        frame = self.grid.frame
+        mass = {side: model.rho[side].ravel() * frame.wide for side, model in self._in_cells.items()}
+        return CellsByParts(frame, self.equations, self.potential, degrees[0] + 1, mass)
 
     @cached_property
     def _in_cells(self) -> dict[int, ResponseModel]:
@@ -303,6 +337,12 @@ class IntegratedDual:
             halved = self.grid.halved()
             dual = self if halved is None else replace(self, grid=halved)
         return dual, check
+
+
+def _sample(side: int, nodes: GradedNodes, response: Response) -> Sample:
+    """What a check keeps of some nodes."""
+    ((value,), (cost,)) = (part.values() for part in (response.value, response.penalty))
+    return Sample(side, nodes, value, float((nodes.weights * cost).sum()), Brink.of(response, side, nodes.nodes))
 
 
 def _blocks(size: int, cells: NDArray[np.intp] | None, step: int) -> Iterator[Any]:

@@ -62,6 +62,11 @@ class BorderedTridiagonal:
         """T^-1 times each of the rows `rhs`, which are overwritten, shape (r, m)."""
         if self.diagonal.size == 1:
             return np.asarray(rhs / self.diagonal[0] if self.diagonal[0] > 0 else 0.0 * rhs)
+        *_, solved, failed = dptsv(self.diagonal, self.off, rhs.T, overwrite_b=True)
+        return np.asarray(solved.T) if not failed else self._solve_singular(rhs)
+
+    def _solve_singular(self, rhs: Array) -> Array:
+        """The same where directions have no curvature, or rounding makes T singular because it spans more than 16 digits."""
         diagonal, off, dead = self.diagonal, self.off.copy(), self.diagonal <= 0
         if dead.any():
             diagonal = np.where(dead, 1.0, diagonal)
@@ -70,7 +75,7 @@ class BorderedTridiagonal:
         off *= scale[:-1]
         off *= scale[1:]
         rhs *= scale
-        for ridge in (0.0, 1e-15, 1e-12, 1e-9):  # rounding can make T singular where D spans more than 16 digits
+        for ridge in (0.0, 1e-15, 1e-12, 1e-9):
             *_, solved, failed = dptsv(np.full(diagonal.size, 1.0 + ridge), off, rhs.T, overwrite_d=True)
             if not failed:
                 return np.asarray(solved.T * scale)

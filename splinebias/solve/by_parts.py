@@ -79,8 +79,7 @@ class CellsByParts:
 
     def add(self, integrals: Integrals, dual: DualFunction, side: int, cells: NDArray[np.intp] | None) -> None:
         """Add what `cells` contribute for one side of a dual function; None: all of them."""
-        z = self._at_edges(dual, side)
-        u = self.potential.grad_inverse(z)
+        z, u = self._at_edges(dual, side)
         at_edges = (u, z, u * z - self.potential.cost(u))
         count = self.frame.number.size if cells is None else cells.size
         for first in range(0, count, _BLOCK):
@@ -96,15 +95,17 @@ class CellsByParts:
                 rows[:, at] = _in_hats(rows[:, at], self._hats[side][:, :, cut[at] - 1])
             integrals.add_rows(rows, self.frame.piece[some])
 
-    def _at_edges(self, dual: DualFunction, side: int) -> Array:
-        """g_side at the edges of the cells, shape (N + 1,)."""
+    def _at_edges(self, dual: DualFunction, side: int) -> tuple[Array, Array]:
+        r"""g_side and :math:`(\phi')^{-1}` of it at the edges of the cells, each of shape (N + 1,)."""
         edges, around = self._other_edges
+        g, u = dual.nodal[side], dual.curvature(self.potential, side)
         if not edges.size:
-            return dual.nodal[side]
-        g = np.empty(self.frame.number.size + 1)
-        g[self._data] = dual.nodal[side]
-        g[edges] = around.values(dual, side)[edges - around.number, np.arange(edges.size)]
-        return g
+            return g, u
+        others = around.values(dual, side)[edges - around.number, np.arange(edges.size)]
+        found = np.empty((2, self.frame.number.size + 1))
+        found[:, self._data] = g, u
+        found[:, edges] = others, self.potential.grad_inverse(others)
+        return found[0], found[1]
 
     @cached_property
     def _is_point(self) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ import numpy as np
 
 from splinebias._check import Array
 from splinebias.activation import TwoSlope
+from splinebias.potential import Potential
 
 _ROUNDING = 1e-14  # of a line after many increments
 _TORN = 1e-12  # part of g_s by which the two sides may disagree
@@ -67,6 +68,7 @@ class DualFunction:
     beta: float
     activation: TwoSlope
     nodal: dict[int, Array] = field(default_factory=dict)
+    _known: dict[int, tuple[Potential, Array]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.nodal:
@@ -111,6 +113,14 @@ class DualFunction:
         plus = self.nodal[1] * factor
         nodal = {1: plus, -1: plus if self.symmetric else self.nodal[-1] * factor}
         return DualFunction(self.x, self.values * factor, self.beta * factor, self.activation, nodal)
+
+    def curvature(self, potential: Potential, side: int) -> Array:
+        r""":math:`(\phi')^{-1}(g_s)` at the data, shape (M,)."""
+        side = 1 if self.symmetric else side
+        known = self._known.get(side)
+        if known is None or known[0] is not potential:
+            self._known[side] = known = (potential, np.asarray(potential.grad_inverse(self.nodal[side])))
+        return known[1]
 
     @property
     def symmetric(self) -> bool:

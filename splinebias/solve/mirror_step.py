@@ -9,6 +9,8 @@ first order. The same map turns the solution of the quadratic problem into a sta
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +22,31 @@ from splinebias.solve.dual_function import DualFunction
 _SMALL = 1e-4  # relative size of a step up to which steps in g and in alpha are the same
 
 
+class _Column(NamedTuple):
+    """Values at the two ends of the line, and per side at the data."""
+
+    line: Array
+    sides: dict[int, Array]
+
+
 def mirrored(phi: Potential, start: DualFunction, step: DualFunction, *, free: bool, steeper: bool = True) -> DualFunction:
     """The increment of `start` for the Newton step `step`.
 
     `steeper` : whether at a data point the side that bends more as g moves takes the step, or the other one.
     """
+    sides = (1,) if start.symmetric else (1, -1)
+    curvature = {side: start.curvature(phi, side) for side in sides}
     plus = None
     if not start.symmetric:
-        steep = {side: 1 / phi.hess(phi.grad_inverse(start.nodal[side])) for side in (1, -1)}
+        steep = {side: 1 / phi.hess(curvature[side]) for side in sides}
         plus = (steep[1] >= steep[-1]) == steeper
-    return _nodewise(start, step, lambda old, change: _mirror(phi, old, change), plus, free=free)
+    line = _largest(start) * start.line_ends
+    columns = [
+        _Column(line, start.nodal),
+        _Column(line if free else np.asarray(phi.grad_inverse(line)), curvature),
+        _Column(_largest(start) * step.line_ends, step.nodal),
+    ]
+    return _nodewise(start, columns, partial(_mirror, phi), plus, free=free)
 
 
 def through_mirror(phi: Potential, dual: DualFunction, *, free: bool) -> DualFunction:
@@ -39,43 +56,46 @@ def through_mirror(phi: Potential, dual: DualFunction, *, free: bool) -> DualFun
     stay, and :math:`g_+ - g_- = \ell` be lost.
     """
     plus = None if dual.symmetric else np.abs(dual.nodal[1]) >= np.abs(dual.nodal[-1])
-    return _nodewise(dual, dual, lambda old, _: np.asarray(phi.grad(old)), plus, free=free)
+    columns = [_Column(_largest(dual) * dual.line_ends, dual.nodal)]
+    return _nodewise(dual, columns, lambda old: np.asarray(phi.grad(old)), plus, free=free)
 
 
-def _mirror(phi: Potential, old: Array, change: Array) -> Array:
-    r"""Increments of dual values for a step of `change`, taken in :math:`\alpha` where that is wise.
+def _largest(dual: DualFunction) -> float:
+    """Factor of the line in the dual value that counts at its ends."""
+    return max(abs(dual.activation.right), abs(dual.activation.left))
+
+
+def _mirror(phi: Potential, old: Array, start: Array, change: Array) -> Array:
+    r"""Increments of dual values, whose :math:`\alpha` is `start`, for a step of `change`, taken in that where it is wise.
 
     It is not where :math:`\alpha` moves more than by a step in g, as at a sign change, where :math:`1/\phi''` is infinite;
     nor where the two hardly differ, because `change` is known with its own relative precision.
     """
-    start, direct = phi.grad_inverse(np.array([old, old + change]))
-    linear = change / phi.hess(start)
+    direct, linear = phi.grad_inverse(old + change), change / phi.hess(start)
     taken = (np.abs(linear) < np.abs(direct - start)) & (np.abs(change) > _SMALL * np.abs(old)) & (start != 0)
     return np.where(taken, phi.grad(np.where(taken, start + linear, 0.0)) - old, change)
 
 
 def _nodewise(
     start: DualFunction,
-    step: DualFunction,
-    rule: Callable[[Array, Array], Array],
+    columns: list[_Column],
+    rule: Callable[..., Array],
     plus: NDArray[np.bool_] | None,
     *,
     free: bool,
 ) -> DualFunction:
-    """The increment that is `rule` (values of `start`, those of `step`) at the data.
+    """The increment of `start` that is `rule` (columns) at the data.
 
     Inside, a data point has one unknown and two dual values: g_+ counts where `plus`, else g_-; None: they agree.
     At the ends it is the line that matters, of slope and offset the two unknowns that are left.
     """
-    act = start.activation
     factor: float | Array = start.factor(1)
     if plus is None:
-        values = [f.nodal[1] for f in (start, step)]
+        values = [column.sides[1] for column in columns]
     else:
-        values = [np.where(plus, f.nodal[1], f.nodal[-1]) for f in (start, step)]
+        values = [np.where(plus, column.sides[1], column.sides[-1]) for column in columns]
         factor = np.where(plus, start.factor(1), start.factor(-1))
     if free:
-        return DualFunction.through(start.x, rule(*values), np.zeros(2), factor, act)
-    size = max(abs(act.right), abs(act.left))
-    found = rule(*(np.concatenate([size * f.line_ends, at]) for f, at in zip((start, step), values, strict=True)))
-    return DualFunction.through(start.x, found[2:], found[:2] / size, factor, act)
+        return DualFunction.through(start.x, rule(*values), np.zeros(2), factor, start.activation)
+    found = rule(*(np.concatenate([column.line, at]) for column, at in zip(columns, values, strict=True)))
+    return DualFunction.through(start.x, found[2:], found[:2] / _largest(start), factor, start.activation)

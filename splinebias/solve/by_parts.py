@@ -48,6 +48,16 @@ class _Ends(NamedTuple):
     conjugate: Array
     last_conjugate: Array
 
+    @classmethod
+    def of(cls, potential: Potential, u: Array, z: Array, some: Any) -> _Ends:
+        """The cells number `some`, from u and z at all edges."""
+        if isinstance(some, slice):
+            u, z = u[some.start : some.stop + 1], z[some.start : some.stop + 1]
+            conjugate = u * z - potential.cost(u)
+            return cls(*(part for column in (u, z, conjugate) for part in (column[:-1], column[1:])))
+        u, last_u, z, last_z = u[some], u[some + 1], z[some], z[some + 1]
+        return cls(u, last_u, z, last_z, u * z - potential.cost(u), last_u * last_z - potential.cost(last_u))
+
     def take(self, at: NDArray[np.intp]) -> _Ends:
         """Some of them."""
         return _Ends(*(column[at] for column in self))
@@ -80,13 +90,10 @@ class CellsByParts:
     def add(self, integrals: Integrals, dual: DualFunction, side: int, cells: NDArray[np.intp] | None) -> None:
         """Add what `cells` contribute for one side of a dual function; None: all of them."""
         z, u = self._at_edges(dual, side)
-        at_edges = (u, z, u * z - self.potential.cost(u))
         count = self.frame.number.size if cells is None else cells.size
         for first in range(0, count, _BLOCK):
-            last = min(first + _BLOCK, count)
-            some: Any = slice(first, last) if cells is None else cells[first:last]
-            after: Any = slice(first + 1, last + 1) if cells is None else some + 1
-            ends = _Ends(*(column[at] for column in at_edges for at in (some, after)))
+            some: Any = slice(first, min(first + _BLOCK, count)) if cells is None else cells[first : first + _BLOCK]
+            ends = _Ends.of(self.potential, u, z, some)
             rows = self._in_own_hats(ends)
             rows *= self.mass[side][some]
             cut = self._cut[some]

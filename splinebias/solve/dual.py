@@ -16,6 +16,7 @@ from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.integrated_dual import DualState, IntegratedDual
 from splinebias.solve.mirror_step import mirrored
 from splinebias.solve.prediction import Prediction, beyond_bending, require
+from splinebias.solve.structure import DualSystem
 from splinebias.unfolded import Branch, Rows, UnfoldedSpline
 
 _PATIENCE = 60  # Newton steps in a row that do not halve the residual, after which the answer is given as it is
@@ -69,9 +70,8 @@ class DualSolver:
             return BandedSolver(self.tolerance).solve(problem)
         began = time.perf_counter()
         dual, start, quadratic = IntegratedDual.of(problem)
-        start = dual.approached(start, quadratic)
         coarse = dual.grid.cells
-        state, iterations = maximized(dual, _within(dual, start), self.tolerance, self.max_iterations)
+        state, iterations = maximized(dual, _begun(dual, start, quadratic), self.tolerance, self.max_iterations)
         if not state.misfit <= self.tolerance and dual.potential.gentler() is not None:
             state, iterations = _led(dual, start, self.tolerance, self.max_iterations)
         for refinements in range(self.max_refinements + 1):
@@ -79,7 +79,7 @@ class DualSolver:
             if finer is dual or refinements == self.max_refinements:
                 break
             dual = finer
-            state, steps = maximized(dual, _within(dual, state.function), self.tolerance, self.max_iterations)
+            state, steps = maximized(dual, _within(dual.at(state.function)), self.tolerance, self.max_iterations)
             iterations += steps
         finest = dual.misfit_of_finest(state.function)
         errors = [state.misfit, check.misfit, check.neglected, finest, state.function.torn]
@@ -102,18 +102,28 @@ class DualSolver:
         )
 
 
-def _within(dual: IntegratedDual, start: DualFunction) -> DualState:
-    """`start`, halved until the dual is not below its value at 0, and doubled until its curvature is not negligible.
+def _begun(dual: IntegratedDual, start: DualFunction, quadratic: DualSystem) -> DualState:
+    """Where to begin, near `start`: where evaluations are dear, steps on the rule of the quadratic problem come first."""
+    if not dual.exact:
+        return _within(dual.at(dual.approached(start, quadratic)))
+    state = dual.at(start)
+    moved = None if state.objective >= 0 else _step(dual, state, np.inf)
+    return moved if moved is not None and moved.misfit < 0.5 * state.misfit else _within(state)
+
+
+def _within(state: DualState) -> DualState:
+    """`state`, halved until the dual is not below its value at 0, and doubled until its curvature is not negligible.
 
     With an exponential conjugate and a law with exponential tails the dual is finite on a neighbourhood of 0 only. With a
-    steep potential and random weights the fast ones decide, which `start` knows nothing of: where all curvature is
+    steep potential and random weights the fast ones decide, which a start knows nothing of: where all curvature is
     negligible or overflows, Newton steps lead nowhere.
     """
+    dual = state.dual
     for _ in range(_HALVINGS):
-        state = dual.at(start)
         if state.objective >= 0 or not state.pairing:
             break
-        start = start.times(0.5)
+        state = dual.at(state.function.times(0.5))
+    start = state.function
     if not state.made_share < _NEGLIGIBLE:
         return state
     low, high = 0.0, float(_HALVINGS)  # logarithms of factors
@@ -136,7 +146,7 @@ def _led(dual: IntegratedDual, start: DualFunction, tolerance: float, max_iterat
     if gentler is not None:
         led, steps = _led(replace(dual, potential=gentler), start, tolerance, max_iterations)
         start = led.function
-    state, last = maximized(dual, _within(dual, start), tolerance, max_iterations)
+    state, last = maximized(dual, _within(dual.at(start)), tolerance, max_iterations)
     return state, steps + last
 
 

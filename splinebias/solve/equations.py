@@ -116,7 +116,8 @@ class DualEquations:
                 hats += own
             if not self.free:
                 # no product of BLAS, whose threads wait for each other
-                inside = self.factors(side)[1] * (own[..., None, :] * self._lines).sum(axis=-1)  # of one sign if moments are
+                turned, shifted = np.einsum("...m,m->...", own, self._at_data), own.sum(axis=-1)
+                inside = self.factors(side)[1] * np.array([turned, shifted]).T  # of one sign if moments are
                 line += np.where(sizes, np.abs(inside), inside) + beyond
         hats *= self.activation.kink
         if self.free:

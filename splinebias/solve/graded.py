@@ -25,7 +25,7 @@ from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.frame import Frame, LocalCells
 from splinebias.unfolded import Rows
 
-_STEADY = 0.02  # relative change of g on a cell below which the curvature is smooth enough in c itself
+STEADY = 0.02  # relative change of g on a cell below which the curvature is smooth enough in c itself
 _NEAR_ZERO = 0.5  # above it the cell touches a zero, or nearly so
 _MAX_PANELS = 400  # on one cell
 _MANY = 0.1  # of the rows at zeros
@@ -108,12 +108,19 @@ class GradedGrid:
 
     @np.errstate(over="ignore")  # such cells get plain rows
     def at(
-        self, dual: DualFunction, side: int, potential: Potential, some: Any = None, order: int | None = None
+        self,
+        dual: DualFunction,
+        side: int,
+        potential: Potential,
+        some: Any = None,
+        order: int | None = None,
+        steady: float = STEADY,
     ) -> GradedNodes:
         """The nodes for side `side` of g = `dual`.
 
         `some` : an index for arrays of cells, for nodes on some of them only.
         `order` : nodes a row, if not that of `cells`.
+        `steady` : relative change of g on a cell up to which nodes are laid out in c itself.
         """
         cells = LocalCells.of(self.frame if some is None else self.frame.take(some), dual, side, split=self.split)
         order = order or self.cells.order
@@ -130,7 +137,11 @@ class GradedGrid:
             cells, change, at_zero = cells.take(cell), change[cell], at_zero[cell]
             part = np.where(at_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
             panel = np.where(at_zero, number, -1)
-        return GradedNodes(dual.x, _rows(cells, change > _STEADY, potential, order, part), cells, panel)
+        return GradedNodes(dual.x, _rows(cells, change > steady, potential, order, part), cells, panel)
+
+    def changes(self, dual: DualFunction, side: int) -> Array:
+        """How much g changes on cells, relative to the larger of its sizes at their ends, shape (N,)."""
+        return _change(*self.frame.values(dual, side))[0]
 
     def halved(self) -> GradedGrid | None:
         """With all panels of cells at zeros cut into two; None if they are too many then."""

@@ -29,7 +29,7 @@ from splinebias.solve.by_parts import CellsByParts
 from splinebias.solve.discretize import CHECK, discretize
 from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.equations import DualEquations, misfit
-from splinebias.solve.graded import GradedGrid, GradedNodes
+from splinebias.solve.graded import STEADY, GradedGrid, GradedNodes
 from splinebias.solve.integrals import Integrals, Sample
 from splinebias.solve.mirror_step import through_mirror
 from splinebias.solve.structure import DualSystem
@@ -42,7 +42,8 @@ _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of 
 _PROBES = 5  # breakpoints at which values of |w| are counted
 _FEW = 200  # cells up to which looking for reuse is no use
 _SECOND = np.array([[False], [True]])  # of a pair of moments, the sizes
-_PLAIN = 6  # nodes that resolve the curvature of a cell on which it hardly changes
+_PLAIN = 6  # nodes that resolve the curvature of a cell on which g is steady
+_FEWEST, _STEADIER, _BETWEEN = 4, 2e-3, 0.1  # the same, up to a smaller change; share of cells that may be laid out anew
 _STALE = 0.7  # share of the cells above which all are integrated anew
 
 
@@ -200,12 +201,22 @@ class IntegratedDual:
 
     def sampled(self, state: DualState) -> DualState:
         """`state` with as many nodes as its function needs, where `exact`."""
-        order, samples = max(_PLAIN, sum(self.curvature_degrees or ())), []
+        samples = []
         for side in self._sides:
+            order, steady = self._layout(state.function, side)
             for some in _blocks(self.grid.frame.piece.size, None, _BLOCK // order):
-                nodes = self.grid.at(state.function, side, self.potential, some, order)
+                nodes = self.grid.at(state.function, side, self.potential, some, order, steady)
                 samples.append(_sample(side, nodes, self._response(side, nodes)))
         return replace(state, samples=tuple(samples))
+
+    def _layout(self, function: DualFunction, side: int) -> tuple[int, float]:
+        """Nodes per cell for `sampled`, and up to which change of g they are laid out in c: fewer if that costs little."""
+        least = max(_FEWEST, sum(self.curvature_degrees or ()))
+        if least >= _PLAIN or not self.reuses:
+            return max(_PLAIN, least), STEADY
+        changes = self.grid.changes(function, side)
+        between = np.count_nonzero((changes > _STEADIER) & (changes <= STEADY))
+        return (least, _STEADIER) if between <= _BETWEEN * changes.size else (_PLAIN, STEADY)
 
     @property
     def reuses(self) -> bool:

@@ -68,12 +68,14 @@ def _largest(dual: DualFunction) -> float:
 def _mirror(phi: Potential, old: Array, start: Array, change: Array) -> Array:
     r"""Increments of dual values, whose :math:`\alpha` is `start`, for a step of `change`, taken in that where it is wise.
 
-    It is not where :math:`\alpha` moves more than by a step in g, as at a sign change, where :math:`1/\phi''` is infinite;
-    nor where the two hardly differ, because `change` is known with its own relative precision.
+    It is not where that moves g more than the step itself, as at a sign change, where :math:`1/\phi''` is infinite; nor
+    where the two hardly differ, because `change` is known with its own relative precision.
     """
-    direct, linear = phi.grad_inverse(old + change), change / phi.hess(start)
-    taken = (np.abs(linear) < np.abs(direct - start)) & (np.abs(change) > _SMALL * np.abs(old)) & (start != 0)
-    return np.where(taken, phi.grad(np.where(taken, start + linear, 0.0)) - old, change)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # such steps are not taken
+        moved = phi.grad(start + change / phi.hess(start)) - old
+        size = np.abs(change)
+        taken = (np.abs(moved) < size) & (size > _SMALL * np.abs(old)) & (start != 0)
+    return np.where(taken, moved, change)
 
 
 def _nodewise(

@@ -35,7 +35,7 @@ from splinebias.solve.equations import DualEquations
 from splinebias.solve.frame import Frame
 from splinebias.solve.integrals import Integrals
 
-_BLOCK = 1 << 12  # cells treated at once
+_BLOCK = 1 << 14  # cells treated at once
 
 
 class _Ends(NamedTuple):
@@ -151,8 +151,7 @@ class CellsByParts:
     def _in_own_hats(self, ends: _Ends) -> Array:
         r"""Per unit, with the hats :math:`1 - \theta` and :math:`\theta` of the cells: as `Integrals.table`."""
         end, change = ends.last_u, ends.last_u - ends.u
-        (at_zero,) = (ends.z * ends.last_z < 0).nonzero()
-        whole, first, second = self._averages(ends, at_zero)
+        whole, first, second = self._averages(ends)
         rows = np.empty((8, change.size))
         left, right, early, mixed, late, conjugate = rows[:6]
         np.multiply(change, second, out=right)
@@ -172,13 +171,13 @@ class CellsByParts:
         conjugate += ends.conjugate
         conjugate += ends.last_conjugate
         conjugate *= 0.5
-        np.abs(rows[:2], out=rows[6:])
-        if at_zero.size:  # of the two parts, at most
-            rows[6:, at_zero] = np.maximum(np.abs(ends.u[at_zero]), np.abs(end[at_zero])) / 2
+        np.maximum(np.abs(ends.u), np.abs(end), out=rows[6])  # at most, where z changes sign
+        rows[6] *= 0.5
+        rows[7] = rows[6]
         return rows
 
-    def _averages(self, ends: _Ends, at_zero: NDArray[np.intp]) -> tuple[Array, Array, Array]:
-        """D, T_1 and T_2; `at_zero` are the numbers of cells with a zero inside."""
+    def _averages(self, ends: _Ends) -> tuple[Array, Array, Array]:
+        """D, T_1 and T_2."""
         begin, end = ends.u, ends.last_u
         if not self.potential.smooth:
             begin, end = np.abs(begin), np.abs(end)
@@ -192,8 +191,10 @@ class CellsByParts:
         first /= whole
         second /= whole
         second /= whole
-        if at_zero.size and not self.potential.smooth:
-            whole[at_zero], first[at_zero], second[at_zero] = self._across_zero(ends.take(at_zero))
+        if not self.potential.smooth:
+            (at,) = (ends.z * ends.last_z < 0).nonzero()
+            if at.size:
+                whole[at], first[at], second[at] = self._across_zero(ends.take(at))
         return whole, first, second
 
     def _across_zero(self, ends: _Ends) -> tuple[Array, Array, Array]:

@@ -90,7 +90,7 @@ def test_the_answer_does_not_depend_on_the_start(
 
 
 def test_a_better_start_saves_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1)))
+    problem = sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(4)))
     steps = sb.predict(problem).stats["iterations"]
     monkeypatch.setattr(integrated_dual, "approached", lambda system, models, y, start: start)
     assert steps <= 3 < sb.predict(problem).stats["iterations"]

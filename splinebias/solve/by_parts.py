@@ -96,18 +96,18 @@ class CellsByParts:
             ends = _Ends.of(self.potential, u, z, some)
             rows = self._in_own_hats(ends)
             rows *= self.mass[side][some]
-            cut = self._cut[some]
-            (at,) = cut.nonzero()
-            if at.size:
+            if not self._whole:
+                cut = self._cut[some]
+                (at,) = cut.nonzero()
                 rows[:, at] = _in_hats(rows[:, at], self._hats[side][:, :, cut[at] - 1])
             integrals.add_rows(rows, self.frame.piece[some])
 
     def _at_edges(self, dual: DualFunction, side: int) -> tuple[Array, Array]:
         r"""g_side and :math:`(\phi')^{-1}` of it at the edges of the cells, each of shape (N + 1,)."""
-        edges, around = self._other_edges
         g, u = dual.nodal[side], dual.curvature(self.potential, side)
-        if not edges.size:
+        if self._whole:
             return g, u
+        edges, around = self._other_edges
         others = around.values(dual, side)[edges - around.number, np.arange(edges.size)]
         found = np.empty((2, self.frame.number.size + 1))
         found[:, self._data] = g, u
@@ -117,7 +117,13 @@ class CellsByParts:
     @cached_property
     def _is_point(self) -> NDArray[np.bool_]:
         """Which edges are data, shape (N + 1,)."""
-        return np.diff(self.frame.piece, prepend=0, append=self.frame.points) > 0
+        piece = self.frame.piece
+        return np.concatenate([piece[:1] > 0, piece[1:] > piece[:-1], piece[-1:] < self.frame.points])
+
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether all are, and the cells the data intervals."""
+        return self._is_point.size == self.frame.points
 
     @cached_property
     def _data(self) -> slice | NDArray[np.intp]:

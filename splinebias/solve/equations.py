@@ -18,8 +18,6 @@ from splinebias.activation import TwoSlope
 from splinebias.solve.bordered import BorderedTridiagonal
 from splinebias.solve.dual_function import DualFunction, line_factors, sides_agree
 
-_CORNER = np.array([[0, 1], [1, 2]])  # a symmetric matrix by three numbers
-
 
 class Moments(NamedTuple):
     r"""Integrals of a density :math:`a_s` of one side, or of several.
@@ -128,8 +126,8 @@ class DualEquations:
     def hessian(self, masses: dict[int, Masses]) -> BorderedTridiagonal:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""
         kink, size = self.activation.kink, self.x.size
-        diagonal, off = np.zeros(size), np.zeros(size - 1)
-        border, corner = np.zeros((2, size)), np.zeros((2, 2))
+        diagonal, off, border = np.zeros(size), np.zeros(size - 1), np.zeros((2, size))
+        corner = [0.0, 0.0, 0.0]  # of beta alone, of both, of v_1 alone
         for side, (left, mixed, right, beyond) in masses.items():
             own = diagonal if len(masses) == 1 else np.zeros(size)
             own[:-1] += left
@@ -139,27 +137,29 @@ class DualEquations:
             off += mixed
             if self.free:
                 continue
-            corner += beyond[_CORNER]
+            corner = [sum(pair) for pair in zip(corner, beyond.tolist(), strict=True)]
             if (factor := self.factors(side)[1]) == 0:
                 continue
             lines = self._lines
             inside = lines * own
             inside[:, :-1] += lines[:, 1:] * mixed
             inside[:, 1:] += lines[:, :-1] * mixed
-            turned = (inside * lines[0]).sum(axis=-1)
-            corner += factor**2 * np.array([turned, [turned[1], inside[1].sum()]])
+            turned, both = (inside * lines[0]).sum(axis=-1).tolist()
+            of_line = (turned, both, float(inside[1].sum()))
+            corner = [old + factor**2 * new for old, new in zip(corner, of_line, strict=True)]
             inside *= kink * factor
             border += inside
         diagonal *= kink**2
         off *= kink**2
         if self.free:
             return BorderedTridiagonal(diagonal[1:-1], off[1:-1], np.zeros((0, size - 2)), np.zeros((0, 0)))
-        corner[:, 1] += border[:, 0]  # v_1 is that of the first hat, too
-        corner[1] = corner[0, 1], corner[1, 1] + border[1, 0] + diagonal[0]
+        (turned, shifted), first = border[:, 0].tolist(), float(diagonal[0])  # v_1 is that of the first hat, too
+        both = corner[1] + turned
+        ends = np.array([[corner[0], both], [both, corner[2] + 2 * shifted + first]])
         border = border[:, 1:-1]
         if border.size:
             border[1, 0] += off[0]
-        return BorderedTridiagonal(diagonal[1:-1], off[1:-1], border, corner)
+        return BorderedTridiagonal(diagonal[1:-1], off[1:-1], border, ends)
 
     def scale(self, y: Array) -> Array:
         """What counts as a residual of 1: a bend is measured as the shift of one ordinate against its neighbours.

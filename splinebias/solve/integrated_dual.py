@@ -188,7 +188,9 @@ class IntegratedDual:
                 response = self._response(side, nodes)
                 integrals[side].add(side, nodes, response, self.equations)
                 if check:
-                    samples.append(_sample(side, nodes, response))
+                    ((value,), (cost,)) = (part.values() for part in (response.value, response.penalty))
+                    share, brink = float((nodes.weights * cost).sum()), Brink.of(response, side, nodes.nodes)
+                    samples.append(Sample(side, nodes, value, share, brink))
         return self._state(function, integrals, tuple(samples))
 
     def _by_parts_at(self, cells: CellsByParts, function: DualFunction, near: DualState | None) -> DualState:
@@ -206,7 +208,9 @@ class IntegratedDual:
             order, steady = self._layout(state.function, side)
             for some in _blocks(self.grid.frame.piece.size, None, _BLOCK // order):
                 nodes = self.grid.at(state.function, side, self.potential, some, order, steady)
-                samples.append(_sample(side, nodes, self._response(side, nodes)))
+                alpha, rho = nodes.alpha(self.potential), self._in_cells[side].rho[side][nodes.number, :, 0]
+                cost = float((nodes.weights * rho * self.potential.cost(alpha)).sum())
+                samples.append(Sample(side, nodes, rho * np.copysign(alpha, nodes.rows.g), cost, None))
         return replace(state, samples=tuple(samples))
 
     def _layout(self, function: DualFunction, side: int) -> tuple[int, float]:
@@ -348,12 +352,6 @@ class IntegratedDual:
             halved = self.grid.halved()
             dual = self if halved is None else replace(self, grid=halved)
         return dual, check
-
-
-def _sample(side: int, nodes: GradedNodes, response: Response) -> Sample:
-    """What a check keeps of some nodes."""
-    ((value,), (cost,)) = (part.values() for part in (response.value, response.penalty))
-    return Sample(side, nodes, value, float((nodes.weights * cost).sum()), Brink.of(response, side, nodes.nodes))
 
 
 def _blocks(size: int, cells: NDArray[np.intp] | None, step: int) -> Iterator[Any]:

@@ -83,6 +83,19 @@ class Rows(NamedTuple):
         """Some of the rows."""
         return Rows(*(column[at] for column in self))
 
+    @property
+    def down(self) -> NDArray[np.bool_]:
+        """Which rows start at their upper end."""
+        return np.asarray(self.offset[:, 0] > self.offset[:, -1])
+
+    def turned(self, at: NDArray[np.intp]) -> Rows:
+        """With the rows number `at` from their other end."""
+        turned = Rows(*(column.copy() for column in self))
+        for column in (turned.offset, turned.weights, turned.g):
+            column[at] = column[at, ::-1]
+        turned.start[at], turned.stop[at] = self.stop[at], self.start[at]
+        return turned
+
 
 @dataclass(frozen=True, eq=False)
 class Curved:
@@ -193,12 +206,16 @@ class Branch:
             powers = np.arange(inner.shape[0], 0, -1)[:, None]
             inner[:, ~bent] = legendre_to_monomial(curvature[~bent], np.diff(edges)[~bent]) / (powers * (powers + 1))
         row, at = np.where(bent, np.cumsum(bent) - 1, -1), np.flatnonzero(bent)
-        part = rows if bent.all() else rows.take(bent)
-        down = part.offset[:, 0] > part.offset[:, -1]
+        part, curvature = (rows, curvature) if bent.all() else (rows.take(bent), curvature[bent])
+        far = np.flatnonzero(np.where(part.down, part.low >= x[-1], part.high <= x[0]))
+        if far.size:  # beyond the data they may be long: f is small where they begin, next to the data
+            part, curvature = part.turned(far), curvature.copy()
+            curvature[far] = curvature[far, ::-1]
+        down = part.down
         slope = jets[1, at] + np.where(down, total[at], 0.0)  # two branches have kinks at data, their sum has not
         begin, end = at + down, at + ~down
         ends = np.array([edges[begin], jets[0, begin], slope, edges[end], jets[0, end]])
-        curved = Curved.of(part, curvature[bent], ends, potential, degrees)
+        curved = Curved.of(part, curvature, ends, potential, degrees)
         return cls(pieces(edges, inner, jets), edges, row, curved)
 
     def state(self) -> dict[str, Any]:

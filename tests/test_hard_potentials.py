@@ -304,3 +304,37 @@ def test_curvature_whose_square_overflows_is_solved(potential):
     np.testing.assert_array_equal(prediction.function(x), y)
     assert np.isfinite(prediction.function(np.linspace(-3e-3, -1e-3, 50))).all()
     assert prediction.penalty > 1e50
+
+
+@pytest.mark.parametrize(("p", "quadratic", "law"), [(12, 0.0, "uniform"), (20, 1.0, "uniform"), (12, 1.0, "normal")])
+def test_steep_powers_are_led_from_gentler_ones(p, quadratic, law):
+    """Newton's method stalls on noisy data from the start that is good for p = 4; the curvature of smaller powers helps."""
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(-1, 1, 300))
+    init = RADEMACHER if law == "uniform" else sb.Initialization.rademacher(stats.norm())
+    data = sb.Dataset(x, np.sin(5 * x) + 0.1 * rng.normal(size=x.size))
+    found = sb.predict(sb.Problem(data, init, potential=sb.Scaled(sb.Power(p, quadratic=quadratic))))
+    assert found.outcome is sb.Outcome.CONVERGED
+    # the dual value by an independent route: Fenchel-Young equality with the penalty
+    again = sb.penalty(found.function, found.problem) if law == "uniform" else found.penalty
+    assert found.penalty == pytest.approx(again, rel=1e-6)
+
+
+def test_a_steep_power_on_two_points():
+    data = sb.Dataset([5.00429, 5.00884], [-2.0, 3.0])
+    init = sb.Initialization.rademacher(stats.uniform(-0.00455, 0.0091))
+    found = sb.predict(sb.Problem(data, init, sb.LeakyReLU(-3.0), sb.Scaled(sb.Power(15, quadratic=1.8))))
+    assert found.outcome is sb.Outcome.CONVERGED
+
+
+@pytest.mark.parametrize(("reach", "p"), [(1000, 4), (100, 8)])
+def test_functions_are_smooth_beside_data_that_a_law_reaches_far_beyond(reach, p):
+    """A cell hundreds of times as long as the data counts from the end next to them: third differences are rounding."""
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(-1.4, 1.4, 30))
+    data = sb.Dataset(x, np.cumsum(rng.normal(size=x.size)))
+    init = sb.Initialization.rademacher(stats.uniform(-reach, 2 * reach))
+    function = sb.predict(sb.Problem(data, init, potential=sb.Scaled(sb.Power(p, quadratic=1e-3)))).function
+    for line in (x[0] - np.linspace(0.1, 0.11, 50), x[-1] + np.linspace(0.1, 0.11, 50)):
+        values = function(line)
+        assert np.abs(np.diff(values, 3)).max() < 1e-11 * np.abs(values).max()

@@ -13,7 +13,7 @@ from splinebias.law_cells import integration_cells
 from splinebias.quadrature import Cells, gauss_legendre, panel_nodes, with_points
 from splinebias.solve.discretize import discretize
 from splinebias.solve.dual import maximized
-from splinebias.solve.graded import GradedGrid
+from splinebias.solve.integrals import Integrals
 from splinebias.solve.integrated_dual import IntegratedDual
 
 LAWS = {
@@ -140,10 +140,10 @@ def test_integrals_that_are_reused_are_those_of_a_fresh_start(law, activation, p
         step[[100, 101, 300]] = [0.3, -0.2, 0.1] * np.abs(start.values[[100, 101, 300]])
         step[200] = 1e-14 * start.values[200]
         moved = start.moved(dual.equations.function(np.r_[0.0, step[:-1]]), still=1e-12)
-        seen, at = [], GradedGrid.at
-        monkeypatch.setattr(GradedGrid, "at", lambda *args: seen.append(at(*args)) or seen[-1])
+        touched, add = set(), Integrals.add_rows
+        monkeypatch.setattr(Integrals, "add_rows", lambda *args: touched.update(args[2].tolist()) or add(*args))
         reused = dual.at(moved, state)
-        touched = {int(piece) for nodes in seen for piece in nodes.piece}
+        monkeypatch.undo()
         fresh = dual.at(moved)
     assert touched == {100, 101, 102, 300, 301}  # number of data on the left, from 1
     for name in ("objective", "misfit", "made", "residual", "load"):

@@ -14,7 +14,7 @@ from splinebias.problem import Problem
 from splinebias.solve.banded import BandedSolver, function_knots
 from splinebias.solve.dual_function import DualFunction
 from splinebias.solve.integrated_dual import DualState, IntegratedDual
-from splinebias.solve.mirror_step import mirrored
+from splinebias.solve.mirror_step import mirrored, through_mirror
 from splinebias.solve.prediction import Prediction, beyond_bending, require
 from splinebias.solve.structure import DualSystem
 from splinebias.unfolded import Branch, Rows, UnfoldedSpline
@@ -146,6 +146,8 @@ def _led(dual: IntegratedDual, start: DualFunction, tolerance: float, max_iterat
     if gentler is not None:
         led, steps = _led(replace(dual, potential=gentler), start, tolerance, max_iterations)
         start = led.function
+        if dual.potential.moment_order <= 2:  # dual values differ by powers of ten, but not the curvature
+            start = through_mirror(dual.potential, start, free=dual.equations.free, before=gentler)
     state, last = maximized(dual, _within(dual.at(start)), tolerance, max_iterations)
     return state, steps + last
 

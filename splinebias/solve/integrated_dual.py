@@ -219,8 +219,10 @@ class IntegratedDual:
         if least >= _PLAIN or not self.reuses:
             return max(_PLAIN, least), STEADY
         changes = self.grid.changes(function, side)
-        between = np.count_nonzero((changes > _STEADIER) & (changes <= STEADY))
-        return (least, _STEADIER) if between <= _BETWEEN * changes.size else (_PLAIN, STEADY)
+        between = (changes > _STEADIER) & (changes <= STEADY)
+        if between[self.grid.frame.outer].any() or np.count_nonzero(between) > _BETWEEN * changes.size:
+            return _PLAIN, STEADY  # beyond the data cells are long: rounding of their coordinates would show
+        return least, _STEADIER
 
     @property
     def reuses(self) -> bool:

@@ -49,15 +49,16 @@ def mirrored(phi: Potential, start: DualFunction, step: DualFunction, *, free: b
     return _nodewise(start, columns, partial(_mirror, phi), plus, free=free)
 
 
-def through_mirror(phi: Potential, dual: DualFunction, *, free: bool) -> DualFunction:
-    r"""Has :math:`\phi'` of the values of `dual` at the data.
+def through_mirror(phi: Potential, dual: DualFunction, *, free: bool, before: Potential | None = None) -> DualFunction:
+    r"""Has :math:`\phi'` of the values of `dual` at the data, or of the curvature they make with the potential `before`.
 
     It is made of those values, not by increments of `dual`: where these are larger by powers of ten, their rounding would
     stay, and :math:`g_+ - g_- = \ell` be lost.
     """
     plus = None if dual.symmetric else np.abs(dual.nodal[1]) >= np.abs(dual.nodal[-1])
     columns = [_Column(_largest(dual) * dual.line_ends, dual.nodal)]
-    return _nodewise(dual, columns, lambda old: np.asarray(phi.grad(old)), plus, free=free)
+    curvature = before.grad_inverse if before is not None else np.asarray
+    return _nodewise(dual, columns, lambda old: np.asarray(phi.grad(curvature(old))), plus, free=free)
 
 
 def _largest(dual: DualFunction) -> float:

@@ -216,8 +216,11 @@ class Power(Potential):
         power, total = v, u + v  # u^(k-1) + u^(k-2) v + ... + v^(k-1) for k = 2, then by Horner's rule
         for _ in range(int(self.p) - 3):
             power = power * v
-            total = total * u + power
-        return self.p * total + 2 * self.quadratic
+            total *= u
+            total += power
+        total *= self.p
+        total += 2 * self.quadratic
+        return total
 
     def primal(self, s: Any) -> Any:
         return s * 1.0 if self._exponent == 1 else namespace(s).sign(s) * _power(abs(s), self._exponent)

@@ -81,7 +81,7 @@ class Rows(NamedTuple):
 
     def take(self, at: Any) -> Rows:
         """Some of the rows."""
-        return Rows(*(column[at] for column in self))
+        return Rows(*((column.T[:, at].T if column.ndim > 1 else column[at]) for column in self))
 
     @property
     def down(self) -> NDArray[np.bool_]:
@@ -202,11 +202,12 @@ class Branch:
         jets = jets_through(edges, np.array([(mass * lever).sum(axis=1), total]), x, y)
         bent = rows.rate != 0
         inner = np.zeros((curvature.shape[1], bent.size))
-        if not bent.all():
+        (plain,) = (~bent).nonzero()
+        if plain.size:
             powers = np.arange(inner.shape[0], 0, -1)[:, None]
-            inner[:, ~bent] = legendre_to_monomial(curvature[~bent], np.diff(edges)[~bent]) / (powers * (powers + 1))
+            inner[:, plain] = legendre_to_monomial(curvature.T[:, plain].T, np.diff(edges)[plain]) / (powers * (powers + 1))
         row, at = np.where(bent, np.cumsum(bent) - 1, -1), np.flatnonzero(bent)
-        part, curvature = (rows, curvature) if bent.all() else (rows.take(bent), curvature[bent])
+        part, curvature = (rows, curvature) if not plain.size else (rows.take(at), curvature.T[:, at].T)
         far = np.flatnonzero(np.where(part.down, part.low >= x[-1], part.high <= x[0]))
         if far.size:  # beyond the data they may be long: f is small where they begin, next to the data
             part, curvature = part.turned(far), curvature.copy()

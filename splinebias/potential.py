@@ -26,7 +26,7 @@ from splinebias.errors import DataError
 
 _NOTHING_ELSE = 1e60  # coefficient of u^2 beside which that of |u|^p is nothing
 _NEXT_TO_NOTHING = 1e-140  # the same the other way round: squares of less underflow
-_STEEP = 3  # power above which gentler ones may help
+_STEEP, _GENTLER = 3, 1.5  # power above which gentler ones may help, and the ratio of the powers of phi'
 _WHOLE = 16  # exponents up to which powers are products
 
 
@@ -275,7 +275,7 @@ class Power(Potential):
     def gentler(self) -> Potential | None:
         if self.p < 2:
             return Power(min(2 * self.p - 1, 2.0)) if self.quadratic == 0 else None
-        return Power(1 + (self.p - 1) / 2, self.quadratic) if self.p > _STEEP else None
+        return Power(1 + (self.p - 1) / _GENTLER, self.quadratic) if self.p > _STEEP else None
 
     @property
     def moment_order(self) -> float:

@@ -320,6 +320,16 @@ def test_steep_powers_are_led_from_gentler_ones(p, quadratic, law):
     assert found.penalty == pytest.approx(again, rel=1e-6)
 
 
+@pytest.mark.parametrize("p", [8, 12])
+def test_steep_powers_on_many_noisy_points(p):
+    """Dual values next to each other differ by twenty powers of ten there."""
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(-1, 1, 10_000))
+    data = sb.Dataset(x, np.sin(5 * x) + 0.1 * rng.normal(size=x.size))
+    problem = sb.Problem(data, RADEMACHER, potential=sb.Scaled(sb.Power(p, quadratic=1)), affine="free")
+    assert sb.predict(problem).outcome is sb.Outcome.CONVERGED
+
+
 def test_a_steep_power_on_two_points():
     data = sb.Dataset([5.00429, 5.00884], [-2.0, 3.0])
     init = sb.Initialization.rademacher(stats.uniform(-0.00455, 0.0091))

@@ -26,7 +26,7 @@ from splinebias.errors import DataError
 
 _NOTHING_ELSE = 1e60  # coefficient of u^2 beside which that of |u|^p is nothing
 _NEXT_TO_NOTHING = 1e-140  # the same the other way round: squares of less underflow
-_STEEP, _GENTLER = 3, 1.5  # power above which gentler ones may help, and the ratio of the powers of phi'
+_STEEP = 3  # power above which gentler ones may help
 _WHOLE = 16  # exponents up to which powers are products
 
 
@@ -99,8 +99,11 @@ class Potential(ABC):
         r"""Potential :math:`\hat\phi` and factor :math:`\kappa` with :math:`\phi(s u) = \kappa \hat\phi(u)`, s = `size`."""
         return _Rescaled(self, size), 1.0
 
-    def gentler(self) -> Potential | None:
-        """One nearer to the square, whose solution is a good start for the dual of this one; None if it needs no help."""
+    def gentler(self, ratio: float = 2.0) -> Potential | None:
+        r"""One nearer to the square, whose solution is a good start for the dual of this one; None if it needs no help.
+
+        `ratio` : that of the powers of :math:`\phi'`, where there is a choice.
+        """
         return None
 
     @property
@@ -272,10 +275,10 @@ class Power(Potential):
             return z / (eps + xp.sqrt(eps * eps + 3 * size))
         return xp.sign(z) * self._invert(size)
 
-    def gentler(self) -> Potential | None:
+    def gentler(self, ratio: float = 2.0) -> Potential | None:
         if self.p < 2:
             return Power(min(2 * self.p - 1, 2.0)) if self.quadratic == 0 else None
-        return Power(1 + (self.p - 1) / _GENTLER, self.quadratic) if self.p > _STEEP else None
+        return Power(1 + (self.p - 1) / ratio, self.quadratic) if self.p > _STEEP else None
 
     @property
     def moment_order(self) -> float:

@@ -29,6 +29,7 @@ _SECANTS = 12  # evaluations along a step
 _HALVINGS = 100  # of a start, or doublings
 _BISECTIONS = 14  # of the logarithm of a start
 _NEGLIGIBLE = 1e-6  # part of the data that the curvature of a start makes
+_RATIOS = (2.0, 1.5)  # of the powers from one potential to the next, where Newton's method is led from gentler ones
 _STILL = 1e-13  # relative size of moves that are left out until the residual is below the tolerance
 
 
@@ -72,8 +73,13 @@ class DualSolver:
         dual, start, quadratic = IntegratedDual.of(problem)
         coarse = dual.grid.cells
         state, iterations = maximized(dual, _begun(dual, start, quadratic), self.tolerance, self.max_iterations)
-        if not state.misfit <= self.tolerance and dual.potential.gentler() is not None:
-            state, iterations = _led(dual, start, self.tolerance, self.max_iterations)
+        tried = None
+        for ratio in _RATIOS:
+            gentler = dual.potential.gentler(ratio)
+            if state.misfit <= self.tolerance or gentler == tried:
+                break
+            state, steps = _led(dual, start, ratio, self.tolerance, self.max_iterations)
+            iterations, tried = iterations + steps, gentler
         for refinements in range(self.max_refinements + 1):
             finer, check = (dual, dual.sampled(state)) if dual.exact else dual.refined(state, self.tolerance)
             if finer is dual or refinements == self.max_refinements:
@@ -137,14 +143,16 @@ def _within(state: DualState) -> DualState:
     return state
 
 
-def _led(dual: IntegratedDual, start: DualFunction, tolerance: float, max_iterations: int) -> tuple[DualState, int]:
+def _led(
+    dual: IntegratedDual, start: DualFunction, ratio: float, tolerance: float, max_iterations: int
+) -> tuple[DualState, int]:
     """The maximum, by way of those for ever gentler potentials: the last is a square, whose only Newton step is exact.
 
     What a steep potential makes of `start` can be negligible at most of the data, or point away from the maximum.
     """
-    gentler, steps = dual.potential.gentler(), 0
+    gentler, steps = dual.potential.gentler(ratio), 0
     if gentler is not None:
-        led, steps = _led(replace(dual, potential=gentler), start, tolerance, max_iterations)
+        led, steps = _led(replace(dual, potential=gentler), start, ratio, tolerance, max_iterations)
         start = led.function
         if dual.potential.moment_order <= 2:  # dual values differ by powers of ten, but not the curvature
             start = through_mirror(dual.potential, start, free=dual.equations.free, before=gentler)
@@ -216,7 +224,11 @@ def _step(dual: IntegratedDual, state: DualState, tolerance: float, *, check: bo
     if not visible:
         return moved(equations.function(step)) or _balanced(dual, state, step)
     lengths = 0.5 ** np.arange(60)
-    return next((new for t in lengths if (new := moved(equations.function(t * step), float(t))) is not None), None)
+    found = next((new for t in lengths if (new := moved(equations.function(t * step), float(t))) is not None), None)
+    if found is None:  # a rule that does not resolve the curvature yet, so that value and slope do not belong together
+        balanced = _balanced(dual, state, step)
+        return balanced if balanced is not None and balanced.misfit < state.misfit else None
+    return found
 
 
 def _balanced(dual: IntegratedDual, state: DualState, step: Array) -> DualState | None:

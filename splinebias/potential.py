@@ -265,7 +265,7 @@ class Power(Potential):
         xp, p, eps = namespace(z), self.p, self.quadratic
         if p == 2:
             return z / (2 + 2 * eps)
-        if p == 4 and eps != 0:  # 4u^3 + 2 eps u = z with u = 2k sinh(theta), k^2 = eps/6
+        if p == 4 and eps > _NEXT_TO_NOTHING:  # 4u^3 + 2 eps u = z with u = 2k sinh(theta), k^2 = eps/6
             k = (eps / 6) ** 0.5
             return 2 * k * xp.sinh(xp.asinh(z / (8 * k**3)) / 3)
         size = abs(z)

@@ -127,6 +127,50 @@ def test_conditions_of_the_closed_form() -> None:
         assert dual.exact is exact, (law, phi)
 
 
+@pytest.mark.parametrize("size", [2, 3, 9])
+@pytest.mark.parametrize("p", [3, 4])
+@pytest.mark.parametrize("activation", [sb.ReLU(), sb.Abs()], ids=repr)
+def test_a_mixture_is_the_sum_of_its_parts(activation: sb.Activation, p: float, size: int) -> None:
+    """Of two laws that are the same, and of two that are not; beside the mean over units, from the multipliers."""
+    parts = [sb.Initialization.rademacher(st.uniform(-1.2, 2.4)), sb.Initialization.rademacher(st.uniform(0.2, 0.6))]
+    plain = scaled(p, 1.0, size=size, law=parts[0], activation=activation)
+    x, line = plain.data.x, np.linspace(-1.5, 1.5, 61)
+    found = sb.predict(plain)
+    same = sb.predict(replace(plain, initialization=sb.Initialization.mixture([0.25, 0.75], [parts[0], parts[0]])))
+    assert same.penalty == pytest.approx(found.penalty, rel=1e-12)
+    np.testing.assert_allclose(same.function(line), found.function(line), rtol=0, atol=1e-12)
+
+    mixed = sb.predict(replace(plain, initialization=sb.Initialization.mixture([0.4, 0.6], parts)))
+    assert mixed.outcome is sb.Outcome.CONVERGED
+    b, step = np.linspace(-1.2, 1.2, 2_400_001, retstep=True)
+    density = 0.4 / 2.4 + 0.6 / 0.6 * ((b > 0.2) & (b < 0.8))
+    density[[0, -1]] /= 2
+    made, size_of_jump, phi = np.zeros(size), 0.0, sb.Power(p, quadratic=1)
+    for w in (1, -1):
+        features = [activation.value(w * point + b) for point in x]
+        alpha = phi.grad_inverse(sum(weight * feature for weight, feature in zip(mixed.multipliers, features, strict=True)))
+        made += [float((density * alpha * feature).sum() * step / 2) for feature in features]
+        size_of_jump += max(float(np.abs(alpha * feature).max()) for feature in features)
+    np.testing.assert_allclose(made, mixed.problem.data.y, rtol=0, atol=2 * step * size_of_jump)
+
+
+@pytest.mark.parametrize("weight", [1.0, -1.0])
+def test_units_of_one_sign(weight: float) -> None:
+    """A side without units adds nothing."""
+    data = sb.Dataset([-1, 0, 1], [0.3, 1, 0])
+    problem = sb.Problem(
+        data, sb.Initialization(sb.Constant(weight), st.uniform(-2, 4)), potential=sb.Scaled(sb.Power(4, 1))
+    )
+    found = sb.predict(problem)
+    assert found.outcome is sb.Outcome.CONVERGED
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(IntegratedDual, "_by_parts", None)
+        twin = sb.predict(problem)
+    line = np.linspace(-1.5, 1.5, 61)
+    np.testing.assert_allclose(found.function(line), twin.function(line), rtol=0, atol=1e-12)
+    assert found.penalty == pytest.approx(twin.penalty, rel=1e-12)
+
+
 @pytest.mark.parametrize("p", [3, 4, 6])
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_many_points_reuse_integrals(p: float, noise: float) -> None:

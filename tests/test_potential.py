@@ -155,3 +155,11 @@ def test_refusals(make, message):
 @pytest.mark.parametrize("size", [1e-100, 1e-30, 1.0, 1e30])
 def test_rescaling_a_pure_power_leaves_a_pure_power(size):
     assert sb.Power(12).rescaled(size)[0] == sb.Power(12)
+
+
+@pytest.mark.parametrize("quadratic", [1e-300, 1e-220, 1e-150])
+@pytest.mark.parametrize("p", [3, 4, 5])
+def test_next_to_no_quadratic_part(p: float, quadratic: float) -> None:
+    z = np.array([-2.0, 1e-30, 1.0, 1e20])
+    phi, pure = sb.Power(p, quadratic=quadratic), sb.Power(p)
+    np.testing.assert_allclose(phi.grad_inverse(z), pure.grad_inverse(z), rtol=1e-13)

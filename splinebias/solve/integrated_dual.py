@@ -208,7 +208,7 @@ class IntegratedDual:
             order, steady = self._layout(state.function, side)
             for some in _blocks(self.grid.frame.piece.size, None, _BLOCK // order):
                 nodes = self.grid.at(state.function, side, self.potential, some, order, steady)
-                alpha, rho = nodes.alpha(self.potential), self._in_cells[side].rho[side][nodes.number, :, 0]
+                alpha, rho = nodes.alpha(self.potential), self._units[side][nodes.number, None]
                 cost = float((nodes.weights * rho * self.potential.cost(alpha)).sum())
                 samples.append(Sample(side, nodes, rho * np.copysign(alpha, nodes.rows.g), cost, None))
         return replace(state, samples=tuple(samples))
@@ -281,8 +281,13 @@ class IntegratedDual:
         if degrees is None or self.potential.chord(np.ones(1), np.ones(1)) is None:
             return None
         frame = self.grid.frame
-        mass = {side: model.rho[side].ravel() * frame.wide for side, model in self._in_cells.items()}
+        mass = {side: units * frame.wide for side, units in self._units.items()}
         return CellsByParts(frame, self.equations, self.potential, degrees[0] + 1, mass)
+
+    @cached_property
+    def _units(self) -> dict[int, Array]:
+        """Per side, the density of units in the cells, of a law that is constant on each; mixtures have several parts."""
+        return {side: model.rho[side].sum(axis=-1)[:, 0] for side, model in self._in_cells.items()}
 
     @cached_property
     def _in_cells(self) -> dict[int, ResponseModel]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _DRAWS = 20_000  # units over which averages are taken
 _TIMES = 120  # on the path of the multipliers with a scaled potential
+_FAR, _WIDE = 10, 10**9  # movement and width above which messages give powers of ten
+_WIDEST = 2**300
 _LAZY = 0.1  # movement, relative to n^(-1/2), below which random fluctuations hide it
 
 
@@ -101,20 +103,26 @@ class Laziness:
         w, b = real_vector(w, "w"), real_vector(b, "b")
         if w.shape != b.shape:
             raise DataError(f"`w` and `b` must be as many, got {w.size} and {b.size}")
-        problem, n = self.problem, self.width
-        act, x = problem.two_slopes, problem.data.x
+        return self._change(np.stack([w, b]), self._force(w, b), float(self.width))
+
+    def _force(self, w: Array, b: Array) -> Array:
+        r""":math:`\sum_i \sigma'(w x_i + b)\, (x_i, 1) \int \alpha_t\, d\lambda_i`, whatever the width, shape (2, K)."""
+        act, x = self.problem.two_slopes, self.problem.data.x
         z = np.multiply.outer(w, x) + b[:, None]
-        pairing = self._path.pairing(problem, np.asarray(act.value(z))) * act.derivative(z)
-        dual = np.stack([pairing @ x, pairing.sum(axis=1)])
-        if problem.scaled:
-            return np.asarray(problem.phi.grad_inverse(dual / n) / n)
-        theta = np.stack([w, b])
-        ratio = problem.phi.hess_at_zero / problem.phi.hess(theta)
-        return np.asarray(ratio * dual / n**2)
+        pairing = self._path.pairing(self.problem, np.asarray(act.value(z))) * act.derivative(z)
+        return np.stack([pairing @ x, pairing.sum(axis=1)])
+
+    @np.errstate(over="ignore")  # far from lazy
+    def _change(self, theta: Array, force: Array, width: float) -> Array:
+        """The change of units `theta` that `force` makes at a width, each of shape (2, K)."""
+        phi = self.problem.phi
+        if self.problem.scaled:
+            return np.asarray(phi.grad_inverse(force / width) / width)
+        return np.asarray(phi.hess_at_zero / phi.hess(theta) * force / width**2)
 
     def movement(self, w: Any, b: Any) -> Array:
         r""":math:`|\Delta(w, b)|/|(w, b)|` per unit, shape (K,): sum of squares of `growth` and of the turn."""
-        return np.asarray(np.linalg.norm(self.change(w, b), axis=0) / np.hypot(w, b))
+        return np.asarray(np.hypot(*self.change(w, b)) / np.hypot(w, b))
 
     def growth(self, w: Any, b: Any) -> Array:
         r"""Relative change of |(w, b)| per unit, shape (K,); :math:`\alpha^2/(2n^2(w^2 + b^2))` for gradient flow."""
@@ -126,29 +134,50 @@ class Laziness:
         return self.problem.initialization.pair_law.sample(_DRAWS, np.random.default_rng(self.seed))
 
     @cached_property
+    def _force_on_units(self) -> Array:
+        return self._force(*self._units)
+
+    def _overall_at(self, width: int) -> float:
+        theta = np.stack(self._units)
+        return _overall(self._change(theta, self._force_on_units, float(width)), *theta)
+
+    @cached_property
     def overall(self) -> float:
         r""":math:`(E|\Delta(w, b)|^2/E|(w, b)|^2)^{1/2}` over 20,000 units of the law."""
-        return _overall(self.change(*self._units), *self._units)
+        return self._overall_at(self.width)
 
     @cached_property
     def largest(self) -> float:
         """The 99 % quantile of `movement` over the same units."""
         return float(np.quantile(self.movement(*self._units), 0.99))
 
-    @property
+    @cached_property
     def lazy_width(self) -> int:
-        r"""The width at which `overall`, falling like n^-2, is a tenth of n^(-1/2), so that fluctuations hide it."""
-        factor = float(self.overall * math.sqrt(self.width) / _LAZY)
-        return math.ceil(self.width * math.cbrt(factor) ** 2)
+        r"""The least width at which `overall` is a tenth of n^(-1/2), so that fluctuations hide it.
+
+        Movement falls like n^-2, with scaled potentials like :math:`(\phi')^{-1}(\cdot/n)/n`.
+        """
+        low, high = 0, 1
+        while high < _WIDEST and not self._overall_at(high) <= _LAZY / math.sqrt(high):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._overall_at(middle) <= _LAZY / math.sqrt(middle):
+                high = middle
+            else:
+                low = middle
+        return high
 
     @property
     def advice(self) -> str:
         """Empty if the infinite-width picture applies at this width, else what to do."""
         if self.overall <= _LAZY / math.sqrt(self.width):
             return ""
+        moved = f"{self.overall:.1%}" if self.overall < _FAR else f"{self.overall:.1e} times their size"
+        width = self.lazy_width if self.lazy_width < _WIDE else f"{self.lazy_width:.1e}"
         return (
-            f"hidden weights move by {self.overall:.1%}, which shows beside fluctuations of order n^(-1/2): "
-            f"take a width of about {self.lazy_width} or expect deviations from the infinite-width limit"
+            f"hidden weights move by {moved}, which shows beside fluctuations of order n^(-1/2): "
+            f"take a width of about {width} or expect deviations from the infinite-width limit"
         )
 
     def measured(self, run: Training) -> Measured:
@@ -195,7 +224,8 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     Notes
     -----
     Quadratic and unscaled potentials: closed form from the decay modes. Scaled ones: the path of the multipliers at 120
-    times, seconds. *Not checked:* that the movement is small; where it is not, the number says so but is itself wrong.
+    times, and a pass over the units for each, seconds. *Not checked:* that the movement is small; where it is not, the
+    number says so but is itself wrong.
     Source: theory section 7.
 
     Examples
@@ -238,5 +268,6 @@ def _path(problem: Problem) -> Path:
     return Path(np.array([np.zeros_like(limit), *path[np.isfinite(path).all(axis=1)], limit]))
 
 
+@np.errstate(over="ignore")
 def _overall(change: Array, w: Array, b: Array) -> float:
     return float(np.sqrt((change**2).sum() / (w**2 + b**2).sum()))

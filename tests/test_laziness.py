@@ -54,6 +54,17 @@ def test_movement_falls_like_the_square_of_the_width():
     assert str(wide).startswith("width 1000: hidden weights move by")
 
 
+@pytest.mark.parametrize("phi", [sb.Power(3, quadratic=1), sb.Power(4, quadratic=1), sb.Hypentropy(0.05)], ids=repr)
+def test_the_lazy_width_does_not_depend_on_the_width_it_is_asked_at(phi):
+    """With a scaled potential movement does not fall like a power of the width: overflow far from the limit included."""
+    problem = sb.Problem(sb.Dataset([-1, -0.9, 0.1, 1], [0.3, -0.3, 0.2, 0]), UNIFORM, potential=sb.Scaled(phi))
+    narrow, wide = sb.laziness(problem, 3), sb.laziness(problem, 3000)
+    assert narrow.lazy_width == wide.lazy_width > 3
+    assert len(str(narrow)) < 300 and "inf%" not in str(narrow)
+    assert sb.laziness(problem, narrow.lazy_width).advice == ""
+    assert sb.laziness(problem, narrow.lazy_width - 1).advice != ""
+
+
 def test_unscaled_potentials_slow_hidden_weights_by_their_second_derivative():
     """phi'' of |u|^4 + u^2 is 2 at zero and 14 at |w| = 1."""
     init = sb.Initialization.rademacher(st.uniform(-1, 2))

@@ -78,7 +78,8 @@ class DualSolver:
             gentler = dual.potential.gentler(ratio)
             if state.misfit <= self.tolerance or gentler == tried:
                 break
-            state, steps = _led(dual, start, ratio, self.tolerance, self.max_iterations)
+            led, steps = _led(dual, start, ratio, self.tolerance, self.max_iterations)
+            state = led if led.misfit < state.misfit else state
             iterations, tried = iterations + steps, gentler
         for refinements in range(self.max_refinements + 1):
             finer, check = (dual, dual.sampled(state)) if dual.exact else dual.refined(state, self.tolerance)

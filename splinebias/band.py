@@ -100,7 +100,8 @@ class ErrorBand:
         The second order of the delta method and the output bias, for output weights that start at 0 and hidden weights that
         stay. What moving ones add is of higher order in 1/n, but with large factors: on data set B (u^2) it shows up to
         width 400, on set A it is several times the shift itself up to several thousand; `laziness` gives the movement and
-        `Study.mean_shift` the measured shift.
+        `Study.mean_shift` the measured shift. With scaled potentials that bend sharply where curvature is small (u^4 + u^2
+        on noisy data) the expansion holds from far larger widths on only; a shift larger than `std` says that it does not.
 
         Raises
         ------

@@ -133,7 +133,7 @@ class PiecewisePolynomial:
         return float(self._ppoly.integrate(real_number(a, "a"), real_number(b, "b"), extrapolate=True))
 
     def roots(self, level: float = 0.0, interval: tuple[float, float] | None = None) -> Array:
-        """Points where f equals `level`, sorted; of a stretch where f is constantly `level`, its left end.
+        """Points where f equals `level`, sorted; of a piece on which f is constantly `level`, its left end.
 
         `interval` (lo, hi) keeps the roots in it; by default those on the whole line.
         """

@@ -130,6 +130,11 @@ def _advice(problem: Problem, width: int, correction: float) -> str:
             "no network this wide can be trained: ask for a larger error (the width falls like its inverse square), an "
             "`interval` within the data, fewer or less noisy points, or a law whose breakpoints -b/w cover the data"
         )
+    if correction > 1:
+        return (
+            f"at this width the O(1/n) part of the error is {correction:.2g} times what was asked for: the expansion in 1/n "
+            "does not hold yet, and the leading order may or may not; train some networks (sb.study), or ask for a smaller error"
+        )
     if correction > _NOTICEABLE:
         return (
             f"at this width the O(1/n) part of the error is {correction:.0%} of what was asked for, and the leading order "

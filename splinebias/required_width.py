@@ -133,7 +133,7 @@ def _advice(problem: Problem, width: int, correction: float) -> str:
     if correction > 1:
         return (
             f"at this width the O(1/n) part of the error is {correction:.2g} times what was asked for: the expansion in 1/n "
-            "does not hold yet, and the leading order may or may not; train some networks (sb.study), or ask for a smaller error"
+            "does not hold yet, the leading order may or may not; train some networks (sb.study), or ask for a smaller error"
         )
     if correction > _NOTICEABLE:
         return (

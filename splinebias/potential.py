@@ -99,12 +99,14 @@ class Potential(ABC):
         r"""Potential :math:`\hat\phi` and factor :math:`\kappa` with :math:`\phi(s u) = \kappa \hat\phi(u)`, s = `size`."""
         return _Rescaled(self, size), 1.0
 
-    def gentler(self, ratio: float = 2.0) -> Potential | None:
-        r"""One nearer to the square, whose solution is a good start for the dual of this one; None if it needs no help.
+    @property
+    def steepness(self) -> float:
+        r"""By which factor the power of :math:`\phi'` differs from 1, if help by `gentler` potentials is welcome; else 1."""
+        return 1.0
 
-        `ratio` : that of the powers of :math:`\phi'`, where there is a choice.
-        """
-        return None
+    def gentler(self, ratio: float) -> Potential:
+        """One nearer to the square by this factor of `steepness`: its solution is a good start for one a little steeper."""
+        return self
 
     @property
     def unfolded_degrees(self) -> tuple[int, int] | None:
@@ -275,10 +277,15 @@ class Power(Potential):
             return z / (eps + xp.sqrt(eps * eps + 3 * size))
         return xp.sign(z) * self._invert(size)
 
-    def gentler(self, ratio: float = 2.0) -> Potential | None:
+    @property
+    def steepness(self) -> float:
         if self.p < 2:
-            return Power(min(2 * self.p - 1, 2.0)) if self.quadratic == 0 else None
-        return Power(1 + (self.p - 1) / ratio, self.quadratic) if self.p > _STEEP else None
+            return 1.0 if self.quadratic else 1 / (self.p - 1)
+        return self.p - 1 if self.p > _STEEP else 1.0
+
+    def gentler(self, ratio: float) -> Potential:
+        p = 1 + (self.p - 1) * (ratio if self.p < 2 else 1 / ratio)
+        return Power(2.0 if abs(p - 2) < 1e-9 else p, self.quadratic)
 
     @property
     def moment_order(self) -> float:

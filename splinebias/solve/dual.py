@@ -2,6 +2,7 @@ r"""Exact solution for every convex potential by a globalized Newton method on t
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -29,7 +30,8 @@ _SECANTS = 12  # evaluations along a step
 _HALVINGS = 100  # of a start, or doublings
 _BISECTIONS = 14  # of the logarithm of a start
 _NEGLIGIBLE = 1e-6  # part of the data that the curvature of a start makes
-_RATIOS = (2.0, 1.5)  # of the powers from one potential to the next, where Newton's method is led from gentler ones
+_RATIO, _LEAST_RATIO = 2.0, 1.05  # of the powers from one potential to the next, at first and at last
+_NEARBY, _STEPS_THERE = 1e-6, 40  # residual on the way, and Newton steps for it
 _STILL = 1e-13  # relative size of moves that are left out until the residual is below the tolerance
 
 
@@ -73,14 +75,9 @@ class DualSolver:
         dual, start, quadratic = IntegratedDual.of(problem)
         coarse = dual.grid.cells
         state, iterations = maximized(dual, _begun(dual, start, quadratic), self.tolerance, self.max_iterations)
-        tried = None
-        for ratio in _RATIOS:
-            gentler = dual.potential.gentler(ratio)
-            if state.misfit <= self.tolerance or gentler == tried:
-                break
-            led, steps = _led(dual, start, ratio, self.tolerance, self.max_iterations)
-            state = led if led.misfit < state.misfit else state
-            iterations, tried = iterations + steps, gentler
+        if not state.misfit <= self.tolerance and dual.potential.steepness > 1:
+            led, steps = _led(dual, start, self.tolerance)
+            state, iterations = led if led is not None and led.misfit < state.misfit else state, iterations + steps
         for refinements in range(self.max_refinements + 1):
             finer, check = (dual, dual.sampled(state)) if dual.exact else dual.refined(state, self.tolerance)
             if finer is dual or refinements == self.max_refinements:
@@ -144,21 +141,32 @@ def _within(state: DualState) -> DualState:
     return state
 
 
-def _led(
-    dual: IntegratedDual, start: DualFunction, ratio: float, tolerance: float, max_iterations: int
-) -> tuple[DualState, int]:
-    """The maximum, by way of those for ever gentler potentials: the last is a square, whose only Newton step is exact.
+def _led(dual: IntegratedDual, start: DualFunction, tolerance: float) -> tuple[DualState | None, int]:
+    """The maximum, by way of those for gentler potentials, beginning with a square, whose only Newton step is exact.
 
-    What a steep potential makes of `start` can be negligible at most of the data, or point away from the maximum.
+    What a steep potential makes of `start` can be negligible at most of the data, or point away from the maximum. From one
+    potential to the next the power grows by a ratio that becomes smaller where that was too much. None if none was reached.
     """
-    gentler, steps = dual.potential.gentler(ratio), 0
-    if gentler is not None:
-        led, steps = _led(replace(dual, potential=gentler), start, ratio, tolerance, max_iterations)
-        start = led.function
-        if dual.potential.moment_order <= 2:  # dual values differ by powers of ten, but not the curvature
-            start = through_mirror(dual.potential, start, free=dual.equations.free, before=gentler)
-    state, last = maximized(dual, _within(dual.at(start)), tolerance, max_iterations)
-    return state, steps + last
+    potential, ratio, total = dual.potential, _RATIO, 0
+    at, reached, best = 2 * potential.steepness, None, None  # how far from `potential`
+    while at > 1 and ratio > _LEAST_RATIO:
+        to = max(at / ratio, 1.0)
+        there = replace(dual, potential=potential.gentler(to) if to > 1 else potential)
+        if reached is not None:
+            start = reached.function
+            if potential.moment_order <= 2:  # dual values differ by powers of ten, but not the curvature
+                start = through_mirror(there.potential, start, free=dual.equations.free, before=reached.dual.potential)
+        state, steps = maximized(there, _within(there.at(start)), tolerance, _STEPS_THERE)
+        total += steps
+        if to == 1 and (best is None or state.misfit < best.misfit):
+            best = state
+        if state.misfit <= (tolerance if to == 1 else _NEARBY):
+            at, reached = to, state
+        elif reached is None:
+            break
+        else:
+            ratio = math.sqrt(ratio)
+    return best, total
 
 
 def maximized(dual: IntegratedDual, state: DualState, tolerance: float, max_iterations: int) -> tuple[DualState, int]:

@@ -28,6 +28,7 @@ _NODES = 16  # per cell, at least
 _TIE = 1e-6  # mismatch of a tie that no neuron can mend, relative to the slopes (offsets) that it compares
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # next to the end of doubles the value is infinite
 def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
     r"""Value of the curvature penalty of `f`; infinity if no density of neurons represents it.
 

@@ -21,6 +21,7 @@ from splinebias.response import Response, ResponseModel, Sides
 from splinebias.solve.roots import Evaluation, Subset, increasing_roots
 
 _NEWTON_STEPS = 100
+_PATIENCE = 20  # steps in a row that do not halve the gradient: it is at rounding
 _HALVINGS = 50
 _GOAL, _ENOUGH = 1e-12, 1e-8  # gradient over the terms it is the difference of: aimed at, and required
 
@@ -65,8 +66,11 @@ class Split(NamedTuple):
         point = self.at(np.zeros(2), None)
         if self.moments is None:
             return point
+        best, stale = np.inf, 0
         for _ in range(_NEWTON_STEPS):
-            if np.abs(point.gradient).max() <= _GOAL * point.scale:
+            left = float(np.abs(point.gradient).max() / point.scale)
+            stale, best = (0, left) if left < best / 2 else (stale + 1, best)
+            if left <= _GOAL or stale >= _PATIENCE:
                 break
             step = np.linalg.lstsq(self._hessian(point.response), point.gradient, rcond=1e-14)[0]
             moved = self._search(point, np.asarray(step, dtype=float))

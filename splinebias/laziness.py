@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _DRAWS = 20_000  # units over which averages are taken
 _TIMES = 120  # on the path of the multipliers with a scaled potential
 _FAR, _WIDE = 10, 10**9  # movement and width above which messages give powers of ten
-_WIDEST = 2**300
+_WIDEST = 2**300  # beyond it no width is looked for
 _LAZY = 0.1  # movement, relative to n^(-1/2), below which random fluctuations hide it
 
 
@@ -137,9 +137,12 @@ class Laziness:
     def _force_on_units(self) -> Array:
         return self._force(*self._units)
 
+    def _change_at(self, width: int) -> Array:
+        """Of the units, shape (2, K)."""
+        return self._change(np.stack(self._units), self._force_on_units, float(width))
+
     def _overall_at(self, width: int) -> float:
-        theta = np.stack(self._units)
-        return _overall(self._change(theta, self._force_on_units, float(width)), *theta)
+        return _overall(self._change_at(width), *self._units)
 
     @cached_property
     def overall(self) -> float:
@@ -149,7 +152,7 @@ class Laziness:
     @cached_property
     def largest(self) -> float:
         """The 99 % quantile of `movement` over the same units."""
-        return float(np.quantile(self.movement(*self._units), 0.99))
+        return float(np.quantile(np.hypot(*self._change_at(self.width)) / np.hypot(*self._units), 0.99))
 
     @cached_property
     def lazy_width(self) -> int:

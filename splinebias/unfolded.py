@@ -90,11 +90,12 @@ class Rows(NamedTuple):
 
     def turned(self, at: NDArray[np.intp]) -> Rows:
         """With the rows number `at` from their other end."""
-        turned = Rows(*(column.copy() for column in self))
-        for column in (turned.offset, turned.weights, turned.g):
+        columns = [column.copy() for column in (self.offset, self.weights, self.g, self.start, self.stop)]
+        offset, weights, g, start, stop = columns
+        for column in (offset, weights, g):
             column[at] = column[at, ::-1]
-        turned.start[at], turned.stop[at] = self.stop[at], self.start[at]
-        return turned
+        start[at], stop[at] = self.stop[at], self.start[at]
+        return self._replace(offset=offset, weights=weights, g=g, start=start, stop=stop)
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,7 +68,7 @@ class DualFunction:
     beta: float
     activation: TwoSlope
     nodal: dict[int, Array] = field(default_factory=dict)
-    _known: dict[int, tuple[Potential, Array]] = field(default_factory=dict)
+    _known: dict[int, tuple[Potential, Array]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.nodal:
@@ -115,7 +115,7 @@ class DualFunction:
         return DualFunction(self.x, self.values * factor, self.beta * factor, self.activation, nodal)
 
     def curvature(self, potential: Potential, side: int) -> Array:
-        r""":math:`(\phi')^{-1}(g_s)` at the data, shape (M,)."""
+        r""":math:`(\phi')^{-1}(g_s)` at the data, shape (M,); remembered for one potential."""
         side = 1 if self.symmetric else side
         known = self._known.get(side)
         if known is None or known[0] is not potential:

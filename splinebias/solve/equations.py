@@ -107,11 +107,10 @@ class DualEquations:
         shape = next(iter(moments.values())).left.shape[:-1]
         hats, line = np.zeros((*shape, self.x.size)), np.zeros((*shape, 2))
         for side, (left, right, beyond) in moments.items():
-            own = hats if len(moments) == 1 else np.zeros_like(hats)
-            own[..., :-1] += left
+            own = np.zeros_like(hats)
+            own[..., :-1] = left
             own[..., 1:] += right
-            if own is not hats:
-                hats += own
+            hats += own
             if not self.free:
                 # no product of BLAS, whose threads wait for each other
                 turned, shifted = np.einsum("...m,m->...", own, self._at_data), own.sum(axis=-1)
@@ -129,11 +128,10 @@ class DualEquations:
         diagonal, off, border = np.zeros(size), np.zeros(size - 1), np.zeros((2, size))
         corner = [0.0, 0.0, 0.0]  # of beta alone, of both, of v_1 alone
         for side, (left, mixed, right, beyond) in masses.items():
-            own = diagonal if len(masses) == 1 else np.zeros(size)
-            own[:-1] += left
+            own = np.zeros(size)
+            own[:-1] = left
             own[1:] += right
-            if own is not diagonal:
-                diagonal += own
+            diagonal += own
             off += mixed
             if self.free:
                 continue

@@ -177,12 +177,13 @@ class IntegratedDual:
         `near` : a state on the same grid, of which integrals may be reused.
         `check` : whether to take half as many nodes again and to keep them in `DualState.samples`.
         """
-        if self._by_parts is not None and not check:
-            return self._by_parts_at(self._by_parts, function, near)
         order = round(CHECK * self.grid.cells.order) if check else self.grid.cells.order
         integrals, samples, step = {}, [], max(1, _BLOCK // (order * self._speeds))
         for side in self._sides:
             integrals[side], cells = self._known(function, side, near)
+            if self._by_parts is not None and not check:
+                self._by_parts.add(integrals[side], function, side, cells)
+                continue
             for some in _blocks(self.grid.frame.piece.size, cells, step):
                 nodes = self.grid.at(function, side, self.potential, some, order)
                 response = self._response(side, nodes)
@@ -192,14 +193,6 @@ class IntegratedDual:
                     share, brink = float((nodes.weights * cost).sum()), Brink.of(response, side, nodes.nodes)
                     samples.append(Sample(side, nodes, value, share, brink))
         return self._state(function, integrals, tuple(samples))
-
-    def _by_parts_at(self, cells: CellsByParts, function: DualFunction, near: DualState | None) -> DualState:
-        """The same where integrals are known in closed form."""
-        integrals = {}
-        for side in self._sides:
-            integrals[side], some = self._known(function, side, near)
-            cells.add(integrals[side], function, side, some)
-        return self._state(function, integrals, ())
 
     def sampled(self, state: DualState) -> DualState:
         """`state` with as many nodes as its function needs, where `exact`."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import splinebias as sb
-from splinebias.solve.discretize import discretize
+from splinebias.limit.posed_problem import discretize
 
 
 def paired(rounds: int, *calls: Callable[[], Any]) -> NDArray[np.float64]:

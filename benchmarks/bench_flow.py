@@ -15,8 +15,8 @@ import torch
 
 import splinebias as sb
 from benchmarks._timing import duration, paired, ratio, table, times
-from splinebias.network import Network
-from splinebias.train import one_thread
+from splinebias.networks.network import Network
+from splinebias.training.train import one_thread
 
 UNIFORM = sb.Initialization.rademacher(st.uniform(-1, 2))
 SET_A = sb.Dataset([-1, -0.2, 0, 0.2, 1], np.array([0, 0, 0.3, 0, 0]) - 0.15)

@@ -9,7 +9,7 @@ from scipy.linalg import expm
 
 import splinebias as sb
 from benchmarks._timing import duration, paired, ratio, table, times
-from splinebias.solve.kernel import kernel
+from splinebias.limit.kernels.kernel_solver import kernel
 
 LAW = sb.Initialization.rademacher(st.uniform(-1.2, 2.4))
 TIMES = np.geomspace(1.0, 1e6, 100)

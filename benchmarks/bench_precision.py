@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import splinebias as sb
 from benchmarks._extended import kernel_values, spline_values
 from benchmarks._timing import table
-from splinebias.solve.kernel import kernel
+from splinebias.limit.kernels.kernel_solver import kernel
 
 SPAN = 1.25
 LAW = sb.Initialization.rademacher(st.uniform(-SPAN, 2 * SPAN))

@@ -13,7 +13,7 @@ from benchmarks._timing import duration, paired, table
 CODES = {
     "python": "pass",
     "`import splinebias`": "import splinebias",
-    "`splinebias --help`": "from splinebias.cli import main; main(['--help'], standalone_mode=False)",
+    "`splinebias --help`": "from splinebias.cli.main import main; main(['--help'], standalone_mode=False)",
     "`splinebias.Problem`": "import splinebias; splinebias.Problem",
     "`splinebias.predict`": "import splinebias; splinebias.predict",
     "`import scipy.interpolate`": "import scipy.interpolate",

@@ -18,19 +18,19 @@ from threadpoolctl import threadpool_limits
 
 import splinebias
 from splinebias._files import check_writable, write_atomically
-from splinebias.band import error_band
-from splinebias.compare import compare
-from splinebias.convergence import Row, Study
 from splinebias.data import Dataset
-from splinebias.ensemble import train_ensemble
 from splinebias.errors import DataError
-from splinebias.plot import save_figure
+from splinebias.finite_width.band import error_band
+from splinebias.functions.compare import compare
+from splinebias.limit.prediction import Prediction
+from splinebias.plots import save_figure
 from splinebias.potential import Potential, Power
 from splinebias.problem import Problem
-from splinebias.solve.prediction import Prediction
-from splinebias.studies.batch import together
-from splinebias.study import run_seed, study
-from splinebias.train import Training
+from splinebias.studies.results import Row, Study
+from splinebias.studies.study import run_seed, study
+from splinebias.studies.work.batch import together
+from splinebias.training.ensemble import train_ensemble
+from splinebias.training.train import Training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments._common import Settings, label
-from splinebias.convergence import Estimate, Study
 from splinebias.data import Dataset
-from splinebias.plot import BLACK, BLUE, GREEN, ORANGE, plot_errors, plot_inverse_root, plot_prediction, plot_training
+from splinebias.limit.prediction import Prediction
+from splinebias.numerics.estimate import Estimate
+from splinebias.plots import BLACK, BLUE, GREEN, ORANGE, plot_errors, plot_inverse_root, plot_prediction, plot_training
 from splinebias.potential import Potential
-from splinebias.solve.prediction import Prediction
-from splinebias.train import Training
+from splinebias.studies.results import Study
+from splinebias.training.train import Training
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -17,8 +17,8 @@ from scipy import stats
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias.compare import compare
-from splinebias.plot import BLUE, ORANGE
+from splinebias.functions.compare import compare
+from splinebias.plots import BLUE, ORANGE
 from splinebias.studies.spec import run_seed
 
 NAME = "band_constants"

@@ -18,10 +18,10 @@ from scipy import stats
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias.compare import compare
-from splinebias.plot import BLACK, BLUE
+from splinebias.functions.compare import compare
+from splinebias.plots import BLACK, BLUE
 from splinebias.studies.spec import run_seed
-from splinebias.train import Training
+from splinebias.training.train import Training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

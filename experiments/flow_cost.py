@@ -19,10 +19,10 @@ from scipy import stats
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias.plot import BLUE, GREEN, ORANGE
+from splinebias.plots import BLUE, GREEN, ORANGE
 from splinebias.potential import Potential, Power
-from splinebias.study import run_seed
-from splinebias.train import Training, train
+from splinebias.studies.study import run_seed
+from splinebias.training.train import Training, train
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

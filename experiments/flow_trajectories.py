@@ -21,14 +21,14 @@ from scipy import stats
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias._check import Array
-from splinebias.ensemble import train_ensemble
-from splinebias.plot import BLUE, GREEN, ORANGE
+from splinebias._arguments import Array
+from splinebias.limit.predict import Path as Trajectory
+from splinebias.limit.predict import predict_path
+from splinebias.plots import BLUE, GREEN, ORANGE
 from splinebias.potential import Potential, Power
-from splinebias.predict import Path as Trajectory
-from splinebias.predict import predict_path
-from splinebias.study import run_seed
-from splinebias.train import Training
+from splinebias.studies.study import run_seed
+from splinebias.training.ensemble import train_ensemble
+from splinebias.training.train import Training
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -21,11 +21,11 @@ import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
 from experiments.jm_trajectory import load
-from splinebias._check import Array
-from splinebias.compare import compare
-from splinebias.convergence import Study, StudyGrid
-from splinebias.plot import BLUE, GREEN, ORANGE, VERMILLION, plot_inverse_root
-from splinebias.study import study_grid
+from splinebias._arguments import Array
+from splinebias.functions.compare import compare
+from splinebias.plots import BLUE, GREEN, ORANGE, VERMILLION, plot_inverse_root
+from splinebias.studies.results import Study, StudyGrid
+from splinebias.studies.study import study_grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

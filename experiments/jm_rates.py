@@ -19,9 +19,9 @@ from scipy import stats
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias.convergence import Study, StudyGrid
-from splinebias.plot import BLUE, ORANGE, plot_curvature_penalty, plot_errors, plot_inverse_root, plot_prediction
-from splinebias.study import study_grid
+from splinebias.plots import BLUE, ORANGE, plot_curvature_penalty, plot_errors, plot_inverse_root, plot_prediction
+from splinebias.studies.results import Study, StudyGrid
+from splinebias.studies.study import study_grid
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -18,12 +18,12 @@ import numpy as np
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias._check import Array
-from splinebias.compare import compare
-from splinebias.convergence import StudyGrid
-from splinebias.plot import BLUE, GREEN, ORANGE, plot_prediction
+from splinebias._arguments import Array
+from splinebias.functions.compare import compare
+from splinebias.plots import BLUE, GREEN, ORANGE, plot_prediction
+from splinebias.studies.results import StudyGrid
 from splinebias.studies.same_limit import LimitComparison, compare_limits
-from splinebias.study import study_grid
+from splinebias.studies.study import study_grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

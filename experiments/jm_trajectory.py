@@ -24,14 +24,20 @@ from scipy import stats
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias._check import Array
-from splinebias.compare import compare
-from splinebias.plot import BLACK, BLUE, GREEN, ORANGE
+from splinebias._arguments import Array
+from splinebias.functions.compare import compare
+from splinebias.limit.predict import predict, predict_path
+from splinebias.limit.trajectory.training_time_gcv import (
+    Selection,
+    gcv_regularization,
+    gcv_score,
+    gcv_time,
+    smoothing_spline,
+)
+from splinebias.plots import BLACK, BLUE, GREEN, ORANGE
 from splinebias.potential import Potential
-from splinebias.predict import predict, predict_path
-from splinebias.solve.smoothing import Selection, gcv_regularization, gcv_score, gcv_time, smoothing_spline
-from splinebias.study import run_seed
-from splinebias.train import train
+from splinebias.studies.study import run_seed
+from splinebias.training.train import train
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

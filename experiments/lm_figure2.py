@@ -18,7 +18,7 @@ from scipy import stats
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias.predict import predict
+from splinebias.limit.predict import predict
 
 NAME = "lm_figure2"
 

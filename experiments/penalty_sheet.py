@@ -18,9 +18,9 @@ from scipy import stats
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias.plot import BLUE, ORANGE, plot_curvature_penalty, plot_prediction, plot_training
+from splinebias.limit.predict import predict
+from splinebias.plots import BLUE, ORANGE, plot_curvature_penalty, plot_prediction, plot_training
 from splinebias.potential import Potential
-from splinebias.predict import predict
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

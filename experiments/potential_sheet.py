@@ -21,10 +21,10 @@ from scipy import optimize, stats
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias._check import Array
-from splinebias.plot import BLACK, plot_prediction
+from splinebias._arguments import Array
+from splinebias.limit.predict import predict
+from splinebias.plots import BLACK, plot_prediction
 from splinebias.potential import Potential
-from splinebias.predict import predict
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from splinebias._check import namespace, real_number, whole_number
+from splinebias._arguments import namespace, real_number, whole_number
 from splinebias.errors import DataError
 
 _LARGEST_POWER = 20

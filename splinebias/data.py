@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._check import Array, real_vector
+from splinebias._arguments import Array, real_vector
 from splinebias._files import unreadable
 from splinebias.errors import DataError
 

@@ -24,6 +24,10 @@ class SolveError(SplinebiasError):
     """A solver could not produce any answer (a wrong answer is an `Outcome`, never an exception)."""
 
 
+class StudyStopped(SplinebiasError):
+    """A study could not go on (full disk, scheduler gone); what is finished is kept: the same call goes on from there."""
+
+
 class Outcome(enum.Enum):
     """How a computation ended. The value is advice; test with ``result.outcome is Outcome.CONVERGED``."""
 

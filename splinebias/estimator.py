@@ -10,13 +10,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from splinebias._check import Array
+from splinebias._arguments import Array
 from splinebias.activation import Activation, ReLU
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization import Initialization
+from splinebias.initialization.initialization import Initialization
+from splinebias.limit.predict import predict
 from splinebias.potential import Potential, Quadratic, Scaled
-from splinebias.predict import predict
 from splinebias.problem import Problem
 
 try:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._check import namespace, real_number
+from splinebias._arguments import namespace, real_number
 from splinebias.errors import DataError
 
 _NOTHING_ELSE = 1e60  # coefficient of u^2 beside which that of |u|^p is nothing

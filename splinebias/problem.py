@@ -10,12 +10,12 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from splinebias._check import nearest
+from splinebias._arguments import nearest
 from splinebias.activation import Abs, Activation, LeakyReLU, ReLU, ReLUPower, TwoSlope
-from splinebias.breakpoints import BreakpointLaw
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization import Initialization
+from splinebias.initialization.breakpoints import BreakpointLaw
+from splinebias.initialization.initialization import Initialization
 from splinebias.parameterization import NTK, Parameterization, Standard
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
 
@@ -85,6 +85,15 @@ class Problem:
                 f"NTK() needs a law of output weights with E[a^2] > 0, got output = {self.initialization.output!r}; give "
                 "Initialization(..., output=scipy.stats.norm(0, 1))"
             )
+
+    @property
+    def default_interval(self) -> tuple[float, float]:
+        """Where functions are compared and drawn unless told otherwise: the span of the data, a quarter wider on each side.
+
+        How a limit extrapolates is part of the theory.
+        """
+        lo, hi = self.data.span
+        return lo - (hi - lo) / 4, hi + (hi - lo) / 4
 
     @property
     def scaled(self) -> bool:

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import splinebias as sb
-from splinebias.convergence import Row, Study, StudyGrid
-from splinebias.plot import (
+from splinebias.plots import (
     OKABE_ITO,
     plot,
     plot_curvature_penalty,
@@ -29,6 +28,7 @@ from splinebias.plot import (
     plot_training,
     save_figure,
 )
+from splinebias.studies.results import Row, Study, StudyGrid
 
 DATA = sb.Dataset([-1, 0, 1], [0, 1, 0])
 PROBLEM = sb.Problem(DATA, sb.Initialization.rademacher(st.uniform(-2, 4)))

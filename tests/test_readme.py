@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import splinebias as sb
-from splinebias.cli import main
+from splinebias.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

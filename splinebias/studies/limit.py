@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from threadpoolctl import threadpool_limits
 
-from splinebias.predict import predict
+from splinebias.limit.predict import predict
+from splinebias.limit.prediction import Prediction
 from splinebias.problem import Problem
-from splinebias.solve.prediction import Prediction
 
 
 def limit_of(problem: Problem) -> Prediction:

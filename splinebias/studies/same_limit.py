@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splinebias._check import Array, whole_number
-from splinebias.compare import compare
-from splinebias.convergence import Study
+from splinebias._arguments import Array, whole_number
 from splinebias.errors import DataError
-from splinebias.studies.statistics import Estimate, Undetermined, fit_power, mean_estimate
+from splinebias.functions.compare import compare
+from splinebias.numerics.estimate import Estimate, Undetermined
+from splinebias.studies.results import Study
+from splinebias.studies.statistics import fit_power, mean_estimate
 
 _SLOWEST = -0.5  # exponent of two studies with one limit
 _FEWEST = 8  # runs

@@ -17,22 +17,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from splinebias._check import interval as check_interval
-from splinebias._check import real_number, whole_number
+from splinebias._arguments import interval as check_interval
+from splinebias._arguments import real_number, whole_number
 from splinebias.activation import Activation
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization import Initialization
-from splinebias.law_tables import canonical
+from splinebias.initialization.initialization import Initialization
+from splinebias.initialization.law_files import canonical
 from splinebias.potential import Potential, Scaled
 from splinebias.problem import Problem
 from splinebias.studies.spec_difference import canonical_text
-from splinebias.studies.spec_toml import AXES, read_spec, write_spec
+from splinebias.studies.spec_text import AXES, read_spec, write_spec
 
 if TYPE_CHECKING:
-    from splinebias.dynamics.base import TrainingMethod
+    from splinebias.training.method import TrainingMethod
 
 _LARGEST = 2**63 - 1
-_MARGIN = 0.25  # of the span of the data, on each side: how a limit extrapolates is part of the theory
 _KEY = 16  # hexadecimal digits: 64 bits
 
 
@@ -50,12 +49,6 @@ def run_seed(seed: int, width: int, spec_seed: int = 0) -> int:
     """
     (bits,) = np.random.SeedSequence(spec_seed, spawn_key=(width, seed)).generate_state(1, np.uint64)
     return int(bits) >> 11  # 53 bits survive a trip through JSON
-
-
-def default_interval(problem: Problem) -> tuple[float, float]:
-    """The span of the data, wider by a quarter of its length on either side."""
-    lo, hi = problem.data.span
-    return lo - _MARGIN * (hi - lo), hi + _MARGIN * (hi - lo)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +184,7 @@ class StudySpec:
     @cached_property
     def cases(self) -> tuple[Case, ...]:
         """All combinations of problems, their parts, and methods, in the order of the axes."""
-        from splinebias.dynamics.flow import MirrorFlow
+        from splinebias.training.flow.flow import MirrorFlow
 
         problems, empty = cast(Mapping[str, Problem], self.problems), {"": None}
         axes = [getattr(self, axis) or empty for axis in AXES[1:-1]]
@@ -205,7 +198,7 @@ class StudySpec:
         fields = {axis[:-1]: part for axis, part in zip(AXES[1:-1], parts, strict=True) if part is not None}
         made = replace(problem, **fields)
         named = {axis[:-1]: name for axis, name in zip(AXES, names, strict=True) if name}
-        return Case(named, made, method, self.interval or default_interval(made))
+        return Case(named, made, method, self.interval or made.default_interval)
 
     def __len__(self) -> int:
         """Number of runs."""
@@ -262,7 +255,7 @@ def _named(values: Any, axis: str) -> Mapping[str, Any]:
         "activations": Activation,
     }
     if axis == "methods" and values:
-        from splinebias.dynamics.base import TrainingMethod
+        from splinebias.training.method import TrainingMethod
 
         kinds[axis] = TrainingMethod
     for name, value in values.items():

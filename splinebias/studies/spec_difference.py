@@ -8,8 +8,8 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from splinebias.law_tables import canonical
-from splinebias.studies.spec_toml import AXES
+from splinebias.initialization.law_files import canonical
+from splinebias.studies.spec_text import AXES
 
 _GROWS = ("widths", "seeds")
 _MOST = 8  # differences to print

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._check import Array
+from splinebias._arguments import Array
+from splinebias.numerics.estimate import LEVEL, Estimate, Undetermined
 
-LEVEL = 0.95
 QUANTILES = (0.1, 0.9)
 _RESAMPLES = 2000
 _ROUNDING = 16  # rounding errors of a logarithm, at most
@@ -27,47 +27,6 @@ _BY_WIDTH = np.dtype(
     + [(f"{name}{end}", "f8") for name in ("mean", "median", "q10", "q90") for end in ("", "_low", "_high")]
 )
 _PLACES = np.dtype([("width", "i8"), ("low", "f8"), ("high", "f8"), ("runs", "i8"), ("share", "f8")])
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A fitted number and its confidence interval.
-
-    Attributes
-    ----------
-    value : float
-        The estimate; nan if the runs do not determine one.
-    low, high : float
-        Ends of the two-sided interval; infinite if there are too few runs to say.
-    level : float
-        Probability that the interval covers, under the hypotheses stated where the estimate is made.
-    """
-
-    value: float
-    low: float = -math.inf
-    high: float = math.inf
-    level: float = LEVEL
-
-    def __float__(self) -> float:
-        return self.value
-
-    def __str__(self) -> str:
-        if math.isnan(self.value):
-            return "not determined (too few runs)"
-        if math.isinf(self.low):
-            return f"{self.value:.4g} (too few runs for an interval)"
-        return f"{self.value:.4g} ({self.level:.0%} interval {self.low:.4g} to {self.high:.4g})"
-
-
-@dataclass(frozen=True)
-class Undetermined(Estimate):
-    """An `Estimate` that is not one number, and its `reason`."""
-
-    value: float = math.nan
-    reason: str = "too few runs"
-
-    def __str__(self) -> str:
-        return f"not determined ({self.reason})"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The command line: thin readings of the public verbs."""

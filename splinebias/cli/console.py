@@ -1,0 +1,163 @@
+"""What the commands of the command line share: number options, one-line refusals, tables, JSON and pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from splinebias.errors import DataError, SolveError, SplinebiasError, StudyStopped
+
+
+class Refusal(click.ClickException):
+    """Bad input: one line on stderr, exit status 2."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """A group whose refusals, the library's and the parser's, are one line each."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SolveError, StudyStopped) as error:
+            raise click.ClickException(_one_line(str(error))) from None
+        except SplinebiasError as error:
+            raise Refusal(_one_line(str(error))) from None
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else ctx.command_path
+            raise Refusal(f"{_one_line(error.format_message())} Try '{where} --help'.") from None
+
+
+class DefaultCommand(click.Group):
+    """A group that takes arguments which name none of its commands to be those of its `default` command."""
+
+    def __init__(self, *args: Any, default: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = [self._default, *args]
+        return super().parse_args(ctx, args)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+class Numbers(click.ParamType[list[Any]]):
+    """Comma-separated finite numbers, whole ones if `kind` is int, exactly `count` of them if that is given.
+
+    `name` is how the option shows its value in help, such as ``X,X,...``.
+    """
+
+    def __init__(self, name: str, kind: type[int] | type[float] = float, count: int | None = None) -> None:
+        self.name, self.kind, self.count = name, kind, count
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        if isinstance(value, list):
+            return value
+        try:
+            numbers = [self.kind(part) for part in str(value).split(",")]
+        except ValueError:
+            numbers = []
+        if not numbers or not all(map(math.isfinite, numbers)) or self.count not in (None, len(numbers)):
+            kind = "whole" if self.kind is int else "finite"
+            self.fail(f"must be {self.count or 'some'} {kind} numbers {self.name}, got {value!r}.", param, ctx)
+        return numbers
+
+
+METHODS = {"flow": "MirrorFlow", "descent": "MirrorDescent"}
+
+method_option = click.option(
+    "--method", type=click.Choice(list(METHODS)), help="How networks are moved; default: the library's."
+)
+interval_option = click.option(
+    "--interval", type=Numbers("LO,HI", count=2), help="Where to compare with the limit; default: a quarter beyond the data."
+)
+plot_option = click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw a picture (.png, .pdf, .svg, ...)."
+)
+csv_option = click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Also write one line per network.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+
+
+def made(names: Mapping[str, str], choice: str | None) -> Any:
+    """The solver or method of an option, with its default settings; None leaves the choice to the library."""
+    import splinebias as sb
+
+    return None if choice is None else getattr(sb, names[choice])()
+
+
+def picture(path: Path | None) -> Callable[..., None] | None:
+    """A function that draws results, one over the other, and writes the picture to `path` whole; None if there is no path.
+
+    Raises
+    ------
+    DataError
+        At once, before any work, if the path cannot be written or its ending is no picture format.
+    """
+    if path is None:
+        return None
+    from matplotlib.figure import Figure
+
+    from splinebias._files import check_writable, write_atomically
+
+    check_writable(path)
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    formats = figure.canvas.get_supported_filetypes()
+    ending = path.suffix.removeprefix(".").lower()
+    if ending not in formats:
+        raise DataError(f"the picture's name must end in one of {', '.join(sorted(formats))}, got {path}")
+
+    def save(*results: Any) -> None:
+        from splinebias.plots import plot
+
+        axes = figure.subplots()
+        for result in results:
+            plot(result, axes)
+        if axes.get_legend() is None:  # a grid makes its own
+            axes.legend()
+        content = io.BytesIO()
+        figure.savefig(content, format=ending, dpi=150)
+        write_atomically(path, content.getvalue())
+
+    return save
+
+
+def print_facts(**facts: str) -> None:
+    """One line per fact, labels aligned."""
+    indent = max(map(len, facts)) + 2
+    for label, text in facts.items():
+        click.echo(label.replace("_", " ").ljust(indent) + text)
+
+
+def print_table(columns: Mapping[str, Sequence[float]]) -> None:
+    """A blank line, then right-aligned columns under their names."""
+    cells = [[name, *(f"{value:.10g}" for value in values)] for name, values in columns.items()]
+    widths = [max(map(len, column)) for column in cells]
+    click.echo()
+    for row in zip(*cells, strict=True):
+        click.echo("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)))
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """One JSON object; numbers that JSON does not have (infinity, nan) become null."""
+    click.echo(json.dumps(_plain(content), allow_nan=False, indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

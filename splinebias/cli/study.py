@@ -1,0 +1,260 @@
+"""`splinebias study`: run a study or go on with one, say how far it is, show what it found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from splinebias.cli.console import (
+    METHODS,
+    DefaultCommand,
+    Numbers,
+    Refusal,
+    csv_option,
+    interval_option,
+    json_option,
+    made,
+    method_option,
+    picture,
+    plot_option,
+    print_facts,
+    print_json,
+)
+from splinebias.errors import DataError
+
+if TYPE_CHECKING:
+    from splinebias.studies.agreement import Agreement
+    from splinebias.studies.results import Study, StudyGrid
+    from splinebias.studies.spec import StudySpec
+
+_FOUND_IN_SPEC = ("widths", "seeds", "method", "loss_tol", "interval")
+_INTERRUPTED = 130  # as shells report a Ctrl-C
+
+_file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+
+
+@click.group(cls=DefaultCommand, default="run")
+def study() -> None:
+    """Train networks of several widths and fit the rate of approach.
+
+    FILE.toml is a problem, with --widths, or a whole study (docs/run-a-study.md). With a store, every run is kept as it
+    finishes, and the same command continues after any interruption. Without the name of a command below, it is `run`,
+    whose options splinebias study run --help lists.
+
+    \b
+    Examples:
+        splinebias study problem.toml --widths 20,60,180 --seeds 5
+        splinebias study study.toml --jobs 2
+        splinebias study status study.sqlite
+        splinebias study show study.sqlite --plot study.png
+    """
+
+
+@study.command()
+@click.argument("file", metavar="FILE.toml", type=click.Path(path_type=Path))
+@click.option("--widths", type=Numbers("N,N,...", kind=int), help="Numbers of hidden units.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Networks per width; default: 5.")
+@method_option
+@click.option("--loss-tol", type=float, help="Loss to reach, in the units of y squared; default: 1e-12.")
+@interval_option
+@click.option("--jobs", type=int, default=1, show_default=True, help="Processes; the result does not depend on it.")
+@click.option("--scheduler", metavar="ADDRESS", help="Compute on the workers of this Dask scheduler (tcp://host:port).")
+@click.option(
+    "--store",
+    type=click.Path(),  # not a Path, which forgets the slash that says folder
+    metavar="PATH",
+    help="File or folder that keeps every run; default: beside a study's file, none for a problem.",
+)
+@click.option("--extend", is_flag=True, help="Let widths, seeds or cases be added to those of the store.")
+@csv_option
+@plot_option
+@json_option
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    *,
+    file: Path,
+    jobs: int,
+    scheduler: str | None,
+    store: str | Path | None,
+    extend: bool,
+    csv: Path | None,
+    plot: Path | None,
+    as_json: bool,
+    **grid: Any,
+) -> None:
+    """Run what is not yet done of a study.
+
+    \b
+    Example:
+        splinebias study problem.toml --widths 20,60,180 --seeds 5
+    """
+    from splinebias._files import check_writable
+
+    spec, whole = _read(file, grid)
+    save = picture(plot)
+    if csv is not None:
+        check_writable(csv)
+    if whole and store is None:
+        store = file.with_suffix(".sqlite")
+    from splinebias.studies.study import study_grid
+
+    try:
+        found = study_grid(spec, jobs=jobs, scheduler=scheduler, store=store, extend=extend)
+    except KeyboardInterrupt:
+        click.echo(_how_to_go_on(store, spec), err=True)
+        ctx.exit(_INTERRUPTED)
+    if csv is not None:
+        (found if whole else found.parts[0]).to_csv(csv)
+    _show(found, save, as_json=as_json, single=not whole)
+    good = all(part.prediction.outcome.ok and all(row.ok for row in part.rows) for part in found.parts)
+    ctx.exit(0 if good else 1)
+
+
+@study.command()
+@_file
+@json_option
+def status(*, file: Path, as_json: bool) -> None:
+    """Say how far the study of a store is; it may be at work.
+
+    \b
+    Example:
+        splinebias study status study.sqlite
+    """
+    from splinebias.studies.store.reading import status as read_status
+
+    found = read_status(file)
+    if as_json:
+        print_json(asdict(found) | {"remaining": found.remaining})
+        return
+    rate = f"{found.rate:.3g} runs a second" if found.rate == found.rate else "not known yet"
+    left = f", {_duration(found.remaining)} to go" if found.holder and found.remaining == found.remaining else ""
+    print_facts(
+        done=f"{found.done} of {found.total} runs, {found.failed} of them failed",
+        lost=f"{found.lost} runs whose workers died; the next start tries them again",
+        at_work=found.holder or ("nobody" if found.done < found.total else "nobody: finished"),
+        rate=rate + left,
+        computing=f"{_duration(found.seconds)} of networks so far",
+        **{f"made_with_{number}": text for number, text in enumerate(found.environments, 1)},
+    )
+
+
+@study.command()
+@_file
+@csv_option
+@plot_option
+@json_option
+def show(*, file: Path, csv: Path | None, plot: Path | None, as_json: bool) -> None:
+    """Show what the study of a store has found so far.
+
+    \b
+    Example:
+        splinebias study show study.sqlite --plot study.png
+    """
+    from splinebias._files import check_writable
+    from splinebias.studies.results import StudyGrid
+
+    save = picture(plot)
+    if csv is not None:
+        check_writable(csv)
+    found = StudyGrid.load(file)
+    if csv is not None:
+        found.to_csv(csv)
+    _show(found, save, as_json=as_json, single=False)
+
+
+def _read(file: Path, grid: dict[str, Any]) -> tuple[StudySpec, bool]:
+    """The specification that file and options describe, and whether the file is all of it."""
+    from splinebias.problem import Problem
+    from splinebias.studies.spec import StudySpec
+    from splinebias.studies.spec_text import is_spec
+    from splinebias.studies.store.schema import begins_like_a_store
+
+    if begins_like_a_store(file):
+        raise DataError(
+            f"FILE.toml must be a problem or a study, got the store {file} of one; look into it with splinebias study show "
+            f"{file}, and go on with the command that began it"
+        )
+    if is_spec(file):
+        given = [name for name in _FOUND_IN_SPEC if grid[name] is not None]
+        if given:
+            raise DataError(
+                f"{file} fixes the whole grid, got --{given[0].replace('_', '-')} as well; write it into the file"
+            )
+        return StudySpec.from_toml(file), True
+    problem = Problem.from_toml(file)
+    if grid["widths"] is None:
+        raise Refusal("Missing option '--widths' (the file is a problem, not a study). Try 'splinebias study run --help'.")
+    method = made(METHODS, grid["method"])
+    interval = None if grid["interval"] is None else tuple(grid["interval"])
+    spec = StudySpec(
+        problem,
+        grid["widths"],
+        range(5 if grid["seeds"] is None else grid["seeds"]),
+        methods={} if method is None else {"": method},
+        interval=interval,
+        loss_tol=1e-12 if grid["loss_tol"] is None else grid["loss_tol"],
+    )
+    return spec, False
+
+
+def _how_to_go_on(store: str | Path | None, spec: StudySpec) -> str:
+    """One line for whoever pressed Ctrl-C."""
+    if store is None:
+        return "Stopped. Nothing is kept without --store."
+    from splinebias.studies.store.reading import status as read_status
+    from splinebias.studies.store.store import place
+
+    path = place(store, spec)
+    try:
+        found = read_status(path)
+    except DataError:
+        return "Stopped before the first run; the same command begins again."
+    return f"Stopped. {found.done} of {found.total} runs are kept in {path}; the same command goes on from there."
+
+
+def _show(found: StudyGrid, save: Any, *, as_json: bool, single: bool) -> None:
+    """Text or JSON, and the picture if one is wanted."""
+    if save is not None:
+        save(found.parts[0] if single else found)
+    if not as_json:
+        click.echo(found.parts[0] if single else found)
+    elif single:
+        print_json(_as_json(found.parts[0]))
+    else:
+        print_json({"cases": [{"names": part.names} | _as_json(part) for part in found.parts]})
+
+
+def _as_json(part: Study) -> dict[str, Any]:
+    outcome = part.prediction.outcome
+    return {
+        "problem": part.problem.describe(),
+        "outcome": outcome.name,
+        "advice": outcome.value,
+        "interval": part.interval,
+        "rate": asdict(part.rate),
+        "rate_pvalue": part.power_law.pvalue,
+        "constant": asdict(part.constant),
+        "predicted": _predicted(part.predicted),
+        "rows": [row._asdict() for row in part.rows],
+    }
+
+
+def _predicted(found: Agreement | str) -> dict[str, Any]:
+    if isinstance(found, str):
+        return {"refused": found}
+    ratios = [{"width": width} | asdict(ratio) for width, ratio in zip(found.widths, found.ratios, strict=True)]
+    return {"constant": asdict(found.band.constant), "ratios": ratios, "disagrees": found.disagrees, "advice": found.advice}
+
+
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds, the first two that are not zero."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,1 @@
+"""Errors and movements of networks of finite width, predicted without training one."""

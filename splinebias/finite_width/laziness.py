@@ -1,0 +1,276 @@
+r"""How far the hidden weights of a wide network move while it is trained, predicted from the limit (theory section 7).
+
+The infinite-width picture holds them fixed. To leading order a hidden unit moves along the path that its output weight
+:math:`a = \alpha_t/n`, :math:`\alpha_t = (\phi')^{-1}(\sum_j \lambda_j(t)\, \sigma(w x_j + b))`, prescribes. For
+gradient flow
+
+.. math:: \Delta(w, b) = n^{-2} \sum_i \sigma'(w x_i + b)\, (x_i, 1) \int_0^\infty \alpha_t\, \lambda_i'(t)\, dt,
+
+of which the part along (w, b) is :math:`\alpha^2/(2 n^2 (w^2 + b^2))`, relative: with two slopes
+:math:`a^2 - w^2 - b^2` is conserved. The integral depends on the path of the multipliers only, not on its speed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from splinebias._arguments import Array, real_vector, whole_number
+from splinebias.errors import CapabilityError, DataError
+from splinebias.limit.predict import predict
+from splinebias.limit.prediction import beyond_bending
+from splinebias.limit.trajectory.linear_flow import LinearFlow, is_linear
+from splinebias.limit.trajectory.path import multiplier_path
+from splinebias.problem import Problem
+
+if TYPE_CHECKING:
+    from splinebias.training.train import Training
+
+_DRAWS = 20_000  # units over which averages are taken
+_TIMES = 120  # on the path of the multipliers with a scaled potential
+_FAR, _WIDE = 10, 10**9  # movement and width above which messages give powers of ten
+_WIDEST = 2**300  # beyond it no width is looked for
+_LAZY = 0.1  # movement, relative to n^(-1/2), below which random fluctuations hide it
+
+
+class Path(NamedTuple):
+    """The multipliers during training, shape (T, M), from zero to the limit."""
+
+    multipliers: Array
+
+    def pairing(self, problem: Problem, features: Array) -> Array:
+        r""":math:`\int \alpha_t\, d\lambda_i` for units with these features at the data, both of shape (K, M)."""
+        phi, total = problem.phi, np.zeros(features.shape)
+        for before, after in zip(self.multipliers[:-1], self.multipliers[1:], strict=True):
+            middle = phi.grad_inverse(features @ ((before + after) / 2))
+            ends = phi.grad_inverse(features @ before) + phi.grad_inverse(features @ after)
+            total += ((4 * middle + ends) / 6)[:, None] * (after - before)  # exact for straight steps, phi' a cubic
+        return total
+
+
+class Modes(NamedTuple):
+    r""":math:`J_{ji} = \int \lambda_j\, d\lambda_i` for quadratic problems, shape (M, M), in closed form."""
+
+    pairs: Array
+
+    def pairing(self, problem: Problem, features: Array) -> Array:
+        r""":math:`\int \alpha_t\, d\lambda_i`, shape (K, M)."""
+        return features @ self.pairs
+
+
+class Measured(NamedTuple):
+    """How far the hidden weights of a trained network moved, beside the prediction for the same units.
+
+    Attributes
+    ----------
+    movement, predicted : Array, shape (n,)
+        |change of (w, b)| / |(w, b)| of every unit.
+    overall, predicted_overall : float
+        The same of all (w, b) together, in the root mean square.
+    """
+
+    movement: Array
+    predicted: Array
+    overall: float
+    predicted_overall: float
+
+
+@dataclass(frozen=True, eq=False)
+class Laziness:
+    r"""Predicted movement of hidden weights at one width.
+
+    Attributes
+    ----------
+    problem : Problem
+        What is trained.
+    width : int
+        The number n of units.
+    seed : int
+        Of the units over which averages are taken.
+    """
+
+    problem: Problem
+    width: int
+    seed: int
+    _path: Path | Modes = field(repr=False)
+
+    def change(self, w: Any, b: Any) -> Array:
+        r""":math:`\Delta(w, b)` for units that start at (w, b), each of shape (K,); shape (2, K), rows w and b."""
+        w, b = real_vector(w, "w"), real_vector(b, "b")
+        if w.shape != b.shape:
+            raise DataError(f"`w` and `b` must be as many, got {w.size} and {b.size}")
+        return self._change(np.stack([w, b]), self._force(w, b), float(self.width))
+
+    def _force(self, w: Array, b: Array) -> Array:
+        r""":math:`\sum_i \sigma'(w x_i + b)\, (x_i, 1) \int \alpha_t\, d\lambda_i`, whatever the width, shape (2, K)."""
+        act, x = self.problem.two_slopes, self.problem.data.x
+        z = np.multiply.outer(w, x) + b[:, None]
+        pairing = self._path.pairing(self.problem, np.asarray(act.value(z))) * act.derivative(z)
+        return np.stack([pairing @ x, pairing.sum(axis=1)])
+
+    @np.errstate(over="ignore")  # far from lazy
+    def _change(self, theta: Array, force: Array, width: float) -> Array:
+        """The change of units `theta` that `force` makes at a width, each of shape (2, K)."""
+        phi = self.problem.phi
+        if self.problem.scaled:
+            return np.asarray(phi.grad_inverse(force / width) / width)
+        return np.asarray(phi.hess_at_zero / phi.hess(theta) * force / width**2)
+
+    def movement(self, w: Any, b: Any) -> Array:
+        r""":math:`|\Delta(w, b)|/|(w, b)|` per unit, shape (K,): sum of squares of `growth` and of the turn."""
+        return np.asarray(np.hypot(*self.change(w, b)) / np.hypot(w, b))
+
+    def growth(self, w: Any, b: Any) -> Array:
+        r"""Relative change of |(w, b)| per unit, shape (K,); :math:`\alpha^2/(2n^2(w^2 + b^2))` for gradient flow."""
+        w, b = real_vector(w, "w"), real_vector(b, "b")
+        return np.asarray((np.stack([w, b]) * self.change(w, b)).sum(axis=0) / (w**2 + b**2))
+
+    @cached_property
+    def _units(self) -> tuple[Array, Array]:
+        return self.problem.initialization.pair_law.sample(_DRAWS, np.random.default_rng(self.seed))
+
+    @cached_property
+    def _force_on_units(self) -> Array:
+        return self._force(*self._units)
+
+    def _change_at(self, width: int) -> Array:
+        """Of the units, shape (2, K)."""
+        return self._change(np.stack(self._units), self._force_on_units, float(width))
+
+    def _overall_at(self, width: int) -> float:
+        return _overall(self._change_at(width), *self._units)
+
+    @cached_property
+    def overall(self) -> float:
+        r""":math:`(E|\Delta(w, b)|^2/E|(w, b)|^2)^{1/2}` over 20,000 units of the law."""
+        return self._overall_at(self.width)
+
+    @cached_property
+    def largest(self) -> float:
+        """The 99 % quantile of `movement` over the same units."""
+        return float(np.quantile(np.hypot(*self._change_at(self.width)) / np.hypot(*self._units), 0.99))
+
+    @cached_property
+    def lazy_width(self) -> int:
+        r"""The least width at which `overall` is a tenth of n^(-1/2), so that fluctuations hide it.
+
+        Movement falls like n^-2, with scaled potentials like :math:`(\phi')^{-1}(\cdot/n)/n`.
+        """
+        low, high = 0, 1
+        while high < _WIDEST and not self._overall_at(high) <= _LAZY / math.sqrt(high):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._overall_at(middle) <= _LAZY / math.sqrt(middle):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    @property
+    def advice(self) -> str:
+        """Empty if the infinite-width picture applies at this width, else what to do."""
+        if self.overall <= _LAZY / math.sqrt(self.width):
+            return ""
+        moved = f"{self.overall:.1%}" if self.overall < _FAR else f"{self.overall:.1e} times their size"
+        width = self.lazy_width if self.lazy_width < _WIDE else f"{self.lazy_width:.1e}"
+        return (
+            f"hidden weights move by {moved}, which shows beside fluctuations of order n^(-1/2): "
+            f"take a width of about {width} or expect deviations from the infinite-width limit"
+        )
+
+    def measured(self, run: Training) -> Measured:
+        """How far the hidden weights of `run`, a network of this problem and width, moved."""
+        if run.width != self.width or run.problem != self.problem:
+            raise DataError(f"`run` must be a network of this problem and width {self.width}, got {run!r}")
+        w, b, _ = self.problem.initialization.sample(run.width, np.random.default_rng(run.seed))
+        ends = [part.detach().cpu().double().numpy() for part in (run.network.w, run.network.b)]
+        change, predicted = np.stack(ends) - np.stack([w, b]), self.change(w, b)
+        size = np.hypot(w, b)
+        movement, expected = (np.linalg.norm(moved, axis=0) / size for moved in (change, predicted))
+        return Measured(movement, expected, _overall(change, w, b), _overall(predicted, w, b))
+
+    def __str__(self) -> str:
+        text = f"width {self.width}: hidden weights move by {self.overall:.2e}, 99 % of them by less than {self.largest:.2e}"
+        return f"{text}; {self.advice}" if self.advice else text
+
+
+def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
+    r"""Predict how far hidden weights move in training: does the infinite-width picture apply at this width?
+
+    Parameters
+    ----------
+    problem : Problem
+        What is to be trained. Output weights start at 0.
+    width : int
+        The number n of units, >= 1.
+    seed : int
+        Of the 20,000 units over which `overall` and `largest` are taken.
+
+    Returns
+    -------
+    Laziness
+        ``overall``, ``largest``, ``advice``, ``lazy_width``; ``movement(w, b)`` per unit; ``measured(run)``.
+
+    Raises
+    ------
+    DataError
+        If the width is no whole number >= 1; whatever `predict` refuses.
+    CapabilityError
+        For activations without two slopes, for `NTK` (whose hidden layer is meant to move) and for output weights that do
+        not start at 0; as `predict_path`.
+
+    Notes
+    -----
+    Quadratic and unscaled potentials: closed form from the decay modes. Scaled ones: the path of the multipliers at 120
+    times, and a pass over the units for each, seconds. *Not checked:* that the movement is small; where it is not, the
+    number says so but is itself wrong.
+    Source: theory section 7.
+
+    Examples
+    --------
+    >>> import scipy.stats as st, splinebias as sb
+    >>> data = sb.Dataset([-1, 0, 1], [0, 1, 0])
+    >>> problem = sb.Problem(data, sb.Initialization.rademacher(st.uniform(-2, 4)))
+    >>> narrow, wide = sb.laziness(problem, 30), sb.laziness(problem, 3000)
+    >>> round(narrow.overall / wide.overall), wide.advice
+    (10000, '')
+    """
+    if not isinstance(problem, Problem):
+        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    width, seed = whole_number(width, "width", at_least=1), whole_number(seed, "seed")
+    if (missing := beyond_bending(problem)) is not None:
+        raise CapabilityError(f"laziness is predicted for two slopes and Standard() networks: {missing}")
+    if problem.initialization.output is not None:
+        raise CapabilityError("laziness is predicted for output weights that start at 0; leave `output` out")
+    return Laziness(problem, width, seed, _modes(problem) if is_linear(problem) else _path(problem))
+
+
+def _modes(problem: Problem) -> Modes:
+    r"""J from :math:`\lambda(t) = \sum_a e_a \hat y_a (1 - e^{-s_a t})/s_a`: entries :math:`1/(s_b (s_a + s_b))`."""
+    predict(problem)  # refuses what cannot be fitted
+    flow = LinearFlow.of(problem)
+    rates = flow.modes.rates
+    weights = np.outer(flow.start, flow.start) / (rates * np.add.outer(rates, rates))
+    columns = flow.residuals.root[:, None] * flow.modes.vectors
+    units = problem.phi.hess_at_zero if problem.scaled else 1.0  # of the multipliers
+    return Modes(units * (columns @ weights @ columns.T))
+
+
+def _path(problem: Problem) -> Path:
+    """The path at times around the one at which the first move is over, and its end."""
+    limit = predict(problem).multipliers
+    root = problem.data.weights / problem.data.weights.sum()
+    size = np.abs(limit).max() / max(float(np.abs(root * problem.data.y).max()), 1e-300)  # time at the first speed
+    times = size * np.geomspace(1e-6, 1e6, _TIMES)
+    path = multiplier_path(problem, times)
+    return Path(np.array([np.zeros_like(limit), *path[np.isfinite(path).all(axis=1)], limit]))
+
+
+@np.errstate(over="ignore")
+def _overall(change: Array, w: Array, b: Array) -> float:
+    return float(np.sqrt((change**2).sum() / (w**2 + b**2).sum()))

@@ -1,0 +1,149 @@
+r"""How wide a network has to be to stay within an error of its infinite-width limit (theory section 7)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from splinebias._arguments import real_number
+from splinebias.errors import CapabilityError, DataError
+from splinebias.finite_width.band import check_probability, error_band
+from splinebias.finite_width.influence import copies_of
+from splinebias.finite_width.laziness import laziness
+from splinebias.limit.trajectory.linear_flow import is_linear
+from splinebias.problem import Problem
+
+_NOTICEABLE = 0.1  # part of the error that the O(1/n) part may be before a width comes with a warning
+_ROUGH = 10  # units a point
+_REACH = 10_000_000  # units; a million take seconds and a gigabyte with 49 points
+
+
+@dataclass(frozen=True)
+class RequiredWidth:
+    r"""What `required_width` returns; ``int(result)`` is the width.
+
+    Attributes
+    ----------
+    width : int
+        The smallest n for which the largest error stays below `sup_error` with `probability`, to leading order.
+    low, high : int
+        The same for the ends of the Monte-Carlo interval of the quantile.
+    sup_error, probability : float
+        What was asked for.
+    correction : float
+        Largest |mean shift| of order 1/n on the interval at that width, relative to `sup_error`; nan if not known.
+    advice : str
+        A warning if no network of that width can be trained, or the leading order cannot be trusted at it, else empty.
+    """
+
+    width: int
+    low: int
+    high: int
+    sup_error: float
+    probability: float
+    correction: float
+    advice: str = ""
+
+    def __int__(self) -> int:
+        return self.width
+
+    def __index__(self) -> int:
+        return self.width
+
+    def __str__(self) -> str:
+        text = f"width {self.width} for an error below {self.sup_error:g} with probability {self.probability:g}"
+        return f"{text}; {self.advice}" if self.advice else text
+
+
+def required_width(
+    problem: Problem,
+    sup_error: float,
+    probability: float = 0.95,
+    *,
+    interval: tuple[float, float] | None = None,
+    draws: int = 20_000,
+    seed: int = 0,
+) -> RequiredWidth:
+    r"""The width at which networks are within `sup_error` of their limit with this probability.
+
+    With q the quantile of :math:`\sqrt n \sup|f_n - f|` that is :math:`n = \lceil (q/\text{sup\_error})^2 \rceil`.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is fitted.
+    sup_error : float
+        Largest |f_n - f| on the interval, in units of y, > 0.
+    probability : float
+        In (0, 1), over the random starts.
+    interval, draws, seed
+        As in `error_band`.
+
+    Returns
+    -------
+    RequiredWidth
+        With a warning in `advice` if the width is above ten million, out of reach of training; the O(1/n) part exceeds a
+        tenth of `sup_error`; the width is below ten units a point; or (quadratic and unscaled potentials) hidden weights
+        move too far: see `laziness` and `ErrorBand.advice`.
+
+    Raises
+    ------
+    DataError, CapabilityError
+        As `error_band`; for a `sup_error` <= 0 and a probability outside (0, 1).
+
+    Examples
+    --------
+    >>> import scipy.stats as st, splinebias as sb
+    >>> data = sb.Dataset([-1, 0, 1], [0, 1, 0])
+    >>> problem = sb.Problem(data, sb.Initialization.rademacher(st.uniform(-2, 4)))
+    >>> tenth, hundredth = (int(sb.required_width(problem, error)) for error in (0.1, 0.01))
+    >>> 99 < hundredth / tenth < 101
+    True
+    """
+    sup_error = real_number(sup_error, "sup_error", above=0, fix="no finite width has an error of 0")
+    probability = check_probability(probability)
+    if not isinstance(problem, Problem):
+        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    copies = copies_of(problem)
+    least = copies * problem.data.size
+    band = error_band(problem, least, interval=interval, draws=draws, seed=seed)
+
+    def width_for(error: float) -> int:
+        return max(least, copies * math.ceil((error * math.sqrt(least) / sup_error) ** 2 / copies))
+
+    width = width_for(band.quantile(probability))
+    low, high = (width_for(error) for error in band.quantile_interval(probability))
+    correction = math.nan
+    with contextlib.suppress(CapabilityError):
+        correction = float(np.abs(band.at_width(width).mean_shift(band.sampled_points)).max()) / sup_error
+    advice = _advice(problem, width, correction) or band.at_width(width).advice
+    return RequiredWidth(width, low, high, sup_error, probability, correction, advice)
+
+
+def _advice(problem: Problem, width: int, correction: float) -> str:
+    """A warning if no network of this width can be trained, or the leading order cannot be trusted at it."""
+    if width > _REACH:
+        return (
+            "no network this wide can be trained: ask for a larger error (the width falls like its inverse square), an "
+            "`interval` within the data, fewer or less noisy points, or a law whose breakpoints -b/w cover the data"
+        )
+    if correction > 1:
+        return (
+            f"at this width the O(1/n) part of the error is {correction:.2g} times what was asked for: the expansion in 1/n "
+            "does not hold yet, the leading order may or may not; train some networks (sb.study), or ask for a smaller error"
+        )
+    if correction > _NOTICEABLE:
+        return (
+            f"at this width the O(1/n) part of the error is {correction:.0%} of what was asked for, and the leading order "
+            "may be wrong by as much: train some networks (sb.study), or ask for a smaller error"
+        )
+    rough = _ROUGH * copies_of(problem) * problem.data.size
+    if width < rough:
+        return f"this is less than {rough} units, ten a point, where O(1/n) effects rule: treat it as a rough guess"
+    if is_linear(problem):  # for other potentials it takes seconds
+        with contextlib.suppress(CapabilityError):
+            return laziness(problem, width).advice
+    return ""

@@ -1,0 +1,234 @@
+r"""What a quadrature must know about a density that scipy.stats does not say: kinks, and places where floats fail.
+
+Two kinds of singularity cannot be integrated on nodes that are floats, so the density is replaced there by a constant:
+
+- next to a point e :math:`\ne 0` where it is infinite, :math:`p(e - s) \sim s^{a - 1}`, a < 1: the distance s of a node
+  from e is known to 1e-16 e only. Within :math:`\delta` of e the mean of p takes its place. That moves a mass
+  :math:`O(\delta^a)` by less than :math:`\delta`, about 1e-11 in all.
+- a tail :math:`p(b) \sim b^{-\nu - 1}` with :math:`\nu` close to 2: part of E[B^2] comes from beyond all floats. On [T, 2T]
+  a constant with the second moment of the whole tail takes its place, and a network among the data sees no more of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from splinebias._arguments import Array
+
+_FAR = 1e18  # scales at which a tail is cut
+_TAIL = 1e-13  # part of E[V^2] beyond that which is left out
+_NEAREST = 1e-14  # scales around a singularity at 0, where floats are dense
+_LOG_DENSITIES: dict[str, Callable[[Array], Array]] = {  # where scipy takes the logarithm of what underflows, or its time
+    "norm": lambda x: -(x**2) / 2 - math.log(2 * math.pi) / 2,
+    "uniform": lambda x: np.where((x >= 0) & (x <= 1), 0.0, -np.inf),
+    "laplace": lambda x: -np.abs(x) - math.log(2),
+    "hypsecant": lambda x: -np.abs(x) - np.log1p(np.exp(-2 * np.abs(x))) + math.log(2 / math.pi),
+    "moyal": lambda x: -(x + np.exp(-x)) / 2 - math.log(2 * math.pi) / 2,
+}
+_GROWS = 1e-3  # relative growth of a density from 8 delta to delta that counts as singular
+
+
+class Plateau(NamedTuple):
+    """The density is `height` on [lo, hi]."""
+
+    lo: float
+    hi: float
+    height: float
+
+
+def near_plateaus(law: Any, knots: list[float], scale: float) -> list[Plateau]:
+    """Plateaus around those `knots` at which the density of a frozen law is infinite.
+
+    Parameters
+    ----------
+    law : law
+        With `pdf` and `cdf`.
+    knots : list of float
+        Candidates.
+    scale : float
+        Width of the bulk of the law.
+    """
+    found = []
+    for knot in knots:
+        delta = _NEAREST * scale if knot == 0 else 0.3 * math.sqrt(np.finfo(float).eps * abs(knot) * scale)
+        lo, hi = (knot + side * delta if _is_singular(law, knot, side * delta) else knot for side in (-1, 1))
+        if lo < hi:
+            mass = float(law.cdf(hi) - law.cdf(lo)) if law.cdf(lo) < 0.5 else float(_above(law, lo) - _above(law, hi))
+            found.append(Plateau(lo, hi, mass / (hi - lo)))
+    return found
+
+
+def far_plateaus(law: Any, support: tuple[float, float], scale: float, second_moment: float) -> list[Plateau]:
+    r"""Plateaus [T, 2T], T = 1e18 `scale`, for infinite tails beyond which E[V^2] matters.
+
+    With :math:`p \sim b^{-\nu - 1}` the tail has :math:`\int_T^\infty b^2 p = T^3 p(T)/(\nu - 2)`; the exponent is measured.
+    """
+    found = []
+    far = _FAR * scale
+    for end in support:
+        if math.isfinite(end):
+            continue
+        with np.errstate(all="ignore"):
+            near, middle = (float(law.pdf(math.copysign(b, end))) for b in (far, 2 * far))
+        if not near > middle > 0:
+            continue
+        moment = far**3 * near / (math.log2(near / middle) - 3)
+        if moment > _TAIL * second_moment:
+            lo, hi = sorted((math.copysign(far, end), math.copysign(2 * far, end)))
+            found.append(Plateau(lo, hi, moment / (7 / 3 * far**3)))
+    return found
+
+
+def _is_singular(law: Any, knot: float, step: float) -> bool:
+    """Whether the density grows without bound from knot + 8 step towards `knot`."""
+    with np.errstate(all="ignore"):
+        near, far = (float(law.pdf(knot + k * step)) for k in (1.0, 8.0))
+    return near > (1 + _GROWS) * far > 0 or math.isinf(near)
+
+
+def _above(law: Any, x: float) -> Any:
+    """P(V > x)."""
+    return law.sf(x) if hasattr(law, "sf") else law.ccdf(x)
+
+
+def density_of(law: Any) -> Callable[[Array], Any]:
+    """The density of a law: by formula for those whose general machinery in scipy costs up to ten times as much."""
+    name = getattr(getattr(law, "dist", None), "name", None)
+    if name not in ("uniform", "norm", "laplace", "t"):
+        return law.pdf  # type: ignore[no-any-return]
+    shapes, loc, scale = shape_loc_scale(law)
+    if name == "t":
+        nu = float(shapes[0])
+        log_top = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
+        return partial(_student, loc, scale, nu, math.exp(log_top) / scale) if math.isfinite(nu) else law.pdf
+    if name == "uniform":
+        return partial(_uniform, loc, loc + scale)
+    return partial(_normal if name == "norm" else _laplace, loc, scale)
+
+
+def log_density_of(law: Any) -> Callable[[Array], Any] | None:
+    """The logarithm of the density of a law, also where that underflows; None if it does not come with one."""
+    formula = _LOG_DENSITIES.get(getattr(getattr(law, "dist", None), "name", ""))
+    if formula is None:
+        return getattr(law, "logpdf", None)
+    _, loc, scale = shape_loc_scale(law)
+    return lambda x: formula((x - loc) / scale) - math.log(scale)
+
+
+def _uniform(lo: float, hi: float, x: Array) -> Any:
+    return ((x >= lo) & (x <= hi)) / (hi - lo)
+
+
+def _normal(loc: float, scale: float, x: Array) -> Any:
+    return np.exp(-0.5 * ((x - loc) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))
+
+
+def _laplace(loc: float, scale: float, x: Array) -> Any:
+    return np.exp(-np.abs((x - loc) / scale)) / (2 * scale)
+
+
+def _student(loc: float, scale: float, nu: float, top: float, x: Array) -> Any:
+    return top * np.exp(-(nu + 1) / 2 * np.log1p(((x - loc) / scale) ** 2 / nu))
+
+
+def shape_loc_scale(law: Any) -> tuple[tuple[Any, ...], float, float]:
+    """Shape parameters, location and scale of a frozen scipy law."""
+    args, loc, scale = law.dist._parse_args(*law.args, **law.kwds)
+    return tuple(args), float(loc), float(scale)
+
+
+def kinks(law: Any) -> list[float]:
+    """Interior points where a scipy law's density is not smooth (adaptive cells find others, more slowly)."""
+    dist = getattr(law, "dist", None)
+    if dist is None:
+        return []
+    args, loc, scale = shape_loc_scale(law)
+    inner: dict[str, list[Any]] = {
+        "laplace": [0.0],
+        "laplace_asymmetric": [0.0],
+        "gennorm": [0.0],
+        "dgamma": [0.0],
+        "dweibull": [0.0],
+        "loglaplace": [1.0],
+        "skewcauchy": [0.0],
+        "triang": [*args],
+        "trapezoid": [*args],
+        "crystalball": [-shape for shape in args[:1]],
+    }
+    steps = getattr(dist, "_hbins", ())  # the bins of a histogram
+    return [loc + scale * float(point) for point in (*inner.get(dist.name, []), *steps)]
+
+
+def polynomial_degree(law: Any) -> int | None:
+    """Degree of the polynomial that a scipy law's density is between its knots, or None."""
+    dist = getattr(law, "dist", None)
+    if dist is None:
+        return None
+    flat = dist.name == "uniform" or hasattr(dist, "_hbins")
+    return 0 if flat else 1 if dist.name in ("triang", "trapezoid") else None
+
+
+def adapted(law: Any) -> Any:
+    """`law`, or what stands for it: scipy's laws without parameters are frozen, those with a trap are replaced.
+
+    A von Mises law is taken on one period, where its draws are; a one-dimensional `gaussian_kde` gets quantiles.
+    """
+    from scipy import stats
+
+    if isinstance(law, stats.rv_histogram) or hasattr(law, "xk"):  # no parameters: freezing them is a formality
+        return law() if callable(law) else law
+    if isinstance(law, stats.gaussian_kde):
+        return KernelDensity(law) if law.d == 1 else law
+    if getattr(getattr(law, "dist", None), "name", None) == "vonmises":
+        return stats.vonmises_line(*law.args, **law.kwds)
+    return law
+
+
+class KernelDensity:
+    """A one-dimensional scipy.stats.gaussian_kde, a mixture of normal laws, with the methods of a frozen law."""
+
+    def __init__(self, density: Any) -> None:
+        from scipy import stats
+
+        self._density = density
+        self._parts = stats.norm(density.dataset[0], math.sqrt(density.covariance[0, 0]))
+
+    def __repr__(self) -> str:
+        return f"gaussian_kde({self._density.n} points, bandwidth {math.sqrt(self._density.covariance[0, 0]):g})"
+
+    def _mean_over_parts(self, values: Array) -> Any:
+        return np.asarray(values) @ self._density.weights
+
+    def pdf(self, x: Any) -> Any:
+        return self._mean_over_parts(self._parts.pdf(np.asarray(x)[..., None]))
+
+    def cdf(self, x: Any) -> Any:
+        return self._mean_over_parts(self._parts.cdf(np.asarray(x)[..., None]))
+
+    def sf(self, x: Any) -> Any:
+        return self._mean_over_parts(self._parts.sf(np.asarray(x)[..., None]))
+
+    def mean(self) -> float:
+        return float(self._mean_over_parts(self._density.dataset[0]))
+
+    def var(self) -> float:
+        spread = self._mean_over_parts((self._density.dataset[0] - self.mean()) ** 2)
+        return float(spread + self._density.covariance[0, 0])
+
+    def support(self) -> tuple[float, float]:
+        return -math.inf, math.inf
+
+    def ppf(self, q: Any) -> Any:
+        from scipy.optimize import brentq
+
+        reach = 40 * math.sqrt(self._density.covariance[0, 0])
+        ends = self._density.dataset.min() - reach, self._density.dataset.max() + reach
+        return np.vectorize(lambda p: brentq(lambda x: self.cdf(x) - p, *ends))(q)
+
+    def rvs(self, size: int, random_state: np.random.Generator) -> Array:
+        return np.asarray(self._density.resample(size, seed=random_state)[0], dtype=float)

@@ -1,0 +1,227 @@
+"""The law of one hidden unit's (w, b), in every form that an initialization takes: sampled, and as a breakpoint law.
+
+`Independent` weights and biases, `OnUnitCircle`, a `Joint` density, and a `Mixture` of any of these.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from splinebias._arguments import Array
+from splinebias.errors import CapabilityError, DataError
+from splinebias.initialization.breakpoints import BreakpointLaw, ContinuousWeight, DiscreteBias, DiscreteWeight, UnitCircle
+from splinebias.initialization.joint_breakpoints import GaussianBreakpoints, JointBreakpoints, MixtureBreakpoints
+from splinebias.initialization.joint_laws import JointDensity, as_joint, gaussian_pair, joint_to_table
+from splinebias.initialization.law_files import law_to_table
+from splinebias.initialization.laws import Discrete, Law, as_law, describe_law
+
+
+class PairLaw(ABC):
+    """The law of (w, b)."""
+
+    @abstractmethod
+    def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Independent draws (w, b), each of shape (size,)."""
+
+    @abstractmethod
+    def breakpoint_law(self) -> BreakpointLaw:
+        """The law of (breakpoint, |w|, sign w)."""
+
+    @property
+    @abstractmethod
+    def second_moments(self) -> tuple[float, float]:
+        """E[W^2] and E[B^2]."""
+
+    @abstractmethod
+    def lacks_moment(self, order: float, *, weight_only: bool) -> str | None:
+        """None if all moments of this order are finite (infinity: exponential ones); else words such as
+
+        "the `bias` law, and t(2.5)", to be followed by "has none". `weight_only` asks of the weights alone, where a law can
+        tell them from the biases.
+        """
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line for tables and plots."""
+
+    @abstractmethod
+    def to_table(self) -> dict[str, Any]:
+        """Entries of the initialization's table that say what this law is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Independent(PairLaw):
+    """Independent w and b; `given` holds the two laws as the user wrote them.
+
+    Raises
+    ------
+    DataError
+        If a second moment is infinite, the weight law or a discrete bias law has mass at 0, or an argument is no law.
+    CapabilityError
+        If both laws are discrete.
+    """
+
+    given: tuple[Any, Any]
+
+    def __post_init__(self) -> None:
+        weight, bias = self.laws
+        if isinstance(weight, Discrete) and 0.0 in weight.values:
+            raise DataError(
+                f"`weight` must have no mass at 0, got {describe_law(self.given[0])}: a unit with w = 0 has no "
+                "breakpoint; remove the value 0"
+            )
+        if isinstance(weight, Discrete) and isinstance(bias, Discrete):
+            raise CapabilityError(
+                f"`weight` and `bias` are both discrete ({describe_law(self.given[0])}, {describe_law(self.given[1])}), "
+                "which leaves finitely many breakpoints; give one of them a density"
+            )
+        if isinstance(bias, Discrete) and 0.0 in bias.values:
+            raise DataError(
+                f"`bias` must have no mass at 0 when it is discrete, got {describe_law(self.given[1])}: all those "
+                "breakpoints sit at x = 0; use a nonzero constant or a density"
+            )
+
+    @cached_property
+    def laws(self) -> tuple[Law, Law]:
+        """The two laws as this library reads them."""
+        return as_law(self.given[0], "weight"), as_law(self.given[1], "bias")
+
+    def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        weight, bias = self.laws
+        return weight.sample(size, rng), bias.sample(size, rng)
+
+    def breakpoint_law(self) -> BreakpointLaw:
+        weight, bias = self.laws
+        if isinstance(weight, Discrete):
+            assert not isinstance(bias, Discrete)
+            return DiscreteWeight(weight, bias)
+        if isinstance(bias, Discrete):
+            return DiscreteBias(weight, bias)
+        if (gaussian := gaussian_pair(*self.given)) is not None:
+            return GaussianBreakpoints(gaussian)
+        return ContinuousWeight(weight, bias)
+
+    @property
+    def second_moments(self) -> tuple[float, float]:
+        weight, bias = self.laws
+        return weight.second_moment, bias.second_moment
+
+    def lacks_moment(self, order: float, *, weight_only: bool) -> str | None:
+        for name, law, given in zip(("weight", "bias"), self.laws, self.given, strict=True):
+            if not (law.has_moment(order) or (weight_only and name == "bias")):
+                return f"the `{name}` law, and {describe_law(given)}"
+        return None
+
+    def describe(self) -> str:
+        return f"W ~ {describe_law(self.given[0])}, B ~ {describe_law(self.given[1])}"
+
+    def to_table(self) -> dict[str, Any]:
+        weight, bias = (law_to_table(law) for law in self.given)
+        return {"joint": "independent", "weight": weight, "bias": bias}
+
+
+@dataclass(frozen=True)
+class OnUnitCircle(PairLaw):
+    """(w, b) uniform on the unit circle."""
+
+    def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        angle = rng.uniform(0, 2 * np.pi, size)
+        return np.cos(angle), np.sin(angle)
+
+    def breakpoint_law(self) -> BreakpointLaw:
+        return UnitCircle()
+
+    @property
+    def second_moments(self) -> tuple[float, float]:
+        return 0.5, 0.5
+
+    def lacks_moment(self, order: float, *, weight_only: bool) -> str | None:
+        return None
+
+    def describe(self) -> str:
+        return "(W, B) on the unit circle"
+
+    def to_table(self) -> dict[str, Any]:
+        return {"joint": "unit_circle"}
+
+
+@dataclass(frozen=True, eq=False)
+class Joint(PairLaw):
+    """A joint density of (w, b); `given` is the law as the user wrote it.
+
+    Raises
+    ------
+    DataError, CapabilityError
+        As `as_joint`.
+    """
+
+    given: Any
+
+    def __post_init__(self) -> None:
+        self.density  # noqa: B018 (the checks)
+
+    @cached_property
+    def density(self) -> JointDensity:
+        """The law as this library reads it."""
+        return as_joint(self.given)
+
+    def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        return self.density.sample(size, rng)
+
+    def breakpoint_law(self) -> BreakpointLaw:
+        return GaussianBreakpoints(self.density) if self.density.gaussian else JointBreakpoints(self.density)
+
+    @property
+    def second_moments(self) -> tuple[float, float]:
+        return self.density.second_moments
+
+    def lacks_moment(self, order: float, *, weight_only: bool) -> str | None:
+        return None if self.density.has_moment(order) else f"the joint law, and {self.density.describe()}"
+
+    def describe(self) -> str:
+        return f"(W, B) ~ {self.density.describe()}"
+
+    def to_table(self) -> dict[str, Any]:
+        return {"joint": joint_to_table(self.given)}
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture(PairLaw):
+    """With probability `probabilities[k]` a draw of `components[k]`."""
+
+    probabilities: tuple[float, ...]
+    components: tuple[PairLaw, ...]
+
+    def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        which = rng.choice(len(self.components), size=size, p=np.array(self.probabilities))
+        w, b = np.empty(size), np.empty(size)
+        for k, component in enumerate(self.components):
+            chosen = which == k
+            if chosen.any():
+                w[chosen], b[chosen] = component.sample(int(chosen.sum()), rng)
+        return w, b
+
+    def breakpoint_law(self) -> BreakpointLaw:
+        return MixtureBreakpoints(self.probabilities, [component.breakpoint_law() for component in self.components])
+
+    @property
+    def second_moments(self) -> tuple[float, float]:
+        moments = np.array(self.probabilities) @ np.array([component.second_moments for component in self.components])
+        return float(moments[0]), float(moments[1])
+
+    def lacks_moment(self, order: float, *, weight_only: bool) -> str | None:
+        lacking = (component.lacks_moment(order, weight_only=weight_only) for component in self.components)
+        return next((words for words in lacking if words is not None), None)
+
+    def describe(self) -> str:
+        parts = zip(self.probabilities, self.components, strict=True)
+        return "mixture of " + " and ".join(f"{p:g} x [{component.describe()}]" for p, component in parts)
+
+    def to_table(self) -> dict[str, Any]:
+        components = [component.to_table() for component in self.components]
+        return {"joint": {"name": "mixture", "probabilities": list(self.probabilities), "components": components}}

@@ -1,0 +1,175 @@
+"""Cells that resolve the curvature densities of a law.
+
+Data points, the law's own knots and (for the nonquadratic potentials) zeros of the dual function are always cell
+ends, because a kink inside a cell costs three digits; everything else is found by bisection until the
+Legendre series of the density has decayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinebias._arguments import Array
+from splinebias.initialization.breakpoints import BreakpointLaw
+from splinebias.numerics.cells import RESOLVED, Cells, bisect_until, coarse, noise, panel_nodes, with_points
+
+_MERGES, _SAME_MASS = 3, 1e-13
+_NEAR_BOOST = 1e40  # down to zeta = 1e-40 of its total; below, densities exp(-large) are known to few digits
+_FAR = 1e-3  # beyond the data zeta is resolved to 1e-13 of its total, which a Gauss rule integrates to rounding
+_MAX_TAIL_CELLS = 400
+_DENSE = 5000  # data, from which on most of them are closer together than a law changes
+_WITHIN = 1e-3  # of a cell: there six nodes resolve the law
+
+
+def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int = 1) -> Cells:
+    r"""Cells that hold the data and the law's support and resolve :math:`\zeta^{(k)}`, k = `degree`, on both sides.
+
+    Beyond the last finite cut an infinite support is covered by cells that double in width until moment number
+    2k of :math:`\zeta^{(k)}` in the next one is below rounding, so heavy tails (:math:`c^{-2k-2}`) are not truncated.
+    """
+    if law.degree is None and x.size > _DENSE:
+        return _dense_cells(law, x, order, degree)
+    lo, hi = law.support
+    span = x[-1] - x[0]
+    marks = np.r_[law.knots, law.landmarks] if law.degree is None else law.knots
+    marks = marks[np.isfinite(marks)]
+    ends = np.array([end for end in (lo, hi) if np.isfinite(end)])
+    marks = np.concatenate([marks[(marks > lo) & (marks < hi)], ends])
+    if law.degree is None:
+        marks = np.concatenate([marks, _doubling(x, marks.min(initial=x[0]), marks.max(initial=x[-1]))])
+    cuts = with_points(x, marks)
+    resolution = _Resolution(law, x, order, degree)
+    if not (np.isfinite(lo) and np.isfinite(hi)):
+        far = float(resolution.far_moment(cuts[:-1], cuts[1:]).sum())
+        if not np.isfinite(lo):
+            cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), resolution.far_moment, far)[::-1], cuts]
+        if not np.isfinite(hi):
+            cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), resolution.far_moment, far)]
+    if law.degree is not None:
+        return Cells(cuts, order)
+    fine = bisect_until(Cells(cuts, order), resolution.test(cuts), max_cells=law.max_cells)
+    return resolution.merge(fine, np.r_[x, law.knots, ends]) if fine.resolved else fine
+
+
+def _dense_cells(law: BreakpointLaw, x: Array, order: int, degree: int) -> Cells:
+    """The same for many data: cells that resolve the law for the two end points, and most of the others far within one.
+
+    On `_WITHIN` of a cell that a polynomial of degree 15 resolves, Legendre coefficient number k is below `_WITHIN`^k.
+    """
+    ends = x[[0, -1]]
+    law_cells = integration_cells(law, ends, degree=degree)
+    edges, wide = law_cells.edges, law_cells.widths
+    first, last = np.searchsorted(edges, ends)
+    limit = np.repeat(_WITHIN * wide[first:last], np.diff(np.searchsorted(x, edges[first : last + 1])))
+    loose = np.flatnonzero(np.diff(x) > limit)
+    inner = edges[first + 1 : last]
+    at = np.searchsorted(x, inner)
+    needed = (x[at] - x[at - 1] > _WITHIN * np.minimum(wide[first : last - 1], wide[first + 1 : last])) | np.isin(
+        inner, law.knots
+    )
+    cells = Cells(np.concatenate([edges[:first], x, edges[last + 1 :]]), order).split(inner[needed])
+    outer = np.r_[0:first, cells.edges.size - edges.size + last : cells.edges.size - 1]
+    opened = np.searchsorted(cells.edges, np.concatenate([x[loose], x[at[needed] - 1], inner[needed]]), side="right") - 1
+    test = _Resolution(law, ends, order, degree).test(edges)
+    found = bisect_until(cells, test, max_cells=law.max_cells, only=np.unique(np.concatenate([outer, opened])))
+    return replace(found, resolved=found.resolved and law_cells.resolved)
+
+
+@dataclass(frozen=True, eq=False)
+class _Resolution:
+    r"""The question whether cells resolve :math:`\zeta^{(k)}`, k = `degree`, of a law for data at `x`."""
+
+    law: BreakpointLaw
+    x: Array
+    order: int
+    degree: int
+
+    def zeta(self, nodes: Array) -> Array:
+        """Both sides, shape (2, ...)."""
+        return zetas(self.law, nodes, self.degree)
+
+    def far_moment(self, left: Array, right: Array) -> Array:
+        """Moment 2k about the data's centre per panel, shape (N,)."""
+        nodes, weights = panel_nodes(left, right, self.order)
+        return np.asarray((weights * self.zeta(nodes).sum(axis=0) * self._square(nodes) ** self.degree).sum(axis=1))
+
+    def _square(self, nodes: Array) -> Array:
+        return np.asarray((nodes - (self.x[0] + self.x[-1]) / 2) ** 2)
+
+    def _values(self, left: Array, right: Array) -> tuple[Array, Array]:
+        """zeta at the nodes, shape (2, N, q), and what panels contribute per side, shape (2, N).
+
+        That counts distances below a span as a span: near the data zeta matters as it is.
+        """
+        nodes, weights = panel_nodes(left, right, self.order)
+        zeta = self.zeta(nodes)
+        lever = (self._square(nodes) + (self.x[-1] - self.x[0]) ** 2) ** self.degree
+        return zeta, np.asarray((weights * lever * zeta).sum(axis=2))
+
+    def test(self, cuts: Array) -> Callable[[Array, Array, float], NDArray[np.bool_]]:
+        """The test for `bisect_until` on cells that `cuts` are the edges of."""
+        total = float(self._values(cuts[:-1], cuts[1:])[1].sum())
+
+        def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
+            zeta, mass = self._values(left, right)
+            near = (right > self.x[0]) & (left < self.x[-1])  # among the data a small zeta matters as much as a large one
+            mass = np.where(near, np.minimum(mass * _NEAR_BOOST, total), mass * _FAR)
+            return coarse(self.zeta, zeta, mass, total, (left, right), tolerance)
+
+        return failing
+
+    def merge(self, cells: Cells, fixed: Array) -> Cells:
+        """The same without edges that are not needed, `fixed` ones apart: far cells, whose mass is small, may be large."""
+        edges, failing = cells.edges, self.test(cells.edges)
+        masses = self._values(*cells.panels)[1]
+        total = float(masses.sum())
+        for start in (1, 2) * _MERGES:
+            at = np.arange(start, edges.size - 1, 2)
+            at = at[~np.isin(edges[at], fixed)]
+            if not at.size:
+                continue
+            left, right, apart = edges[at - 1], edges[at + 1], masses[:, at - 1] + masses[:, at]
+            together = self._values(left, right)[1]
+            same = (np.abs(together - apart) <= _SAME_MASS * apart + 1e-18 * total).all(axis=0)  # nothing narrow is missed
+            gone = at[same & ~failing(left, right, RESOLVED)]
+            masses[:, gone - 1] = masses[:, gone - 1] + masses[:, gone]
+            edges, masses = np.delete(edges, gone), np.delete(masses, gone, axis=1)
+        return Cells(edges, cells.order)
+
+
+def _doubling(x: Array, lowest: float, highest: float) -> Array:
+    """Cuts at span (2^k - 1) beyond either end of the data, k >= 1, inside [lowest, highest].
+
+    Without them a smooth density could hide at one end of a cell that a far quantile made huge.
+    """
+    span = x[-1] - x[0]
+    steps = span * (2.0 ** np.arange(1, _MAX_TAIL_CELLS) - 1)
+    cuts = np.r_[x[0] - steps, x[-1] + steps]
+    return np.asarray(cuts[(cuts > lowest) & (cuts < highest)])
+
+
+def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], total: float) -> Array:
+    """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's moment is below rounding."""
+    cuts = [start]
+    for k in range(1, _MAX_TAIL_CELLS):
+        cuts.append(start + width * (2.0**k - 1))
+        ends = np.sort(cuts[-2:])
+        contribution = float(moment(ends[:1], ends[1:])[0])
+        total += contribution
+        if contribution <= 1e-16 * total:
+            break
+    return np.array(cuts[1:])
+
+
+def rounding_noise(law: BreakpointLaw, left: Array, right: Array) -> Array:
+    """Relative rounding noise of a law's zeta on panels, shape (N,): the larger one of the two sides."""
+    return np.asarray(noise(lambda c: zetas(law, c), left, right, relative=True).max(axis=0))
+
+
+def zetas(law: BreakpointLaw, c: Array, degree: int = 1) -> Array:
+    """zeta of both sides, shape (2, ...)."""
+    return np.stack([law.zeta(c, side, degree) for side in (1, -1)])

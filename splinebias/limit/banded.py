@@ -1,0 +1,94 @@
+r"""Exact solution of quadratic and unscaled problems in O(M) time and memory (theory sections 3 and 5)."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from splinebias._arguments import Array
+from splinebias.errors import Outcome
+from splinebias.functions.piecewise import WeightedSpline
+from splinebias.limit.dual.newton_system import DualSystem, solve_quadratic
+from splinebias.limit.posed_problem import Discretization, discretize
+from splinebias.limit.prediction import Prediction, beyond_bending, require
+from splinebias.numerics.cells import Cells
+from splinebias.potential import Quadratic
+from splinebias.problem import Problem
+
+
+@dataclass(frozen=True)
+class BandedSolver:
+    r"""The interpolant of least :math:`E[\alpha^2]`, by a tridiagonal solve with a border of two.
+
+    :math:`f = E[\alpha \sigma(wx + b)]` with :math:`\alpha = |w| g_\pm(c)` and
+    :math:`f'' = (p - q)(\zeta_+ g_+ + \zeta_- g_-)`; the M - 2 second divided differences of y
+    and two end conditions determine g.
+
+    Parameters
+    ----------
+    tolerance : float
+        Relative optimality residual (see `Prediction.residual`) above which the outcome is INACCURATE.
+
+    Notes
+    -----
+    Takes: unscaled potentials and `Scaled(Quadratic())`, two-slope activations, every law, both affine parts.
+    Hypotheses checked: the law reaches the data (`check_reachable`), second moments. Not checked: width.
+    Source: Jin & Montufar (2023), Theorems 1-4; Liang & Montufar (2025), unscaled potentials.
+    """
+
+    tolerance: float = 1e-10
+
+    def supports(self, problem: Problem) -> str | None:
+        if (missing := beyond_bending(problem)) is not None:
+            return missing
+        if not isinstance(problem.limit_potential, Quadratic):
+            return f"it solves quadratic problems only and the scaled potential is {problem.phi}; DualSolver takes it"
+        return None
+
+    def solve(self, problem: Problem) -> Prediction:
+        require(self, problem)
+        start = time.perf_counter()
+        data, grid = problem.data, discretize(problem)
+        system = DualSystem(data.x, grid, problem.two_slopes, free=problem.affine == "free")
+        zeta = {1: grid.zeta[1] + grid.zeta[-1]} if system.sides_agree else grid.zeta
+        solution = solve_quadratic(system, zeta, data.y)
+        reliable = solution.misfit <= self.tolerance and grid.cells.resolved
+        return Prediction(
+            problem,
+            weighted_spline(problem, grid, solution.density),
+            solution.cost / 2 if problem.scaled else solution.cost,  # unscaled: E[alpha^2], whatever the potential
+            solution.misfit,
+            Outcome.CONVERGED if reliable else Outcome.INACCURATE,
+            system.function(solution.u).multipliers(),
+            {
+                "solver": "BandedSolver",
+                "iterations": 1,
+                "cells": grid.cells.edges.size - 1,
+                "seconds": time.perf_counter() - start,
+            },
+        )
+
+
+def weighted_spline(problem: Problem, grid: Discretization, density: dict[int, Array]) -> WeightedSpline:
+    """The function through the data of `problem` with f'' / (p - q) the sum of densities at the nodes of `grid`."""
+    return WeightedSpline.from_curvature(
+        grid.cells.edges,
+        problem.two_slopes.kink * np.asarray(sum(density.values())),
+        problem.data.x,
+        problem.data.y,
+        function_knots(problem, grid.cells, np.zeros(0)),
+        exact=problem.initialization.breakpoint_law.degree is not None,
+    )
+
+
+def function_knots(problem: Problem, cells: Cells, zeros: Array) -> Array:
+    """Where the solution is not smooth: at data, at knots and ends of the law, at zeros of g for nonquadratic potentials."""
+    law, x = problem.initialization.breakpoint_law, problem.data.x
+    inside = law.knots[(law.knots > cells.edges[0]) & (law.knots < cells.edges[-1])]
+    few = np.unique(np.concatenate([inside, [end for end in law.support if math.isfinite(end)], zeros]))
+    at = x.searchsorted(few)
+    fresh = x[np.minimum(at, x.size - 1)] != few
+    return np.insert(x, at[fresh], few[fresh]) if fresh.any() else x

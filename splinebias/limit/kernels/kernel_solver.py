@@ -1,0 +1,156 @@
+r"""The plain solution of quadratic problems: assemble the kernel matrix, solve it, evaluate (theory section 3)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.interpolate import PPoly
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from splinebias._arguments import Array, real_number
+from splinebias.activation import Activation
+from splinebias.errors import Outcome
+from splinebias.functions.piecewise import WeightedSpline
+from splinebias.initialization.breakpoints import BreakpointLaw
+from splinebias.limit.kernels.features import FeatureKernel
+from splinebias.limit.kernels.tangent import TangentKernel
+from splinebias.limit.prediction import Prediction, beyond_bending, require
+from splinebias.parameterization import NTK
+from splinebias.potential import Quadratic
+from splinebias.problem import Problem
+
+_SINGULAR = 1e15  # condition number from which a Cholesky factor means nothing
+
+
+@dataclass(frozen=True)
+class KernelSolver:
+    r""":math:`f = K(\cdot, X) K(X, X)^{-1} y` with the tangent kernel K of infinitely wide networks, dense.
+
+    :math:`K(x, x') = E[\sigma(wx + b)\sigma(wx' + b)]`, plus the term of the hidden layer for parameterization `NTK`.
+    Takes every activation and parameterization: O(M^2) memory, O(M^3) time, and accurate to cond(K) only. It is the twin of
+    BandedSolver and PowerSolver. With a free affine part the constraints :math:`\sum \lambda_i = \sum \lambda_i x_i = 0`
+    border the matrix.
+
+    Parameters
+    ----------
+    tolerance : float
+        Relative optimality residual above which the outcome is INACCURATE, > 0.
+
+    Raises
+    ------
+    DataError
+        If `tolerance` is no number > 0.
+
+    Notes
+    -----
+    cond(K) grows like :math:`M^{2k+2}` for activations of degree k: the residual :math:`\max|K\lambda - y| / \max|y|` and
+    the function at the data stay good longer than the multipliers do.
+    """
+
+    tolerance: float = 1e-8
+
+    def __post_init__(self) -> None:
+        real_number(self.tolerance, "tolerance", above=0)
+
+    def supports(self, problem: Problem) -> str | None:
+        if not isinstance(problem.limit_potential, Quadratic):
+            taker = "DualSolver takes it" if beyond_bending(problem) is None else "take sb.Quadratic()"
+            return f"it solves quadratic problems only and the scaled potential is {problem.phi}; {taker}"
+        if isinstance(problem.parameterization, NTK) and not isinstance(problem.phi, Quadratic):
+            return f"with NTK() the metric 1/phi'' of {problem.phi} at O(1) parameters shapes the limit; use sb.Quadratic()"
+        return None
+
+    def solve(self, problem: Problem) -> Prediction:
+        require(self, problem)
+        start = time.perf_counter()
+        x, y, kernel = problem.data.x, problem.data.y, limit_kernel(problem)
+        matrix = kernel.matrix(x, x)
+        multipliers = _solve_bordered(matrix, x, y) if problem.affine == "free" else _solve(matrix, y)
+        fitted = matrix @ multipliers
+        function, residual = through_values(problem, kernel, multipliers, fitted, y)
+        energy = float(multipliers @ matrix @ multipliers)
+        return Prediction(
+            problem,
+            function,
+            energy / 2 if problem.scaled else energy,
+            residual,
+            Outcome.CONVERGED if residual <= self.tolerance and kernel.resolved(x) else Outcome.INACCURATE,
+            multipliers,
+            {"solver": "KernelSolver", "cells": function.edges.size - 3, "seconds": time.perf_counter() - start},
+        )
+
+
+def through_values(
+    problem: Problem, kernel: LimitKernel, multipliers: Array, fitted: Array, y: Array
+) -> tuple[WeightedSpline, float]:
+    r"""The function :math:`\sum_i \lambda_i K(\cdot, x_i)`, plus a line if that is free, and its misfit to `y`.
+
+    `fitted` is K lambda, `y` the ordinates it should have, both of shape (M,); the misfit is relative to the data's max |y|.
+    """
+    x, law = problem.data.x, problem.initialization.breakpoint_law
+    pieces, line = kernel.combination(x, multipliers), np.zeros(2)
+    if problem.affine == "free":
+        line = _line_through(x, y - fitted)
+        pieces.c[-1] += line[0] + line[1] * pieces.x[:-1]
+        pieces.c[-2] += line[1]
+    misfit = float(np.abs(fitted + line[0] + line[1] * x - y).max() / (np.abs(problem.data.y).max() or 1.0))
+    ends = pieces.x[[1, -2]]
+    inner = law.knots[(law.knots >= ends[0]) & (law.knots <= ends[1])]
+    return WeightedSpline.from_pieces(pieces, np.union1d(x, inner), exact=law.degree is not None), misfit
+
+
+class LimitKernel(Protocol):
+    """A kernel on the line whose combinations are piecewise polynomials."""
+
+    def matrix(self, x: Array, x2: Array) -> Array:
+        """K at all pairs, shape (len(x), len(x2))."""
+        ...
+
+    def combination(self, x: Array, weights: Array) -> PPoly:
+        r""":math:`\sum_i w_i K(\cdot, x_i)`, with every x_i among the piece ends."""
+        ...
+
+    def resolved(self, x: Array) -> bool:
+        """Whether quadrature cells on the points `x` resolve the law."""
+        ...
+
+
+def limit_kernel(problem: Problem) -> LimitKernel:
+    """The tangent kernel of the infinitely wide networks of `problem`."""
+    if isinstance(problem.parameterization, NTK):
+        return TangentKernel.of(problem)
+    return FeatureKernel(problem.initialization.breakpoint_law, problem.activation)
+
+
+def kernel(law: BreakpointLaw, activation: Activation, x: Array, x2: Array) -> Array:
+    r""":math:`K(x, x') = E[\sigma(wx + b)\sigma(wx' + b)]`, shape (len(x), len(x2))."""
+    return FeatureKernel(law, activation).matrix(x, x2)
+
+
+def _solve(matrix: Array, y: Array) -> Array:
+    """lambda with K lambda = y; of least norm, and maybe with a residual, where K is singular to rounding."""
+    try:
+        if np.linalg.cond(matrix) <= _SINGULAR:
+            return np.asarray(cho_solve(cho_factor(matrix), y))
+    except LinAlgError:  # not positive definite, by rounding
+        pass
+    return np.asarray(np.linalg.lstsq(matrix, y, rcond=None)[0])
+
+
+def _solve_bordered(matrix: Array, x: Array, y: Array) -> Array:
+    """lambda of [[K, P], [P^T, 0]] (lambda, affine) = (y, 0), on the complement of P: no indefinite solve."""
+    t = (x - x.mean()) / (x[-1] - x[0])
+    basis = np.linalg.qr(np.c_[np.ones_like(t), t], mode="complete")[0][:, 2:]
+    if basis.shape[1] == 0:
+        return np.zeros_like(y)
+    return np.asarray(basis @ np.linalg.lstsq(basis.T @ matrix @ basis, basis.T @ y, rcond=None)[0])
+
+
+def _line_through(x: Array, values: Array) -> Array:
+    """(intercept, slope) of the least-squares line."""
+    centred = x - x.mean()
+    slope = centred @ values / (centred @ centred)
+    return np.array([values.mean() - slope * x.mean(), slope])

@@ -1,0 +1,291 @@
+r"""Exact solution of quadratic problems with powers of ReLU, in coordinates that stay well conditioned.
+
+For :math:`\sigma(z) = \max(z, 0)^k` the limit is :math:`f = E[\alpha \sigma(wx + b)]`, :math:`\alpha = |w|^k g_\pm(c)`,
+:math:`g_\pm(c) = \sum_i \lambda_i \sigma(\pm(x_i - c))`, with the least :math:`E[\alpha^2]`. As
+:math:`f^{(k+1)}/k! = \zeta^{(k)}_+ g_+ + (-1)^{k+1} \zeta^{(k)}_- g_-`, it is a spline of degree 2k + 1 where zeta is
+constant.
+The kernel matrix of the :math:`\lambda_i` has condition :math:`M^{2k+2}`. Divided differences in their place do not:
+
+- those of order k + 1 at neighbouring points give B-splines, :math:`g_\pm = (\pm 1)^{k+1} B_j(c)` of degree k, whose
+  Gram matrix in :math:`\zeta^{(k)}` is banded and, scaled to a unit diagonal, has a condition that does not depend on M;
+- those of order 0, ..., k at k + 1 points spread over the data stand for the polynomials of degree k, and border it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.sparse import csr_array
+
+from splinebias._arguments import Array, real_number
+from splinebias.activation import ReLUPower
+from splinebias.errors import Outcome
+from splinebias.functions.piecewise import WeightedSpline
+from splinebias.limit.kernels.features import FeatureKernel, enough_points
+from splinebias.limit.prediction import Prediction, require
+from splinebias.numerics.cells import Cells
+from splinebias.numerics.divided_differences import (
+    b_splines,
+    difference_weights,
+    leja_points,
+    neighbour_forms,
+    truncated_power,
+)
+from splinebias.numerics.repeated_integrals import integrate_through
+from splinebias.parameterization import Standard
+from splinebias.potential import Quadratic
+from splinebias.problem import Problem
+
+_REFINEMENTS = 4
+_FLAT = 1e-12  # shift of an ordinate, relative to max |y|, below which a divided difference counts as zero
+
+
+@dataclass(frozen=True)
+class PowerSolver:
+    r"""The interpolant of least :math:`E[\alpha^2]` for `ReLUPower` activations.
+
+    Parameters
+    ----------
+    tolerance : float
+        Relative optimality residual (see `PowerSystem.residual`) above which the outcome is INACCURATE, > 0.
+
+    Raises
+    ------
+    DataError
+        If `tolerance` is no number > 0.
+
+    Notes
+    -----
+    Takes: unscaled potentials and ``Scaled(Quadratic())``, every law with finite E|W|^{2k}, E|B|^{2k}, both affine parts
+    (free means slope and intercept, not all polynomials of degree k). O(M^2) memory, O(M^3) time.
+    Hypotheses checked: those moments, and that there are neurons where the data ask for a (k + 1)th derivative. Not
+    checked: width.
+    Source: Jin & Montufar (2023), other activation functions.
+    """
+
+    tolerance: float = 1e-10
+
+    def __post_init__(self) -> None:
+        real_number(self.tolerance, "tolerance", above=0)
+
+    def supports(self, problem: Problem) -> str | None:
+        if not isinstance(problem.activation, ReLUPower):
+            return f"it takes sb.ReLUPower(k) only and the activation is {problem.activation}; leave `solver` out"
+        if not isinstance(problem.parameterization, Standard):
+            return f"it takes Standard() networks only, got {problem.parameterization}; KernelSolver takes it"
+        if not isinstance(problem.limit_potential, Quadratic):
+            return f"powers of ReLU are solved for quadratic problems only, got a scaled {problem.phi}; take sb.Quadratic()"
+        return None
+
+    def solve(self, problem: Problem) -> Prediction:
+        require(self, problem)
+        start = time.perf_counter()
+        system = power_system(problem)
+        solution = system.solve()
+        cost = float(system.target @ solution)
+        function = system.function(solution, problem.data.y)
+        residual = system.residual(solution, problem.data.y, function)
+        return Prediction(
+            problem,
+            function,
+            cost / 2 if problem.scaled else cost,
+            residual,
+            Outcome.CONVERGED if residual <= self.tolerance and system.cells.resolved else Outcome.INACCURATE,
+            system.forms.T @ solution,
+            {"solver": "PowerSolver", "cells": system.cells.edges.size - 1, "seconds": time.perf_counter() - start},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PowerSystem:
+    r"""The linear equations of a problem in the coordinates above, on quadrature cells.
+
+    Attributes
+    ----------
+    x, y : Array, shape (M,)
+        Data.
+    kernel : FeatureKernel
+        Gives k and :math:`\zeta^{(k)}`.
+    points : Array
+        The data, with more points if they do not determine a polynomial of degree k.
+    cells : Cells
+        Quadrature, with all `points` among its edges.
+    free : bool
+        Whether the affine part is free: then the forms of order 0 and 1 are left out, since
+        :math:`\sum \lambda_i = \sum \lambda_i x_i = 0`.
+    """
+
+    x: Array
+    y: Array
+    kernel: FeatureKernel
+    points: Array
+    cells: Cells
+    free: bool
+
+    @cached_property
+    def _spread(self) -> list[Array]:
+        """Indices of the points of each form of order <= k, increasing."""
+        chosen = leja_points(self.x, self.kernel.degree + 1)
+        return [np.sort(chosen[: m + 1]) for m in range(2 if self.free else 0, chosen.size)]
+
+    @cached_property
+    def forms(self) -> Array:
+        r"""The U divided differences as a matrix, shape (U, M): coordinates u of :math:`\lambda = \text{forms}^T u`."""
+        spread = np.zeros((len(self._spread), self.x.size))
+        for row, index in zip(spread, self._spread, strict=True):
+            row[index] = difference_weights(self.x[index])
+        return np.concatenate([spread, neighbour_forms(self.x, self.kernel.degree + 1)])
+
+    @cached_property
+    def columns(self) -> Array:
+        r"""H, shape (M, U): column j is the function, at the data, whose j-th form is 1 and all others 0.
+
+        Newton's polynomials for the forms of order <= k. For neighbours :math:`x_j, \dots, x_{j+k+1}` the discrete power
+        :math:`\psi_j(x_i) = (x_i - x_{j+1}) \cdots (x_i - x_{j+k})` for i > j + k, else 0 (the falling factorials of
+        Wang, Smola & Tibshirani, ICML 2014), less the polynomial of degree k through it at the points of those forms.
+        """
+        x, k = self.x, self.kernel.degree
+        nodes = x[leja_points(x, k + 1)]
+        newton = np.cumprod(np.c_[np.ones_like(x), x[:, None] - nodes[:-1]], axis=1)
+        powers = np.zeros((x.size, max(x.size - k - 1, 0)))
+        for j in range(powers.shape[1]):
+            powers[j + k + 1 :, j] = np.prod(x[j + k + 1 :, None] - x[j + 1 : j + k + 1], axis=1)
+        spread = np.array([difference_weights(nodes[: m + 1]) @ powers[leja_points(x, m + 1)] for m in range(nodes.size)])
+        first = 2 if self.free else 0
+        return np.asarray(np.concatenate([newton[:, first:], powers - newton @ spread], axis=1))
+
+    @cached_property
+    def target(self) -> Array:
+        """The divided differences of y, shape (U,)."""
+        return np.asarray(self.forms @ self.y)
+
+    @cached_property
+    def _nodes(self) -> Array:
+        return self.cells.nodes.ravel()
+
+    @cached_property
+    def _zeta(self) -> dict[int, Array]:
+        return {side: self.kernel.zeta(self._nodes, side) for side in (1, -1)}
+
+    @cached_property
+    def _splines(self) -> csr_array:
+        return b_splines(self.x, self.kernel.degree, self._nodes)
+
+    @cached_property
+    def _polynomials(self) -> dict[int, Array]:
+        """Per side, the dual functions of the forms of order <= k at the nodes, shape (nodes, forms)."""
+        k, c = self.kernel.degree, self._nodes
+        plus = [truncated_power(self.x[index], k, c) for index in self._spread]
+        # mirrored: [a_0, ..., a_m] (c - .)_+^k = (-1)^m [-a_m, ..., -a_0] (. - (-c))_+^k
+        minus = [(-1) ** (index.size - 1) * truncated_power(-self.x[index][::-1], k, -c) for index in self._spread]
+        return {side: np.array(rows).reshape(-1, c.size).T for side, rows in ((1, plus), (-1, minus))}
+
+    def dual(self, u: Array) -> dict[int, Array]:
+        """g_+ and g_- at the nodes."""
+        splines = self._splines @ u[len(self._spread) :]
+        head = u[: len(self._spread)]
+        return {side: self._polynomials[side] @ head + side ** (self.kernel.degree + 1) * splines for side in (1, -1)}
+
+    @cached_property
+    def gram(self) -> Array:
+        """The kernel matrix in these coordinates, shape (U, U)."""
+        weights = {side: self.cells.weights.ravel() * self._zeta[side] for side in (1, -1)}
+        sign = {side: side ** (self.kernel.degree + 1) for side in (1, -1)}
+        weighted = {side: self._polynomials[side] * weights[side][:, None] for side in (1, -1)}
+        corner = sum(weighted[side].T @ self._polynomials[side] for side in (1, -1))
+        border = self._splines.T @ sum(sign[side] * weighted[side] for side in (1, -1))
+        inner = (self._splines.T @ (self._splines * (weights[1] + weights[-1])[:, None])).toarray()
+        return np.block([[np.asarray(corner), border.T], [border, inner]])
+
+    def solve(self) -> Array:
+        """u, with iterative refinement."""
+        size = np.sqrt(np.diag(self.gram))
+        scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
+        matrix = self.gram * np.outer(scale, scale)
+        matrix[np.diag_indices_from(matrix)] = 1.0  # also of forms that no neuron sees, which get 0
+        best = u = np.zeros_like(self.target)
+        least = np.inf
+        for _ in range(_REFINEMENTS):
+            now = self._misfit(u, self.y)
+            if not now < least:
+                break
+            best, least = u, now
+            u = u + scale * _positive_solve(matrix, scale * (self.target - self.gram @ u))
+        return best
+
+    def out_of_reach(self) -> Array:
+        """Points of the first divided difference of y that no neuron can supply; empty if all can be."""
+        shift = np.abs(self.target) / np.abs(self.forms).max(axis=1, initial=0.0)
+        bad = np.flatnonzero((np.diag(self.gram) == 0) & (shift > _FLAT * float(np.abs(self.y).max())))
+        return self.x[self.forms[bad[0]] != 0] if bad.size else np.zeros(0)
+
+    def _misfit(self, u: Array, y: Array) -> float:
+        """How far the equations of ordinates `y` are from holding: the larger of the first two numbers in `residual`."""
+        spread, size = len(self._spread), float(np.abs(self.y).max()) or 1.0
+        off = np.abs(self.forms @ y - self.gram @ u)
+        local = float((off / np.abs(self.forms).max(axis=1, initial=0.0))[spread:].max(initial=0.0)) / size
+        forms, gram = np.abs(self.forms[:spread]), np.abs(self.gram[:spread])
+        terms = forms @ (np.abs(self.y) + np.abs(y)) + gram @ np.abs(u)
+        wide = np.divide(off[:spread], terms, out=np.zeros_like(terms), where=terms > 0)
+        return max(local, float(wide.max(initial=0.0)))
+
+    def residual(self, u: Array, y: Array, f: WeightedSpline) -> float:
+        r"""Relative optimality residual for ordinates `y`, 0 to rounding: the largest of three.
+
+        - Equations of neighbours: the shift of one ordinate that would make each hold, relative to the data's max |y|.
+        - Equations of order <= k, which are sums over all neurons: how far they are from holding, relative to their terms.
+        - The jumps of :math:`f^{(j)}`, j <= k, at the data, times :math:`h^j/j!` with the gap h there, relative to max |f|
+          or the data's max |y|.
+        """
+        size = float(np.abs(self.y).max()) or 1.0
+        return float(np.max([self._misfit(u, y), self._jumps(f, size)]))  # max() may drop a NaN
+
+    def _jumps(self, f: WeightedSpline, size: float) -> float:
+        inner, gaps, edges = self.x[1:-1], np.diff(self.x), self.cells.edges
+        gap, before = np.minimum(gaps[1:], gaps[:-1]), np.nextafter(inner, -np.inf)
+        among = edges[(edges >= self.x[0]) & (edges <= self.x[-1])]
+        size = max(size, float(np.abs(f(np.r_[among, (among[1:] + among[:-1]) / 2])).max()))
+        jumps = [np.abs(f(inner, j) - f(before, j)) * gap**j / math.factorial(j) for j in range(1, self.kernel.degree + 1)]
+        return float(np.max(jumps, initial=0.0)) / size
+
+    def function(self, u: Array, y: Array) -> WeightedSpline:
+        """The function of u, through ordinates `y` at the data."""
+        degree, g, law = self.kernel.degree, self.dual(u), self.kernel.law
+        highest = sum(side ** (degree + 1) * self._zeta[side] * g[side] for side in (1, -1))
+        values = y if self.points.size == self.x.size else self._values(g, y)
+        curvature = self.kernel.activation.jump * np.asarray(highest).reshape(self.cells.nodes.shape)
+        pieces = integrate_through(self.cells.edges, curvature, degree + 1, self.points, values)
+        inner = law.knots[(law.knots > self.cells.edges[0]) & (law.knots < self.cells.edges[-1])]
+        return WeightedSpline.from_pieces(pieces, np.union1d(self.x, inner), exact=law.degree is not None)
+
+    def _values(self, g: dict[int, Array], y: Array) -> Array:
+        """f at `points`: needed if the data are at most k points."""
+        values = np.zeros(self.points.size)
+        at = np.searchsorted(self.points, self.x)
+        for side in (1, -1):
+            density = self.cells.weights.ravel() * self._zeta[side] * g[side]
+            values += self.kernel.feature(side * (self.points[:, None] - self._nodes)) @ density
+        if self.free:
+            values += np.polynomial.Polynomial.fit(self.x, y - values[at], 1)(self.points)
+        values[at] = y
+        return values
+
+
+@lru_cache(maxsize=2)
+def power_system(problem: Problem) -> PowerSystem:
+    """The equations of `problem`, kept for the check of the data and the solve."""
+    kernel = FeatureKernel(problem.initialization.breakpoint_law, problem.activation)
+    points = enough_points(problem.data.x, kernel.degree + 1)
+    return PowerSystem(problem.data.x, problem.data.y, kernel, points, kernel.cells(points), problem.affine == "free")
+
+
+def _positive_solve(matrix: Array, rhs: Array) -> Array:
+    try:
+        return np.asarray(cho_solve(cho_factor(matrix), rhs))
+    except LinAlgError:  # singular to rounding: neighbouring forms that see next to no neurons
+        return np.asarray(np.linalg.lstsq(matrix, rhs, rcond=1e-14)[0])

@@ -1,0 +1,228 @@
+"""predict: the function that infinitely wide networks end at, or are at during training, without training one."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import sys
+import time as clock
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from splinebias._arguments import Array
+from splinebias.data import Dataset
+from splinebias.errors import CapabilityError, DataError
+from splinebias.limit.banded import BandedSolver
+from splinebias.limit.dual.solver import DualSolver
+from splinebias.limit.feasibility import check_reachable
+from splinebias.limit.kernels.kernel_solver import KernelSolver
+from splinebias.limit.kernels.relu_powers import PowerSolver
+from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require
+from splinebias.limit.trajectory.path import Path, follow, require_finite_times
+from splinebias.potential import Quadratic, Scaled
+from splinebias.problem import Problem
+
+__all__ = ["Path", "Prediction", "predict", "predict_path"]
+
+_LARGEST = 1e50  # of |x|, |y| and 1/gaps: a slope reaches its square, a second difference its cube, and those get squared
+
+
+def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf) -> Prediction:
+    r"""The infinite-width limit of the trained networks of `problem`.
+
+    Minimizes :math:`E_\mu[\alpha^2]` (unscaled potentials) or :math:`E_\mu[D_\phi(\alpha, 0)]` (scaled) over
+    :math:`f(x) = E_\mu[\alpha(w, b)\, \sigma(wx + b)]` with :math:`f(x_i) = y_i`; in function space, the interpolant of
+    least weighted curvature, :math:`\int (f'')^2/\zeta` or :math:`\int \phi(f''/(2p))\,p` plus the slope terms of the
+    activation. For powers of ReLU, :math:`f^{(k+1)}/k!` takes the place of f''; for parameterization `NTK` the limit is
+    :math:`K(\cdot, X) K(X, X)^{-1} y` with the tangent kernel of both layers.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is fitted.
+    solver : solver, optional
+        `BandedSolver`, `DualSolver`, `PowerSolver`, `KernelSolver` or `GridSolver`; None picks the fastest exact one. They
+        solve for the limit; finite times have a method of their own.
+    time : float
+        Training time t = n * (sum of learning rates), >= 0. Infinity, the default: the limit. See `predict_path`.
+
+    Returns
+    -------
+    Prediction
+        The function, its penalty, the optimality residual and how the solve ended.
+
+    Raises
+    ------
+    DataError
+        If no neuron of the law can supply what the data ask for; if an unscaled potential has no usable curvature at zero;
+        for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart.
+    CapabilityError
+        If the chosen solver cannot take the problem; for a finite time, if a solver is named, or as in `predict_path`.
+
+    Notes
+    -----
+    Hypotheses checked: finite second moments, reach of the law, :math:`0 < \phi''(0) < \infty` for unscaled potentials.
+    Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures).
+    Source: Jin & Montufar (2023), Theorems 1 and 4; Liang & Montufar (2025), both theorems.
+    """
+    began = clock.perf_counter()
+    _check_time(time, "time")
+    if time != math.inf:
+        if solver is not None:
+            raise CapabilityError(
+                f"{type(solver).__name__} solves for the limit time = inf only, got time = {time!r}; leave `solver` out"
+            )
+        return _timed(predict_path(problem, [time]).predictions[0], began)
+    _check_problem(problem)
+    plain, stiffness = _plain(problem)
+    if solver is None:
+        solver = _fastest(plain)
+    require(solver, plain)
+    check_reachable(plain)
+    found = solver.solve(plain)
+    if plain is not problem:
+        penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
+        found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers)
+    return _timed(found, began)
+
+
+def _timed(prediction: Prediction, began: float) -> Prediction:
+    """The same with ``stats["seconds"]`` since `began`: what was prepared before the solve counts too."""
+    return replace(prediction, stats=prediction.stats | {"seconds": clock.perf_counter() - began})
+
+
+def predict_path(problem: Problem, times: Any) -> Path:
+    r"""What infinitely wide networks compute at given training times.
+
+    Quadratic and unscaled potentials: :math:`f_t = K(\cdot, X) K^{-1} (I - e^{-tKW/\kappa})\, y` with
+    :math:`W = \mathrm{diag}(m_i)/\sum_j m_j`, the data's weights m, and the time scale :math:`\kappa = \phi''(0)`.
+    Scaled potentials: :math:`\lambda' = -W (f - y)` with :math:`\phi'(\alpha(w, b)) = \sum_i \lambda_i \sigma(w x_i + b)`,
+    :math:`\lambda(0) = 0`.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is fitted. With a free affine part, the skip connection is the weighted least-squares line at all times.
+    times : array_like, shape (T,)
+        Training times t = n * (sum of learning rates), each >= 0, in any order; infinity stands for the limit.
+
+    Returns
+    -------
+    Path
+        ``path(x)`` has shape (T, \*x.shape); also `functions`, `losses`, `predictions` and `outcome`.
+
+    Raises
+    ------
+    DataError
+        For times that are no numbers >= 0; otherwise as `predict`.
+    CapabilityError
+        If the potential is scaled and not quadratic and the activation has not two slopes or the parameterization is not
+        `Standard`; with more than 4000 points, or 1000 if one of these three is so.
+    SolveError
+        If a flow with an exponential conjugate leaves the domain of the dual, which tails beyond doubles may hide.
+
+    Notes
+    -----
+    Quadratic and unscaled: one singular value decomposition serves all times, O(M^3) once and O(M^2) each. Its residual is
+    that of `Prediction`, or what rounding of decay rates does if that is more, and INACCURATE above 1e-8. Powers of ReLU and
+    `NTK` go the same way, with the kernel of `tangent_kernel` for K.
+
+    Scaled: collocation (Radau IIA, 12 stages) with local errors of 1e-10 of max \|y\|, on the quadrature that the limit has.
+    The residual is the largest of: the imbalance of :math:`\int 2L\,dt = \lambda^T y - E[\phi^*]`, relative; the error of
+    the quadrature, and the distance of f from what the flow says it is, relative to max \|y\|. INACCURATE above 1e-8.
+    Cost: a few points and W = +-1 take a second, random \|W\| some seconds, a hundred noisy points with random \|W\| up to a
+    minute; with an unscaled potential all of these take milliseconds. Where :math:`\phi''(0) = 0`, every zero of a dual
+    function that passes a data point costs short steps. Noisy data or powers like p = 10 may ask for more than 1000 of
+    them: then the outcome is MAX_STEPS (or STALLED, where no step is short enough), and the function that of
+    ``stats["time"]``; a small quadratic part avoids it.
+
+    Hypotheses checked: as in `predict`. Not checked: width (error :math:`O(n^{-1/2})` at all times).
+    Source: Jin & Montufar (2023), training trajectories and smoothing splines; theory section 6.
+
+    Examples
+    --------
+    >>> import scipy.stats as st, splinebias as sb
+    >>> data = sb.Dataset([-1, 0, 1], [0, 1, 0])
+    >>> path = sb.predict_path(sb.Problem(data, sb.Initialization.rademacher(st.uniform(-2, 4))), [0, 10, float("inf")])
+    >>> path.losses.round(4), bool(abs(path(0.0)[-1] - 1) < 1e-12)
+    (array([0.1667, 0.098 , 0.    ]), True)
+    """
+    times = _check_times(times)
+    _check_problem(problem)
+    if np.isfinite(times).any():
+        require_finite_times(problem)
+    check_reachable(problem)
+    return follow(problem, times, predict)
+
+
+def _plain(problem: Problem) -> tuple[Problem, float]:
+    r"""The problem with :math:`u^2/2` for a scaled :math:`\kappa u^2/2`, and :math:`\kappa`: the functions are the same."""
+    stiffness = problem.phi.stiffness
+    if not problem.scaled or stiffness is None or isinstance(problem.phi, Quadratic):
+        return problem, 1.0
+    return replace(problem, potential=Scaled(Quadratic())), stiffness
+
+
+def _check_problem(problem: Problem) -> None:
+    if not isinstance(problem, Problem):
+        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    _check_range(problem.data)
+    check_limit(problem)
+
+
+def _check_range(data: Dataset) -> None:
+    """Refuse data so large or so close together that squares of slopes leave the range of double precision."""
+    for name, size in (("|x|", np.abs(data.x).max()), ("|y|", np.abs(data.y).max())):
+        if size > _LARGEST:
+            raise DataError(f"predictions need {name} <= {_LARGEST:g}, got {size:g}; rescale the data")
+    if (gap := np.diff(data.x).min()) < 1 / _LARGEST:
+        raise DataError(
+            f"predictions need neighbouring x at least {1 / _LARGEST:g} apart, got {gap:g}; rescale or merge points"
+        )
+
+
+def _check_time(time: Any, name: str) -> float:
+    """`time` as a float, or a DataError."""
+    try:
+        accepted = isinstance(time, numbers.Real) and not isinstance(time, bool | np.bool_)
+        value = float(time) if accepted else math.nan
+    except OverflowError:
+        raise DataError(f"`{name}` must be at most {sys.float_info.max:.2g}, got more; inf stands for the limit") from None
+    if not value >= 0:
+        got = f"an array of shape {time.shape}" if isinstance(time, np.ndarray) else repr(time)
+        raise DataError(f"`{name}` must be a number >= 0, got {got}; inf stands for the limit")
+    return value
+
+
+def _check_times(times: Any) -> Array:
+    """`times` as a read-only vector, or a DataError."""
+    vector = [] if isinstance(times, str | bytes) or not np.iterable(times) else list(times)
+    if not vector:
+        raise DataError(f"`times` must be a vector of at least one number >= 0, got {times!r}; for one time, use predict")
+    checked = np.array([_check_time(t, f"times[{i}]") for i, t in enumerate(vector)])
+    checked.setflags(write=False)
+    return checked
+
+
+def _fastest(problem: Problem) -> Solver:
+    """The fastest exact solver that takes `problem`."""
+    bends = beyond_bending(problem) is None
+    solvers: list[Solver] = [BandedSolver(), DualSolver()] if bends else [PowerSolver(), KernelSolver()]
+    missing = {type(solver).__name__: solver.supports(problem) for solver in solvers}
+    for solver in solvers:
+        if missing[type(solver).__name__] is None:
+            return solver
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+    raise CapabilityError(f"no solver takes this problem. {reasons}")
+
+
+def check_limit(problem: Problem) -> None:
+    """Raise DataError if the unscaled potential does not have 0 < phi''(0) < infinity (theory section 3)."""
+    curvature = problem.phi.hess_at_zero
+    if not problem.scaled and not 0 < curvature < math.inf:
+        raise DataError(
+            f"an unscaled potential needs 0 < phi''(0) < infinity, got {curvature:g} for {problem.phi}; "
+            "take p = 2, or p > 2 with quadratic > 0, or wrap it in sb.Scaled"
+        )

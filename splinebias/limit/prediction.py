@@ -1,0 +1,88 @@
+"""What every solver returns, and the interface that every solver has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from splinebias._arguments import Array
+from splinebias.errors import CapabilityError, DataError, Outcome
+from splinebias.functions.piecewise import WeightedSpline
+from splinebias.parameterization import Standard
+from splinebias.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    r"""The infinite-width limit of a Problem.
+
+    Attributes
+    ----------
+    problem : Problem
+        What was solved.
+    function : WeightedSpline
+        The limit f.
+    penalty : float
+        Its cost: :math:`E[\alpha^2] = y^T\lambda` for unscaled potentials, :math:`E[D_\phi(\alpha, 0)]` for scaled ones;
+        with `NTK`, :math:`y^T\lambda` is the squared distance that all parameters move.
+    residual : float
+        Optimality residual: how far the data are from the function, measured locally (the shift of one ordinate against
+        its neighbours), relative to max |y|. Stationarity holds by construction. GridSolver: the larger of the
+        relative misfit and the relative duality gap of its discretized problem.
+    outcome : Outcome
+        CONVERGED, or INACCURATE when the residual is above the solver's tolerance.
+    multipliers : Array, shape (M,)
+        The dual variables :math:`\lambda_i` with :math:`\phi'(\alpha(w, b)) = \sum_i \lambda_i \sigma(w x_i + b)`; in
+        quadratic problems :math:`f = \sum_i \lambda_i K(\cdot, x_i)`, plus a line if that is free, with the kernel K of
+        `tangent_kernel`.
+    stats : dict
+        Solver, cells, iterations, seconds.
+    """
+
+    problem: Problem
+    function: WeightedSpline
+    penalty: float
+    residual: float
+    outcome: Outcome
+    multipliers: Array
+    stats: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return (
+            f"Prediction({self.problem.describe()}; penalty {self.penalty:.10g}, residual {self.residual:.1e}, "
+            f"{self.outcome})"
+        )
+
+
+class Solver(Protocol):
+    """A way to solve a Problem exactly or approximately."""
+
+    def supports(self, problem: Problem) -> str | None:
+        """None if the problem can be taken, else the missing capability and what has it, in words."""
+        ...
+
+    def solve(self, problem: Problem) -> Prediction:
+        """The infinite-width limit. Raises CapabilityError if `supports` names a missing capability."""
+        ...
+
+
+def beyond_bending(problem: Problem) -> str | None:
+    """Why `problem` is no weighted second-derivative problem, in words, or None: solvers of those alone ask this."""
+    if problem.activation.two_slopes is None:
+        return (
+            f"it takes two-slope activations only and the activation is {problem.activation}; "
+            "PowerSolver and KernelSolver take its quadratic problems"
+        )
+    if not isinstance(problem.parameterization, Standard):
+        return f"it takes Standard() networks only, got {problem.parameterization}; KernelSolver takes it"
+    return None
+
+
+def require(solver: Solver, problem: Problem) -> None:
+    """Raise CapabilityError if `solver` cannot take `problem`, DataError if it is no solver at all."""
+    if isinstance(solver, type) or not (hasattr(solver, "supports") and hasattr(solver, "solve")):
+        hint = "; call it: add ()" if isinstance(solver, type) else ""
+        raise DataError(f"`solver` must be a solver such as sb.DualSolver(), got {solver!r}{hint}")
+    missing = solver.supports(problem)
+    if missing is not None:
+        raise CapabilityError(f"{type(solver).__name__} cannot take this problem: {missing}")

@@ -1,0 +1,1 @@
+"""Training at infinite width on the way to the limit: linear flows in decay modes, scaled ones by implicit steps."""

@@ -1,0 +1,168 @@
+r"""Infinite-width training of quadratic problems: every mode decays on its own (theory section 6).
+
+.. math:: f_t = K(\cdot, X) K^{-1} (I - e^{-tKW/\kappa})\, y, \qquad W = \mathrm{diag}(m_i)/\textstyle\sum_j m_j,
+
+with :math:`\kappa = \phi''(0)`, 1 for gradient descent. A smoothing spline is the same sum over modes with another filter.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from splinebias._arguments import Array
+from splinebias.errors import CapabilityError, DataError, Outcome
+from splinebias.limit.prediction import Prediction
+from splinebias.limit.trajectory.decay_modes import Modes, Residuals
+from splinebias.limit.trajectory.time_spans import Span, span_of
+from splinebias.problem import Problem
+
+_TOLERANCE = 1e-8
+
+
+class Filter(Protocol):
+    """What is left of a mode with decay rate s, and how far its multiplier went, (1 - left)/s, also at s = 0."""
+
+    def left(self, rates: Array) -> Array: ...
+
+    def moved(self, rates: Array) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Decay:
+    r""":math:`e^{-st}`: what gradient flow leaves of a mode by time t, in units of :math:`\kappa`."""
+
+    time: float
+
+    def left(self, rates: Array) -> Array:
+        return np.exp(-self.time * rates)
+
+    def moved(self, rates: Array) -> Array:
+        done = -np.expm1(-self.time * rates)
+        return np.divide(done, rates, out=np.full_like(rates, self.time), where=done > 0)
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    r""":math:`\lambda/(s + \lambda)`: what a smoothing spline with regularization :math:`\lambda > 0` leaves of a mode."""
+
+    regularization: float
+
+    def left(self, rates: Array) -> Array:
+        return self.regularization / (rates + self.regularization)
+
+    def moved(self, rates: Array) -> Array:
+        return 1 / (rates + self.regularization)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearFlow:
+    r"""A quadratic problem in its decay modes.
+
+    Attributes
+    ----------
+    problem : Problem
+        What is fitted.
+    residuals : Residuals
+        The data as coordinates of the flow.
+    modes : Modes
+        Decay rates and modes for :math:`\kappa = 1`.
+    span : Span
+        Where functions are represented.
+    start : Array, shape (k,)
+        Modes of G at time 0.
+    stiffness : float
+        The :math:`\kappa` by which the potential slows the flow.
+    """
+
+    problem: Problem
+    residuals: Residuals
+    modes: Modes
+    span: Span
+    start: Array
+    stiffness: float
+
+    @classmethod
+    def of(cls, problem: Problem) -> LinearFlow:
+        r"""The modes of `problem`, by one dense singular value decomposition, kept for the next call.
+
+        Raises
+        ------
+        CapabilityError
+            If the potential is scaled and not quadratic, or there are more than 4000 points (1000 for powers of ReLU and
+            `NTK`).
+        DataError
+            If an unscaled potential does not have :math:`0 < \phi''(0) < \infty`.
+        """
+        if not is_linear(problem):
+            raise CapabilityError(
+                f"linear filters of the residual need a quadratic or unscaled potential, got scaled {problem.phi}; "
+                "take sb.Quadratic(), or follow the trajectory with sb.predict_path"
+            )
+        if not 0 < problem.phi.hess_at_zero < math.inf:
+            raise DataError(
+                f"an unscaled potential needs 0 < phi''(0) < infinity, got {problem.phi.hess_at_zero:g} for {problem.phi}; "
+                "take p = 2, or p > 2 with quadratic > 0"
+            )
+        return _linear_flow(problem)
+
+    def filtered(self, rule: Filter) -> Prediction:
+        """The function whose residual is that of the zero function (or line, if free), filtered mode by mode.
+
+        Its `residual` is the larger of two, relative to max |y|: the distance between the values that the function was
+        given at the data and those that its coordinates have; and what is left of a mode for the rates that rounding
+        cannot tell apart.
+        """
+        began = time.perf_counter()
+        rates, blur = self.modes.rates, self.modes.blur
+        left, moved = rule.left(rates), rule.moved(rates)
+        velocity = self.modes.vectors @ (left * self.start)
+        fitted = self.residuals.fitted(velocity)
+        made = self.span.function(self.modes.lift @ (moved * self.start), fitted)
+        unsure = np.abs((rule.left(np.maximum(rates - blur, 0.0)) - rule.left(rates + blur)) * self.start)
+        size = float(np.abs(self.residuals.root * self.problem.data.y).max()) or 1.0
+        residual = float(np.max([made.misfit, unsure.max(initial=0.0) / size]))  # max() may drop a NaN
+        kappa = self.stiffness if self.problem.scaled else 1.0  # an unscaled potential leaves its trace in time only
+        return Prediction(
+            self.problem,
+            made.function,
+            kappa * made.cost / 2 if self.problem.scaled else made.cost,
+            residual,
+            Outcome.CONVERGED if residual <= _TOLERANCE and made.resolved else Outcome.INACCURATE,
+            kappa * self.residuals.root * (self.modes.vectors @ (moved * self.start)),
+            {
+                "solver": "LinearFlow",
+                "loss": float(velocity @ velocity) / 2,
+                "cells": made.cells,
+                "seconds": time.perf_counter() - began,
+            },
+        )
+
+    def multipliers(self, times: Array) -> Array:
+        r""":math:`\lambda` at finite times >= 0, shape (T, M)."""
+        kappa = self.stiffness if self.problem.scaled else 1.0
+        moved = np.stack([Decay(t / self.stiffness).moved(self.modes.rates) for t in times.tolist()])
+        return np.asarray(kappa * self.residuals.root * ((moved * self.start) @ self.modes.vectors.T))
+
+    def at(self, t: float) -> Prediction:
+        """f_t for a finite training time t >= 0."""
+        made = self.filtered(Decay(t / self.stiffness))
+        outcome = Outcome.REACHED_TIME if made.outcome.ok else made.outcome
+        return replace(made, outcome=outcome, stats=made.stats | {"time": t})
+
+
+@lru_cache(maxsize=2)
+def _linear_flow(problem: Problem) -> LinearFlow:
+    span = span_of(problem)
+    residuals, modes = span.modes()
+    return LinearFlow(problem, residuals, modes, span, modes.vectors.T @ residuals.start, problem.phi.hess_at_zero)
+
+
+def is_linear(problem: Problem) -> bool:
+    r"""Whether :math:`\phi''` is constant along trajectories: unscaled output weights stay near zero, or it is constant."""
+    return not problem.scaled or problem.phi.stiffness is not None

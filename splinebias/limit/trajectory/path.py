@@ -1,0 +1,112 @@
+r"""The whole training trajectory at infinite width, from the zero function to the limit (theory section 6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from splinebias._arguments import Array
+from splinebias.errors import CapabilityError, Outcome
+from splinebias.functions.piecewise import WeightedSpline
+from splinebias.limit.kernels.kernel_solver import KernelSolver
+from splinebias.limit.kernels.relu_powers import PowerSolver
+from splinebias.limit.prediction import Prediction, beyond_bending
+from splinebias.limit.trajectory.linear_flow import LinearFlow, is_linear
+from splinebias.limit.trajectory.scaled_flow import ScaledFlow
+from splinebias.parameterization import Standard
+from splinebias.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    r"""What infinitely wide networks compute during training; ``path(x)`` has one row per time.
+
+    Attributes
+    ----------
+    problem : Problem
+        What is fitted.
+    times : Array, shape (T,)
+        Training times t = n * (sum of learning rates), in the order asked for; infinity stands for the limit.
+    predictions : tuple of Prediction
+        One per time. `multipliers` are those of that time; `penalty` is the least cost of any function through the same
+        values at the data, and f_t has it. ``stats["loss"]`` and ``stats["time"]`` hold the loss and the time reached.
+    """
+
+    problem: Problem
+    times: Array
+    predictions: tuple[Prediction, ...]
+
+    @property
+    def functions(self) -> tuple[WeightedSpline, ...]:
+        """f_t, one per time."""
+        return tuple(prediction.function for prediction in self.predictions)
+
+    @property
+    def losses(self) -> Array:
+        r""":math:`L = \frac{1}{2 \sum m} \sum_i m_i (f_t(x_i) - y_i)^2`, with the data's weights m, shape (T,)."""
+        return np.array([prediction.stats["loss"] for prediction in self.predictions])
+
+    @property
+    def outcome(self) -> Outcome:
+        """REACHED_TIME if every time was reached, else the first outcome that says why not."""
+        return next((p.outcome for p in self.predictions if not p.outcome.ok), Outcome.REACHED_TIME)
+
+    def __call__(self, x: Any, nu: int = 0) -> Array:
+        """Derivative number `nu` of every f_t at `x`, shape (T, \\*x.shape)."""
+        return np.stack([f(x, nu) for f in self.functions])
+
+    def __repr__(self) -> str:
+        first, last = self.times.min(), self.times.max()
+        return f"Path({self.problem.describe()}; {self.times.size} times from {first:g} to {last:g}, {self.outcome})"
+
+
+def require_finite_times(problem: Problem) -> None:
+    """Raise CapabilityError if no method follows the training of `problem`."""
+    if beyond_bending(problem) is None:
+        return
+    standard = isinstance(problem.parameterization, Standard)
+    missing = PowerSolver().supports(problem) if standard else KernelSolver().supports(problem)
+    if missing is not None:
+        raise CapabilityError(f"finite training times cannot take this problem: {missing}")
+
+
+def follow(problem: Problem, times: Array, limit: Callable[[Problem], Prediction]) -> Path:
+    """The path at `times` >= 0, in any order; `limit` solves for time infinity."""
+    found: dict[float, Prediction] = {}
+    distinct = np.unique(times)
+    if distinct[-1] == math.inf:
+        found[math.inf] = _with_loss(limit(problem))
+    finite = distinct[np.isfinite(distinct)]
+    if finite.size:
+        found |= dict(zip(finite.tolist(), _finite(problem, finite), strict=True))
+    return Path(problem, times, tuple(found[t] for t in times.tolist()))
+
+
+def _finite(problem: Problem, times: Array) -> list[Prediction]:
+    if is_linear(problem):
+        flow = LinearFlow.of(problem)
+        return [flow.at(t) for t in times.tolist()]
+    return ScaledFlow.of(problem).at(times)
+
+
+def multiplier_path(problem: Problem, times: Array) -> Array:
+    r""":math:`\lambda(t)` at finite times >= 0, in any order, shape (T, M), without making the functions f_t.
+
+    A time costs no more than an interpolation, so that integrals along the path can have thousands. NaN where a flow with a
+    scaled potential could not be followed so far. Raises as `predict_path`.
+    """
+    require_finite_times(problem)
+    distinct, place = np.unique(times, return_inverse=True)
+    flow = LinearFlow.of(problem) if is_linear(problem) else ScaledFlow.of(problem)
+    return flow.multipliers(distinct)[place]
+
+
+def _with_loss(limit: Prediction) -> Prediction:
+    data = limit.problem.data
+    residual = limit.function(data.x) - data.y
+    loss = float(data.weights @ residual**2 / data.weights.sum()) / 2
+    return replace(limit, stats=limit.stats | {"time": math.inf, "loss": loss})

@@ -1,0 +1,229 @@
+r"""The flow of a dual, step after step: collocation whose stages are found by Newton's method in the mirror image of g.
+
+With G = :math:`\omega^{1/2}(y - f)` and the notation of `stages`, :math:`Q u' = r(u)`. Modes relax at times of all sizes, so
+steps are about proportional to t. A step is kept if the Legendre coefficients of G on it decay to the tolerance.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from splinebias._arguments import Array
+from splinebias.errors import Outcome
+from splinebias.limit.dual.dual_function import DualFunction
+from splinebias.limit.dual.mirror import mirrored
+from splinebias.limit.dual.objective import DualState, IntegratedDual
+from splinebias.limit.trajectory.decay_modes import Residuals
+from splinebias.limit.trajectory.radau_stages import StageSystem
+from splinebias.numerics.cells import gauss_legendre
+from splinebias.numerics.collocation import Collocation
+from splinebias.problem import Problem
+
+_STAGES = 12
+_TOLERANCE = 1e-10  # of G on a step, relative to its start
+_NOISE = 20.0  # times rounding of G: what no step is asked to resolve
+_BRIEF = 0.01  # part of t: steps shorter than that may err more
+_ITERATIONS, _TRIALS = 48, 8  # of Newton's method; after the second number every one must come closer
+_MAX_STEPS = 1000
+_AT_REST = 1e-14  # size of G, relative to its start, that is rounding
+_SHORT = 1e-13  # part of the first move that is made by hand where 1/phi'' is infinite at 0
+_STANDSTILL = 1e-13  # length of a step, relative to t
+_BEYOND = 1e-2  # part of f, relative to max |y|, that doubles cut off: no way on
+_FASTEST, _SLOWEST = 6.0, 0.1  # change of length from step to step
+
+
+class Step(NamedTuple):
+    """A step of the flow, in the units of `IntegratedDual`.
+
+    Attributes
+    ----------
+    time, length : float
+        Where it starts, how long it is.
+    start : DualFunction
+        g at its start.
+    increments : Array, shape (s, U)
+        How far u moves until the stages.
+    velocity : Array, shape (s + 1, M)
+        G at the start and at the stages.
+    dissipated : float
+        The integral of 2L until the start.
+    """
+
+    time: float
+    length: float
+    start: DualFunction
+    increments: Array
+    velocity: Array
+    dissipated: float
+
+    @property
+    def end(self) -> float:
+        """Where it ends."""
+        return self.time + self.length
+
+    def at(self, t: float, *, free: bool) -> tuple[DualFunction, Array, float]:
+        """g, G and the integral of 2L at a time on the step."""
+        rule, place = Collocation.of(self.increments.shape[0]), min((t - self.time) / self.length, 1.0)
+        start = self.start
+        moved = DualFunction.of(start.x, rule.risen(self.increments, place), start.activation, free=free)
+        nodes, weights = gauss_legendre(rule.points.size + 1)
+        velocity = rule.interpolated(self.velocity, np.r_[place * nodes, place])
+        lost = self.length * place * float(weights @ (velocity[:-1] ** 2).sum(axis=1))
+        return start.moved(moved), velocity[-1], self.dissipated + lost
+
+
+class March:
+    """Where the flow of a problem is, and the way on.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is fitted.
+    residuals : Residuals
+        The data as coordinates of the flow, in the units of the dual.
+    dual : IntegratedDual
+        On a first grid; refined on the way where the quadrature asks for it.
+    first : float
+        The first time of interest, > 0.
+
+    Attributes
+    ----------
+    time : float
+        What was reached.
+    outcome : Outcome or None
+        Why there is no way on: REACHED_TIME at rest, STALLED (also where doubles end) or MAX_STEPS; None on the way.
+    """
+
+    def __init__(self, problem: Problem, residuals: Residuals, dual: IntegratedDual, first: float) -> None:
+        self.problem, self.residuals, self.dual = problem, residuals, dual
+        self.free, self.rule = problem.affine == "free", Collocation.of(_STAGES)
+        self.stages = StageSystem.of(problem, self.rule.derivative)
+        self.size = float(np.linalg.norm(residuals.start))
+        self.outcome: Outcome | None = None
+        slope = residuals.hinges.T @ residuals.start
+        scale = self._time_scale(slope)
+        self.time = _SHORT * min(scale, first) if problem.phi.hess_at_zero == 0 else 0.0
+        self.length = self.time or scale / 50
+        self._shortest = _SHORT**2 * self.length
+        self.state = dual.at(self.function(self.time * slope))
+        self.dissipated, self._count, self._resolved = self.time * self.size**2, 0, 0.1 * _TOLERANCE
+
+    def function(self, u: Array) -> DualFunction:
+        """The unknowns as a function."""
+        return DualFunction.of(self.problem.data.x, u, self.problem.two_slopes, free=self.free)
+
+    def velocity(self, state: DualState) -> Array:
+        """G at a state."""
+        return np.asarray(self.residuals.hinges @ state.residual)
+
+    def _time_scale(self, slope: Array) -> float:
+        """The time after which f would exceed y if the multipliers went on as they start, within a factor of 8."""
+        t = 1.0
+
+        def short(t: float) -> bool:
+            made = self.residuals.start - self.velocity(self.dual.at(self.function(t * slope)))
+            return bool(np.linalg.norm(made) < self.size)
+
+        factor = 8.0 if short(t) else 1 / 8
+        while short(t) == (factor > 1) and 1e-250 < t < 1e250:
+            t *= factor
+        return t
+
+    def advance(self) -> Step | None:
+        """The next step, or None: then `outcome` says why."""
+        while self.outcome is None:
+            tolerance = max(_TOLERANCE, _NOISE * self._rounding() / self.size)
+            if self.time > 0:  # an error of G acts on u for so short a time that it counts less
+                tolerance *= max(1.0, _BRIEF * self.time / self.length)
+            found = self._stages(self.length, tolerance)
+            if found is None:
+                self.length /= 4
+            else:
+                increments, velocity, end = found
+                error = float(np.linalg.norm(self.rule.last_coefficient(velocity))) / self.size
+                factor = (tolerance / max(error, 1e-300)) ** (1 / (_STAGES + 1))
+                if error <= tolerance and self._resolves(end, tolerance):
+                    return self._accept(increments, velocity, end, factor)
+                if error > tolerance:
+                    self.length *= max(_SLOWEST, 0.8 * factor)
+            if self.length < max(_STANDSTILL * self.time, self._shortest):
+                self.outcome = Outcome.STALLED
+        return None
+
+    def _accept(self, increments: Array, velocity: Array, end: DualState, factor: float) -> Step:
+        """Go to the end of a step."""
+        step = Step(self.time, self.length, self.state.function, increments, velocity, self.dissipated)
+        self.dissipated = step.at(step.end, free=self.free)[2]
+        proportional = min(step.end / step.time, 2.0) if step.time > 0 else 1.0
+        self.time, self.state = step.end, end
+        self.length *= min(_FASTEST, 0.9 * factor * proportional)
+        self._count += 1
+        if np.linalg.norm(velocity[-1]) <= _AT_REST * self.size:
+            self.outcome = Outcome.REACHED_TIME
+        elif self._count >= _MAX_STEPS:
+            self.outcome = Outcome.MAX_STEPS
+        return step
+
+    def _stages(self, h: float, tolerance: float) -> tuple[Array, Array, DualState] | None:
+        """Increments of u and G at the stages of a step of length h, and its end; None if Newton's method does not converge.
+
+        It starts from no move at all, so that its first step is the flow linearized at the start.
+        """
+        start, hinges, last = self.state, self.residuals.hinges, 1.0
+        origin = start.function.unknowns(free=self.free)
+        functions = [start.function] * _STAGES
+        residual, hessians = np.tile(start.residual, (_STAGES, 1)), [start.hessian()] * _STAGES
+        rhs = residual
+        for iteration in range(_ITERATIONS):
+            delta = self.stages.solve(hessians, rhs, h)
+            if not np.isfinite(delta).all():
+                return None
+            effect = np.stack([t @ d for t, d in zip(hessians, delta, strict=True)])
+            functions = [self._mirrored(f, d) for f, d in zip(functions, delta, strict=True)]
+            increments = np.stack([f.unknowns(free=self.free) for f in functions]) - origin
+            change = max(
+                float(np.linalg.norm(effect @ hinges.T, axis=1).max()) / self.size,
+                float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / _TOLERANCE,
+            )
+            if iteration and change * min(1.0, change / last) <= 0.1 * tolerance:
+                velocity = np.concatenate([self.velocity(start)[None], (residual - effect) @ hinges.T])
+                return increments, velocity, self.dual.at(functions[-1])
+            if iteration >= _TRIALS and change > 0.9 * last:
+                return None
+            last = change
+            states = [self.dual.at(f) for f in functions]
+            residual, hessians = np.stack([s.residual for s in states]), [s.hessian() for s in states]
+            if not np.isfinite(residual).all():
+                return None
+            rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
+        return None
+
+    def _mirrored(self, function: DualFunction, step: Array) -> DualFunction:
+        """`function` after a step of the unknowns, taken in its mirror image."""
+        return function.moved(mirrored(self.dual.potential, function, self.function(step), free=self.free))
+
+    def _rounding(self) -> float:
+        """How well G is known."""
+        return float(np.finfo(float).eps * np.linalg.norm(np.abs(self.residuals.hinges) @ self.state.load))
+
+    def _resolves(self, state: DualState, tolerance: float) -> bool:
+        """Whether the grid gives G at `state`, to a tenth of a tolerance; if not, it is refined."""
+        check = self.dual.at(state.function, check=True)
+        if not check.neglected <= _BEYOND:
+            self.outcome = Outcome.STALLED
+            return False
+        farther = self.dual.farther(check)
+        if farther is not self.dual:
+            self.dual, self.state = farther, farther.at(self.state.function)
+            return False
+        off = float(np.linalg.norm(self.velocity(check) - self.velocity(state))) / self.size
+        if not off > max(self._resolved, 0.1 * tolerance):
+            return True
+        finer, _ = self.dual.refined(state, _TOLERANCE)
+        if finer is self.dual:
+            self._resolved = 10 * off  # as good as it gets
+            return True
+        self.dual, self.state = finer, finer.at(self.state.function)
+        return False

@@ -1,0 +1,180 @@
+r"""Smoothing splines beside early stopping, and how much of either the data support (Jin & Montufar 2023; theory section 6).
+
+Training for a time t leaves :math:`e^{-s}` of a mode whose decay rate is s/t; the smoothing spline with
+:math:`\lambda = 1/t` leaves :math:`1/(1 + s)`. Both are linear filters of the residual, equal to first order in s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from splinebias._arguments import Array, real_number
+from splinebias.limit.feasibility import check_reachable
+from splinebias.limit.prediction import Prediction
+from splinebias.limit.trajectory.linear_flow import Decay, Filter, LinearFlow, Shrinkage
+from splinebias.problem import Problem
+
+_PER_DECADE = 20  # points of the search grid, which must not miss a minimum; a grid is cheap
+_NO_FREEDOM_LEFT = 0.5  # residual degrees of freedom below which a score is a quotient of roundings
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What cross-validation chose.
+
+    Attributes
+    ----------
+    value : float
+        Training time, or regularization.
+    score : float
+        Generalized cross-validation score, in units of y squared: an estimate of the mean squared error of prediction at the
+        data, plus the variance of the noise.
+    degrees_of_freedom : float
+        Trace of the hat matrix, between 0 (or 2, with a free affine part) and M.
+    """
+
+    value: float
+    score: float
+    degrees_of_freedom: float
+
+
+def smoothing_spline(problem: Problem, regularization: float) -> Prediction:
+    r"""The minimizer of :math:`\sum_i \omega_i (f(x_i) - y_i)^2 + \lambda E_\mu[\alpha^2]`, :math:`\omega_i = m_i/\sum m`.
+
+    :math:`f = K(\cdot, X)(K + \lambda W^{-1})^{-1} y`, the smoothing spline for the curvature penalty of `problem`. With
+    :math:`\lambda = \phi''(0)/t` it agrees with the network at training time t to first order in t.
+
+    Parameters
+    ----------
+    problem : Problem
+        Data, law and activation; the potential must be unscaled or quadratic.
+    regularization : float
+        The :math:`\lambda` above, > 0.
+
+    Returns
+    -------
+    Prediction
+        ``stats["loss"]`` is half the first sum; ``stats["degrees_of_freedom"]`` the trace of the hat matrix.
+
+    Raises
+    ------
+    DataError
+        If `regularization` is not > 0; otherwise as `predict`.
+    CapabilityError
+        If the potential is scaled and not quadratic; for more than 4000 points.
+
+    Notes
+    -----
+    Dense, O(M^3). Natural cubic smoothing splines (`scipy.interpolate.make_smoothing_spline`) are the case of a free
+    affine part and constant :math:`\zeta` on the data. Source: Jin & Montufar (2023), on the training trajectory.
+    """
+    flow = _flow(problem)
+    rule = Shrinkage(real_number(regularization, "regularization", above=0, fix="for 0, interpolation, take predict"))
+    made = flow.filtered(rule)
+    made.stats["degrees_of_freedom"] = _degrees_of_freedom(flow, rule)
+    return made
+
+
+def leave_one_out(problem: Problem, regularization: float) -> Array:
+    r"""Residuals :math:`f^{(-i)}(x_i) - y_i` of smoothing splines that did not see point i, shape (M,), without refitting.
+
+    :math:`r_i/(1 - H_{ii})`, exact for minimizers of :math:`\sum_{j \ne i} m_j r_j^2 + \lambda (\sum_j m_j) E[\alpha^2]`.
+    Arguments and errors as in `smoothing_spline`.
+    """
+    flow = _flow(problem)
+    left = Shrinkage(real_number(regularization, "regularization", above=0)).left(flow.modes.rates)
+    vectors = flow.modes.vectors
+    return np.asarray(-(vectors @ (left * flow.start)) / flow.residuals.root / (vectors**2 @ left))
+
+
+def gcv_time(problem: Problem) -> Selection:
+    r"""The training time of least generalized cross-validation score.
+
+    .. math:: V(t) = \frac{\sum_i \omega_i (f_t(x_i) - y_i)^2}{(1 - \mathrm{tr}\,H_t/M)^2}, \qquad
+              H_t = I - e^{-tKW/\kappa}.
+
+    Parameters
+    ----------
+    problem : Problem
+        Noisy data; replicates belong in ``Dataset.from_replicates``, which weights means by their number.
+
+    Returns
+    -------
+    Selection
+        `value` is the time: 0 if no training is best, infinity if interpolation is.
+
+    Raises
+    ------
+    DataError, CapabilityError
+        As `smoothing_spline`.
+
+    Notes
+    -----
+    Hypotheses, not checked: independent noise of variance :math:`\sigma^2/m_i`, no outliers, M not small. Replicates enter
+    by their means; what they say about :math:`\sigma^2` by themselves is not used.
+    Source: Craven & Wahba, Numer. Math. 31, 1979.
+    """
+    flow = _flow(problem)
+    return _select(flow, Decay, flow.stiffness)
+
+
+def gcv_regularization(problem: Problem) -> Selection:
+    """The regularization of `smoothing_spline` of least generalized cross-validation score; see `gcv_time`.
+
+    `value` is infinity if no fit is best, 0 if interpolation is.
+    """
+    found = _select(_flow(problem), lambda t: Shrinkage(1 / t), 1.0)
+    value = math.inf if found.value == 0 else 1 / found.value
+    return Selection(value, found.score, found.degrees_of_freedom)
+
+
+def gcv_score(problem: Problem, times: Any) -> Array:
+    """V(t) of `gcv_time` at training times 0 <= t < infinity, same shape."""
+    flow = _flow(problem)
+    return np.array([_score(flow, Decay(t / flow.stiffness)) for t in np.ravel(times)]).reshape(np.shape(times))
+
+
+def _flow(problem: Problem) -> LinearFlow:
+    check_reachable(problem)
+    return LinearFlow.of(problem)
+
+
+def _degrees_of_freedom(flow: LinearFlow, rule: Filter) -> float:
+    return float(flow.problem.data.size - rule.left(flow.modes.rates).sum())
+
+
+def _score(flow: LinearFlow, rule: Filter) -> float:
+    left = rule.left(flow.modes.rates)
+    if left.max() == 0:  # the limit: only the slowest mode counts
+        left = (flow.modes.rates == flow.modes.rates.min()).astype(float)
+    left = left / left.max()
+    residual = left * flow.start
+    return float(residual @ residual / (left.sum() / flow.problem.data.size) ** 2)
+
+
+def _select(flow: LinearFlow, family: Callable[[float], Filter], kappa: float) -> Selection:
+    """The filter of least score among `family` (strength) for strengths from 0 to infinity; times kappa."""
+    size, rates = flow.problem.data.size, flow.modes.rates
+    if not flow.start.any():
+        return Selection(0.0, 0.0, float(size - rates.size))  # the data are a line that is free
+    start = -math.log10(rates[0])
+    stop = start + 1
+    while size - _degrees_of_freedom(flow, family(10**stop)) > _NO_FREEDOM_LEFT and stop < 300:
+        stop += 1
+    grid = np.linspace(start - 4, stop, _PER_DECADE * math.ceil(stop - start + 4))
+    scores = [_score(flow, family(10**e)) for e in grid]
+    best = int(np.argmin(scores))
+    if best == 0:
+        return Selection(0.0, float(flow.start @ flow.start) / (rates.size / size) ** 2, float(size - rates.size))
+    if best == grid.size - 1:
+        return Selection(math.inf, scores[-1], float(size))
+    ends = (float(grid[best - 1]), float(grid[best + 1]))
+    found = minimize_scalar(lambda e: _score(flow, family(10**e)), bounds=ends, method="bounded", options={"xatol": 1e-8})
+    strength = 10 ** float(found.x)
+    return Selection(kappa * strength, float(found.fun), _degrees_of_freedom(flow, family(strength)))

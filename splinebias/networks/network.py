@@ -1,0 +1,170 @@
+r"""The finite network of a Problem: values, exact export.
+
+.. math:: f(x) = \sum_{k=1}^n a_k \sigma(w_k x + b_k) + d + (\text{slope} \cdot x + \text{intercept}),
+
+with the affine bracket only if the problem's affine part is free. Its first-order structure is in `linearization`.
+
+Parameters live in one flat tensor :math:`\theta = (w, b, a, d)` of shape (..., 3n + 1); the leading dimensions, if
+any, are independent networks of one width, and everything here broadcasts over them. Of parameterization `NTK` a and d hold
+the products with :math:`n^{-1/2}`, so that the formula is the same; that they move 1/n times as fast is up to `MirrorMap`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from splinebias._arguments import whole_number
+from splinebias.activation import Activation
+from splinebias.errors import DataError
+from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial
+from splinebias.networks.linearization import Linearization, linearize
+from splinebias.problem import Problem
+
+_DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    r"""One network, or a batch of networks of one width.
+
+    Parameters
+    ----------
+    theta : Tensor, shape (..., 3n + 1)
+        Parameters (w, b, a, d) of the formula above, each block in the order of the units.
+    activation : Activation
+        The :math:`\sigma` above.
+    skip : Tensor, shape (..., 2)
+        (slope, intercept) above; zeros unless the affine part is free.
+    """
+
+    theta: Tensor
+    activation: Activation
+    skip: Tensor
+
+    @classmethod
+    def sample(
+        cls,
+        problem: Problem,
+        width: int,
+        seed: int | Sequence[int] = 0,
+        *,
+        dtype: Any = torch.float64,
+        device: Any = "cpu",
+    ) -> Network:
+        """The random start of `problem` at `width` units, with d = 0 and no skip part.
+
+        Parameters
+        ----------
+        problem : Problem
+            Its initialization is drawn from, in float64, before the result is converted to `dtype`.
+        width : int
+            The number n of units, >= 1.
+        seed : int or sequence of int
+            >= 0. The same seed gives the same bits; a sequence gives one network per seed, stacked in a leading dimension.
+        dtype : {"float64", "float32"} or torch.dtype
+            Precision of the parameters.
+        device : str or torch.device
+            Where they live.
+
+        Raises
+        ------
+        DataError
+            For a width < 1 (or odd, with antisymmetric pairs), a negative seed, an unknown dtype or device.
+        """
+        width = whole_number(width, "width", at_least=1, fix="a network needs a unit")
+        batch = not isinstance(seed, int | np.integer) and isinstance(seed, Sequence)
+        seeds = [whole_number(s, "seed") for s in (seed if batch else [seed])]  # type: ignore[union-attr]
+        if not seeds:
+            raise DataError("`seed` must hold at least one seed, got an empty sequence")
+        kind, place = tensor_kind(dtype, device)
+        draws = [problem.initialization.sample(width, np.random.default_rng(s)) for s in seeds]
+        scale = problem.parameterization.output_scale(width)
+        rows = [np.concatenate([w, b, scale * a, [0.0]]) for w, b, a in draws]
+        theta = torch.tensor(np.array(rows), dtype=kind, device=place)
+        activation = problem.activation.two_slopes or problem.activation  # ReLUPower(1) is ReLU
+        return cls(theta if batch else theta[0], activation, theta.new_zeros((len(seeds), 2) if batch else 2))
+
+    @property
+    def width(self) -> int:
+        """Number n of units."""
+        return (self.theta.shape[-1] - 1) // 3
+
+    @property
+    def w(self) -> Tensor:
+        """Hidden weights, shape (..., n)."""
+        return self.theta[..., : self.width]
+
+    @property
+    def b(self) -> Tensor:
+        """Hidden biases, shape (..., n)."""
+        return self.theta[..., self.width : 2 * self.width]
+
+    @property
+    def a(self) -> Tensor:
+        """Output weights, shape (..., n)."""
+        return self.theta[..., 2 * self.width : 3 * self.width]
+
+    @property
+    def d(self) -> Tensor:
+        """Output bias, shape (...)."""
+        return self.theta[..., -1]
+
+    def __getitem__(self, index: int) -> Network:
+        """Network number `index` of a batch."""
+        if self.theta.ndim == 1:
+            raise DataError("this is a single network, not a batch; use it as it is")
+        return Network(self.theta[index], self.activation, self.skip[index])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """f at `x`, shape (M,) to (..., M), by the defining formula.
+
+        Takes O(nM) memory: for many points evaluate `function()`, which is exact and needs O(n + M).
+        """
+        z = self.w.unsqueeze(-2) * x.unsqueeze(-1) + self.b.unsqueeze(-2)  # (..., M, n)
+        units: Tensor = (self.activation.value(z) @ self.a.unsqueeze(-1)).squeeze(-1)
+        return units + self.d.unsqueeze(-1) + self.skip[..., :1] * x + self.skip[..., 1:]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The same as `forward`."""
+        return self.forward(x)
+
+    def linearize(self, x: Tensor) -> Linearization:
+        """Value and Jacobian (of the part without skip) at increasing `x`, shape (M,)."""
+        return linearize(self.theta, torch.stack([x, torch.ones_like(x)]), self.activation)
+
+    def function(self) -> PiecewisePolynomial:
+        """The network as the function it is, exact, in float64: a `PiecewiseLinear` if the activation has two slopes.
+
+        Raises
+        ------
+        DataError
+            If this is a batch; take ``network[j].function()``.
+        """
+        if self.theta.ndim != 1:
+            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].function()")
+        w, b, a = (part.detach().cpu().double().numpy() for part in (self.w, self.b, self.a))
+        slope, intercept = self.skip.detach().cpu().double().tolist()
+        two_slopes, skip = self.activation.two_slopes, (slope, intercept)
+        if two_slopes is not None:
+            return PiecewiseLinear.from_units(w, b, a, float(self.d), two_slopes, skip=skip)
+        return PiecewisePolynomial.from_power_units(w, b, a, float(self.d), self.activation.degree, skip=skip)
+
+
+def tensor_kind(dtype: Any, device: Any) -> tuple[torch.dtype, torch.device]:
+    """`dtype` ("float64", "float32" or a torch dtype) and `device` as torch objects that work here, or a DataError."""
+    kind = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if not isinstance(kind, torch.dtype) or kind not in _DTYPES.values():
+        raise DataError(f'`dtype` must be "float64" or "float32" (or that torch dtype), got {dtype!r}')
+    try:
+        place = torch.device(device)
+        torch.zeros(1, dtype=kind, device=place).item()
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).strip().split("\n")[0].split(". ")[0][:100]  # torch goes on for pages
+        raise DataError(f'`device` must be one that torch can use here, got {device!r} ({reason}); use "cpu"') from None
+    return kind, place

@@ -1,0 +1,102 @@
+r"""Collocation at Radau points: one step of an implicit method of order 2s - 1 that is also an interpolant (Radau IIA).
+
+A function with u(0) = 0 is represented on (0, 1) by its values at the s Radau points :math:`0 < c_1 < \dots < c_s = 1`;
+its derivative there is `derivative` @ values. Source: Hairer & Wanner, Solving Ordinary Differential Equations II, IV.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import legendre
+
+from splinebias._arguments import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Collocation:
+    """Radau points on (0, 1) and what polynomials through them do.
+
+    Attributes
+    ----------
+    points : Array, shape (s,)
+        The points, increasing; the last is 1.
+    integral : Array, shape (s, s)
+        The Runge-Kutta matrix: integrals from 0 to the points of the polynomial that has given values at them.
+    derivative : Array, shape (s, s)
+        Its inverse: derivatives at the points of the polynomial that is 0 at 0 and has given values at them.
+    """
+
+    points: Array
+    integral: Array
+    derivative: Array
+
+    @classmethod
+    @lru_cache(maxsize=4)
+    def of(cls, stages: int) -> Collocation:
+        """The rule with this many points."""
+        ends = np.zeros(stages + 1)
+        ends[-2:] = -1.0, 1.0  # P_s - P_{s-1}
+        x = np.sort(legendre.legroots(ends).real)
+        x[:-1] -= legendre.legval(x[:-1], ends) / legendre.legval(x[:-1], legendre.legder(ends))
+        x[-1] = 1.0
+        integrals = legendre.legval(x, legendre.legint(np.eye(stages), lbnd=-1, axis=0)).T / 2
+        powers = legendre.legvander(x, stages - 1)
+        return cls((x + 1) / 2, integrals @ np.linalg.inv(powers), powers @ np.linalg.inv(integrals))
+
+    def last_coefficient(self, values: Array) -> Array:
+        """The highest Legendre coefficient of what has `values`, shape (s + 1, k), at 0 and at the points; shape (k,).
+
+        Where coefficients decay, this bounds the error of the interpolant.
+        """
+        return np.asarray(self._series(values)[-1])
+
+    def interpolated(self, values: Array, place: Array) -> Array:
+        """The same polynomial at `place`, shape (n,): shape (n, k)."""
+        return np.asarray(legendre.legvander(2 * place - 1, self.points.size) @ self._series(values))
+
+    def risen(self, values: Array, place: float) -> Array:
+        """At `place`, what is 0 at 0 and has `values`, shape (s, k), at the points: with small relative errors near 0."""
+        x = 2 * self.points - 1
+        row = np.linalg.solve(
+            legendre.legvander(x, x.size - 1).T, legendre.legvander(np.array([2 * place - 1]), x.size - 1)[0]
+        )
+        return np.asarray(place * (row @ (values / self.points[:, None])))
+
+    def _series(self, values: Array) -> Array:
+        """Legendre coefficients, shape (s + 1, k)."""
+        x = np.r_[-1.0, 2 * self.points - 1]
+        return np.asarray(np.linalg.solve(legendre.legvander(x, self.points.size), values))
+
+
+def propagated(operators: Array, steps: Array) -> Array:
+    r"""Linear equations :math:`\xi' = -(K_t\, \xi + g_t)`, :math:`\xi(0) = 0`, for many g at once.
+
+    Where K and g have come to rest, :math:`\xi \to -K^{-1} g` for panels of any length: Radau IIA forgets fast modes.
+
+    Parameters
+    ----------
+    operators : Array, shape (P, s, M, M)
+        K at the stages of each panel, symmetric.
+    steps : Array, shape (P,)
+        Lengths of the panels.
+
+    Returns
+    -------
+    Array, shape (P, s, M, M)
+        The :math:`Z_{pi}` with :math:`\xi = -\sum_{pi} Z_{pi}\, g_{pi}` at the end of the last panel.
+    """
+    stages, size = operators.shape[1], operators.shape[-1]
+    a = Collocation.of(stages).integral
+    found, carry = np.zeros_like(operators), np.eye(size)  # carry: the end in terms of the end of this panel
+    for panel in range(steps.size - 1, -1, -1):
+        scaled = steps[panel] * a
+        matrix = np.eye(stages * size) + np.einsum("ij,jkl->ikjl", scaled, operators[panel]).reshape((stages * size,) * 2)
+        last = np.zeros((size, stages, size))
+        last[:, -1] = carry
+        through = np.linalg.solve(matrix.T, last.reshape(size, -1).T).T.reshape(size, stages, size)
+        found[panel] = np.einsum("kil,ij->jkl", through, scaled)
+        carry = through.sum(axis=1)
+    return found

@@ -1,0 +1,145 @@
+"""Quadrature rules on a ray v > 0 and on its pieces, for the integral over the size of a weight.
+
+What is integrated there is a density times a power of v times a function that may behave like any power of v near zero and
+change its power at any scale (the inverse mirror map of a scaled potential), so all rules crowd at v = 0 by orders of
+magnitude.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from splinebias._arguments import Array
+
+MODERATE = 3.0
+"""The power of v, beside v^2 and the density, that rules are made for unless said otherwise."""
+
+_GAUSSIAN_NODES = 50
+_LOWEST = -6.5  # u^(10/3), the least power that matters, is negligible where y - exp(-y - 4) = -18.7
+_REACH = 14.0  # standard deviations beyond the centre: room for functions that grow exponentially
+_FAR_REACH = 18.0  # the same for steep ones: data up to e^60 times what the function is at 1
+_DIGITS = 32.0  # exp(-32) is negligible
+
+
+def gaussian_ray(centre: Array, order: float = MODERATE, *, fine: bool = False) -> tuple[Array, Array]:
+    r"""Nodes u and weights du, shape ``centre.shape + (n,)``, for integrands :math:`u^a F(u) e^{-(u - m)^2/2}` on (0, inf).
+
+    Parameters
+    ----------
+    centre : Array
+        The m above, of any sign.
+    order : float
+        What the power a of F may be; infinity: F may grow exponentially.
+    fine : bool
+        Whether to take more nodes than needed, and to go farther, as a check.
+
+    Notes
+    -----
+    The trapezoidal rule in y, :math:`u = \kappa \log(1 + e^z)`, :math:`z = y - e^{-y - 4}`: even steps around m,
+    logarithmic ones near 0, doubly exponential ones at the end. The integrand is analytic for \|Im z\| < pi/2, where
+    powers of 1 + u g may be singular; with a step of 0.43 the error is about 1e-12 for all g.
+
+    Up to `MODERATE` orders n is 50, and where m < 0 the error is relative to the integral on the other side of zero, with
+    -m for m. Steep F outgrow the tail that is left of a density whose centre is behind zero, and sides can not be compared:
+    for them the rule is that of m = 0 for all m < 0, since :math:`u^a e^{-u^2/2 - u|m|}` is largest below :math:`\sqrt a`.
+    """
+    m = np.asarray(centre, dtype=float)[..., None]
+    ahead, behind = np.maximum(m, 0.0), np.minimum(np.maximum(-m, 0.0), 1e6)
+    if order <= MODERATE and not fine:
+        scale = 2 / (behind + np.sqrt(behind**2 + 4))  # width of the mass at 0 when the centre is behind it
+        digits = np.maximum(np.maximum(_DIGITS - behind**2 / 2, _DIGITS / 4), _REACH**2 / 2 - 40 * behind)
+        highest = np.sqrt(behind**2 + 2 * digits) - behind  # there u^2/2 + u |m| = digits
+        start = np.where(ahead < 8, _LOWEST, ahead - 9)
+        return _softplus_rule(start, np.where(m < 0, highest / scale, ahead + _REACH), scale, _GAUSSIAN_NODES)
+    order = 2 * order if fine else order
+    reach = max(math.sqrt(order) + 7, _REACH) if math.isfinite(order) else _FAR_REACH
+    start = np.where(ahead < 8, _LOWEST - 0.5, ahead - 9)  # where the centre is behind, masses are nearer to 0
+    longest = float(np.max(ahead + reach - start, initial=0.0))
+    return _softplus_rule(start, ahead + reach, np.ones(()), 1 + math.ceil(longest / (0.25 if fine else 0.4)))
+
+
+def _softplus_rule(start: Array, stop: Array, scale: Array, count: int) -> tuple[Array, Array]:
+    r"""The trapezoidal rule for :math:`u = \kappa \log(1 + e^z)`, :math:`z = y - e^{-y - 4}`, y from `start` to `stop`."""
+    step = (stop - start) / (count - 1)
+    y = start + step * np.arange(count)
+    bend = np.exp(-y - 4)
+    z = y - bend
+    with np.errstate(over="ignore"):
+        return scale * np.logaddexp(0.0, z), scale * step * (1 + bend) / (1 + np.exp(-z))
+
+
+@lru_cache(maxsize=8)
+def tanh_sinh(step: float = 0.1) -> tuple[Array, Array]:
+    """Double exponential nodes and weights on (0, 1)."""
+    t = step * np.arange(-round(3.4 / step), round(3.4 / step) + 1)
+    half = np.pi * np.sinh(t)
+    unit = 1 / (1 + np.exp(-half))
+    return unit, step * np.pi * np.cosh(t) * unit / (1 + np.exp(half))
+
+
+@lru_cache(maxsize=8)
+def log_ray(step: float = 0.2) -> tuple[Array, Array]:
+    r"""Nodes and weights on (0, infinity) with even steps in log v from e^-3 to e^14 and doubly exponential ones beyond.
+
+    :math:`v = \exp(y - e^{-y - 4} + e^{y - 14})`: for densities with algebraic tails, which have no length scale.
+    """
+    y = np.arange(-6.5, 17.7, step)
+    low, high = np.exp(-y - 4), np.exp(y - 14)
+    v = np.exp(y - low + high)
+    return v, step * (1 + low + high) * v
+
+
+def _ray_of_size(count: int) -> tuple[Array, Array]:
+    ray, weights = log_ray(24.18 / (count - 1))
+    return ray[:count], weights[:count]
+
+
+def double_exponential(left: Array, width: Array, scale: Array, step: float) -> tuple[Array, Array]:
+    """Composite rule on K pieces per breakpoint.
+
+    Parameters
+    ----------
+    left, width : Array, shape (..., K)
+        The pieces; a width may be infinite.
+    scale : Array, shape (...)
+        Unit of the rays.
+    step : float
+        Step of the `tanh_sinh` rules; rays get the part of a `log_ray` rule that has as many nodes.
+
+    Returns
+    -------
+    v, dv : Array, shape (..., K n)
+        n nodes on each piece.
+    """
+    (unit, unit_weight), (ray, ray_weight) = tanh_sinh(step), _ray_of_size(tanh_sinh(step)[0].size)
+    finite = np.isfinite(width)[..., None]
+    length = np.where(finite, width[..., None], scale[..., None, None])
+    v = left[..., None] + length * np.where(finite, unit, ray)
+    dv = length * np.where(finite, unit_weight, ray_weight)
+    shape = (*left.shape[:-1], left.shape[-1] * unit.size)
+    return v.reshape(shape), dv.reshape(shape)
+
+
+def gaussian_moment(order: int, centre: Array) -> Array:
+    r""":math:`\int_0^\infty u^n e^{-(u - m)^2/2} du`, n = `order` >= 0, same shape as `centre`.
+
+    By :math:`M_{n+1} = m M_n + n M_{n-1}`, which adds positive terms for m >= 0; for m < 0 they cancel: by `gaussian_ray`.
+    """
+    from scipy.special import ndtr
+
+    m = np.asarray(centre, dtype=float)
+    before, now = np.exp(-(m**2) / 2), math.sqrt(2 * math.pi) * ndtr(m)
+    if order:
+        before, now = now, before + m * now
+    for n in range(1, order):
+        before, now = now, m * now + n * before
+    behind = m < 0
+    if order and behind.any():
+        u, du = gaussian_ray(m[behind])
+        with np.errstate(under="ignore"):
+            now = np.array(now)
+            now[behind] = (u**order * np.exp(-((u - m[behind][..., None]) ** 2) / 2) * du).sum(axis=-1)
+    return np.asarray(now)

@@ -1,0 +1,80 @@
+"""Gauss-Legendre rules and the ways between values at their nodes, Legendre series and monomials."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import legendre
+
+from splinebias._arguments import Array
+
+
+@lru_cache(maxsize=32)
+def gauss_legendre(order: int) -> tuple[Array, Array]:
+    """Nodes and weights on (0, 1)."""
+    nodes, weights = legendre.leggauss(order)
+    return (nodes + 1) / 2, weights / 2
+
+
+@lru_cache(maxsize=32)
+def _to_legendre(order: int) -> Array:
+    """Matrix from values at the Gauss nodes to Legendre coefficients (the discrete transform, exact for degree < order)."""
+    nodes, weights = legendre.leggauss(order)
+    return (np.arange(order)[:, None] + 0.5) * legendre.legvander(nodes, order - 1).T * weights
+
+
+@lru_cache(maxsize=32)
+def _shifted_legendre(order: int) -> Array:
+    """Column k: monomial coefficients (lowest first) of the shifted Legendre polynomial P_k(2t - 1); exact integers."""
+    table = np.zeros((order, order))
+    table[0, 0] = 1.0
+    if order > 1:
+        table[:2, 1] = -1.0, 2.0
+    for k in range(1, order - 1):
+        shifted = 2 * np.r_[0.0, table[:-1, k]] - table[:, k]
+        table[:, k + 1] = ((2 * k + 1) * shifted - k * table[:, k - 1]) / (k + 1)
+    return table
+
+
+def legendre_coefficients(values: Array) -> Array:
+    """Legendre coefficients on each cell of a function given at its Gauss nodes; shape (N, q) to (N, q)."""
+    return np.asarray(values @ _to_legendre(values.shape[-1]).T)
+
+
+@lru_cache(maxsize=32)
+def _integration(size: int) -> Array:
+    return np.asarray(legendre.legint(np.eye(size), lbnd=-1, axis=0) / 2)
+
+
+def legendre_integral(series: Array) -> Array:
+    """The integral over t from 0 of Legendre series in 2t - 1, shape (n, N) to (n + 1, N)."""
+    return np.asarray(_integration(series.shape[0]) @ series)
+
+
+@lru_cache(maxsize=32)
+def _from_legendre(size: int, order: int) -> Array:
+    return np.asarray(legendre.legvander(legendre.leggauss(order)[0], size - 1))
+
+
+def legendre_values(series: Array, order: int) -> Array:
+    """Legendre series, shape (n, N), at the Gauss nodes of a rule of `order` nodes, shape (N, order)."""
+    return np.asarray((_from_legendre(series.shape[0], order) @ series).T)
+
+
+def legendre_to_monomial(values: Array, widths: Array) -> Array:
+    """Monomial coefficients in (c - left end), highest power first, shape (q, N), from values at Gauss nodes (N, q).
+
+    The way through Legendre coefficients with rounding noise removed keeps the ill-conditioned monomial basis harmless.
+    """
+    series = _to_legendre(values.shape[1]) @ values.T  # (q, N): one coefficient of all cells after the other
+    size = np.abs(series)
+    series[size <= 4e-16 * size.max(axis=0)] = 0.0
+    local = _shifted_legendre(series.shape[0])[::-1] @ series  # powers of t = (c - left)/width, highest first
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        rate = 1 / widths
+        for k in range(series.shape[0] - 1):
+            local[: series.shape[0] - 1 - k] *= rate
+    if not np.isfinite(local).all():
+        local[~np.isfinite(local)] = 0.0
+    return np.asarray(local)

@@ -1,0 +1,256 @@
+r"""Repeated integrals of a function that is known on cells, fixed by values at points.
+
+With f of order p on cells (:math:`f^{(p)}` a polynomial on each) and points :math:`x_j` among the cell ends, every
+stretch :math:`[x_j, x_{j+1}]` is integrated from zero at :math:`x_j`; the Taylor polynomial that is missing there comes from
+p neighbouring values. Nothing is accumulated over more than p stretches, whose errors would grow like
+:math:`(x_M - x_1)^p` over the p-th power of a gap.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PPoly
+
+from splinebias._arguments import Array
+from splinebias.numerics.cells import gauss_legendre, legendre_to_monomial
+
+Indices = NDArray[np.intp]
+
+_FAR_CELLS, _LARGEST_CELL = 1e15, 1e16
+_LARGEST = 1e290
+
+
+def integrate_through(edges: Array, highest: Array, order: int, x: Array, values: Array) -> PPoly:
+    r"""The function with a given derivative number p = `order` on cells that passes through given values.
+
+    Parameters
+    ----------
+    edges : Array, shape (N + 1,)
+        Cell ends, containing every `x`.
+    highest : Array, shape (N, q)
+        :math:`f^{(p)}` at the q Gauss-Legendre nodes of each cell; zero outside the cells.
+    order : int
+        The p above, >= 1.
+    x, values : Array, shape (M,)
+        Increasing points, M >= max(p, 2), and f there.
+
+    Returns
+    -------
+    PPoly
+        On `edges` (without those absurdly far away) and one piece more at each end, where f is a polynomial of degree p - 1.
+    """
+    keep = within_reach(edges, x, highest.shape[1] + order)
+    edges, highest = edges[keep], highest[keep.start : keep.stop - 1]
+    widths = np.diff(edges)
+    place, weight = gauss_legendre(highest.shape[1])
+    inner = legendre_to_monomial(highest, widths)  # (q, N), highest power first
+    steps = np.empty((order, widths.size))  # what a cell adds to derivative number `row`: an exact repeated integral
+    for row in range(order):
+        above = order - 1 - row
+        steps[row] = highest @ (weight * (1 - place) ** above / math.factorial(above)) * widths ** (above + 1)
+    inner *= np.array([1 / math.perm(k + order, order) for k in range(inner.shape[0] - 1, -1, -1)])[:, None]
+    return pieces(edges, inner, jets_through(edges, steps, x, values))
+
+
+def within_reach(edges: Array, x: Array, degree: int) -> slice:
+    """Which of the `edges` are not absurdly far from the points `x`: there powers up to `degree` would overflow."""
+    span = x[-1] - x[0]
+    reach = min(_FAR_CELLS * span, max(min(_LARGEST_CELL, _LARGEST ** (1 / degree)), 1e3 * span))
+    first, last = np.searchsorted(edges, x[0] - reach), np.searchsorted(edges, x[-1] + reach, side="right")
+    return slice(int(first), int(last))
+
+
+def jets_through(edges: Array, steps: Array, x: Array, values: Array) -> Array:
+    r"""f and its derivatives below number p at all edges, shape (p, N + 1), for an f through (x, values).
+
+    `steps`, shape (p, N): what a cell adds to f, ..., :math:`f^{(p-1)}` if these vanish at its left end.
+    """
+    at, widths = places(edges, x), np.diff(edges)
+    left = slice(at.start, at.stop - 1) if isinstance(at, slice) else at[:-1]
+    rest = steps[:, left].copy()  # at the right end of every stretch, for those of one cell
+    runs = _Runs.of(at, x.size, widths.size)
+    local, rest[:, runs.stretch] = _from_zero(steps[:, runs.cells], widths[runs.cells], runs)
+    start, of = _taylor(x, values, rest), runs.stretch[runs.owner]
+    jets = np.empty((steps.shape[0], edges.size))
+    jets[:, left] = start
+    last = rest if edges[-1] == x[-1] else local
+    jets[:, -1] = _advance(start[:, -1:], edges[-1:] - x[-2])[:, 0] + last[:, -1]
+    jets[:, runs.cells] = _advance(start[:, of], edges[runs.cells] - x[of]) + local[:, :-1]
+    jets[0, at] = values
+    return jets
+
+
+def places(edges: Array, x: Array) -> slice | Indices:
+    """Which of the `edges` the points x, all of them edges, are."""
+    first, last = np.searchsorted(edges, x[[0, -1]])
+    if last - first == x.size - 1:  # nothing lies between them: ten times faster
+        return slice(int(first), int(last) + 1)
+    return np.searchsorted(edges, x)
+
+
+class _Runs(NamedTuple):
+    """Cells to be summed up: those of stretches that have several, and those before the first and after the last stretch.
+
+    Attributes
+    ----------
+    cells : Array of int, shape (N,)
+        Their numbers.
+    owner : Array of int, shape (N,)
+        Which run they belong to.
+    stretch : Array of int, shape (K,)
+        Which stretch a run holds.
+    begin, end : Array of int, shape (K,)
+        Where it begins and ends, counted in ends of `cells`.
+    """
+
+    cells: Indices
+    owner: Indices
+    stretch: Indices
+    begin: Indices
+    end: Indices
+
+    @classmethod
+    def of(cls, at: slice | Indices, points: int, cells: int) -> _Runs:
+        """The runs for stretches between the edges `at`, of `cells` cells."""
+        if isinstance(at, slice):
+            first, last = at.start, at.stop - 1
+            ends = {end for end, longer in ((0, first > 0), (points - 2, last < cells)) if longer}
+            stretch = np.array(sorted(ends), dtype=np.intp)
+            left, right = first + stretch, first + stretch + 1
+        else:
+            first, last, several = at[0], at[-1], np.diff(at) > 1
+            several[0] |= first > 0
+            several[-1] |= last < cells
+            stretch = np.flatnonzero(several)
+            left, right = at[stretch], at[stretch + 1]
+        low, high = left.copy(), right.copy()
+        if first > 0:
+            low[0] = 0
+        if last < cells:
+            high[-1] = cells
+        length = high - low
+        before = np.cumsum(length) - length
+        numbers = np.arange(length.sum()) + np.repeat(low - before, length)
+        owner = np.repeat(np.arange(stretch.size), length)
+        return cls(numbers, owner, stretch, before + left - low, before + right - low)
+
+
+def pieces(edges: Array, inner: Array, jets: Array) -> PPoly:
+    """Cells with given jets, shape (p, N + 1), plus the parts `inner`, shape (q, N), of powers p and higher, highest first.
+
+    One piece more at each end, where f is a polynomial of degree p - 1.
+    """
+    order = jets.shape[0]
+    used = np.flatnonzero(inner.any(axis=1))
+    inner = inner[used[0] if used.size else inner.shape[0] :]
+    coefficients = np.empty((inner.shape[0] + order, edges.size + 1))
+    coefficients[:-order, 1:-1] = inner
+    coefficients[:-order, [0, -1]] = 0.0
+    pad = max(edges[-1] - edges[0], 1.0)
+    before = _advance(jets[:, :1], np.array([-pad]))[:, 0]
+    for j in range(order):
+        row = coefficients[-1 - j]
+        row[0], row[1:] = before[j], jets[j]
+        if j > 1:
+            row /= math.factorial(j)
+    return PPoly(coefficients, np.concatenate([edges[:1] - pad, edges, edges[-1:] + pad]), extrapolate=True)
+
+
+def pieces_from_jet(edges: Array, highest: Array, anchor: int, jet: Array) -> PPoly:
+    """The function with a piecewise constant derivative number p and known lower derivatives at one edge.
+
+    Parameters
+    ----------
+    edges : Array, shape (N,)
+        Points, increasing.
+    highest : Array, shape (N + 1,)
+        Derivative number p before the first edge, between neighbouring ones, and after the last.
+    anchor : int
+        Number of an edge.
+    jet : Array, shape (p,)
+        f and its derivatives below number p at that edge.
+    """
+    order, widths = jet.size, np.diff(edges)
+    jets = np.empty((order + 1, edges.size))
+    jets[order] = highest[1:]
+    for j in range(order - 1, -1, -1):
+        change = np.zeros(widths.size)
+        for above in range(j + 1, order + 1):
+            change += jets[above, :-1] * widths ** (above - j) / math.factorial(above - j)
+        jets[j] = jet[j] + _cumulate(change, anchor)
+    pad = max(1.0, np.spacing(np.abs(edges).max()))
+    before = jets[:, :1].copy()
+    before[order] = highest[0]
+    factorials = np.array([math.factorial(j) for j in range(order + 1)])[:, None]
+    coefficients = np.concatenate([_advance(before, np.array([-pad])), jets], axis=1) / factorials
+    return PPoly(coefficients[::-1], np.r_[edges[0] - pad, edges, edges[-1] + pad], extrapolate=True)
+
+
+def _cumulate(change: Array, anchor: int) -> Array:
+    """Sums of `change` from edge number `anchor` to every edge, outwards: far cells add their large values there only."""
+    before = -np.cumsum(change[:anchor][::-1])[::-1]
+    return np.concatenate([before, [0.0], np.cumsum(change[anchor:])])
+
+
+def _from_zero(steps: Array, widths: Array, runs: _Runs) -> tuple[Array, Array]:
+    """f and its derivatives on cells, started from zero where the stretch of each run begins.
+
+    Returns them at the left ends of all cells and at the right end of the last, shape (p, N + 1), and where the stretches
+    end, shape (p, K).
+    """
+    order = steps.shape[0]
+    local, rest = np.zeros((order, widths.size + 1)), np.zeros((order, runs.stretch.size))
+    if not widths.size:
+        return local, rest
+    zero = runs.begin[np.concatenate([runs.owner, runs.owner[-1:]])]
+    for j in range(order - 1, -1, -1):
+        change = steps[j].copy()
+        for above in range(j + 1, order):
+            change += local[above, :-1] * widths ** (above - j) / math.factorial(above - j)
+        total = _cumulate(change, runs.begin[0])
+        local[j] = total - total[zero]
+        rest[j] = total[runs.end] - total[runs.begin]
+    return local, rest
+
+
+def _taylor(x: Array, values: Array, rest: Array) -> Array:
+    """f and its derivatives at the left end of every stretch, shape (p, M - 1), from p neighbouring values.
+
+    On a window of p points f is what was integrated from zero plus a polynomial of degree p - 1, found by
+    divided differences.
+    """
+    order, stretches = rest.shape
+    if order == 2:  # a chord: the same, ten times faster
+        return np.array([values[:-1], (np.diff(values) - rest[0]) / np.diff(x)])
+    windows = x.size - order + 1
+    known = np.zeros((order, order, windows))  # [i]: integrated from zero at the window's start, up to its point i
+    for i in range(1, order):
+        gap = x[i : i + windows] - x[i - 1 : i - 1 + windows]
+        known[i] = _advance(known[i - 1], gap) + rest[:, i - 1 : i - 1 + windows]
+    points = np.stack([x[i : i + windows] for i in range(order)])
+    table = np.stack([values[i : i + windows] - known[i, 0] for i in range(order)])
+    for i in range(1, order):
+        table[i:] = (table[i:] - table[i - 1 : -1]) / (points[i:] - points[:-i])
+    first = np.clip(np.arange(stretches) - (order - 1) // 2, 0, windows - 1)
+    place = np.arange(stretches) - first  # which of its window's points a stretch starts at
+    jets = known[place, :, first].T.copy()
+    polynomial = np.zeros((order, stretches))  # Taylor coefficients at that point: Horner on the Newton form
+    for i in range(order - 1, -1, -1):
+        shift = x[np.arange(stretches)] - points[i, first]
+        polynomial[1:] = polynomial[1:] * shift + polynomial[:-1]
+        polynomial[0] = polynomial[0] * shift + table[i, first]
+    return np.asarray(jets + polynomial * np.array([math.factorial(j) for j in range(order)])[:, None])
+
+
+def _advance(jets: Array, distance: Array) -> Array:
+    """Taylor shift of f and its derivatives, shape (p, K), by `distance`, shape (K,)."""
+    order = jets.shape[0]
+    moved = jets.copy()
+    for j in range(order):
+        for above in range(j + 1, order):
+            moved[j] = moved[j] + jets[above] * distance ** (above - j) / math.factorial(above - j)
+    return moved

@@ -1,0 +1,368 @@
+r"""Pictures of results: one function per kind of result, and `plot` that knows which.
+
+Every function draws on `ax` (on new axes if that is None), labels what it draws, returns the axes and shows nothing. A
+legend is added on new axes only: whoever brings axes combines drawings and places one legend for all of them. Extra
+keywords go to matplotlib and override color, label and so on. What is predicted is black and dashed, or a pale band; what
+is measured is coloured and solid. Colours are those of Okabe & Ito (2008), told apart with
+every kind of colour blindness; text and lines of a figure are dimensionless unless the data have units.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from splinebias._arguments import Array
+from splinebias._arguments import interval as check_interval
+from splinebias._files import check_writable, write_atomically
+from splinebias.errors import DataError
+from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.initialization.initialization import Initialization
+from splinebias.limit.prediction import Prediction
+from splinebias.problem import Problem
+from splinebias.studies.results import Study, StudyGrid
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from splinebias.training.train import Training
+
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = OKABE_ITO = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+
+_SAMPLES = 601  # points of a curve, besides its knots
+_TICKS = 8  # numbers along an axis of widths
+_MARKERS = "osD^vP*X"
+_INSIDE = (0.05, 0.95)
+_MARGIN = 1.15  # by which a predicted band reaches beyond the widths
+_STAGGER = 1.04  # ratio of the abscissae of markers that belong to one width
+_PALE = 0.2  # opacity of predicted bands that are coloured
+_PNG_BYTES = 300_000
+_RESOLUTIONS = (200, 150, 100, 72)  # dots per inch, the first that keeps the PNG small enough
+
+
+def plot(result: Prediction | Training | Study | StudyGrid | Initialization, ax: Axes | None = None) -> Axes:
+    """The picture of `result`: `plot_prediction`, `plot_training`, `plot_study`, `plot_grid` or `plot_curvature_penalty`.
+
+    Those, and more, are in `splinebias.plots`.
+
+    Raises
+    ------
+    DataError
+        For anything else.
+    """
+    if isinstance(result, Prediction):
+        return plot_prediction(result, ax)
+    if isinstance(result, Study):
+        return plot_study(result, ax)
+    if isinstance(result, StudyGrid):
+        return plot_grid(result, ax)
+    if isinstance(result, Initialization):
+        return plot_curvature_penalty(result, ax)
+    training = sys.modules.get("splinebias.training.train")  # a Training exists only if this is loaded; it would load torch
+    if training is not None and isinstance(result, training.Training):
+        return plot_training(result, ax)
+    raise DataError(
+        f"`result` must be a Prediction, Training, Study, StudyGrid or Initialization, got {type(result).__name__}"
+    )
+
+
+def plot_prediction(
+    prediction: Prediction, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The infinite-width limit, or the function at the finite time that was asked for, and the data.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        What to draw.
+    ax : matplotlib.axes.Axes, optional
+        Where; None: new axes with a legend.
+    interval : (float, float), optional
+        Abscissae; None: the span of the data and a quarter of it more on either side.
+    **line
+        Passed to ``Axes.plot`` for the curve.
+    """
+    time = prediction.stats.get("time", np.inf)
+    label = "infinite-width limit" if np.isinf(time) else f"infinite width, time {time:.4g}"
+    style: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 1.2, "label": label} | line
+    return _curve_and_data(prediction.function, prediction.problem, ax, interval, style)
+
+
+def plot_training(
+    run: Training, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The trained network, exact between its breakpoints, and the data; arguments as in `plot_prediction`.
+
+    It is thick and lies below predictions, so that both show where they coincide.
+    """
+    style: dict[str, Any] = {"color": BLUE, "linewidth": 2.5, "zorder": 1.9, "label": f"network, width {run.width}"} | line
+    return _curve_and_data(run.function, run.problem, ax, interval, style)
+
+
+def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
+    """The errors of a study against width and its fitted ``constant / sqrt(n)``, before a band of the predicted errors.
+
+    See `plot_errors` and `plot_predicted`.
+    """
+    new, ax = ax is None, plot_errors(study, _axes(ax), **errorbar)
+    plot_predicted(study, ax)
+    constant = study.constant.value
+    if constant > 0:
+        line = {"color": errorbar.get("color", BLUE), "linestyle": "-", "label": rf"fit: ${constant:.3g}\,/\sqrt{{n}}$"}
+        plot_inverse_root(constant, study.summary["width"], ax, **line)
+    if new:
+        ax.legend()
+    return ax
+
+
+def plot_predicted(study: Study, ax: Axes | None = None, **fill: Any) -> Axes:
+    r"""Where :math:`\sup|f_n - f|` of 90 % of the networks of a study is predicted to be, against width: see `error_band`.
+
+    Where there is no prediction, nothing is drawn and the legend says so; ``study.predicted`` says why. Extra keywords go to
+    ``Axes.fill_between``.
+    """
+    new, ax = ax is None, _axes(ax)
+    widths, predicted = study.summary["width"], study.predicted
+    style: dict[str, Any] = {"color": "0.85", "linewidth": 0, "zorder": 0, "label": "predicted: 90 % of networks"} | fill
+    if not isinstance(predicted, str):
+        ends = np.array([widths[0] / _MARGIN, widths[-1] * _MARGIN])
+        narrow, wide = (predicted.band.quantile(q) * np.sqrt(predicted.band.width / ends) for q in _INSIDE)
+        ax.fill_between(ends, narrow, wide, **style)
+    elif "label" not in fill:
+        ax.plot([], [], linestyle="none", label="no predicted errors: print the study for the reason")
+    if new:
+        ax.set(xscale="log", yscale="log", xlabel="width $n$", ylabel=r"error $\sup\,|f_n - f|$")
+        ax.legend()
+    return ax
+
+
+def plot_errors(study: Study, ax: Axes | None = None, *, offset: float = 1.0, **errorbar: Any) -> Axes:
+    r"""Mean of :math:`\sup|f_n - f|` over seeds against width, logarithmic.
+
+    Bars are one sample standard deviation over seeds; a lower end that is not positive is cut off at the frame. Failed
+    runs are left out, and widths whose error is 0, which has no logarithm; axes without any say so.
+
+    Parameters
+    ----------
+    study : Study
+        What to draw.
+    ax : matplotlib.axes.Axes, optional
+        Where (its axes become logarithmic); None: new axes with a legend.
+    offset : float
+        Factor on the widths, close to 1, that keeps the bars of several studies apart.
+    **errorbar
+        Passed to ``Axes.errorbar``.
+    """
+    new, ax = ax is None, _axes(ax)
+    rows = study.summary[study.summary["mean"] > 0]  # nan where no run is ok
+    seeds = np.unique(study.table["seed"]).size
+    label = f"mean over {seeds} seeds; bars: one standard deviation" if seeds > 1 else "one seed"
+    ax.set(xscale="log", yscale="log", xlabel="width $n$", ylabel=r"error $\sup\,|f_n - f|$")
+    style: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0, "label": label} | errorbar
+    if not rows.size:
+        style["label"] = f"{style['label']} (no error to show)"
+    ax.errorbar(offset * rows["width"], rows["mean"], yerr=rows["sd"], **style)
+    room = [(offset * row["width"], factor * row["mean"]) for row in rows for factor in (0.8, 1.25)]
+    if room:
+        ax.update_datalim(room)  # equal errors have no extent of their own
+    _mark_widths(ax, study.summary["width"])
+    if new:
+        ax.legend()
+    return ax
+
+
+def plot_grid(grid: StudyGrid, ax: Axes | None = None) -> Axes:
+    """The errors of all cases of a grid against width, each with a colour and a marker, before bands of the predicted ones.
+
+    The legend shows the bands side by side.
+    See `plot_errors` and `plot_predicted`. A grid of one case is drawn like a `Study`.
+    """
+    if len(grid.parts) == 1:
+        return plot_study(grid.parts[0], ax)
+    from matplotlib.legend_handler import HandlerTuple
+
+    ax = _axes(ax)
+    shown = [part for part in grid.parts if part.rows]
+    for number, part in enumerate(shown):
+        style = {"color": OKABE_ITO[(number + 1) % len(OKABE_ITO)], "marker": _MARKERS[number % len(_MARKERS)]}
+        offset = _STAGGER ** (number - (len(shown) - 1) / 2)
+        plot_predicted(part, ax, color=style["color"], alpha=_PALE, label=f"_{part.label}")
+        plot_errors(part, ax, offset=offset, label=part.label, linestyle="-", linewidth=0.8, markersize=4, **style)
+    if shown:
+        handles: list[Any]
+        handles, labels = ax.get_legend_handles_labels()
+        bands = [fill for fill in ax.collections if fill.get_alpha() == _PALE]
+        if bands:  # one line for all
+            handles, labels = [tuple(bands), *handles], ["predicted: 90 % of networks", *labels]
+        ax.legend(handles, labels, handler_map={tuple: HandlerTuple(ndivide=None, pad=0.0)})
+    return ax
+
+
+def plot_penalties(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
+    """The networks' own curvature penalty over that of the limit against width, with 95 % bootstrap intervals."""
+    new, ax = ax is None, _axes(ax)
+    rows = study.penalties[study.penalties["runs"] > 0]
+    reach = np.abs(np.stack([rows["mean_low"], rows["mean_high"]]) - rows["mean"])
+    style: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0, "label": "mean over seeds"}
+    ax.errorbar(rows["width"], rows["mean"], yerr=reach, **style | errorbar)
+    if not any(line.get_label() == "limit" for line in ax.get_lines()):
+        ax.axhline(1.0, color=BLACK, linestyle="--", linewidth=1.0, label="limit")
+    ax.set(xscale="log", xlabel="width $n$", ylabel="penalty of the network / of the limit")
+    _mark_widths(ax, study.summary["width"])
+    if new:
+        ax.legend()
+    return ax
+
+
+def _mark_widths(ax: Axes, widths: Array) -> None:
+    """A tick and a number at widths that were trained, as many as there is room for."""
+    from matplotlib.ticker import NullLocator
+
+    if not widths.size:
+        return
+    room = math.log(widths[-1] / widths[0]) / _TICKS
+    shown = [widths[-1]]
+    for width in widths[-2::-1]:
+        if math.log(shown[-1] / width) >= room:
+            shown.append(width)
+    ax.set_xticks(shown, [str(width) for width in shown])
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def plot_inverse_root(constant: float, widths: Any, ax: Axes | None = None, **line: Any) -> Axes:
+    """The line ``constant / sqrt(n)`` from the smallest to the largest of `widths`, on axes as in `plot_study`."""
+    ax = _axes(ax)
+    ends = np.array([np.min(widths), np.max(widths)], dtype=float)
+    style: dict[str, Any] = {
+        "color": BLACK,
+        "linestyle": "--",
+        "linewidth": 1.0,
+        "label": rf"${constant:.3g}\,/\sqrt{{n}}$",
+    } | line
+    ax.plot(ends, constant / np.sqrt(ends), **style)
+    return ax
+
+
+def plot_curvature_penalty(
+    initialization: Initialization, ax: Axes | None = None, *, interval: tuple[float, float] = (-2.0, 2.0), **line: Any
+) -> Axes:
+    r"""The curvature penalty :math:`1/\zeta(c)` of an initialization, logarithmic; grey background where it is infinite.
+
+    Parameters
+    ----------
+    initialization : Initialization
+        Whose penalty to draw.
+    ax : matplotlib.axes.Axes, optional
+        Where; None: new axes with a legend.
+    interval : (float, float)
+        Breakpoints c, in units of x.
+    **line
+        Passed to ``Axes.plot``.
+    """
+    lo, hi = check_interval(interval)
+    new, ax = ax is None, _axes(ax)
+    c = np.linspace(lo, hi, _SAMPLES)
+    penalty = initialization.curvature_penalty(c)
+    finite = np.isfinite(penalty)
+    style: dict[str, Any] = {"color": BLUE, "label": r"$1/\zeta(c)$"} | line
+    ax.plot(c, np.where(finite, penalty, np.nan), **style)
+    ax.set(yscale="log", xlabel="breakpoint $c$", ylabel=r"curvature penalty $1/\zeta$", xlim=(lo, hi))
+    if not finite.all():
+        bands: dict[str, Any] = {"color": "0.85", "linewidth": 0, "label": "no breakpoints: curvature impossible"}
+        ax.fill_between(c, 0, 1, where=~finite, transform=ax.get_xaxis_transform(), **bands)
+    if new:
+        ax.legend()
+    return ax
+
+
+def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
+    """Write `figure` as PNG and as PDF, each atomically and without dates: same figure, same bytes.
+
+    The PNG has the highest of 200, 150, 100 and 72 dots per inch that keeps it below 300 kB.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What to write.
+    path : str or Path
+        Name without suffix, or with .png or .pdf; its folder must exist.
+
+    Returns
+    -------
+    tuple of Path
+        The PNG and the PDF.
+
+    Raises
+    ------
+    DataError
+        If the folder does not exist or cannot be written, before anything is drawn.
+    """
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix.lower() in (".png", ".pdf") else path
+    png, pdf = (check_writable(stem.with_name(stem.name + suffix)) for suffix in (".png", ".pdf"))
+    pixels = b""
+    for dpi in _RESOLUTIONS:
+        pixels = _rendered(figure, "png", dpi=dpi, metadata={"Software": None})
+        if len(pixels) < _PNG_BYTES:
+            break
+    write_atomically(png, pixels)
+    write_atomically(pdf, _rendered(figure, "pdf", metadata={"CreationDate": None}))
+    return png, pdf
+
+
+def _rendered(figure: Figure, kind: str, **options: Any) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, **options)
+    return content.getvalue()
+
+
+def _axes(ax: Axes | None) -> Axes:
+    """`ax`, or new axes of a new pyplot figure."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.subplots(layout="constrained")[1]
+
+
+def _curve_and_data(
+    function: PiecewisePolynomial,
+    problem: Problem,
+    ax: Axes | None,
+    interval: tuple[float, float] | None,
+    style: dict[str, Any],
+) -> Axes:
+    """The graph of a function, knots included, over the data points; the points are labelled once per axes."""
+    lo, hi = problem.default_interval if interval is None else check_interval(interval)
+    new, ax, data = ax is None, _axes(ax), problem.data
+    x = _abscissae(function, lo, hi)
+    ax.plot(x, function(x), **style)
+    inside = (data.x >= lo) & (data.x <= hi)
+    labelled = any(line.get_label() == "data" for line in ax.get_lines())
+    points: dict[str, Any] = {"color": BLACK, "marker": "o", "markersize": 4, "linestyle": "none", "zorder": 3}
+    ax.plot(data.x[inside], data.y[inside], label="_data" if labelled else "data", **points)
+    ax.set(xlabel="$x$", ylabel="$f(x)$", xlim=(lo, hi))
+    if new:
+        ax.legend()
+    return ax
+
+
+def _abscissae(function: PiecewisePolynomial, lo: float, hi: float) -> Array:
+    """Where to evaluate so that every kink in [lo, hi] is drawn where it is."""
+    knots = function.knots
+    return np.unique(np.r_[np.linspace(lo, hi, _SAMPLES), knots[(knots > lo) & (knots < hi)]])

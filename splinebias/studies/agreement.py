@@ -1,0 +1,125 @@
+r"""A study beside its predicted error band: measured over predicted errors, and whether they agree (theory section 7)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinebias.errors import DataError
+from splinebias.finite_width.band import ErrorBand, error_band
+from splinebias.numerics.estimate import Estimate, Undetermined
+from splinebias.problem import Problem
+
+_LEVEL = 0.95
+_ALLOWED = (0.9, 1.1)
+
+
+class Measured(Protocol):
+    """What of a `Study` is compared."""
+
+    @property
+    def problem(self) -> Problem: ...
+
+    @property
+    def interval(self) -> tuple[float, float]: ...
+
+    @property
+    def summary(self) -> NDArray[np.void]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    r"""Ratios of measured to predicted :math:`E \sup|f_n - f|`.
+
+    Attributes
+    ----------
+    band : ErrorBand
+        The band of the largest width.
+    widths : tuple of int
+        Widths with a run whose outcome is ok.
+    ratios : tuple of Estimate
+        One per width, with the two-sided Student-t interval of the mean over seeds.
+    """
+
+    band: ErrorBand
+    widths: tuple[int, ...]
+    ratios: tuple[Estimate, ...]
+
+    @property
+    def ratio(self) -> Estimate:
+        """That of the largest width."""
+        return self.ratios[-1]
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the interval at the largest width lies outside [0.9, 1.1] altogether."""
+        return self.ratio.low > _ALLOWED[1] or self.ratio.high < _ALLOWED[0]
+
+    @property
+    def advice(self) -> str:
+        """Empty if the ratio at the largest width is in [0.9, 1.1], else what may be wrong."""
+        ratio, width = self.ratio, self.widths[-1]
+        if math.isnan(ratio.value) or _ALLOWED[0] <= ratio.value <= _ALLOWED[1]:
+            return ""
+        outside = f"errors at width {width} are {ratio.value:.2f} times the predicted ones"
+        if math.isinf(ratio.low):
+            return f"{outside}, and one run has no interval that says by how much: more seeds would tell"
+        if not self.disagrees:
+            return f"{outside}, but their 95 % interval allows a ratio in [0.9, 1.1]: more seeds would tell"
+        if self.band.advice:
+            return f"{outside}: {self.band.advice}"
+        return (
+            f"{outside}: the width is too small for the leading order (see sb.laziness), or training stopped too early "
+            "(lower `loss_tol`)"
+        )
+
+    def __str__(self) -> str:
+        lines = [f"predicted: error ~ c n^(-1/2) with c = {self.band.constant.value:.4g} (sb.error_band)"]
+        lines += [f"{'width':>8}  measured/predicted"]
+        lines += [f"{width:>8}  {ratio}" for width, ratio in zip(self.widths, self.ratios, strict=True)]
+        return "\n".join(lines + ([self.advice] if self.advice else []))
+
+
+def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreement:
+    r"""Compare the errors of a study with the predicted ones.
+
+    Parameters
+    ----------
+    study : Study
+        Its problem, interval and runs are used; runs that failed are left out.
+    draws, seed
+        As in `error_band`.
+
+    Raises
+    ------
+    DataError
+        If no run reached its loss; whatever `error_band` refuses.
+
+    Notes
+    -----
+    *Hypotheses, not checked:* runs of one width are independent, and the mean of their errors near normal.
+    """
+    rows = study.summary[study.summary["runs"] > 0]
+    widths = rows["width"]
+    if widths.size == 0:
+        raise DataError("`study` must have a run whose outcome is ok, got none; the reasons of its rows say what to change")
+    band = error_band(study.problem, int(widths[-1]), interval=study.interval, draws=draws, seed=seed)
+    ratios = [_ratio(band, row["width"], row["runs"], row["mean"], row["sd"]) for row in rows]
+    return Agreement(band, tuple(widths.tolist()), tuple(ratios))
+
+
+def _ratio(band: ErrorBand, width: int, runs: int, mean: float, sd: float) -> Estimate:
+    """Mean error of `runs` runs over the predicted one."""
+    from scipy import stats
+
+    predicted = band.constant.value / math.sqrt(width)
+    if predicted == 0:
+        return Undetermined(reason="the predicted error is 0")
+    if runs < 2:
+        return Estimate(mean / predicted)
+    margin = float(stats.t.ppf((1 + _LEVEL) / 2, runs - 1) * sd / np.sqrt(runs)) / predicted
+    return Estimate(mean / predicted, mean / predicted - margin, mean / predicted + margin, _LEVEL)

@@ -1,0 +1,309 @@
+r"""What a study returns: every run, and how fast networks approach their limit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinebias._arguments import Array
+from splinebias._files import write_atomically
+from splinebias.errors import CapabilityError, DataError
+from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.limit.prediction import Prediction
+from splinebias.numerics.estimate import Estimate
+from splinebias.problem import Problem
+from splinebias.studies.agreement import Agreement, agreement
+from splinebias.studies.failures import left_out
+from splinebias.studies.limit import limit_of
+from splinebias.studies.row import COLUMNS, Row, table_of
+from splinebias.studies.statistics import PowerLaw, by_width, fit_power, mean_estimate, places
+from splinebias.studies.store.reading import StoredCase, read_cases
+
+__all__ = ["Estimate", "Row", "Study", "StudyGrid"]
+
+_WIDTH = np.dtype([("width", "i8"), ("runs", "i8"), ("failed", "i8"), ("mean", "f8"), ("median", "f8"), ("sd", "f8")])
+_LARGEST = 1000  # points up to which a summary predicts the errors; it takes a second
+_DOUBT = 0.01  # p-value below which the printed table warns that no pure power fits
+Functions = Callable[[int, int], PiecewisePolynomial]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Networks of one problem beside their limit: what `study` returns, and a part of what `study_grid` does.
+
+    Attributes
+    ----------
+    prediction : Prediction
+        The limit that all networks were compared with.
+    interval : tuple of float
+        Where they were compared.
+    loss_tol : float
+        Loss they were trained to.
+    rows : tuple of Row
+        All runs, failures included, by width and then by seed.
+    names : dict
+        The names of this case on the axes of its grid.
+    method : str
+        How networks were trained, in words.
+    """
+
+    prediction: Prediction
+    interval: tuple[float, float]
+    loss_tol: float
+    rows: tuple[Row, ...] = field(repr=False)
+    names: dict[str, str] = field(default_factory=dict)
+    method: str = ""
+    functions: Functions | None = field(default=None, repr=False)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The study of the store at `path`, finished or not.
+
+        Raises
+        ------
+        DataError
+            If there is no intact store, or it holds several cases: `StudyGrid.load` takes those.
+        """
+        cases = read_cases(path)
+        if len(cases) != 1:
+            raise DataError(f"Study.load takes a store of one case, got {len(cases)} in {path}; use sb.StudyGrid.load")
+        return cls.of(cases[0], limit_of(cases[0].problem))
+
+    @classmethod
+    def of(cls, case: StoredCase, prediction: Prediction) -> Self:
+        """The study of one case of a store."""
+        return cls(prediction, case.interval, case.loss_tol, case.rows, case.names, case.method, case.function)
+
+    @property
+    def problem(self) -> Problem:
+        """What was studied."""
+        return self.prediction.problem
+
+    @property
+    def label(self) -> str:
+        """The names of this case in one line."""
+        return " / ".join(self.names.values()) or self.problem.describe()
+
+    def function(self, width: int, seed: int) -> PiecewisePolynomial:
+        """The trained network of one run, exact; DataError if there is no such run or it failed."""
+        if self.functions is None:
+            raise DataError("this Study was made from rows alone and holds no networks; `study` and `Study.load` keep them")
+        return self.functions(width, seed)
+
+    def mean_shift(self, width: int, x: Any) -> tuple[Array, Array]:
+        """The mean of f_n(x) - f(x) over the runs of a width whose outcome is ok, and its standard error, each of x's shape.
+
+        `ErrorBand.mean_shift` predicts it for hidden weights that do not move. DataError without two such runs.
+        """
+        seeds = [row.seed for row in self.rows if row.ok and row.width == width]
+        if len(seeds) < 2:
+            raise DataError(
+                f"`width` must be one with two runs whose outcome is ok, got {width} with {len(seeds)}; see `table`"
+            )
+        x = np.asarray(x, dtype=float)
+        errors = np.array([self.function(width, seed)(x) for seed in seeds]) - self.prediction.function(x)
+        return errors.mean(axis=0), errors.std(axis=0, ddof=1) / math.sqrt(len(seeds))
+
+    @cached_property
+    def table(self) -> NDArray[np.void]:
+        """The rows as a read-only structured array, shape (R,), with the fields of `Row` but `reason`: ``table["sup"]``."""
+        return table_of(self.rows)
+
+    @cached_property
+    def summary(self) -> NDArray[np.void]:
+        """One row per width, read-only: width, runs, failed, mean, median, sd.
+
+        `runs` counts those whose outcome is ok; the statistics are those of their sup. `sd` is the sample standard
+        deviation, nan for a single run. `statistics` has intervals.
+        """
+        rows = []
+        for width in np.unique(self.table["width"]):
+            here = self.table["width"] == width
+            sup = self.table["sup"][here & self._ok]
+            mean, median = (float(sup.mean()), float(np.median(sup))) if sup.size else (math.nan, math.nan)
+            sd = float(sup.std(ddof=1)) if sup.size > 1 else math.nan
+            rows.append((width, sup.size, here.sum() - sup.size, mean, median, sd))
+        summary = np.array(rows, dtype=_WIDTH)
+        summary.setflags(write=False)
+        return summary
+
+    @cached_property
+    def statistics(self) -> NDArray[np.void]:
+        """Mean, median and quantiles of sup per width with bootstrap intervals: see `by_width`; failed runs left out."""
+        good = self.table[self._ok]
+        return by_width(good["width"], good["sup"])
+
+    @cached_property
+    def penalties(self) -> NDArray[np.void]:
+        r"""The second yardstick: the networks' own curvature penalty over that of the limit, per width, as `statistics`.
+
+        The penalty of a network needs its Dirac curvature smoothed, which `penalty` does over :math:`\lceil\sqrt K\rceil`
+        bins of equal breakpoint probability for K kinks. Ratios go to 1 when the width grows; a sampled network deviates by
+        :math:`O(n^{-1/2})`. Runs whose penalty is infinite or undefined are left out.
+        """
+        good = self.table[self._ok]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return by_width(good["width"], good["network_penalty"] / good["penalty"])
+
+    @cached_property
+    def places(self) -> NDArray[np.void]:
+        """Where the sup-error sits: per width and gap of the data, how many runs have theirs there; see `places`."""
+        good = self.table[self._ok]
+        return places(good["width"], good["argmax"], self.problem.data.x, self.interval)
+
+    @cached_property
+    def power_law(self) -> PowerLaw:
+        r"""The fit of :math:`\sup|f_n - f| \propto n^s` to the runs whose outcome is ok: see `fit_power`."""
+        return fit_power(*self._fitted)
+
+    @property
+    def rate(self) -> Estimate:
+        r"""The exponent s of :math:`\sup|f_n - f| \propto n^s`; theory: -1/2. Whether a power law fits: `power_law`."""
+        return self.power_law.exponent
+
+    @cached_property
+    def constant(self) -> Estimate:
+        r"""The constant of :math:`E\sup|f_n - f| \approx \text{constant} \cdot n^{-1/2}`.
+
+        Mean of :math:`\sqrt n \sup|f_n - f|` over the runs whose outcome is ok at the largest width that has any (the
+        O(1/n) from moving features shows at smaller ones), with the two-sided Student-t interval for a mean. Hypotheses, not
+        checked: that width is large enough, and the values are near normal.
+        """
+        width, sup = self._fitted
+        return mean_estimate(np.sqrt(width.max()) * sup[width == width.max()] if sup.size else sup)
+
+    @cached_property
+    def predicted(self) -> Agreement | str:
+        """The comparison with the predicted errors, see `agreement`; or why there is none, in words."""
+        if self.problem.data.size > _LARGEST:
+            return f"not computed by themselves for more than {_LARGEST} points; sb.agreement(study) does"
+        try:
+            return agreement(self)
+        except (DataError, CapabilityError) as error:
+            return str(error)
+
+    @cached_property
+    def _ok(self) -> NDArray[np.bool_]:
+        return np.array([row.ok for row in self.rows], dtype=bool)
+
+    @property
+    def _fitted(self) -> tuple[Array, Array]:
+        """Width and sup of the runs that enter fits."""
+        rows = self.table[self._ok]
+        return rows["width"].astype(float), rows["sup"]
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """The rows as CSV text with a header line, exact to the last bit; written atomically to `path` if one is given."""
+        return _csv(Row._fields, self.rows, path)
+
+    def to_dataframe(self) -> Any:
+        """The rows as a pandas DataFrame; CapabilityError if pandas is not installed."""
+        return _dataframe(Row._fields, self.rows)
+
+    def __str__(self) -> str:
+        lo, hi = self.interval
+        lines = [
+            self.problem.describe(),
+            f"error = sup|f_n - f| on [{lo:g}, {hi:g}], networks trained to a loss of {self.loss_tol:g}",
+            f"{'width':>8}{'runs':>6}{'failed':>8}{'mean':>12}{'median':>12}{'sd':>12}{'mean*sqrt(n)':>14}",
+        ]
+        for width, runs, failed, mean, median, sd in self.summary.tolist():
+            cells = ((mean, 12, ".4g"), (median, 12, ".4g"), (sd, 12, ".2g"), (mean * math.sqrt(width), 14, ".4g"))
+            numbers = "".join(("-" if math.isnan(value) else format(value, form)).rjust(size) for value, size, form in cells)
+            lines.append(f"{width:>8}{runs:>6}{failed:>8}{numbers}")
+        exact = int((self._fitted[1] == 0).sum()) if math.isfinite(self.rate.value) else 0
+        without = f", without {exact} runs whose error is 0" if exact else ""
+        lines.append(f"error ~ n^s with s = {self.rate}{without}")
+        if self.power_law.pvalue < _DOUBT:
+            lines.append(f"no single power fits all widths (p = {self.power_law.pvalue:.2g}): judge by the largest ones")
+        lines.append(f"error ~ c n^(-1/2) with c = {self.constant}, from the largest width")
+        predicted = self.predicted
+        lines.append(f"predicted errors: {predicted}" if isinstance(predicted, str) else str(predicted))
+        lines += left_out(self.rows)
+        if not self.prediction.outcome.ok:
+            lines.append(f"the limit itself is {self.prediction.outcome.name}: {self.prediction.outcome.value}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class StudyGrid:
+    """Studies of all cases of a grid: what `study_grid` returns.
+
+    Attributes
+    ----------
+    parts : tuple of Study
+        One per case, in the order of the specification.
+    """
+
+    parts: tuple[Study, ...]
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The studies of the store at `path`, finished or not; DataError if there is no intact store."""
+        return cls(tuple(Study.of(case, limit_of(case.problem)) for case in read_cases(path)))
+
+    def part(self, **names: str) -> Study:
+        """The one study with these names: ``grid.part(problem="A", potential="u2")``; DataError unless there is just one."""
+        found = [part for part in self.parts if names.items() <= part.names.items()]
+        if len(found) != 1:
+            known = "; ".join(part.label for part in self.parts)
+            raise DataError(f"part() must name one case, got {len(found)} for {names}; there are {known}")
+        return found[0]
+
+    @property
+    def table(self) -> NDArray[np.void]:
+        """The tables of all parts below each other, read-only, with the number of the part as field `case`."""
+        from numpy.lib import recfunctions
+
+        tables = [
+            recfunctions.append_fields(part.table, "case", np.full(len(part.rows), number), usemask=False)
+            for number, part in enumerate(self.parts)
+        ]
+        table: NDArray[np.void] = np.concatenate(tables)[["case", *COLUMNS]]
+        table.setflags(write=False)
+        return table
+
+    @property
+    def _named_rows(self) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        """Columns and rows, names of the cases first."""
+        names = tuple(dict.fromkeys(name for part in self.parts for name in part.names))  # a part may lack an empty one
+        named = [(tuple(part.names.get(name, "") for name in names), part.rows) for part in self.parts]
+        return (*names, *Row._fields), [(*cells, *row) for cells, rows in named for row in rows]
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """All rows as CSV text, a column per axis first; written atomically to `path` if one is given."""
+        return _csv(*self._named_rows, path)
+
+    def to_dataframe(self) -> Any:
+        """All rows as a pandas DataFrame, a column per axis first; CapabilityError if pandas is not installed."""
+        return _dataframe(*self._named_rows)
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"== {part.label}\n{part}" if part.names else str(part) for part in self.parts)
+
+
+def _csv(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], path: str | Path | None) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    if path is not None:
+        write_atomically(path, text.getvalue().encode())
+    return text.getvalue()
+
+
+def _dataframe(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise CapabilityError("to_dataframe needs pandas, which is not installed; use `table` or to_csv()") from None
+    return pandas.DataFrame.from_records(rows, columns=columns)

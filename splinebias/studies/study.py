@@ -1,0 +1,302 @@
+r"""study: networks of many widths and seeds beside their infinite-width limit; study_grid: the same for a whole grid.
+
+A study predicts once per case, trains batches of networks wherever it is told to, and keeps every run as it comes. What the
+rows say about :math:`n \to \infty` is worked out in `convergence`.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from splinebias._arguments import whole_number
+from splinebias.errors import DataError
+from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.limit.prediction import Prediction
+from splinebias.problem import Problem
+from splinebias.studies.limit import limit_of
+from splinebias.studies.results import Row, Study, StudyGrid
+from splinebias.studies.row import LOST, Done, failed_row
+from splinebias.studies.spec import StudySpec, run_seed
+from splinebias.studies.store.packing import unpack
+from splinebias.studies.store.store import Store
+from splinebias.studies.work.batch import Batch, batches, environment, longest_first, prepare, run_batch
+from splinebias.studies.work.loop import RETRIES, execute
+from splinebias.studies.work.pools import Dask, Given, InProcess, LocalProcesses, Pool, check_picklable
+from splinebias.studies.work.progress import Progress, check_progress, reported
+from splinebias.training.method import TrainingMethod
+from splinebias.training.requirements import checked_method
+
+__all__ = ["Row", "Study", "StudyGrid", "StudySpec", "run_seed", "study", "study_grid"]
+
+
+def study(
+    problem: Problem,
+    widths: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    method: TrainingMethod | None = None,
+    interval: tuple[float, float] | None = None,
+    loss_tol: float = 1e-12,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    extend: bool = False,
+    progress: bool | Callable[[int, int], None] | None = None,
+) -> Study:
+    r"""Train networks of all `widths` and `seeds` and measure :math:`\sup|f_n - f|` against the infinite-width limit.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to fit. Several potentials are several studies, or one `study_grid`; they start from the same networks.
+    widths : sequence of int
+        The n above, distinct, >= 1 (even for antisymmetric pairs).
+    seeds : sequence of int
+        Distinct, >= 0, below 2^63; one network for each width and seed, with random stream `run_seed`.
+    method : TrainingMethod, optional
+        As in `train`.
+    interval : (float, float), optional
+        Where to compare. None: the span of the data and a quarter of it more on either side.
+    loss_tol : float
+        Loss to train to, absolute, in the units of y squared. Choose it so that what is
+        left is small beside the distance to measure.
+    jobs, scheduler, executor, store, extend, progress
+        As in `study_grid`.
+
+    Returns
+    -------
+    Study
+        Runs that failed are in its table with their `outcome`; fits leave them out and count them.
+
+    Raises
+    ------
+    DataError
+        For arguments outside the ranges above, and whatever `predict`, `train` and `study_grid` refuse.
+    CapabilityError
+        If `method` cannot take this problem.
+    StudyStopped
+        As `study_grid`.
+
+    Notes
+    -----
+    Hypotheses of the infinite-width theorems: as in `predict` and `train`. Whether the widths are large enough is what a
+    study shows: the exponent is near -1/2 when they are. Source: theory section 7; Liang & Montúfar (ICLR 2025), figures
+    1 and 2.
+
+    Examples
+    --------
+    >>> import scipy.stats as st, splinebias as sb
+    >>> data = sb.Dataset([-1, 0, 1], [0, 1, 0])
+    >>> problem = sb.Problem(data, sb.Initialization.rademacher(st.uniform(-2, 4)))
+    >>> found = sb.study(problem, widths=[50, 200], seeds=range(3), loss_tol=1e-6)
+    >>> len(found.table), bool(found.rate.low < -0.5 < found.rate.high)
+    (6, True)
+    """
+    if not isinstance(problem, Problem):
+        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
+    methods = {} if method is None else {"": checked_method(problem, method)}
+    spec = StudySpec(problem, widths, seeds, methods=methods, interval=interval, loss_tol=loss_tol)
+    found = study_grid(
+        spec, jobs=jobs, scheduler=scheduler, executor=executor, store=store, extend=extend, progress=progress
+    )
+    return found.parts[0]
+
+
+def study_grid(
+    spec: StudySpec,
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    executor: Executor | None = None,
+    store: str | Path | None = None,
+    extend: bool = False,
+    progress: bool | Callable[[int, int], None] | None = None,
+) -> StudyGrid:
+    """Run what is not yet done of a study, and return all of it.
+
+    Parameters
+    ----------
+    spec : StudySpec
+        What to run.
+    jobs : int
+        Local processes of one thread each; 1 stays in this one. They end with this process, even if that is killed.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as ``tcp://host:8786``, whose workers compute instead.
+    executor : concurrent.futures.Executor, optional
+        Anything with that interface whose workers compute instead; it stays open.
+    store : str or Path, optional
+        A file that keeps every run as it finishes, or a folder to make one in: after an interruption the same call continues
+        from there. None: memory only.
+    extend : bool
+        Whether `spec` may add to the grid of the store.
+    progress : bool or callable, optional
+        A callable is called as ``progress(done, total)`` for every run. True: a progress bar on stderr. None: a bar if
+        stderr is a terminal and the study takes over a second. Unless False: a line on stderr if a scheduler has had no
+        workers for some seconds. False: silence.
+
+    Returns
+    -------
+    StudyGrid
+        One `Study` per case.
+
+    Raises
+    ------
+    DataError
+        For arguments outside these ranges, a store that is damaged, of a newer format, of another specification or in use, a
+        scheduler that does not answer, a problem that cannot be sent to workers; and what `predict` and `train` refuse.
+    CapabilityError
+        If a method cannot take a problem, or a store cannot hold the specification.
+    StudyStopped
+        If the disk is full, the store is deleted or replaced, or a scheduler or executor is lost: what is finished is kept.
+
+    Notes
+    -----
+    The result has the same bits whatever computes it, on one kind of machine with one set of versions: networks are trained
+    in batches that follow from `spec` alone, in which every process uses one thread. The column `seconds` differs.
+
+    A run that raises becomes a row with outcome "FAILED" and a reason. A batch whose worker dies is tried twice more, then
+    its rows get outcome "LOST", and the next call tries them again.
+    """
+    spec, progress = _checked(spec), check_progress(progress)
+    jobs = whole_number(jobs, "jobs", at_least=1)
+    if (jobs > 1) + (scheduler is not None) + (executor is not None) > 1:
+        raise DataError(
+            "`jobs` > 1, `scheduler` and `executor` exclude each other, got more than one; choose where to compute"
+        )
+    with ExitStack() as stack:
+        keep: Store | _Memory = (
+            stack.enter_context(Store.open(store, spec, extend=extend)) if store is not None else _Memory(spec)
+        )
+        limits = [limit_of(case.problem) for case in spec.cases]
+        todo = list(batches(spec, limits, keep.finished()))
+        if todo:
+            pool = _pool(jobs, scheduler, executor, todo)
+            stack.callback(pool.close)
+            check_interrupts = stack.enter_context(_interruptible())
+            _run(todo, pool, keep, progress, len(spec), check_interrupts)
+        if isinstance(keep, Store):
+            keep.check_in_place()
+    if isinstance(keep, Store):
+        return StudyGrid.load(keep.path)
+    return keep.grid(limits)
+
+
+def _checked(spec: StudySpec) -> StudySpec:
+    """`spec`, after every check of its cases that costs nothing."""
+    if not isinstance(spec, StudySpec):
+        raise DataError(f"`spec` must be an sb.StudySpec, got {spec!r}; sb.study takes a problem, widths and seeds")
+    for case in spec.cases:
+        checked_method(case.problem, case.method)
+    return spec
+
+
+def _pool(jobs: int, scheduler: str | None, executor: Executor | None, todo: Sequence[Batch]) -> Pool:
+    """Where to compute."""
+    if jobs == 1 and scheduler is None and executor is None:
+        return InProcess()
+    for sample in {batch.case: batch for batch in todo}.values():
+        check_picklable(sample)
+    if scheduler is not None:
+        return Dask(scheduler)
+    return LocalProcesses(jobs, prepare) if executor is None else Given(executor)
+
+
+def _run(
+    todo: list[Batch], pool: Pool, keep: Any, progress: Progress, total: int, check_interrupts: Callable[[], None]
+) -> None:
+    """Compute and keep."""
+    missing = sum(len(batch.seeds) for batch in todo)
+    pace: dict[int, float] = {}  # seconds a run, of the last batch of each case: widths change slowly
+    with reported(progress, done=total - missing, total=total) as note:
+
+        def deliver(batch: Batch, done: list[Done]) -> None:
+            keep.add(batch.case, done)
+            if spent := sum(run.row.seconds for run in done):  # none for lost ones
+                pace[batch.case] = spent / len(done)
+            note(len(done), sum(not run.row.ok for run in done))
+            check_interrupts()
+
+        def give_up(batch: Batch) -> None:
+            reason = f"its worker died {RETRIES + 1} times; out of memory?"
+            rows = [failed_row(batch.width, seed, batch.prediction.penalty, LOST, reason) for seed in batch.seeds]
+            deliver(batch, [Done(row, None, environment()) for row in rows])
+
+        execute(longest_first(todo, pace), run_batch, pool, deliver=deliver, give_up=give_up, say=note.say)
+
+
+class _Memory:
+    """What `Store` does, without a file."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec = spec
+        self._done: list[dict[tuple[int, int], Done]] = [{} for _ in spec.cases]
+
+    def finished(self) -> list[set[tuple[int, int]]]:
+        return [set(done) for done in self._done]
+
+    def add(self, case: int, done: Sequence[Done]) -> None:
+        self._done[case].update({(run.row.width, run.row.seed): run for run in done})
+
+    def grid(self, limits: Sequence[Prediction]) -> StudyGrid:
+        """The studies of all cases."""
+        return StudyGrid(
+            tuple(
+                Study(
+                    limit,
+                    case.interval,
+                    self._spec.loss_tol,
+                    tuple(done[pair].row for pair in sorted(done)),
+                    case.names,
+                    repr(case.method),
+                    _reader(done),
+                )
+                for case, limit, done in zip(self._spec.cases, limits, self._done, strict=True)
+            )
+        )
+
+
+def _reader(done: dict[tuple[int, int], Done]) -> Callable[[int, int], PiecewisePolynomial]:
+    """The networks of one case, unpacked when asked for."""
+
+    def function(width: int, seed: int) -> PiecewisePolynomial:
+        run = done.get((width, seed))
+        if run is None or run.function is None:
+            raise DataError(f"`width`, `seed` must be those of a run that has a network, got {width}, {seed}; see `table`")
+        return unpack(run.function)
+
+    return function
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """A request to end (SIGTERM, as from a batch system) leaves like Ctrl-C: workers ended, store closed.
+
+    An exception that is raised while Python frees an object is printed and forgotten. What is yielded raises it again.
+    """
+    received: list[int] = []
+
+    def check() -> None:
+        if received:
+            raise KeyboardInterrupt
+
+    def leave(number: int, frame: object) -> None:
+        received.append(number)
+        check()
+
+    usual = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    mine = threading.current_thread() is threading.main_thread()  # the only one that may handle signals
+    taken = {number: handler for number, handler in usual.items() if mine and signal.getsignal(number) is handler}
+    for number in taken:
+        signal.signal(number, leave)
+    try:
+        yield check
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Batches of runs and where they are computed."""

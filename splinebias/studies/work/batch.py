@@ -1,0 +1,213 @@
+"""The unit of work: some seeds of one case and one width, trained together, compared with the limit, and packed.
+
+Which seeds share a batch is a function of the specification and of nothing else, because the last bits of a network depend
+on the batch that it was trained in.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import platform
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from threadpoolctl import threadpool_limits
+
+from splinebias import __version__
+from splinebias.curvature_penalty.value import penalty
+from splinebias.errors import SplinebiasError
+from splinebias.functions.compare import compare
+from splinebias.limit.prediction import Prediction
+from splinebias.studies.row import FAILED, Done, Row, failed_row
+from splinebias.studies.spec import Case, StudySpec, run_seed
+from splinebias.studies.store.packing import pack
+from splinebias.training.method import TrainingMethod
+
+if TYPE_CHECKING:
+    from splinebias.training.train import Training
+
+_MOST_SEEDS = 32  # in a batch: more share the overhead of small networks no better
+_MOST_UNITS = 40_000  # in a batch: some seconds of work, which is what a crash can cost
+_LIBRARIES = ("numpy", "scipy", "torch")
+_COMPUTING = threading.Lock()  # a pool of threads would change thread settings under a running batch
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Everything some runs depend on; it can be sent to another process.
+
+    Parameters
+    ----------
+    case : int
+        Number of the case in its specification.
+    prediction : Prediction
+        The limit to compare with; it knows the problem.
+    method : TrainingMethod
+        How to train.
+    width : int
+        Number of units.
+    seeds : tuple of int
+        Replicates.
+    spec_seed : int
+        The `seed` of the specification.
+    interval : tuple of float
+        Where to compare.
+    loss_tol : float
+        As in `train`.
+    """
+
+    case: int
+    prediction: Prediction
+    method: TrainingMethod
+    width: int
+    seeds: tuple[int, ...]
+    spec_seed: int
+    interval: tuple[float, float]
+    loss_tol: float
+
+
+def together(seeds: Sequence[int], width: int) -> list[tuple[int, ...]]:
+    """`seeds`, increasing, in the groups that share a batch: those of equal ``seed // size``, where `width` fixes the size.
+
+    Examples
+    --------
+    >>> from splinebias.studies.work.batch import together
+    >>> together([0, 1, 7, 8, 9], 5000)  # 8 seeds to a batch
+    [(0, 1, 7), (8, 9)]
+    """
+    size = max(1, min(_MOST_SEEDS, _MOST_UNITS // width))
+    return [tuple(group) for _, group in groupby(seeds, key=lambda seed: seed // size)]
+
+
+def batches(spec: StudySpec, limits: Sequence[Prediction], done: Sequence[Collection[tuple[int, int]]]) -> Iterator[Batch]:
+    """The batches of `spec` that are not done, the largest widths first so that none of them is left for the end.
+
+    Within a width the order is that of the cases and seeds; see `longest_first`.
+
+    `limits` and `done`, the pairs (width, seed) to leave out, have one entry per case.
+    """
+    for width in reversed(spec.widths):
+        for number, case in enumerate(spec.cases):
+            for group in together(spec.seeds, width):
+                seeds = tuple(seed for seed in group if (width, seed) not in done[number])
+                if seeds:
+                    yield _batch(spec, case, number, limits[number], width, seeds)
+
+
+def longest_first(todo: Iterable[Batch], pace: Mapping[int, float]) -> Iterator[Batch]:
+    """`todo`, whose widths decrease, with the batches of each width in the order of the time that they are expected to take.
+
+    What is left for the end is then short, and no process waits for another for long. Small networks need it most: their
+    batches can take longer than those of any other width. The order changes no result.
+
+    Parameters
+    ----------
+    todo : iterable of Batch
+        As from `batches`.
+    pace : mapping of int to float
+        Seconds that a run takes, by the number of its case, as far as known. It is looked up whenever a batch is asked for,
+        so entries may change in between; cases without one come first, which is how they get one.
+    """
+    for _, group in groupby(todo, key=lambda batch: batch.width):
+        waiting: dict[int, deque[Batch]] = {}
+        for batch in sorted(group, key=lambda batch: len(batch.seeds), reverse=True):
+            waiting.setdefault(batch.case, deque()).append(batch)
+        while waiting:
+            expected = {n: (n not in pace, pace.get(n, 1.0) * len(same[0].seeds)) for n, same in waiting.items()}
+            case = max(expected, key=expected.__getitem__)
+            yield waiting[case].popleft()
+            if not waiting[case]:
+                del waiting[case]
+
+
+def _batch(spec: StudySpec, case: Case, number: int, limit: Prediction, width: int, seeds: tuple[int, ...]) -> Batch:
+    return Batch(number, limit, case.method, width, seeds, spec.seed, case.interval, spec.loss_tol)
+
+
+def prepare() -> None:
+    """In a process that runs batches only: import what they need.
+
+    The collector of garbage would look through all modules several times while they are imported, and again and again later.
+    """
+    gc.disable()
+    with suppress(Exception):  # `run_batch` meets it again, and then it can be told
+        import splinebias.training.ensemble  # noqa: F401
+    gc.freeze()
+    gc.enable()
+
+
+def run_batch(batch: Batch) -> list[Done]:
+    """Train and compare: the same bits in every process of one kind of machine, `seconds` aside.
+
+    A run that raises becomes a row with outcome ``"FAILED"``; if a batch raises, its seeds are run one at a time.
+    """
+    from splinebias.training.ensemble import (
+        train_ensemble,  # and torch, which a process that has others compute does without
+    )
+
+    with _COMPUTING, threadpool_limits(limits=1):  # sums of BLAS depend on the number of threads
+        return _run(batch, train_ensemble)
+
+
+def _run(batch: Batch, train: Callable[..., Sequence[Training]]) -> list[Done]:
+    try:
+        runs = train(
+            batch.prediction.problem,
+            batch.width,
+            [run_seed(seed, batch.width, batch.spec_seed) for seed in batch.seeds],
+            method=batch.method,
+            loss_tol=batch.loss_tol,
+        )
+        return [_measured(batch, seed, run) for seed, run in zip(batch.seeds, runs, strict=True)]
+    except Exception as error:  # whatever it is, the other runs of the study must go on
+        if len(batch.seeds) > 1:
+            return [done for seed in batch.seeds for done in _run(replace(batch, seeds=(seed,)), train)]
+        reason = f"{type(error).__name__}: {error}"
+        row = failed_row(batch.width, batch.seeds[0], batch.prediction.penalty, FAILED, reason)
+        return [Done(row, None, environment())]
+
+
+def _measured(batch: Batch, seed: int, run: Training) -> Done:
+    """The row of one network."""
+    limit = batch.prediction
+    distance = compare(run.function, limit.function, interval=batch.interval)
+    row = Row(
+        width=batch.width,
+        seed=seed,
+        sup=distance.sup,
+        l2=distance.l2,
+        argmax=distance.argmax,
+        penalty=limit.penalty,
+        loss=run.loss,
+        steps=run.steps,
+        time=run.time,
+        seconds=run.seconds,
+        outcome=run.outcome.name,
+        network_penalty=_penalty(run),
+        passes=int(run.stats.get("passes", 0)),
+        reason="" if run.outcome.ok else run.advice,
+    )
+    return Done(row, pack(run.function), environment())
+
+
+def _penalty(run: Training) -> float:
+    """The penalty of the network; nan where the functional is not defined or cannot be minimized."""
+    try:
+        return penalty(run.function, run.problem)
+    except SplinebiasError:
+        return math.nan
+
+
+@cache
+def environment() -> str:
+    """What this process computes with."""
+    versions = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    return f"splinebias {__version__}, {versions}, Python {platform.python_version()}, {platform.machine()}"

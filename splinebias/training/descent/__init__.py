@@ -1,0 +1,1 @@
+"""Mirror descent, full-batch and stochastic."""

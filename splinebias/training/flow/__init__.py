@@ -1,0 +1,1 @@
+"""Mirror flow by exponential steps."""

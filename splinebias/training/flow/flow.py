@@ -1,0 +1,116 @@
+r"""Mirror flow followed by exponential steps: the stiffness of the data fit costs nothing.
+
+.. math:: \frac{d}{d\tau} \nabla\Phi(\theta) = -\nabla L(\theta), \qquad L = \tfrac12 \sum_i \omega_i (f(x_i) - y_i)^2,
+          \qquad t = n \tau,
+
+the limit of mirror descent for small learning rates, with every parameter (w, b, a, d) trained. What makes descent slow is
+the spread of the M decay rates of the data fit, and that part is solved exactly at every step (`_exponential`);
+breakpoints that reach a sample and stay there slide along it (`_sliding`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from splinebias._arguments import real_number, real_vector, whole_number
+from splinebias.errors import DataError
+from splinebias.training.method import BatchedMethod, Recorder, Run, parts
+
+if TYPE_CHECKING:
+    from splinebias.networks.network import Network
+    from splinebias.training.losses import SquaredLoss
+    from splinebias.training.mirror_map import BatchMirrorMap
+
+
+@dataclass(frozen=True)
+class MirrorFlow(BatchedMethod):
+    r"""Mirror flow, the limit of `MirrorDescent` for small learning rates, by an exponential integrator.
+
+    Parameters
+    ----------
+    rtol : float
+        Local error per step, relative to the misfit at the start; both are root mean squares of f at the data, with their
+        weights. If neither `time` nor `saveat` is given, only the part of the error counts that the rest of
+        the flow cannot forget (see Notes).
+    max_steps : int
+        Most steps to try, counting those taken back.
+    time : float
+        Training time t = n tau at which to stop; infinity: when `loss_tol` is reached.
+    saveat : sequence of float
+        Training times at which to keep the network, increasing, > 0, at most `time`. They cost two products with the
+        Jacobian each and 24 bytes per unit; the steps are not shortened to meet them.
+
+    Raises
+    ------
+    DataError
+        For a number outside these ranges.
+
+    Notes
+    -----
+    Ends with CONVERGED (loss at most `loss_tol`), REACHED_TIME, MAX_STEPS, STALLED (the gradient vanishes at a positive
+    loss: the advice says the rank of the tangent kernel; or the loss is down to rounding) or DIVERGED (numbers overflow).
+    `Training.snapshots` holds the networks of `saveat`; times after a run is at rest (CONVERGED or STALLED) show its end.
+
+    The error of a step has two parts. *Drift* comes from moving features. *Wander* is an error of the path within the
+    range of the Jacobian; as long as features do not move every such path ends at the same network, so it is held at a
+    tenth of the present misfit, which keeps the times of `History` to some per cent only. With `time` or `saveat` it is held
+    like the drift, which takes several times more steps with potentials that are not quadratic.
+
+    Networks of a batch (`train_ensemble`) take steps of their own and leave it when they are done.
+
+    A step costs two evaluations of the network, each with a product with the transposed Jacobian (``stats["passes"]``),
+    O(n M) or O(n log M + M^2), and the eigenvectors of an M x M matrix (up to M = 1000; Krylov spaces beyond).
+    Steps over jumps of the field, where breakpoints pass samples (``stats["jumped"]`` of them), are not made shorter than
+    :math:`1/\lambda_{\max}` for the sake of accuracy (``stats["floored"]`` would have been). ``stats["held"]`` is how many
+    units slid along samples at most at a time, ``stats["rejected"]`` how many steps were taken back.
+
+    Hypotheses of the infinite-width limit, not checked: a large width.
+
+    References
+    ----------
+    Jin & Montúfar, JMLR 24(137), 2023; Liang & Montúfar, ICLR 2025 (the flow). Hochbruck & Ostermann, Acta Numerica 19, 2010
+    (exponential integrators). Filippov, Kluwer 1988 (sliding).
+    """
+
+    rtol: float = 1e-4
+    max_steps: int = field(default=10_000, kw_only=True)
+    time: float = field(default=math.inf, kw_only=True)
+    saveat: Sequence[float] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        real_number(self.rtol, "rtol", above=0, fix="take e.g. 1e-4")
+        whole_number(self.max_steps, "max_steps", at_least=1)
+        if self.time != math.inf:
+            real_number(self.time, "time", above=0, fix="leave it out to train until loss_tol is reached")
+        times = real_vector(self.saveat, "saveat", fix="leave it out: a run hands back its end anyway")
+        if times.size and not (times[0] > 0 and (np.diff(times) > 0).all() and times[-1] <= self.time):
+            rule = f"increasing times in (0, {self.time:g}]"
+            raise DataError(f"`saveat` must hold {rule}, got {times.tolist()}; sort them and leave out the others")
+        object.__setattr__(self, "saveat", tuple(times.tolist()))
+
+    def run_batch(
+        self,
+        start: Network,
+        loss: SquaredLoss,
+        mirror: BatchMirrorMap,
+        *,
+        loss_tol: float,
+        rngs: Sequence[np.random.Generator] = (),
+        records: Sequence[Recorder] = (),
+    ) -> list[Run]:
+        import torch
+
+        from splinebias.training.flow.batch import FlowBatch, Goal
+
+        goal = Goal(loss_tol, self.rtol, self.max_steps, self.time, tuple(self.saveat))
+        with torch.no_grad():
+            return [
+                run
+                for part, centred, some in parts(start, mirror)
+                for run in FlowBatch(part, loss, centred, goal, records[some]).finish()
+            ]

@@ -1,0 +1,231 @@
+r"""Breakpoints on samples: where the field of the flow jumps, and the motion along the jump.
+
+The pre-activation of unit k at sample i is :math:`s = w_k x_i + b_k`. Where it changes sign the slope
+:math:`S_{ik} = \sigma'(s)` jumps from q to p, and with it the motion of the unit. Its normal speed,
+
+.. math:: \dot s(S) = -a_k \Big(\beta + S\, \omega_i r_i\, \nu\Big), \qquad
+          \beta = \sum_{j \ne i} S_{jk}\, \omega_j r_j (D_w x_i x_j + D_b), \quad \nu = D_w x_i^2 + D_b,
+
+may point to :math:`s = 0` from both sides. The breakpoint then stays on the sample and the unit slides along
+:math:`s = 0`, with the slope :math:`S^*` for which :math:`\dot s(S^*) = 0` (Filippov's convention; it is also what descent
+with small steps does on average). In dual coordinates the choice of S moves z along the normal :math:`(x_i, 1)` of the
+unit's (w, b) only, so a sliding unit moves by the D-orthogonal projection that removes this normal, until
+:math:`S^*` leaves :math:`[q, p]`. A ReLU unit driven off its last sample is inactive at all of them and stops there.
+
+References
+----------
+A. F. Filippov, Differential Equations with Discontinuous Righthand Sides, Kluwer 1988.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from splinebias.activation import TwoSlope
+from splinebias.training.mirror_map import BatchMirrorMap
+
+_ROOT_STEPS = 60  # that put a unit on its boundary: one is exact for quadratic potentials
+_MARGIN = 64  # rounding errors of s within which a unit is on its boundary, and beyond which its side is certain
+
+
+class Units(NamedTuple):
+    """A list of K units of a batch, each with one sample; no unit occurs twice."""
+
+    row: Tensor
+    """Network in the batch, shape (K,)"""
+    unit: Tensor
+    """Unit k, shape (K,)"""
+    sample: Tensor
+    """Sample i, shape (K,)"""
+
+    @classmethod
+    def none(cls, device: torch.device) -> Units:
+        """The empty list."""
+        empty = torch.zeros(0, dtype=torch.long, device=device)
+        return cls(empty, empty, empty)
+
+    @property
+    def size(self) -> int:
+        """Number K of units in the list."""
+        return self.row.shape[0]
+
+    def per_network(self, networks: int) -> Tensor:
+        """How many units each of so many networks has in the list, shape (B,)."""
+        return torch.bincount(self.row, minlength=networks)
+
+    def where(self, mask: Tensor) -> Units:
+        """The units for which `mask`, shape (K,), holds."""
+        return Units(self.row[mask], self.unit[mask], self.sample[mask])
+
+    def join(self, other: Units) -> Units:
+        """This list followed by `other`."""
+        if not other.size:
+            return self
+        return Units(*(torch.cat(pair) for pair in zip(self, other, strict=True)))
+
+    def of_networks(self, kept: Tensor) -> Units:
+        """The list after a batch has been reduced to the networks `kept`, boolean, shape (B,)."""
+        if not self.size:
+            return self
+        mine = self.where(kept[self.row])
+        return mine._replace(row=(kept.cumsum(0) - 1)[mine.row])
+
+
+class Arrivals(NamedTuple):
+    """Units that reached a sample and go no further."""
+
+    held: Units
+    """Driven back from both sides"""
+    stopped: Units
+    """Inactive at every sample once beyond this one, so that nothing drives them any more"""
+    jumps: Tensor
+    """Whether any unit passed a sample, and the field jumped, boolean, shape (B,)"""
+
+    @property
+    def all(self) -> Units:
+        """Both lists in one."""
+        return self.held.join(self.stopped)
+
+
+class Boundary:
+    r"""The geometry of :math:`s = 0` for listed units at given parameters.
+
+    Parameters
+    ----------
+    units : Units
+        The units and their samples.
+    theta, metric : Tensor, shape (B, 3n + 1)
+        Parameters, and the diagonal of D there.
+    x : Tensor, shape (M,)
+        Samples.
+    activation : TwoSlope
+        With slopes p = `right` and q = `left`.
+    """
+
+    def __init__(self, units: Units, theta: Tensor, metric: Tensor, x: Tensor, activation: TwoSlope) -> None:
+        self.units, self._x, self._activation = units, x, activation
+        n = (theta.shape[-1] - 1) // 3
+        row, k = units.row, units.unit
+        self._w_at, self._b_at = (row, k), (row, k + n)
+        self._at = x[units.sample]
+        self._w, self._b, self._a = theta[self._w_at], theta[self._b_at], theta[row, k + 2 * n]
+        self._dw, self._db = metric[self._w_at], metric[self._b_at]
+        self._nu = self._dw * self._at**2 + self._db
+        self._slopes = activation.left + activation.kink * (self._w[:, None] * x + self._b[:, None] > 0)  # (K, M)
+
+    def normal(self, v: Tensor) -> Tensor:
+        """Normal components of a dual vector, shape (B, 3n + 1) to (K,)."""
+        return (self._dw * v[self._w_at] * self._at + self._db * v[self._b_at]) / self._nu
+
+    def with_normal(self, v: Tensor, amount: Tensor | float) -> Tensor:
+        """A copy of the dual vector `v` whose normal components are `amount`, shape (K,)."""
+        change = amount - self.normal(v)
+        v = v.clone()
+        v[self._w_at] += change * self._at
+        v[self._b_at] += change
+        return v
+
+    def effect(self, amount: Tensor) -> Tensor:
+        r"""Change of f along the normals times `amount`, :math:`\sum_k J D n_k`, one row per unit, shape (K, M).
+
+        At its own sample a unit on s = 0 has two slopes; the steeper one counts.
+        """
+        steeper = max(self._activation.left, self._activation.right, key=abs)
+        slopes = self._slopes.scatter(1, self.units.sample[:, None], steeper)
+        return slopes * (self._a * amount)[:, None] * self._lever
+
+    def turning(self) -> Tensor:
+        r"""Rows R, shape (K, M), such that :math:`R^T R` is what the hidden parameters of sliding units add to the kernel.
+
+        Held at s = 0, (w, b) moves along (1, -x_i) only; row i vanishes, so the slope there does not matter.
+        """
+        turn = self._a * (self._dw * self._db / self._nu).sqrt()
+        return self._slopes * turn[:, None] * (self._x - self._at[:, None])
+
+    @cached_property
+    def _lever(self) -> Tensor:
+        r""":math:`D_w x_i x_j + D_b`, shape (K, M)."""
+        return (self._dw * self._at)[:, None] * self._x + self._db[:, None]
+
+    def _pull(self, force: Tensor) -> tuple[Tensor, Tensor]:
+        r""":math:`\beta` and :math:`\omega_i r_i` for `force` :math:`= \omega r`, shape (B, M); each (K,)."""
+        f = force[self.units.row]
+        sample = self.units.sample[:, None]
+        return (self._slopes.scatter(1, sample, 0.0) * f * self._lever).sum(-1), f.gather(1, sample)[:, 0]
+
+    def speeds(self, force: Tensor) -> tuple[Tensor, Tensor]:
+        r""":math:`\dot s` just right and just left of s = 0, each (K,)."""
+        beta, own = self._pull(force)
+        sides = (self._activation.right, self._activation.left)
+        right, left = (-self._a * (beta + slope * own * self._nu) for slope in sides)
+        return right, left
+
+    def gradient_on_side(self, force: Tensor) -> Tensor:
+        r"""Normal component of :math:`J^T \omega r` with the slope of the side where the unit is, shape (K,)."""
+        beta, own = self._pull(force)
+        slope = self._slopes.gather(1, self.units.sample[:, None])[:, 0]
+        return self._a * (beta / self._nu + slope * own)
+
+    def gradient_sliding(self, force: Tensor) -> Tensor:
+        r"""The same with :math:`S^*` clipped to the range of slopes: zero while the unit slides, shape (K,)."""
+        beta, own = self._pull(force)
+        ends = sorted((self._activation.left, self._activation.right))
+        slope = torch.where(own == 0, 0.0, -beta / (own * self._nu)).clamp(*ends)
+        return self._a * (beta / self._nu + slope * own)
+
+    @cached_property
+    def margin(self) -> Tensor:
+        """Size of s below which its sign is uncertain, shape (K,)."""
+        scale = self._b.abs() + self._w.abs() * self._x.abs().amax()
+        return _MARGIN * torch.finfo(self._b.dtype).eps * scale
+
+    @property
+    def preactivation(self) -> Tensor:
+        """s, shape (K,)."""
+        return self._w * self._at + self._b
+
+    def beyond(self, force: Tensor, excursion: Tensor) -> Tensor:
+        """Values of s for units driven off s = 0: their `excursion` if it is clearly on the side where they go, (K,)."""
+        right, left = self.speeds(force)
+        side = torch.where(right > 0, torch.where(left < 0, torch.sign(excursion), 1.0), -1.0)
+        return side * torch.maximum(side * excursion, self.margin)
+
+    def place(self, dual: Tensor, mirror: BatchMirrorMap, target: Tensor | float = 0.0) -> Tensor:
+        """Dual coordinates moved along the normals until s is `target`, to rounding; `dual` itself if it is already.
+
+        Parameters
+        ----------
+        dual : Tensor, shape (B, 3n + 1)
+            Dual coordinates; left unchanged.
+        mirror : MirrorMap or MirrorMaps
+            Their mirror map.
+        target : float or Tensor, shape (K,)
+            Wanted values of s.
+        """
+        (row, w), (_, b) = self._w_at, self._b_at
+        at = row[:, None], torch.stack([w, b], dim=-1)  # (K, 2)
+        mirror = mirror.of_hidden(*at)
+        normal = torch.stack([self._at, torch.ones_like(self._at)], dim=-1)
+        start = dual[at]
+        amount = low = high = torch.zeros_like(self._at)
+        for k in range(_ROOT_STEPS):  # Newton's method between bounds: s increases with the amount
+            theta = mirror.to_primal(start + amount[:, None] * normal)
+            excess = (theta * normal).sum(-1) - target
+            if bool((excess.abs() <= self.margin / 2).all()):
+                break
+            if not k:
+                low, high = low - torch.inf, high + torch.inf
+            low, high = torch.where(excess < 0, amount, low), torch.where(excess > 0, amount, high)
+            newton = amount - excess / (mirror.inverse_hessian(theta) * normal**2).sum(-1)
+            middle = (low + high) / 2
+            bisect = middle.isfinite() & ((newton <= low) | (newton >= high) | (k % 4 == 3))
+            amount = torch.where(excess == 0, amount, torch.where(bisect, middle, newton))
+        if not k:
+            return dual
+        moved = dual.clone()
+        moved[at] = start + amount[:, None] * normal
+        return moved

@@ -1,0 +1,234 @@
+"""train(problem, width, seed) -> Training: the finite-width reading of a Problem."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from splinebias._arguments import real_number, whole_number
+from splinebias.errors import DataError, Outcome
+from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.networks.network import Network
+from splinebias.problem import Problem
+from splinebias.training.losses import SquaredLoss
+from splinebias.training.method import History, Recorder, Report, Run, Snapshot, TrainingMethod
+from splinebias.training.mirror_map import MirrorMap
+from splinebias.training.requirements import checked_method
+
+_LONG = 1.0  # seconds after which a run is worth a progress bar
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A trained network and how it got there.
+
+    Attributes
+    ----------
+    problem : Problem
+        What was fitted.
+    width, seed : int
+        Number of units; the integer all randomness came from.
+    function : PiecewisePolynomial
+        The trained network, exact, as ``f(x, nu=0)``.
+    loss : float
+        L = sum m_i (f(x_i) - y_i)^2 / (2 sum m_i) at the end.
+    steps : int
+        Steps taken.
+    time : float
+        Training time t = n * (sum of learning rates), or their sum with `NTK`: comparable between widths.
+    outcome : Outcome
+        How the run ended; ``outcome.ok`` if it reached `loss_tol`.
+    advice : str
+        What to do about the outcome, with this run's numbers.
+    network : Network
+        The trained network as tensors.
+    history : History
+        Loss and time at logarithmically spaced steps.
+    seconds : float
+        Wall time of the run.
+    stats : dict
+        Named numbers of the method: passes, learning_rate, lambda_max, ...
+    snapshots : tuple of Snapshot
+        Networks on the way (`time`, `loss`, `network`, `function`), if the method was asked to keep some.
+    """
+
+    problem: Problem
+    width: int
+    seed: int
+    function: PiecewisePolynomial
+    loss: float
+    steps: int
+    time: float
+    outcome: Outcome
+    advice: str
+    network: Network
+    history: History
+    seconds: float
+    stats: dict[str, float]
+    snapshots: tuple[Snapshot, ...] = ()
+
+    @classmethod
+    def of(cls, problem: Problem, seed: int, run: Run, history: History, seconds: float) -> Training:
+        """The result of `run`, which started from `seed`."""
+        return cls(
+            problem=problem,
+            width=run.network.width,
+            seed=seed,
+            function=run.network.function(),
+            loss=run.loss,
+            steps=run.steps,
+            time=run.time,
+            outcome=run.outcome,
+            advice=run.advice,
+            network=run.network,
+            history=history,
+            seconds=seconds,
+            stats=run.stats,
+            snapshots=run.snapshots,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Training({self.problem.describe()}; width {self.width}, seed {self.seed}: loss {self.loss:.2e} after "
+            f"{self.steps} steps, time {self.time:.4g}, {self.outcome})"
+        )
+
+
+def train(
+    problem: Problem,
+    width: int,
+    seed: int = 0,
+    *,
+    method: TrainingMethod | None = None,
+    loss_tol: float = 1e-12,
+    dtype: Any = "float64",
+    device: Any = "cpu",
+    progress: bool | Report | None = None,
+) -> Training:
+    r"""Sample the network of `problem` and train all its parameters until the loss is at most `loss_tol`.
+
+    The loss is :math:`L = \frac{1}{2\sum m} \sum_i m_i (f(x_i) - y_i)^2` with the data's weights m; training time is
+    :math:`t = n \sum \eta` over the learning rates :math:`\eta` (theory sections 1, 4), :math:`t = \sum \eta` with
+    parameterization `NTK`.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to fit, from which random start, with which mirror potential.
+    width : int
+        The number n of units, >= 1 (even for antisymmetric pairs).
+    seed : int
+        All randomness comes from it: the start from ``default_rng(seed)``, mini-batches from a stream of their own.
+    method : TrainingMethod, optional
+        How to move; None: ``MirrorFlow()``, the integrated flow.
+    loss_tol : float
+        Loss to reach, absolute, in the units of y squared.
+    dtype : {"float64", "float32"} or torch.dtype
+        Precision. In float32 losses below about 1e-12 of the mean square of y are out of reach.
+    device : str or torch.device
+        Where torch computes.
+    progress : bool or callable, optional
+        A callable is called as ``progress(steps, loss, time)`` at most ten times a second and at the end. True: a progress
+        bar on stderr. None: a bar if stderr is a terminal and the run takes over a second. False: silence.
+
+    Returns
+    -------
+    Training
+        Failures of the method (MAX_STEPS, DIVERGED, STALLED) are its `outcome`, with `advice`, not exceptions.
+
+    Raises
+    ------
+    DataError
+        For arguments outside the ranges above; data that no unit can reach; a potential without
+        :math:`0 < \phi''(0) < \infty` (output weights start at 0, where flow would be stuck or infinitely fast).
+    CapabilityError
+        If `method` cannot take this problem.
+
+    Notes
+    -----
+    Hypotheses of the infinite-width theorems (Jin & Montúfar 2023; Liang & Montúfar 2025) checked: those of the arguments
+    above. Not checked: that `width` is large enough for the limit to be near.
+    Runs on one torch thread (the setting is restored afterwards): the same seed then gives the same bits whatever the
+    number of threads or jobs, and at the usual sizes more threads are slower; use cores for more seeds instead.
+
+    Examples
+    --------
+    >>> import scipy.stats as st, splinebias as sb
+    >>> data = sb.Dataset([-1, 0, 1], [0, 1, 0])
+    >>> problem = sb.Problem(data, sb.Initialization.rademacher(st.uniform(-2, 4)))
+    >>> run = sb.train(problem, width=200, loss_tol=1e-8)
+    >>> run.outcome.name, bool(abs(run.function(0.0) - 1) < 1e-3)
+    ('CONVERGED', True)
+    """
+    method = checked_method(problem, method)
+    seed = whole_number(seed, "seed")
+    loss_tol = real_number(loss_tol, "loss_tol", above=0, fix="rounding keeps the loss above 0; take e.g. 1e-12")
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise DataError(f"`progress` must be None, True, False or a callable(steps, loss, time), got {progress!r}")
+    start = Network.sample(problem, width, seed, dtype=dtype, device=device)
+    with one_thread(), _reporting(progress, loss_tol, f"width {width}, seed {seed}") as report:
+        record, began = Recorder(report), time.perf_counter()
+        run = method.run(
+            start,
+            SquaredLoss.of(problem, start.theta),
+            MirrorMap.of(problem, start.width, start.theta),
+            loss_tol=loss_tol,
+            rng=np.random.default_rng([seed, 1]),  # not the stream that drew the start
+            record=record,
+        )
+        seconds, history = time.perf_counter() - began, record.finish(run)
+    return Training.of(problem, seed, run, history, seconds)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread: its sums depend on the number of threads, and at these sizes more of them are slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _reporting(progress: bool | Report | None, loss_tol: float, title: str) -> Iterator[Report | None]:
+    """The callback to report to, or None; closes the bar it may have opened."""
+    if callable(progress):
+        yield progress
+        return
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    if progress is False or (progress is None and not terminal):
+        yield None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(
+        desc=title,
+        total=100,
+        delay=0.0 if progress else _LONG,
+        mininterval=0.0,  # reports are already rare
+        miniters=0,
+        leave=False,
+        bar_format="{desc}: {percentage:3.0f}% of the decades of loss |{bar}| {elapsed}{postfix}",
+    ) as bar:
+        first: list[float] = []
+
+        def report(steps: int, loss: float, t: float) -> None:
+            first.append(loss)
+            del first[1:]
+            todo = math.log(max(first[0], loss_tol) / loss_tol)
+            done = math.log(max(first[0], loss_tol) / max(loss, loss_tol))
+            percent = round(100 * max(done, 0.0) / todo) if todo > 0 else 100
+            bar.set_postfix(steps=steps, loss=f"{loss:.1e}", time=f"{t:.3g}", refresh=False)
+            bar.update(percent - bar.n)  # draws, unless the delay is not over
+
+        yield report

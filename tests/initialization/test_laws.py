@@ -1,0 +1,184 @@
+"""Laws of weights and biases: discrete ones draw what they say, scipy.stats ones are read as they are, bad ones refused."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import splinebias as sb
+from splinebias.initialization.law_files import law_from_table, law_to_table
+from splinebias.initialization.laws import Continuous, as_law, describe_law
+
+
+def test_rademacher_and_constant_are_discrete_laws():
+    assert sb.Rademacher().second_moment == 1
+    assert sb.Constant(-3.0).second_moment == 9
+    assert (sb.Constant(2).values, sb.Constant(2).probabilities) == ((2.0,), (1.0,))
+
+
+def test_probabilities_are_normalized_exactly():
+    assert math.fsum(sb.Discrete((1, 2, 3), (1 / 3, 1 / 3, 1 / 3 + 1e-12)).probabilities) == pytest.approx(1, abs=2e-16)
+
+
+def test_discrete_draws_have_the_stated_frequencies():
+    law = sb.Discrete((-2.0, 0.5, 3.0), (0.2, 0.3, 0.5))
+    draws = law.sample(4000, np.random.default_rng(0))
+    counts = [np.count_nonzero(draws == v) for v in law.values]
+    assert sum(counts) == draws.size
+    assert stats.chisquare(counts, 4000 * np.array(law.probabilities)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("law", [stats.norm(1, 2), stats.uniform(-1, 2), stats.laplace(0.3), stats.t(4), stats.gamma(2)])
+def test_scipy_laws_are_read_as_they_are(law):
+    read = as_law(law, "weight")
+    assert isinstance(read, Continuous)
+    assert read.second_moment == pytest.approx(law.var() + law.mean() ** 2, rel=1e-12)
+    assert read.support == law.support()
+    x = np.linspace(-3, 3, 31)
+    np.testing.assert_allclose(read.pdf(x), law.pdf(x), rtol=1e-13)
+    assert stats.kstest(read.sample(1000, np.random.default_rng(0)), law.cdf).pvalue > 1e-3
+
+
+def test_new_style_scipy_laws_are_taken():
+    law = as_law(2 * stats.Normal() + 1, "bias")
+    assert isinstance(law, Continuous)
+    assert law.second_moment == pytest.approx(5)
+    assert stats.kstest(law.sample(1000, np.random.default_rng(0)), stats.norm(1, 2).cdf).pvalue > 1e-3
+
+
+def test_finite_scipy_laws_become_atoms():
+    law = as_law(stats.binom(3, 0.5), "weight")
+    assert law == sb.Discrete((0.0, 1.0, 2.0, 3.0), law.probabilities)
+    np.testing.assert_allclose(law.probabilities, [1 / 8, 3 / 8, 3 / 8, 1 / 8], rtol=1e-14)
+
+
+def test_the_same_seed_draws_the_same_bits():
+    for law in (stats.norm(0, 1), sb.Rademacher(), stats.uniform(-1, 2)):
+        first, second = (as_law(law, "weight").sample(50, np.random.default_rng(7)) for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("law", "knots"),
+    [
+        (stats.uniform(-1, 3), (-1, 2)),
+        (stats.laplace(1, 2), (1,)),
+        (stats.triang(0.25, 0, 4), (0, 1, 4)),
+        (stats.norm(), ()),
+    ],
+)
+def test_points_where_the_density_is_not_smooth_are_known(law, knots):
+    assert as_law(law, "bias").knots == pytest.approx(knots)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        sb.Rademacher(),
+        sb.Constant(-0.1),
+        sb.Discrete((1.0, 2.5), (0.25, 0.75)),
+        stats.uniform(-1, 2),
+        stats.norm(loc=0.1, scale=2),
+        stats.t(5, scale=3),
+    ],
+    ids=describe_law,
+)
+def test_tables_give_the_same_law_back(law):
+    table = law_to_table(law)
+    again = law_from_table(table, "weight")
+    assert law_to_table(again) == table
+    draws = [as_law(each, "weight").sample(5, np.random.default_rng(0)) for each in (law, again)]
+    np.testing.assert_array_equal(*draws)
+
+
+def test_laws_describe_themselves():
+    assert describe_law(stats.uniform(-1, 2)) == "uniform(-1, 2)"
+    assert describe_law(stats.norm(0, scale=0.5)) == "norm(0, scale=0.5)"
+    assert describe_law(sb.Constant(2)) == "Constant(2)"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: sb.Discrete((), ()), "`values` must be distinct and as many as `probabilities`"),
+        (lambda: sb.Discrete((1, 1), (0.5, 0.5)), "`values` must be distinct"),
+        (lambda: sb.Discrete((1, 2), (1.0,)), "got 2 and 1"),
+        (lambda: sb.Discrete((1, 2), (0.5, 0.4)), "`probabilities` must be positive with sum 1, got sum 0.9"),
+        (lambda: sb.Discrete((1, 2), (1.5, -0.5)), "`probabilities` must be positive"),
+        (lambda: sb.Discrete((1, math.nan), (0.5, 0.5)), "`values` must be finite"),
+        (lambda: sb.Constant(math.inf), "`value` must be a finite real number"),
+        (lambda: sb.Constant("1"), "`value` must be a finite real number, got '1'"),
+        (lambda: as_law(0.5, "weight"), r"`weight` must be a law such as scipy.stats.norm\(0, 1\).* got 0.5"),
+        (lambda: as_law(stats.norm, "bias"), "`bias` must be a frozen law.* call it"),
+        (lambda: as_law(stats.cauchy(), "weight"), "`weight` must have a finite second moment.*cauchy"),
+        (lambda: as_law(stats.t(2), "bias"), "`bias` must have a finite second moment, got E = inf for t"),
+        (lambda: as_law(stats.norm(0, -1), "bias"), r"`bias` must be a law with valid parameters, got norm\(0, -1\)"),
+        (lambda: as_law(stats.gamma(-2), "bias"), r"`bias` must be a law with valid parameters, got gamma\(-2\)"),
+        (lambda: as_law(stats.norm([0, 1], 1), "weight"), r"`weight` must be the law of one number, .* norm\(\[0, 1\], 1\)"),
+        (lambda: as_law(stats.multivariate_normal([0, 0]), "bias"), "`bias` must be a law such as"),
+        (lambda: as_law(stats.gaussian_kde(np.eye(3)[:2]), "bias"), "`bias` must be a frozen law"),
+        (
+            lambda: law_from_table({"name": "nrom"}, "weight"),
+            "`weight.name` must be a scipy.stats law.* got 'nrom'; did you mean norm",
+        ),
+        (lambda: law_from_table({"name": "Rademacher"}, "weight"), "did you mean rademacher"),
+        (
+            lambda: law_from_table({"name": "uniform", "low": -1}, "bias"),
+            "`bias` has parameters that uniform does not take: low; it takes loc, scale",
+        ),
+        (lambda: law_from_table({"name": "t"}, "bias"), "`bias` needs the parameter df of t"),
+        (lambda: law_from_table({"name": "norm", "args": [0, 1, 2]}, "bias"), "`bias.args` must be a list of at most 2"),
+        (lambda: law_from_table({"name": "norm", "args": 3}, "bias"), "`bias.args` must be a list"),
+        (lambda: law_from_table({"name": "norm", "args": [0.0], "loc": 1.0}, "bias"), "`bias` gives loc twice"),
+        (lambda: law_from_table({"name": "norm", "args": [True]}, "bias"), "`bias.args` must be a finite real number"),
+        (lambda: law_from_table({"name": "constant", "v": 1.0}, "bias"), "constant does not take: v; it takes value"),
+        (lambda: law_from_table({"name": "rademacher", "p": 0.5}, "bias"), "rademacher does not take: p; it takes none"),
+        (lambda: law_from_table({"name": "constant"}, "bias"), "`bias` needs the parameter value of constant"),
+        (lambda: law_from_table({"name": "norm", "sd": 1.0}, "weight"), "`weight` has parameters that norm does not take"),
+        (lambda: law_from_table({"name": "linregress"}, "weight"), "`weight.name` must be a scipy.stats law"),
+        (lambda: law_from_table("norm", "bias"), "`bias` must be a table with a `name`"),
+    ],
+)
+def test_refusals(make, message):
+    with pytest.raises(sb.DataError, match=message):
+        make()
+
+
+def test_laws_beyond_reach_name_what_can_be_used():
+    with pytest.raises(sb.CapabilityError, match="`weight` may have at most 1000 values, got poisson.*use sb.Discrete"):
+        as_law(stats.poisson(3), "weight")
+    with pytest.raises(sb.CapabilityError, match="use a continuous law"):
+        as_law(stats.randint(0, 5000), "weight")
+
+    class Home:
+        def pdf(self, x):
+            return x
+
+    with pytest.raises(sb.CapabilityError, match="only sb.* and frozen scipy.stats laws can be written to TOML"):
+        law_to_table(Home())
+
+
+@pytest.mark.parametrize("table", [{"name": "norm", "scale": "a"}, {"name": "norm", "scale": [1.0, 2.0]}])
+def test_parameters_that_are_no_numbers_are_refused(table):
+    with pytest.raises(sb.DataError, match="`bias.scale` must be a finite real number, got"):
+        law_from_table(table, "bias")
+
+
+def test_laws_without_parameters_need_no_freezing():
+    edges = np.array([-1.0, 0.0, 1.0])
+    histogram, table = stats.rv_histogram((np.array([1, 3]), edges)), stats.rv_discrete(values=([1, 2], [0.25, 0.75]))
+    for law in (histogram, histogram()):
+        assert as_law(law, "bias").knots == (-1, 0, 1)
+        assert as_law(law, "bias").degree == 0
+    for law in (table, table()):
+        assert as_law(law, "weight") == sb.Discrete((1.0, 2.0), (0.25, 0.75))
+
+
+def test_histograms_are_told_apart():
+    """scipy gives every histogram the same name: they must not be taken for equal, nor written to TOML."""
+    edges = np.array([-1.0, 0.0, 1.0])
+    one, other = (sb.Initialization.rademacher(stats.rv_histogram((np.array(h), edges))()) for h in ([1, 1], [1, 3]))
+    assert one != other
+    with pytest.raises(sb.CapabilityError, match="can be written to TOML"):
+        one.to_table()

@@ -1,0 +1,351 @@
+"""Laws that every infinite-width solution obeys, over the catalogue of problems."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats as st
+from problems import (
+    ACTIVATIONS,
+    LAWS,
+    PUBLISHED,
+    QUADRATIC_PROBLEMS,
+    QUERY,
+    RANDOM_WEIGHT_PROBLEMS,
+    SCALED_PROBLEMS,
+    SET_A,
+    SET_B,
+    UNIFORM,
+    random_data,
+)
+from scipy.interpolate import CubicSpline
+
+import splinebias as sb
+import splinebias.initialization.laws
+from splinebias.limit.dual import solver as dual
+from splinebias.limit.dual.objective import DualState, IntegratedDual
+from splinebias.limit.kernels.kernel_solver import kernel
+from splinebias.numerics.cells import gauss_legendre
+
+LINE = np.linspace(-2.5, 2.5, 101)
+
+
+def test_published_numbers() -> None:
+    """Theory section 10 to 1e-8, by every exact solver that takes the problem."""
+    for problem, values, minimum in PUBLISHED.values():
+        for solver in (sb.BandedSolver(), sb.KernelSolver(), sb.DualSolver()):
+            if solver.supports(problem) is not None:
+                continue
+            prediction = sb.predict(problem, solver)
+            assert prediction.outcome is sb.Outcome.CONVERGED
+            np.testing.assert_allclose(prediction.function(QUERY), values, rtol=0, atol=1e-8)
+            if minimum is not None:
+                assert prediction.penalty == pytest.approx(minimum, rel=1e-11)
+
+
+@pytest.mark.parametrize("name", QUADRATIC_PROBLEMS)
+def test_banded_and_kernel_are_twins(name: str) -> None:
+    problem = QUADRATIC_PROBLEMS[name]
+    fast, dense = sb.predict(problem, sb.BandedSolver()), sb.predict(problem, sb.KernelSolver())
+    size = np.abs(dense.function(LINE)).max()
+    matrix = kernel(problem.initialization.breakpoint_law, problem.activation, SET_A.x, SET_A.x)
+    loss = 1e-15 * max(np.linalg.cond(matrix), 1e5)  # what the dense solve cannot know
+    np.testing.assert_allclose(fast.function(LINE), dense.function(LINE), rtol=0, atol=loss * size)
+    np.testing.assert_allclose(fast.function(LINE, 1), dense.function(LINE, 1), rtol=0, atol=10 * loss * size)
+    assert fast.penalty == pytest.approx(dense.penalty, rel=loss)
+    np.testing.assert_allclose(fast.multipliers, dense.multipliers, rtol=0, atol=10 * loss * np.abs(dense.multipliers).max())
+    assert fast.residual < 1e-12
+
+
+@pytest.mark.parametrize("name", QUADRATIC_PROBLEMS)
+def test_minimum_is_the_pairing_of_data_and_multipliers(name: str) -> None:
+    prediction = sb.predict(QUADRATIC_PROBLEMS[name])
+    assert prediction.penalty == pytest.approx(prediction.multipliers @ SET_A.y, rel=1e-9)
+
+
+def _by_definition(problem: sb.Problem, multipliers: np.ndarray, x: float) -> float:
+    """E[alpha sigma(wx + b)] from the multipliers alone: sums over breakpoints and |w| on a composite Gauss rule of its own.
+
+    Panels double in width away from the data, are cut at data, law knots, x, and zeros of g, and graded towards each cut.
+    """
+    law, act, data = problem.initialization.breakpoint_law, problem.activation, problem.data
+    prediction_knots = np.array(sorted({*data.x, x}))
+
+    def g(c: np.ndarray, side: int) -> np.ndarray:
+        return np.einsum("i,i...->...", multipliers, act.value(side * (data.x.reshape(-1, *[1] * c.ndim) - c)))
+
+    free = problem.affine == "free"  # then g = 0 outside the data, up to rounding that far tails would magnify
+    zeros = []
+    for side in (1, -1):
+        values = g(data.x, side)
+        for lo, hi, a, b in zip(data.x, data.x[1:], values, values[1:], strict=False):
+            if a * b < 0:
+                zeros.append(lo + (hi - lo) * a / (a - b))
+        for end in () if free else (data.x[0] - 1, data.x[-1] + 1):  # g is affine beyond the data
+            near, far = g(np.array([end, 3 * end]), side)
+            if near != far:
+                zeros.append(end + 2 * end * near / (near - far))
+    far = 2.0 ** np.arange(0, 120)
+    cuts = np.unique(np.r_[prediction_knots, law.knots, law.landmarks, zeros, -far - 1, far + 1])
+    cuts = np.unique(np.clip(cuts, *(data.span if free else law.support)))
+    grading = np.r_[0.0, 2.0 ** np.arange(-36, 0, 1.5), 1 - 2.0 ** -np.arange(1.5, 36, 1.5), 1.0]
+    edges = np.unique(cuts[:-1, None] + np.diff(cuts)[:, None] * grading)
+    nodes, weights = gauss_legendre(12)
+    c = edges[:-1, None] + np.diff(edges)[:, None] * nodes
+    total = 0.0
+    for side in (1, -1):
+        v, rho = law.slices(c, side)
+        z = np.where(rho > 0, v * g(c, side)[..., None], 0.0)
+        inner = (rho * v * problem.limit_potential.grad_inverse(z)).sum(-1)
+        total += float((np.diff(edges)[:, None] * weights * inner * act.value(side * (x - c))).sum())
+    return total
+
+
+@pytest.mark.parametrize("name", list(SCALED_PROBLEMS)[::17])
+def test_solution_is_the_mean_over_neurons(name: str) -> None:
+    """Optimality and interpolation, from the multipliers alone and by another quadrature."""
+    problem = SCALED_PROBLEMS[name]
+    prediction = sb.predict(problem)
+    assert prediction.outcome is sb.Outcome.CONVERGED
+    points = [*problem.data.x, -1.4, 0.1, 1.7]
+    values = np.array([_by_definition(problem, prediction.multipliers, x) for x in points])
+    rest = values - prediction.function(points)
+    if problem.affine == "free":
+        assert abs(prediction.multipliers.sum()) < 1e-9 * np.abs(prediction.multipliers).max()
+        rest -= np.polyval(np.polyfit(points, rest, 1), points)
+    assert np.abs(rest).max() < 1e-9
+
+
+@pytest.mark.parametrize("name", RANDOM_WEIGHT_PROBLEMS)
+def test_random_weights_against_monte_carlo(name: str) -> None:
+    """E[alpha sigma] over a million draws of (W, B) meets the data at the Monte-Carlo rate: within five standard errors."""
+    problem = RANDOM_WEIGHT_PROBLEMS[name]
+    prediction = sb.predict(problem)
+    assert prediction.outcome is sb.Outcome.CONVERGED
+    w, b, _ = problem.initialization.sample(1_000_000, np.random.default_rng(7))
+    features = problem.activation.value(np.outer(problem.data.x, w) + b)
+    alpha = problem.limit_potential.grad_inverse(prediction.multipliers @ features)
+    error = (features * alpha).std(axis=1) / 1e3
+    assert (np.abs((features * alpha).mean(axis=1) - problem.data.y) < 5 * error).all()
+    cost = problem.limit_potential.cost(alpha)
+    assert abs(cost.mean() - prediction.penalty) < 5 * cost.std() / 1e3
+
+
+def test_powers_and_hypentropy_need_moments() -> None:
+    heavy = LAWS["heavy-bias"]
+    for phi, words in ((sb.Hypentropy(1), "an exponential moment"), (sb.Power(1.5), "a finite moment of order 3")):
+        with pytest.raises(sb.DataError, match=f"needs {words} of the `bias` law, and t\\(2.5\\) has none"):
+            sb.predict(sb.Problem(SET_B, heavy, potential=sb.Scaled(phi)))
+        free = sb.predict(sb.Problem(SET_B, heavy, potential=sb.Scaled(phi), affine="free"))
+        assert free.outcome is sb.Outcome.CONVERGED
+    for law in (st.norm(), st.laplace(0, 2), st.gamma(0.5), st.uniform(-1, 2), st.expon(-1)):
+        assert sb.laws.as_law(law, "bias").has_moment(np.inf)
+    for law in (st.lognorm(1), st.weibull_min(0.5), st.t(50), st.pareto(30)):
+        assert not sb.laws.as_law(law, "bias").has_moment(np.inf)
+    assert sb.laws.as_law(st.t(3.1), "bias").has_moment(3)
+    assert not sb.laws.as_law(st.t(2.9), "bias").has_moment(3)
+
+
+@pytest.mark.parametrize("name", list(SCALED_PROBLEMS)[::7])
+def test_fenchel_equality_at_the_optimum(name: str) -> None:
+    r"""Strong duality: the penalty equals lambda^T y - E[phi^*], so lambda^T y exceeds it for powers p by the factor p."""
+    problem = SCALED_PROBLEMS[name]
+    prediction = sb.predict(problem)
+    pairing = float(prediction.multipliers @ problem.data.y)
+    phi = problem.phi
+    if isinstance(phi, sb.Power) and phi.quadratic == 0:
+        assert pairing == pytest.approx(phi.p * prediction.penalty, rel=1e-9)
+    else:
+        assert 1 < pairing / prediction.penalty < 10
+
+
+def test_scaled_quadratic_is_unscaled() -> None:
+    for name, problem in list(QUADRATIC_PROBLEMS.items())[::5]:
+        scaled = sb.Problem(SET_A, problem.initialization, problem.activation, sb.Scaled(sb.Quadratic()), problem.affine)
+        # Power(2, quadratic=0) is u^2: the same minimizer through the Newton solver
+        newton = sb.Problem(SET_A, problem.initialization, problem.activation, sb.Scaled(sb.Power(2)), problem.affine)
+        if name.startswith(("gaussian-relu", "pytorch", "student")):
+            newton = scaled
+        reference = sb.predict(problem).function(LINE)
+        np.testing.assert_allclose(sb.predict(scaled).function(LINE), reference, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(sb.predict(newton).function(LINE), reference, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [2, 3, 10, 1000])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_constant_zeta_and_free_affine_part_is_the_natural_cubic_spline(size: int, activation: str) -> None:
+    data = random_data(size, size)
+    f = sb.predict(sb.Problem(data, UNIFORM, ACTIVATIONS[activation], affine="free")).function
+    inside = np.linspace(*data.span, 997)
+    natural = CubicSpline(data.x, data.y, bc_type="natural") if size > 2 else CubicSpline(data.x, data.y)
+    expected = natural(inside)
+    np.testing.assert_allclose(f(inside), expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+def test_free_affine_part_is_affine_outside_the_data() -> None:
+    f = sb.predict(sb.Problem(SET_A, LAWS["gaussian"], affine="free")).function
+    assert np.abs(f(np.array([-50.0, -1.01, 1.01, 70.0]), 2)).max() < 1e-13
+    assert np.abs(sb.predict(sb.Problem(SET_A, LAWS["gaussian"])).function(1.2, 2)) > 1e-3
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+@pytest.mark.parametrize("p", [1.1, 1.5, 2, 3, 4, 10])
+@pytest.mark.parametrize("activation", ["relu", "abs"])
+def test_pure_powers_are_homogeneous(scale: float, p: float, activation: str) -> None:
+    """phi = |u|^p: f is linear along rays of y although not in y, from the same cold start at every scale."""
+    problem = sb.Problem(SET_B, UNIFORM, ACTIVATIONS[activation], sb.Scaled(sb.Power(p)))
+    larger = sb.Problem(sb.Dataset(SET_B.x, scale * SET_B.y), UNIFORM, ACTIVATIONS[activation], problem.potential)
+    one, other = sb.predict(problem), sb.predict(larger)
+    assert one.outcome is sb.Outcome.CONVERGED
+    assert other.outcome is sb.Outcome.CONVERGED
+    np.testing.assert_allclose(other.function(LINE) / scale, one.function(LINE), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize(
+    "phi",
+    [sb.Power(1.1, quadratic=1), sb.Power(4, quadratic=1), sb.Power(10, quadratic=0.1), *map(sb.Hypentropy, (10, 1, 1e-3))],
+    ids=str,
+)
+@pytest.mark.parametrize("activation", ["relu", "abs"])
+def test_newton_converges_from_cold_at_any_scale(scale: float, phi: sb.Power, activation: str) -> None:
+    data = sb.Dataset(SET_B.x, scale * SET_B.y)
+    if isinstance(phi, sb.Hypentropy) and scale == 1e6:
+        phi = sb.Hypentropy(phi.beta * 1e3)
+    prediction = sb.predict(sb.Problem(data, UNIFORM, ACTIVATIONS[activation], sb.Scaled(phi)))
+    assert prediction.outcome is sb.Outcome.CONVERGED, prediction
+    assert prediction.residual < 1e-11
+
+
+def test_last_step_is_judged_once_by_more_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One evaluation for the start and one a step; and where the last is not believed, the answer is the same."""
+    problem, checks, at = sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(3))), [], IntegratedDual.at
+
+    def watched(self: IntegratedDual, *args: Any, check: bool = False) -> DualState:
+        checks.append(check)
+        return at(self, *args, check=check)
+
+    monkeypatch.setattr(IntegratedDual, "at", watched)
+    found = sb.predict(problem)
+    assert checks == [False] * found.stats["iterations"] + [True]
+    monkeypatch.setattr(dual, "_ROUNDED", 0.0)
+    checks.clear()
+    doubted = sb.predict(problem)
+    assert checks[-1] and sum(checks) == 2  # a step, and the end
+    np.testing.assert_allclose(doubted.function(LINE), found.function(LINE), rtol=0, atol=1e-13)
+
+
+def test_small_beta_makes_curvature_sparse() -> None:
+    """Hypentropy interpolates between the quadratic solution (large beta) and few bends (small beta): less total bend."""
+    bends = []
+    for beta in (100.0, 1.0, 1e-2, 1e-4):
+        f = sb.predict(sb.Problem(SET_A, UNIFORM, sb.ReLU(), sb.Scaled(sb.Hypentropy(beta)))).function
+        grid = np.linspace(-1, 1, 20001)
+        bends.append(np.abs(np.diff(f(grid, 1))).sum())
+    assert bends == sorted(bends, reverse=True)
+    quadratic = sb.predict(sb.Problem(SET_A, UNIFORM)).function
+    large = sb.predict(sb.Problem(SET_A, UNIFORM, sb.ReLU(), sb.Scaled(sb.Hypentropy(1e6)))).function
+    np.testing.assert_allclose(large(LINE), quadratic(LINE), atol=1e-6)
+
+
+def test_quadratic_solution_is_linear_in_y() -> None:
+    other = np.array([0.3, -1.0, 2.0, 0.1, -0.5])
+
+    def solve(y: np.ndarray) -> np.ndarray:
+        return sb.predict(sb.Problem(sb.Dataset(SET_A.x, y), LAWS["gaussian"])).function(LINE)
+
+    np.testing.assert_allclose(solve(2 * SET_A.y - 3 * other), 2 * solve(SET_A.y) - 3 * solve(other), atol=1e-10)
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(1e3, 1.0), (0.0, 1e8), (-5e-6, 1e-6)])
+def test_moving_the_axis_and_the_law_together_changes_nothing(shift: float, scale: float) -> None:
+    """x -> scale x + shift with B -> scale B - shift W keeps every breakpoint at its place among the data."""
+    law = sb.Initialization(sb.Constant(1.0), st.norm(-0.2, 0.8))
+    moved = sb.Initialization(sb.Constant(1.0), st.norm(-0.2 * scale - shift, 0.8 * scale))
+    data = sb.Dataset(scale * SET_B.x + shift, SET_B.y)
+    f = sb.predict(sb.Problem(SET_B, law)).function
+    g = sb.predict(sb.Problem(data, moved)).function
+    np.testing.assert_allclose(g(scale * LINE + shift), f(LINE), rtol=0, atol=1e-9)
+
+
+def test_kernel_matches_the_formula_for_uniform_breakpoints() -> None:
+    """K(x, x') = (1/2) int_{-1}^1 ... for W = +-1, B ~ U(-1, 1), integrated by hand for ReLU."""
+    x = np.array([-0.7, 0.4])
+    inside = kernel(UNIFORM.breakpoint_law, sb.ReLU(), x, x)
+    for i, j in ((0, 0), (0, 1), (1, 1)):
+        a, b = min(x[i], x[j]), max(x[i], x[j])
+        left = ((a + 1) ** 2 * (3 * b - a + 2)) / 6  # int_{-1}^a (a - c)(b - c) dc
+        right = ((1 - b) ** 2 * (2 - 3 * a + b)) / 6
+        assert inside[i, j] == pytest.approx((left + right) / 4, rel=1e-13)
+
+
+def test_banded_stays_exact_where_the_kernel_is_ill_conditioned() -> None:
+    """M = 400: cond(K) is beyond 1e11, but the divided differences are as good as the data."""
+    data = random_data(3, 400)
+    problem = sb.Problem(data, UNIFORM)
+    prediction = sb.predict(problem, sb.BandedSolver())
+    assert np.linalg.cond(kernel(UNIFORM.breakpoint_law, sb.ReLU(), data.x, data.x)) > 1e11
+    assert prediction.residual < 1e-11
+    f = prediction.function
+    assert np.abs(f(data.x) - data.y).max() < 1e-13 * np.abs(data.y).max()
+    gap = np.minimum(np.diff(data.x)[:-1], np.diff(data.x)[1:])
+    jump = f(data.x[1:-1], 1) - (f(data.x[1:-1] - 1e-9 * gap, 1) + 1e-9 * gap * f(data.x[1:-1], 2))
+    assert np.abs(jump).max() < 1e-6 * np.abs(f(data.x, 1)).max()  # the slope is continuous
+
+
+def test_refusals() -> None:
+    problem = sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1)))
+    for solver in (sb.BandedSolver(), sb.KernelSolver()):
+        with pytest.raises(sb.CapabilityError, match="quadratic problems only.*DualSolver takes it"):
+            sb.predict(problem, solver)
+    with pytest.raises(sb.DataError, match="`problem` must be an sb.Problem"):
+        sb.predict(SET_A)  # type: ignore[arg-type]
+    for time in (-1.0, math.nan, "now"):
+        with pytest.raises(sb.DataError, match="`time` must be a number >= 0"):
+            sb.predict(problem, time=time)  # type: ignore[arg-type]
+    for phi in (sb.Power(3), sb.Power(1.5)):
+        with pytest.raises(sb.DataError, match="0 < phi''\\(0\\) < infinity"):
+            sb.predict(sb.Problem(SET_A, UNIFORM, potential=phi))
+
+
+class TestReach:
+    """Points that no neuron can bend at."""
+
+    def test_points_beyond_the_support(self) -> None:
+        data = sb.Dataset([-1, 0, 2, 3, 4], [0, 1, 0, 1, 0])
+        with pytest.raises(sb.DataError, match="no neuron can bend the function near x = 3 "):
+            sb.predict(sb.Problem(data, UNIFORM))
+
+    def test_collinear_points_beyond_the_support_are_fine(self) -> None:
+        data = sb.Dataset([-1, 0, 2, 3, 4], [0, 1, 0, 1, 2])
+        prediction = sb.predict(sb.Problem(data, UNIFORM))
+        assert prediction.outcome is sb.Outcome.CONVERGED
+        assert prediction.function(3.5) == pytest.approx(1.5)
+
+    def test_gap_inside_the_data(self) -> None:
+        law = sb.Initialization.constant_bias(1.0, st.uniform(-1, 2))  # |c| >= 1: no breakpoints among the inner points
+        with pytest.raises(sb.DataError, match="no neuron can bend the function near x = 0 "):
+            sb.predict(sb.Problem(sb.Dataset([-0.5, 0, 0.5], [0, 1, 0]), law))
+        straight = sb.Dataset([-2, -0.5, 0, 0.5, 3], [1, 0, 0.2, 0.4, -1])
+        f = sb.predict(sb.Problem(straight, law)).function
+        assert np.abs(f(np.linspace(-0.9, 0.9, 9), 2)).max() < 1e-9
+        np.testing.assert_allclose(f(straight.x), straight.y, atol=1e-12)
+
+    def test_one_sided_law_without_slope(self) -> None:
+        law = sb.Initialization(sb.Constant(1.0), st.uniform(-1, 1))  # breakpoints in (0, 1), all units open to the right
+        with pytest.raises(sb.DataError, match="no free slope or offset"):
+            sb.predict(sb.Problem(sb.Dataset([-1, 0.5, 2], [1, 0, 1]), law))
+        f = sb.predict(sb.Problem(sb.Dataset([-1, 0.5, 2], [1, 0, 1]), law, affine="free")).function
+        assert f(0.5) == pytest.approx(0)
+
+
+def test_two_points_and_zero_ordinates() -> None:
+    for law in ("uniform-bias", "gaussian"):
+        f = sb.predict(sb.Problem(sb.Dataset([0.1, 0.4], [1.0, -1.0]), LAWS[law])).function
+        np.testing.assert_allclose(f([0.1, 0.4]), [1, -1], atol=1e-13)
+        flat = sb.predict(sb.Problem(sb.Dataset([0.1, 0.4], [0.0, 0.0]), LAWS[law], potential=sb.Scaled(sb.Power(3))))
+        assert flat.outcome is sb.Outcome.CONVERGED
+        assert np.abs(flat.function(LINE)).max() == 0

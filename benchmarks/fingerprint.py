@@ -1,7 +1,8 @@
 """Every number of the problem catalogue in hexadecimal, to hold a change of layout to the bits it started from.
 
-    python -m benchmarks.fingerprint before.json             # write
-    python -m benchmarks.fingerprint after.json before.json  # write, then list what differs
+    python -m benchmarks.fingerprint before.json                            # write
+    python -m benchmarks.fingerprint after.json --against before.json       # write, then list what differs
+    python -m benchmarks.fingerprint some.json --against before.json --only "published,band"   # names that hold a word
 
 Predictions by every solver that takes the problem, trajectories, penalties, small networks, error bands, laziness. A refusal
 or a warning is part of the fingerprint: its text is stored.
@@ -9,11 +10,11 @@ or a warning is part of the fingerprint: its text is stored.
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,27 +57,37 @@ PROBLEMS = {
 
 
 def main() -> None:
-    """Write the fingerprint to the first file named, and compare it with the second if there is one."""
-    found = fingerprint()
-    Path(sys.argv[1]).write_text(json.dumps(found, indent=0), encoding="utf-8")
-    print(f"{len(found)} entries")
-    if len(sys.argv) > 2:
-        sys.exit(compared(json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")), found))
+    """Write the fingerprint to the file named, and compare it with another if there is one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--against", type=Path)
+    parser.add_argument("--only", default="", help="words, separated by commas, of which an entry's name must hold one")
+    options = parser.parse_args()
+    found = fingerprint(options.only.split(","))
+    options.out.write_text(json.dumps(found, indent=0), encoding="utf-8")
+    if options.against is not None:
+        before = json.loads(options.against.read_text(encoding="utf-8"))
+        print_comparison({key: value for key, value in before.items() if _wanted(key, options.only.split(","))}, found)
 
 
-def fingerprint() -> dict[str, list[str]]:
+def _wanted(name: str, words: Sequence[str]) -> bool:
+    return any(word in name for word in words)
+
+
+def fingerprint(words: Sequence[str] = ("",)) -> dict[str, list[str]]:
     """Name -> numbers in hexadecimal, or the words of a refusal."""
     found = {}
     for name, problem in PROBLEMS.items():
         for what, numbers in _tasks(name, problem):
+            if not _wanted(key := f"{name} | {what}", words):
+                continue
             with warnings.catch_warnings(record=True) as heard:
                 warnings.simplefilter("always")
                 try:
                     values = [_text(value) for value in numbers()]
                 except (sb.SplinebiasError, TypeError, ValueError) as refusal:
                     values = [type(refusal).__name__, str(refusal)]
-            found[f"{name} | {what}"] = values + [str(warning.message) for warning in heard]
-        print(name, flush=True, file=sys.stderr)
+            found[key] = values + [str(warning.message) for warning in heard]
     return found
 
 
@@ -156,8 +167,8 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, str | sb.Outcome) else float(value).hex()
 
 
-def compared(before: dict[str, list[str]], after: dict[str, list[str]]) -> int:
-    """Print each entry that is not the same bits, worst first, with its distance; the number of entries in words only."""
+def print_comparison(before: dict[str, list[str]], after: dict[str, list[str]]) -> None:
+    """Each entry that is not the same bits, worst first, with its distance."""
     rows = []
     for key in sorted({*before, *after}):
         old, new = before.get(key, ["absent"]), after.get(key, ["absent"])
@@ -170,7 +181,6 @@ def compared(before: dict[str, list[str]], after: dict[str, list[str]]) -> int:
             print(f"            {[pair for pair in pairs if pair[0] != pair[1]][:2]}")
     print(f"{len(rows)} of {len(after)} entries differ; the first column is the largest difference in an entry beside")
     print("the size of its numbers, in units of 2^-52 (inf: other words, or numbers where there were none)")
-    return 0
 
 
 def _distance(old: list[str], new: list[str]) -> float:

@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import splinebias as sb
-from splinebias.limit.posed_problem import discretize
-
 
 def paired(rounds: int, *calls: Callable[[], Any]) -> NDArray[np.float64]:
     """Seconds of every call in every round, shape (rounds, calls), after one round to warm up."""
@@ -23,12 +20,6 @@ def paired(rounds: int, *calls: Callable[[], Any]) -> NDArray[np.float64]:
             call()
             row[column] = time.perf_counter() - began
     return seconds[1:]
-
-
-def predicted(problem: sb.Problem) -> sb.Prediction:
-    """The limit, without what the library remembers of the problems before."""
-    discretize.cache_clear()
-    return sb.predict(problem)
 
 
 def ratio(seconds: NDArray[np.float64], other: int, ours: int = 0) -> float:

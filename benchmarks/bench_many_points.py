@@ -13,7 +13,7 @@ import scipy.stats as st
 from scipy.interpolate import CubicSpline
 
 import splinebias as sb
-from benchmarks._timing import duration, paired, peak_bytes, predicted, ratio, table, times
+from benchmarks._timing import duration, paired, peak_bytes, ratio, table, times
 
 LAWS = {
     "constant": sb.Initialization.rademacher(st.uniform(-2, 4)),
@@ -41,7 +41,7 @@ def natural(data):
 @pytest.mark.parametrize("size", [10_000, 100_000])
 @pytest.mark.parametrize("law", LAWS)
 def bench_build(benchmark, law, size):
-    found = benchmark.pedantic(predicted, (problem(law, size),), rounds=3, warmup_rounds=1)
+    found = benchmark.pedantic(sb.predict, (problem(law, size),), rounds=3, warmup_rounds=1)
     assert found.outcome is sb.Outcome.CONVERGED
 
 
@@ -63,7 +63,7 @@ def bench_evaluate_natural_spline(benchmark):
 @pytest.mark.parametrize("noise", NOISE)
 def bench_scaled(benchmark, noise):
     task = problem("constant", 300, noise=NOISE[noise], potential=QUARTIC, affine="network")
-    found = benchmark.pedantic(predicted, (task,), rounds=2)
+    found = benchmark.pedantic(sb.predict, (task,), rounds=2)
     assert found.outcome is sb.Outcome.CONVERGED
 
 
@@ -73,7 +73,7 @@ def tabulate(*, full):
     for law in LAWS:
         for size in SIZES[full]:
             task = problem(law, size)
-            build = paired(rounds, lambda t=task: predicted(t), lambda t=task: natural(t.data))
+            build = paired(rounds, lambda t=task: sb.predict(t), lambda t=task: natural(t.data))
             found, other = sb.predict(task), natural(task.data)
             evaluate = paired(rounds, lambda f=found.function: f(x), lambda f=other: f(x))
             built, evaluated = np.median(build, axis=0), np.median(evaluate, axis=0)
@@ -88,7 +88,7 @@ def tabulate(*, full):
                     *map(duration, evaluated),
                     times(ratio(evaluate, 1) ** -1),
                     times(ratio(build + evaluate, 1) ** -1),
-                    f"{peak_bytes(lambda t=task: predicted(t)) / size:.0f}",
+                    f"{peak_bytes(lambda t=task: sb.predict(t)) / size:.0f}",
                     f"{peak_bytes(lambda t=task: natural(t.data)) / size:.0f}",
                     f"{apart:.0e}" if law == "constant" else "-",
                 ]
@@ -104,7 +104,7 @@ def tabulate_scaled(*, full):
         for size in SCALED_SIZES[full]:
             task = problem("constant", size, noise=noise, potential=QUARTIC, affine="network")
             found, other = sb.predict(task), natural(task.data)
-            build = paired(rounds, lambda t=task: predicted(t), lambda t=task: natural(t.data))
+            build = paired(rounds, lambda t=task: sb.predict(t), lambda t=task: natural(t.data))
             evaluate = paired(rounds, lambda f=found.function: f(x), lambda f=other: f(x))
             built, evaluated = np.median(build, axis=0), np.median(evaluate, axis=0)
             rows.append(
@@ -115,7 +115,7 @@ def tabulate_scaled(*, full):
                     duration(built[0] / size),
                     *map(duration, evaluated),
                     times(ratio(build + evaluate, 1) ** -1),
-                    f"{peak_bytes(lambda t=task: predicted(t)) / size:.0f}",
+                    f"{peak_bytes(lambda t=task: sb.predict(t)) / size:.0f}",
                     f"{found.stats['iterations']}",
                     found.outcome.name,
                 ]

@@ -19,7 +19,7 @@ import scipy.stats as st
 import splinebias as sb
 from benchmarks import _published_grid
 from benchmarks._extended import kernel_values, mirror_values
-from benchmarks._timing import duration, paired, predicted, ratio, table, times
+from benchmarks._timing import duration, paired, ratio, table, times
 
 UNIFORM = sb.Initialization.rademacher(st.uniform(-1, 2))
 SET_A = sb.Dataset([-1, -0.2, 0, 0.2, 1], np.array([0, 0, 0.3, 0, 0]) - 0.15)
@@ -61,7 +61,7 @@ def error(name, found):
 
 @pytest.mark.parametrize("name", CASES)
 def bench_exact(benchmark, name):
-    found = benchmark(predicted, CASES[name])
+    found = benchmark(sb.predict, CASES[name])
     assert error(name, found) < 1e-13
 
 
@@ -75,7 +75,7 @@ def bench_published_grid(benchmark, name, way):
 def in_a_row(problem):
     """The limit, several times."""
     for _ in range(IN_A_ROW):
-        predicted(problem)
+        sb.predict(problem)
 
 
 def tabulate(*, full):
@@ -88,7 +88,7 @@ def tabulate(*, full):
             rounds = 1 if solver == "SCS" else 11 if full else 3
             grids = []
             run = functools.partial(quietly, problem, way, solver)
-            ours = (functools.partial(call, problem) for call in (predicted, in_a_row))
+            ours = (functools.partial(call, problem) for call in (sb.predict, in_a_row))
             seconds = paired(rounds, *ours, lambda r=run, g=grids: g.append(r())) / [1, IN_A_ROW, 1]
             their_error = sb.compare(limit, grids[-1], (-1.5, 1.5)).sup
             cells = [duration(median) for median in np.median(seconds, axis=0)[[1, 0, 2]]]

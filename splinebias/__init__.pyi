@@ -32,7 +32,7 @@ from .limit.banded import BandedSolver as BandedSolver
 from .limit.dual.solver import DualSolver as DualSolver
 from .limit.grid import GridSolver as GridSolver
 from .limit.kernels.kernel_solver import KernelSolver as KernelSolver
-from .limit.kernels.relu_powers import PowerSolver as PowerSolver
+from .limit.kernels.power_solver import PowerSolver as PowerSolver
 from .limit.kernels.tangent import tangent_kernel as tangent_kernel
 from .limit.predict import Path as Path
 from .limit.predict import Prediction as Prediction

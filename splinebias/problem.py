@@ -87,6 +87,11 @@ class Problem:
             )
 
     @property
+    def free(self) -> bool:
+        """Whether a skip connection makes slope and intercept at no cost."""
+        return self.affine == "free"
+
+    @property
     def default_interval(self) -> tuple[float, float]:
         """Where functions are compared and drawn unless told otherwise: the span of the data, a quarter wider on each side.
 

@@ -101,7 +101,7 @@ def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
         hint = "; pass its attribute `function`" if hasattr(f, "function") else ""
         raise DataError(f"`f` must be a function that answers f(x, nu), got {f!r}{hint}")
     _check_capability(problem)
-    check_moments(problem, problem.limit_potential.moment_order, bias=problem.affine == "network")
+    check_moments(problem, problem.limit_potential.moment_order, bias=not problem.free)
     law, degree, (first, last) = problem.initialization.breakpoint_law, problem.activation.degree, problem.data.span
     reader = Reader(law, degree, problem.data.x, (first + last) / 2, last - first)
     cells = FeatureKernel(law, problem.activation).cells(problem.data.x)
@@ -142,7 +142,7 @@ def _check_capability(problem: Problem) -> None:
 def _demand(problem: Problem, reader: Reader, shape: Shape, slack: float) -> Bend | None:
     """What the neurons have to do for f, or None if no neuron can; ties are checked up to `slack`."""
     slopes = problem.activation.two_slopes or ReLU()  # of its powers, [z]_+^k with p = 1 and q = 0
-    ties = reader.degree + 1 if problem.affine == "network" else reader.degree - 1
+    ties = reader.degree + 1 if not problem.free else reader.degree - 1
     bend = Bend(reader.law, slopes, reader.degree, shape.cells, shape.highest, reader.origin, reader.unit, ties)
     if ties == 0:
         return bend

@@ -31,6 +31,7 @@ from splinebias.limit.dual.dual_function import DualFunction, sides_agree
 from splinebias.limit.dual.newton_system import DualSystem
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.dual.panel_refinement import GradedGrid
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.trajectory.decay_modes import dense
 from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.cells import Cells
@@ -118,12 +119,12 @@ class BendInfluence:
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # 1/phi'' at a node that lands on a zero of g
     def of(cls, problem: Problem, multipliers: Array, stiffness: float | None) -> BendInfluence:
         r"""From the multipliers of the limit; `stiffness` is :math:`\phi''` where that is constant, else None."""
-        law, x, free = problem.initialization.breakpoint_law, problem.data.x, problem.affine == "free"
+        law, x, free = problem.initialization.breakpoint_law, problem.data.x, problem.free
         order = _ORDER if law.degree is None else law.degree + 4  # u^2 is zeta times a polynomial of degree 4
         edges = integration_cells(law, x, order, 2).edges
         u = unknowns_of(x, multipliers, free=free)
         if stiffness is None:
-            start, *_ = IntegratedDual.of(problem)
+            start, *_ = IntegratedDual.of(PosedProblem(problem))
             if not isinstance(start.potential, Quadratic):
                 return cls._following(start, u, edges)
             stiffness = problem.phi.hess_at_zero  # data so small that nothing else counts
@@ -149,7 +150,7 @@ class BendInfluence:
 
     @property
     def _free(self) -> bool:
-        return self.problem.affine == "free"
+        return self.problem.free
 
     @property
     def agree(self) -> bool:

@@ -30,6 +30,7 @@ from splinebias.initialization.laws import Discrete, as_law
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.kernels.features import enough_points
 from splinebias.limit.kernels.kernel_solver import limit_kernel
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.trajectory.decay_modes import line_basis
 from splinebias.limit.trajectory.linear_flow import Decay, LinearFlow
 from splinebias.numerics.cells import Cells
@@ -70,7 +71,7 @@ class ModeInfluence:
     @classmethod
     def of(cls, problem: Problem, time: float) -> ModeInfluence:
         """The influences of `problem` at training time `time`."""
-        flow = LinearFlow.of(problem)
+        flow = LinearFlow.of(PosedProblem(problem))
         if time == math.inf:
             _require_seen(flow)
         law, degree = problem.initialization.breakpoint_law, problem.activation.degree

@@ -244,12 +244,12 @@ class _LinearizedFlow:
     def dual(self, multipliers: Array) -> DualFunction:
         """The dual function of multipliers."""
         problem = self.bend.problem
-        free = problem.affine == "free"
+        free = problem.free
         return self._function(unknowns_of(problem.data.x, multipliers, free=free))
 
     def _function(self, u: Array) -> DualFunction:
         problem = self.bend.problem
-        return DualFunction.of(problem.data.x, self._unit * u, problem.two_slopes, free=problem.affine == "free")
+        return DualFunction.of(problem.data.x, self._unit * u, problem.two_slopes, free=problem.free)
 
     def operator(self, dual: DualFunction) -> Array:
         r""":math:`K_t` where the dual function is `dual`, per training time, shape (M, M)."""

@@ -13,7 +13,7 @@ from splinebias.finite_width.band_at_limit import BendInfluence, Influence
 from splinebias.finite_width.band_in_modes import ModeInfluence
 from splinebias.finite_width.band_on_path import PathInfluence
 from splinebias.limit.feasibility import dead_directions
-from splinebias.limit.posed_problem import discretize
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import beyond_bending
 from splinebias.limit.trajectory.linear_flow import is_linear
 from splinebias.potential import Potential
@@ -71,7 +71,7 @@ def _stiffness(problem: Problem) -> float:
 def check_spread(problem: Problem) -> None:
     r"""Raise DataError if :math:`E[u^2]` is infinite."""
     order = 2 * (1 + growth(problem.limit_potential)) * problem.activation.degree
-    lacking = problem.initialization.pair_law.lacks_moment(order, weight_only=problem.affine == "free")
+    lacking = problem.initialization.pair_law.lacks_moment(order, weight_only=problem.free)
     if lacking is not None:
         wanted = "an exponential moment" if math.isinf(order) else f"a finite moment of order {order:.4g}"
         raise DataError(
@@ -82,7 +82,7 @@ def check_spread(problem: Problem) -> None:
 
 def _require_unique(problem: Problem) -> None:
     """Raise DataError if no neuron sees some direction, and say which."""
-    dead = dead_directions(problem, discretize(problem))
+    dead = dead_directions(PosedProblem(problem))
     x = problem.data.x
     inner = np.flatnonzero(dead.points[1:-1]) + 1
     if inner.size:
@@ -91,7 +91,7 @@ def _require_unique(problem: Problem) -> None:
             f"the limit is not unique: no neuron can bend the function from x = {x[i - 1]:g} to {x[i + 1]:g}, so networks "
             f"cannot follow the point x = {x[i]:g}; use a law whose breakpoints -b/w reach it, or drop the point"
         )
-    if dead.affine and problem.affine == "network":
+    if dead.affine and not problem.free:
         what = "neither slope nor offset" if dead.affine == 2 else "one combination of slope and offset"
         raise DataError(
             f'H is singular: the neurons supply {what} of their own; use affine="free" or a law with breakpoints on '

@@ -21,6 +21,7 @@ import numpy as np
 
 from splinebias._arguments import Array, real_vector, whole_number
 from splinebias.errors import CapabilityError, DataError
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import beyond_bending
 from splinebias.limit.trajectory.linear_flow import LinearFlow, is_linear
@@ -253,7 +254,7 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
 def _modes(problem: Problem) -> Modes:
     r"""J from :math:`\lambda(t) = \sum_a e_a \hat y_a (1 - e^{-s_a t})/s_a`: entries :math:`1/(s_b (s_a + s_b))`."""
     predict(problem)  # refuses what cannot be fitted
-    flow = LinearFlow.of(problem)
+    flow = LinearFlow.of(PosedProblem(problem))
     rates = flow.modes.rates
     weights = np.outer(flow.start, flow.start) / (rates * np.add.outer(rates, rates))
     columns = flow.residuals.root[:, None] * flow.modes.vectors

@@ -11,16 +11,16 @@ import numpy as np
 from splinebias._arguments import Array
 from splinebias.errors import Outcome
 from splinebias.functions.piecewise import WeightedSpline
-from splinebias.limit.dual.newton_system import DualSystem, solve_quadratic
-from splinebias.limit.posed_problem import Discretization, discretize
-from splinebias.limit.prediction import Prediction, beyond_bending, require
+from splinebias.limit.dual.newton_system import Discretization, solve_quadratic
+from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.prediction import Prediction, Solver, beyond_bending
 from splinebias.numerics.cells import Cells
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
 
 @dataclass(frozen=True)
-class BandedSolver:
+class BandedSolver(Solver):
     r"""The interpolant of least :math:`E[\alpha^2]`, by a tridiagonal solve with a border of two.
 
     :math:`f = E[\alpha \sigma(wx + b)]` with :math:`\alpha = |w| g_\pm(c)` and
@@ -48,13 +48,10 @@ class BandedSolver:
             return f"it solves quadratic problems only and the scaled potential is {problem.phi}; DualSolver takes it"
         return None
 
-    def solve(self, problem: Problem) -> Prediction:
-        require(self, problem)
+    def solve_posed(self, posed: PosedProblem) -> Prediction:
         start = time.perf_counter()
-        data, grid = problem.data, discretize(problem)
-        system = DualSystem(data.x, grid, problem.two_slopes, free=problem.affine == "free")
-        zeta = {1: grid.zeta[1] + grid.zeta[-1]} if system.sides_agree else grid.zeta
-        solution = solve_quadratic(system, zeta, data.y)
+        problem, grid, system = posed.problem, posed.grid, posed.system
+        solution = solve_quadratic(system, posed.zeta, problem.data.y)
         reliable = solution.misfit <= self.tolerance and grid.cells.resolved
         return Prediction(
             problem,

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias.errors import DataError
-from splinebias.limit.dual.newton_system import DualSystem, solve_quadratic
-from splinebias.limit.kernels.relu_powers import power_system
-from splinebias.limit.posed_problem import Discretization, discretize
+from splinebias.limit.dual.newton_system import solve_quadratic
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
 
@@ -35,7 +34,7 @@ class DeadDirections(NamedTuple):
     affine: int
 
 
-def check_reachable(problem: Problem) -> None:
+def check_reachable(posed: PosedProblem) -> None:
     """Raise DataError if the data ask for a bend, slope or offset that no neuron of the law can supply.
 
     Raises
@@ -50,14 +49,14 @@ def check_reachable(problem: Problem) -> None:
     there. With powers of ReLU the same is asked of k + 2 neighbouring points and polynomials of degree k.
     With `NTK` only the moments are checked; what is out of reach then shows in the residual.
     """
-    check_moments(problem, problem.limit_potential.moment_order, bias=problem.affine == "network")
+    problem = posed.problem
+    check_moments(problem, problem.limit_potential.moment_order, bias=not problem.free)
     if not isinstance(problem.parameterization, Standard):
         return
     if problem.activation.two_slopes is None:
-        _check_derivatives(problem)
+        _check_derivatives(posed)
         return
-    grid = discretize(problem)
-    dead = dead_directions(problem, grid)
+    dead = dead_directions(posed)
     x, y = problem.data.x, problem.data.y
     scale = np.abs(y).max() or 1.0
     at = np.flatnonzero(dead.points[1:-1]) + 1
@@ -70,7 +69,7 @@ def check_reachable(problem: Problem) -> None:
             f"no neuron can bend the function near x = {x[i]:g} (the curvature density is zero from {x[i - 1]:g} to "
             f"{x[i + 1]:g}), but the data bend there; use a law whose breakpoints -b/w reach it, or drop the point"
         )
-    if dead.affine and problem.affine == "network" and not _affine_reachable(problem, grid):
+    if dead.affine and not problem.free and not _affine_reachable(posed):
         raise DataError(
             "the neurons supply no free slope or offset beyond the data (zeta vanishes on one side), and these data "
             'need one; use affine="free" or a law with breakpoints on both sides'
@@ -102,20 +101,20 @@ def check_moments(problem: Problem, growth: float, *, bias: bool = True) -> None
         )
 
 
-def _check_derivatives(problem: Problem) -> None:
+def _check_derivatives(posed: PosedProblem) -> None:
     """`check_reachable` for powers of ReLU: no divided difference of the data may be out of reach of all neurons."""
-    system = power_system(problem)
-    bad = system.out_of_reach()
+    bad = posed.power_system.out_of_reach()
     if bad.size:
         raise DataError(
-            f"no neuron can make the derivative number {problem.activation.degree + 1} that the data have between "
+            f"no neuron can make the derivative number {posed.problem.activation.degree + 1} that the data have between "
             f"x = {bad[0]:g} and x = {bad[-1]:g} (the density zeta is zero there); use a law whose breakpoints -b/w reach "
             "it, or drop points"
         )
 
 
-def dead_directions(problem: Problem, grid: Discretization) -> DeadDirections:
+def dead_directions(posed: PosedProblem) -> DeadDirections:
     """The directions in which the kernel matrix is singular, from the masses of zeta per data interval and side."""
+    problem, grid = posed.problem, posed.grid
     x, act = problem.data.x, problem.two_slopes
     has = {}
     for side in (1, -1):
@@ -123,7 +122,7 @@ def dead_directions(problem: Problem, grid: Discretization) -> DeadDirections:
         has[side][grid.piece[(grid.zeta[side] > 0).any(axis=1)]] = True
     either = has[1] | has[-1]
     points = ~(either[:-1] | either[1:])
-    if problem.affine == "free":
+    if problem.free:
         return DeadDirections(points, 0)
     # G + (q/kink) line = 0 where side + has mass, G - (p/kink) line = 0 where side - has: both at a node force line = 0
     outer = (act.right != 0 and (has[1][0] or has[-1][-1])) or (act.left != 0 and (has[-1][0] or has[1][-1]))
@@ -134,7 +133,6 @@ def dead_directions(problem: Problem, grid: Discretization) -> DeadDirections:
     return DeadDirections(points, 2 - conditions)
 
 
-def _affine_reachable(problem: Problem, grid: Discretization) -> bool:
+def _affine_reachable(posed: PosedProblem) -> bool:
     """Whether the data lie in the range of the (singular) kernel matrix: decided by the O(M) solve itself."""
-    system = DualSystem(problem.data.x, grid, problem.two_slopes, free=False)
-    return solve_quadratic(system, grid.zeta, problem.data.y).misfit <= 1e-9
+    return solve_quadratic(posed.system, posed.grid.zeta, posed.problem.data.y).misfit <= 1e-9

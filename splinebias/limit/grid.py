@@ -31,7 +31,8 @@ from splinebias._arguments import Array, real_number, whole_number
 from splinebias.errors import Outcome, SolveError
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.limit.grid_units import Sheets, share_alpha
-from splinebias.limit.prediction import Prediction, beyond_bending, require
+from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.prediction import Prediction, Solver, beyond_bending
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic
 from splinebias.problem import Problem
 
@@ -40,7 +41,7 @@ _GOOD_GAP = 1e-10  # relative; other units are tried above it
 
 
 @dataclass(frozen=True)
-class GridSolver:
+class GridSolver(Solver):
     r"""The variational problem on about `points` cell edges per side, through cvxpy and CLARABEL.
 
     :math:`\alpha` is constant on every cell (for the quadratic potential :math:`\alpha/|w|` is), so the answer is a feasible
@@ -98,9 +99,8 @@ class GridSolver:
             )
         return None
 
-    def solve(self, problem: Problem) -> Prediction:
-        require(self, problem)
-        start = time.perf_counter()
+    def solve_posed(self, posed: PosedProblem) -> Prediction:
+        start, problem = time.perf_counter(), posed.problem
         y, phi = problem.data.y, problem.limit_potential
         sheets = Sheets.on_grid(problem, self.points, np.zeros(0))
         solution = _minimize(phi, sheets.mass, _Constraints.orthonormal(problem, sheets))
@@ -112,7 +112,7 @@ class GridSolver:
             if better is not None:
                 sheets, solution = finer, better
         fitted = sheets.matrix @ solution.alpha
-        if problem.affine == "free":
+        if problem.free:
             fitted += _line_through(problem.data.x, y - fitted)
         cost = float(sheets.mass @ phi.cost(solution.alpha))
         misfit = float(np.abs(fitted - y).max() / (np.abs(y).max() or 1.0))
@@ -152,7 +152,7 @@ class _Constraints(NamedTuple):
     @classmethod
     def orthonormal(cls, problem: Problem, sheets: Sheets) -> _Constraints:
         """First value, first slope and jumps of slope (these alone if the affine part is free), then orthonormalized."""
-        rows = _divided_differences(problem.data.x)[2 if problem.affine == "free" else 0 :]
+        rows = _divided_differences(problem.data.x)[2 if problem.free else 0 :]
         root = np.sqrt(sheets.mass)
         moves = (rows @ sheets.matrix) / np.where(root > 0, root, 1.0)
         size = np.linalg.norm(moves, axis=1, keepdims=True)

@@ -111,7 +111,7 @@ def share_alpha(problem: Problem) -> Groups | None:
     """
     act, law = problem.two_slopes, problem.initialization.breakpoint_law
     one, two = ((1, -1),), ((1,), (-1,))
-    choices: list[Groups] = [one, two] if act.right + act.left == 0 or problem.affine == "free" else [two]
+    choices: list[Groups] = [one, two] if act.right + act.left == 0 or problem.free else [two]
     if isinstance(problem.limit_potential, Quadratic):
         return choices[0]
     marks = np.unique(np.r_[problem.data.x, law.knots, law.landmarks])

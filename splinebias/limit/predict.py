@@ -18,7 +18,8 @@ from splinebias.limit.banded import BandedSolver
 from splinebias.limit.dual.solver import DualSolver
 from splinebias.limit.feasibility import check_reachable
 from splinebias.limit.kernels.kernel_solver import KernelSolver
-from splinebias.limit.kernels.relu_powers import PowerSolver
+from splinebias.limit.kernels.power_solver import PowerSolver
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require
 from splinebias.limit.trajectory.path import Path, follow, require_finite_times
 from splinebias.potential import Quadratic, Scaled
@@ -80,8 +81,9 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     if solver is None:
         solver = _fastest(plain)
     require(solver, plain)
-    check_reachable(plain)
-    found = solver.solve(plain)
+    posed = PosedProblem(plain)
+    check_reachable(posed)
+    found = solver.solve_posed(posed)
     if plain is not problem:
         penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
         found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers)
@@ -153,8 +155,9 @@ def predict_path(problem: Problem, times: Any) -> Path:
     _check_problem(problem)
     if np.isfinite(times).any():
         require_finite_times(problem)
-    check_reachable(problem)
-    return follow(problem, times, predict)
+    posed = PosedProblem(problem)
+    check_reachable(posed)
+    return follow(posed, times, predict)
 
 
 def _plain(problem: Problem) -> tuple[Problem, float]:

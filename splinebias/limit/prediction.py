@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from splinebias._arguments import Array
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
 
@@ -54,16 +56,27 @@ class Prediction:
         )
 
 
-class Solver(Protocol):
+class Solver(ABC):
     """A way to solve a Problem exactly or approximately."""
 
+    @abstractmethod
     def supports(self, problem: Problem) -> str | None:
         """None if the problem can be taken, else the missing capability and what has it, in words."""
-        ...
+
+    @abstractmethod
+    def solve_posed(self, posed: PosedProblem) -> Prediction:
+        """The infinite-width limit of a problem that `supports` accepts."""
 
     def solve(self, problem: Problem) -> Prediction:
-        """The infinite-width limit. Raises CapabilityError if `supports` names a missing capability."""
-        ...
+        """The infinite-width limit, without the checks of `predict`.
+
+        Raises
+        ------
+        CapabilityError
+            If `supports` names a missing capability.
+        """
+        require(self, problem)
+        return self.solve_posed(PosedProblem(problem))
 
 
 def beyond_bending(problem: Problem) -> str | None:

@@ -51,7 +51,7 @@ class SquaredLoss:
         centred = x - weights @ x
         line = torch.stack([torch.ones_like(x), centred / (weights @ centred**2).sqrt()])
         points = torch.stack([x, torch.ones_like(x)])
-        free = line.to(like) if problem.affine == "free" else None
+        free = line.to(like) if problem.free else None
         return cls(points.to(like), y.to(like), weights.to(like), free)
 
     def residual(self, h: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.feasibility import check_reachable
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.problem import Problem
 from splinebias.training.flow.flow import MirrorFlow
 from splinebias.training.method import TrainingMethod
@@ -21,7 +22,7 @@ def checked_method(problem: Problem, method: TrainingMethod | None) -> TrainingM
     missing = method.supports(problem)
     if missing is not None:
         raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
-    check_reachable(problem)
+    check_reachable(PosedProblem(problem))
     return method
 
 

@@ -13,7 +13,7 @@ import splinebias as sb
 from splinebias.limit.dual import objective as integrated_dual
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.dual.response import _average
-from splinebias.limit.posed_problem import discretize
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.potential import Potential
 
 QUERY = np.linspace(-1.6, 1.6, 41)
@@ -97,7 +97,6 @@ def test_a_potential_may_have_any_value_at_zero():
 
 
 def _cells(problem):
-    discretize.cache_clear()
     found = sb.predict(problem)
     assert found.outcome is sb.Outcome.CONVERGED
     return found.stats["cells"]
@@ -121,7 +120,7 @@ def test_zeros_are_cut_before_panels_where_many_are_not_resolved():
         problem = sb.Problem(data, init, potential=sb.Scaled(sb.Power(4, quadratic=1)))
         panels = []
         for split in (False, True):
-            dual, start, _ = IntegratedDual.of(problem)
+            dual, start = IntegratedDual.of(PosedProblem(problem))
             assert not dual.grid.split
             dual = dataclasses.replace(dual, grid=dataclasses.replace(dual.grid, split=split))
             finer, _ = dual.refined(dual.at(start), 1e-10)

@@ -10,8 +10,7 @@ import splinebias as sb
 from splinebias.limit.dual import objective as integrated_dual
 from splinebias.limit.dual.approach import approached
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.newton_system import DualSystem
-from splinebias.limit.posed_problem import discretize
+from splinebias.limit.dual.newton_system import DualSystem, discretize
 
 X = np.array([-1.0, -0.3, 0.1, 0.6, 1.2])
 LINE = np.linspace(-1.5, 1.5, 61)

@@ -12,6 +12,7 @@ import scipy.stats as st
 import splinebias as sb
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.objective import IntegratedDual
+from splinebias.limit.posed_problem import PosedProblem
 
 NARROW = sb.Initialization.rademacher(st.uniform(-0.5, 1))  # ends among the data
 WIDE = sb.Initialization.rademacher(st.uniform(-2, 4))
@@ -53,7 +54,7 @@ def test_twin_of_the_quadrature(
     p: float, quadratic: float, activation: sb.Activation, law: sb.Initialization, affine: str, size: int
 ) -> None:
     problem = scaled(p, quadratic, size=size, law=law, activation=activation, affine=affine)
-    dual, start, _ = IntegratedDual.of(problem)
+    dual, start = IntegratedDual.of(PosedProblem(problem))
     assert dual.exact
     state, twin = dual.at(start), by_quadrature(dual).at(start)
     assert state.objective == pytest.approx(twin.objective, rel=1e-13, abs=1e-13 * twin.pairing)
@@ -78,9 +79,8 @@ def test_twin_of_the_quadrature(
 )
 def test_one_cell_beside_arithmetic_with_40_digits(p: int, quadratic: float, ends: tuple[float, float]) -> None:
     """All rows of the table, whose formulas subtract nothing that is nearly equal."""
-    dual, *_ = IntegratedDual.of(
-        scaled(p, quadratic, size=3, law=sb.Initialization.rademacher(st.uniform(-1, 2)), affine="free")
-    )
+    problem = scaled(p, quadratic, size=3, law=sb.Initialization.rademacher(st.uniform(-1, 2)), affine="free")
+    dual, _ = IntegratedDual.of(PosedProblem(problem))
     dual = replace(dual, potential=sb.Power(p, quadratic=quadratic))
     x = dual.equations.x
     function = DualFunction(x, np.array([*ends, 0.0]), 0.0, dual.equations.activation)
@@ -135,7 +135,9 @@ def test_conditions_of_the_closed_form() -> None:
         (sb.Initialization(sb.Discrete([-2, 2], [0.5, 0.5]), biases), steep, False),
         (sb.Initialization.uniform(1.0, 1.0), steep, False),
     ]:
-        dual, *_ = IntegratedDual.of(sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), law, potential=sb.Scaled(phi)))
+        dual, _ = IntegratedDual.of(
+            PosedProblem(sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), law, potential=sb.Scaled(phi)))
+        )
         assert dual.exact is exact, (law, phi)
 
 

@@ -7,12 +7,12 @@ from scipy import stats
 from scipy.interpolate import BPoly, PPoly
 
 import splinebias as sb
-from splinebias.initialization.initialization import zeta_cells as law_cells
+from splinebias.initialization import zeta_cells
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.dual.integrals import Integrals
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.dual.solver import maximized
-from splinebias.limit.posed_problem import discretize
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.numerics.cells import Cells, gauss_legendre, panel_nodes, with_points
 from splinebias.numerics.repeated_integrals import integrate_through
 
@@ -62,10 +62,8 @@ def test_predictions_for_many_data_do_not_depend_on_how_cells_are_found(name, af
     x = np.sort(np.random.default_rng(1).uniform(-0.9, 1, 6000))
     problem, found = sb.Problem(sb.Dataset(x, np.sin(5 * x)), LAWS[name], affine=affine), []
     for threshold in (2, 10**9):
-        monkeypatch.setattr(law_cells, "_DENSE", threshold)
-        discretize.cache_clear()
+        monkeypatch.setattr(zeta_cells, "_DENSE", threshold)
         found.append(sb.predict(problem))
-    discretize.cache_clear()
     one, other = found
     if (name, affine) == ("narrow", "network"):  # slopes from one narrow place: ill-conditioned, and said so
         assert one.outcome is other.outcome is sb.Outcome.INACCURATE
@@ -134,7 +132,7 @@ def test_integrals_that_are_reused_are_those_of_a_fresh_start(law, activation, p
     x = rng.uniform(-1, 1, 500)
     data = sb.Dataset(x, np.sin(5 * x) + 0.1 * rng.normal(size=x.size))
     with np.errstate(all="ignore"):
-        dual, start, _ = IntegratedDual.of(sb.Problem(data, law, activation, sb.Scaled(potential)))
+        dual, start = IntegratedDual.of(PosedProblem(sb.Problem(data, law, activation, sb.Scaled(potential))))
         state = dual.at(start)
         step = np.zeros(data.size)
         step[[100, 101, 300]] = [0.3, -0.2, 0.1] * np.abs(start.values[[100, 101, 300]])
@@ -163,7 +161,7 @@ def test_many_data_are_solved_as_precisely_as_few(activation, noise, affine):
     init = sb.Initialization.rademacher(stats.uniform(-2, 4))
     problem = sb.Problem(data, init, activation, sb.Scaled(sb.Power(4, quadratic=1)), affine=affine)
     with np.errstate(all="ignore"):
-        dual, start, _ = IntegratedDual.of(problem)
+        dual, start = IntegratedDual.of(PosedProblem(problem))
         best, _ = maximized(dual, dual.at(start), 1e-10, 200)
         fresh = dual.at(best.function)
     assert max(best.misfit, fresh.misfit) < 1e-11

@@ -16,7 +16,7 @@ from scipy.interpolate import make_interp_spline
 import splinebias as sb
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.kernels.kernel_solver import kernel
-from splinebias.limit.kernels.relu_powers import power_system
+from splinebias.limit.kernels.power_system import power_system
 from splinebias.networks.network import Network
 
 LINE = np.linspace(-2.5, 2.5, 101)

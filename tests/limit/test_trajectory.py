@@ -15,6 +15,7 @@ from scipy.linalg import expm
 
 import splinebias as sb
 from splinebias.limit.kernels.kernel_solver import kernel
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.trajectory.path import multiplier_path
 from splinebias.limit.trajectory.scaled_flow import ScaledFlow
 from splinebias.numerics.cells import gauss_legendre
@@ -192,7 +193,7 @@ def test_the_stiff_integrator_is_right_where_the_answer_is_known(affine: str) ->
     problem = sb.Problem(WEIGHTED_A, LAWS["gaussian-bias"], potential=sb.Scaled(sb.Power(2, quadratic=0.5)), affine=affine)
     times = np.array([0.5, 30.0, 1e4])
     exact = sb.predict_path(problem, times)
-    for prediction, expected in zip(ScaledFlow.of(problem).at(times), exact.predictions, strict=True):
+    for prediction, expected in zip(ScaledFlow.of(PosedProblem(problem)).at(times), exact.predictions, strict=True):
         np.testing.assert_allclose(prediction.function(LINE), expected.function(LINE), rtol=0, atol=1e-10)
         np.testing.assert_allclose(prediction.multipliers, expected.multipliers, rtol=1e-9)
         assert prediction.penalty == pytest.approx(expected.penalty, rel=1e-9)

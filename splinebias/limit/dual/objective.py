@@ -25,10 +25,10 @@ from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations, misfit
 from splinebias.limit.dual.integrals import Brink, Integrals, Sample, neglected
 from splinebias.limit.dual.mirror import through_mirror
-from splinebias.limit.dual.newton_system import DualSystem
+from splinebias.limit.dual.newton_system import CHECK, DualSystem
 from splinebias.limit.dual.panel_refinement import STEADY, GradedGrid, GradedNodes
 from splinebias.limit.dual.response import Response, ResponseModel
-from splinebias.limit.posed_problem import CHECK, discretize
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.half_line import MODERATE
 from splinebias.potential import Potential
@@ -139,19 +139,18 @@ class IntegratedDual:
     factor: float
 
     @classmethod
-    def of(cls, problem: Problem) -> tuple[IntegratedDual, DualFunction, DualSystem]:
-        r"""The dual on the coarsest grid; a start; the quadratic problem, of whose dual function that is :math:`\phi'`."""
-        x, y, grid, free = problem.data.x, problem.data.y, discretize(problem), problem.affine == "free"
+    def of(cls, posed: PosedProblem) -> tuple[IntegratedDual, DualFunction]:
+        r"""The dual on the coarsest grid; and a start, :math:`\phi'` of the dual function of the quadratic problem."""
+        problem, grid = posed.problem, posed.grid
+        x, y, free = problem.data.x, problem.data.y, problem.free
         equations = DualEquations(x, problem.two_slopes, free=free)
-        zeta = {1: grid.zeta[1] + grid.zeta[-1]} if equations.sides_agree else grid.zeta
-        quadratic = DualSystem(x, grid, problem.two_slopes, free=free)
-        u = quadratic.curvature(zeta).solve(equations.target(y))
+        u = posed.system.curvature(posed.zeta).solve(equations.target(y))
         size = max(float(np.abs(g).max()) for g in equations.function(u).nodal.values())
         size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         potential, factor = problem.limit_potential.rescaled(size)
         rule = GradedGrid(x, grid.cells, np.array([0.0, 1.0]), split=not potential.smooth)
         dual = cls(problem, equations, rule, potential, size, factor)
-        return dual, through_mirror(potential, equations.function(u / size), free=free), quadratic
+        return dual, through_mirror(potential, equations.function(u / size), free=free)
 
     def approached(self, start: DualFunction, quadratic: DualSystem) -> DualFunction:
         """`start`, nearer to the maximum by steps on the rule of the quadratic problem, if one |w| stands for the law."""

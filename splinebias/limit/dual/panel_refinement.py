@@ -21,8 +21,8 @@ from splinebias.functions.curved import Rows
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.zeta_cells import rounding_noise
 from splinebias.limit.dual.dual_function import DualFunction
+from splinebias.limit.dual.newton_system import Nodes
 from splinebias.limit.dual.panels import Frame, LocalCells
-from splinebias.limit.posed_problem import Nodes
 from splinebias.numerics.cells import Cells, above_noise, gauss_legendre, unresolved
 from splinebias.potential import Potential
 

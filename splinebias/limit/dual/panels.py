@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from splinebias._arguments import Array
 from splinebias.limit.dual.dual_function import DualFunction, line_factors
-from splinebias.limit.posed_problem import data_before
+from splinebias.limit.dual.newton_system import data_before
 from splinebias.numerics.cells import Cells
 
 

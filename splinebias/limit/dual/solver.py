@@ -16,7 +16,8 @@ from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.mirror import mirrored, through_mirror
 from splinebias.limit.dual.newton_system import DualSystem
 from splinebias.limit.dual.objective import DualState, IntegratedDual
-from splinebias.limit.prediction import Prediction, beyond_bending, require
+from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.prediction import Prediction, Solver, beyond_bending
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
@@ -36,7 +37,7 @@ _STILL = 1e-13  # relative size of moves that are left out until the residual is
 
 
 @dataclass(frozen=True)
-class DualSolver:
+class DualSolver(Solver):
     r"""The interpolant of least :math:`E[D_\phi(\alpha, 0)]`, for every convex potential.
 
     Maximizes :math:`\lambda^T y - E[\phi^*(\sum_i \lambda_i \sigma(w x_i + b))]` over :math:`\lambda` by Newton's
@@ -67,12 +68,13 @@ class DualSolver:
         return beyond_bending(problem)
 
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # trial steps may overflow; they are then rejected
-    def solve(self, problem: Problem) -> Prediction:
-        require(self, problem)
+    def solve_posed(self, posed: PosedProblem) -> Prediction:
+        problem = posed.problem
         if isinstance(problem.limit_potential, Quadratic):
-            return BandedSolver(self.tolerance).solve(problem)
+            return BandedSolver(self.tolerance).solve_posed(posed)
         began = time.perf_counter()
-        dual, start, quadratic = IntegratedDual.of(problem)
+        dual, start = IntegratedDual.of(posed)
+        quadratic = posed.system
         coarse = dual.grid.cells
         state, iterations = maximized(dual, _begun(dual, start, quadratic), self.tolerance, self.max_iterations)
         if not state.misfit <= self.tolerance and dual.potential.steepness > 1:

@@ -17,7 +17,8 @@ from splinebias.functions.piecewise import WeightedSpline
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.kernels.tangent import TangentKernel
-from splinebias.limit.prediction import Prediction, beyond_bending, require
+from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.prediction import Prediction, Solver, beyond_bending
 from splinebias.parameterization import NTK
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
@@ -26,7 +27,7 @@ _SINGULAR = 1e15  # condition number from which a Cholesky factor means nothing
 
 
 @dataclass(frozen=True)
-class KernelSolver:
+class KernelSolver(Solver):
     r""":math:`f = K(\cdot, X) K(X, X)^{-1} y` with the tangent kernel K of infinitely wide networks, dense.
 
     :math:`K(x, x') = E[\sigma(wx + b)\sigma(wx' + b)]`, plus the term of the hidden layer for parameterization `NTK`.
@@ -63,12 +64,11 @@ class KernelSolver:
             return f"with NTK() the metric 1/phi'' of {problem.phi} at O(1) parameters shapes the limit; use sb.Quadratic()"
         return None
 
-    def solve(self, problem: Problem) -> Prediction:
-        require(self, problem)
-        start = time.perf_counter()
+    def solve_posed(self, posed: PosedProblem) -> Prediction:
+        start, problem = time.perf_counter(), posed.problem
         x, y, kernel = problem.data.x, problem.data.y, limit_kernel(problem)
         matrix = kernel.matrix(x, x)
-        multipliers = _solve_bordered(matrix, x, y) if problem.affine == "free" else _solve(matrix, y)
+        multipliers = _solve_bordered(matrix, x, y) if problem.free else _solve(matrix, y)
         fitted = matrix @ multipliers
         function, residual = through_values(problem, kernel, multipliers, fitted, y)
         energy = float(multipliers @ matrix @ multipliers)
@@ -92,7 +92,7 @@ def through_values(
     """
     x, law = problem.data.x, problem.initialization.breakpoint_law
     pieces, line = kernel.combination(x, multipliers), np.zeros(2)
-    if problem.affine == "free":
+    if problem.free:
         line = _line_through(x, y - fitted)
         pieces.c[-1] += line[0] + line[1] * pieces.x[:-1]
         pieces.c[-2] += line[1]

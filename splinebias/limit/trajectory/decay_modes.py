@@ -64,7 +64,7 @@ class Residuals:
                 "group neighbours into one point with a weight, or predict the limit, time=math.inf"
             )
         columns = np.maximum(x[:, None] - x[1:-1], 0.0)
-        if problem.affine == "network":
+        if not problem.free:
             columns = np.concatenate([np.stack([np.full_like(x, x[-1] - x[0]), x - x[0]], axis=1), columns], axis=1)
         return cls.along(problem, columns)
 
@@ -75,7 +75,7 @@ class Residuals:
         x, y = data.x, data.y
         root = np.sqrt(data.weights / data.weights.sum())
         hinges = root[:, None] * columns
-        if problem.affine == "network":
+        if not problem.free:
             return cls(root, y, hinges, root * y)
         lines = line_basis(root, x)
         start = root * (y - y.mean())  # any constant goes; without it, y far from 0 costs no digits

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
 from splinebias._arguments import Array
 from splinebias.errors import CapabilityError, DataError, Outcome
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.decay_modes import Modes, Residuals
 from splinebias.limit.trajectory.time_spans import Span, span_of
@@ -88,8 +88,8 @@ class LinearFlow:
     stiffness: float
 
     @classmethod
-    def of(cls, problem: Problem) -> LinearFlow:
-        r"""The modes of `problem`, by one dense singular value decomposition, kept for the next call.
+    def of(cls, posed: PosedProblem) -> LinearFlow:
+        r"""The modes of a problem, by one dense singular value decomposition.
 
         Raises
         ------
@@ -99,6 +99,7 @@ class LinearFlow:
         DataError
             If an unscaled potential does not have :math:`0 < \phi''(0) < \infty`.
         """
+        problem = posed.problem
         if not is_linear(problem):
             raise CapabilityError(
                 f"linear filters of the residual need a quadratic or unscaled potential, got scaled {problem.phi}; "
@@ -109,7 +110,9 @@ class LinearFlow:
                 f"an unscaled potential needs 0 < phi''(0) < infinity, got {problem.phi.hess_at_zero:g} for {problem.phi}; "
                 "take p = 2, or p > 2 with quadratic > 0"
             )
-        return _linear_flow(problem)
+        span = span_of(posed)
+        residuals, modes = span.modes()
+        return cls(problem, residuals, modes, span, modes.vectors.T @ residuals.start, problem.phi.hess_at_zero)
 
     def filtered(self, rule: Filter) -> Prediction:
         """The function whose residual is that of the zero function (or line, if free), filtered mode by mode.
@@ -154,13 +157,6 @@ class LinearFlow:
         made = self.filtered(Decay(t / self.stiffness))
         outcome = Outcome.REACHED_TIME if made.outcome.ok else made.outcome
         return replace(made, outcome=outcome, stats=made.stats | {"time": t})
-
-
-@lru_cache(maxsize=2)
-def _linear_flow(problem: Problem) -> LinearFlow:
-    span = span_of(problem)
-    residuals, modes = span.modes()
-    return LinearFlow(problem, residuals, modes, span, modes.vectors.T @ residuals.start, problem.phi.hess_at_zero)
 
 
 def is_linear(problem: Problem) -> bool:

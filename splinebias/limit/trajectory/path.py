@@ -13,7 +13,8 @@ from splinebias._arguments import Array
 from splinebias.errors import CapabilityError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.limit.kernels.kernel_solver import KernelSolver
-from splinebias.limit.kernels.relu_powers import PowerSolver
+from splinebias.limit.kernels.power_solver import PowerSolver
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, beyond_bending
 from splinebias.limit.trajectory.linear_flow import LinearFlow, is_linear
 from splinebias.limit.trajectory.scaled_flow import ScaledFlow
@@ -74,23 +75,23 @@ def require_finite_times(problem: Problem) -> None:
         raise CapabilityError(f"finite training times cannot take this problem: {missing}")
 
 
-def follow(problem: Problem, times: Array, limit: Callable[[Problem], Prediction]) -> Path:
+def follow(posed: PosedProblem, times: Array, limit: Callable[[Problem], Prediction]) -> Path:
     """The path at `times` >= 0, in any order; `limit` solves for time infinity."""
     found: dict[float, Prediction] = {}
     distinct = np.unique(times)
     if distinct[-1] == math.inf:
-        found[math.inf] = _with_loss(limit(problem))
+        found[math.inf] = _with_loss(limit(posed.problem))
     finite = distinct[np.isfinite(distinct)]
     if finite.size:
-        found |= dict(zip(finite.tolist(), _finite(problem, finite), strict=True))
-    return Path(problem, times, tuple(found[t] for t in times.tolist()))
+        found |= dict(zip(finite.tolist(), _finite(posed, finite), strict=True))
+    return Path(posed.problem, times, tuple(found[t] for t in times.tolist()))
 
 
-def _finite(problem: Problem, times: Array) -> list[Prediction]:
-    if is_linear(problem):
-        flow = LinearFlow.of(problem)
+def _finite(posed: PosedProblem, times: Array) -> list[Prediction]:
+    if is_linear(posed.problem):
+        flow = LinearFlow.of(posed)
         return [flow.at(t) for t in times.tolist()]
-    return ScaledFlow.of(problem).at(times)
+    return ScaledFlow.of(posed).at(times)
 
 
 def multiplier_path(problem: Problem, times: Array) -> Array:
@@ -101,7 +102,8 @@ def multiplier_path(problem: Problem, times: Array) -> Array:
     """
     require_finite_times(problem)
     distinct, place = np.unique(times, return_inverse=True)
-    flow = LinearFlow.of(problem) if is_linear(problem) else ScaledFlow.of(problem)
+    posed = PosedProblem(problem)
+    flow = LinearFlow.of(posed) if is_linear(problem) else ScaledFlow.of(posed)
     return flow.multipliers(distinct)[place]
 
 

@@ -98,7 +98,7 @@ class March:
 
     def __init__(self, problem: Problem, residuals: Residuals, dual: IntegratedDual, first: float) -> None:
         self.problem, self.residuals, self.dual = problem, residuals, dual
-        self.free, self.rule = problem.affine == "free", Collocation.of(_STAGES)
+        self.free, self.rule = problem.free, Collocation.of(_STAGES)
         self.stages = StageSystem.of(problem, self.rule.derivative)
         self.size = float(np.linalg.norm(residuals.start))
         self.outcome: Outcome | None = None

@@ -33,7 +33,7 @@ def metric(problem: Problem) -> csr_array:
     bends = np.stack([inverse[:-1], -inverse[:-1] - inverse[1:], inverse[1:]], axis=1).ravel()
     ends = [1 / (x[-1] - x[0]), -inverse[0], inverse[0]]
     target = csr_array((np.r_[ends, bends], (np.r_[0, 1, 1, at[0]], np.r_[0, 0, 1, at[1]])), shape=(size, size))
-    if problem.affine == "free":
+    if problem.free:
         target = target[2:]
     return csr_array(target.multiply(1 / share) @ target.T)
 
@@ -64,7 +64,7 @@ class StageSystem:
     def of(cls, problem: Problem, coupling: Array) -> StageSystem:
         """The system for the matrix C = `coupling`."""
         q, s = metric(problem), coupling.shape[0]
-        border = 0 if problem.affine == "free" else 2
+        border = 0 if problem.free else 2
         inner = q[border:, border:].tocoo()
         stage, other = np.meshgrid(np.arange(s), np.arange(s), indexing="ij")
         row = inner.row[:, None, None] * s + stage

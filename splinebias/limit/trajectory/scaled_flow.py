@@ -21,6 +21,7 @@ from splinebias.limit.banded import function_knots
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.objective import DualState, IntegratedDual
 from splinebias.limit.dual.solver import maximized, unfolded
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.radau import March
@@ -62,10 +63,10 @@ class ScaledFlow:
     dual: IntegratedDual
 
     @classmethod
-    def of(cls, problem: Problem) -> ScaledFlow:
-        """The flow of `problem`; CapabilityError if it has more than 1000 points."""
-        residuals, (dual, *_) = Residuals.of(problem, largest=_LARGEST), IntegratedDual.of(problem)
-        return cls(problem, replace(residuals, y=dual.y, start=residuals.start / dual.size), dual)
+    def of(cls, posed: PosedProblem) -> ScaledFlow:
+        """The flow of a problem; CapabilityError if it has more than 1000 points."""
+        residuals, (dual, _) = Residuals.of(posed.problem, largest=_LARGEST), IntegratedDual.of(posed)
+        return cls(posed.problem, replace(residuals, y=dual.y, start=residuals.start / dual.size), dual)
 
     @np.errstate(all="ignore")  # trial steps may overflow; they are then rejected
     def at(self, times: Array) -> list[Prediction]:
@@ -88,7 +89,7 @@ class ScaledFlow:
 
     def _follow(self, times: Array) -> tuple[IntegratedDual, list[Reached]]:
         """The dual on the grid that the flow asked for, and the flow at `times`."""
-        free, size = self.problem.affine == "free", self.residuals.hinges.shape[1]
+        free, size = self.problem.free, self.residuals.hinges.shape[1]
         u, act = np.zeros(size), self.problem.two_slopes
         rest = DualFunction.of(self.problem.data.x, u, act, free=free)
         reached = [Reached(rest, self.residuals.start, 0.0, 0.0, Outcome.REACHED_TIME)] * int((times == 0).sum())
@@ -167,6 +168,6 @@ class ScaledFlow:
 
     def _fitted(self, state: DualState, velocity: Array) -> Array:
         """f at the data, with the digits of what is small, f or y - f."""
-        if self.problem.affine == "network" and np.abs(state.made).max() < np.abs(state.residual).max():
+        if not self.problem.free and np.abs(state.made).max() < np.abs(state.residual).max():
             return np.asarray(self.residuals.hinges @ state.made / self.residuals.root)
         return self.residuals.fitted(velocity)

@@ -18,10 +18,11 @@ from splinebias.errors import CapabilityError
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.limit.banded import weighted_spline
 from splinebias.limit.dual.equations import misfit
-from splinebias.limit.dual.newton_system import DualSystem
+from splinebias.limit.dual.newton_system import Discretization, DualSystem
 from splinebias.limit.kernels.kernel_solver import KernelSolver, LimitKernel, limit_kernel, through_values
-from splinebias.limit.kernels.relu_powers import PowerSolver, PowerSystem, power_system
-from splinebias.limit.posed_problem import Discretization, discretize
+from splinebias.limit.kernels.power_solver import PowerSolver
+from splinebias.limit.kernels.power_system import PowerSystem
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import require
 from splinebias.limit.trajectory.decay_modes import Modes, Residuals, dense, line_basis
 from splinebias.parameterization import Standard
@@ -56,23 +57,23 @@ class Span(Protocol):
         ...
 
 
-def span_of(problem: Problem) -> Span:
-    """The span for the activation and parameterization of `problem`.
+def span_of(posed: PosedProblem) -> Span:
+    """The span for the activation and parameterization of a problem.
 
     Raises
     ------
     CapabilityError
         If there are too many points for dense modes, or the problem is not linear.
     """
+    problem = posed.problem
     if not isinstance(problem.parameterization, Standard):
         require(KernelSolver(), problem)
         return KernelSpan(problem, limit_kernel(problem))
     if problem.activation.two_slopes is None:
         require(PowerSolver(), problem)
         _check_size(problem, _LARGEST_DENSE)
-        return PowerSpan(problem, power_system(problem))
-    grid = discretize(problem)
-    return BendSpan(problem, grid, DualSystem(problem.data.x, grid, problem.two_slopes, free=problem.affine == "free"))
+        return PowerSpan(problem, posed.power_system)
+    return BendSpan(problem, posed.grid, posed.system)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +152,7 @@ class KernelSpan:
         _check_size(self.problem, _LARGEST_DENSE)
         x = self.problem.data.x
         residuals = Residuals.along(self.problem, np.zeros((x.size, 0)))
-        lines = line_basis(residuals.root, x) if self.problem.affine == "free" else np.zeros((x.size, 0))
+        lines = line_basis(residuals.root, x) if self.problem.free else np.zeros((x.size, 0))
         return residuals, Modes.of_kernel(residuals.root, self.kernel.matrix(x, x), lines)
 
     def function(self, u: Array, fitted: Array) -> Made:

@@ -16,6 +16,7 @@ from scipy.optimize import minimize_scalar
 
 from splinebias._arguments import Array, real_number
 from splinebias.limit.feasibility import check_reachable
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.linear_flow import Decay, Filter, LinearFlow, Shrinkage
 from splinebias.problem import Problem
@@ -141,8 +142,9 @@ def gcv_score(problem: Problem, times: Any) -> Array:
 
 
 def _flow(problem: Problem) -> LinearFlow:
-    check_reachable(problem)
-    return LinearFlow.of(problem)
+    posed = PosedProblem(problem)
+    check_reachable(posed)
+    return LinearFlow.of(posed)
 
 
 def _degrees_of_freedom(flow: LinearFlow, rule: Filter) -> float:

@@ -14,20 +14,16 @@ The kernel matrix of the :math:`\lambda_i` has condition :math:`M^{2k+2}`. Divid
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.sparse import csr_array
 
-from splinebias._arguments import Array, real_number
-from splinebias.activation import ReLUPower
-from splinebias.errors import Outcome
+from splinebias._arguments import Array
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.limit.kernels.features import FeatureKernel, enough_points
-from splinebias.limit.prediction import Prediction, require
 from splinebias.numerics.cells import Cells
 from splinebias.numerics.divided_differences import (
     b_splines,
@@ -37,68 +33,10 @@ from splinebias.numerics.divided_differences import (
     truncated_power,
 )
 from splinebias.numerics.repeated_integrals import integrate_through
-from splinebias.parameterization import Standard
-from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
 _REFINEMENTS = 4
 _FLAT = 1e-12  # shift of an ordinate, relative to max |y|, below which a divided difference counts as zero
-
-
-@dataclass(frozen=True)
-class PowerSolver:
-    r"""The interpolant of least :math:`E[\alpha^2]` for `ReLUPower` activations.
-
-    Parameters
-    ----------
-    tolerance : float
-        Relative optimality residual (see `PowerSystem.residual`) above which the outcome is INACCURATE, > 0.
-
-    Raises
-    ------
-    DataError
-        If `tolerance` is no number > 0.
-
-    Notes
-    -----
-    Takes: unscaled potentials and ``Scaled(Quadratic())``, every law with finite E|W|^{2k}, E|B|^{2k}, both affine parts
-    (free means slope and intercept, not all polynomials of degree k). O(M^2) memory, O(M^3) time.
-    Hypotheses checked: those moments, and that there are neurons where the data ask for a (k + 1)th derivative. Not
-    checked: width.
-    Source: Jin & Montufar (2023), other activation functions.
-    """
-
-    tolerance: float = 1e-10
-
-    def __post_init__(self) -> None:
-        real_number(self.tolerance, "tolerance", above=0)
-
-    def supports(self, problem: Problem) -> str | None:
-        if not isinstance(problem.activation, ReLUPower):
-            return f"it takes sb.ReLUPower(k) only and the activation is {problem.activation}; leave `solver` out"
-        if not isinstance(problem.parameterization, Standard):
-            return f"it takes Standard() networks only, got {problem.parameterization}; KernelSolver takes it"
-        if not isinstance(problem.limit_potential, Quadratic):
-            return f"powers of ReLU are solved for quadratic problems only, got a scaled {problem.phi}; take sb.Quadratic()"
-        return None
-
-    def solve(self, problem: Problem) -> Prediction:
-        require(self, problem)
-        start = time.perf_counter()
-        system = power_system(problem)
-        solution = system.solve()
-        cost = float(system.target @ solution)
-        function = system.function(solution, problem.data.y)
-        residual = system.residual(solution, problem.data.y, function)
-        return Prediction(
-            problem,
-            function,
-            cost / 2 if problem.scaled else cost,
-            residual,
-            Outcome.CONVERGED if residual <= self.tolerance and system.cells.resolved else Outcome.INACCURATE,
-            system.forms.T @ solution,
-            {"solver": "PowerSolver", "cells": system.cells.edges.size - 1, "seconds": time.perf_counter() - start},
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,12 +214,11 @@ class PowerSystem:
         return values
 
 
-@lru_cache(maxsize=2)
 def power_system(problem: Problem) -> PowerSystem:
-    """The equations of `problem`, kept for the check of the data and the solve."""
+    """The equations of `problem`."""
     kernel = FeatureKernel(problem.initialization.breakpoint_law, problem.activation)
     points = enough_points(problem.data.x, kernel.degree + 1)
-    return PowerSystem(problem.data.x, problem.data.y, kernel, points, kernel.cells(points), problem.affine == "free")
+    return PowerSystem(problem.data.x, problem.data.y, kernel, points, kernel.cells(points), problem.free)
 
 
 def _positive_solve(matrix: Array, rhs: Array) -> Array:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +23,72 @@ from splinebias._arguments import Array
 from splinebias.initialization.laws import Continuous, Discrete
 from splinebias.initialization.weight_quadrature import RayRule, finest_rule, independent_rule
 from splinebias.numerics.half_line import MODERATE, gaussian_ray, tanh_sinh
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The units of a law whose weight has one sign.
+
+    Attributes
+    ----------
+    law : BreakpointLaw
+        The law of all units.
+    sign : int
+        The sign of their weights, +1 or -1.
+    """
+
+    law: BreakpointLaw
+    sign: int
+
+    def zeta(self, c: Array, degree: int = 1) -> Array:
+        r""":math:`\zeta^{(k)}_s(c)` for k = `degree` >= 0, same shape as `c`."""
+        return self.law.zeta(c, self.sign, degree)
+
+    def density(self, c: Array) -> Array:
+        r"""Density :math:`\zeta^{(0)}_s` of the breakpoints of these units, same shape as `c`."""
+        return self.law.density(c, self.sign)
+
+    def slices(self, c: Array) -> tuple[Array, Array]:
+        r"""Nodes v and masses :math:`\rho` of \|w\| at breakpoints `c`, each of shape ``c.shape + (m,)``."""
+        return self.law.slices(c, self.sign)
+
+    def log_masses(self, c: Array) -> Array:
+        r""":math:`\log \rho`, also where :math:`\rho` underflows, as far as the law gives it: else -inf."""
+        return self.law.log_masses(c, self.sign)
+
+
+@dataclass(frozen=True, eq=False)
+class BothSides(Side):
+    """All units of a law as one side, for dual functions that are the same on both: densities are sums.
+
+    Attributes
+    ----------
+    sign : int
+        +1, a convention: the dual function is that of either side.
+    """
+
+    sign: int = 1
+
+    def zeta(self, c: Array, degree: int = 1) -> Array:
+        plus, minus = self.law.sides
+        return plus.zeta(c, degree) + minus.zeta(c, degree)
+
+    def density(self, c: Array) -> Array:
+        plus, minus = self.law.sides
+        return plus.density(c) + minus.density(c)
+
+    def slices(self, c: Array) -> tuple[Array, Array]:
+        (v, rho), (w, sigma) = (side.slices(c) for side in self.law.sides)
+        if rho.shape[-1] == 1 and v.shape == w.shape and (v == w).all():
+            return v, rho + sigma
+        v, w = np.broadcast_to(v, rho.shape), np.broadcast_to(w, sigma.shape)
+        return np.concatenate([v, w], axis=-1), np.concatenate([rho, sigma], axis=-1)
+
+    def log_masses(self, c: Array) -> Array:
+        plus, minus = (side.log_masses(c) for side in self.law.sides)
+        if self.slices(c)[1].shape[-1] < plus.shape[-1] + minus.shape[-1]:
+            return np.logaddexp(plus, minus)
+        return np.concatenate([plus, minus], axis=-1)
 
 
 class BreakpointLaw(ABC):
@@ -46,6 +113,16 @@ class BreakpointLaw(ABC):
     support: tuple[float, float]
     degree: int | None = None
     max_cells: int = 20_000
+
+    @cached_property
+    def sides(self) -> tuple[Side, Side]:
+        """The units with positive weights, and those with negative ones."""
+        return Side(self, 1), Side(self, -1)
+
+    @cached_property
+    def both(self) -> Side:
+        """All units as one side."""
+        return BothSides(self)
 
     @abstractmethod
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:

@@ -26,9 +26,10 @@ def lines(command):
     return [line for block in blocks("sh") for line in block.splitlines() if line.startswith(f"{command} ")]
 
 
-def test_the_example_prints_what_it_says():
-    failed, attempted = doctest.testfile(str(ROOT / "README.md"), module_relative=False, encoding="utf-8")
-    assert attempted >= 8
+@pytest.mark.parametrize(("page", "least"), [("README.md", 8), ("docs/extending.md", 15)])
+def test_the_examples_print_what_they_say(page, least):
+    failed, attempted = doctest.testfile(str(ROOT / page), module_relative=False, encoding="utf-8")
+    assert attempted >= least
     assert failed == 0
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import scipy.stats as st
+from marks import nightly
 from scipy.optimize import linprog
 
 import splinebias as sb
@@ -59,7 +60,7 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     jm_sgd: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 1e-2, "jobs": 1},
 }
 EXPERIMENTS = list(TINY)
-SLOW = {jm_trajectory: pytest.mark.slow, penalty_sheet: pytest.mark.slow}  # to run twice
+FAST = (lm_figure1, lm_figure2, potential_sheet, penalty_sheet)  # to run once; twice, the first
 
 
 class Ran(NamedTuple):
@@ -110,7 +111,9 @@ def ran(run, request):
     return run(request.param)
 
 
-@pytest.fixture(params=EXPERIMENTS, ids=lambda experiment: experiment.NAME)
+@pytest.fixture(
+    params=[item if item in FAST else nightly(item) for item in EXPERIMENTS], ids=lambda experiment: experiment.NAME
+)
 def drawn(run, request):
     return run(request.param)
 
@@ -152,7 +155,11 @@ def test_every_run_is_recorded_and_the_network_shown_is_one_of_them(ran):
         assert 0 < np.abs(np.subtract(shown["spline"], shown["network"])).max() <= shown["sup"]
 
 
-@pytest.mark.parametrize("experiment", [pytest.param(item, marks=SLOW.get(item, ()), id=item.NAME) for item in EXPERIMENTS])
+@pytest.mark.parametrize(
+    "experiment",
+    [item if item is FAST[0] else nightly(item) for item in EXPERIMENTS],
+    ids=lambda experiment: experiment.NAME,
+)
 def test_the_same_bytes_every_time(experiment, run, tmp_path):
     first, again = run(experiment), run_once(experiment, tmp_path)
     assert again.printed == first.printed
@@ -324,6 +331,7 @@ def test_data_are_found_from_anywhere(tmp_path, monkeypatch):
     assert common.load("liang_montufar_b").size == 4
 
 
+@pytest.mark.nightly
 def test_nine_laws_have_nine_penalties_and_networks_near_them(run):
     laws = run(jm_rates).document["laws"]
     assert len({law["law"] for law in laws}) == 9
@@ -353,15 +361,15 @@ def test_the_kept_slopes_of_the_nine_laws_are_those_that_the_docstring_tells():
     assert min(last) > 0.8 and max(last) < 1.3
 
 
-def test_a_skip_connection_leads_to_the_natural_spline(run):
+def test_a_skip_connection_leads_to_the_natural_spline():
     """The limits, of which the networks of the figure are samples: scipy's natural spline with a skip connection only."""
-    config = run(jm_defaults).experiment.Config()
-    with_skip, without = (sb.predict(case.problem) for case in jm_defaults._defaults(config).cases)
+    with_skip, without = (sb.predict(case.problem) for case in jm_defaults._defaults(jm_defaults.Config()).cases)
     natural = jm_defaults._natural(with_skip.problem.data)
     assert sb.compare(with_skip.function, natural, interval=(-1, 1)).sup < 1e-9
     assert sb.compare(without.function, natural, interval=(-1, 1)).sup > 0.01
 
 
+@pytest.mark.nightly
 def test_stochastic_and_full_descent_are_nearer_to_each_other_than_to_the_limit(run):
     document = run(jm_sgd).document
     apart = np.mean(document["apart"])
@@ -369,6 +377,7 @@ def test_stochastic_and_full_descent_are_nearer_to_each_other_than_to_the_limit(
         assert apart < np.mean([row["sup"] for row in rows])
 
 
+@pytest.mark.nightly
 def test_coverage_is_counted_with_intervals_and_bands_shrink_like_the_inverse_root(run):
     rows = run(band_coverage).document["coverage"]
     assert [(row["problem"][0], row["width"]) for row in rows] == [(name, n) for name in "AB" for n in (20, 40, 60)]
@@ -391,6 +400,7 @@ def test_the_kept_coverage_at_the_largest_width_is_that_of_the_quantiles():
         assert st.binomtest(round(found["inside"] * networks), networks, found["level"]).pvalue > 0.001 / 6
 
 
+@pytest.mark.nightly
 def test_twelve_problems_have_their_constants_predicted_and_measured(run):
     rows = run(band_constants).document["constants"]
     assert len({row["problem"] for row in rows}) == 12

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats as st
+from marks import nightly
 
 import splinebias as sb
 from splinebias.studies.row import FAILED, LOST, Done, failed_row
@@ -319,7 +320,7 @@ def small():
     return rows(sb.study_grid(SMALL))
 
 
-@pytest.mark.parametrize("jobs", [2, 4])
+@pytest.mark.parametrize("jobs", [2, nightly(4)])
 def test_the_same_bits_whatever_the_number_of_processes(jobs, small):
     assert rows(sb.study_grid(SMALL, jobs=jobs)) == small
 
@@ -485,7 +486,7 @@ def finish(spec, *options):
     assert done.returncode == (found.failed > 0)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_coordinator_loses_what_was_under_way_only_and_leaves_no_worker(spec, undisturbed):
     psutil = pytest.importorskip("psutil")
     path = spec.with_suffix(".sqlite")
@@ -504,7 +505,7 @@ def test_a_killed_coordinator_loses_what_was_under_way_only_and_leaves_no_worker
     assert bits(path) == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_worker_is_replaced(spec, undisturbed):
     psutil = pytest.importorskip("psutil")
     path = spec.with_suffix(".sqlite")
@@ -516,7 +517,7 @@ def test_a_killed_worker_is_replaced(spec, undisturbed):
     assert bits(path) == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_study_says_how_to_go_on(sent, spec, undisturbed):
     path = spec.with_suffix(".sqlite")
@@ -617,7 +618,7 @@ def fail(batch):
     raise AssertionError(f"given up: {batch}")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_quota_stops_the_study_and_loses_nothing(spec, undisturbed):
     """Writes beyond a size fail in the operating system: a limit that every user can set."""
     path = spec.with_suffix(".sqlite")
@@ -669,7 +670,7 @@ register("/of-a-lock-that-is-gone", "semlock")
     assert done.stderr == ""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_full_disk_stops_the_study_and_loses_nothing(tmp_path, spec, undisturbed):
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -706,7 +707,7 @@ def test_a_disk_that_is_full_from_the_start_is_said_to_be(size, tmp_path, small)
         assert rows(sb.study_grid(SMALL, store=path)) == small
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_second_coordinator_is_refused(spec):
     path = spec.with_suffix(".sqlite")
     with coordinator(spec) as run:
@@ -758,7 +759,7 @@ def cluster(scheduler, tmp_path):
             process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_scheduler_without_workers_is_waited_for_and_said_to_have_none(scheduler, tmp_path, small, capsys):
     worker, late = [], threading.Timer(9, lambda: worker.append(dask_worker(tmp_path)))
     late.start()
@@ -774,7 +775,7 @@ def test_a_scheduler_without_workers_is_waited_for_and_said_to_have_none(schedul
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_dask_gives_the_same_bits_though_a_worker_and_the_coordinator_are_killed(cluster, spec, undisturbed):
     address, workers = cluster
     path = spec.with_suffix(".sqlite")
@@ -788,7 +789,7 @@ def test_dask_gives_the_same_bits_though_a_worker_and_the_coordinator_are_killed
     assert bits(path) == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_scheduler_that_goes_away_stops_the_study_and_loses_nothing(cluster, spec, undisturbed):
     address, _ = cluster
     path = spec.with_suffix(".sqlite")
@@ -807,7 +808,7 @@ def test_a_scheduler_that_goes_away_stops_the_study_and_loses_nothing(cluster, s
     assert set(bits(path)) <= set(undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_processes_are_nearly_twice_as_fast_as_one_and_the_coordinator_costs_nothing():
     """CPU time, which other work on the machine does not change: what the coordinator spends, and what workers do more."""
     spec = sb.StudySpec({"A": A, "B": B}, [20, 180, 1620, 4860], range(64), loss_tol=1e-4)
@@ -821,7 +822,7 @@ def test_two_processes_are_nearly_twice_as_fast_as_one_and_the_coordinator_costs
     assert coordinator < serial / 10  # 1.8 times the speed leaves 11 % for all that is not shared out
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_batch_script_of_the_documentation_runs(tmp_path, small):
     """With stand-ins: `srun` starts two workers here, and what is left at the end of the job is killed."""
     pytest.importorskip("distributed")

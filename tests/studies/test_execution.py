@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
 import socket
 import struct
@@ -19,11 +20,15 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import scipy.stats as st
+from click.testing import CliRunner
 from marks import nightly
+from problems import SET_A, SET_B, UNIFORM
 
 import splinebias as sb
+from splinebias.cli.main import main
 from splinebias.studies.row import FAILED, LOST, Done, failed_row
 from splinebias.studies.spec import run_seed
 from splinebias.studies.store.reading import status
@@ -31,7 +36,6 @@ from splinebias.studies.store.schema import connect
 from splinebias.studies.work.batch import batches, environment, longest_first, prepare, together
 from splinebias.studies.work.loop import RETRIES, execute
 from splinebias.studies.work.pools import InProcess, LocalProcesses
-from tests.problems import SET_A, SET_B, UNIFORM
 
 A = sb.Problem(SET_A, UNIFORM)
 B = sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1)))
@@ -421,10 +425,17 @@ def test_ways_to_compute_exclude_each_other():
         sb.study_grid(SMALL, jobs=2, scheduler="tcp://127.0.0.1:8786")
 
 
+def test_an_address_of_no_scheduler_is_refused_within_ten_seconds():
+    began = time.monotonic()
+    with pytest.raises(sb.DataError, match="of a running Dask scheduler such as .*, got 'nonsense://127.0.0.1:9'"):
+        sb.study_grid(SMALL, scheduler="nonsense://127.0.0.1:9")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.nightly
 def test_a_scheduler_that_does_not_answer_is_refused_within_ten_seconds():
-    pytest.importorskip("distributed")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # something that listens and is no scheduler
-        addresses = ["tcp://127.0.0.1:9", "nonsense://127.0.0.1:9", f"tcp://127.0.0.1:{silent.getsockname()[1]}"]
+        addresses = ["tcp://127.0.0.1:9", f"tcp://127.0.0.1:{silent.getsockname()[1]}"]
         for address in addresses:
             began = time.monotonic()
             with pytest.raises(sb.DataError, match=f"of a running Dask scheduler such as .*, got '{address}'"):
@@ -488,7 +499,6 @@ def finish(spec, *options):
 
 @pytest.mark.nightly
 def test_a_killed_coordinator_loses_what_was_under_way_only_and_leaves_no_worker(spec, undisturbed):
-    psutil = pytest.importorskip("psutil")
     path = spec.with_suffix(".sqlite")
     with coordinator(spec, "--jobs", "2") as run:
         wait_for_runs(path, run)
@@ -507,7 +517,6 @@ def test_a_killed_coordinator_loses_what_was_under_way_only_and_leaves_no_worker
 
 @pytest.mark.nightly
 def test_a_killed_worker_is_replaced(spec, undisturbed):
-    psutil = pytest.importorskip("psutil")
     path = spec.with_suffix(".sqlite")
     with coordinator(spec, "--jobs", "2") as run:
         wait_for_runs(path, run)
@@ -616,6 +625,25 @@ def test_a_pool_with_half_of_a_result_can_be_closed(tmp_path):
 
 def fail(batch):
     raise AssertionError(f"given up: {batch}")
+
+
+@contextmanager
+def largest_file(size):
+    """No file of this process may grow beyond `size` bytes: a limit that every user can set."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_runs_that_do_not_fit_stop_the_study_and_those_that_do_are_kept(tmp_path, small):
+    path = tmp_path / "study.sqlite"
+    with largest_file(90_000), pytest.raises(sb.StudyStopped, match=r"cannot write to .*: make room, then run the same"):
+        sb.study_grid(SMALL, store=path)
+    assert 0 < status(path).done < len(SMALL)
+    assert rows(sb.study_grid(SMALL, store=path)) == small
 
 
 @pytest.mark.nightly
@@ -733,7 +761,6 @@ def dask_worker(folder):
 @pytest.fixture
 def scheduler(tmp_path):
     """A Dask scheduler as a process of its own, over TCP: its address."""
-    pytest.importorskip("distributed")
     file = tmp_path / "scheduler.json"
     process = dask(tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0")
     try:
@@ -795,8 +822,6 @@ def test_a_scheduler_that_goes_away_stops_the_study_and_loses_nothing(cluster, s
     path = spec.with_suffix(".sqlite")
     with coordinator(spec, "--scheduler", address) as run:
         wait_for_runs(path, run)
-        import psutil
-
         (scheduler,) = (
             p for p in psutil.Process().children() if "scheduler" in p.cmdline() and "--no-dashboard" in p.cmdline()
         )
@@ -822,13 +847,26 @@ def test_two_processes_are_nearly_twice_as_fast_as_one_and_the_coordinator_costs
     assert coordinator < serial / 10  # 1.8 times the speed leaves 11 % for all that is not shared out
 
 
+def documented_script():
+    """The batch script of docs/run-a-study.md."""
+    text = (Path(__file__).parents[2] / "docs" / "run-a-study.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```sh\n(#!/bin/bash\n.*?)```", text, re.DOTALL)
+    return script
+
+
+def test_the_batch_script_of_the_documentation_parses_and_so_does_its_command():
+    """Without the study file it gets as far as reading it: every option on the line exists."""
+    assert subprocess.run(["bash", "-n"], input=documented_script(), text=True, check=False).returncode == 0
+    (line,) = (line for line in documented_script().splitlines() if line.startswith("splinebias "))
+    result = CliRunner().invoke(main, shlex.split(line.rstrip("& "))[1:])
+    assert result.exit_code == 2
+    assert "cannot read the" in result.stderr
+
+
 @pytest.mark.nightly
 def test_the_batch_script_of_the_documentation_runs(tmp_path, small):
     """With stand-ins: `srun` starts two workers here, and what is left at the end of the job is killed."""
-    pytest.importorskip("distributed")
-    text = (Path(__file__).parents[2] / "docs" / "run-a-study.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"```sh\n(#!/bin/bash\n.*?)```", text, re.DOTALL)
-    (tmp_path / "job.sh").write_text(script)
+    (tmp_path / "job.sh").write_text(documented_script())
     stand_ins = {
         "srun": 'shift 2; for _ in 1 2; do "$@" & done; wait',
         "dask": f'exec {sys.executable} -m dask "$@" --no-dashboard',

@@ -256,7 +256,6 @@ def test_without_pandas_the_dataframe_is_refused(small, monkeypatch):
 
 
 def test_the_dataframe_holds_the_table(small):
-    pytest.importorskip("pandas")
     frame = small.to_dataframe()
     assert list(frame.columns) == list(Row._fields)
     assert frame["sup"].tolist() == small.table["sup"].tolist()

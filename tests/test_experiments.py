@@ -174,6 +174,11 @@ def test_files_hold_no_dates_and_no_wall_times(drawn):
     assert png_chunks(stem.with_suffix(".png").read_bytes()) <= {b"IHDR", b"pHYs", b"IDAT", b"IEND"}  # no text, no time
 
 
+def kept(experiment):
+    """The JSON file that is kept of an experiment at its default settings."""
+    return json.loads((FIGURES / f"{experiment.NAME}.json").read_text(encoding="utf-8"))
+
+
 def names(value):
     """All keys of a JSON document."""
     if isinstance(value, dict):
@@ -192,11 +197,11 @@ def png_chunks(content):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_kept_figures_are_those_of_the_default_settings(experiment, tmp_path, monkeypatch):
-    kept = json.loads((FIGURES / f"{experiment.NAME}.json").read_text(encoding="utf-8"))
+    document = kept(experiment)
     monkeypatch.setattr(common, "save_figure", lambda *_: None)
     made = common.publish(experiment.NAME, experiment.Config(out=tmp_path), None, {})
-    assert kept["config"] == made["config"]
-    assert not {"seconds", "date"} & names(kept)
+    assert document["config"] == made["config"]
+    assert not {"seconds", "date"} & names(document)
     assert all((FIGURES / f"{experiment.NAME}{suffix}").stat().st_size < 300_000 for suffix in (".png", ".pdf"))
 
 
@@ -345,16 +350,16 @@ def test_nine_laws_have_nine_penalties_and_networks_near_them(run):
 
 def test_the_kept_errors_of_the_widest_titanium_networks_are_the_predicted_ones():
     """By less than the spread over four seeds; a tenth of the width is too narrow for that, as the docstring says."""
-    kept = json.loads((FIGURES / "jm_defaults.json").read_text(encoding="utf-8"))
-    constant, ratios = kept["predicted_constants"]["titanium"], {}
-    for run in kept["titanium"]["runs"]:
+    document = kept(jm_defaults)
+    constant, ratios = document["predicted_constants"]["titanium"], {}
+    for run in document["titanium"]["runs"]:
         ratios.setdefault(run["width"], []).append(run["sup"] * math.sqrt(run["width"]) / constant)
     assert np.mean(ratios[1_000_000]) == pytest.approx(1, abs=0.3)
     assert np.mean(ratios[100_000]) > 5
 
 
 def test_the_kept_slopes_of_the_nine_laws_are_those_that_the_docstring_tells():
-    laws = json.loads((FIGURES / "jm_rates.json").read_text(encoding="utf-8"))["laws"]
+    laws = kept(jm_rates)["laws"]
     steep = [law["law"] for law in laws if not law["exponent"]["low"] <= -0.5 <= law["exponent"]["high"]]
     assert steep == ["(W, B) on the unit circle", "W ~ norm(), B ~ Constant(0.2)"]
     last = [law["error"][-1]["mean"] * math.sqrt(law["error"][-1]["width"]) / law["predicted_constant"] for law in laws]
@@ -367,6 +372,24 @@ def test_a_skip_connection_leads_to_the_natural_spline():
     natural = jm_defaults._natural(with_skip.problem.data)
     assert sb.compare(with_skip.function, natural, interval=(-1, 1)).sup < 1e-9
     assert sb.compare(without.function, natural, interval=(-1, 1)).sup > 0.01
+
+
+def test_the_kept_constants_are_the_predicted_ones():
+    (name, problem), *_ = band_constants.problems().items()
+    row = kept(band_constants)["constants"][0]
+    assert row["problem"] == name
+    assert row["predicted"] == pytest.approx(sb.error_band(problem, 1000, interval=(-1.5, 1.5)).constant.value, rel=1e-6)
+    assert row["measured"][-1]["ratio"] == pytest.approx(1, abs=0.2)  # 60 networks: the standard error is about 6 %
+
+
+def test_the_kept_stochastic_and_full_descents_end_nearer_to_each_other_than_to_the_limit():
+    document = kept(jm_sgd)
+    for rows in document["methods"].values():
+        assert np.mean(document["apart"]) < 0.1 * np.mean([row["sup"] for row in rows])
+
+
+def test_the_kept_time_that_cross_validation_chooses_leaves_about_twelve_degrees_of_freedom():
+    assert 10 < kept(jm_trajectory)["chosen"]["training time"]["degrees_of_freedom"] < 13  # in the literature on these data
 
 
 @pytest.mark.nightly
@@ -393,8 +416,8 @@ def test_coverage_is_counted_with_intervals_and_bands_shrink_like_the_inverse_ro
 
 def test_the_kept_coverage_at_the_largest_width_is_that_of_the_quantiles():
     """Exact binomial tests of 200 networks each; one false alarm in 1000 over all six."""
-    kept = json.loads((FIGURES / "band_coverage.json").read_text(encoding="utf-8"))["coverage"]
-    widest = [(row["networks"], found) for row in kept if row["width"] == 14580 for found in row["coverage"]]
+    rows = kept(band_coverage)["coverage"]
+    widest = [(row["networks"], found) for row in rows if row["width"] == 14580 for found in row["coverage"]]
     assert len(widest) == 6
     for networks, found in widest:
         assert st.binomtest(round(found["inside"] * networks), networks, found["level"]).pvalue > 0.001 / 6

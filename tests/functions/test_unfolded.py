@@ -202,8 +202,8 @@ def test_cells_reach_as_far_as_the_conjugate_asks(name, activation):
 
 
 def law_name(value):
-    """Of a frozen distribution of scipy, for the name of a test; None for all else."""
-    return getattr(getattr(value, "dist", None), "name", None)
+    """Of a frozen distribution of scipy, for the name of a test; of all else, as it is printed."""
+    return getattr(getattr(value, "dist", None), "name", str(value))
 
 
 LOGARITHMS = {  # of densities, where scipy takes that of what underflows
@@ -213,7 +213,7 @@ LOGARITHMS = {  # of densities, where scipy takes that of what underflows
 }
 
 
-@pytest.mark.parametrize("activation", [nightly(sb.ReLU()), sb.Abs()])
+@pytest.mark.parametrize("activation", [nightly(sb.ReLU()), sb.Abs()], ids=str)
 @pytest.mark.parametrize(
     "law", [st.laplace(), nightly(st.logistic()), st.gamma(2, -1), nightly(st.hypsecant()), st.moyal()], ids=law_name
 )

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from dense import check_prediction, independent_nodes, joint_nodes
+from dense import assert_mean_over_neurons, independent_nodes, joint_nodes
 from marks import nightly
 from problems import SET_A, SET_B
 from scipy import integrate, stats
@@ -121,7 +121,7 @@ def test_predictions_are_means_over_neurons(name, combined):
     init = JOINT[name]
     radii = RADII["student" if name == "student" else "gauss"]
     nodes = partial(joint_nodes, init.pair.density.law.pdf, radii=radii)
-    check_prediction(sb.Problem(data, init, activation, potential), nodes, [-0.6, 1.7], 2e-9)
+    assert_mean_over_neurons(sb.Problem(data, init, activation, potential), nodes, [-0.6, 1.7], 2e-9)
 
 
 def test_mixtures_add_and_predict():
@@ -137,7 +137,7 @@ def test_mixtures_add_and_predict():
         w, b, p = (np.concatenate(pair) for pair in zip(*parts, strict=True))
         return w, b, p * np.repeat([0.4, 0.6], [part[0].size for part in parts])
 
-    check_prediction(sb.Problem(SET_A, init), nodes, [-0.6, 1.7], 2e-9)
+    assert_mean_over_neurons(sb.Problem(SET_A, init), nodes, [-0.6, 1.7], 2e-9)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -91,10 +91,13 @@ def test_catalogue(name):
         assert found.outcome is sb.Outcome.INACCURATE and found.residual > 0.1
         return
     # coarse as the grid is, multipliers and penalty are those of the exact problem up to its error
-    assert 0 < found.penalty / exact.penalty - 1 < 0.1
+    error = (
+        0.1 if name == "constant-bias-abs-free" else 2e-3
+    )  # where the density is exp(-1000) among the data, one cell counts
+    assert 0 < found.penalty / exact.penalty - 1 < error
     np.testing.assert_allclose(found.function(problem.data.x), problem.data.y, atol=1e-9)
     scale = np.abs(exact.multipliers).max()
-    np.testing.assert_allclose(found.multipliers, exact.multipliers, atol=0.1 * scale)
+    np.testing.assert_allclose(found.multipliers, exact.multipliers, rtol=0, atol=error * scale)
 
 
 def grid_cost(prediction):

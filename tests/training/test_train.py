@@ -66,6 +66,15 @@ def test_failures_are_outcomes():
     assert np.isfinite(diverged.function(X)).all()
 
 
+def test_smaller_data_and_a_law_that_covers_them_help_noisy_data():
+    x, rng = np.linspace(-1, 1, 30), np.random.default_rng(0)
+    y = np.sin(5 * (x + 1)) + 0.1 * rng.standard_normal(30)
+    default, covering = sb.Initialization.pytorch_default(), sb.Initialization.rademacher(st.uniform(-1, 2))
+    cases = [(default, y), (default, 0.1 * y), (covering, y)]
+    outcomes = [sb.train(sb.Problem(sb.Dataset(x, y), law), 1000).outcome for law, y in cases]
+    assert outcomes == [sb.Outcome.STALLED, sb.Outcome.CONVERGED, sb.Outcome.CONVERGED]
+
+
 @pytest.mark.nightly
 def test_each_thing_that_the_advice_names_helps_noisy_data():
     """Training moves the breakpoints of such networks out of gaps of the data, which then hold none."""

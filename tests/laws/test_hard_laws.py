@@ -13,9 +13,8 @@ from scipy import integrate, stats
 
 import splinebias as sb
 from splinebias.initialization.laws import as_law
-from splinebias.initialization.zeta_cells import integration_cells
+from splinebias.initialization.zeta_cells import integration_cells, rounding_noise
 from splinebias.limit.dual import solver as dual
-from splinebias.numerics.cells import rounding_noise
 
 QUERY = [-0.6, 1.7]
 SCALED = sb.Scaled(sb.Power(4, quadratic=1))

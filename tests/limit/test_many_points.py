@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.interpolate import BPoly, PPoly
 
 import splinebias as sb
-from splinebias.initialization.initialization import zeta_cells as law_cells
+from splinebias.initialization import zeta_cells
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.dual.integrals import Integrals
 from splinebias.limit.dual.objective import IntegratedDual
@@ -63,7 +63,7 @@ def test_predictions_for_many_data_do_not_depend_on_how_cells_are_found(name, af
     x = np.sort(np.random.default_rng(1).uniform(-0.9, 1, 6000))
     problem, found = sb.Problem(sb.Dataset(x, np.sin(5 * x)), LAWS[name], affine=affine), []
     for threshold in (2, 10**9):
-        monkeypatch.setattr(law_cells, "_DENSE", threshold)
+        monkeypatch.setattr(zeta_cells, "_DENSE", threshold)
         discretize.cache_clear()
         found.append(sb.predict(problem))
     discretize.cache_clear()

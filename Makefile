@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 export MPLBACKEND := Agg
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
-.PHONY: help reproduce reproduce-all reproduce-small test bench bench-tables clean
+.PHONY: help reproduce reproduce-all reproduce-small test test-all bench bench-tables clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,11 +30,14 @@ reproduce-all: $(READY)  ## the same for all figures
 reproduce-small: $(READY)  ## all figures in about a minute, with fewer and narrower networks
 	$(BIN)/python -m experiments --small --out $(FIGURES)
 
-test: $(READY)  ## format, lint, types, tests
+test: $(READY)  ## format, lint, types, and a fast test of every law (four minutes on two cores)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
+
+test-all: test  ## the same, then the costly cases that are marked nightly (ten minutes in all)
+	$(BIN)/pytest -n 2 -m nightly
 
 bench: $(READY)  ## timings, each beside what one would otherwise run
 	$(BIN)/pytest benchmarks -o python_files="bench_*.py" -o python_functions="bench_*" --benchmark-only

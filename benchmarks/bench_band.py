@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.stats as st
 
 import splinebias as sb
 from benchmarks._timing import duration, paired, ratio, table, times
+from tests.problems import PUBLISHED
 
-LAW = sb.Initialization.rademacher(st.uniform(-1, 2))
-A = sb.Dataset([-1, -0.2, 0, 0.2, 1], np.array([0, 0, 0.3, 0, 0]) - 0.15)
-B = sb.Dataset([-1, 0.35, 0.65, 1], np.array([0.3, 0.3, 0, 0.3]) - 0.15)
 PROBLEMS = {
-    "A, ReLU": sb.Problem(A, LAW),
-    "A, PyTorch default": sb.Problem(A, sb.Initialization.pytorch_default()),
-    "B, Abs, u^4 + u^2": sb.Problem(B, LAW, sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1))),
+    "A, ReLU": PUBLISHED["A"][0],
+    "A, PyTorch default": PUBLISHED["A-pytorch"][0],
+    "B, Abs, u^4 + u^2": PUBLISHED["B-u4"][0],
 }
 X = np.linspace(-1.5, 1.5, 500)
 WIDTH, NETWORKS = 1000, {True: 200, False: 20}  # by whether the run is a full one

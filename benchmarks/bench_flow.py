@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.stats as st
 import torch
 
 import splinebias as sb
 from benchmarks._timing import duration, paired, ratio, table, times
 from splinebias.networks.network import Network
 from splinebias.training.train import one_thread
+from tests.problems import SET_A, SET_B, UNIFORM
 
-UNIFORM = sb.Initialization.rademacher(st.uniform(-1, 2))
-SET_A = sb.Dataset([-1, -0.2, 0, 0.2, 1], np.array([0, 0, 0.3, 0, 0]) - 0.15)
-SET_B = sb.Dataset([-1, 0.35, 0.65, 1], np.array([0.3, 0.3, 0, 0.3]) - 0.15)
 CUBIC, QUARTIC = sb.Power(3, quadratic=1), sb.Power(4, quadratic=1)
 A = sb.Problem(SET_A, UNIFORM, potential=sb.Power(2))
 CASES = {

@@ -14,21 +14,18 @@ import warnings
 import mpmath
 import numpy as np
 import pytest
-import scipy.stats as st
 
 import splinebias as sb
 from benchmarks import _published_grid
 from benchmarks._extended import kernel_values, mirror_values
 from benchmarks._timing import duration, paired, ratio, table, times
+from tests.problems import PUBLISHED
 
-UNIFORM = sb.Initialization.rademacher(st.uniform(-1, 2))
-SET_A = sb.Dataset([-1, -0.2, 0, 0.2, 1], np.array([0, 0, 0.3, 0, 0]) - 0.15)
-SET_B = sb.Dataset([-1, 0.35, 0.65, 1], np.array([0.3, 0.3, 0, 0.3]) - 0.15)
 CASES = {
-    "A, ReLU, quadratic": sb.Problem(SET_A, UNIFORM),
-    "B, Abs, scaled u²": sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(2))),
-    "B, Abs, scaled \\|u\\|³ + u²": sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(3, quadratic=1))),
-    "B, Abs, scaled u⁴ + u²": sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1))),
+    "A, ReLU, quadratic": PUBLISHED["A"][0],
+    "B, Abs, scaled u²": PUBLISHED["B-u2"][0],
+    "B, Abs, scaled \\|u\\|³ + u²": PUBLISHED["B-u3"][0],
+    "B, Abs, scaled u⁴ + u²": PUBLISHED["B-u4"][0],
 }
 QUERY = np.array([-0.6, -0.1, 0.5, 0.8])
 INVERSES = {  # of phi' for nonnegative numbers, with as many digits as asked for

@@ -17,25 +17,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats as st
 
 import splinebias as sb
 from benchmarks._timing import duration, table
+from tests.problems import PUBLISHED
 
-UNIFORM = sb.Initialization.rademacher(st.uniform(-1, 2))
-A = sb.Problem(sb.Dataset([-1, -0.2, 0, 0.2, 1], np.array([0, 0, 0.3, 0, 0]) - 0.15), UNIFORM)
-B = sb.Problem(
-    sb.Dataset([-1, 0.35, 0.65, 1], np.array([0.3, 0.3, 0, 0.3]) - 0.15),
-    UNIFORM,
-    sb.Abs(),
-    sb.Scaled(sb.Power(4, quadratic=1)),
-)
 WIDTHS = [20, 60, 180, 540, 1620, 4860]
 
 
 def specification(seeds):
     """Data sets A and B of Liang & Montúfar, 12 networks for each seed."""
-    return sb.StudySpec({"A": A, "B": B}, WIDTHS, range(seeds))
+    return sb.StudySpec({"A": PUBLISHED["A"][0], "B": PUBLISHED["B-u4"][0]}, WIDTHS, range(seeds))
 
 
 class Cost(NamedTuple):

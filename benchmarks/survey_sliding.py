@@ -19,14 +19,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats as st
 from joblib import Parallel, delayed
 
 import splinebias as sb
+from tests.problems import SET_A, SET_B, UNIFORM
 
-UNIFORM = sb.Initialization.rademacher(st.uniform(-1, 2))
-SET_A = sb.Dataset([-1, -0.2, 0, 0.2, 1], np.array([0, 0, 0.3, 0, 0]) - 0.15)
-SET_B = sb.Dataset([-1, 0.35, 0.65, 1], np.array([0.3, 0.3, 0, 0.3]) - 0.15)
 INTERVAL = (-1.5, 1.5)
 ON_SAMPLE = 1e-6  # the flow lets go of units in its last steps, when nothing drives them any more
 

@@ -79,7 +79,7 @@ def dual_zeros(problem, multipliers) -> list[float]:
     return found
 
 
-def check_prediction(problem, nodes_at, query, tolerance: float) -> None:
+def assert_mean_over_neurons(problem, nodes_at, query, tolerance: float) -> None:
     r"""The prediction is E[alpha sigma(wx + b)], phi'(alpha) = sum_i lambda_i sigma(w x_i + b), and goes through the data.
 
     For the quadratic potential also against f = K(., X) K(X, X)^-1 y. `nodes_at` gives (w, b, probability) for F smooth

@@ -80,16 +80,38 @@ def random_data(seed: int, size: int = 8) -> sb.Dataset:
     return sb.Dataset(rng.uniform(-1, 1, size), rng.normal(size=size))
 
 
+AFFINE = ("network", "free")
 QUADRATIC_PROBLEMS = {
     f"{law}-{act}-{affine}": sb.Problem(SET_A, LAWS[law], ACTIVATIONS[act], affine=affine)
-    for law, act, affine in itertools.product(LAWS, ACTIVATIONS, ("network", "free"))
+    for law, act, affine in itertools.product(LAWS, ACTIVATIONS, AFFINE)
 }
 SCALED_PROBLEMS = {
     f"{law}-{act}-{phi}-{affine}": sb.Problem(SET_B, LAWS[law], ACTIVATIONS[act], sb.Scaled(SCALED[phi]), affine)
-    for law, act, phi, affine in itertools.product(ONE_WEIGHT, ACTIVATIONS, SCALED, ("network", "free"))
+    for law, act, phi, affine in itertools.product(ONE_WEIGHT, ACTIVATIONS, SCALED, AFFINE)
     if affine == "free" or law != "heavy-bias" or phi not in ("u1.5", "hypentropy")  # E[phi*] would be infinite
 }
 RANDOM_WEIGHT_PROBLEMS = {
     "gaussian-relu-u4+u2": sb.Problem(SET_A, LAWS["gaussian"], sb.ReLU(), sb.Scaled(SCALED["u4+u2"])),
     "pytorch-abs-hypentropy": sb.Problem(SET_B, LAWS["pytorch"], sb.Abs(), sb.Scaled(SCALED["hypentropy"])),
 }
+
+
+def _nth(choices, k: int) -> str:
+    """The k-th of some names, counted in a circle."""
+    return list(choices)[k % len(choices)]
+
+
+# Parts of the catalogue, by name, for tests that cannot afford all of it. What a rule does not pair goes in circles.
+EACH_LAW = [  # each law once; of activations and affine parts each pair twice
+    f"{law}-{_nth(ACTIVATIONS, i)}-{_nth(AFFINE, i // 3)}" for i, law in enumerate(LAWS)
+]
+EACH_LAW_AND_POTENTIAL = [  # each law with each potential once, and each activation with each potential
+    next(name for name in (f"{stem}-{_nth(AFFINE, i + j)}", f"{stem}-free") if name in SCALED_PROBLEMS)
+    for (i, law), (j, phi) in itertools.product(enumerate(ONE_WEIGHT), enumerate(SCALED))
+    for stem in [f"{law}-{_nth(ACTIVATIONS, i + j)}-{phi}"]
+]
+EACH_ACTIVATION_AND_POTENTIAL = [  # each activation with each potential once, and each law
+    next(name for name in (f"{stem}-{_nth(AFFINE, i + j)}", f"{stem}-free") if name in SCALED_PROBLEMS)
+    for (i, act), (j, phi) in itertools.product(enumerate(ACTIVATIONS), enumerate(SCALED))
+    for stem in [f"{_nth(ONE_WEIGHT, 5 * i + j)}-{act}-{phi}"]
+]

@@ -54,7 +54,7 @@ def test_tables_are_markdown():
     assert text.splitlines() == ["| what | ratio |", "|---|---:|", "| a | 12 |", "| b | 0.43 |"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_study_is_measured_from_the_start_of_its_interpreter():
     """CPU times only, which other work on the machine leaves in their order: who trains spends most, imports included."""
     one, two = bench_study.run(1, 1), bench_study.run(1, 2)

@@ -15,7 +15,11 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import splinebias as sb
 
-CHECKS = list(estimator_checks_generator(sb.SplineBiasRegressor()))
+CHECKS = [
+    pair
+    for pair in estimator_checks_generator(sb.SplineBiasRegressor())
+    if pair[1].func.__name__ != "check_array_api_input"  # which skips itself unless SCIPY_ARRAY_API is set
+]
 
 
 @pytest.mark.filterwarnings("ignore")  # the checks feed several columns and provoke warnings on purpose
@@ -23,7 +27,7 @@ CHECKS = list(estimator_checks_generator(sb.SplineBiasRegressor()))
     ("estimator", "check"), CHECKS, ids=lambda item: getattr(getattr(item, "func", item), "__name__", "")
 )
 def test_own_checks_of_scikit_learn(estimator, check):
-    check(estimator)
+    assert check(estimator) is None  # a check asserts by itself
 
 
 def test_is_the_function_of_predict():

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import scipy.stats as st
+from marks import nightly
 from scipy.optimize import linprog
 
 import splinebias as sb
@@ -59,7 +60,7 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     jm_sgd: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 1e-2, "jobs": 1},
 }
 EXPERIMENTS = list(TINY)
-SLOW = {jm_trajectory: pytest.mark.slow, penalty_sheet: pytest.mark.slow}  # to run twice
+FAST = (lm_figure1, lm_figure2, potential_sheet, penalty_sheet)  # to run once; twice, the first
 
 
 class Ran(NamedTuple):
@@ -110,7 +111,9 @@ def ran(run, request):
     return run(request.param)
 
 
-@pytest.fixture(params=EXPERIMENTS, ids=lambda experiment: experiment.NAME)
+@pytest.fixture(
+    params=[item if item in FAST else nightly(item) for item in EXPERIMENTS], ids=lambda experiment: experiment.NAME
+)
 def drawn(run, request):
     return run(request.param)
 
@@ -152,7 +155,11 @@ def test_every_run_is_recorded_and_the_network_shown_is_one_of_them(ran):
         assert 0 < np.abs(np.subtract(shown["spline"], shown["network"])).max() <= shown["sup"]
 
 
-@pytest.mark.parametrize("experiment", [pytest.param(item, marks=SLOW.get(item, ()), id=item.NAME) for item in EXPERIMENTS])
+@pytest.mark.parametrize(
+    "experiment",
+    [item if item is FAST[0] else nightly(item) for item in EXPERIMENTS],
+    ids=lambda experiment: experiment.NAME,
+)
 def test_the_same_bytes_every_time(experiment, run, tmp_path):
     first, again = run(experiment), run_once(experiment, tmp_path)
     assert again.printed == first.printed
@@ -165,6 +172,11 @@ def test_files_hold_no_dates_and_no_wall_times(drawn):
     assert not {"seconds", "date", "jobs", "out"} & names(drawn.document)
     assert b"Date" not in stem.with_suffix(".pdf").read_bytes()
     assert png_chunks(stem.with_suffix(".png").read_bytes()) <= {b"IHDR", b"pHYs", b"IDAT", b"IEND"}  # no text, no time
+
+
+def kept(experiment):
+    """The JSON file that is kept of an experiment at its default settings."""
+    return json.loads((FIGURES / f"{experiment.NAME}.json").read_text(encoding="utf-8"))
 
 
 def names(value):
@@ -185,11 +197,11 @@ def png_chunks(content):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_kept_figures_are_those_of_the_default_settings(experiment, tmp_path, monkeypatch):
-    kept = json.loads((FIGURES / f"{experiment.NAME}.json").read_text(encoding="utf-8"))
+    document = kept(experiment)
     monkeypatch.setattr(common, "save_figure", lambda *_: None)
     made = common.publish(experiment.NAME, experiment.Config(out=tmp_path), None, {})
-    assert kept["config"] == made["config"]
-    assert not {"seconds", "date"} & names(kept)
+    assert document["config"] == made["config"]
+    assert not {"seconds", "date"} & names(document)
     assert all((FIGURES / f"{experiment.NAME}{suffix}").stat().st_size < 300_000 for suffix in (".png", ".pdf"))
 
 
@@ -324,6 +336,7 @@ def test_data_are_found_from_anywhere(tmp_path, monkeypatch):
     assert common.load("liang_montufar_b").size == 4
 
 
+@pytest.mark.nightly
 def test_nine_laws_have_nine_penalties_and_networks_near_them(run):
     laws = run(jm_rates).document["laws"]
     assert len({law["law"] for law in laws}) == 9
@@ -337,31 +350,49 @@ def test_nine_laws_have_nine_penalties_and_networks_near_them(run):
 
 def test_the_kept_errors_of_the_widest_titanium_networks_are_the_predicted_ones():
     """By less than the spread over four seeds; a tenth of the width is too narrow for that, as the docstring says."""
-    kept = json.loads((FIGURES / "jm_defaults.json").read_text(encoding="utf-8"))
-    constant, ratios = kept["predicted_constants"]["titanium"], {}
-    for run in kept["titanium"]["runs"]:
+    document = kept(jm_defaults)
+    constant, ratios = document["predicted_constants"]["titanium"], {}
+    for run in document["titanium"]["runs"]:
         ratios.setdefault(run["width"], []).append(run["sup"] * math.sqrt(run["width"]) / constant)
     assert np.mean(ratios[1_000_000]) == pytest.approx(1, abs=0.3)
     assert np.mean(ratios[100_000]) > 5
 
 
 def test_the_kept_slopes_of_the_nine_laws_are_those_that_the_docstring_tells():
-    laws = json.loads((FIGURES / "jm_rates.json").read_text(encoding="utf-8"))["laws"]
+    laws = kept(jm_rates)["laws"]
     steep = [law["law"] for law in laws if not law["exponent"]["low"] <= -0.5 <= law["exponent"]["high"]]
     assert steep == ["(W, B) on the unit circle", "W ~ norm(), B ~ Constant(0.2)"]
     last = [law["error"][-1]["mean"] * math.sqrt(law["error"][-1]["width"]) / law["predicted_constant"] for law in laws]
     assert min(last) > 0.8 and max(last) < 1.3
 
 
-def test_a_skip_connection_leads_to_the_natural_spline(run):
+def test_a_skip_connection_leads_to_the_natural_spline():
     """The limits, of which the networks of the figure are samples: scipy's natural spline with a skip connection only."""
-    config = run(jm_defaults).experiment.Config()
-    with_skip, without = (sb.predict(case.problem) for case in jm_defaults._defaults(config).cases)
+    with_skip, without = (sb.predict(case.problem) for case in jm_defaults._defaults(jm_defaults.Config()).cases)
     natural = jm_defaults._natural(with_skip.problem.data)
     assert sb.compare(with_skip.function, natural, interval=(-1, 1)).sup < 1e-9
     assert sb.compare(without.function, natural, interval=(-1, 1)).sup > 0.01
 
 
+def test_the_kept_constants_are_the_predicted_ones():
+    (name, problem), *_ = band_constants.problems().items()
+    row = kept(band_constants)["constants"][0]
+    assert row["problem"] == name
+    assert row["predicted"] == pytest.approx(sb.error_band(problem, 1000, interval=(-1.5, 1.5)).constant.value, rel=1e-6)
+    assert row["measured"][-1]["ratio"] == pytest.approx(1, abs=0.2)  # 60 networks: the standard error is about 6 %
+
+
+def test_the_kept_stochastic_and_full_descents_end_nearer_to_each_other_than_to_the_limit():
+    document = kept(jm_sgd)
+    for rows in document["methods"].values():
+        assert np.mean(document["apart"]) < 0.1 * np.mean([row["sup"] for row in rows])
+
+
+def test_the_kept_time_that_cross_validation_chooses_leaves_about_twelve_degrees_of_freedom():
+    assert 10 < kept(jm_trajectory)["chosen"]["training time"]["degrees_of_freedom"] < 13  # in the literature on these data
+
+
+@pytest.mark.nightly
 def test_stochastic_and_full_descent_are_nearer_to_each_other_than_to_the_limit(run):
     document = run(jm_sgd).document
     apart = np.mean(document["apart"])
@@ -369,6 +400,7 @@ def test_stochastic_and_full_descent_are_nearer_to_each_other_than_to_the_limit(
         assert apart < np.mean([row["sup"] for row in rows])
 
 
+@pytest.mark.nightly
 def test_coverage_is_counted_with_intervals_and_bands_shrink_like_the_inverse_root(run):
     rows = run(band_coverage).document["coverage"]
     assert [(row["problem"][0], row["width"]) for row in rows] == [(name, n) for name in "AB" for n in (20, 40, 60)]
@@ -384,13 +416,14 @@ def test_coverage_is_counted_with_intervals_and_bands_shrink_like_the_inverse_ro
 
 def test_the_kept_coverage_at_the_largest_width_is_that_of_the_quantiles():
     """Exact binomial tests of 200 networks each; one false alarm in 1000 over all six."""
-    kept = json.loads((FIGURES / "band_coverage.json").read_text(encoding="utf-8"))["coverage"]
-    widest = [(row["networks"], found) for row in kept if row["width"] == 14580 for found in row["coverage"]]
+    rows = kept(band_coverage)["coverage"]
+    widest = [(row["networks"], found) for row in rows if row["width"] == 14580 for found in row["coverage"]]
     assert len(widest) == 6
     for networks, found in widest:
         assert st.binomtest(round(found["inside"] * networks), networks, found["level"]).pvalue > 0.001 / 6
 
 
+@pytest.mark.nightly
 def test_twelve_problems_have_their_constants_predicted_and_measured(run):
     rows = run(band_constants).document["constants"]
     assert len({row["problem"] for row in rows}) == 12

@@ -261,7 +261,7 @@ def test_a_picture_of_a_prediction_needs_no_torch():
         "draw(limit, Figure().subplots())\n"
         "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_colours_are_distinct():

@@ -87,12 +87,12 @@ def test_bregman_divergence_is_nonnegative_and_zero_on_the_diagonal(phi):
 
 
 @every_potential
-@pytest.mark.parametrize("method", ["value", "grad", "hess", "grad_inverse", "conjugate"])
-def test_numpy_and_torch_run_the_same_body(phi, method):
+def test_numpy_and_torch_run_the_same_body(phi):
     u = np.r_[-np.logspace(-3, 1, 9), 0.0, np.logspace(-3, 1, 9)]
-    of_torch = getattr(phi, method)(torch.from_numpy(u))
-    assert of_torch.dtype == torch.float64
-    np.testing.assert_allclose(of_torch.numpy(), getattr(phi, method)(u), rtol=64 * EPS, atol=64 * EPS)
+    for method in (phi.value, phi.grad, phi.hess, phi.grad_inverse, phi.conjugate):
+        of_torch = method(torch.from_numpy(u))
+        assert of_torch.dtype == torch.float64
+        np.testing.assert_allclose(of_torch.numpy(), method(u), rtol=64 * EPS, atol=64 * EPS)
 
 
 @pytest.mark.parametrize("phi", [p for p in POTENTIALS if 0 < p.hess_at_zero < math.inf], ids=str)

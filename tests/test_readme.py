@@ -1,4 +1,4 @@
-"""The README keeps its word: its example runs, its problem file loads, its commands and pictures exist."""
+"""README and CONTRIBUTING keep their word: the example runs, the problem file loads, commands, pictures and tests exist."""
 
 import doctest
 import re
@@ -59,3 +59,10 @@ def test_the_command_lines_parse(line):
 def test_pictures_and_files_exist():
     for path in (*re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXT), "CITATION.cff", "LICENSE"):
         assert (ROOT / path).is_file()
+
+
+def test_the_tests_that_contributing_names_exist():
+    named = set(re.findall(r"\b(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 50
+    assert named <= {name for source in sources for name in re.findall(r"def (test_\w+)", source)}

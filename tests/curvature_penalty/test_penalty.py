@@ -5,8 +5,11 @@ import math
 import numpy as np
 import pytest
 import scipy.stats as st
+from marks import nightly
 from problems import (
     ACTIVATIONS,
+    EACH_ACTIVATION_AND_POTENTIAL,
+    EACH_LAW,
     LAWS,
     PUBLISHED,
     QUADRATIC_PROBLEMS,
@@ -23,7 +26,7 @@ from scipy.interpolate import CubicSpline, PPoly, make_interp_spline
 import splinebias as sb
 
 CATALOGUE = QUADRATIC_PROBLEMS | SCALED_PROBLEMS | RANDOM_WEIGHT_PROBLEMS
-SAMPLE = [*QUADRATIC_PROBLEMS][::4] + [*SCALED_PROBLEMS][::9] + [*RANDOM_WEIGHT_PROBLEMS]
+SAMPLE = [*EACH_LAW, *EACH_ACTIVATION_AND_POTENTIAL, "pytorch-abs-hypentropy"]
 
 
 class Combination:
@@ -51,17 +54,11 @@ class Bump:
         return np.where(inside, self.polynomial.deriv(nu)(x) if nu else self.polynomial(x), 0.0)
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize("name", [name if name in SAMPLE else nightly(name) for name in CATALOGUE])
 def test_value_at_the_solution_is_the_solvers(name):
     problem = CATALOGUE[name]
     prediction = sb.predict(problem)
     assert sb.penalty(prediction.function, problem) == pytest.approx(prediction.penalty, rel=1e-8)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(CATALOGUE) - set(SAMPLE)))
-def test_value_at_the_solution_is_the_solvers_everywhere(name):
-    test_value_at_the_solution_is_the_solvers(name)
 
 
 @pytest.mark.parametrize("affine", ["network", "free"])
@@ -110,18 +107,11 @@ DRAWN = {
 @pytest.mark.parametrize("kind", DRAWN)
 def test_value_at_the_solution_for_drawn_problems(kind):
     potentials, count = DRAWN[kind]
-    compared = 0
     for seed in range(count):
-        try:
-            problem = drawn_problem(seed, potentials)
-            prediction = sb.predict(problem)
-        except sb.DataError:  # no breakpoints where the data bend, or no moments
-            continue
-        if prediction.outcome is sb.Outcome.CONVERGED:
-            value = sb.penalty(prediction.function, problem)
-            assert value == pytest.approx(prediction.penalty, rel=1e-8), (seed, problem)
-            compared += 1
-    assert compared > count / 3
+        problem = drawn_problem(seed, potentials)
+        prediction = sb.predict(problem)
+        assert prediction.outcome is sb.Outcome.CONVERGED, (seed, problem)
+        assert sb.penalty(prediction.function, problem) == pytest.approx(prediction.penalty, rel=1e-8), (seed, problem)
 
 
 def test_published_minimum():
@@ -140,8 +130,9 @@ def test_the_solution_is_the_least_of_all_interpolants(name):
     above, below = (sb.penalty(Combination(1, best.function, step, bump), problem) for step in (0.01, -0.01))
     assert above > best.penalty * (1 + 1e-9)
     assert below > best.penalty * (1 + 1e-9)
-    # first-order optimality: the two excesses differ by an odd order in the step
-    assert above + below - 2 * best.penalty > abs(above - below)
+    # first-order optimality: the two excesses differ by the third order in the step, which squares do not have
+    excess = above + below - 2 * best.penalty
+    assert abs(above - below) < (0.25 if problem.scaled else 1e-8) * excess
 
 
 def literal(f, bias, points):

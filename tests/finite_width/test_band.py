@@ -1,11 +1,13 @@
 """error_band: the covariance against its dense definition, the published constants, trained networks; refusals."""
 
+import itertools
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.stats as st
+from marks import nightly
 from problems import ACTIVATIONS, LAWS, PUBLISHED, QUADRATIC_PROBLEMS, SCALED, SET_A, SET_B, UNIFORM
 
 import splinebias as sb
@@ -161,6 +163,7 @@ def test_the_mean_shift_is_that_of_networks_with_fixed_features(problem, width):
     assert np.abs(shift / noise).max() > 8  # there is something to see
 
 
+@pytest.mark.nightly
 def test_moving_hidden_weights_shift_the_mean_as_well_unless_networks_are_wide():
     """The same problem with all parameters trained: the prediction holds at width 1600, not at 400."""
     problem = PUBLISHED["B-u2"][0]
@@ -482,12 +485,22 @@ def gap():
     return sb.Initialization.mixture((0.5, 0.5), [left, right])
 
 
-@pytest.mark.parametrize("time", [2.0, math.inf])
-@pytest.mark.parametrize("affine", ["network", "free"])
-@pytest.mark.parametrize("activation", [sb.ReLU(), sb.ReLUPower(2)], ids=str)
-@pytest.mark.parametrize("law", [MIXED, LAWS["three-weights"], LAWS["constant-bias"]], ids=["mixed", "discrete", "constant"])
+KINDS = {"mixed": MIXED, "discrete": LAWS["three-weights"], "constant": LAWS["constant-bias"]}
+
+
+@pytest.mark.parametrize(
+    ("law", "activation", "affine", "time"),
+    [  # fast: every pair of a law, an activation, an affine part and a time
+        (nightly if (i + j + k + m) % 2 else pytest.param)(law, activation, affine, time)
+        for (i, law), (j, activation), (k, affine), (m, time) in itertools.product(
+            *map(enumerate, (KINDS, (sb.ReLU(), sb.ReLUPower(2)), ("network", "free"), (2.0, math.inf)))
+        )
+    ],
+    ids=str,
+)
 def test_every_kind_of_network_has_a_band(law, activation, affine, time):
     """Standard and NTK: finite, zero at the data in the limit only, larger away from them."""
+    law = KINDS[law]
     pairs = sb.Initialization(law.weight, law.bias, st.norm(), pair=law.pair)
     for init, parameterization in [(law, sb.Standard()), (pairs, sb.NTK())]:
         problem = sb.Problem(REPLICATED, init, activation, affine=affine, parameterization=parameterization)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats as st
+from marks import nightly
 from problems import PUBLISHED, SET_A, UNIFORM
 
 import splinebias as sb
@@ -54,7 +55,7 @@ def test_movement_falls_like_the_square_of_the_width():
     assert str(wide).startswith("width 1000: hidden weights move by")
 
 
-@pytest.mark.parametrize("phi", [sb.Power(3, quadratic=1), sb.Power(4, quadratic=1), sb.Hypentropy(0.05)], ids=repr)
+@pytest.mark.parametrize("phi", [*(nightly(sb.Power(p, quadratic=1)) for p in (3, 4)), sb.Hypentropy(0.05)], ids=repr)
 def test_the_lazy_width_does_not_depend_on_the_width_it_is_asked_at(phi):
     """With a scaled potential movement does not fall like a power of the width: overflow far from the limit included."""
     problem = sb.Problem(sb.Dataset([-1, -0.9, 0.1, 1], [0.3, -0.3, 0.2, 0]), UNIFORM, potential=sb.Scaled(phi))

@@ -1,5 +1,6 @@
 """Joint laws of (W, B) and mixtures: curvature densities against polar integrals, predictions against brute force, draws."""
 
+import itertools
 import math
 import pickle
 from functools import partial
@@ -7,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from dense import check_prediction, independent_nodes, joint_nodes
+from dense import assert_mean_over_neurons, independent_nodes, joint_nodes
+from marks import nightly
 from problems import SET_A, SET_B
 from scipy import integrate, stats
 
@@ -98,22 +100,28 @@ def test_correlation_tilts_the_data():
         np.testing.assert_allclose(tilted(x), straight(x + 0.6), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["correlated", "shifted", "student", "own"])
+COMBINED = {
+    "relu": (sb.ReLU(), sb.Quadratic(), SET_A),
+    "leaky": (sb.LeakyReLU(0.3), sb.Quadratic(), SET_B),
+    "abs": (sb.Abs(), sb.Quadratic(), SET_A),
+    "abs scaled": (sb.Abs(), SCALED, SET_B),
+}
+COSTLY = {("student", "abs scaled"), ("own", "abs scaled")}
+
+
 @pytest.mark.parametrize(
-    ("activation", "potential", "data"),
+    ("name", "combined"),
     [
-        (sb.ReLU(), sb.Quadratic(), SET_A),
-        (sb.LeakyReLU(0.3), sb.Quadratic(), SET_B),
-        (sb.Abs(), sb.Quadratic(), SET_A),
-        (sb.Abs(), SCALED, SET_B),
+        nightly(*case) if case in COSTLY else case
+        for case in itertools.product(["correlated", "shifted", "student", "own"], COMBINED)
     ],
-    ids=["relu", "leaky", "abs", "abs scaled"],
 )
-def test_predictions_are_means_over_neurons(name, activation, potential, data):
+def test_predictions_are_means_over_neurons(name, combined):
+    activation, potential, data = COMBINED[combined]
     init = JOINT[name]
     radii = RADII["student" if name == "student" else "gauss"]
     nodes = partial(joint_nodes, init.pair.density.law.pdf, radii=radii)
-    check_prediction(sb.Problem(data, init, activation, potential), nodes, [-0.6, 1.7], 2e-9)
+    assert_mean_over_neurons(sb.Problem(data, init, activation, potential), nodes, [-0.6, 1.7], 2e-9)
 
 
 def test_mixtures_add_and_predict():
@@ -129,7 +137,7 @@ def test_mixtures_add_and_predict():
         w, b, p = (np.concatenate(pair) for pair in zip(*parts, strict=True))
         return w, b, p * np.repeat([0.4, 0.6], [part[0].size for part in parts])
 
-    check_prediction(sb.Problem(SET_A, init), nodes, [-0.6, 1.7], 2e-9)
+    assert_mean_over_neurons(sb.Problem(SET_A, init), nodes, [-0.6, 1.7], 2e-9)
 
 
 @pytest.mark.parametrize("name", ALL)

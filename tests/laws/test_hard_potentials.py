@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from marks import nightly
 from problems import SET_A
 from scipy import integrate, stats
 
@@ -102,7 +103,7 @@ def _cells(problem):
     return found.stats["cells"]
 
 
-@pytest.mark.parametrize("potential", [sb.Power(4, quadratic=1), sb.Power(2.5, quadratic=1)])
+@pytest.mark.parametrize("potential", [nightly(sb.Power(4, quadratic=1)), sb.Power(2.5, quadratic=1)])
 def test_refinement_does_not_depend_on_blocks(potential, monkeypatch):
     problem, cells = sb.Problem(SET_A, sb.Initialization.gaussian(), potential=sb.Scaled(potential)), []
     for block in (1 << 10, 1 << 24):
@@ -174,7 +175,8 @@ def test_late_times_resolve_the_tails_that_the_limit_does():
     np.testing.assert_allclose(late.function(QUERY), limit.function(QUERY), rtol=0, atol=1e-7)
 
 
-def test_the_flow_stops_where_doubles_end():
+@pytest.mark.parametrize("size", [nightly(1e4), 1e5])
+def test_the_flow_stops_where_doubles_end(size):
     class Plain:
         """A Laplace law that does not know the logarithm of its density."""
 
@@ -183,7 +185,7 @@ def test_the_flow_stops_where_doubles_end():
         )
 
     init = sb.Initialization.rademacher(Plain())
-    data = sb.Dataset(SET_A.x, 1e4 * SET_A.y)
+    data = sb.Dataset(SET_A.x, size * SET_A.y)
     problem = sb.Problem(data, init, sb.Abs(), sb.Scaled(sb.Hypentropy(0.1)))
     late = sb.predict(problem, time=1e12)
     assert late.outcome is sb.Outcome.STALLED and late.stats["time"] < 1e12
@@ -203,14 +205,25 @@ def test_tiny_data_see_the_quadratic_part_only(init):
     np.testing.assert_allclose(bands[0] / 1e-105, bands[1], rtol=1e-10, atol=1e-15)
 
 
-@pytest.mark.parametrize("activation", [sb.ReLU(), sb.Abs()])
+SHORT = (stats.uniform(-1, 2), stats.norm(), (-1, 1, 41))  # laws of W and B, and panels on which W has a density
+
+
 @pytest.mark.parametrize(
-    ("weight", "bias", "span", "p"),
+    ("weight", "bias", "span", "p", "activation"),
     [
-        *((stats.uniform(-1, 2), stats.norm(), (-1, 1, 41), p) for p in (1.01, 1.02, 1.05)),
-        (stats.norm(2, 1), stats.norm(), (-14, 18, 161), 1.02),
-        (stats.norm(), stats.norm(), (-18, 18, 181), 1.01),
-        (stats.uniform(0.5, 1), stats.norm(3, 0.5), (0.5, 1.5, 21), 1.02),
+        (*SHORT, 1.05, sb.Abs()),
+        nightly(*SHORT, 1.05, sb.ReLU()),
+        *(
+            nightly(*law, p, activation)
+            for law, p in [
+                (SHORT, 1.01),
+                (SHORT, 1.02),
+                ((stats.norm(2, 1), stats.norm(), (-14, 18, 161)), 1.02),
+                ((stats.norm(), stats.norm(), (-18, 18, 181)), 1.01),
+                ((stats.uniform(0.5, 1), stats.norm(3, 0.5), (0.5, 1.5, 21)), 1.02),
+            ]
+            for activation in (sb.ReLU(), sb.Abs())
+        ),
     ],
 )
 def test_powers_next_to_one_with_random_weights(weight, bias, span, p, activation):
@@ -239,10 +252,15 @@ def test_powers_next_to_one_with_random_weights(weight, bias, span, p, activatio
     np.testing.assert_allclose(made, data.y, rtol=0, atol=1e-9)
 
 
-def test_nothing_is_printed_where_curvature_overflows_in_the_tails():
-    """Coordinates of steep powers in `error_band`, masses of zero; warnings are errors here."""
+def test_masses_of_zero_count_nothing_where_curvature_overflows():
+    """Warnings are errors here."""
     for masses, values in (([[0.0, 0.5]], [[math.inf, 4.0]]), ([[0.0], [0.5]], [[math.inf], [4.0]])):
         assert _average(np.array(masses), np.array(values)).sum() == 2.0
+
+
+@pytest.mark.nightly
+def test_nothing_is_printed_where_curvature_overflows_in_the_tails():
+    """Coordinates of steep powers in `error_band`; warnings are errors here."""
     steep = sb.Initialization(stats.norm(), stats.uniform(-1.2, 2.4))
     data = sb.Dataset([0.18520551390942064, 0.5653973600093771], [-943.2254896086389, 1375.7948597156503])
     power = sb.Problem(data, steep, sb.Abs(), sb.Scaled(sb.Power(1.02)))
@@ -270,6 +288,7 @@ def test_hypentropy_where_one_side_has_no_weights(beta):
         assert math.fsum(parts) == pytest.approx(value, abs=1e-9)
 
 
+@pytest.mark.nightly
 def test_hypentropy_with_exponential_tails_of_the_weights():
     r"""E[sigma_i alpha] = y_i on rays (w, b) = v (1, -c), of logarithms: the tail of W decides how large g may be."""
     law, beta = (stats.laplace(), stats.uniform(-1, 2)), 0.1
@@ -305,7 +324,7 @@ def test_curvature_whose_square_overflows_is_solved(potential):
     assert prediction.penalty > 1e50
 
 
-@pytest.mark.parametrize(("p", "quadratic", "law"), [(12, 0.0, "uniform"), (20, 1.0, "uniform"), (12, 1.0, "normal")])
+@pytest.mark.parametrize(("p", "quadratic", "law"), [(12, 0.0, "uniform"), nightly(20, 1.0, "uniform"), (12, 1.0, "normal")])
 def test_steep_powers_are_led_from_gentler_ones(p, quadratic, law):
     """Newton's method stalls on noisy data from the start that is good for p = 4; the curvature of smaller powers helps."""
     rng = np.random.default_rng(0)
@@ -319,7 +338,7 @@ def test_steep_powers_are_led_from_gentler_ones(p, quadratic, law):
     assert found.penalty == pytest.approx(again, rel=1e-6)
 
 
-@pytest.mark.parametrize("p", [8, 12])
+@pytest.mark.parametrize("p", [8, nightly(12)])
 def test_steep_powers_on_many_noisy_points(p):
     """Dual values next to each other differ by twenty powers of ten there."""
     rng = np.random.default_rng(1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats as st
 import torch
+from marks import nightly
 from problems import LAWS, SET_A, UNIFORM
 from scipy.linalg import expm
 
@@ -293,7 +294,7 @@ class TestNetwork:
         assert flow.time == pytest.approx(3.0, rel=1e-12)
         np.testing.assert_allclose(flow.function(SET_A.x), expected.numpy(), rtol=0, atol=1e-3 * np.abs(y.numpy()).max())
 
-    @pytest.mark.parametrize("activation", ["relu", "abs"])
+    @pytest.mark.parametrize("activation", [nightly("relu"), "abs"])
     def test_networks_approach_the_limit(self, activation: str) -> None:
         """Function and squared distance of all parameters from the start: error n^(-1/2).
 

@@ -5,6 +5,8 @@ import pytest
 import scipy.stats as st
 from problems import (
     ACTIVATIONS,
+    EACH_ACTIVATION_AND_POTENTIAL,
+    EACH_LAW,
     LAWS,
     ONE_WEIGHT,
     PUBLISHED,
@@ -74,9 +76,7 @@ def test_penalty_converges_from_above_at_second_order(problem):
     assert order(excess, POINTS[:4]) == pytest.approx(2, abs=0.2)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in QUADRATIC_PROBLEMS if "student" not in name][::5] + [*SCALED_PROBLEMS][::17]
-)
+@pytest.mark.parametrize("name", [*EACH_LAW, *EACH_ACTIVATION_AND_POTENTIAL])
 def test_catalogue(name):
     problem = (QUADRATIC_PROBLEMS | SCALED_PROBLEMS)[name]
     solver = sb.GridSolver(129)
@@ -87,11 +87,17 @@ def test_catalogue(name):
     exact, found = sb.predict(problem), solver.solve(problem)
     assert found.residual == pytest.approx(max(found.stats["misfit"], found.stats["gap"] / grid_cost(found)), rel=1e-9)
     assert found.outcome is (sb.Outcome.CONVERGED if found.residual <= solver.tolerance else sb.Outcome.INACCURATE)
+    if name == "heavy-bias-relu-u4+u2-network":  # tails that the interior-point method cannot weigh; it says so
+        assert found.outcome is sb.Outcome.INACCURATE and found.residual > 0.1
+        return
     # coarse as the grid is, multipliers and penalty are those of the exact problem up to its error
-    assert 0 < found.penalty / exact.penalty - 1 < 0.1
+    error = (
+        0.1 if name == "constant-bias-abs-free" else 2e-3
+    )  # where the density is exp(-1000) among the data, one cell counts
+    assert 0 < found.penalty / exact.penalty - 1 < error
     np.testing.assert_allclose(found.function(problem.data.x), problem.data.y, atol=1e-9)
     scale = np.abs(exact.multipliers).max()
-    np.testing.assert_allclose(found.multipliers, exact.multipliers, atol=0.1 * scale)
+    np.testing.assert_allclose(found.multipliers, exact.multipliers, rtol=0, atol=error * scale)
 
 
 def grid_cost(prediction):

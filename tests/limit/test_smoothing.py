@@ -141,6 +141,7 @@ def test_smoothing_refusals() -> None:
 # -- the figure -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 def test_the_figure_holds_what_it_shows(tmp_path: Path) -> None:
     config = jm_trajectory.Config(widths=(40,), points=12, out=tmp_path)
     with contextlib.redirect_stdout(io.StringIO()) as printed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.stats as st
-from problems import ACTIVATIONS, LAWS, QUADRATIC_PROBLEMS, SCALED, SET_A, SET_B, UNIFORM, random_data
+from marks import nightly
+from problems import ACTIVATIONS, EACH_LAW, LAWS, QUADRATIC_PROBLEMS, SCALED, SET_A, SET_B, UNIFORM, random_data
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
@@ -73,7 +75,9 @@ def test_twin_of_the_matrix_exponential(name: str) -> None:
         assert prediction.residual < 1e-12 and prediction.stats["time"] == t
 
 
-@pytest.mark.parametrize("name", QUADRATIC_PROBLEMS)
+@pytest.mark.parametrize(
+    "name", [nightly(name) if name.startswith("student") and name not in EACH_LAW else name for name in QUADRATIC_PROBLEMS]
+)
 def test_long_training_meets_the_limit(name: str) -> None:
     problem = QUADRATIC_PROBLEMS[name]
     late, limit = sb.predict(problem, time=1e25), sb.predict(problem)
@@ -206,7 +210,7 @@ def test_scaled_quadratic_is_gradient_descent() -> None:
 
 
 @pytest.mark.parametrize("affine", ["network", "free"])
-@pytest.mark.parametrize("phi", ["u1.5", "u4+u2", "hypentropy"])
+@pytest.mark.parametrize("phi", [nightly("u1.5"), "u4+u2", "hypentropy"])
 def test_scaled_flows_end_at_the_limit(phi: str, affine: str) -> None:
     problem = sb.Problem(SET_B, LAWS["gaussian-bias"], potential=sb.Scaled(SCALED[phi]), affine=affine)
     late, limit = sb.predict(problem, time=1e15), sb.predict(problem)
@@ -224,7 +228,7 @@ def test_a_pure_power_starts_as_a_power_of_time(p: float) -> None:
     np.testing.assert_allclose(later, 2 * early, rtol=1e-4)
 
 
-@pytest.mark.parametrize("factor", [1e-5, 1e4])
+@pytest.mark.parametrize("factor", [nightly(1e-5), 1e4])
 def test_units_do_not_matter(factor: float) -> None:
     """For phi = |u|^p, ordinates times c and times times c^(p-2) give functions times c."""
     problem = sb.Problem(WEIGHTED_A, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(3)))
@@ -234,7 +238,7 @@ def test_units_do_not_matter(factor: float) -> None:
     np.testing.assert_allclose(g(LINE) / factor, f(LINE), rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize(("p", "affine"), [(3.0, "network"), (4.0, "network"), (4.0, "free"), (10.0, "free")])
+@pytest.mark.parametrize(("p", "affine"), [nightly(3.0, "network"), (4.0, "network"), nightly(4.0, "free"), (10.0, "free")])
 def test_a_dual_function_may_vanish_on_an_interval(p: float, affine: str) -> None:
     """Symmetric data, no quadratic part: 1/phi'' is infinite on a whole interval where g_+ or g_- passes 0; flows go on."""
     problem = sb.Problem(SET_A, LAWS["gaussian-bias"], potential=sb.Scaled(sb.Power(p)), affine=affine)
@@ -264,8 +268,15 @@ def test_random_weights_twin() -> None:
     assert max(prediction.residual for prediction in path.predictions) < 1e-9
 
 
-@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e6])
-@pytest.mark.parametrize("phi", ["u1.5", "u4+u2", "hypentropy"])
+@pytest.mark.parametrize(
+    ("phi", "factor"),
+    [  # fast: every potential and every size once
+        (pytest.param if (i + j) % 3 == 2 else nightly)(phi, factor)
+        for (i, phi), (j, factor) in itertools.product(
+            enumerate(("u1.5", "u4+u2", "hypentropy")), enumerate((1.0, 1e-6, 1e6))
+        )
+    ],
+)
 def test_times_from_nothing_to_forever(phi: str, factor: float) -> None:
     """Sixty decades of time, ordinates of all sizes: it starts with the multipliers t omega y, and ends at the limit."""
     data = sb.Dataset(SET_B.x, factor * SET_B.y, [1, 2, 3, 0.5])
@@ -278,7 +289,9 @@ def test_times_from_nothing_to_forever(phi: str, factor: float) -> None:
     np.testing.assert_allclose(path(LINE)[-1], limit, rtol=0, atol=1e-11 * np.abs(limit).max())
 
 
-@pytest.mark.parametrize("name", ["unit-circle", "constant-bias", "heavy-bias", "laplace-bias", "three-weights"])
+@pytest.mark.parametrize(
+    "name", ["unit-circle", *map(nightly, ("constant-bias", "heavy-bias", "laplace-bias")), "three-weights"]
+)
 def test_laws_with_tails_and_gaps(name: str) -> None:
     """The integral of 2L, quadrature and interpolation are all in the residual; late times are the limit's."""
     problem = sb.Problem(SET_A, LAWS[name], sb.LeakyReLU(0.1), U4)
@@ -324,6 +337,7 @@ FLOWS = {
     "u1.5": sb.Problem(WEIGHTED_A, LAWS["laplace-bias"], potential=sb.Scaled(sb.Power(1.5))),
     "u3": sb.Problem(WEIGHTED_A, UNIFORM, potential=sb.Scaled(sb.Power(3))),
 }
+FAST_FLOWS = [nightly(name) if name == "u3" else name for name in FLOWS]
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -335,7 +349,7 @@ def test_training_starts_at_zero_or_at_the_best_line(name: str) -> None:
     assert start.penalty == 0 and not start.multipliers.any() and start.outcome is sb.Outcome.REACHED_TIME
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("name", FAST_FLOWS)
 def test_loss_falls_and_penalty_rises(name: str) -> None:
     """Gradient flow lowers L at every moment; D_phi(alpha, 0) = D_phi*(0, phi'(alpha)) grows as lambda' and y - f agree."""
     problem = FLOWS[name]
@@ -347,7 +361,7 @@ def test_loss_falls_and_penalty_rises(name: str) -> None:
     assert (np.diff([prediction.penalty for prediction in path.predictions]) > 0).all()
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("name", FAST_FLOWS)
 def test_every_moment_is_the_limit_for_its_own_values(name: str) -> None:
     """f_t has the least penalty of all functions through its values at the data, with the same multipliers."""
     problem = FLOWS[name]
@@ -482,7 +496,7 @@ def test_networks_with_scaled_potentials_approach_the_path() -> None:
     assert narrow / wide == pytest.approx(4, rel=0.4)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_published_width() -> None:
     """Theory section 10: scaled u^4 + u^2, n = 48,600, t = 2, 10, 50: at most 2.6e-4 for one seed. Here, C/sqrt(n) with the
     C of width 2000 over seeds."""

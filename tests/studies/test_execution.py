@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
 import socket
 import struct
@@ -19,10 +20,15 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import scipy.stats as st
+from click.testing import CliRunner
+from marks import nightly
+from problems import SET_A, SET_B, UNIFORM
 
 import splinebias as sb
+from splinebias.cli.main import main
 from splinebias.studies.row import FAILED, LOST, Done, failed_row
 from splinebias.studies.spec import run_seed
 from splinebias.studies.store.reading import status
@@ -30,7 +36,6 @@ from splinebias.studies.store.schema import connect
 from splinebias.studies.work.batch import batches, environment, longest_first, prepare, together
 from splinebias.studies.work.loop import RETRIES, execute
 from splinebias.studies.work.pools import InProcess, LocalProcesses
-from tests.problems import SET_A, SET_B, UNIFORM
 
 A = sb.Problem(SET_A, UNIFORM)
 B = sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1)))
@@ -319,7 +324,7 @@ def small():
     return rows(sb.study_grid(SMALL))
 
 
-@pytest.mark.parametrize("jobs", [2, 4])
+@pytest.mark.parametrize("jobs", [2, nightly(4)])
 def test_the_same_bits_whatever_the_number_of_processes(jobs, small):
     assert rows(sb.study_grid(SMALL, jobs=jobs)) == small
 
@@ -420,10 +425,17 @@ def test_ways_to_compute_exclude_each_other():
         sb.study_grid(SMALL, jobs=2, scheduler="tcp://127.0.0.1:8786")
 
 
+def test_an_address_of_no_scheduler_is_refused_within_ten_seconds():
+    began = time.monotonic()
+    with pytest.raises(sb.DataError, match="of a running Dask scheduler such as .*, got 'nonsense://127.0.0.1:9'"):
+        sb.study_grid(SMALL, scheduler="nonsense://127.0.0.1:9")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.nightly
 def test_a_scheduler_that_does_not_answer_is_refused_within_ten_seconds():
-    pytest.importorskip("distributed")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # something that listens and is no scheduler
-        addresses = ["tcp://127.0.0.1:9", "nonsense://127.0.0.1:9", f"tcp://127.0.0.1:{silent.getsockname()[1]}"]
+        addresses = ["tcp://127.0.0.1:9", f"tcp://127.0.0.1:{silent.getsockname()[1]}"]
         for address in addresses:
             began = time.monotonic()
             with pytest.raises(sb.DataError, match=f"of a running Dask scheduler such as .*, got '{address}'"):
@@ -485,9 +497,8 @@ def finish(spec, *options):
     assert done.returncode == (found.failed > 0)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_coordinator_loses_what_was_under_way_only_and_leaves_no_worker(spec, undisturbed):
-    psutil = pytest.importorskip("psutil")
     path = spec.with_suffix(".sqlite")
     with coordinator(spec, "--jobs", "2") as run:
         wait_for_runs(path, run)
@@ -504,9 +515,8 @@ def test_a_killed_coordinator_loses_what_was_under_way_only_and_leaves_no_worker
     assert bits(path) == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_worker_is_replaced(spec, undisturbed):
-    psutil = pytest.importorskip("psutil")
     path = spec.with_suffix(".sqlite")
     with coordinator(spec, "--jobs", "2") as run:
         wait_for_runs(path, run)
@@ -516,7 +526,7 @@ def test_a_killed_worker_is_replaced(spec, undisturbed):
     assert bits(path) == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_study_says_how_to_go_on(sent, spec, undisturbed):
     path = spec.with_suffix(".sqlite")
@@ -617,7 +627,26 @@ def fail(batch):
     raise AssertionError(f"given up: {batch}")
 
 
-@pytest.mark.slow
+@contextmanager
+def largest_file(size):
+    """No file of this process may grow beyond `size` bytes: a limit that every user can set."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_runs_that_do_not_fit_stop_the_study_and_those_that_do_are_kept(tmp_path, small):
+    path = tmp_path / "study.sqlite"
+    with largest_file(90_000), pytest.raises(sb.StudyStopped, match=r"cannot write to .*: make room, then run the same"):
+        sb.study_grid(SMALL, store=path)
+    assert 0 < status(path).done < len(SMALL)
+    assert rows(sb.study_grid(SMALL, store=path)) == small
+
+
+@pytest.mark.nightly
 def test_a_quota_stops_the_study_and_loses_nothing(spec, undisturbed):
     """Writes beyond a size fail in the operating system: a limit that every user can set."""
     path = spec.with_suffix(".sqlite")
@@ -669,7 +698,7 @@ register("/of-a-lock-that-is-gone", "semlock")
     assert done.stderr == ""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_full_disk_stops_the_study_and_loses_nothing(tmp_path, spec, undisturbed):
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -706,7 +735,7 @@ def test_a_disk_that_is_full_from_the_start_is_said_to_be(size, tmp_path, small)
         assert rows(sb.study_grid(SMALL, store=path)) == small
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_second_coordinator_is_refused(spec):
     path = spec.with_suffix(".sqlite")
     with coordinator(spec) as run:
@@ -732,7 +761,6 @@ def dask_worker(folder):
 @pytest.fixture
 def scheduler(tmp_path):
     """A Dask scheduler as a process of its own, over TCP: its address."""
-    pytest.importorskip("distributed")
     file = tmp_path / "scheduler.json"
     process = dask(tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0")
     try:
@@ -758,7 +786,7 @@ def cluster(scheduler, tmp_path):
             process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_scheduler_without_workers_is_waited_for_and_said_to_have_none(scheduler, tmp_path, small, capsys):
     worker, late = [], threading.Timer(9, lambda: worker.append(dask_worker(tmp_path)))
     late.start()
@@ -774,7 +802,7 @@ def test_a_scheduler_without_workers_is_waited_for_and_said_to_have_none(schedul
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_dask_gives_the_same_bits_though_a_worker_and_the_coordinator_are_killed(cluster, spec, undisturbed):
     address, workers = cluster
     path = spec.with_suffix(".sqlite")
@@ -788,14 +816,12 @@ def test_dask_gives_the_same_bits_though_a_worker_and_the_coordinator_are_killed
     assert bits(path) == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_scheduler_that_goes_away_stops_the_study_and_loses_nothing(cluster, spec, undisturbed):
     address, _ = cluster
     path = spec.with_suffix(".sqlite")
     with coordinator(spec, "--scheduler", address) as run:
         wait_for_runs(path, run)
-        import psutil
-
         (scheduler,) = (
             p for p in psutil.Process().children() if "scheduler" in p.cmdline() and "--no-dashboard" in p.cmdline()
         )
@@ -807,7 +833,7 @@ def test_a_scheduler_that_goes_away_stops_the_study_and_loses_nothing(cluster, s
     assert set(bits(path)) <= set(undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_processes_are_nearly_twice_as_fast_as_one_and_the_coordinator_costs_nothing():
     """CPU time, which other work on the machine does not change: what the coordinator spends, and what workers do more."""
     spec = sb.StudySpec({"A": A, "B": B}, [20, 180, 1620, 4860], range(64), loss_tol=1e-4)
@@ -821,13 +847,26 @@ def test_two_processes_are_nearly_twice_as_fast_as_one_and_the_coordinator_costs
     assert coordinator < serial / 10  # 1.8 times the speed leaves 11 % for all that is not shared out
 
 
-@pytest.mark.slow
-def test_the_batch_script_of_the_documentation_runs(tmp_path, small):
-    """With stand-ins: `srun` starts two workers here, and what is left at the end of the job is killed."""
-    pytest.importorskip("distributed")
+def documented_script():
+    """The batch script of docs/run-a-study.md."""
     text = (Path(__file__).parents[2] / "docs" / "run-a-study.md").read_text(encoding="utf-8")
     (script,) = re.findall(r"```sh\n(#!/bin/bash\n.*?)```", text, re.DOTALL)
-    (tmp_path / "job.sh").write_text(script)
+    return script
+
+
+def test_the_batch_script_of_the_documentation_parses_and_so_does_its_command():
+    """Without the study file it gets as far as reading it: every option on the line exists."""
+    assert subprocess.run(["bash", "-n"], input=documented_script(), text=True, check=False).returncode == 0
+    (line,) = (line for line in documented_script().splitlines() if line.startswith("splinebias "))
+    result = CliRunner().invoke(main, shlex.split(line.rstrip("& "))[1:])
+    assert result.exit_code == 2
+    assert "cannot read the" in result.stderr
+
+
+@pytest.mark.nightly
+def test_the_batch_script_of_the_documentation_runs(tmp_path, small):
+    """With stand-ins: `srun` starts two workers here, and what is left at the end of the job is killed."""
+    (tmp_path / "job.sh").write_text(documented_script())
     stand_ins = {
         "srun": 'shift 2; for _ in 1 2; do "$@" & done; wait',
         "dask": f'exec {sys.executable} -m dask "$@" --no-dashboard',

@@ -1,15 +1,14 @@
 """Stores: what is added is there, bit for bit; what is damaged, foreign, too new or in use is refused with advice."""
 
 import math
-import os
 import shutil
 import sqlite3
-import subprocess
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import numpy as np
 import pytest
 import scipy.stats as st
+from folders import read_only
 
 import splinebias as sb
 from splinebias.studies.row import FAILED, LOST, Done, Row, failed_row
@@ -351,23 +350,6 @@ def test_looking_at_a_store_keeps_no_coordinator_out(path):
         assert len(reader.execute("SELECT * FROM runs").fetchall()) == 2
     with Store.open(path, SPEC) as store:
         assert len(store.finished()[0]) == 3
-
-
-@contextmanager
-def read_only(folder):
-    """A folder that can be read and not written, also by root (who needs leave to mount for that)."""
-    if os.geteuid():
-        folder.chmod(0o555)
-        yield
-        folder.chmod(0o755)
-        return
-    if subprocess.run(["mount", "--bind", folder, folder], check=False, capture_output=True).returncode:
-        pytest.skip("root may write everywhere and not mount here")
-    try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_store_can_be_read_where_nothing_can_be_written(path):

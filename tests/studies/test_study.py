@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.stats as st
+from problems import PUBLISHED
 
 import splinebias as sb
 from splinebias.studies.results import Row, Study, StudyGrid
@@ -255,7 +256,6 @@ def test_without_pandas_the_dataframe_is_refused(small, monkeypatch):
 
 
 def test_the_dataframe_holds_the_table(small):
-    pytest.importorskip("pandas")
     frame = small.to_dataframe()
     assert list(frame.columns) == list(Row._fields)
     assert frame["sup"].tolist() == small.table["sup"].tolist()
@@ -448,12 +448,10 @@ def test_odd_widths_are_refused_for_antisymmetric_pairs():
         sb.study(sb.Problem(PROBLEM.data, law), [20, 81], [0])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_networks_approach_the_limit_at_the_predicted_rate_with_the_predicted_constant():
     """Theory section 10: A, ReLU, quadratic: sup-error on [-1.5, 1.5] times sqrt(n) is 1.164 on average."""
-    data = sb.Dataset([-1, -0.2, 0, 0.2, 1], [-0.15, -0.15, 0.15, -0.15, -0.15])
-    problem = sb.Problem(data, sb.Initialization.rademacher(st.uniform(-1, 2)))
-    found = sb.study(problem, [400, 1600, 6400], range(10), loss_tol=1e-10, jobs=2)
+    found = sb.study(PUBLISHED["A"][0], [400, 1600, 6400], range(10), loss_tol=1e-10, jobs=2)
     assert found.summary["failed"].tolist() == [0, 0, 0]
     assert found.rate.low < -0.5 < found.rate.high
     assert found.constant.low < 1.164 < found.constant.high

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats as st
 import torch
+from marks import nightly
 from problems import PUBLISHED, SET_A, SET_B, UNIFORM
 from scipy.integrate import solve_ivp
 
@@ -127,7 +128,7 @@ def test_operator_is_the_product_of_its_factors_with_units_held(activation, affi
 # -- against explicit solvers ---------------------------------------------------------------------------------------
 
 
-@every_smooth
+@pytest.mark.parametrize("problem", [nightly(p) if name == "scaled power" else p for name, p in SMOOTH.items()], ids=SMOOTH)
 def test_fixed_steps_converge_with_order_two(problem):
     field, first, _, exact = smooth(problem)
     fine = 1 if problem.activation.two_slopes else 8  # where features move faster the order shows later
@@ -170,7 +171,7 @@ def test_lazy_end_is_that_of_descent(activation, potential, affine):
     assert distance(run.function, descent.function) < 1e-4
 
 
-@pytest.mark.parametrize("affine", ["network", "free"])
+@pytest.mark.parametrize("affine", [nightly("network"), "free"])
 def test_rich_end_is_that_of_descent_though_breakpoints_slide(affine):
     """Descent chatters around samples for thousands of steps; the flow slides along them in a hundred."""
     problem = sb.Problem(SET_B, UNIFORM, affine=affine)
@@ -232,7 +233,7 @@ def test_units_are_let_go_if_they_are_driven_off_their_samples(activation):
     assert left > 10 and stayed > 10
 
 
-@pytest.mark.parametrize(("width", "affine"), [(100, "network"), (300, "network"), (300, "free")])
+@pytest.mark.parametrize(("width", "affine"), [(100, "network"), nightly(300, "network"), nightly(300, "free")])
 def test_narrow_peaks_take_hundreds_of_steps_though_many_units_slide(width, affine):
     """Units held though driven off, a little in every step, once took ten thousand."""
     x = np.linspace(-1, 1, 49)
@@ -271,7 +272,7 @@ def test_scaled_quadratic_is_the_unscaled_one():
     np.testing.assert_allclose(runs[0].network.theta, runs[1].network.theta, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("activation", [sb.ReLU(), sb.Abs()], ids=str)
+@pytest.mark.parametrize("activation", [nightly(sb.ReLU()), sb.Abs()], ids=str)
 def test_gradient_flow_conserves_a2_minus_w2_minus_b2(activation):
     """Per unit, sliding ones included; what is left is the error of the integrator."""
     problem = sb.Problem(SET_A, UNIFORM, activation)
@@ -330,7 +331,9 @@ def test_few_steps_where_descent_takes_a_hundred_thousand():
     assert distance(train(A, 1000).function, tight.function) < 1e-4
 
 
-@pytest.mark.parametrize(("name", "width", "constant"), [("A", 1600, 1.164), ("B-u2", 1600, 0.419), ("B-u4", 4860, 0.737)])
+@pytest.mark.parametrize(
+    ("name", "width", "constant"), [("A", 1600, 1.164), ("B-u2", 1600, 0.419), nightly("B-u4", 4860, 0.737)]
+)
 def test_distance_to_the_limit_has_the_predicted_constant(name, width, constant):
     """Theory section 7: sup|f_n - f| n^(1/2), mean over seeds; of 40 seeds the standard error is about 7 %."""
     problem = PUBLISHED[name][0]
@@ -342,6 +345,7 @@ def test_distance_to_the_limit_has_the_predicted_constant(name, width, constant)
 
 def test_very_wide_network_is_at_the_limit():
     run = train(A, 48_600)
+    assert run.stats["passes"] <= 60
     assert distance(run.function, sb.predict(A).function) < 3 * 1.164 / 48_600**0.5
 
 
@@ -425,7 +429,7 @@ def test_many_points():
     np.testing.assert_allclose(run.function(inside), thinned.function(inside), atol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_survey_of_narrow_networks_stays_close_to_descent():
     """A small part of benchmarks/survey_sliding.py: ends, or functions at one time, within 1e-3 in the median."""
     cases = list(survey_sliding.survey(survey_sliding.Config(widths=(50, 150), sets=2, max_steps=8000)))
@@ -434,7 +438,7 @@ def test_survey_of_narrow_networks_stays_close_to_descent():
     assert all(case.cause for case in cases if case.distance > 1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_million_units_fit_in_memory():
     code = """
 import numpy as np, scipy.stats as st, splinebias as sb

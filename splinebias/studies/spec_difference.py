@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,6 @@ _GROWS = ("widths", "seeds")
 _MOST = 8  # differences to print
 _SHORT = 80  # characters of a value to print whole
 _FEW = 5  # numbers of a longer list to print
-
-
-def canonical_text(text: str) -> str:
-    """One text for all specifications that are equal, whatever form their laws were given in."""
-    return json.dumps(canonical(tomllib.loads(text)))
 
 
 def difference(old: str, new: str) -> tuple[str, bool]:

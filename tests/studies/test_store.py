@@ -13,7 +13,6 @@ import scipy.stats as st
 
 import splinebias as sb
 from splinebias.studies.row import FAILED, LOST, Done, Row, failed_row
-from splinebias.studies.spec import Case
 from splinebias.studies.store.packing import pack, unpack
 from splinebias.studies.store.reading import read_cases, read_spec_text, status
 from splinebias.studies.store.schema import FORMAT
@@ -180,20 +179,6 @@ def test_a_store_goes_on_however_its_laws_are_written(begun, where, tmp_path, mo
     assert len(case.rows) == 1
 
 
-@pytest.mark.parametrize("begun", FORMS)
-def test_a_store_whose_keys_and_name_are_of_laws_as_they_are_written_goes_on(begun, tmp_path, monkeypatch):
-    """As stores were before laws had one form."""
-    with monkeypatch.context() as patch:
-        patch.setattr(Case, "key", Case.written_key)
-        with Store.open(f"{tmp_path}/", FORMS[begun]) as store:
-            store.add(0, [done(20, 0)])
-    with Store.open(f"{tmp_path}/", FORMS[begun]) as again:
-        assert (again.path, again.finished()) == (store.path, [{(20, 0)}])
-    for spec in FORMS.values():
-        with Store.open(store.path, spec) as again:
-            assert again.finished() == [{(20, 0)}]
-
-
 @pytest.mark.parametrize(
     "reader", [read_cases, status, sb.Study.load, sb.StudyGrid.load, lambda path: Store.open(path, SPEC)]
 )
@@ -237,13 +222,20 @@ def altered(path, statement):
         ("DELETE FROM study", lambda path: Store.open(path, SPEC), "cannot unpack"),
         ("UPDATE study SET spec = 'abc ='", lambda path: Store.open(path, SPEC), "Invalid value"),
         ("UPDATE runs SET sup = 'abc'", read_cases, "could not convert string to float: 'abc'"),
-        ("DELETE FROM cases", lambda path: Store.open(path, SPEC), "it has 0 cases, and 1 by its specification"),
+        ("DROP TABLE cases", lambda path: Store.open(path, SPEC), "no such table: cases"),
         ("PRAGMA user_version = 0", read_cases, "it says to be of format 0, which there never was"),
     ],
 )
 def test_content_that_no_study_writes_is_damage(path, statement, reader, why):
     with pytest.raises(sb.DataError, match=rf"the store .* is damaged: {why}.*; restore a copy"):
         reader(altered(path, statement))
+
+
+def test_cases_are_written_anew_whenever_a_study_goes_on(path):
+    altered(path, "DELETE FROM cases")
+    with Store.open(path, SPEC) as store:
+        assert store.finished() == [{(20, 0), (80, 1)}]
+    assert len(read_cases(path)[0].rows) == 2
 
 
 def test_any_damage_is_a_refusal_or_harmless(path):

@@ -3,13 +3,15 @@
 import gc
 import json
 import os
+import pickle
 import re
 import resource
+import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -23,13 +25,13 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
-from splinebias.studies.row import FAILED, LOST, Done, failed_row
+from splinebias.studies.row import FAILED, LOST
 from splinebias.studies.spec import run_seed
 from splinebias.studies.store.reading import status
 from splinebias.studies.store.schema import connect
-from splinebias.studies.work.batch import batches, environment, longest_first, prepare, together
+from splinebias.studies.work.batch import batches, prepare, together
 from splinebias.studies.work.loop import RETRIES, execute
-from splinebias.studies.work.pools import InProcess, LocalProcesses
+from splinebias.studies.work.pools import InProcess, LocalProcesses, _Filed
 from tests.problems import SET_A, SET_B, UNIFORM
 
 A = sb.Problem(SET_A, UNIFORM)
@@ -231,62 +233,6 @@ def test_seeds_share_a_batch_whatever_other_seeds_there_are():
     everyone = together(range(100), 1000)
     for some in (range(50), range(7, 93), range(0, 100, 3)):
         assert all(any(set(group) <= set(full) for full in everyone) for group in together(some, 1000))
-
-
-def pace_and_batches(seeds=40, widths=(20, 60)):
-    """An empty record of speeds, and batches that are chosen by it: of 32 seeds and of 8, for two cases and two widths."""
-    spec = sb.StudySpec({"A": A, "B": B}, widths, range(seeds))
-    pace = {}
-    limits = [sb.predict(case.problem) for case in spec.cases]
-    return pace, longest_first(batches(spec, limits, [set(), set()]), pace)
-
-
-def described(made):
-    return [(batch.width, batch.case, len(batch.seeds)) for batch in made]
-
-
-def test_within_a_width_the_batches_that_take_longest_come_first():
-    pace, made = pace_and_batches()
-    pace |= {0: 1.0, 1: 3.0}
-    order = [(1, 32), (0, 32), (1, 8), (0, 8)]  # 96, 32, 24 and 8 seconds
-    assert described(made) == [(width, *batch) for width in (60, 20) for batch in order]
-
-
-def test_a_case_that_is_much_slower_comes_first_with_all_that_it_has():
-    pace, made = pace_and_batches()
-    pace |= {0: 5.0, 1: 1.0}
-    order = [(0, 32), (0, 8), (1, 32), (1, 8)]
-    assert described(made) == [(width, *batch) for width in (60, 20) for batch in order]
-
-
-def test_full_batches_come_first_if_no_speed_is_known():
-    _, made = pace_and_batches()
-    order = [(0, 32), (1, 32), (0, 8), (1, 8)]
-    assert described(made) == [(width, *batch) for width in (60, 20) for batch in order]
-
-
-def test_a_speed_counts_from_the_moment_that_it_is_known():
-    pace, made = pace_and_batches()
-    assert described([next(made)]) == [(60, 0, 32)]
-    pace[0] = 1.0
-    assert described([next(made)]) == [(60, 1, 32)]  # the case that nothing is known of
-    pace[1] = 0.1
-    assert described([next(made), next(made)]) == [(60, 0, 8), (60, 1, 8)]
-    pace[1] = 9.0
-    assert described(made) == [(20, 1, 32), (20, 1, 8), (20, 0, 32), (20, 0, 8)]
-
-
-def test_a_study_hands_in_the_case_that_proved_slower_first(monkeypatch):
-    order = []
-
-    def pretended(batch):
-        order.append((batch.width, batch.case))
-        row = failed_row(batch.width, batch.seeds[0], batch.prediction.penalty, FAILED, "")
-        return [Done(row._replace(seed=seed, seconds=1.0 + batch.case), None, environment()) for seed in batch.seeds]
-
-    monkeypatch.setattr(import_module("splinebias.studies.study"), "run_batch", pretended)
-    sb.study_grid(sb.StudySpec({"A": A, "B": B}, [20, 60, 180], range(5)))
-    assert order == [(180, 0), (180, 1), (60, 1), (60, 0), (20, 1), (20, 0)]
 
 
 def test_a_run_that_raises_is_recorded_and_the_others_of_its_batch_are_not_lost(monkeypatch):
@@ -581,36 +527,45 @@ def test_workers_are_ready_before_the_first_batch_comes():
         pool.close()
 
 
-def die_while_sending(path):
-    """Half of a result, the first time; the square of a number later."""
-    if path.exists():
-        return 49
-    path.touch()
-    frame = sys._getframe()
-    while "result_queue" not in frame.f_locals:
-        frame = frame.f_back
-    os.write(frame.f_locals["result_queue"]._writer.fileno(), struct.pack("!i", 1000) + b"half of it")
-    os.kill(os.getpid(), signal.SIGKILL)
+class Fatal:
+    """A result that kills its worker while it is written, the first time, and is 49 later."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        if not self.path.exists():
+            self.path.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return int, (49,)
 
 
-def test_a_worker_that_dies_while_it_sends_a_result_is_noticed(tmp_path):
+def test_a_worker_that_dies_while_it_hands_over_a_result_is_noticed(tmp_path):
     pool, found = LocalProcesses(2, idle), []
     try:
-        execute([tmp_path / "died"], die_while_sending, pool, deliver=lambda _, result: found.append(result), give_up=fail)
+        execute([tmp_path / "died"], Fatal, pool, deliver=lambda _, result: found.append(result), give_up=fail)
     finally:
         pool.close()
     assert found == [49]
 
 
-def test_a_pool_with_half_of_a_result_can_be_closed(tmp_path):
-    pool = LocalProcesses(1, idle)
-    future = pool.submit(die_while_sending, tmp_path / "died")
-    while not (tmp_path / "died").exists():
-        time.sleep(0.01)
-    time.sleep(0.5)
-    assert not future.done()
-    pool.close()
-    assert isinstance(future.exception(timeout=5), BrokenExecutor)
+def million(number):
+    return number * np.ones(10**6)
+
+
+def test_results_of_any_size_are_small_messages_whose_files_are_gone_afterwards(tmp_path, monkeypatch):
+    """Small ones are written whole, or not at all by a worker that is killed: nobody waits for the other half."""
+    assert len(pickle.dumps(_Filed("/" + 255 * "x"))) < select.PIPE_BUF / 2
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    pool = LocalProcesses(2, idle)
+    try:
+        for number in range(3):
+            np.testing.assert_array_equal(pool.submit(million, number).result(), million(number))
+        (folder,) = tmp_path.iterdir()
+        assert list(folder.iterdir()) == []
+    finally:
+        pool.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def fail(batch):

@@ -31,7 +31,7 @@ from splinebias.studies.store.reading import status
 from splinebias.studies.store.schema import connect
 from splinebias.studies.work.batch import batches, prepare, together
 from splinebias.studies.work.loop import RETRIES, execute
-from splinebias.studies.work.pools import InProcess, LocalProcesses, _Filed
+from splinebias.studies.work.pools import InProcess, LocalProcesses, Pool, _Filed
 from tests.problems import SET_A, SET_B, UNIFORM
 
 A = sb.Problem(SET_A, UNIFORM)
@@ -180,6 +180,32 @@ def test_what_a_broken_pool_did_not_take_is_handed_in_again():
 
     done, lost = executed(Broken())
     assert [batch for batch, _ in done] == list(range(8))
+    assert lost == []
+
+
+def test_a_pool_that_is_found_broken_when_others_are_under_way_ends_nothing():
+    """All that were under way are tried again, and the rest is done, too."""
+
+    class Broken(Pool):
+        window = 4
+
+        def __init__(self):
+            self.broken = False
+
+        def submit(self, work, batch):
+            if batch == 3 and not self.broken:
+                self.broken = True
+                raise BrokenExecutor("a worker died")
+            future = Future()
+            if self.broken:
+                future.set_result(work(batch))
+            return future
+
+        def renew(self):
+            pass
+
+    done, lost = executed(Broken())
+    assert sorted(batch for batch, _ in done) == list(range(8))
     assert lost == []
 
 

@@ -93,17 +93,18 @@ class _Loop:
 
     def _fill(self) -> bool:
         """Hand in what there is room for; whether anything is under way."""
-        while self.suspects and not self.flying:
-            self._start(self.suspects.popleft())
-        while not self.suspects and len(self.flying) < self.pool.window:
-            if any(batch in self.losses for batch in self.flying.values()):
-                break  # a batch that has lost a worker runs alone
-            try:
-                batch = next(self.waiting)
-            except StopIteration:
+        while self._has_room():
+            batch = self.suspects.popleft() if self.suspects else next(self.waiting, None)
+            if batch is None:
                 break
             self._start(batch)
         return bool(self.flying)
+
+    def _has_room(self) -> bool:
+        """Whether another batch may be handed in: one that is suspected, or has lost a worker, runs alone."""
+        if self.suspects or any(batch in self.losses for batch in self.flying.values()):
+            return not self.flying
+        return len(self.flying) < self.pool.window
 
     def _start(self, batch: Any) -> None:
         try:

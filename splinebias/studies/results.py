@@ -22,7 +22,7 @@ from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
 from splinebias.studies.agreement import Agreement, agreement
 from splinebias.studies.rates import PowerLaw, fit_power
-from splinebias.studies.row import COLUMNS, Row, csv_of, dataframe_of, left_out, table_of
+from splinebias.studies.row import Row, csv_of, dataframe_of, left_out, read_only, table_of
 from splinebias.studies.statistics import by_width, mean_estimate, places, summary
 from splinebias.studies.store.reading import StoredCase, read_cases
 
@@ -256,15 +256,8 @@ class StudyGrid:
     @property
     def table(self) -> NDArray[np.void]:
         """The tables of all parts below each other, read-only, with the number of the part as field `case`."""
-        from numpy.lib import recfunctions
-
-        tables = [
-            recfunctions.append_fields(part.table, "case", np.full(len(part.rows), number), usemask=False)
-            for number, part in enumerate(self.parts)
-        ]
-        table: NDArray[np.void] = np.concatenate(tables)[["case", *COLUMNS]]
-        table.setflags(write=False)
-        return table
+        rows = [(number, *row) for number, part in enumerate(self.parts) for row in part.table.tolist()]
+        return read_only(rows, np.dtype([("case", "i8"), *self.parts[0].table.dtype.descr]))
 
     @property
     def _named_rows(self) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:

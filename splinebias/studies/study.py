@@ -23,9 +23,9 @@ from splinebias.studies.spec import StudySpec, run_seed
 from splinebias.studies.store.packing import unpack
 from splinebias.studies.store.reading import read_cases
 from splinebias.studies.store.store import Store
-from splinebias.studies.work.batch import Batch, batches, environment, prepare, run_batch
+from splinebias.studies.work.batch import Batch, batches, environment, run_batch
 from splinebias.studies.work.interrupts import interruptible
-from splinebias.studies.work.loop import RETRIES, execute
+from splinebias.studies.work.loop import RETRIES, Loop
 from splinebias.studies.work.pools import Dask, Given, InProcess, LocalProcesses, Pool, check_picklable
 from splinebias.studies.work.progress import Progress, check_progress, reported
 from splinebias.training.method import TrainingMethod
@@ -196,7 +196,7 @@ def _pool(jobs: int, scheduler: str | None, executor: Executor | None, todo: Seq
         check_picklable(sample)
     if scheduler is not None:
         return Dask(scheduler)
-    return LocalProcesses(jobs, prepare) if executor is None else Given(executor)
+    return LocalProcesses(jobs) if executor is None else Given(executor)
 
 
 def _run(
@@ -221,7 +221,7 @@ def _run(
             rows = [failed_row(batch.width, seed, batch.prediction.penalty, LOST, reason) for seed in batch.seeds]
             deliver(batch, [Done(row, None, environment()) for row in rows])
 
-        execute(todo, run_batch, pool, deliver=deliver, give_up=give_up, say=note.say)
+        Loop(iter(todo), run_batch, pool, deliver, give_up, note.say).run()
 
 
 class _Memory:

@@ -1,6 +1,5 @@
 """Execution: the same bits wherever a study is computed, and whatever happens to it on the way."""
 
-import gc
 import json
 import os
 import pickle
@@ -29,8 +28,8 @@ from splinebias.studies.row import FAILED, LOST
 from splinebias.studies.spec import run_seed
 from splinebias.studies.store.reading import status
 from splinebias.studies.store.schema import connect
-from splinebias.studies.work.batch import batches, prepare, together
-from splinebias.studies.work.loop import RETRIES, execute
+from splinebias.studies.work.batch import batches, together
+from splinebias.studies.work.loop import RETRIES, Loop
 from splinebias.studies.work.pools import InProcess, LocalProcesses, Pool, _Filed
 from tests.problems import SET_A, SET_B, UNIFORM
 
@@ -112,6 +111,10 @@ class Deadly(InProcess):
 
     def renew(self):
         pass
+
+
+def execute(batches, *how, **more):
+    Loop(iter(batches), *how, **more).run()
 
 
 def executed(pool, number=8):
@@ -523,34 +526,18 @@ def test_an_interrupt_that_python_loses_still_stops_the_study(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def idle():
-    pass
-
-
 def blocked_signals(_):
     return signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_workers_are_started_deaf_to_an_interrupt_and_this_process_is_not():
     """Before they can say so themselves: one that comes while they import would print their traceback."""
-    pool = LocalProcesses(1, idle)
+    pool = LocalProcesses(1)
     try:
         assert {signal.SIGINT, signal.SIGTERM} <= pool.submit(blocked_signals, None).result()
     finally:
         pool.close()
     assert not {signal.SIGINT, signal.SIGTERM} & blocked_signals(None)
-
-
-def imported_and_frozen(_):
-    return "torch" in sys.modules, gc.isenabled(), gc.get_freeze_count() > 10_000
-
-
-def test_workers_are_ready_before_the_first_batch_comes():
-    pool = LocalProcesses(1, prepare)
-    try:
-        assert pool.submit(imported_and_frozen, None).result() == (True, True, True)
-    finally:
-        pool.close()
 
 
 class Fatal:
@@ -567,7 +554,7 @@ class Fatal:
 
 
 def test_a_worker_that_dies_while_it_hands_over_a_result_is_noticed(tmp_path):
-    pool, found = LocalProcesses(2, idle), []
+    pool, found = LocalProcesses(2), []
     try:
         execute([tmp_path / "died"], Fatal, pool, deliver=lambda _, result: found.append(result), give_up=fail)
     finally:
@@ -583,7 +570,7 @@ def test_results_of_any_size_are_small_messages_whose_files_are_gone_afterwards(
     """Small ones are written whole, or not at all by a worker that is killed: nobody waits for the other half."""
     assert len(pickle.dumps(_Filed("/" + 255 * "x"))) < select.PIPE_BUF / 2
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    pool = LocalProcesses(2, idle)
+    pool = LocalProcesses(2)
     try:
         for number in range(3):
             np.testing.assert_array_equal(pool.submit(million, number).result(), million(number))
@@ -639,7 +626,7 @@ def test_nothing_is_said_of_locks_that_killed_workers_leave():
 import os
 from splinebias.studies.work.pools import LocalProcesses
 os.environ["PYTHONWARNINGS"] = "default"
-pool = LocalProcesses(1, print)
+pool = LocalProcesses(1)
 assert os.environ["PYTHONWARNINGS"] == "default"
 pool.submit(abs, -1).result()
 pool.close()

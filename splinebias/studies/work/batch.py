@@ -6,12 +6,10 @@ on the batch that it was trained in.
 
 from __future__ import annotations
 
-import gc
 import math
 import platform
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -96,18 +94,6 @@ def batches(spec: StudySpec, limits: Sequence[Prediction], done: Sequence[Collec
                 seeds = tuple(seed for seed in group if (width, seed) not in done[number])
                 if seeds:
                     yield Batch(number, limits[number], case.method, width, seeds, spec.seed, case.interval, spec.loss_tol)
-
-
-def prepare() -> None:
-    """In a process that runs batches only: import what they need.
-
-    The collector of garbage would look through all modules several times while they are imported, and again and again later.
-    """
-    gc.disable()
-    with suppress(Exception):  # `run_batch` meets it again, and then it can be told
-        import splinebias.training.ensemble  # noqa: F401
-    gc.freeze()
-    gc.enable()
 
 
 def run_batch(batch: Batch) -> list[Done]:

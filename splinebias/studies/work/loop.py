@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import queue
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 from splinebias.errors import SplinebiasError, StudyStopped
 from splinebias.studies.work.pools import Pool, is_loss
@@ -16,27 +16,17 @@ from splinebias.studies.work.pools import Pool, is_loss
 RETRIES = 2
 """How often a batch whose worker died is tried again."""
 
-_BATCH = TypeVar("_BATCH")
-_RESULT = TypeVar("_RESULT")
 _LOOK = 1.0  # seconds between two chances for a signal to be seen
 
 
-def execute(
-    batches: Iterable[_BATCH],
-    work: Callable[[_BATCH], _RESULT],
-    pool: Pool,
-    *,
-    deliver: Callable[[_BATCH, _RESULT], None],
-    give_up: Callable[[_BATCH], None],
-    say: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Compute ``work(batch)`` for all batches, in their order as far as workers allow.
+@dataclass(eq=False)
+class Loop:
+    """Computes ``work(batch)`` for all batches, in their order as far as workers allow.
 
     Parameters
     ----------
-    batches : iterable
-        What to do; it can be sent to other processes. The next one is asked for when there is room for it, so that the
-        order may follow from results that have been delivered.
+    waiting : iterator
+        The batches to do; they can be sent to other processes. The next one is asked for when there is room for it.
     work : callable
         What to do with each; it does not raise.
     pool : Pool
@@ -48,40 +38,36 @@ def execute(
     say : callable
         Called as ``say(line)`` when something has kept all work from being done for some seconds.
 
-    Raises
-    ------
-    StudyStopped
-        If the pool is lost for good, or `work` cannot be done on its workers at all.
-
     Notes
     -----
     When a process of a local pool dies, nothing tells which batch killed it. All that were under way are suspects, and tried
     again one at a time, so that a batch that kills its workers takes no other one down with it.
     """
-    _Loop(iter(batches), work, pool, deliver, give_up, say).run()
-
-
-@dataclass(eq=False)
-class _Loop:
-    """The state of `execute`: what waits, what is under way, what is suspected of killing its worker."""
 
     waiting: Iterator[Any]
     work: Callable[[Any], Any]
     pool: Pool
     deliver: Callable[[Any, Any], None]
     give_up: Callable[[Any], None]
-    say: Callable[[str], None]
-    flying: dict[Future[Any], Any] = field(default_factory=dict)
-    suspects: deque[Any] = field(default_factory=deque)
-    losses: Counter[Any] = field(default_factory=Counter)
+    say: Callable[[str], None] = lambda line: None
+    _flying: dict[Future[Any], Any] = field(default_factory=dict, init=False)
+    _suspects: deque[Any] = field(default_factory=deque, init=False)
+    _losses: Counter[Any] = field(default_factory=Counter, init=False)
     """How many workers each batch has lost that is not done."""
-    finished: queue.SimpleQueue[Future[Any]] = field(default_factory=queue.SimpleQueue)
+    _finished: queue.SimpleQueue[Future[Any]] = field(default_factory=queue.SimpleQueue, init=False)
 
     def run(self) -> None:
+        """Until all is done.
+
+        Raises
+        ------
+        StudyStopped
+            If the pool is lost for good, or `work` cannot be done on its workers at all.
+        """
         obstructed = 0  # looks in a row at which the pool had an obstacle
         while self._fill():
             try:
-                future = self.finished.get(timeout=_LOOK)
+                future = self._finished.get(timeout=_LOOK)
             except queue.Empty:
                 obstacle = self.pool.obstacle()
                 obstructed = obstructed + 1 if obstacle else 0
@@ -94,17 +80,17 @@ class _Loop:
     def _fill(self) -> bool:
         """Hand in what there is room for; whether anything is under way."""
         while self._has_room():
-            batch = self.suspects.popleft() if self.suspects else next(self.waiting, None)
+            batch = self._suspects.popleft() if self._suspects else next(self.waiting, None)
             if batch is None:
                 break
             self._start(batch)
-        return bool(self.flying)
+        return bool(self._flying)
 
     def _has_room(self) -> bool:
         """Whether another batch may be handed in: one that is suspected, or has lost a worker, runs alone."""
-        if self.suspects or any(batch in self.losses for batch in self.flying.values()):
-            return not self.flying
-        return len(self.flying) < self.pool.window
+        if self._suspects or any(batch in self._losses for batch in self._flying.values()):
+            return not self._flying
+        return len(self._flying) < self.pool.window
 
     def _start(self, batch: Any) -> None:
         try:
@@ -113,13 +99,13 @@ class _Loop:
             if not is_loss(error):
                 raise
             self.waiting = chain([batch], self.waiting)
-            self._lose([*self.flying.values()])
+            self._lose([*self._flying.values()])
             return
-        self.flying[future] = batch
-        future.add_done_callback(self.finished.put)
+        self._flying[future] = batch
+        future.add_done_callback(self._finished.put)
 
     def _take(self, future: Future[Any]) -> None:
-        batch = self.flying.pop(future, None)
+        batch = self._flying.pop(future, None)
         if batch is None:
             return  # of a pool that broke
         try:
@@ -134,19 +120,19 @@ class _Loop:
             if type(error).__name__ == "KilledWorker":  # Dask has tried again already, and knows which batch it was
                 self.give_up(batch)
             else:
-                self._lose([batch, *self.flying.values()])
+                self._lose([batch, *self._flying.values()])
             return
-        self.losses.pop(batch, None)
+        self._losses.pop(batch, None)
         self.deliver(batch, result)
 
     def _lose(self, batches: list[Any]) -> None:
         """Workers died: renew the pool; `batches` are to be tried again, unless that was done often enough."""
-        self.flying.clear()
+        self._flying.clear()
         self.pool.renew()
         for batch in batches:
-            self.losses[batch] += 1
-            if self.losses[batch] > RETRIES:
-                del self.losses[batch]
+            self._losses[batch] += 1
+            if self._losses[batch] > RETRIES:
+                del self._losses[batch]
                 self.give_up(batch)
             else:
-                self.suspects.append(batch)
+                self._suspects.append(batch)

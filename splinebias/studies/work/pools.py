@@ -71,11 +71,11 @@ class InProcess(Pool):
 class LocalProcesses(Pool):
     """`jobs` processes of one thread each (loky), replaced when one dies; they end with this process, however it ends.
 
-    Each calls `prepare`, which does not raise, before the first batch reaches it. Results come in files, see `_Filed`.
+    Results come in files, see `_Filed`.
     """
 
-    def __init__(self, jobs: int, prepare: Callable[[], None]) -> None:
-        self._jobs, self._prepare = jobs, prepare
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
         self.window = 2 * jobs  # one that runs, one that waits for it
         self._folder = tempfile.TemporaryDirectory(prefix="splinebias-")
         self._executor = self._started()
@@ -109,7 +109,7 @@ class LocalProcesses(Pool):
         before = os.environ.get("PYTHONWARNINGS")
         os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
         try:  # the executor's locks start loky's tracker
-            start = (os.getpid(), self._folder.name, self._prepare)
+            start = (os.getpid(), self._folder.name)
             return ProcessPoolExecutor(self._jobs, initializer=_attach, initargs=start, env=threads)
         finally:
             del os.environ["PYTHONWARNINGS"]
@@ -280,8 +280,8 @@ def check_picklable(batch: Any) -> None:
         ) from None
 
 
-def _attach(parent: int, folder: str, prepare: Callable[[], None]) -> None:
-    """In a worker: leave Ctrl-C to the coordinator, end when it does, even if it is killed, with `folder`; get ready."""
+def _attach(parent: int, folder: str) -> None:
+    """In a worker: leave Ctrl-C to the coordinator, and end when it does, even if it is killed, with `folder`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
@@ -291,4 +291,3 @@ def _attach(parent: int, folder: str, prepare: Callable[[], None]) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="coordinator-watch", daemon=True).start()
-    prepare()

@@ -159,10 +159,10 @@ def print_facts(**facts: str) -> None:
 
 def print_table(columns: Mapping[str, Sequence[float]]) -> None:
     """A blank line, then right-aligned columns under their names."""
-    cells = [[name, *(f"{value:.10g}" for value in values)] for name, values in columns.items()]
-    widths = [max(map(len, column)) for column in cells]
+    texts = [[name, *(f"{value:.10g}" for value in values)] for name, values in columns.items()]
+    widths = [max(map(len, column)) for column in texts]
     click.echo()
-    for row in zip(*cells, strict=True):
+    for row in zip(*texts, strict=True):
         click.echo("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)))
 
 

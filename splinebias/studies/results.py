@@ -150,7 +150,7 @@ class Study:
 
     @cached_property
     def places(self) -> NDArray[np.void]:
-        """Where the sup-error sits: per width and gap of the data, how many runs have theirs there; see `places`."""
+        """Where the sup-error sits: per width and data interval, how many runs have theirs there; see `places`."""
         good = self.table[self._ok]
         return places(good["width"], good["argmax"], self.problem.data.x, self.interval)
 
@@ -211,8 +211,8 @@ class Study:
             f"{'width':>8}{'runs':>6}{'failed':>8}{'mean':>12}{'median':>12}{'sd':>12}{'mean*sqrt(n)':>14}",
         ]
         for width, runs, failed, mean, median, sd in self.summary.tolist():
-            cells = ((mean, 12, ".4g"), (median, 12, ".4g"), (sd, 12, ".2g"), (mean * math.sqrt(width), 14, ".4g"))
-            numbers = "".join(("-" if math.isnan(value) else format(value, form)).rjust(size) for value, size, form in cells)
+            shown = ((mean, 12, ".4g"), (median, 12, ".4g"), (sd, 12, ".2g"), (mean * math.sqrt(width), 14, ".4g"))
+            numbers = "".join(("-" if math.isnan(value) else format(value, form)).rjust(size) for value, size, form in shown)
             lines.append(f"{width:>8}{runs:>6}{failed:>8}{numbers}")
         exact = int((self.measured[1] == 0).sum()) if math.isfinite(self.rate.value) else 0
         without = f", without {exact} runs whose error is 0" if exact else ""
@@ -264,7 +264,7 @@ class StudyGrid:
         """Columns and rows, names of the cases first."""
         names = tuple(dict.fromkeys(name for part in self.parts for name in part.names))  # a part may lack an empty one
         named = [(tuple(part.names.get(name, "") for name in names), part.rows) for part in self.parts]
-        return (*names, *Row._fields), [(*cells, *row) for cells, rows in named for row in rows]
+        return (*names, *Row._fields), [(*labels, *row) for labels, rows in named for row in rows]
 
     def to_csv(self, path: str | Path | None = None) -> str:
         """All rows as CSV text, a column per axis first; written atomically to `path` if one is given."""

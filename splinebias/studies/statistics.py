@@ -66,10 +66,10 @@ def by_width(width: Array, values: Array) -> NDArray[np.void]:
     rows = []
     for n in np.unique(width):
         here = values[(width == n) & np.isfinite(values)]
-        cells = [n, here.size, *_interval(np.mean, here, "BCa", int(n)), *_interval(np.median, here, "percentile", int(n))]
+        found = [n, here.size, *_interval(np.mean, here, "BCa", int(n)), *_interval(np.median, here, "percentile", int(n))]
         for q in _QUANTILES.values():
-            cells += _interval(lambda x, axis, q=q: np.quantile(x, q, axis=axis), here, "percentile", int(n))
-        rows.append(tuple(cells))
+            found += _interval(lambda x, axis, q=q: np.quantile(x, q, axis=axis), here, "percentile", int(n))
+        rows.append(tuple(found))
     return read_only(rows, _BY_WIDTH)
 
 
@@ -112,7 +112,7 @@ def mean_estimate(values: Array) -> Estimate:
 
 
 def places(width: Array, argmax: Array, data: Array, interval: tuple[float, float]) -> NDArray[np.void]:
-    """How often the largest error sits in each gap of the data, the two margins of `interval` included.
+    """How often the largest error sits in each data interval, the two margins of `interval` included.
 
     Parameters
     ----------
@@ -126,13 +126,13 @@ def places(width: Array, argmax: Array, data: Array, interval: tuple[float, floa
     Returns
     -------
     structured array
-        One row per width and gap, read-only: width, low and high (ends of the gap), runs, share of the runs of that width. A
-        place on a datum counts for the gap to its right.
+        One row per width and data interval, read-only: width, low and high (its ends), runs, share of the runs of that
+        width. A place on a datum counts for the data interval to its right.
     """
     lo, hi = interval
     edges = np.unique(np.r_[lo, data[(data > lo) & (data < hi)], hi])
     rows = []
     for n in np.unique(width):
         counts = np.histogram(argmax[width == n], edges)[0]
-        rows += [(n, *gap) for gap in zip(edges[:-1], edges[1:], counts, counts / counts.sum(), strict=True)]
+        rows += [(n, *found) for found in zip(edges[:-1], edges[1:], counts, counts / counts.sum(), strict=True)]
     return read_only(rows, _PLACES)

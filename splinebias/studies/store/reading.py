@@ -86,10 +86,8 @@ def read_cases(path: str | Path) -> list[StoredCase]:
     found = []
     with _reading(path) as file:
         path = Path(path)
-        for key, text, problem, *rest in file.execute(
-            "SELECT key, names, problem, method, lo, hi, loss_tol FROM cases ORDER BY number"
-        ).fetchall():
-            method, lo, hi, tol = rest
+        cases = file.execute("SELECT key, names, problem, method, lo, hi, loss_tol FROM cases ORDER BY number").fetchall()
+        for key, text, problem, method, lo, hi, tol in cases:
             rows = file.execute(f"SELECT {names} FROM runs WHERE key = ? ORDER BY width, seed", (key,))
             kept = tuple(map(_row, rows))
             found.append(StoredCase(path, key, json.loads(text), _problem(path, problem), method, (lo, hi), tol, kept))

@@ -1,9 +1,12 @@
-"""Files: read with one-line refusals; written as the old version or the new one, never half of each."""
+"""Files: read with one-line refusals; written as the old version or the new one, never half of each; TOML both ways."""
 
 from __future__ import annotations
 
+import numbers
 import os
 import tempfile
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,42 @@ def read_source(source: Any, kind: str) -> tuple[str, Path]:
         return Path(source).read_text(encoding="utf-8"), Path(source).parent
     except (OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a name that no file can have
         raise unreadable(kind, source, error) from None
+
+
+def read_toml(source: Any, kind: str, *, hint: str = "") -> tuple[dict[str, Any], Path]:
+    """The tables of TOML text or of a TOML file, and the folder that file names in them are relative to.
+
+    Raises
+    ------
+    DataError
+        If `source` is neither, the `kind` file cannot be read, or it is no TOML, where `hint` ends the message.
+    """
+    text, folder = read_source(source, kind)
+    try:
+        return tomllib.loads(text), folder
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"the {kind} is not valid TOML: {error}{hint}") from None
+
+
+def write_toml(tables: Mapping[str, Any], path: str | Path | None = None) -> str:
+    """`tables` as TOML text, every number exact, also written atomically to `path` if one is given."""
+    import tomli_w
+
+    text = tomli_w.dumps(_plain(tables))
+    if path is not None:
+        write_atomically(path, text.encode())
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """`value` without what tomli_w does not write: real numbers of numpy and fractions, which arguments may be."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, str | bool):
+        return value
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
 def unreadable(kind: str, path: str | Path, error: Exception) -> DataError:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import io
 import math
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +47,9 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = OKABE_ITO = (
 )
 
 _SAMPLES = 601  # points of a curve, besides its knots
-_TICKS = 8  # numbers along an axis of widths
-_MARKERS = "osD^vP*X"
-_INSIDE = (0.05, 0.95)
-_MARGIN = 1.15  # by which a predicted band reaches beyond the widths
-_STAGGER = 1.04  # ratio of the abscissae of markers that belong to one width
 _PALE = 0.2  # opacity of predicted bands that are coloured
-_PNG_BYTES = 300_000
-_RESOLUTIONS = (200, 150, 100, 72)  # dots per inch, the first that keeps the PNG small enough
+_POINTS: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0}
+_ERROR: dict[str, Any] = {"xscale": "log", "yscale": "log", "xlabel": "width $n$", "ylabel": r"error $\sup\,|f_n - f|$"}
 
 
 def plot(result: Prediction | Training | Study | StudyGrid | Initialization, ax: Axes | None = None) -> Axes:
@@ -65,17 +62,18 @@ def plot(result: Prediction | Training | Study | StudyGrid | Initialization, ax:
     DataError
         For anything else.
     """
-    if isinstance(result, Prediction):
-        return plot_prediction(result, ax)
-    if isinstance(result, Study):
-        return plot_study(result, ax)
-    if isinstance(result, StudyGrid):
-        return plot_grid(result, ax)
-    if isinstance(result, Initialization):
-        return plot_curvature_penalty(result, ax)
+    pictures: dict[type, Callable[..., Axes]] = {
+        Prediction: plot_prediction,
+        Study: plot_study,
+        StudyGrid: plot_grid,
+        Initialization: plot_curvature_penalty,
+    }
     training = sys.modules.get("splinebias.training.train")  # a Training exists only if this is loaded; it would load torch
-    if training is not None and isinstance(result, training.Training):
-        return plot_training(result, ax)
+    if training is not None:
+        pictures[training.Training] = plot_training
+    for kind, picture in pictures.items():
+        if isinstance(result, kind):
+            return picture(result, ax)
     raise DataError(
         f"`result` must be a Prediction, Training, Study, StudyGrid or Initialization, got {type(result).__name__}"
     )
@@ -119,15 +117,14 @@ def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
 
     See `plot_errors` and `plot_predicted`.
     """
-    new, ax = ax is None, plot_errors(study, _axes(ax), **errorbar)
-    plot_predicted(study, ax)
-    constant = study.constant.value
-    if constant > 0:
-        line = {"color": errorbar.get("color", BLUE), "linestyle": "-", "label": rf"fit: ${constant:.3g}\,/\sqrt{{n}}$"}
-        plot_inverse_root(constant, study.summary["width"], ax, **line)
-    if new:
-        ax.legend()
-    return ax
+    with _drawn_on(ax) as axes:
+        plot_errors(study, axes, **errorbar)
+        plot_predicted(study, axes)
+        constant = study.constant.value
+        if constant > 0:
+            line = {"color": errorbar.get("color", BLUE), "linestyle": "-", "label": rf"fit: ${constant:.3g}\,/\sqrt{{n}}$"}
+            plot_inverse_root(constant, study.summary["width"], axes, **line)
+    return axes
 
 
 def plot_predicted(study: Study, ax: Axes | None = None, **fill: Any) -> Axes:
@@ -136,19 +133,18 @@ def plot_predicted(study: Study, ax: Axes | None = None, **fill: Any) -> Axes:
     Where there is no prediction, nothing is drawn and the legend says so; ``study.predicted`` says why. Extra keywords go to
     ``Axes.fill_between``.
     """
-    new, ax = ax is None, _axes(ax)
     widths, predicted = study.summary["width"], study.predicted
     style: dict[str, Any] = {"color": "0.85", "linewidth": 0, "zorder": 0, "label": "predicted: 90 % of networks"} | fill
-    if not isinstance(predicted, str):
-        ends = np.array([widths[0] / _MARGIN, widths[-1] * _MARGIN])
-        narrow, wide = (predicted.band.quantile(q) * np.sqrt(predicted.band.width / ends) for q in _INSIDE)
-        ax.fill_between(ends, narrow, wide, **style)
-    elif "label" not in fill:
-        ax.plot([], [], linestyle="none", label="no predicted errors: print the study for the reason")
-    if new:
-        ax.set(xscale="log", yscale="log", xlabel="width $n$", ylabel=r"error $\sup\,|f_n - f|$")
-        ax.legend()
-    return ax
+    with _drawn_on(ax) as axes:
+        if not isinstance(predicted, str):
+            ends = np.array([widths[0] / 1.15, widths[-1] * 1.15])
+            narrow, wide = (predicted.band.quantile(q) * np.sqrt(predicted.band.width / ends) for q in (0.05, 0.95))
+            axes.fill_between(ends, narrow, wide, **style)
+        elif "label" not in fill:
+            axes.plot([], [], linestyle="none", label="no predicted errors: print the study for the reason")
+        if ax is None:
+            axes.set(**_ERROR)
+    return axes
 
 
 def plot_errors(study: Study, ax: Axes | None = None, *, offset: float = 1.0, **errorbar: Any) -> Axes:
@@ -168,22 +164,20 @@ def plot_errors(study: Study, ax: Axes | None = None, *, offset: float = 1.0, **
     **errorbar
         Passed to ``Axes.errorbar``.
     """
-    new, ax = ax is None, _axes(ax)
     rows = study.summary[study.summary["mean"] > 0]  # nan where no run is ok
     seeds = np.unique(study.table["seed"]).size
     label = f"mean over {seeds} seeds; bars: one standard deviation" if seeds > 1 else "one seed"
-    ax.set(xscale="log", yscale="log", xlabel="width $n$", ylabel=r"error $\sup\,|f_n - f|$")
-    style: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0, "label": label} | errorbar
+    style = _POINTS | {"label": label} | errorbar
     if not rows.size:
         style["label"] = f"{style['label']} (no error to show)"
-    ax.errorbar(offset * rows["width"], rows["mean"], yerr=rows["sd"], **style)
-    room = [(offset * row["width"], factor * row["mean"]) for row in rows for factor in (0.8, 1.25)]
-    if room:
-        ax.update_datalim(room)  # equal errors have no extent of their own
-    _mark_widths(ax, study.summary["width"])
-    if new:
-        ax.legend()
-    return ax
+    with _drawn_on(ax) as axes:
+        axes.set(**_ERROR)
+        axes.errorbar(offset * rows["width"], rows["mean"], yerr=rows["sd"], **style)
+        room = [(offset * row["width"], factor * row["mean"]) for row in rows for factor in (0.8, 1.25)]
+        if room:
+            axes.update_datalim(room)  # equal errors have no extent of their own
+        _mark_widths(axes, study.summary["width"])
+    return axes
 
 
 def plot_grid(grid: StudyGrid, ax: Axes | None = None) -> Axes:
@@ -199,8 +193,8 @@ def plot_grid(grid: StudyGrid, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     shown = [part for part in grid.parts if part.rows]
     for number, part in enumerate(shown):
-        style = {"color": OKABE_ITO[(number + 1) % len(OKABE_ITO)], "marker": _MARKERS[number % len(_MARKERS)]}
-        offset = _STAGGER ** (number - (len(shown) - 1) / 2)
+        style = {"color": OKABE_ITO[(number + 1) % len(OKABE_ITO)], "marker": "osD^vP*X"[number % 8]}
+        offset = 1.04 ** (number - (len(shown) - 1) / 2)  # keeps apart the markers that belong to one width
         plot_predicted(part, ax, color=style["color"], alpha=_PALE, label=f"_{part.label}")
         plot_errors(part, ax, offset=offset, label=part.label, linestyle="-", linewidth=0.8, markersize=4, **style)
     if shown:
@@ -215,18 +209,15 @@ def plot_grid(grid: StudyGrid, ax: Axes | None = None) -> Axes:
 
 def plot_penalties(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
     """The networks' own curvature penalty over that of the limit against width, with 95 % bootstrap intervals."""
-    new, ax = ax is None, _axes(ax)
     rows = study.penalties[study.penalties["runs"] > 0]
     reach = np.abs(np.stack([rows["mean_low"], rows["mean_high"]]) - rows["mean"])
-    style: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0, "label": "mean over seeds"}
-    ax.errorbar(rows["width"], rows["mean"], yerr=reach, **style | errorbar)
-    if not any(line.get_label() == "limit" for line in ax.get_lines()):
-        ax.axhline(1.0, color=BLACK, linestyle="--", linewidth=1.0, label="limit")
-    ax.set(xscale="log", xlabel="width $n$", ylabel="penalty of the network / of the limit")
-    _mark_widths(ax, study.summary["width"])
-    if new:
-        ax.legend()
-    return ax
+    with _drawn_on(ax) as axes:
+        axes.errorbar(rows["width"], rows["mean"], yerr=reach, **(_POINTS | {"label": "mean over seeds"} | errorbar))
+        if not _has(axes, "limit"):
+            axes.axhline(1.0, color=BLACK, linestyle="--", linewidth=1.0, label="limit")
+        axes.set(xscale="log", xlabel="width $n$", ylabel="penalty of the network / of the limit")
+        _mark_widths(axes, study.summary["width"])
+    return axes
 
 
 def _mark_widths(ax: Axes, widths: Array) -> None:
@@ -235,7 +226,7 @@ def _mark_widths(ax: Axes, widths: Array) -> None:
 
     if not widths.size:
         return
-    room = math.log(widths[-1] / widths[0]) / _TICKS
+    room = math.log(widths[-1] / widths[0]) / 8  # of so many numbers
     shown = [widths[-1]]
     for width in widths[-2::-1]:
         if math.log(shown[-1] / width) >= room:
@@ -248,12 +239,8 @@ def plot_inverse_root(constant: float, widths: Any, ax: Axes | None = None, **li
     """The line ``constant / sqrt(n)`` from the smallest to the largest of `widths`, on axes as in `plot_study`."""
     ax = _axes(ax)
     ends = np.array([np.min(widths), np.max(widths)], dtype=float)
-    style: dict[str, Any] = {
-        "color": BLACK,
-        "linestyle": "--",
-        "linewidth": 1.0,
-        "label": rf"${constant:.3g}\,/\sqrt{{n}}$",
-    } | line
+    label = rf"${constant:.3g}\,/\sqrt{{n}}$"
+    style: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 1.0, "label": label} | line
     ax.plot(ends, constant / np.sqrt(ends), **style)
     return ax
 
@@ -275,19 +262,17 @@ def plot_curvature_penalty(
         Passed to ``Axes.plot``.
     """
     lo, hi = check_interval(interval)
-    new, ax = ax is None, _axes(ax)
     c = np.linspace(lo, hi, _SAMPLES)
     penalty = initialization.curvature_penalty(c)
     finite = np.isfinite(penalty)
     style: dict[str, Any] = {"color": BLUE, "label": r"$1/\zeta(c)$"} | line
-    ax.plot(c, np.where(finite, penalty, np.nan), **style)
-    ax.set(yscale="log", xlabel="breakpoint $c$", ylabel=r"curvature penalty $1/\zeta$", xlim=(lo, hi))
-    if not finite.all():
-        bands: dict[str, Any] = {"color": "0.85", "linewidth": 0, "label": "no breakpoints: curvature impossible"}
-        ax.fill_between(c, 0, 1, where=~finite, transform=ax.get_xaxis_transform(), **bands)
-    if new:
-        ax.legend()
-    return ax
+    with _drawn_on(ax) as axes:
+        axes.plot(c, np.where(finite, penalty, np.nan), **style)
+        axes.set(yscale="log", xlabel="breakpoint $c$", ylabel=r"curvature penalty $1/\zeta$", xlim=(lo, hi))
+        if not finite.all():
+            bands: dict[str, Any] = {"color": "0.85", "linewidth": 0, "label": "no breakpoints: curvature impossible"}
+            axes.fill_between(c, 0, 1, where=~finite, transform=axes.get_xaxis_transform(), **bands)
+    return axes
 
 
 def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
@@ -315,10 +300,9 @@ def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     path = Path(path)
     stem = path.with_suffix("") if path.suffix.lower() in (".png", ".pdf") else path
     png, pdf = (check_writable(stem.with_name(stem.name + suffix)) for suffix in (".png", ".pdf"))
-    pixels = b""
-    for dpi in _RESOLUTIONS:
+    for dpi in (200, 150, 100, 72):
         pixels = _rendered(figure, "png", dpi=dpi, metadata={"Software": None})
-        if len(pixels) < _PNG_BYTES:
+        if len(pixels) < 300_000:
             break
     write_atomically(png, pixels)
     write_atomically(pdf, _rendered(figure, "pdf", metadata={"CreationDate": None}))
@@ -326,9 +310,24 @@ def save_figure(figure: Figure, path: str | Path) -> tuple[Path, Path]:
 
 
 def _rendered(figure: Figure, kind: str, **options: Any) -> bytes:
+    """The content of a picture file."""
     content = io.BytesIO()
     figure.savefig(content, format=kind, **options)
     return content.getvalue()
+
+
+@contextmanager
+def _drawn_on(ax: Axes | None) -> Iterator[Axes]:
+    """`ax`, or new axes that get a legend at the end of the block."""
+    axes = _axes(ax)
+    yield axes
+    if ax is None:
+        axes.legend()
+
+
+def _has(ax: Axes, label: str) -> bool:
+    """Whether a line of `ax` has this label."""
+    return any(line.get_label() == label for line in ax.get_lines())
 
 
 def _axes(ax: Axes | None) -> Axes:
@@ -349,20 +348,12 @@ def _curve_and_data(
 ) -> Axes:
     """The graph of a function, knots included, over the data points; the points are labelled once per axes."""
     lo, hi = problem.default_interval if interval is None else check_interval(interval)
-    new, ax, data = ax is None, _axes(ax), problem.data
-    x = _abscissae(function, lo, hi)
-    ax.plot(x, function(x), **style)
+    data, knots = problem.data, function.knots
+    x = np.unique(np.r_[np.linspace(lo, hi, _SAMPLES), knots[(knots > lo) & (knots < hi)]])
     inside = (data.x >= lo) & (data.x <= hi)
-    labelled = any(line.get_label() == "data" for line in ax.get_lines())
     points: dict[str, Any] = {"color": BLACK, "marker": "o", "markersize": 4, "linestyle": "none", "zorder": 3}
-    ax.plot(data.x[inside], data.y[inside], label="_data" if labelled else "data", **points)
-    ax.set(xlabel="$x$", ylabel="$f(x)$", xlim=(lo, hi))
-    if new:
-        ax.legend()
-    return ax
-
-
-def _abscissae(function: PiecewisePolynomial, lo: float, hi: float) -> Array:
-    """Where to evaluate so that every kink in [lo, hi] is drawn where it is."""
-    knots = function.knots
-    return np.unique(np.r_[np.linspace(lo, hi, _SAMPLES), knots[(knots > lo) & (knots < hi)]])
+    with _drawn_on(ax) as axes:
+        axes.plot(x, function(x), **style)
+        axes.plot(data.x[inside], data.y[inside], label="_data" if _has(axes, "data") else "data", **points)
+        axes.set(xlabel="$x$", ylabel="$f(x)$", xlim=(lo, hi))
+    return axes

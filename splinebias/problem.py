@@ -5,12 +5,12 @@ At finite width a Problem is sampled and trained; at infinite width it is solved
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from splinebias._arguments import nearest
+from splinebias._files import read_toml, write_toml
 from splinebias.activation import Abs, Activation, LeakyReLU, ReLU, ReLUPower, TwoSlope
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
@@ -19,9 +19,12 @@ from splinebias.initialization.initialization import Initialization
 from splinebias.parameterization import NTK, Parameterization, Standard
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
 
-_ACTIVATIONS: dict[str, type[Activation]] = {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU, "relu_power": ReLUPower}
-_POTENTIALS: dict[str, type[Potential]] = {"quadratic": Quadratic, "power": Power, "hypentropy": Hypentropy}
-_PARAMETERIZATIONS: dict[str, type[Parameterization]] = {"standard": Standard, "ntk": NTK}
+_PARTS: dict[str, dict[str, Any]] = {  # besides the data: the kinds of each in TOML, laws aside
+    "initialization": {},
+    "activation": {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU, "relu_power": ReLUPower},
+    "potential": {"quadratic": Quadratic, "power": Power, "hypentropy": Hypentropy},
+    "parameterization": {"standard": Standard, "ntk": NTK},
+}
 _EXAMPLES = {"relu_power": "2", "power": "4", "hypentropy": "1.0"}  # of what has no default
 _TABLES = ("data", "initialization", "problem", "activation", "potential", "parameterization")
 _LISTED = "[data], [initialization] and optionally " + ", ".join(f"[{name}]" for name in _TABLES[2:])
@@ -147,24 +150,43 @@ class Problem:
     def __repr__(self) -> str:
         return f"Problem({self.describe()})"
 
-    def to_toml(self, path: str | Path | None = None) -> str:
-        """The problem as TOML text, written atomically to `path` if one is given; `from_toml` reads it back equal."""
-        from splinebias._files import write_atomically
+    def to_tables(self) -> dict[str, Any]:
+        """The problem as plain tables, of which TOML is made; `from_tables` reads them back equal.
 
-        tables = {
-            "problem": {"affine": self.affine},
-            "data": {"x": self.data.x.tolist(), "y": self.data.y.tolist(), "weights": self.data.weights.tolist()},
-            "initialization": self.initialization.to_table(),
-            "activation": _name_and_fields(self.activation, _ACTIVATIONS),
-            "potential": {"scaled": self.scaled} | _name_and_fields(self.phi, _POTENTIALS),
-            "parameterization": _name_and_fields(self.parameterization, _PARAMETERIZATIONS),
-        }
-        text = "\n".join(
-            f"[{name}]\n" + "".join(f"{k} = {_toml(v)}\n" for k, v in table.items()) for name, table in tables.items()
-        )
-        if path is not None:
-            write_atomically(path, text.encode())
-        return text
+        Raises
+        ------
+        CapabilityError
+            If a law, an activation, a potential or a parameterization is not one of the library's own.
+        """
+        data = {name: getattr(self.data, name).tolist() for name in ("x", "y", "weights")}
+        parts = {name: part_to_table(name, getattr(self, name)) for name in _PARTS}
+        return {"problem": {"affine": self.affine}, "data": data} | parts
+
+    @classmethod
+    def from_tables(cls, tables: dict[str, Any], folder: Path = Path()) -> Problem:
+        """The problem of plain tables in the form that `from_toml` describes; files they name are relative to `folder`.
+
+        Raises
+        ------
+        DataError
+            If they do not describe a problem: the message names the entry.
+        """
+        _check_tables(tables)
+        options = tables.get("problem", {})
+        if set(options) - {"affine"}:
+            raise DataError(f"[problem] takes `affine` only, got {sorted(options)}")
+        parts = {name: part_from_table(name, tables[name]) for name in _PARTS if name in tables}
+        return cls(_read_data(tables["data"], folder), **parts, **options)
+
+    def to_toml(self, path: str | Path | None = None) -> str:
+        """The problem as TOML text, written atomically to `path` if one is given; `from_toml` reads it back equal.
+
+        Raises
+        ------
+        CapabilityError
+            As `to_tables`.
+        """
+        return write_toml(self.to_tables(), path)
 
     @classmethod
     def from_toml(cls, source: str | Path) -> Problem:
@@ -179,39 +201,62 @@ class Problem:
         DataError
             If the file cannot be read, is no TOML, or does not describe a problem: the message names the entry.
         """
-        from splinebias._files import read_source
+        hint = '; points of a CSV file are named in a problem file, by `csv = "points.csv"` under `[data]`'
+        return cls.from_tables(*read_toml(source, "problem", hint=hint))
 
-        text, folder = read_source(source, "problem")
-        try:
-            tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise DataError(
-                f"the problem is not valid TOML: {error}; points of a CSV file are named in a problem file, by "
-                '`csv = "points.csv"` under `[data]`'
-            ) from None
-        _check_tables(tables)
-        potential = dict(tables.get("potential", {"name": "quadratic"}))
-        scaled = potential.pop("scaled", False)
-        if not isinstance(scaled, bool):
-            raise DataError(f"`potential.scaled` must be true or false, got {scaled!r}")
-        phi = _from_name(potential, _POTENTIALS, "potential")
-        options = tables.get("problem", {})
-        if set(options) - {"affine"}:
-            raise DataError(f"[problem] takes `affine` only, got {sorted(options)}")
-        return cls(
-            _read_data(tables["data"], folder),
-            Initialization.from_table(tables["initialization"]),
-            _from_name(dict(tables.get("activation", {"name": "relu"})), _ACTIVATIONS, "activation"),
-            Scaled(phi) if scaled else phi,
-            parameterization=_from_name(
-                dict(tables.get("parameterization", {"name": "standard"})), _PARAMETERIZATIONS, "parameterization"
-            ),
-            **options,
+
+def part_to_table(name: str, part: Any) -> dict[str, Any]:
+    """The part of a problem called `name`, such as "potential", as a plain table; `part_from_table` reads it back equal.
+
+    Raises
+    ------
+    CapabilityError
+        If it, or a law in it, is not one of the library's own.
+    """
+    if isinstance(part, Initialization):
+        return part.to_table()
+    scaled = {"scaled": isinstance(part, Scaled)} if name == "potential" else {}
+    part = part.base if isinstance(part, Scaled) else part
+    kind = next((kind for kind, known in _PARTS[name].items() if type(part) is known), None)
+    if kind is None:
+        raise CapabilityError(
+            f"only the library's own kinds can be written to TOML, got {type(part).__name__}; use one of those"
         )
+    return scaled | {"name": kind} | {field.name: getattr(part, field.name) for field in fields(part)}
+
+
+def part_from_table(name: str, table: Any) -> Any:
+    """The part of a problem called `name`, such as "potential", that a plain table describes.
+
+    Raises
+    ------
+    DataError
+        If it describes none: the message names the entry.
+    """
+    if name == "initialization":
+        _check_halves(table)
+        return Initialization.from_table(table)
+    kinds, options = _PARTS[name], dict(table)
+    scaled = options.pop("scaled", False) if name == "potential" else False
+    if not isinstance(scaled, bool):
+        raise DataError(f"`potential.scaled` must be true or false, got {scaled!r}")
+    kind = options.pop("name", None)
+    if not isinstance(kind, str) or kind not in kinds:
+        raise DataError(f"`{name}.name` must be one of {', '.join(kinds)}, got {kind!r}{nearest(kind, kinds)}")
+    taken = {field.name: field.default is MISSING for field in fields(kinds[kind])}
+    for key in options:
+        if key not in taken:
+            rule = f"[{name}] has parameters that {kind} does not take: {key}; it takes {', '.join(taken) or 'none'}"
+            raise DataError(rule + nearest(key, taken))
+    for key, needed in taken.items():
+        if needed and key not in options:
+            raise DataError(f"[{name}] {kind} needs {key}, got none; add a line such as {key} = {_EXAMPLES[kind]}")
+    part = kinds[kind](**options)
+    return Scaled(part) if scaled else part
 
 
 def _check_tables(tables: dict[str, Any]) -> None:
-    """Refuse unknown and missing tables, and a law of which half is missing."""
+    """Refuse unknown and missing tables."""
     for name, table in tables.items():
         if name not in _TABLES:
             raise DataError(f"a problem has tables {_LISTED}, got [{name}]{nearest(name, _TABLES)}")
@@ -220,7 +265,10 @@ def _check_tables(tables: dict[str, Any]) -> None:
     missing = [name for name in ("data", "initialization") if name not in tables]
     if missing:
         raise DataError(f"a problem has tables {_LISTED}, got no [{missing[0]}]; add it")
-    law = tables["initialization"]
+
+
+def _check_halves(law: dict[str, Any]) -> None:
+    """Refuse a law of (w, b) of which half is missing."""
     halves = [name for name in ("weight", "bias") if name not in law]
     if halves and "preset" not in law and law.get("joint", "independent") == "independent":
         raise DataError(
@@ -230,6 +278,7 @@ def _check_tables(tables: dict[str, Any]) -> None:
 
 
 def _read_data(table: dict[str, Any], folder: Path) -> Dataset:
+    """The points of [data]: given there, or in a CSV file."""
     table = dict(table)
     replicates = table.pop("replicates", False)
     if not isinstance(replicates, bool):
@@ -247,43 +296,3 @@ def _read_data(table: dict[str, Any], folder: Path) -> Dataset:
     if replicates and "weights" in table:
         raise DataError("[data] takes `weights` or `replicates = true`, got both; replicates are their own weights")
     return Dataset.from_replicates(**table) if replicates else Dataset(**table)
-
-
-def _name_and_fields(item: Any, registry: dict[str, Any]) -> dict[str, Any]:
-    name = next((name for name, kind in registry.items() if type(item) is kind), None)
-    if name is None:
-        raise CapabilityError(
-            f"only the library's own kinds can be written to TOML, got {type(item).__name__}; use one of those"
-        )
-    return {"name": name} | {f.name: getattr(item, f.name) for f in fields(item)}
-
-
-def _from_name(table: dict[str, Any], registry: dict[str, Any], what: str) -> Any:
-    name = table.pop("name", None)
-    if not isinstance(name, str) or name not in registry:
-        raise DataError(f"`{what}.name` must be one of {', '.join(registry)}, got {name!r}{nearest(name, registry)}")
-    kind = registry[name]
-    taken = [field.name for field in fields(kind)]
-    for key in table:
-        if key not in taken:
-            rule = f"[{what}] has parameters that {name} does not take: {key}; it takes {', '.join(taken) or 'none'}"
-            raise DataError(rule + nearest(key, taken))
-    missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in table]
-    if missing:
-        raise DataError(f"[{what}] {name} needs {missing[0]}, got none; add a line such as {missing[0]} = {_EXAMPLES[name]}")
-    return kind(**table)
-
-
-def _toml(value: Any) -> str:
-    """TOML text of the few kinds of value a problem holds (the standard library only reads TOML)."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    return repr(float(value))

@@ -7,11 +7,14 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from splinebias.errors import DataError, SolveError, SplinebiasError, StudyStopped
+from splinebias.errors import DataError, Outcome, SolveError, SplinebiasError, StudyStopped
+
+if TYPE_CHECKING:
+    from splinebias.problem import Problem
 
 
 class Refusal(click.ClickException):
@@ -62,6 +65,7 @@ class Numbers(click.ParamType[list[Any]]):
         self.name, self.kind, self.count = name, kind, count
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        """The numbers of the text `value`."""
         if isinstance(value, list):
             return value
         try:
@@ -74,18 +78,29 @@ class Numbers(click.ParamType[list[Any]]):
         return numbers
 
 
+class Output(click.ParamType[Path]):
+    """The path of a file to write, refused before any work if it cannot be written."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """`value` as a path that can be written."""
+        from splinebias._files import check_writable
+
+        return check_writable(value)
+
+
 METHODS = {"flow": "MirrorFlow", "descent": "MirrorDescent"}
 
+problem_argument = click.argument("problem", metavar="PROBLEM.toml", type=click.Path(path_type=Path))
 method_option = click.option(
     "--method", type=click.Choice(list(METHODS)), help="How networks are moved; default: the library's."
 )
 interval_option = click.option(
     "--interval", type=Numbers("LO,HI", count=2), help="Where to compare with the limit; default: a quarter beyond the data."
 )
-plot_option = click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="FILE", help="Also draw a picture (.png, .pdf, .svg, ...)."
-)
-csv_option = click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Also write one line per network.")
+plot_option = click.option("--plot", type=Output(), metavar="FILE", help="Also draw a picture (.png, .pdf, .svg, ...).")
+csv_option = click.option("--csv", type=Output(), metavar="FILE", help="Also write one line per network.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 
 
@@ -96,21 +111,18 @@ def made(names: Mapping[str, str], choice: str | None) -> Any:
     return None if choice is None else getattr(sb, names[choice])()
 
 
-def picture(path: Path | None) -> Callable[..., None] | None:
-    """A function that draws results, one over the other, and writes the picture to `path` whole; None if there is no path.
+def picture(path: Path | None) -> Callable[..., None]:
+    """A function that draws results, one over the other, and writes the picture to `path` whole; none if there is no path.
 
     Raises
     ------
     DataError
-        At once, before any work, if the path cannot be written or its ending is no picture format.
+        At once, before any work, if the ending of the path is no picture format.
     """
     if path is None:
-        return None
+        return lambda *results: None
     from matplotlib.figure import Figure
 
-    from splinebias._files import check_writable, write_atomically
-
-    check_writable(path)
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     formats = figure.canvas.get_supported_filetypes()
     ending = path.suffix.removeprefix(".").lower()
@@ -118,6 +130,7 @@ def picture(path: Path | None) -> Callable[..., None] | None:
         raise DataError(f"the picture's name must end in one of {', '.join(sorted(formats))}, got {path}")
 
     def save(*results: Any) -> None:
+        from splinebias._files import write_atomically
         from splinebias.plots import plot
 
         axes = figure.subplots()
@@ -132,6 +145,11 @@ def picture(path: Path | None) -> Callable[..., None] | None:
     return save
 
 
+def head_of(problem: Problem, outcome: Outcome, advice: str) -> dict[str, Any]:
+    """What every JSON object starts with."""
+    return {"problem": problem.describe(), "outcome": outcome.name, "advice": advice}
+
+
 def print_facts(**facts: str) -> None:
     """One line per fact, labels aligned."""
     indent = max(map(len, facts)) + 2
@@ -141,10 +159,10 @@ def print_facts(**facts: str) -> None:
 
 def print_table(columns: Mapping[str, Sequence[float]]) -> None:
     """A blank line, then right-aligned columns under their names."""
-    cells = [[name, *(f"{value:.10g}" for value in values)] for name, values in columns.items()]
-    widths = [max(map(len, column)) for column in cells]
+    texts = [[name, *(f"{value:.10g}" for value in values)] for name, values in columns.items()]
+    widths = [max(map(len, column)) for column in texts]
     click.echo()
-    for row in zip(*cells, strict=True):
+    for row in zip(*texts, strict=True):
         click.echo("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from splinebias.cli.console import (
     Numbers,
     Refusal,
     csv_option,
+    head_of,
     interval_option,
     json_option,
     made,
@@ -29,9 +32,6 @@ if TYPE_CHECKING:
     from splinebias.studies.agreement import Agreement
     from splinebias.studies.results import Study, StudyGrid
     from splinebias.studies.spec import StudySpec
-
-_FOUND_IN_SPEC = ("widths", "seeds", "method", "loss_tol", "interval")
-_INTERRUPTED = 130  # as shells report a Ctrl-C
 
 _file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 
@@ -93,12 +93,8 @@ def run(
     Example:
         splinebias study problem.toml --widths 20,60,180 --seeds 5
     """
-    from splinebias._files import check_writable
-
     spec, whole = _read(file, grid)
     save = picture(plot)
-    if csv is not None:
-        check_writable(csv)
     if whole and store is None:
         store = file.with_suffix(".sqlite")
     from splinebias.studies.study import study_grid
@@ -107,10 +103,8 @@ def run(
         found = study_grid(spec, jobs=jobs, scheduler=scheduler, store=store, extend=extend)
     except KeyboardInterrupt:
         click.echo(_how_to_go_on(store, spec), err=True)
-        ctx.exit(_INTERRUPTED)
-    if csv is not None:
-        (found if whole else found.parts[0]).to_csv(csv)
-    _show(found, save, as_json=as_json, single=not whole)
+        ctx.exit(130)  # as shells report a Ctrl-C
+    _show(found if whole else found.parts[0], csv, save, as_json=as_json)
     good = all(part.prediction.outcome.ok and all(row.ok for row in part.rows) for part in found.parts)
     ctx.exit(0 if good else 1)
 
@@ -132,13 +126,15 @@ def status(*, file: Path, as_json: bool) -> None:
         print_json(asdict(found) | {"remaining": found.remaining})
         return
     rate = f"{found.rate:.3g} runs a second" if found.rate == found.rate else "not known yet"
-    left = f", {_duration(found.remaining)} to go" if found.holder and found.remaining == found.remaining else ""
+    left = (
+        f", {timedelta(seconds=round(found.remaining))} to go" if found.holder and found.remaining == found.remaining else ""
+    )
     print_facts(
         done=f"{found.done} of {found.total} runs, {found.failed} of them failed",
         lost=f"{found.lost} runs whose workers died; the next start tries them again",
         at_work=found.holder or ("nobody" if found.done < found.total else "nobody: finished"),
         rate=rate + left,
-        computing=f"{_duration(found.seconds)} of networks so far",
+        computing=f"{timedelta(seconds=round(found.seconds))} of networks so far",
         **{f"made_with_{number}": text for number, text in enumerate(found.environments, 1)},
     )
 
@@ -155,16 +151,10 @@ def show(*, file: Path, csv: Path | None, plot: Path | None, as_json: bool) -> N
     Example:
         splinebias study show study.sqlite --plot study.png
     """
-    from splinebias._files import check_writable
     from splinebias.studies.results import StudyGrid
 
     save = picture(plot)
-    if csv is not None:
-        check_writable(csv)
-    found = StudyGrid.load(file)
-    if csv is not None:
-        found.to_csv(csv)
-    _show(found, save, as_json=as_json, single=False)
+    _show(StudyGrid.load(file), csv, save, as_json=as_json)
 
 
 def _read(file: Path, grid: dict[str, Any]) -> tuple[StudySpec, bool]:
@@ -180,26 +170,18 @@ def _read(file: Path, grid: dict[str, Any]) -> tuple[StudySpec, bool]:
             f"{file}, and go on with the command that began it"
         )
     if is_spec(file):
-        given = [name for name in _FOUND_IN_SPEC if grid[name] is not None]
-        if given:
-            raise DataError(
-                f"{file} fixes the whole grid, got --{given[0].replace('_', '-')} as well; write it into the file"
-            )
+        for name in ("widths", "seeds", "method", "loss_tol", "interval"):
+            if grid[name] is not None:
+                raise DataError(
+                    f"{file} fixes the whole grid, got --{name.replace('_', '-')} as well; write it into the file"
+                )
         return StudySpec.from_toml(file), True
     problem = Problem.from_toml(file)
     if grid["widths"] is None:
         raise Refusal("Missing option '--widths' (the file is a problem, not a study). Try 'splinebias study run --help'.")
-    method = made(METHODS, grid["method"])
-    interval = None if grid["interval"] is None else tuple(grid["interval"])
-    spec = StudySpec(
-        problem,
-        grid["widths"],
-        range(5 if grid["seeds"] is None else grid["seeds"]),
-        methods={} if method is None else {"": method},
-        interval=interval,
-        loss_tol=1e-12 if grid["loss_tol"] is None else grid["loss_tol"],
-    )
-    return spec, False
+    given = {name: grid[name] for name in ("interval", "loss_tol") if grid[name] is not None}
+    methods = {} if grid["method"] is None else {"": made(METHODS, grid["method"])}
+    return StudySpec(problem, grid["widths"], range(grid["seeds"] or 5), methods=methods, **given), False
 
 
 def _how_to_go_on(store: str | Path | None, spec: StudySpec) -> str:
@@ -217,24 +199,23 @@ def _how_to_go_on(store: str | Path | None, spec: StudySpec) -> str:
     return f"Stopped. {found.done} of {found.total} runs are kept in {path}; the same command goes on from there."
 
 
-def _show(found: StudyGrid, save: Any, *, as_json: bool, single: bool) -> None:
-    """Text or JSON, and the picture if one is wanted."""
-    if save is not None:
-        save(found.parts[0] if single else found)
+def _show(found: Study | StudyGrid, csv: Path | None, save: Callable[..., None], *, as_json: bool) -> None:
+    """Text or JSON, and the files that are wanted."""
+    if csv is not None:
+        found.to_csv(csv)
+    save(found)
     if not as_json:
-        click.echo(found.parts[0] if single else found)
-    elif single:
-        print_json(_as_json(found.parts[0]))
-    else:
+        click.echo(found)
+    elif hasattr(found, "parts"):
         print_json({"cases": [{"names": part.names} | _as_json(part) for part in found.parts]})
+    else:
+        print_json(_as_json(found))
 
 
 def _as_json(part: Study) -> dict[str, Any]:
+    """What a study has found, for JSON."""
     outcome = part.prediction.outcome
-    return {
-        "problem": part.problem.describe(),
-        "outcome": outcome.name,
-        "advice": outcome.value,
+    return head_of(part.problem, outcome, outcome.value) | {
         "interval": part.interval,
         "rate": asdict(part.rate),
         "rate_pvalue": part.power_law.pvalue,
@@ -245,16 +226,8 @@ def _as_json(part: Study) -> dict[str, Any]:
 
 
 def _predicted(found: Agreement | str) -> dict[str, Any]:
+    """The comparison with the predicted errors, for JSON; or why there is none."""
     if isinstance(found, str):
         return {"refused": found}
     ratios = [{"width": width} | asdict(ratio) for width, ratio in zip(found.widths, found.ratios, strict=True)]
     return {"constant": asdict(found.band.constant), "ratios": ratios, "disagrees": found.disagrees, "advice": found.advice}
-
-
-def _duration(seconds: float) -> str:
-    """Hours, minutes and seconds, the first two that are not zero."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

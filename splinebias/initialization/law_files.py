@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
-from splinebias._arguments import real_number
+from splinebias._arguments import nearest, real_number
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.laws import Constant, Discrete, Rademacher
 
@@ -46,33 +45,29 @@ def law_from_table(table: Any, name: str) -> Any:
     DataError
         If `table` has no known law name, or parameters that the law does not take or that are no numbers.
     """
-    import scipy.stats
-
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise DataError(f'`{name}` must be a table with a `name`, such as {{name = "norm", scale = 1.0}}, got {table!r}')
     options = dict(table)
     kind = options.pop("name")
-    if kind in _OWN:
-        _require_parameters(options, _OWN_PARAMETERS[kind], kind, name)
-        if absent := [key for key in _OWN_PARAMETERS[kind] if key not in options]:
-            raise DataError(f"`{name}` needs the parameter {absent[0]} of {kind}, got {sorted(options)}; add it")
-        own: Any = _OWN[kind]
-        return own(**options)
-    dist = getattr(scipy.stats, kind, None)
-    if not isinstance(dist, scipy.stats.rv_continuous | scipy.stats.rv_discrete):
-        raise DataError(f"`{name}.name` must be a scipy.stats law or one of {', '.join(_OWN)}, got {kind!r}{_similar(kind)}")
-    args = options.pop("args", ())
-    takes = _parameters(dist)
-    _require_parameters(options, takes, kind, name)
+    own, dist = _OWN.get(kind), _scipy_law(kind)
+    if own is None and dist is None:
+        rule = f"`{name}.name` must be a scipy.stats law or one of {', '.join(_OWN)}"
+        raise DataError(f"{rule}, got {kind!r}{_similar(kind)}")
+    takes = _OWN_PARAMETERS[kind] if own else _parameters(dist)
+    args = () if own else options.pop("args", ())
+    if unknown := sorted(set(options) - set(takes)):
+        known = f"it takes {', '.join(takes) or 'none'}"
+        raise DataError(f"`{name}` has parameters that {kind} does not take: {', '.join(unknown)}; {known}")
     if not isinstance(args, list | tuple) or len(args) > len(takes):
         raise DataError(f"`{name}.args` must be a list of at most {len(takes)} numbers ({', '.join(takes)}), got {args!r}")
-    given = [real_number(value, f"{name}.args") for value in args]
-    named = {key: real_number(value, f"{name}.{key}") for key, value in options.items()}
-    if twice := set(takes[: len(given)]) & set(named):
-        raise DataError(f"`{name}` gives {sorted(twice)[0]} twice, in `args` and by name; drop one of them")
-    if missing := [key for key in takes[len(given) :] if key not in (*named, *_DEFAULTS)]:
+    if twice := sorted(set(takes[: len(args)]) & set(options)):
+        raise DataError(f"`{name}` gives {twice[0]} twice, in `args` and by name; drop one of them")
+    if missing := [key for key in takes[len(args) :] if key not in (*options, *_DEFAULTS)]:
         raise DataError(f"`{name}` needs the parameter {missing[0]} of {kind}, got {sorted(options)}; add it")
-    return dist(*given, **named)
+    if own:
+        return own(**options)
+    given = [real_number(value, f"{name}.args") for value in args]
+    return dist(*given, **{key: real_number(value, f"{name}.{key}") for key, value in options.items()})
 
 
 def canonical(tables: Any) -> Any:
@@ -93,11 +88,9 @@ def canonical(tables: Any) -> Any:
 
 
 def _by_position(table: dict[str, Any]) -> dict[str, Any]:
-    """The table of a scipy law with all parameters in `args`."""
-    import scipy.stats
-
-    dist = getattr(scipy.stats, str(table.get("name")), None)
-    if not isinstance(dist, scipy.stats.rv_continuous | scipy.stats.rv_discrete):
+    """The table of a scipy law with all parameters in `args`; any other as it is."""
+    dist = _scipy_law(str(table.get("name")))
+    if dist is None:
         return table
     takes = _parameters(dist)
     given = _DEFAULTS | dict(zip(takes, table["args"], strict=False))
@@ -105,26 +98,23 @@ def _by_position(table: dict[str, Any]) -> dict[str, Any]:
     return {"name": table["name"], "args": [given.get(key) for key in takes]}
 
 
-def _parameters(dist: Any) -> tuple[str, ...]:
-    """What a law of scipy takes, in order."""
+def _scipy_law(name: str) -> Any:
+    """The law that scipy.stats has under this name; None if it has none."""
     import scipy.stats
 
+    found = getattr(scipy.stats, name, None)
+    return found if isinstance(found, scipy.stats.rv_continuous | scipy.stats.rv_discrete) else None
+
+
+def _parameters(dist: Any) -> tuple[str, ...]:
+    """What a law of scipy takes, in order: a discrete one has no scale."""
     shapes = dist.shapes.replace(" ", "").split(",") if dist.shapes else []
-    return (*shapes, "loc") if isinstance(dist, scipy.stats.rv_discrete) else (*shapes, "loc", "scale")
-
-
-def _require_parameters(options: dict[str, Any], takes: tuple[str, ...], kind: str, name: str) -> None:
-    """Raise DataError if `options` has a key that is not in `takes`."""
-    if unknown := sorted(set(options) - set(takes)):
-        known = f"it takes {', '.join(takes)}" if takes else "it takes none"
-        raise DataError(f"`{name}` has parameters that {kind} does not take: {', '.join(unknown)}; {known}")
+    return (*shapes, "loc", "scale") if hasattr(dist, "pdf") else (*shapes, "loc")
 
 
 def _similar(kind: str) -> str:
-    """A hint naming the laws whose names are spelled like `kind`."""
+    """A hint naming the law whose name is spelled like `kind`."""
     import scipy.stats
 
-    laws = (scipy.stats.rv_continuous, scipy.stats.rv_discrete)
-    names = [*_OWN, *(n for n in dir(scipy.stats) if isinstance(getattr(scipy.stats, n), laws))]
-    close = difflib.get_close_matches(kind, names, n=3) or difflib.get_close_matches(kind.lower(), names, n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    names = [*_OWN, *filter(_scipy_law, dir(scipy.stats))]
+    return nearest(kind, names) or nearest(kind.lower(), names)

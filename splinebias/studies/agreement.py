@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from splinebias._arguments import Array
 from splinebias.errors import DataError
 from splinebias.finite_width.band import ErrorBand, error_band
 from splinebias.numerics.estimate import Estimate, Undetermined
 from splinebias.problem import Problem
+from splinebias.studies.statistics import mean_estimate
 
-_LEVEL = 0.95
 _ALLOWED = (0.9, 1.1)
 
 
@@ -28,7 +28,7 @@ class Measured(Protocol):
     def interval(self) -> tuple[float, float]: ...
 
     @property
-    def summary(self) -> NDArray[np.void]: ...
+    def measured(self) -> tuple[Array, Array]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Agreement:
 
     @property
     def ratio(self) -> Estimate:
-        """That of the largest width."""
+        """The ratio at the largest width."""
         return self.ratios[-1]
 
     @property
@@ -91,8 +91,10 @@ def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreeme
     ----------
     study : Study
         Its problem, interval and runs are used; runs that failed are left out.
-    draws, seed
-        As in `error_band`.
+    draws : int
+        Random functions that the band's quantiles come from, as in `error_band`.
+    seed : int
+        Where their randomness comes from.
 
     Raises
     ------
@@ -103,23 +105,16 @@ def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreeme
     -----
     *Hypotheses, not checked:* runs of one width are independent, and the mean of their errors near normal.
     """
-    rows = study.summary[study.summary["runs"] > 0]
-    widths = rows["width"]
-    if widths.size == 0:
+    width, sup = study.measured
+    if width.size == 0:
         raise DataError("`study` must have a run whose outcome is ok, got none; the reasons of its rows say what to change")
+    widths = np.unique(width)
     band = error_band(study.problem, int(widths[-1]), interval=study.interval, draws=draws, seed=seed)
-    ratios = [_ratio(band, row["width"], row["runs"], row["mean"], row["sd"]) for row in rows]
-    return Agreement(band, tuple(widths.tolist()), tuple(ratios))
-
-
-def _ratio(band: ErrorBand, width: int, runs: int, mean: float, sd: float) -> Estimate:
-    """Mean error of `runs` runs over the predicted one."""
-    from scipy import stats
-
-    predicted = band.constant.value / math.sqrt(width)
-    if predicted == 0:
-        return Undetermined(reason="the predicted error is 0")
-    if runs < 2:
-        return Estimate(mean / predicted)
-    margin = float(stats.t.ppf((1 + _LEVEL) / 2, runs - 1) * sd / np.sqrt(runs)) / predicted
-    return Estimate(mean / predicted, mean / predicted - margin, mean / predicted + margin, _LEVEL)
+    constant = band.constant.value
+    ratios = [
+        mean_estimate(sup[width == n] / (constant / math.sqrt(n)))
+        if constant > 0
+        else Undetermined(reason="the predicted error is 0")
+        for n in widths
+    ]
+    return Agreement(band, tuple(map(int, widths)), tuple(ratios))

@@ -2,10 +2,8 @@ r"""What a study returns: every run, and how fast networks approach their limit.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,27 +11,28 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from splinebias._arguments import Array
-from splinebias._files import write_atomically
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
 from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
 from splinebias.studies.agreement import Agreement, agreement
-from splinebias.studies.failures import left_out
-from splinebias.studies.limit import limit_of
-from splinebias.studies.row import COLUMNS, Row, table_of
-from splinebias.studies.statistics import PowerLaw, by_width, fit_power, mean_estimate, places
+from splinebias.studies.rates import PowerLaw, fit_power
+from splinebias.studies.row import Row, csv_of, dataframe_of, left_out, read_only, table_of
+from splinebias.studies.statistics import by_width, mean_estimate, places, summary
 from splinebias.studies.store.reading import StoredCase, read_cases
 
-__all__ = ["Estimate", "Row", "Study", "StudyGrid"]
+__all__ = ["Row", "Study", "StudyGrid"]
 
-_WIDTH = np.dtype([("width", "i8"), ("runs", "i8"), ("failed", "i8"), ("mean", "f8"), ("median", "f8"), ("sd", "f8")])
-_LARGEST = 1000  # points up to which a summary predicts the errors; it takes a second
-_DOUBT = 0.01  # p-value below which the printed table warns that no pure power fits
-Functions = Callable[[int, int], PiecewisePolynomial]
+
+def limit_of(problem: Problem) -> Prediction:
+    """`predict`, with one thread of BLAS as in workers, whose sums depend on their number: for all the same last bit."""
+    with threadpool_limits(limits=1):
+        return predict(problem)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +53,8 @@ class Study:
         The names of this case on the axes of its grid.
     method : str
         How networks were trained, in words.
+    functions : callable, optional
+        Called as ``functions(width, seed)``: the trained network of one run, or None if there is none.
     """
 
     prediction: Prediction
@@ -62,7 +63,7 @@ class Study:
     rows: tuple[Row, ...] = field(repr=False)
     names: dict[str, str] = field(default_factory=dict)
     method: str = ""
-    functions: Functions | None = field(default=None, repr=False)
+    functions: Callable[[int, int], PiecewisePolynomial | None] | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -97,7 +98,10 @@ class Study:
         """The trained network of one run, exact; DataError if there is no such run or it failed."""
         if self.functions is None:
             raise DataError("this Study was made from rows alone and holds no networks; `study` and `Study.load` keep them")
-        return self.functions(width, seed)
+        found = self.functions(width, seed)
+        if found is None:
+            raise DataError(f"`width`, `seed` must be those of a run that has a network, got {width}, {seed}; see `table`")
+        return found
 
     def mean_shift(self, width: int, x: Any) -> tuple[Array, Array]:
         """The mean of f_n(x) - f(x) over the runs of a width whose outcome is ok, and its standard error, each of x's shape.
@@ -125,22 +129,12 @@ class Study:
         `runs` counts those whose outcome is ok; the statistics are those of their sup. `sd` is the sample standard
         deviation, nan for a single run. `statistics` has intervals.
         """
-        rows = []
-        for width in np.unique(self.table["width"]):
-            here = self.table["width"] == width
-            sup = self.table["sup"][here & self._ok]
-            mean, median = (float(sup.mean()), float(np.median(sup))) if sup.size else (math.nan, math.nan)
-            sd = float(sup.std(ddof=1)) if sup.size > 1 else math.nan
-            rows.append((width, sup.size, here.sum() - sup.size, mean, median, sd))
-        summary = np.array(rows, dtype=_WIDTH)
-        summary.setflags(write=False)
-        return summary
+        return summary(self.table["width"], self._ok, self.table["sup"])
 
     @cached_property
     def statistics(self) -> NDArray[np.void]:
         """Mean, median and quantiles of sup per width with bootstrap intervals: see `by_width`; failed runs left out."""
-        good = self.table[self._ok]
-        return by_width(good["width"], good["sup"])
+        return by_width(*self.measured)
 
     @cached_property
     def penalties(self) -> NDArray[np.void]:
@@ -156,14 +150,14 @@ class Study:
 
     @cached_property
     def places(self) -> NDArray[np.void]:
-        """Where the sup-error sits: per width and gap of the data, how many runs have theirs there; see `places`."""
+        """Where the sup-error sits: per width and data interval, how many runs have theirs there; see `places`."""
         good = self.table[self._ok]
         return places(good["width"], good["argmax"], self.problem.data.x, self.interval)
 
     @cached_property
     def power_law(self) -> PowerLaw:
         r"""The fit of :math:`\sup|f_n - f| \propto n^s` to the runs whose outcome is ok: see `fit_power`."""
-        return fit_power(*self._fitted)
+        return fit_power(*self.measured)
 
     @property
     def rate(self) -> Estimate:
@@ -178,14 +172,14 @@ class Study:
         O(1/n) from moving features shows at smaller ones), with the two-sided Student-t interval for a mean. Hypotheses, not
         checked: that width is large enough, and the values are near normal.
         """
-        width, sup = self._fitted
+        width, sup = self.measured
         return mean_estimate(np.sqrt(width.max()) * sup[width == width.max()] if sup.size else sup)
 
     @cached_property
     def predicted(self) -> Agreement | str:
         """The comparison with the predicted errors, see `agreement`; or why there is none, in words."""
-        if self.problem.data.size > _LARGEST:
-            return f"not computed by themselves for more than {_LARGEST} points; sb.agreement(study) does"
+        if self.problem.data.size > 1000:  # where it takes a second
+            return "not computed by themselves for more than 1000 points; sb.agreement(study) does"
         try:
             return agreement(self)
         except (DataError, CapabilityError) as error:
@@ -196,18 +190,18 @@ class Study:
         return np.array([row.ok for row in self.rows], dtype=bool)
 
     @property
-    def _fitted(self) -> tuple[Array, Array]:
-        """Width and sup of the runs that enter fits."""
+    def measured(self) -> tuple[Array, Array]:
+        """Width and sup of the runs whose outcome is ok, each of shape (number of them,): what all fits are made of."""
         rows = self.table[self._ok]
         return rows["width"].astype(float), rows["sup"]
 
     def to_csv(self, path: str | Path | None = None) -> str:
         """The rows as CSV text with a header line, exact to the last bit; written atomically to `path` if one is given."""
-        return _csv(Row._fields, self.rows, path)
+        return csv_of(Row._fields, self.rows, path)
 
     def to_dataframe(self) -> Any:
         """The rows as a pandas DataFrame; CapabilityError if pandas is not installed."""
-        return _dataframe(Row._fields, self.rows)
+        return dataframe_of(Row._fields, self.rows)
 
     def __str__(self) -> str:
         lo, hi = self.interval
@@ -217,13 +211,13 @@ class Study:
             f"{'width':>8}{'runs':>6}{'failed':>8}{'mean':>12}{'median':>12}{'sd':>12}{'mean*sqrt(n)':>14}",
         ]
         for width, runs, failed, mean, median, sd in self.summary.tolist():
-            cells = ((mean, 12, ".4g"), (median, 12, ".4g"), (sd, 12, ".2g"), (mean * math.sqrt(width), 14, ".4g"))
-            numbers = "".join(("-" if math.isnan(value) else format(value, form)).rjust(size) for value, size, form in cells)
+            shown = ((mean, 12, ".4g"), (median, 12, ".4g"), (sd, 12, ".2g"), (mean * math.sqrt(width), 14, ".4g"))
+            numbers = "".join(("-" if math.isnan(value) else format(value, form)).rjust(size) for value, size, form in shown)
             lines.append(f"{width:>8}{runs:>6}{failed:>8}{numbers}")
-        exact = int((self._fitted[1] == 0).sum()) if math.isfinite(self.rate.value) else 0
+        exact = int((self.measured[1] == 0).sum()) if math.isfinite(self.rate.value) else 0
         without = f", without {exact} runs whose error is 0" if exact else ""
         lines.append(f"error ~ n^s with s = {self.rate}{without}")
-        if self.power_law.pvalue < _DOUBT:
+        if self.power_law.pvalue < 0.01:
             lines.append(f"no single power fits all widths (p = {self.power_law.pvalue:.2g}): judge by the largest ones")
         lines.append(f"error ~ c n^(-1/2) with c = {self.constant}, from the largest width")
         predicted = self.predicted
@@ -262,48 +256,23 @@ class StudyGrid:
     @property
     def table(self) -> NDArray[np.void]:
         """The tables of all parts below each other, read-only, with the number of the part as field `case`."""
-        from numpy.lib import recfunctions
-
-        tables = [
-            recfunctions.append_fields(part.table, "case", np.full(len(part.rows), number), usemask=False)
-            for number, part in enumerate(self.parts)
-        ]
-        table: NDArray[np.void] = np.concatenate(tables)[["case", *COLUMNS]]
-        table.setflags(write=False)
-        return table
+        rows = [(number, *row) for number, part in enumerate(self.parts) for row in part.table.tolist()]
+        return read_only(rows, np.dtype([("case", "i8"), *self.parts[0].table.dtype.descr]))
 
     @property
     def _named_rows(self) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Columns and rows, names of the cases first."""
         names = tuple(dict.fromkeys(name for part in self.parts for name in part.names))  # a part may lack an empty one
         named = [(tuple(part.names.get(name, "") for name in names), part.rows) for part in self.parts]
-        return (*names, *Row._fields), [(*cells, *row) for cells, rows in named for row in rows]
+        return (*names, *Row._fields), [(*labels, *row) for labels, rows in named for row in rows]
 
     def to_csv(self, path: str | Path | None = None) -> str:
         """All rows as CSV text, a column per axis first; written atomically to `path` if one is given."""
-        return _csv(*self._named_rows, path)
+        return csv_of(*self._named_rows, path)
 
     def to_dataframe(self) -> Any:
         """All rows as a pandas DataFrame, a column per axis first; CapabilityError if pandas is not installed."""
-        return _dataframe(*self._named_rows)
+        return dataframe_of(*self._named_rows)
 
     def __str__(self) -> str:
         return "\n\n".join(f"== {part.label}\n{part}" if part.names else str(part) for part in self.parts)
-
-
-def _csv(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], path: str | Path | None) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    if path is not None:
-        write_atomically(path, text.getvalue().encode())
-    return text.getvalue()
-
-
-def _dataframe(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Any:
-    try:
-        import pandas
-    except ImportError:
-        raise CapabilityError("to_dataframe needs pandas, which is not installed; use `table` or to_csv()") from None
-    return pandas.DataFrame.from_records(rows, columns=columns)

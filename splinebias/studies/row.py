@@ -1,16 +1,23 @@
-"""One run of a study, and many of them as a table."""
+"""One run of a study; many of them as an array, as CSV text, as a pandas DataFrame; why some are left out, in words."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Iterable
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, get_type_hints
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias.errors import Outcome
+from splinebias._files import write_atomically
+from splinebias.errors import CapabilityError, Outcome
 
 FAILED = "FAILED"
 """Outcome of a run that raised an exception; `Row.reason` holds it."""
@@ -62,11 +69,34 @@ _FORMATS = {int: "i8", float: "f8", str: "U16"}
 _DTYPE = np.dtype([(name, _FORMATS[kind]) for name, kind in zip(COLUMNS, KINDS, strict=False)])
 
 
-def table_of(rows: Iterable[Row]) -> NDArray[np.void]:
-    """The rows as a read-only structured array, shape (R,), with fields `COLUMNS`."""
-    table = np.array([row[: len(COLUMNS)] for row in rows], dtype=_DTYPE)
+def read_only(rows: Iterable[tuple[Any, ...]], kind: np.dtype[np.void]) -> NDArray[np.void]:
+    """`rows` as a read-only structured array of the dtype `kind`, shape (number of rows,)."""
+    table = np.array(list(rows), dtype=kind)
     table.setflags(write=False)
     return table
+
+
+def table_of(rows: Iterable[Row]) -> NDArray[np.void]:
+    """The rows as a read-only structured array, shape (R,), with fields `COLUMNS`."""
+    return read_only((row[: len(COLUMNS)] for row in rows), _DTYPE)
+
+
+def csv_of(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], path: str | Path | None) -> str:
+    """`rows` as CSV text with a header line, numbers exact; written atomically to `path` if one is given."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    if path is not None:
+        write_atomically(path, text.getvalue().encode())
+    return text.getvalue()
+
+
+def dataframe_of(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Any:
+    """`rows` as a pandas DataFrame; CapabilityError if pandas is not installed."""
+    try:
+        import pandas
+    except ImportError:
+        raise CapabilityError("to_dataframe needs pandas, which is not installed; use `table` or to_csv()") from None
+    return pandas.DataFrame.from_records(rows, columns=columns)
 
 
 def failed_row(width: int, seed: int, penalty: float, outcome: str, reason: str) -> Row:
@@ -82,3 +112,42 @@ class Done:
     row: Row
     function: bytes | None
     environment: str
+
+
+_MOST = 3  # reasons to print for one outcome
+_ADVICE = {
+    FAILED: "runs that raised are kept and not tried again: change what the reason names, and use another store",
+    LOST: "lost runs are tried again by the next start: give workers more memory, or start fewer of them",
+}
+
+
+def left_out(rows: Sequence[Row]) -> list[str]:
+    """Lines on the runs that are not ok: their number, their reasons with how often they occur, and what to do; or none.
+
+    Reasons that differ in numbers only are counted as one, of which the first is shown.
+    """
+    failed = [row for row in rows if not row.ok]
+    if not failed:
+        return []
+    counts = sorted(Counter(row.outcome for row in failed).items())
+    lines = [f"left out: {', '.join(f'{count} {name}' for name, count in counts)} of {len(rows)} runs"]
+    for name, _ in counts:
+        lines += [f"  {line}" for line in _reasons(name, [row.reason for row in failed if row.outcome == name])]
+        lines += [f"  {_ADVICE[name]}"] if name in _ADVICE else []
+    return lines
+
+
+def _reasons(outcome: str, reasons: Iterable[str]) -> list[str]:
+    """The commonest reasons of an outcome, one line each; what the outcome itself advises in place of an empty one."""
+    groups: dict[str, list[str]] = {}
+    for reason in reasons:
+        groups.setdefault(re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?", "0", reason), []).append(reason)
+    commonest = sorted(groups.values(), key=len, reverse=True)
+    known = Outcome.__members__.get(outcome)
+    lines = []
+    for group in commonest[:_MOST]:
+        text = group[0] or (known.value if known else "no reason was recorded")
+        example = "for example, " if len(set(group)) > 1 else ""
+        lines.append(f"{len(group)} {outcome}: {example}{textwrap.shorten(text, 320, placeholder=' ...')}")
+    others = sum(map(len, commonest[_MOST:]))
+    return lines + ([f"{others} {outcome} for other reasons, which the rows hold (--csv)"] if others else [])

@@ -17,10 +17,10 @@ from splinebias._arguments import Array, whole_number
 from splinebias.errors import DataError
 from splinebias.functions.compare import compare
 from splinebias.numerics.estimate import Estimate, Undetermined
+from splinebias.studies.rates import fit_power
 from splinebias.studies.results import Study
-from splinebias.studies.statistics import fit_power, mean_estimate
+from splinebias.studies.statistics import mean_estimate
 
-_SLOWEST = -0.5  # exponent of two studies with one limit
 _FEWEST = 8  # runs
 
 
@@ -114,5 +114,5 @@ def _slowness(width: Array, distance: Array) -> tuple[float, Estimate]:
     exponent = fit_power(width, distance).exponent
     spread = (exponent.high - exponent.low) / 2 / stats.t.ppf((1 + exponent.level) / 2, width.size - 2)
     with np.errstate(divide="ignore", invalid="ignore"):  # no spread at all: whichever side of -1/2 it is on
-        pvalue = float(stats.t.sf(np.float64(exponent.value - _SLOWEST) / spread, width.size - 2))
+        pvalue = float(stats.t.sf(np.float64(exponent.value + 0.5) / spread, width.size - 2))
     return pvalue, exponent

@@ -6,33 +6,38 @@ Every run is a function of the `StudySpec` alone: not of the number of processes
 from __future__ import annotations
 
 import hashlib
+import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
 from splinebias._arguments import real_number, whole_number
+from splinebias._files import write_toml
 from splinebias.activation import Activation
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.initialization import Initialization
 from splinebias.initialization.law_files import canonical
 from splinebias.potential import Potential, Scaled
 from splinebias.problem import Problem
-from splinebias.studies.spec_difference import canonical_text
-from splinebias.studies.spec_text import AXES, read_spec, write_spec
+from splinebias.studies.spec_text import AXES, read_spec, to_tables
+from splinebias.training.flow.flow import MirrorFlow
+from splinebias.training.method import TrainingMethod
 
-if TYPE_CHECKING:
-    from splinebias.training.method import TrainingMethod
-
-_LARGEST = 2**63 - 1
-_KEY = 16  # hexadecimal digits: 64 bits
+_KINDS: dict[str, Any] = {
+    "problems": Problem,
+    "potentials": (Potential, Scaled),
+    "initializations": Initialization,
+    "activations": Activation,
+    "methods": TrainingMethod,
+}
 
 
 def run_seed(seed: int, width: int, spec_seed: int = 0) -> int:
@@ -43,7 +48,7 @@ def run_seed(seed: int, width: int, spec_seed: int = 0) -> int:
 
     Examples
     --------
-    >>> from splinebias.study import run_seed
+    >>> from splinebias.studies.spec import run_seed
     >>> run_seed(0, 20) == run_seed(0, 20) != run_seed(0, 60)
     True
     """
@@ -80,16 +85,8 @@ class Case:
     @cached_property
     def key(self) -> str:
         """A digest of problem and method, the same in any grid; CapabilityError if they have no TOML text."""
-        return self.key_of(self.canonical)
-
-    @property
-    def written_key(self) -> str:
-        """`key` with laws as they are written, as stores once had it."""
-        return self.key_of(self.problem)
-
-    def key_of(self, problem: Problem) -> str:
-        """The digest of a problem with the method of this case."""
-        return hashlib.sha256(f"{problem.to_toml()}\n{self.method!r}".encode()).hexdigest()[:_KEY]
+        content = f"{self.canonical.to_toml()}\n{self.method!r}"
+        return hashlib.sha256(content.encode()).hexdigest()[:16]  # 64 bits
 
     @cached_property
     def canonical(self) -> Problem:
@@ -98,7 +95,8 @@ class Case:
             table = self.problem.initialization.to_table()
         except CapabilityError:
             return self.problem
-        if repr(same := canonical(table)) == repr(table):  # unlike ==, which takes -0.0 for 0.0
+        same = canonical(table)
+        if repr(same) == repr(table):  # unlike ==, which takes -0.0 for 0.0
             return self.problem
         return replace(self.problem, initialization=Initialization.from_table(same))
 
@@ -159,10 +157,11 @@ class StudySpec:
             object.__setattr__(self, axis, _named(getattr(self, axis), axis))
         if not self.problems:
             raise DataError("`problems` must hold at least one problem, got none: an empty grid has nothing to run")
-        object.__setattr__(self, "widths", distinct(self.widths, "widths", at_least=1))
-        object.__setattr__(self, "seeds", distinct(self.seeds, "seeds", at_least=0))
+        object.__setattr__(self, "widths", _distinct(self.widths, "widths", at_least=1))
+        object.__setattr__(self, "seeds", _distinct(self.seeds, "seeds", at_least=0))
         whole_number(self.seed, "seed")
-        real_number(self.loss_tol, "loss_tol", above=0, fix="rounding keeps the loss above 0; take e.g. 1e-12")
+        loss_tol = real_number(self.loss_tol, "loss_tol", above=0, fix="rounding keeps the loss above 0; take e.g. 1e-12")
+        object.__setattr__(self, "loss_tol", loss_tol)
         if self.interval is not None:
             object.__setattr__(self, "interval", check_interval(self.interval))
         self._check_cases()
@@ -184,28 +183,26 @@ class StudySpec:
     @cached_property
     def cases(self) -> tuple[Case, ...]:
         """All combinations of problems, their parts, and methods, in the order of the axes."""
-        from splinebias.training.flow.flow import MirrorFlow
-
-        problems, empty = cast(Mapping[str, Problem], self.problems), {"": None}
-        axes = [getattr(self, axis) or empty for axis in AXES[1:-1]]
-        methods = self.methods or {"": MirrorFlow()}
-        return tuple(
-            self._case(names, problem, parts, method)
-            for names, problem, parts, method in _combinations(problems, axes, methods)
-        )
-
-    def _case(self, names: tuple[str, ...], problem: Problem, parts: tuple[Any, ...], method: TrainingMethod) -> Case:
-        fields = {axis[:-1]: part for axis, part in zip(AXES[1:-1], parts, strict=True) if part is not None}
-        made = replace(problem, **fields)
-        named = {axis[:-1]: name for axis, name in zip(AXES, names, strict=True) if name}
-        return Case(named, made, method, self.interval or made.default_interval)
+        axes = [getattr(self, axis) for axis in AXES]
+        axes[-1] = axes[-1] or {"": MirrorFlow()}
+        found = []
+        for chosen in product(*((axis or {"": None}).items() for axis in axes)):
+            names = {axis[:-1]: name for axis, (name, _) in zip(AXES, chosen, strict=True) if name}
+            problem, *parts, method = (value for _, value in chosen)
+            given = {axis[:-1]: part for axis, part in zip(AXES[1:-1], parts, strict=True) if part is not None}
+            made = replace(problem, **given)
+            found.append(Case(names, made, method, self.interval or made.default_interval))
+        return tuple(found)
 
     def __len__(self) -> int:
         """Number of runs."""
         return len(self.cases) * len(self.widths) * len(self.seeds)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, StudySpec) and canonical_text(self.to_toml()) == canonical_text(other.to_toml())
+        if not isinstance(other, StudySpec):
+            return False
+        tables = [canonical(tomllib.loads(spec.to_toml())) for spec in (self, other)]
+        return repr(tables[0]) == repr(tables[1])  # unlike ==, which ignores the order of names
 
     def __hash__(self) -> int:
         return hash((self.widths, self.seeds, self.seed, self.loss_tol))
@@ -221,7 +218,7 @@ class StudySpec:
         CapabilityError
             If a law, an activation, a potential or a method is not one of the library's own.
         """
-        return write_spec(self, path)
+        return write_toml(to_tables(self), path)
 
     @classmethod
     def from_toml(cls, source: str | Path) -> StudySpec:
@@ -235,42 +232,24 @@ class StudySpec:
         return cls(**read_spec(source))
 
 
-def _combinations(
-    problems: Mapping[str, Problem], axes: Sequence[Mapping[str, Any]], methods: Mapping[str, TrainingMethod]
-) -> Iterator[tuple[tuple[str, ...], Problem, tuple[Any, ...], TrainingMethod]]:
-    """Names, problem, parts and method of every combination."""
-    for chosen in product(problems.items(), *(axis.items() for axis in axes), methods.items()):
-        names, values = zip(*chosen, strict=True)
-        yield names, values[0], values[1:-1], values[-1]
-
-
 def _named(values: Any, axis: str) -> Mapping[str, Any]:
     """`values` as a read-only mapping of names to things of the right kind, or a DataError."""
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         raise DataError(f'`{axis}` must map names to values, got {values!r}; use e.g. {{"first": ...}}')
-    kinds: dict[str, Any] = {
-        "problems": Problem,
-        "potentials": (Potential, Scaled),
-        "initializations": Initialization,
-        "activations": Activation,
-    }
-    if axis == "methods" and values:
-        from splinebias.training.method import TrainingMethod
-
-        kinds[axis] = TrainingMethod
     for name, value in values.items():
-        if not isinstance(value, kinds[axis]):
+        if not isinstance(value, _KINDS[axis]):
             hint = "; call it: add ()" if isinstance(value, type) else ""
             raise DataError(f"`{axis}` {name!r} is of the wrong kind, got {value!r}{hint}")
-    kept = list(values.items())
-    for number, (name, value) in enumerate(kept):
-        same = next((other for other, known in kept[:number] if known == value), None)
+    kept: dict[str, Any] = {}
+    for name, value in values.items():
+        same = next((other for other, known in kept.items() if known == value), None)
         if same is not None:
             raise DataError(f"`{axis}` must be distinct, got {name!r} equal to {same!r}; the runs would be the same")
-    return MappingProxyType(dict(kept))
+        kept[name] = value
+    return MappingProxyType(kept)
 
 
-def distinct(values: Sequence[int], name: str, *, at_least: int) -> tuple[int, ...]:
+def _distinct(values: Sequence[int], name: str, *, at_least: int) -> tuple[int, ...]:
     """`values` as increasing distinct whole numbers, or a DataError."""
     if not isinstance(values, Iterable) or isinstance(values, str | bytes):
         raise DataError(f"`{name}` must be a sequence of whole numbers, got {values!r}; use e.g. [{values!r}] or range(5)")
@@ -283,7 +262,7 @@ def distinct(values: Sequence[int], name: str, *, at_least: int) -> tuple[int, .
             raise DataError(f"{rule}, got {value!r} at index {index}; {fix}") from None
     if not numbers:
         raise DataError(f"`{name}` must hold at least one number, got none; {fix}")
-    if max(numbers) > _LARGEST:
+    if max(numbers) >= 2**63:
         raise DataError(f"`{name}` must be below 2^63, got {max(numbers)}; tables hold 64-bit integers")
     repeated = [value for value, count in Counter(numbers).items() if count > 1]
     if repeated:

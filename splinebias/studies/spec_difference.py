@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -11,65 +10,57 @@ from typing import Any
 from splinebias.initialization.law_files import canonical
 from splinebias.studies.spec_text import AXES
 
-_GROWS = ("widths", "seeds")
-_MOST = 8  # differences to print
 _SHORT = 80  # characters of a value to print whole
-_FEW = 5  # numbers of a longer list to print
-
-
-def canonical_text(text: str) -> str:
-    """One text for all specifications that are equal, whatever form their laws were given in."""
-    return json.dumps(canonical(tomllib.loads(text)))
 
 
 def difference(old: str, new: str) -> tuple[str, bool]:
     """How the text `new` differs from `old`, in words (empty if it does not), and whether it only adds to the grid.
 
     The order of names does not count, nor how a law of scipy is given its parameters.
+
+    Raises
+    ------
+    ValueError
+        If a text is no TOML of tables.
     """
     before, after = _tables(old), _tables(new)
-    settings, numbers, grows = _head(before.get("study", {}), after.get("study", {}))
-    words = _renamed(before, after)
-    grows &= not settings + words
+    numbers, grows = [], True
+    for entry in ("widths", "seeds"):
+        fewer, more = (set(tables.get("study", {}).pop(entry, [])) for tables in (before, after))
+        numbers += [f"{entry} without {_list(sorted(fewer - more))}"] if fewer - more else []
+        numbers += [f"{entry} also {_list(sorted(more - fewer))}"] if more - fewer else []
+        grows &= fewer <= more
+    words = _changed(before.get("study", {}), after.get("study", {}), "study")
+    grows &= not words
     for axis in AXES:
         was, now = before.get(axis, {}), after.get(axis, {})
-        gone, added = [name for name in was if name not in now], [name for name in now if name not in was]
+        other = _renamed(was, now, axis) + [f"{axis}.{name} is gone" for name in was if name not in now]
+        added = [f"{axis}.{name} is new" for name in now if name not in was]
         changed = [line for name in was if name in now for line in _changed(was[name], now[name], f"{axis}.{name}")]
-        words += [f"{axis}.{name} is gone" for name in gone] + [f"{axis}.{name} is new" for name in added] + changed
-        grows &= not gone + changed and (bool(was) or not added)  # a new axis replaces a part of every problem
-    return _joined(settings + words + numbers), grows
+        words += other + added + changed
+        grows &= not other + changed and (bool(was) or not added)  # a new axis replaces a part of every problem
+    words += numbers
+    most = 8
+    rest = [f"and {len(words) - most} more differences"] if len(words) > most else []
+    return "; ".join(words[:most] + rest), grows
 
 
 def _tables(text: str) -> dict[str, dict[str, Any]]:
     """The tables of a specification, laws in one form."""
-    tables = canonical(tomllib.loads(text))
+    tables: dict[str, dict[str, Any]] = canonical(tomllib.loads(text))
     if not all(isinstance(table, dict) for table in tables.values()):
         raise ValueError("its specification is none")
-    found: dict[str, dict[str, Any]] = tables
-    return found
+    return tables
 
 
-def _head(was: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str], bool]:
-    """Words on settings, words on widths and seeds, and whether the latter only grow."""
-    words, grows = [], True
-    for entry in _GROWS:
-        before, after = set(was.pop(entry, [])), set(now.pop(entry, []))
-        words += [f"{entry} without {_list(sorted(before - after))}"] if before - after else []
-        words += [f"{entry} also {_list(sorted(after - before))}"] if after - before else []
-        grows &= before <= after
-    return _changed(was, now, "study"), words, grows
-
-
-def _renamed(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[str]:
+def _renamed(was: dict[str, Any], now: dict[str, Any], axis: str) -> list[str]:
     """Words on things that only have another name; they have the new one in both afterwards."""
     words = []
-    for axis in AXES:
-        was, now = before.get(axis, {}), after.get(axis, {})
-        for name in [name for name in was if name not in now]:
-            new = next((other for other in now if other not in was and now[other] == was[name]), None)
-            if new is not None:
-                was[new] = was.pop(name)
-                words.append(f"{axis}.{name} is now called {new}")
+    for name in [name for name in was if name not in now]:
+        new = next((other for other in now if other not in was and now[other] == was[name]), None)
+        if new is not None:
+            was[new] = was.pop(name)
+            words.append(f"{axis}.{name} is now called {new}")
     return words
 
 
@@ -81,7 +72,7 @@ def _changed(was: Any, now: Any, path: str) -> list[str]:
         return [
             line for key in dict.fromkeys([*was, *now]) for line in _changed(was.get(key), now.get(key), f"{path}.{key}")
         ]
-    if isinstance(was, list) and isinstance(now, list) and max(len(_value(was)), len(_value(now))) > _SHORT:
+    if isinstance(was, list) and isinstance(now, list) and max(len(repr(was)), len(repr(now))) > _SHORT:
         return [f"{path} {_between(was, now)}"]
     return [f"{path} {_value(was)} -> {_value(now)}"]
 
@@ -96,18 +87,12 @@ def _between(was: Sequence[Any], now: Sequence[Any]) -> str:
     return f"{sizes}, {len(apart)} differ: {first}{', ...' if len(apart) > 2 else ''}"
 
 
-def _list(values: Sequence[Any]) -> str:
+def _list(values: Sequence[int]) -> str:
     """A list of numbers, of which a long one is cut."""
     text = repr(values)
-    return text if len(text) <= _SHORT else f"[{', '.join(map(repr, values[:_FEW]))}, ... {len(values)} in all]"
+    return text if len(text) <= _SHORT else f"[{', '.join(map(repr, values[:5]))}, ... {len(values)} in all]"
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return repr(value)
+    """A value, of which a long one is cut."""
     return "none" if value is None else textwrap.shorten(repr(value), _SHORT, placeholder=" ...")
-
-
-def _joined(words: Sequence[str]) -> str:
-    rest = len(words) - _MOST
-    return "; ".join([*words[:_MOST], f"and {rest} more differences"] if rest > 0 else words)

@@ -1,15 +1,9 @@
-r"""What the runs of a study say: averages with bootstrap intervals, the rate with a test of its law, where errors sit.
-
-At width n the difference to the limit is, to leading order, a Gaussian process divided by :math:`\sqrt n`, plus
-:math:`O(1/n)` from moving features (theory section 7). Hence :math:`E \sup|f_n - f| \approx \text{constant} \cdot n^{-1/2}`,
-and :math:`\log \sup|f_n - f|` has nearly one spread at all widths: fits are made there.
-"""
+"""What the runs of a study say, width by width: averages with their intervals, and where the largest errors sit."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,36 +11,37 @@ from numpy.typing import NDArray
 
 from splinebias._arguments import Array
 from splinebias.numerics.estimate import LEVEL, Estimate, Undetermined
+from splinebias.studies.row import read_only
 
-QUANTILES = (0.1, 0.9)
-_RESAMPLES = 2000
-_ROUNDING = 16  # rounding errors of a logarithm, at most
-_ENOUGH = 20  # runs of a width from which on its own variance is a better weight than that of all widths
+_QUANTILES = {"q10": 0.1, "q90": 0.9}
+_SUMMARY = np.dtype([("width", "i8"), ("runs", "i8"), ("failed", "i8"), ("mean", "f8"), ("median", "f8"), ("sd", "f8")])
 _BY_WIDTH = np.dtype(
     [("width", "i8"), ("runs", "i8")]
-    + [(f"{name}{end}", "f8") for name in ("mean", "median", "q10", "q90") for end in ("", "_low", "_high")]
+    + [(f"{name}{end}", "f8") for name in ("mean", "median", *_QUANTILES) for end in ("", "_low", "_high")]
 )
 _PLACES = np.dtype([("width", "i8"), ("low", "f8"), ("high", "f8"), ("runs", "i8"), ("share", "f8")])
 
 
-@dataclass(frozen=True)
-class PowerLaw:
-    r"""A fit of :math:`\text{error} \propto n^s`.
+def summary(width: Array, ok: NDArray[np.bool_], values: Array) -> NDArray[np.void]:
+    """Runs per width, and the mean, median and sample standard deviation of `values` of those that are ok.
 
-    Attributes
+    Parameters
     ----------
-    exponent : Estimate
-        The s above, with its Student-t interval for R - 2 degrees of freedom.
-    pvalue : float
-        Of the law: the probability of means per width that are this far off the line if a power law holds (F test for lack
-        of fit, K - 2 and R - K degrees of freedom); nan for fewer than three widths or one run each.
-    weighted : bool
-        Whether runs were weighted by the inverse variance of their width (from 20 runs each on) or all alike.
-    """
+    width, ok, values : array, shape (R,)
+        The runs.
 
-    exponent: Estimate
-    pvalue: float
-    weighted: bool
+    Returns
+    -------
+    structured array, shape (K,)
+        Read-only: width, runs (those that are ok), failed, mean, median, sd; the latter nan where too few runs determine it.
+    """
+    rows = []
+    for n in np.unique(width):
+        here = values[(width == n) & ok]
+        mean, median = (float(here.mean()), float(np.median(here))) if here.size else (math.nan, math.nan)
+        sd = float(here.std(ddof=1)) if here.size > 1 else math.nan
+        rows.append((n, here.size, np.count_nonzero(width == n) - here.size, mean, median, sd))
+    return read_only(rows, _SUMMARY)
 
 
 def by_width(width: Array, values: Array) -> NDArray[np.void]:
@@ -71,13 +66,11 @@ def by_width(width: Array, values: Array) -> NDArray[np.void]:
     rows = []
     for n in np.unique(width):
         here = values[(width == n) & np.isfinite(values)]
-        cells = [n, here.size, *_interval(np.mean, here, "BCa", int(n)), *_interval(np.median, here, "percentile", int(n))]
-        for q in QUANTILES:
-            cells += _interval(lambda x, axis, q=q: np.quantile(x, q, axis=axis), here, "percentile", int(n))
-        rows.append(tuple(cells))
-    found = np.array(rows, dtype=_BY_WIDTH)
-    found.setflags(write=False)
-    return found
+        found = [n, here.size, *_interval(np.mean, here, "BCa", int(n)), *_interval(np.median, here, "percentile", int(n))]
+        for q in _QUANTILES.values():
+            found += _interval(lambda x, axis, q=q: np.quantile(x, q, axis=axis), here, "percentile", int(n))
+        rows.append(tuple(found))
+    return read_only(rows, _BY_WIDTH)
 
 
 def _interval(statistic: Callable[..., Any], values: Array, method: str, seed: int) -> list[float]:
@@ -95,7 +88,7 @@ def _interval(statistic: Callable[..., Any], values: Array, method: str, seed: i
     found = stats.bootstrap(
         (values / unit,),
         statistic,
-        n_resamples=_RESAMPLES,
+        n_resamples=2000,
         confidence_level=LEVEL,
         method=method,
         vectorized=True,
@@ -105,59 +98,8 @@ def _interval(statistic: Callable[..., Any], values: Array, method: str, seed: i
     return [value, unit * float(found.low), unit * float(found.high)]
 
 
-def fit_power(width: Array, error: Array) -> PowerLaw:
-    r"""Least squares of log error on log n, weighted, with an interval for the exponent and a test of the law.
-
-    Parameters
-    ----------
-    width, error : array, shape (R,)
-        The runs, error >= 0; those with an error of 0, which has no logarithm, are left out.
-
-    Notes
-    -----
-    Runs have the weight 1/variance of log error at their width if every width has at least 20 runs, and equal weights
-    otherwise: a variance from fewer runs is a worse weight than none. Hypotheses, not checked: the runs are independent
-    (`study` makes them so), and log error is near normal, with one variance at all widths in the unweighted case.
-    """
-    from scipy import stats
-
-    some = error > 0
-    width, error = width[some], error[some]
-    widths, which, counts = np.unique(width, return_inverse=True, return_counts=True)
-    x, y = np.log(width), np.log(error)
-    if widths.size < 2:
-        alone = "runs at one width only" if widths.size else "too few runs"
-        return PowerLaw(Undetermined(reason=alone if some.all() else "errors of 0 have no logarithm"), math.nan, False)
-    means = np.bincount(which, y) / counts
-    pure = np.bincount(which, (y - means[which]) ** 2)
-    noise = y.size * (_ROUNDING * np.finfo(float).eps * np.abs(y).max()) ** 2  # a sum of squares below is rounding
-    weighted = bool(counts.min() >= _ENOUGH and pure.min() > noise)
-    weight = ((counts - 1) / pure)[which] if weighted else np.ones_like(y)
-    centre = np.average(x, weights=weight)
-    lever = float((weight * (x - centre) ** 2).sum())
-    slope = float((weight * (x - centre) * y).sum() / lever)
-    line = np.average(y, weights=weight) + slope * (x - centre)
-    if y.size < 3:
-        return PowerLaw(Estimate(slope), math.nan, weighted)
-    left = float((weight * (y - line) ** 2).sum())
-    margin = float(stats.t.ppf((1 + LEVEL) / 2, y.size - 2) * math.sqrt(left / (y.size - 2) / lever))
-    within = float((weight * (y - means[which]) ** 2).sum())
-    pvalue = _lack_of_fit(left - within, within, widths.size, y.size) if pure.sum() > noise else math.nan
-    return PowerLaw(Estimate(slope, slope - margin, slope + margin), pvalue, weighted)
-
-
-def _lack_of_fit(between: float, within: float, widths: int, runs: int) -> float:
-    """The p-value of sums of squares between the line and the means, and within widths."""
-    from scipy import stats
-
-    if widths < 3 or runs == widths:
-        return math.nan
-    ratio = max(between, 0.0) / (widths - 2) / (within / (runs - widths))
-    return float(stats.f.sf(ratio, widths - 2, runs - widths))
-
-
 def mean_estimate(values: Array) -> Estimate:
-    """The mean of `values` with its Student-t interval."""
+    """The mean of `values` with its two-sided Student-t interval."""
     from scipy import stats
 
     if values.size == 0:
@@ -170,7 +112,7 @@ def mean_estimate(values: Array) -> Estimate:
 
 
 def places(width: Array, argmax: Array, data: Array, interval: tuple[float, float]) -> NDArray[np.void]:
-    """How often the largest error sits in each gap of the data, the two margins of `interval` included.
+    """How often the largest error sits in each data interval, the two margins of `interval` included.
 
     Parameters
     ----------
@@ -184,15 +126,13 @@ def places(width: Array, argmax: Array, data: Array, interval: tuple[float, floa
     Returns
     -------
     structured array
-        One row per width and gap, read-only: width, low and high (ends of the gap), runs, share of the runs of that width. A
-        place on a datum counts for the gap to its right.
+        One row per width and data interval, read-only: width, low and high (its ends), runs, share of the runs of that
+        width. A place on a datum counts for the data interval to its right.
     """
     lo, hi = interval
     edges = np.unique(np.r_[lo, data[(data > lo) & (data < hi)], hi])
     rows = []
     for n in np.unique(width):
         counts = np.histogram(argmax[width == n], edges)[0]
-        rows += [(n, *gap) for gap in zip(edges[:-1], edges[1:], counts, counts / counts.sum(), strict=True)]
-    found = np.array(rows, dtype=_PLACES)
-    found.setflags(write=False)
-    return found
+        rows += [(n, *found) for found in zip(edges[:-1], edges[1:], counts, counts / counts.sum(), strict=True)]
+    return read_only(rows, _PLACES)

@@ -1,32 +1,31 @@
 r"""study: networks of many widths and seeds beside their infinite-width limit; study_grid: the same for a whole grid.
 
 A study predicts once per case, trains batches of networks wherever it is told to, and keeps every run as it comes. What the
-rows say about :math:`n \to \infty` is worked out in `convergence`.
+rows say about :math:`n \to \infty` is worked out in `results`.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from splinebias._arguments import whole_number
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.limit.prediction import Prediction
 from splinebias.problem import Problem
-from splinebias.studies.limit import limit_of
-from splinebias.studies.results import Row, Study, StudyGrid
+from splinebias.studies.results import Row, Study, StudyGrid, limit_of
 from splinebias.studies.row import LOST, Done, failed_row
 from splinebias.studies.spec import StudySpec, run_seed
 from splinebias.studies.store.packing import unpack
+from splinebias.studies.store.reading import read_cases
 from splinebias.studies.store.store import Store
-from splinebias.studies.work.batch import Batch, batches, environment, longest_first, prepare, run_batch
-from splinebias.studies.work.loop import RETRIES, execute
+from splinebias.studies.work.batch import Batch, batches, environment, run_batch
+from splinebias.studies.work.interrupts import interruptible
+from splinebias.studies.work.loop import RETRIES, Loop
 from splinebias.studies.work.pools import Dask, Given, InProcess, LocalProcesses, Pool, check_picklable
 from splinebias.studies.work.progress import Progress, check_progress, reported
 from splinebias.training.method import TrainingMethod
@@ -164,37 +163,29 @@ def study_grid(
     A run that raises becomes a row with outcome "FAILED" and a reason. A batch whose worker dies is tried twice more, then
     its rows get outcome "LOST", and the next call tries them again.
     """
-    spec, progress = _checked(spec), check_progress(progress)
+    if not isinstance(spec, StudySpec):
+        raise DataError(f"`spec` must be an sb.StudySpec, got {spec!r}; sb.study takes a problem, widths and seeds")
+    for case in spec.cases:
+        checked_method(case.problem, case.method)
+    progress = check_progress(progress)
     jobs = whole_number(jobs, "jobs", at_least=1)
     if (jobs > 1) + (scheduler is not None) + (executor is not None) > 1:
         raise DataError(
             "`jobs` > 1, `scheduler` and `executor` exclude each other, got more than one; choose where to compute"
         )
     with ExitStack() as stack:
-        keep: Store | _Memory = (
-            stack.enter_context(Store.open(store, spec, extend=extend)) if store is not None else _Memory(spec)
-        )
+        keep = _Memory(spec) if store is None else stack.enter_context(Store.open(store, spec, extend=extend))
         limits = [limit_of(case.problem) for case in spec.cases]
         todo = list(batches(spec, limits, keep.finished()))
         if todo:
             pool = _pool(jobs, scheduler, executor, todo)
             stack.callback(pool.close)
-            check_interrupts = stack.enter_context(_interruptible())
+            check_interrupts = stack.enter_context(interruptible())
             _run(todo, pool, keep, progress, len(spec), check_interrupts)
-        if isinstance(keep, Store):
-            keep.check_in_place()
-    if isinstance(keep, Store):
-        return StudyGrid.load(keep.path)
-    return keep.grid(limits)
-
-
-def _checked(spec: StudySpec) -> StudySpec:
-    """`spec`, after every check of its cases that costs nothing."""
-    if not isinstance(spec, StudySpec):
-        raise DataError(f"`spec` must be an sb.StudySpec, got {spec!r}; sb.study takes a problem, widths and seeds")
-    for case in spec.cases:
-        checked_method(case.problem, case.method)
-    return spec
+        keep.check_in_place()
+    if isinstance(keep, _Memory):
+        return StudyGrid(keep.parts(limits))
+    return StudyGrid(tuple(map(Study.of, read_cases(keep.path), limits)))
 
 
 def _pool(jobs: int, scheduler: str | None, executor: Executor | None, todo: Sequence[Batch]) -> Pool:
@@ -205,21 +196,23 @@ def _pool(jobs: int, scheduler: str | None, executor: Executor | None, todo: Seq
         check_picklable(sample)
     if scheduler is not None:
         return Dask(scheduler)
-    return LocalProcesses(jobs, prepare) if executor is None else Given(executor)
+    return LocalProcesses(jobs) if executor is None else Given(executor)
 
 
 def _run(
-    todo: list[Batch], pool: Pool, keep: Any, progress: Progress, total: int, check_interrupts: Callable[[], None]
+    todo: list[Batch],
+    pool: Pool,
+    keep: Store | _Memory,
+    progress: Progress,
+    total: int,
+    check_interrupts: Callable[[], None],
 ) -> None:
     """Compute and keep."""
     missing = sum(len(batch.seeds) for batch in todo)
-    pace: dict[int, float] = {}  # seconds a run, of the last batch of each case: widths change slowly
     with reported(progress, done=total - missing, total=total) as note:
 
         def deliver(batch: Batch, done: list[Done]) -> None:
             keep.add(batch.case, done)
-            if spent := sum(run.row.seconds for run in done):  # none for lost ones
-                pace[batch.case] = spent / len(done)
             note(len(done), sum(not run.row.ok for run in done))
             check_interrupts()
 
@@ -228,11 +221,11 @@ def _run(
             rows = [failed_row(batch.width, seed, batch.prediction.penalty, LOST, reason) for seed in batch.seeds]
             deliver(batch, [Done(row, None, environment()) for row in rows])
 
-        execute(longest_first(todo, pace), run_batch, pool, deliver=deliver, give_up=give_up, say=note.say)
+        Loop(iter(todo), run_batch, pool, deliver, give_up, note.say).run()
 
 
 class _Memory:
-    """What `Store` does, without a file."""
+    """What `Store` does, without a file, which not every specification can be written to."""
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
@@ -244,59 +237,21 @@ class _Memory:
     def add(self, case: int, done: Sequence[Done]) -> None:
         self._done[case].update({(run.row.width, run.row.seed): run for run in done})
 
-    def grid(self, limits: Sequence[Prediction]) -> StudyGrid:
-        """The studies of all cases."""
-        return StudyGrid(
-            tuple(
-                Study(
-                    limit,
-                    case.interval,
-                    self._spec.loss_tol,
-                    tuple(done[pair].row for pair in sorted(done)),
-                    case.names,
-                    repr(case.method),
-                    _reader(done),
-                )
-                for case, limit, done in zip(self._spec.cases, limits, self._done, strict=True)
-            )
-        )
+    def check_in_place(self) -> None:
+        pass
+
+    def parts(self, limits: Sequence[Prediction]) -> tuple[Study, ...]:
+        """The studies of all cases, whose limits are given."""
+        made = []
+        for case, limit, done in zip(self._spec.cases, limits, self._done, strict=True):
+            rows = tuple(done[pair].row for pair in sorted(done))
+            functions = partial(_network, done)
+            method = repr(case.method)
+            made.append(Study(limit, case.interval, self._spec.loss_tol, rows, case.names, method, functions))
+        return tuple(made)
 
 
-def _reader(done: dict[tuple[int, int], Done]) -> Callable[[int, int], PiecewisePolynomial]:
-    """The networks of one case, unpacked when asked for."""
-
-    def function(width: int, seed: int) -> PiecewisePolynomial:
-        run = done.get((width, seed))
-        if run is None or run.function is None:
-            raise DataError(f"`width`, `seed` must be those of a run that has a network, got {width}, {seed}; see `table`")
-        return unpack(run.function)
-
-    return function
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], None]]:
-    """A request to end (SIGTERM, as from a batch system) leaves like Ctrl-C: workers ended, store closed.
-
-    An exception that is raised while Python frees an object is printed and forgotten. What is yielded raises it again.
-    """
-    received: list[int] = []
-
-    def check() -> None:
-        if received:
-            raise KeyboardInterrupt
-
-    def leave(number: int, frame: object) -> None:
-        received.append(number)
-        check()
-
-    usual = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
-    mine = threading.current_thread() is threading.main_thread()  # the only one that may handle signals
-    taken = {number: handler for number, handler in usual.items() if mine and signal.getsignal(number) is handler}
-    for number in taken:
-        signal.signal(number, leave)
-    try:
-        yield check
-    finally:
-        for number, handler in taken.items():
-            signal.signal(number, handler)
+def _network(done: dict[tuple[int, int], Done], width: int, seed: int) -> PiecewisePolynomial | None:
+    """The network of one run; None if there is no such run, or it failed."""
+    run = done.get((width, seed))
+    return None if run is None or run.function is None else unpack(run.function)

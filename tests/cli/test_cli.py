@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import splinebias as sb
 from splinebias.cli.main import main
+from splinebias.cli.predict import SOLVERS
 
 PROBLEM = """
 [data]
@@ -100,9 +101,7 @@ def test_every_solver_can_be_asked_for(problem, solver):
 
 
 def test_every_public_solver_has_a_name():
-    from splinebias.cli.main import _SOLVERS
-
-    assert set(_SOLVERS.values()) == {name for name in sb.__all__ if name.endswith("Solver")}
+    assert set(SOLVERS.values()) == {name for name in sb.__all__ if name.endswith("Solver")}
 
 
 def test_powers_of_relu_have_a_solver_to_ask_for(problem):

@@ -120,9 +120,9 @@ def test_laws_describe_themselves():
         (lambda: as_law(stats.gaussian_kde(np.eye(3)[:2]), "bias"), "`bias` must be a frozen law"),
         (
             lambda: law_from_table({"name": "nrom"}, "weight"),
-            "`weight.name` must be a scipy.stats law.* got 'nrom'; did you mean norm",
+            "`weight.name` must be a scipy.stats law.* got 'nrom'; did you mean 'norm'",
         ),
-        (lambda: law_from_table({"name": "Rademacher"}, "weight"), "did you mean rademacher"),
+        (lambda: law_from_table({"name": "Rademacher"}, "weight"), "did you mean 'rademacher'"),
         (
             lambda: law_from_table({"name": "uniform", "low": -1}, "bias"),
             "`bias` has parameters that uniform does not take: low; it takes loc, scale",

@@ -1,16 +1,17 @@
 """Execution: the same bits wherever a study is computed, and whatever happens to it on the way."""
 
-import gc
 import json
 import os
+import pickle
 import re
 import resource
+import select
 import shlex
 import signal
 import socket
-import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -29,13 +30,13 @@ from problems import SET_A, SET_B, UNIFORM
 
 import splinebias as sb
 from splinebias.cli.main import main
-from splinebias.studies.row import FAILED, LOST, Done, failed_row
+from splinebias.studies.row import FAILED, LOST
 from splinebias.studies.spec import run_seed
 from splinebias.studies.store.reading import status
 from splinebias.studies.store.schema import connect
-from splinebias.studies.work.batch import batches, environment, longest_first, prepare, together
-from splinebias.studies.work.loop import RETRIES, execute
-from splinebias.studies.work.pools import InProcess, LocalProcesses
+from splinebias.studies.work.batch import batches, together
+from splinebias.studies.work.loop import RETRIES, Loop
+from splinebias.studies.work.pools import InProcess, LocalProcesses, Pool, _Filed
 
 A = sb.Problem(SET_A, UNIFORM)
 B = sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1)))
@@ -117,6 +118,10 @@ class Deadly(InProcess):
         pass
 
 
+def execute(batches, *how, **more):
+    Loop(iter(batches), *how, **more).run()
+
+
 def executed(pool, number=8):
     done, lost = [], []
     execute(range(number), lambda batch: batch**2, pool, deliver=lambda *pair: done.append(pair), give_up=lost.append)
@@ -186,6 +191,32 @@ def test_what_a_broken_pool_did_not_take_is_handed_in_again():
     assert lost == []
 
 
+def test_a_pool_that_is_found_broken_when_others_are_under_way_ends_nothing():
+    """All that were under way are tried again, and the rest is done, too."""
+
+    class Broken(Pool):
+        window = 4
+
+        def __init__(self):
+            self.broken = False
+
+        def submit(self, work, batch):
+            if batch == 3 and not self.broken:
+                self.broken = True
+                raise BrokenExecutor("a worker died")
+            future = Future()
+            if self.broken:
+                future.set_result(work(batch))
+            return future
+
+        def renew(self):
+            pass
+
+    done, lost = executed(Broken())
+    assert sorted(batch for batch, _ in done) == list(range(8))
+    assert lost == []
+
+
 class Blocked(InProcess):
     """A pool that does nothing until it has been asked `looks` times what is in its way."""
 
@@ -236,62 +267,6 @@ def test_seeds_share_a_batch_whatever_other_seeds_there_are():
     everyone = together(range(100), 1000)
     for some in (range(50), range(7, 93), range(0, 100, 3)):
         assert all(any(set(group) <= set(full) for full in everyone) for group in together(some, 1000))
-
-
-def pace_and_batches(seeds=40, widths=(20, 60)):
-    """An empty record of speeds, and batches that are chosen by it: of 32 seeds and of 8, for two cases and two widths."""
-    spec = sb.StudySpec({"A": A, "B": B}, widths, range(seeds))
-    pace = {}
-    limits = [sb.predict(case.problem) for case in spec.cases]
-    return pace, longest_first(batches(spec, limits, [set(), set()]), pace)
-
-
-def described(made):
-    return [(batch.width, batch.case, len(batch.seeds)) for batch in made]
-
-
-def test_within_a_width_the_batches_that_take_longest_come_first():
-    pace, made = pace_and_batches()
-    pace |= {0: 1.0, 1: 3.0}
-    order = [(1, 32), (0, 32), (1, 8), (0, 8)]  # 96, 32, 24 and 8 seconds
-    assert described(made) == [(width, *batch) for width in (60, 20) for batch in order]
-
-
-def test_a_case_that_is_much_slower_comes_first_with_all_that_it_has():
-    pace, made = pace_and_batches()
-    pace |= {0: 5.0, 1: 1.0}
-    order = [(0, 32), (0, 8), (1, 32), (1, 8)]
-    assert described(made) == [(width, *batch) for width in (60, 20) for batch in order]
-
-
-def test_full_batches_come_first_if_no_speed_is_known():
-    _, made = pace_and_batches()
-    order = [(0, 32), (1, 32), (0, 8), (1, 8)]
-    assert described(made) == [(width, *batch) for width in (60, 20) for batch in order]
-
-
-def test_a_speed_counts_from_the_moment_that_it_is_known():
-    pace, made = pace_and_batches()
-    assert described([next(made)]) == [(60, 0, 32)]
-    pace[0] = 1.0
-    assert described([next(made)]) == [(60, 1, 32)]  # the case that nothing is known of
-    pace[1] = 0.1
-    assert described([next(made), next(made)]) == [(60, 0, 8), (60, 1, 8)]
-    pace[1] = 9.0
-    assert described(made) == [(20, 1, 32), (20, 1, 8), (20, 0, 32), (20, 0, 8)]
-
-
-def test_a_study_hands_in_the_case_that_proved_slower_first(monkeypatch):
-    order = []
-
-    def pretended(batch):
-        order.append((batch.width, batch.case))
-        row = failed_row(batch.width, batch.seeds[0], batch.prediction.penalty, FAILED, "")
-        return [Done(row._replace(seed=seed, seconds=1.0 + batch.case), None, environment()) for seed in batch.seeds]
-
-    monkeypatch.setattr(import_module("splinebias.studies.study"), "run_batch", pretended)
-    sb.study_grid(sb.StudySpec({"A": A, "B": B}, [20, 60, 180], range(5)))
-    assert order == [(180, 0), (180, 1), (60, 1), (60, 0), (20, 1), (20, 0)]
 
 
 def test_a_run_that_raises_is_recorded_and_the_others_of_its_batch_are_not_lost(monkeypatch):
@@ -561,17 +536,13 @@ def test_an_interrupt_that_python_loses_still_stops_the_study(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def idle():
-    pass
-
-
 def blocked_signals(_):
     return signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_workers_are_started_deaf_to_an_interrupt_and_this_process_is_not():
     """Before they can say so themselves: one that comes while they import would print their traceback."""
-    pool = LocalProcesses(1, idle)
+    pool = LocalProcesses(1)
     try:
         assert {signal.SIGINT, signal.SIGTERM} <= pool.submit(blocked_signals, None).result()
     finally:
@@ -579,48 +550,45 @@ def test_workers_are_started_deaf_to_an_interrupt_and_this_process_is_not():
     assert not {signal.SIGINT, signal.SIGTERM} & blocked_signals(None)
 
 
-def imported_and_frozen(_):
-    return "torch" in sys.modules, gc.isenabled(), gc.get_freeze_count() > 10_000
+class Fatal:
+    """A result that kills its worker while it is written, the first time, and is 49 later."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        if not self.path.exists():
+            self.path.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return int, (49,)
 
 
-def test_workers_are_ready_before_the_first_batch_comes():
-    pool = LocalProcesses(1, prepare)
+def test_a_worker_that_dies_while_it_hands_over_a_result_is_noticed(tmp_path):
+    pool, found = LocalProcesses(2), []
     try:
-        assert pool.submit(imported_and_frozen, None).result() == (True, True, True)
-    finally:
-        pool.close()
-
-
-def die_while_sending(path):
-    """Half of a result, the first time; the square of a number later."""
-    if path.exists():
-        return 49
-    path.touch()
-    frame = sys._getframe()
-    while "result_queue" not in frame.f_locals:
-        frame = frame.f_back
-    os.write(frame.f_locals["result_queue"]._writer.fileno(), struct.pack("!i", 1000) + b"half of it")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_worker_that_dies_while_it_sends_a_result_is_noticed(tmp_path):
-    pool, found = LocalProcesses(2, idle), []
-    try:
-        execute([tmp_path / "died"], die_while_sending, pool, deliver=lambda _, result: found.append(result), give_up=fail)
+        execute([tmp_path / "died"], Fatal, pool, deliver=lambda _, result: found.append(result), give_up=fail)
     finally:
         pool.close()
     assert found == [49]
 
 
-def test_a_pool_with_half_of_a_result_can_be_closed(tmp_path):
-    pool = LocalProcesses(1, idle)
-    future = pool.submit(die_while_sending, tmp_path / "died")
-    while not (tmp_path / "died").exists():
-        time.sleep(0.01)
-    time.sleep(0.5)
-    assert not future.done()
-    pool.close()
-    assert isinstance(future.exception(timeout=5), BrokenExecutor)
+def million(number):
+    return number * np.ones(10**6)
+
+
+def test_results_of_any_size_are_small_messages_whose_files_are_gone_afterwards(tmp_path, monkeypatch):
+    """Small ones are written whole, or not at all by a worker that is killed: nobody waits for the other half."""
+    assert len(pickle.dumps(_Filed("/" + 255 * "x"))) < select.PIPE_BUF / 2
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    pool = LocalProcesses(2)
+    try:
+        for number in range(3):
+            np.testing.assert_array_equal(pool.submit(million, number).result(), million(number))
+        (folder,) = tmp_path.iterdir()
+        assert list(folder.iterdir()) == []
+    finally:
+        pool.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def fail(batch):
@@ -687,7 +655,7 @@ def test_nothing_is_said_of_locks_that_killed_workers_leave():
 import os
 from splinebias.studies.work.pools import LocalProcesses
 os.environ["PYTHONWARNINGS"] = "default"
-pool = LocalProcesses(1, print)
+pool = LocalProcesses(1)
 assert os.environ["PYTHONWARNINGS"] == "default"
 pool.submit(abs, -1).result()
 pool.close()

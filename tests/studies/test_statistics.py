@@ -7,9 +7,10 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
+from splinebias.studies.rates import fit_power
 from splinebias.studies.results import Study
 from splinebias.studies.row import Row
-from splinebias.studies.statistics import by_width, fit_power, mean_estimate, places
+from splinebias.studies.statistics import by_width, mean_estimate, places
 from tests.problems import SET_A, SET_B, UNIFORM
 
 LEVEL, REPEATS = 0.95, 400

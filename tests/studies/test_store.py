@@ -12,9 +12,8 @@ from folders import read_only
 
 import splinebias as sb
 from splinebias.studies.row import FAILED, LOST, Done, Row, failed_row
-from splinebias.studies.spec import Case
 from splinebias.studies.store.packing import pack, unpack
-from splinebias.studies.store.reading import read_cases, read_spec_text, status
+from splinebias.studies.store.reading import read_cases, status
 from splinebias.studies.store.schema import FORMAT
 from splinebias.studies.store.store import Store
 from tests.problems import SET_A, UNIFORM, random_data
@@ -42,9 +41,9 @@ def test_what_is_added_is_read_back_bit_for_bit(path):
     assert [repr(row) for row in case.rows] == [repr(done(20, 0).row), repr(done(80, 1).row)]
     assert pack(case.function(80, 1)) == pack(F)
     assert (case.problem, case.interval, case.loss_tol, case.names) == (SPEC.cases[0].problem, (-1.5, 1.5), 1e-3, {})
-    assert read_spec_text(path) == SPEC.to_toml()
-    with pytest.raises(sb.DataError, match="must be those of a run that has a network, got 80, 2"):
-        case.function(80, 2)
+    assert case.function(80, 2) is None
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT spec FROM study").fetchone() == (SPEC.to_toml(),)
 
 
 def test_a_store_knows_what_is_done(path):
@@ -179,20 +178,6 @@ def test_a_store_goes_on_however_its_laws_are_written(begun, where, tmp_path, mo
     assert len(case.rows) == 1
 
 
-@pytest.mark.parametrize("begun", FORMS)
-def test_a_store_whose_keys_and_name_are_of_laws_as_they_are_written_goes_on(begun, tmp_path, monkeypatch):
-    """As stores were before laws had one form."""
-    with monkeypatch.context() as patch:
-        patch.setattr(Case, "key", Case.written_key)
-        with Store.open(f"{tmp_path}/", FORMS[begun]) as store:
-            store.add(0, [done(20, 0)])
-    with Store.open(f"{tmp_path}/", FORMS[begun]) as again:
-        assert (again.path, again.finished()) == (store.path, [{(20, 0)}])
-    for spec in FORMS.values():
-        with Store.open(store.path, spec) as again:
-            assert again.finished() == [{(20, 0)}]
-
-
 @pytest.mark.parametrize(
     "reader", [read_cases, status, sb.Study.load, sb.StudyGrid.load, lambda path: Store.open(path, SPEC)]
 )
@@ -236,13 +221,20 @@ def altered(path, statement):
         ("DELETE FROM study", lambda path: Store.open(path, SPEC), "cannot unpack"),
         ("UPDATE study SET spec = 'abc ='", lambda path: Store.open(path, SPEC), "Invalid value"),
         ("UPDATE runs SET sup = 'abc'", read_cases, "could not convert string to float: 'abc'"),
-        ("DELETE FROM cases", lambda path: Store.open(path, SPEC), "it has 0 cases, and 1 by its specification"),
+        ("DROP TABLE cases", lambda path: Store.open(path, SPEC), "no such table: cases"),
         ("PRAGMA user_version = 0", read_cases, "it says to be of format 0, which there never was"),
     ],
 )
 def test_content_that_no_study_writes_is_damage(path, statement, reader, why):
     with pytest.raises(sb.DataError, match=rf"the store .* is damaged: {why}.*; restore a copy"):
         reader(altered(path, statement))
+
+
+def test_cases_are_written_anew_whenever_a_study_goes_on(path):
+    altered(path, "DELETE FROM cases")
+    with Store.open(path, SPEC) as store:
+        assert store.finished() == [{(20, 0), (80, 1)}]
+    assert len(read_cases(path)[0].rows) == 2
 
 
 def test_any_damage_is_a_refusal_or_harmless(path):

@@ -19,8 +19,6 @@ from splinebias.studies.row import KINDS, LOST, Row
 from splinebias.studies.store.packing import unpack
 from splinebias.studies.store.schema import connect, guarded, is_held
 
-_RECENT = 600.0  # seconds that the present rate is measured over
-
 
 @dataclass(frozen=True, eq=False)
 class StoredCase:
@@ -35,20 +33,12 @@ class StoredCase:
     loss_tol: float
     rows: tuple[Row, ...]
 
-    def function(self, width: int, seed: int) -> PiecewisePolynomial:
-        """The network of one run, exact.
-
-        Raises
-        ------
-        DataError
-            If there is no such run, or it failed.
-        """
+    def function(self, width: int, seed: int) -> PiecewisePolynomial | None:
+        """The network of one run, exact; None if there is no such run, or it failed."""
         query = "SELECT function FROM runs WHERE key = ? AND width = ? AND seed = ?"
         with _reading(self.path) as file:
             found = file.execute(query, (self.key, int(width), int(seed))).fetchone()
-        if found is None or found[0] is None:
-            raise DataError(f"`width`, `seed` must be those of a run that has a network, got {width}, {seed}; see `table`")
-        return unpack(found[0])
+        return unpack(found[0]) if found and found[0] is not None else None
 
 
 @dataclass(frozen=True)
@@ -96,10 +86,8 @@ def read_cases(path: str | Path) -> list[StoredCase]:
     found = []
     with _reading(path) as file:
         path = Path(path)
-        for key, text, problem, *rest in file.execute(
-            "SELECT key, names, problem, method, lo, hi, loss_tol FROM cases ORDER BY number"
-        ).fetchall():
-            method, lo, hi, tol = rest
+        cases = file.execute("SELECT key, names, problem, method, lo, hi, loss_tol FROM cases ORDER BY number").fetchall()
+        for key, text, problem, method, lo, hi, tol in cases:
             rows = file.execute(f"SELECT {names} FROM runs WHERE key = ? ORDER BY width, seed", (key,))
             kept = tuple(map(_row, rows))
             found.append(StoredCase(path, key, json.loads(text), _problem(path, problem), method, (lo, hi), tol, kept))
@@ -121,13 +109,6 @@ def _problem(path: Path, text: str) -> Problem:
         ) from None
 
 
-def read_spec_text(path: str | Path) -> str:
-    """The specification of the store at `path`, as TOML text."""
-    with _reading(path) as file:
-        (text,) = file.execute("SELECT spec FROM study").fetchone()
-    return str(text)
-
-
 def status(path: str | Path) -> Status:
     """How far the study of the store at `path` is; DataError as in `read_cases`."""
     with _reading(path) as file:
@@ -136,7 +117,7 @@ def status(path: str | Path) -> Status:
         (bad,) = file.execute("SELECT count(*) FROM runs WHERE reason != '' AND outcome != ?", (LOST,)).fetchone()
         (seconds,) = file.execute("SELECT total(seconds) FROM runs").fetchone()
         last = file.execute("SELECT max(finished) FROM runs").fetchone()[0] or time.time()
-        (first,) = file.execute("SELECT min(finished) FROM runs WHERE finished >= ?", (last - _RECENT,)).fetchone()
+        (first,) = file.execute("SELECT min(finished) FROM runs WHERE finished >= ?", (last - 600,)).fetchone()
         (later,) = file.execute("SELECT count(*) FROM runs WHERE finished > ?", (first,)).fetchone()
         texts = tuple(text for (text,) in file.execute("SELECT text FROM environments ORDER BY number"))
     lost = counts.pop(LOST, 0)

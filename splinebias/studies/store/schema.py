@@ -1,4 +1,4 @@
-"""Files of SQLite as studies use them: where they are, opened with every way to fail in words, and in one hand at a time."""
+"""The file of a study: its tables, where it is, how it is opened, every way to fail in words, and one hand at a time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from splinebias.errors import DataError, SplinebiasError
+from splinebias.studies.row import Row
 
 FORMAT = 1
-APPLICATION = 0x53504C42  # "SPLB": what `file` shows, and what tells a study from other SQLite files
-_WAIT = 10.0  # seconds for another process to finish what it writes
+_APPLICATION = 0x53504C42  # "SPLB": what `file` shows, and what tells a study from other SQLite files
+
+TABLES = (
+    "CREATE TABLE study (spec TEXT, total INTEGER, holder TEXT)",
+    "INSERT INTO study DEFAULT VALUES",
+    "CREATE TABLE cases (number INTEGER, key TEXT PRIMARY KEY, names TEXT, problem TEXT, method TEXT, lo REAL, hi REAL, "
+    "loss_tol REAL)",
+    "CREATE TABLE environments (number INTEGER PRIMARY KEY, text TEXT UNIQUE)",
+    f"CREATE TABLE runs (key TEXT, {', '.join(Row._fields)}, environment INTEGER, finished REAL, function BLOB, "
+    "PRIMARY KEY (key, width, seed))",
+    f"PRAGMA application_id = {_APPLICATION}",
+    f"PRAGMA user_version = {FORMAT}",
+)
+"""The statements that make a new store."""
+ADD_CASE = "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_RUN = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * (len(Row._fields) + 4))})"
 
 
 def file_of(path: str | Path, name: str) -> Path:
@@ -56,7 +71,7 @@ def connect(path: str | Path, *, create: bool = False) -> sqlite3.Connection:
     if not isinstance(path, str | Path):
         raise DataError(f"the path of a store must be a str or a Path, got {path!r}")
     path = Path(path)
-    if not create and not is_file(path):
+    if not create and not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name that is too long
         raise DataError(f"there is no study at {path}; check the name, or start one with splinebias study SPEC.toml --store")
     file = _opened(path, create=create)
     try:
@@ -66,14 +81,6 @@ def connect(path: str | Path, *, create: bool = False) -> sqlite3.Connection:
         file.close()
         raise
     return file
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is a file; no name is too strange to ask."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -103,37 +110,31 @@ def is_full(error: sqlite3.Error) -> bool:
     return _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
-class Lock:
-    """Exclusive possession of ``PATH.lock``; released by the system if its holder is killed.
+def locked(path: Path) -> sqlite3.Connection:
+    """Exclusive possession of ``PATH.lock``, given back when what is returned is closed or its holder killed.
 
     Raises
     ------
     DataError
         If another process has it, or it cannot be had at all.
     """
-
-    def __init__(self, path: Path) -> None:
-        beside = _beside(path, ".lock")
-        try:
-            self._file = sqlite3.connect(beside, timeout=0.5, isolation_level=None)
-        except sqlite3.Error as error:
+    beside = _beside(path, ".lock")
+    lock = None
+    try:
+        lock = sqlite3.connect(beside, timeout=0.5, isolation_level=None)
+        lock.execute("PRAGMA journal_mode = MEMORY")  # nothing is written, so it works on a full disk
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        if lock is not None:
+            lock.close()
+        if _code(error) != sqlite3.SQLITE_BUSY:
             raise DataError(f"the lock {beside} {fault(beside, error)}") from None
-        try:
-            self._file.execute("PRAGMA journal_mode = MEMORY")  # nothing is written, so it works on a full disk
-            self._file.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            self._file.close()
-            if _code(error) != sqlite3.SQLITE_BUSY:
-                raise DataError(f"the lock {beside} {fault(beside, error)}") from None
-            holder = f" ({_holder(path)})" if _holder(path) else ""
-            raise DataError(
-                f"the store {path} must have one coordinator, got a second while the first{holder} is at work; "
-                "wait for it, stop it, or use another store"
-            ) from None
-
-    def release(self) -> None:
-        """Let others have it."""
-        self._file.close()
+        holder = f" ({_holder(path)})" if _holder(path) else ""
+        raise DataError(
+            f"the store {path} must have one coordinator, got a second while the first{holder} is at work; "
+            "wait for it, stop it, or use another store"
+        ) from None
+    return lock
 
 
 def is_held(path: Path) -> bool:
@@ -158,10 +159,9 @@ def _uri(path: Path, options: str) -> str:
 
 def _opened(path: Path, *, create: bool) -> sqlite3.Connection:
     """A connection; to a file on read-only ground one that takes it as it is, if no log says that it is not complete."""
-    with guarded(path):
-        file = sqlite3.connect(
-            _uri(path, f"mode={'rwc' if create else 'rw'}"), uri=True, timeout=_WAIT, isolation_level=None
-        )
+    mode = "rwc" if create else "rw"
+    with guarded(path):  # wait 10 seconds for another process to finish what it writes
+        file = sqlite3.connect(_uri(path, f"mode={mode}"), uri=True, timeout=10.0, isolation_level=None)
     try:
         file.execute("SELECT count(*) FROM sqlite_master")
     except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -181,7 +181,7 @@ def _check(file: sqlite3.Connection, path: Path, *, create: bool) -> None:
     (tables,) = file.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if problems != ["ok"]:
         raise DataError(f"the store {path} {_damage(path, problems[0])}")
-    if tables and application != APPLICATION:
+    if tables and application != _APPLICATION:
         raise DataError(f"the store {path} must be a study, got another kind of SQLite file; choose another name")
     if written > FORMAT:
         raise DataError(

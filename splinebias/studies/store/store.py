@@ -14,41 +14,26 @@ import socket
 import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
 from splinebias.errors import DataError, StudyStopped
-from splinebias.studies.row import LOST, Done, Row
+from splinebias.studies.row import LOST, Done
 from splinebias.studies.spec import StudySpec
-from splinebias.studies.spec_difference import canonical_text, difference
+from splinebias.studies.spec_difference import difference
 from splinebias.studies.store.schema import (
-    APPLICATION,
-    FORMAT,
-    Lock,
+    ADD_CASE,
+    ADD_RUN,
+    TABLES,
     connect,
     fault,
     file_of,
     guarded,
     identity,
-    is_file,
     is_full,
+    locked,
 )
-
-_SCHEMA = f"""
-CREATE TABLE study (spec TEXT, total INTEGER, holder TEXT, created REAL);
-CREATE TABLE cases (
-    number INTEGER, key TEXT PRIMARY KEY, names TEXT, problem TEXT, method TEXT, lo REAL, hi REAL, loss_tol REAL
-);
-CREATE TABLE environments (number INTEGER PRIMARY KEY, text TEXT UNIQUE);
-CREATE TABLE runs (
-    key TEXT, {", ".join(f"{name}" for name in Row._fields)}, environment INTEGER, finished REAL, function BLOB,
-    PRIMARY KEY (key, width, seed)
-);
-PRAGMA application_id = {APPLICATION};
-PRAGMA user_version = {FORMAT};
-"""
-_ADD = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * (len(Row._fields) + 4))})"
 
 
 class Store:
@@ -60,7 +45,7 @@ class Store:
         The file.
     """
 
-    def __init__(self, path: Path, keys: Sequence[str], lock: Lock, file: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, keys: Sequence[str], lock: sqlite3.Connection, file: sqlite3.Connection) -> None:
         self.path, self._keys, self._lock, self._file = path, keys, lock, file
         self._identity = identity(path)
 
@@ -87,18 +72,14 @@ class Store:
         """
         path = place(path, spec)
         text = spec.to_toml()
-        lock = Lock(path)
-        try:
+        with ExitStack() as undo:
+            lock = locked(path)
+            undo.callback(lock.close)
             file = connect(path, create=True)
-            try:
-                keys = _prepare(file, path, spec, text, extend=extend)
-            except BaseException:
-                file.close()
-                raise
-        except BaseException:
-            lock.release()
-            raise
-        return cls(path, keys, lock, file)
+            undo.callback(file.close)
+            _begin(file, path, spec, text, extend=extend)
+            undo.pop_all()
+        return cls(path, [case.key for case in spec.cases], lock, file)
 
     def finished(self) -> list[set[tuple[int, int]]]:
         """For each case of the specification, the (width, seed) of its runs; lost ones are to be tried again."""
@@ -125,7 +106,7 @@ class Store:
                     self._file.execute("INSERT OR IGNORE INTO environments (text) VALUES (?)", (run.environment,))
                     where = self._file.execute("SELECT number FROM environments WHERE text = ?", (run.environment,))
                     values = (self._keys[case], *run.row, *where.fetchone(), now, run.function)
-                    self._file.execute(_ADD, values)
+                    self._file.execute(ADD_RUN, values)
         except sqlite3.Error as error:
             words = _no_room(self.path, error) if is_full(error) else f"the store {self.path} {fault(self.path, error)}"
             raise StudyStopped(words) from None
@@ -150,7 +131,7 @@ class Store:
             self._file.execute("PRAGMA journal_mode = DELETE")
         with suppress(sqlite3.Error):
             self._file.close()
-        self._lock.release()
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -161,61 +142,34 @@ class Store:
 
 def place(path: str | Path, spec: StudySpec) -> Path:
     """The file of a store: `path`, or one in that folder, named after everything but widths and seeds."""
-    now = file_of(path, _name(spec, [case.key for case in spec.cases]))
-    once = file_of(path, _name(spec, [case.written_key for case in spec.cases]))
-    return once if is_file(once) and not is_file(now) else now
+    content = "".join(case.key for case in spec.cases) + f"{spec.seed} {spec.loss_tol} {spec.interval}"
+    return file_of(path, f"study-{hashlib.sha256(content.encode()).hexdigest()[:12]}.sqlite")
 
 
-def _name(spec: StudySpec, keys: Sequence[str]) -> str:
-    content = "".join(keys) + f"{spec.seed} {spec.loss_tol} {spec.interval}"
-    return f"study-{hashlib.sha256(content.encode()).hexdigest()[:12]}.sqlite"
-
-
-def _prepare(file: sqlite3.Connection, path: Path, spec: StudySpec, text: str, *, extend: bool) -> list[str]:
-    """Write the specification into a new store, or compare it with that of an old one; the keys of its cases there."""
+def _begin(file: sqlite3.Connection, path: Path, spec: StudySpec, text: str, *, extend: bool) -> None:
+    """Make the tables of a new store, or compare `spec` with that of an old one; write it, and who is at work."""
     with guarded(path):
         try:
             file.execute("PRAGMA journal_mode = WAL")
             file.execute("PRAGMA synchronous = FULL")
-            old = None
-            if file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            (begun,) = file.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if begun:
                 (old,) = file.execute("SELECT spec FROM study").fetchone()
-            if old is not None and old != text:
-                words, grows = difference(old, text)
-                if words:
-                    _check_growth(path, words, grows, extend=extend)
-            keys = [case.key for case in spec.cases] if old is None else _known_keys(file, spec, unchanged=old == text)
-            _begin(file, spec, old, text, keys)
-            return keys
+                _check_growth(path, old, text, extend=extend)
+            with file:
+                file.execute("BEGIN IMMEDIATE")
+                for statement in () if begun else TABLES:
+                    file.execute(statement)
+                holder = f"process {os.getpid()} on {socket.gethostname()}"
+                file.execute("UPDATE study SET spec = ?, total = ?, holder = ?", (text, len(spec), holder))
+                file.execute("DELETE FROM cases")
+                for number, case in enumerate(spec.cases):
+                    what = (case.key, json.dumps(case.names), case.problem.to_toml(), repr(case.method))
+                    file.execute(ADD_CASE, (number, *what, *case.interval, spec.loss_tol))
         except sqlite3.Error as error:
             if is_full(error):
                 raise StudyStopped(_no_room(path, error)) from None
             raise
-
-
-def _known_keys(file: sqlite3.Connection, spec: StudySpec, *, unchanged: bool) -> list[str]:
-    """The keys of the cases of `spec` in a store that may have been begun with their laws in another form."""
-    stored = file.execute("SELECT key, problem, method FROM cases ORDER BY number").fetchall()
-    if unchanged and len(stored) != len(spec.cases):
-        raise ValueError(f"it has {len(stored)} cases, and {len(spec.cases)} by its specification")
-    if unchanged:
-        return [key for key, *_ in stored]
-    keys = {(canonical_text(problem), method): key for key, problem, method in stored}
-    return [keys.get((canonical_text(case.problem.to_toml()), repr(case.method)), case.key) for case in spec.cases]
-
-
-def _begin(file: sqlite3.Connection, spec: StudySpec, old: str | None, text: str, keys: Sequence[str]) -> None:
-    """Schema and specification, unless they are there, and who is at work."""
-    holder = f"process {os.getpid()} on {socket.gethostname()}"
-    with file:
-        file.execute("BEGIN IMMEDIATE")
-        if old is None:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                file.execute(statement)
-            file.execute("INSERT INTO study VALUES (NULL, 0, NULL, ?)", (time.time(),))
-        if old != text:
-            _describe(file, spec, text, keys)
-        file.execute("UPDATE study SET holder = ?", (holder,))
 
 
 def _no_room(path: Path, error: sqlite3.Error) -> str:
@@ -224,24 +178,16 @@ def _no_room(path: Path, error: sqlite3.Error) -> str:
     )
 
 
-def _check_growth(path: Path, words: str, grows: bool, *, extend: bool) -> None:
-    """Refuse a specification that differs, unless it only adds and may."""
+def _check_growth(path: Path, old: str, new: str, *, extend: bool) -> None:
+    """Refuse a specification that differs from that of the store, unless it only adds and may."""
+    words, grows = difference(old, new)
     if not grows:
         raise DataError(
             f"the store {path} must go on with the specification it was begun with, got {words}; "
             "use another store for this one"
         )
-    if not extend:
+    if words and not extend:
         raise DataError(
             f"the store {path} was begun with a smaller grid, got {words}; pass extend=True (--extend) to add to it, or use "
             "another store"
         )
-
-
-def _describe(file: sqlite3.Connection, spec: StudySpec, text: str, keys: Sequence[str]) -> None:
-    """Specification and cases."""
-    file.execute("UPDATE study SET spec = ?, total = ?", (text, len(spec)))
-    file.execute("DELETE FROM cases")
-    for number, (case, key) in enumerate(zip(spec.cases, keys, strict=True)):
-        values = (number, key, json.dumps(case.names), case.problem.to_toml(), repr(case.method), *case.interval)
-        file.execute("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*values, spec.loss_tol))

@@ -6,13 +6,10 @@ on the batch that it was trained in.
 
 from __future__ import annotations
 
-import gc
 import math
 import platform
 import threading
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -27,16 +24,13 @@ from splinebias.errors import SplinebiasError
 from splinebias.functions.compare import compare
 from splinebias.limit.prediction import Prediction
 from splinebias.studies.row import FAILED, Done, Row, failed_row
-from splinebias.studies.spec import Case, StudySpec, run_seed
+from splinebias.studies.spec import StudySpec, run_seed
 from splinebias.studies.store.packing import pack
 from splinebias.training.method import TrainingMethod
 
 if TYPE_CHECKING:
     from splinebias.training.train import Training
 
-_MOST_SEEDS = 32  # in a batch: more share the overhead of small networks no better
-_MOST_UNITS = 40_000  # in a batch: some seconds of work, which is what a crash can cost
-_LIBRARIES = ("numpy", "scipy", "torch")
 _COMPUTING = threading.Lock()  # a pool of threads would change thread settings under a running batch
 
 
@@ -83,14 +77,14 @@ def together(seeds: Sequence[int], width: int) -> list[tuple[int, ...]]:
     >>> together([0, 1, 7, 8, 9], 5000)  # 8 seeds to a batch
     [(0, 1, 7), (8, 9)]
     """
-    size = max(1, min(_MOST_SEEDS, _MOST_UNITS // width))
+    most_seeds = 32  # more share the overhead of small networks no better
+    most_units = 40_000  # some seconds of work, which is what a crash can cost
+    size = max(1, min(most_seeds, most_units // width))
     return [tuple(group) for _, group in groupby(seeds, key=lambda seed: seed // size)]
 
 
 def batches(spec: StudySpec, limits: Sequence[Prediction], done: Sequence[Collection[tuple[int, int]]]) -> Iterator[Batch]:
     """The batches of `spec` that are not done, the largest widths first so that none of them is left for the end.
-
-    Within a width the order is that of the cases and seeds; see `longest_first`.
 
     `limits` and `done`, the pairs (width, seed) to leave out, have one entry per case.
     """
@@ -99,49 +93,7 @@ def batches(spec: StudySpec, limits: Sequence[Prediction], done: Sequence[Collec
             for group in together(spec.seeds, width):
                 seeds = tuple(seed for seed in group if (width, seed) not in done[number])
                 if seeds:
-                    yield _batch(spec, case, number, limits[number], width, seeds)
-
-
-def longest_first(todo: Iterable[Batch], pace: Mapping[int, float]) -> Iterator[Batch]:
-    """`todo`, whose widths decrease, with the batches of each width in the order of the time that they are expected to take.
-
-    What is left for the end is then short, and no process waits for another for long. Small networks need it most: their
-    batches can take longer than those of any other width. The order changes no result.
-
-    Parameters
-    ----------
-    todo : iterable of Batch
-        As from `batches`.
-    pace : mapping of int to float
-        Seconds that a run takes, by the number of its case, as far as known. It is looked up whenever a batch is asked for,
-        so entries may change in between; cases without one come first, which is how they get one.
-    """
-    for _, group in groupby(todo, key=lambda batch: batch.width):
-        waiting: dict[int, deque[Batch]] = {}
-        for batch in sorted(group, key=lambda batch: len(batch.seeds), reverse=True):
-            waiting.setdefault(batch.case, deque()).append(batch)
-        while waiting:
-            expected = {n: (n not in pace, pace.get(n, 1.0) * len(same[0].seeds)) for n, same in waiting.items()}
-            case = max(expected, key=expected.__getitem__)
-            yield waiting[case].popleft()
-            if not waiting[case]:
-                del waiting[case]
-
-
-def _batch(spec: StudySpec, case: Case, number: int, limit: Prediction, width: int, seeds: tuple[int, ...]) -> Batch:
-    return Batch(number, limit, case.method, width, seeds, spec.seed, case.interval, spec.loss_tol)
-
-
-def prepare() -> None:
-    """In a process that runs batches only: import what they need.
-
-    The collector of garbage would look through all modules several times while they are imported, and again and again later.
-    """
-    gc.disable()
-    with suppress(Exception):  # `run_batch` meets it again, and then it can be told
-        import splinebias.training.ensemble  # noqa: F401
-    gc.freeze()
-    gc.enable()
+                    yield Batch(number, limits[number], case.method, width, seeds, spec.seed, case.interval, spec.loss_tol)
 
 
 def run_batch(batch: Batch) -> list[Done]:
@@ -209,5 +161,5 @@ def _penalty(run: Training) -> float:
 @cache
 def environment() -> str:
     """What this process computes with."""
-    versions = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "torch"))
     return f"splinebias {__version__}, {versions}, Python {platform.python_version()}, {platform.machine()}"

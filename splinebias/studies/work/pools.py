@@ -1,8 +1,7 @@
 """Where batches are computed: in this process, in local processes, on a Dask cluster, or on any executor of the user's.
 
 All of them are `concurrent.futures` executors, the interface that the standard library, loky, Dask
-(``Client.get_executor``) and mpi4py (``mpi4py.futures``) share. Joblib's backends were the alternative: a
-`joblib.Parallel` call is over when one worker dies, and what was under way cannot be handed in again.
+(``Client.get_executor``) and mpi4py (``mpi4py.futures``) share.
 """
 
 from __future__ import annotations
@@ -11,36 +10,37 @@ import asyncio
 import logging
 import os
 import pickle
+import shutil
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import wait
-from typing import Any, Protocol
+from contextlib import suppress
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
 
 from splinebias.errors import CapabilityError, DataError, StudyStopped
+from splinebias.studies.work.interrupts import blocked
 
-_WATCH = 0.5  # seconds between two looks at whether the coordinator lives
 _CONNECT = 5  # seconds to reach a scheduler
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_PATIENCE = 2.0  # seconds for loky to end its workers
-_AHEAD = 2  # batches under way per local process: one that runs, one that waits for it
 
 
-class Pool(Protocol):
-    """What `execute` needs of a place to compute."""
+class Pool:
+    """A place to compute, as `execute` needs it."""
 
-    @property
-    def window(self) -> float:
-        """Most batches to hand in at once."""
+    window: float = float("inf")
+    """Most batches to hand in at once."""
 
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
         """Start `work` on `batch`."""
+        raise NotImplementedError
 
     def obstacle(self) -> str:
         """What keeps all work from being done at present, in words; empty if nothing is known to."""
+        return ""
 
     def renew(self) -> None:
         """Get workers back after some were lost.
@@ -50,116 +50,105 @@ class Pool(Protocol):
         StudyStopped
             If this pool cannot.
         """
+        raise NotImplementedError
 
     def close(self) -> None:
         """End all work; local workers are gone afterwards."""
 
 
-class InProcess:
+class InProcess(Pool):
     """This process: one batch at a time."""
 
     window = 1
 
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
+        """A future that is done: `work` has been."""
         future: Future[Any] = Future()
         future.set_result(work(batch))
         return future
 
-    def obstacle(self) -> str:
-        return ""
 
-    def renew(self) -> None:
-        raise AssertionError("this process cannot be lost to itself")
-
-    def close(self) -> None:
-        pass
-
-
-class LocalProcesses:
+class LocalProcesses(Pool):
     """`jobs` processes of one thread each (loky), replaced when one dies; they end with this process, however it ends.
 
-    Each calls `prepare`, which does not raise, before the first batch reaches it. One that is killed while it sends a result
-    leaves half of it, and loky reads on for the other half without end: the death is then still there when it is looked for
-    again, and `_cut_off` ends the reading.
+    Results come in files, see `_Filed`.
     """
 
-    def __init__(self, jobs: int, prepare: Callable[[], None]) -> None:
-        self._jobs, self._prepare = jobs, prepare
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self.window = 2 * jobs  # one that runs, one that waits for it
+        self._folder = tempfile.TemporaryDirectory(prefix="splinebias-")
         self._executor = self._started()
-        self._dead = False
-
-    @property
-    def window(self) -> float:
-        return _AHEAD * self._jobs
 
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
-        with _without_interrupts():  # workers are started here, and inherit what is blocked
-            future: Future[Any] = self._executor.submit(work, batch)
+        """Start `work` on `batch`, and workers if there are not enough of them."""
+        with blocked():  # they inherit what is blocked, and say themselves what they take once they are there
+            future: Future[Any] = self._executor.submit(_filed, work, batch, self._folder.name)
         return future
 
-    def obstacle(self) -> str:
-        workers = list(self._executor._processes.values())
-        before, self._dead = self._dead, bool(wait([worker.sentinel for worker in workers], timeout=0))
-        if before and self._dead:
-            _cut_off(workers, self._executor._result_queue)
-        return ""
-
     def renew(self) -> None:
-        self.close()
+        """End what is left of the workers; others start with the next batch."""
+        self._executor.shutdown(kill_workers=True)
         self._executor = self._started()
 
     def close(self) -> None:
-        workers, results = list(self._executor._processes.values()), self._executor._result_queue
-        manager = self._executor._executor_manager_thread
-        self._executor.shutdown(wait=False, kill_workers=True)
-        if manager is not None:
-            manager.join(_PATIENCE)
-            if manager.is_alive():
-                _cut_off(workers, results)
-                manager.join()
-        self._dead = False
+        """End the workers, whatever they are at."""
+        self._executor.shutdown(kill_workers=True)
+        self._folder.cleanup()
 
     def _started(self) -> Any:
+        """An executor, and the two processes that clean up after its workers.
+
+        The first worker would start them if they were not there, and they would let interrupts through to it. loky's would
+        tell, at the end, of locks that killed workers had, and that are gone by then: nobody's concern.
+        """
         from loky import ProcessPoolExecutor
 
-        _start_trackers()
-        environment = dict.fromkeys(_THREADS, "1")
-        start = (os.getpid(), self._prepare)
-        return ProcessPoolExecutor(self._jobs, initializer=_attach, initargs=start, env=environment)
-
-
-def _start_trackers() -> None:
-    """Start the two processes that clean up after workers: their start, at the first worker's, would let interrupts through.
-
-    loky's would tell, at the end, of locks that killed workers had, and that are gone by then: nobody's concern.
-    """
-    from multiprocessing.resource_tracker import ensure_running
-
-    from loky.backend import resource_tracker
-
-    ensure_running()
-    before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
-    try:
         resource_tracker.ensure_running()
-    finally:
-        del os.environ["PYTHONWARNINGS"]
-        if before is not None:
-            os.environ["PYTHONWARNINGS"] = before
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        before = os.environ.get("PYTHONWARNINGS")
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+        try:  # the executor's locks start loky's tracker
+            start = (os.getpid(), self._folder.name)
+            return ProcessPoolExecutor(self._jobs, initializer=_attach, initargs=start, env=threads)
+        finally:
+            del os.environ["PYTHONWARNINGS"]
+            if before is not None:
+                os.environ["PYTHONWARNINGS"] = before
 
 
-def _cut_off(workers: Sequence[Any], results: Any) -> None:
-    """Let loky see that nothing more comes through the pipe of results: nobody is left who could write."""
-    for worker in workers:
-        if not wait([worker.sentinel], timeout=0):
-            os.kill(worker.pid, signal.SIGKILL)
-    results._writer.close()
+class _Filed:
+    """A result that a worker has written to a file; pickled, it is the name, and read back it is the result.
+
+    A worker that is killed while it writes a long message into the pipe of results leaves half of it, and loky waits for
+    the other half without end. A message of less than ``select.PIPE_BUF`` bytes is written whole or not at all.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return _fetched, (self.path,)
 
 
-class Given:
+def _filed(work: Callable[[Any], Any], batch: Any, folder: str) -> _Filed:
+    """In a worker: do the work, and write its result to a new file in `folder`."""
+    content = pickle.dumps(work(batch))
+    handle, path = tempfile.mkstemp(dir=folder)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    return _Filed(path)
+
+
+def _fetched(path: str) -> Any:
+    """Here: the result in a file, which is of no use then."""
+    content = Path(path).read_bytes()
+    Path(path).unlink()
+    return pickle.loads(content)
+
+
+class Given(Pool):
     """An executor that belongs to the caller, who also closes it."""
-
-    window = float("inf")
 
     def __init__(self, executor: Executor) -> None:
         if not isinstance(executor, Executor):
@@ -170,6 +159,7 @@ class Given:
         self._futures: set[Future[Any]] = set()
 
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
+        """Start `work` on `batch`; StudyStopped if the executor refuses."""
         import cloudpickle
 
         content = cloudpickle.dumps((work, batch))  # not every executor can pickle a law that is defined in a script
@@ -181,13 +171,12 @@ class Given:
         future.add_done_callback(self._futures.discard)
         return future
 
-    def obstacle(self) -> str:
-        return ""
-
     def renew(self) -> None:
+        """Refused: whoever made the executor has to make another one."""
         raise StudyStopped("the executor has lost a worker and is broken; run the same call again with a new one")
 
     def close(self) -> None:
+        """Take back what has not begun."""
         for future in list(self._futures):
             future.cancel()
 
@@ -206,6 +195,7 @@ class Dask(Given):
         super().__init__(self._client.get_executor(pure=False))
 
     def obstacle(self) -> str:
+        """That there are no workers, if it is so."""
         with suppress(OSError):  # a scheduler that has gone shows in the work
             if not self._client.scheduler_info()["workers"]:
                 start = f"dask worker {self._address} --nthreads 1"
@@ -213,12 +203,22 @@ class Dask(Given):
         return ""
 
     def renew(self) -> None:
-        pass  # the scheduler's affair
+        """The scheduler does that."""
 
     def close(self) -> None:
+        """Take back what has not begun, and leave the scheduler."""
         super().close()
-        with _quiet():  # the study says itself that a scheduler has gone
+        logger = logging.getLogger("distributed.client")
+        logger.addFilter(_nothing)  # the study says itself that a scheduler has gone
+        try:
             self._client.close(timeout=_CONNECT)
+        finally:
+            logger.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    """Nothing is logged."""
+    return False
 
 
 def _reached(address: str) -> Any:
@@ -236,21 +236,6 @@ def _reached(address: str) -> Any:
             f"{address!r}, where none answers within {_CONNECT} s ({type(error).__name__}); "
             "start one with `dask scheduler`"
         ) from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Dask's client logs nothing, and so no traceback of a connection that it was trying to get back."""
-    logger = logging.getLogger("distributed.client")
-    logger.addFilter(_nothing)
-    try:
-        yield
-    finally:
-        logger.removeFilter(_nothing)
-
-
-def _nothing(record: logging.LogRecord) -> bool:
-    return False
 
 
 async def _asked(address: str) -> None:
@@ -295,27 +280,14 @@ def check_picklable(batch: Any) -> None:
         ) from None
 
 
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait for the end of the block, and never reach the processes that are started in it.
-
-    Both are sent to whole groups of processes, by terminals and by batch systems; the coordinator ends its workers itself.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _attach(parent: int, prepare: Callable[[], None]) -> None:
-    """In a worker: leave Ctrl-C to the coordinator, end when it does, even if it is killed, and get ready."""
+def _attach(parent: int, folder: str) -> None:
+    """In a worker: leave Ctrl-C to the coordinator, and end when it does, even if it is killed, with `folder`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(_WATCH)
+            time.sleep(0.5)
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, name="coordinator-watch", daemon=True).start()
-    prepare()

@@ -1,0 +1,84 @@
+"""`splinebias train`: one network of a problem, and how far it ends from the limit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from splinebias.cli.console import (
+    METHODS,
+    head_of,
+    interval_option,
+    json_option,
+    made,
+    method_option,
+    picture,
+    plot_option,
+    print_facts,
+    print_json,
+    problem_argument,
+)
+
+
+@click.command()
+@problem_argument
+@click.option("--width", type=int, required=True, help="Number of hidden units.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Where all randomness comes from.")
+@method_option
+@click.option("--loss-tol", type=float, default=1e-12, show_default=True, help="Loss to reach, in the units of y squared.")
+@interval_option
+@plot_option
+@json_option
+@click.pass_context
+def train(
+    ctx: click.Context,
+    *,
+    problem: Path,
+    width: int,
+    seed: int,
+    method: str | None,
+    loss_tol: float,
+    interval: list[float] | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Train one network and measure how far it ends from the limit.
+
+    \b
+    Example:
+        splinebias train problem.toml --width 4860 --seed 0 --plot network.png
+    """
+    from splinebias._arguments import interval as check_interval
+    from splinebias.functions.compare import compare
+    from splinebias.limit.predict import predict as solve
+    from splinebias.problem import Problem
+
+    spec = Problem.from_toml(problem)
+    save = picture(plot)
+    where = spec.default_interval if interval is None else check_interval(interval)
+    limit = solve(spec)
+    from splinebias.training.train import train as train_network  # torch takes two seconds: bad input is refused before that
+
+    run = train_network(spec, width, seed, method=made(METHODS, method), loss_tol=loss_tol)
+    distance = compare(run.function, limit.function, interval=where)
+    save(run, limit)
+    if as_json:
+        print_json(
+            head_of(spec, run.outcome, run.advice)
+            | {"width": run.width, "seed": run.seed, "loss": run.loss, "steps": run.steps, "time": run.time}
+            | {"seconds": run.seconds, "stats": run.stats}
+            | {"prediction": {"penalty": limit.penalty, "outcome": limit.outcome.name}}
+            | {"distance": {"sup": distance.sup, "l2": distance.l2, "argmax": distance.argmax, "interval": where}}
+        )
+    else:
+        print_facts(
+            problem=spec.describe(),
+            network=f"width {run.width}, seed {run.seed}",
+            training=f"{run.steps} steps to time {run.time:.6g} in {run.seconds:.2f} s",
+            outcome=run.advice,
+            loss=f"{run.loss:.3e}",
+            distance=f"sup {distance.sup:.4g} (at x = {distance.argmax:.4g}), L2 {distance.l2:.4g} "
+            f"from the limit on [{where[0]:g}, {where[1]:g}]",
+        )
+    ctx.exit(0 if run.outcome.ok and limit.outcome.ok else 1)

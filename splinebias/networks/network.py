@@ -115,8 +115,8 @@ class Network:
         """Output bias, shape (...)."""
         return self.theta[..., -1]
 
-    def __getitem__(self, index: int) -> Network:
-        """Network number `index` of a batch."""
+    def __getitem__(self, index: int | slice) -> Network:
+        """Network number `index` of a batch, or a part of the batch."""
         if self.theta.ndim == 1:
             raise DataError("this is a single network, not a batch; use it as it is")
         return Network(self.theta[index], self.activation, self.skip[index])

@@ -28,8 +28,7 @@ from splinebias.studies.work.interrupts import interruptible
 from splinebias.studies.work.loop import RETRIES, Loop
 from splinebias.studies.work.pools import Dask, Given, InProcess, LocalProcesses, Pool, check_picklable
 from splinebias.studies.work.progress import Progress, check_progress, reported
-from splinebias.training.method import TrainingMethod
-from splinebias.training.requirements import checked_method
+from splinebias.training.method import TrainingMethod, checked_method
 
 __all__ = ["Row", "Study", "StudyGrid", "StudySpec", "run_seed", "study", "study_grid"]
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from splinebias._arguments import real_number
 from splinebias.errors import DataError
 from splinebias.networks.network import Network
 from splinebias.potential import Potential, Scaled
 from splinebias.problem import Problem
-from splinebias.training.losses import SquaredLoss
-from splinebias.training.method import Recorder, TrainingMethod
-from splinebias.training.mirror_map import MirrorMaps
-from splinebias.training.requirements import checked_method
-from splinebias.training.train import Training, one_thread
+from splinebias.training.flow.flow import MirrorFlow
+from splinebias.training.method import TrainingMethod, checked_method
+from splinebias.training.train import Training, checked_loss_tol, trained
 
 
 def train_ensemble(
@@ -49,7 +43,7 @@ def train_ensemble(
         Mirror potentials, distinct, scaled or not; they take the place of ``problem.potential``. Networks with the same
         seed start from the same parameters. None: that of the problem.
     method, loss_tol, dtype, device
-        As in `train`. Methods of your own are run one network after the other unless they define `run_batch`.
+        As in `train`.
 
     Returns
     -------
@@ -83,29 +77,13 @@ def train_ensemble(
     [(Quadratic(), 2), (Hypentropy(beta=0.1), 0)]
     """
     problems = [problem] if potentials is None else _with_potentials(problem, potentials)
-    method = checked_method(problems[0], method)
-    for each in problems[1:]:
+    method = MirrorFlow() if method is None else method
+    for each in problems:
         checked_method(each, method)
-    loss_tol = real_number(loss_tol, "loss_tol", above=0, fix="rounding keeps the loss above 0; take e.g. 1e-12")
+    loss_tol = checked_loss_tol(loss_tol)
     numbers = _distinct(seeds)
-    drawn = Network.sample(problem, width, numbers, dtype=dtype, device=device)
-    start = Network(drawn.theta.repeat(len(problems), 1), drawn.activation, drawn.skip.repeat(len(problems), 1))
-    pairs = [(each, seed) for each in problems for seed in numbers]
-    began, records = time.perf_counter(), [Recorder() for _ in pairs]
-    with one_thread():
-        runs = method.run_batch(
-            start,
-            SquaredLoss.of(problem, start.theta),
-            MirrorMaps.of(problems, start.width, start.theta),
-            loss_tol=loss_tol,
-            rngs=[np.random.default_rng([seed, 1]) for _, seed in pairs],  # as in `train`
-            records=records,
-        )
-    seconds = (time.perf_counter() - began) / len(pairs)
-    return tuple(
-        Training.of(each, seed, run, record.finish(run), seconds)
-        for (each, seed), run, record in zip(pairs, runs, records, strict=True)
-    )
+    start = Network.sample(problem, width, numbers, dtype=dtype, device=device)
+    return trained(problems, numbers, start, method, loss_tol)
 
 
 def _with_potentials(problem: Problem, potentials: Sequence[Potential | Scaled]) -> list[Problem]:

@@ -5,7 +5,6 @@ r"""The squared loss of a Problem on a finite network, with the free affine part
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -99,12 +98,13 @@ class SquaredLoss:
         rates: Tensor = torch.linalg.eigvalsh(self.operator(kernel))
         return rates if self.line is None else rates[..., 2:]
 
-    def decay_range(self, kernel: Tensor) -> tuple[float, float]:
-        """Slowest and fastest decay rate of a single network.
+    def decay_range(self, kernel: Tensor) -> tuple[Tensor, Tensor]:
+        """Slowest and fastest decay rate, each (...).
 
         (0, 0) if nothing can decay (two points and a free line), (0, inf) if `kernel` has overflowed.
         """
-        if not bool(torch.isfinite(kernel).all()):
-            return 0.0, math.inf
-        rates = self.decay_rates(kernel)
-        return (float(rates[0]), float(rates[-1])) if rates.numel() else (0.0, 0.0)
+        finite = torch.isfinite(kernel).all(-1).all(-1)
+        rates = self.decay_rates(torch.where(finite[..., None, None], kernel, 0.0))
+        if not rates.shape[-1]:
+            rates = kernel.new_zeros((*finite.shape, 1))
+        return rates[..., 0], torch.where(finite, rates[..., -1], torch.inf)

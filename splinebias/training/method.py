@@ -1,4 +1,4 @@
-"""What a training method is, what it returns, and how its progress is recorded.
+"""What a training method is, what it asks of a problem and returns, and how its progress is recorded.
 
 A method is its settings, known without torch, which is imported when networks are moved: whoever hands the training to other
 processes does without it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,21 +17,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from splinebias._arguments import Array
-from splinebias.errors import Outcome
+from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.limit.feasibility import check_reachable
 from splinebias.problem import Problem
 
 if TYPE_CHECKING:
     from splinebias.networks.network import Network
-    from splinebias.training.losses import SquaredLoss
-    from splinebias.training.mirror_map import BatchMirrorMap, MirrorMap
+    from splinebias.training.field import Field
 
 Report = Callable[[int, float, float], None]
 """A progress callback ``report(steps, loss, time)``."""
-
-UNITS_AT_ONCE = 100_000
-_SPACING = 1.05  # ratio of successive recorded step numbers: 47 records a decade
-_REPORT_EVERY = 0.1  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,10 +120,10 @@ class Recorder:
         """Note the state after `steps` steps: call it after every step, it is cheap."""
         if steps >= self._next_step:
             self._rows.append((steps, loss, t))
-            self._next_step = max(steps + 1, math.ceil(steps * _SPACING))
+            self._next_step = max(steps + 1, math.ceil(1.05 * steps))  # 47 records a decade
         if self._report is not None and time.perf_counter() >= self._next_report:
             self._report(steps, loss, t)
-            self._next_report = time.perf_counter() + _REPORT_EVERY
+            self._next_report = time.perf_counter() + 0.1
 
     def finish(self, run: Run) -> History:
         """Note the end of the run and return what was collected."""
@@ -142,10 +138,10 @@ class Recorder:
 
 
 class TrainingMethod(ABC):
-    """How the parameters of a network are moved to lower its loss.
+    """How the parameters of networks are moved to lower their losses.
 
-    A method is a frozen dataclass of its settings; `run` is free of side effects other than calls to `record` and
-    draws from `rng`.
+    A method is a frozen dataclass of its settings; `run` is free of side effects other than calls to `records` and
+    draws from `rngs`.
     """
 
     def supports(self, problem: Problem) -> str | None:
@@ -156,102 +152,72 @@ class TrainingMethod(ABC):
     def run(
         self,
         start: Network,
-        loss: SquaredLoss,
-        mirror: MirrorMap,
+        field: Field,
         *,
         loss_tol: float,
-        rng: np.random.Generator,
-        record: Recorder,
-    ) -> Run:
-        """Train `start`, a single network, until its loss is at most `loss_tol` (absolute, in the units of y squared).
-
-        `record` is called after every step, with step 0 for the start.
-        """
-
-    def run_batch(
-        self,
-        start: Network,
-        loss: SquaredLoss,
-        mirror: BatchMirrorMap,
-        *,
-        loss_tol: float,
-        rngs: Sequence[np.random.Generator] = (),
-        records: Sequence[Recorder] = (),
+        rngs: Sequence[np.random.Generator],
+        records: Sequence[Recorder],
     ) -> list[Run]:
-        """Train many networks of one width: here one after the other, in methods that can at once.
+        """Train B networks of one width, each until its loss is at most `loss_tol`.
 
         Parameters
         ----------
         start : Network
-            B networks, theta of shape (B, 3n + 1), as from ``Network.sample(problem, width, seeds)``.
-        loss : SquaredLoss
-            Their common loss.
-        mirror : MirrorMap or MirrorMaps
-            Their mirror map; with a scaled potential its centre has shape (B, 3n + 1).
+            The networks, theta of shape (B, 3n + 1), as from ``Network.sample(problem, width, seeds)``.
+        field : Field
+            What moves them: their activation, loss and mirror map.
         loss_tol : float
-            Loss to reach.
+            Loss to reach, absolute, in the units of y squared.
         rngs : sequence of numpy.random.Generator
-            One per network, or none at all for methods that draw nothing.
+            One per network, for methods that draw.
         records : sequence of Recorder
-            One per network, or none at all.
+            One per network, called after every step of it, with step 0 for the start.
 
         Returns
         -------
         list of Run
-            As `run` would give for each network alone, up to rounding.
+            One per network, up to rounding the one that it would have alone.
         """
-        return [
-            self.run(
-                start[j],
-                loss,
-                mirror.of_network(j),
-                loss_tol=loss_tol,
-                rng=rngs[j] if rngs else np.random.default_rng(j),
-                record=records[j] if records else Recorder(),
-            )
-            for j in range(start.theta.shape[0])
-        ]
 
 
-class BatchedMethod(TrainingMethod):
-    """A method that trains many networks at once; one alone is a batch of one."""
+def checked_method(problem: Problem, method: TrainingMethod) -> TrainingMethod:
+    """`method`, after every check of it and the problem that costs nothing: none needs torch, no network is drawn.
 
-    def run(
-        self,
-        start: Network,
-        loss: SquaredLoss,
-        mirror: MirrorMap,
-        *,
-        loss_tol: float,
-        rng: np.random.Generator,
-        record: Recorder,
-    ) -> Run:
-        from splinebias.networks.network import Network
-
-        batch = Network(start.theta[None], start.activation, start.skip[None])
-        return self.run_batch(batch, loss, mirror.as_batch(), loss_tol=loss_tol, rngs=[rng], records=[record])[0]
-
-    @abstractmethod
-    def run_batch(
-        self,
-        start: Network,
-        loss: SquaredLoss,
-        mirror: BatchMirrorMap,
-        *,
-        loss_tol: float,
-        rngs: Sequence[np.random.Generator] = (),
-        records: Sequence[Recorder] = (),
-    ) -> list[Run]: ...
-
-
-def parts(start: Network, mirror: BatchMirrorMap) -> Iterator[tuple[Network, BatchMirrorMap, slice]]:
-    """A batch in pieces of about 100,000 units, each with its mirror map and its place in the batch.
-
-    Larger pieces were not faster when measured, and take more memory.
+    Raises
+    ------
+    DataError
+        If either is of another kind, for a potential that `require_mobile_start` refuses, for data that no unit can reach.
+    CapabilityError
+        If the method does not support the problem.
     """
-    from splinebias.networks.network import Network
+    if not isinstance(problem, Problem):
+        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
+    if not isinstance(method, TrainingMethod):
+        hint = "; call it: add ()" if isinstance(method, type) else ""
+        raise DataError(f"`method` must be a training method such as sb.MirrorDescent(), got {method!r}{hint}")
+    require_mobile_start(problem)
+    missing = method.supports(problem)
+    if missing is not None:
+        raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
+    check_reachable(problem)
+    return method
 
-    size = max(1, UNITS_AT_ONCE // start.width)
-    for first in range(0, start.theta.shape[0], size):
-        some = slice(first, first + size)
-        yield Network(start.theta[some], start.activation, start.skip[some]), mirror.of_networks(some), some
+
+def require_mobile_start(problem: Problem) -> None:
+    r"""Refuse potentials whose mirror flow is undefined at the start, where output weights sit at zero.
+
+    Raises
+    ------
+    DataError
+        Unless :math:`0 < \phi''(0) < \infty`: at 0 the speed :math:`1/\phi''(0)` would be infinite or zero.
+    """
+    curvature, p = problem.phi.hess_at_zero, getattr(problem.phi, "p", 0.0)
+    if 0 < curvature < math.inf:
+        return
+    speed = "infinitely fast" if curvature == 0 else "not at all"
+    fix = "add a quadratic part" if curvature == 0 else "use p >= 2 or sb.Hypentropy"
+    example = f"sb.Power({p:g}, quadratic=1)" if p > 2 else "sb.Hypentropy(0.1)"
+    raise DataError(
+        f"training needs a potential with 0 < phi''(0) < inf, got phi''(0) = {curvature:g} for {problem.phi!r}: "
+        f"output weights at zero would move {speed}; {fix}, e.g. {example}"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,20 +14,20 @@ import numpy as np
 import torch
 
 from splinebias._arguments import real_number, whole_number
-from splinebias.errors import DataError, Outcome
+from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.networks.network import Network
 from splinebias.problem import Problem
-from splinebias.training.losses import SquaredLoss
-from splinebias.training.method import History, Recorder, Report, Run, Snapshot, TrainingMethod
-from splinebias.training.mirror_map import MirrorMap
-from splinebias.training.requirements import checked_method
+from splinebias.training.field import Field
+from splinebias.training.flow.flow import MirrorFlow
+from splinebias.training.method import History, Recorder, Report, Run, TrainingMethod, checked_method
 
+UNITS_AT_ONCE = 100_000  # larger batches were not faster when measured, and take more memory
 _LONG = 1.0  # seconds after which a run is worth a progress bar
 
 
-@dataclass(frozen=True, eq=False)
-class Training:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Training(Run):
     """A trained network and how it got there.
 
     Attributes
@@ -61,39 +61,15 @@ class Training:
     """
 
     problem: Problem
-    width: int
     seed: int
     function: PiecewisePolynomial
-    loss: float
-    steps: int
-    time: float
-    outcome: Outcome
-    advice: str
-    network: Network
     history: History
     seconds: float
-    stats: dict[str, float]
-    snapshots: tuple[Snapshot, ...] = ()
 
-    @classmethod
-    def of(cls, problem: Problem, seed: int, run: Run, history: History, seconds: float) -> Training:
-        """The result of `run`, which started from `seed`."""
-        return cls(
-            problem=problem,
-            width=run.network.width,
-            seed=seed,
-            function=run.network.function(),
-            loss=run.loss,
-            steps=run.steps,
-            time=run.time,
-            outcome=run.outcome,
-            advice=run.advice,
-            network=run.network,
-            history=history,
-            seconds=seconds,
-            stats=run.stats,
-            snapshots=run.snapshots,
-        )
+    @property
+    def width(self) -> int:
+        """Number of units."""
+        return self.network.width
 
     def __repr__(self) -> str:
         return (
@@ -168,24 +144,53 @@ def train(
     >>> run.outcome.name, bool(abs(run.function(0.0) - 1) < 1e-3)
     ('CONVERGED', True)
     """
-    method = checked_method(problem, method)
+    method = checked_method(problem, MirrorFlow() if method is None else method)
     seed = whole_number(seed, "seed")
-    loss_tol = real_number(loss_tol, "loss_tol", above=0, fix="rounding keeps the loss above 0; take e.g. 1e-12")
+    loss_tol = checked_loss_tol(loss_tol)
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise DataError(f"`progress` must be None, True, False or a callable(steps, loss, time), got {progress!r}")
-    start = Network.sample(problem, width, seed, dtype=dtype, device=device)
-    with one_thread(), _reporting(progress, loss_tol, f"width {width}, seed {seed}") as report:
-        record, began = Recorder(report), time.perf_counter()
-        run = method.run(
-            start,
-            SquaredLoss.of(problem, start.theta),
-            MirrorMap.of(problem, start.width, start.theta),
-            loss_tol=loss_tol,
-            rng=np.random.default_rng([seed, 1]),  # not the stream that drew the start
-            record=record,
+    start = Network.sample(problem, width, [seed], dtype=dtype, device=device)
+    with _reporting(progress, loss_tol, f"width {width}, seed {seed}") as report:
+        return trained([problem], [seed], start, method, loss_tol, report)[0]
+
+
+def checked_loss_tol(loss_tol: float) -> float:
+    """`loss_tol` as a float > 0, or a DataError."""
+    return real_number(loss_tol, "loss_tol", above=0, fix="rounding keeps the loss above 0; take e.g. 1e-12")
+
+
+def trained(
+    problems: Sequence[Problem],
+    seeds: Sequence[int],
+    start: Network,
+    method: TrainingMethod,
+    loss_tol: float,
+    report: Report | None = None,
+) -> tuple[Training, ...]:
+    """The networks of each of `problems`, which differ in their potentials only, for each of `seeds`, from `start`."""
+    began, pairs = time.perf_counter(), [(problem, seed) for problem in problems for seed in seeds]
+    start = Network(start.theta.repeat(len(problems), 1), start.activation, start.skip.repeat(len(problems), 1))
+    field, records, runs = Field.of(problems, start), [Recorder(report) for _ in pairs], []
+    rngs = [np.random.default_rng([seed, 1]) for _, seed in pairs]  # not the stream that drew the start
+    size = max(1, UNITS_AT_ONCE // start.width)
+    with one_thread():
+        for first in range(0, len(pairs), size):
+            some = slice(first, first + size)
+            runs += method.run(
+                start[some], field.of_networks(some), loss_tol=loss_tol, rngs=rngs[some], records=records[some]
+            )
+    seconds = (time.perf_counter() - began) / len(pairs)
+    return tuple(
+        Training(
+            **vars(run),
+            problem=problem,
+            seed=seed,
+            function=run.network.function(),
+            history=record.finish(run),
+            seconds=seconds,
         )
-        seconds, history = time.perf_counter() - began, record.finish(run)
-    return Training.of(problem, seed, run, history, seconds)
+        for (problem, seed), run, record in zip(pairs, runs, records, strict=True)
+    )
 
 
 @contextmanager

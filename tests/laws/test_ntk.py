@@ -249,7 +249,7 @@ class TestTrajectory:
 def _distance(problem: sb.Problem, run: sb.Training) -> float:
     """Squared distance between the parameters at the end and at the start, output weights in units of n^(-1/2)."""
     start = Network.sample(problem, run.width, run.seed).theta
-    unit = MirrorMap.of(problem, run.width, start).unit
+    unit = MirrorMap.of([problem], run.width, start).unit
     return float((((run.network.theta - start) / unit) ** 2).sum())
 
 
@@ -260,7 +260,7 @@ class TestNetwork:
         problem, x = problem_of("gaussian", activation), torch.tensor(SET_A.x)
         raw, network = RawNetwork(problem, 40, 3), Network.sample(problem, 40, 3)
         jacobian = raw.jacobian(x)
-        mirror = MirrorMap.of(problem, 40, network.theta)
+        mirror = MirrorMap.of([problem], 40, network.theta)
         gram = network.linearize(x).gram(mirror.inverse_hessian(network.theta))
         torch.testing.assert_close(gram, jacobian @ jacobian.mT, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(network(x), torch.zeros_like(x), rtol=0, atol=1e-14)  # antisymmetric pairs
@@ -287,7 +287,7 @@ class TestNetwork:
         flow = sb.train(problem, width, method=sb.MirrorFlow(rtol=1e-6, time=3.0), loss_tol=1e-30)
         network = Network.sample(problem, width, 0)
         x = torch.tensor(SET_A.x)
-        kernel = network.linearize(x).gram(MirrorMap.of(problem, width, network.theta).inverse_hessian(network.theta))
+        kernel = network.linearize(x).gram(MirrorMap.of([problem], width, network.theta).inverse_hessian(network.theta))
         operator = SquaredLoss.of(problem, network.theta).operator(kernel)
         y = torch.tensor(problem.data.y)
         expected = y - torch.linalg.matrix_exp(-3 * operator) @ y

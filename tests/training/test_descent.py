@@ -10,12 +10,11 @@ import torch
 
 import splinebias as sb
 from splinebias.networks.network import Network
-from splinebias.training.descent.learning_rate import LearningRate
-from splinebias.training.descent.step import DescentStep
+from splinebias.training.descent.batch import descend, mini_batches
+from splinebias.training.descent.learning_rate import LearningRate, sharpness
+from splinebias.training.field import Field
 from splinebias.training.losses import SquaredLoss
-from splinebias.training.method import Recorder
-from splinebias.training.mirror_map import MirrorMap
-from splinebias.training.requirements import require_mobile_start
+from splinebias.training.method import Recorder, require_mobile_start
 from splinebias.training.train import train
 
 INIT = sb.Initialization.rademacher(st.uniform(-1.5, 3))
@@ -32,11 +31,10 @@ POTENTIALS = [*BASES, *map(sb.Scaled, BASES)]
 
 
 def setting(problem, width=20, seed=0):
-    """Start, loss, mirror map and step of a run, as `train` builds them."""
+    """Start, loss, mirror map and field of a run, as `train` builds them."""
     start = Network.sample(problem, width, seed)
-    loss = SquaredLoss.of(problem, start.theta)
-    mirror = MirrorMap.of(problem, width, start.theta)
-    return start, loss, mirror, DescentStep(problem.activation, loss, mirror)
+    field = Field.of([problem], start)
+    return start, field.loss, field.mirror, field
 
 
 def moved(start, seed=1, size=0.1):
@@ -53,9 +51,9 @@ def autograd_gradient(problem, theta):
 
 
 def run_descent(method, problem, width=20, seed=0, loss_tol=1e-12):
-    start, loss, mirror, _ = setting(problem, width, seed)
-    recorder = Recorder()
-    run = method.run(start, loss, mirror, loss_tol=loss_tol, rng=np.random.default_rng(9), record=recorder)
+    start, recorder = Network.sample(problem, width, [seed]), Recorder()
+    rngs = [np.random.default_rng(9)]
+    (run,) = method.run(start, Field.of([problem], start), loss_tol=loss_tol, rngs=rngs, records=[recorder])
     return run, recorder.finish(run)
 
 
@@ -116,10 +114,10 @@ def test_mobile_potentials_are_accepted(potential):
 def test_a_step_moves_the_mirror_gradient_by_the_loss_gradient(potential, activation):
     data = sb.Dataset(DATA.x, DATA.y, weights=[1, 2, 0.5, 3])
     problem = sb.Problem(data, INIT, activation, potential)
-    start, _, mirror, step = setting(problem)
-    state = step.at(mirror.to_dual(moved(start)))
+    start, _, mirror, field = setting(problem)
+    state = field.at(mirror.to_dual(moved(start)))
     before = [part.clone() for part in (state.dual, state.theta, state.residual)]
-    new = step(state, 0.01)
+    new = descend(state, 0.01)
     expected = mirror.to_dual(state.theta) - 0.01 * autograd_gradient(problem, state.theta)
     torch.testing.assert_close(mirror.to_dual(new.theta), expected, rtol=1e-11, atol=1e-11)
     for part, old in zip((state.dual, state.theta, state.residual), before, strict=True):
@@ -129,39 +127,39 @@ def test_a_step_moves_the_mirror_gradient_by_the_loss_gradient(potential, activa
 @pytest.mark.parametrize("potential", POTENTIALS, ids=str)
 def test_tangent_kernel_is_the_first_order_change_of_the_residual(potential):
     problem = sb.Problem(DATA, INIT, potential=potential)
-    start, loss, mirror, step = setting(problem)
-    state = step.at(mirror.to_dual(moved(start, size=0.02)))
-    predicted = -step.kernel(state) @ (loss.weights * state.residual)
+    start, loss, mirror, field = setting(problem)
+    state = field.at(mirror.to_dual(moved(start, size=0.02)))
+    predicted = -state.kernel @ (loss.weights * state.residual)
     error = []
     for eta in (1e-4, 1e-5):
-        change = (step(state, eta).residual - state.residual) / eta
+        change = (descend(state, eta).residual - state.residual) / eta
         error.append(float((change - predicted).abs().max() / predicted.abs().max()))
     assert error[1] < error[0] / 5 and error[1] < 0.01  # vanishes in proportion to eta
 
 
 def test_quadratic_descent_is_torch_sgd_step_for_step():
     problem = sb.Problem(sb.Dataset(DATA.x, DATA.y, weights=[1, 2, 1, 4]), INIT)
-    start, _, mirror, step = setting(problem)
+    start, _, mirror, field = setting(problem)
     x, y, m = (torch.tensor(v) for v in (problem.data.x, problem.data.y, problem.data.weights))
     w, b, a = (part.clone().requires_grad_() for part in (start.w, start.b, start.a))
     d = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.SGD([w, b, a, d], lr=0.02)
-    state = step.at(mirror.to_dual(start.theta))
+    state = field.at(mirror.to_dual(start.theta))
     for _ in range(200):
         optimizer.zero_grad()
         f = torch.relu(x[:, None] * w + b) @ a + d
         ((m * (f - y) ** 2).sum() / (2 * m.sum())).backward()
         optimizer.step()
-        state = step(state, 0.02)
+        state = descend(state, 0.02)
         torch.testing.assert_close(state.theta, torch.cat([w, b, a, d]).detach(), rtol=0, atol=1e-12)
 
 
 def trajectory(problem, rate, steps=200, width=20):
-    start, _, mirror, step = setting(problem, width)
-    state = step.at(mirror.to_dual(start.theta))
+    start, _, mirror, field = setting(problem, width)
+    state = field.at(mirror.to_dual(start.theta))
     thetas = [state.theta]
     for _ in range(steps):
-        state = step(state, rate)
+        state = descend(state, rate)
         thetas.append(state.theta)
     return torch.stack(thetas)
 
@@ -194,10 +192,10 @@ def test_grouped_replicates_follow_the_ungrouped_ones():
     assert grouped_loss.weights.tolist() == [3 / 6, 1 / 6, 2 / 6]
     design = torch.stack([torch.tensor(x), torch.ones(6, dtype=torch.float64)])
     every = SquaredLoss(design, torch.tensor(y), torch.full((6,), 1 / 6, dtype=torch.float64))
-    ungrouped = DescentStep(problem.activation, every, mirror)
-    one, two = (step.at(mirror.to_dual(start.theta)) for step in (grouped, ungrouped))
+    ungrouped = Field(problem.activation, every, mirror)
+    one, two = (field.at(mirror.to_dual(start.theta)) for field in (grouped, ungrouped))
     for _ in range(200):
-        one, two = grouped(one, 0.02), ungrouped(two, 0.02)
+        one, two = descend(one, 0.02), descend(two, 0.02)
         torch.testing.assert_close(one.theta, two.theta, rtol=0, atol=1e-12)
 
 
@@ -233,13 +231,13 @@ def test_without_a_free_part_there_is_no_skip():
 
 
 def test_free_lines_do_not_decay_and_the_rest_is_slower_than_without():
-    start, loss, _, step = setting(FREE)
-    state = step.at(moved(start))
-    operator = loss.operator(step.kernel(state))
+    start, loss, _, field = setting(FREE)
+    state = field.at(moved(start))
+    operator = loss.operator(state.kernel)
     lines = loss.weights.sqrt() * loss.points
     torch.testing.assert_close(operator @ lines.mT, torch.zeros(4, 2, dtype=torch.float64), rtol=0, atol=1e-12)
-    tied = setting(sb.Problem(FREE.data, INIT))[1].decay_rates(step.kernel(state))
-    free = loss.decay_rates(step.kernel(state))
+    tied = setting(sb.Problem(FREE.data, INIT))[1].decay_rates(state.kernel)
+    free = loss.decay_rates(state.kernel)
     assert free.shape == (2,) and (free <= tied[2:] + 1e-12).all() and (free >= tied[:2] - 1e-12).all()  # interlacing
 
 
@@ -295,8 +293,8 @@ def test_trajectories_of_wide_networks_agree_in_time():
 
 def test_divergence_is_an_outcome_whose_advice_converges():
     problem = sb.Problem(DATA, INIT)
-    start, loss, mirror, step = setting(problem, 100)
-    bound = 2 / float(loss.decay_rates(step.kernel(step.at(mirror.to_dual(start.theta))))[-1])
+    start, loss, mirror, field = setting(problem, 100)
+    bound = 2 / float(loss.decay_rates(field.at(mirror.to_dual(start.theta)).kernel)[-1])
     run, _ = run_descent(sb.MirrorDescent(50 * bound), problem, 100)
     assert run.outcome is sb.Outcome.DIVERGED and not run.outcome.ok
     assert run.advice == f"the loss did not settle at learning_rate = {50 * bound:.3g}: use one below {bound:.3g}"
@@ -374,7 +372,7 @@ def test_full_batches_are_descent_bit_for_bit():
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_batches_are_unbiased_and_of_the_right_size(size):
     loss = setting(sb.Problem(DATA, INIT))[1]
-    draws = sb.StochasticMirrorDescent(batch_size=size)._batches(loss, np.random.default_rng(0))
+    draws = mini_batches(loss, size, np.random.default_rng(0))
     rows = torch.stack(list(itertools.islice(draws, 4000)))
     assert ((rows > 0).sum(1) == size).all() and torch.unique(rows[rows > 0]).tolist() == pytest.approx([4 / size])
     deviation = math.sqrt(4 / size - 1) / math.sqrt(4000)  # of the mean of one column
@@ -385,10 +383,9 @@ def test_batches_are_unbiased_and_of_the_right_size(size):
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_automatic_batch_rate_is_stable_for_every_batch(size, affine):
     """The bound on the curvature holds for all batches: |I - eta S E| has no eigenvalue outside the unit disc."""
-    method = sb.StochasticMirrorDescent(batch_size=size)
-    start, loss, mirror, step = setting(sb.Problem(DATA, INIT, affine=affine), 50)
-    kernel = step.kernel(step.at(mirror.to_dual(moved(start))))
-    operator, eta = loss.operator(kernel), 1 / method._sharpness(loss, kernel)
+    start, loss, mirror, field = setting(sb.Problem(DATA, INIT, affine=affine), 50)
+    kernel = field.at(mirror.to_dual(moved(start))).kernel
+    operator, eta = loss.operator(kernel), 1 / float(sharpness(loss, kernel, size))
     for batch in itertools.combinations(range(4), size):
         emphasis = torch.zeros(4, dtype=torch.float64)
         emphasis[list(batch)] = 4 / size

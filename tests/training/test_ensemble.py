@@ -9,9 +9,9 @@ import torch
 
 import splinebias as sb
 from splinebias.networks.network import Network
-from splinebias.training import method as base
-from splinebias.training.method import Run
-from splinebias.training.mirror_map import MirrorMap, MirrorMaps
+from splinebias.training import train as base
+from splinebias.training.method import Run, TrainingMethod
+from splinebias.training.mirror_map import MirrorMap
 
 INIT = sb.Initialization.rademacher(st.uniform(-1.5, 3))
 PAIRS = sb.Initialization(sb.Rademacher(), st.uniform(-1.5, 3), st.norm())
@@ -42,14 +42,16 @@ POTENTIALS = [
 ]
 
 
-class OneByOne(base.TrainingMethod):
-    """A method that knows nothing of batches: it notes the start."""
+class OneByOne(TrainingMethod):
+    """A method of one's own: it notes the start, one network after the other."""
 
-    def run(self, start, loss, mirror, *, loss_tol, rng, record):
+    def run(self, start, field, *, loss_tol, rngs, records):
+        return [self.one(start[j], field, rngs[j], records[j]) for j in range(len(records))]
+
+    def one(self, start, field, rng, record):
         record(0, 1.0, 0.0)
-        shift = torch.tensor(rng.random())
-        network = Network(start.theta + shift, start.activation, start.skip)
-        return Run(network, 1.0, 0, 0.0, sb.Outcome.STALLED, "noted", {"centre": float(mirror.centre is not None)})
+        network = Network(start.theta + torch.tensor(rng.random()), start.activation, start.skip)
+        return Run(network, 1.0, 0, 0.0, sb.Outcome.STALLED, "noted", {"clock": field.mirror.clock})
 
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
@@ -157,8 +159,8 @@ def test_maps_of_several_potentials_act_on_each_network_as_its_own():
     problems = [replace(PROBLEMS["ntk"], potential=potential) for potential in POTENTIALS[:4]]
     start = Network.sample(PROBLEMS["ntk"], 10, seeds).theta.repeat(4, 1)
     theta = start + torch.tensor(0.1 * rng.normal(size=start.shape))
-    maps = MirrorMaps.of(problems, 10, start)
-    singles = [MirrorMap.of(problems[j // 3], 10, start[j]) for j in range(12)]
+    maps = MirrorMap.of(problems, 10, start)
+    singles = [MirrorMap.of([problems[j // 3]], 10, start[j]) for j in range(12)]
     for kept in (np.arange(12), np.array([0, 5, 6, 11]), np.array([3, 5]), np.array([7])):
         mask = torch.zeros(12, dtype=torch.bool)
         mask[kept] = True
@@ -175,9 +177,6 @@ def test_maps_of_several_potentials_act_on_each_network_as_its_own():
         torch.testing.assert_close(hidden.to_primal(dual[row, column]), theta[mask][row, column], rtol=1e-13, atol=1e-14)
     none = torch.empty(0, 2, dtype=torch.long)
     assert maps.of_hidden(none[:, :1], none).to_primal(theta[none, none]).shape == (0, 2)
-    assert isinstance(maps.of_networks(slice(4, 8)), MirrorMaps)
-    assert isinstance(maps.of_networks(slice(3, 6)), MirrorMap)  # one potential left
-    assert maps.of_network(4).potential == problems[1].phi
 
 
 def test_descents_leave_the_batch_when_they_are_done():

@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,13 +16,14 @@ from scipy.integrate import solve_ivp
 import splinebias as sb
 from benchmarks import survey_sliding
 from splinebias.networks.network import Network
-from splinebias.training import method as base
+from splinebias.training import train as base
+from splinebias.training.field import Field
 from splinebias.training.flow.exponential_step import ExponentialStep
 from splinebias.training.flow.held_breakpoints import Arrivals, Units
 from splinebias.training.flow.spectrum import DenseSpectrum, KrylovSpectrum, phi_functions
 from splinebias.training.flow.vector_field import FlowField
 from splinebias.training.losses import SquaredLoss
-from splinebias.training.mirror_map import MirrorMap
+from splinebias.training.method import Recorder
 
 X = np.linspace(-1.5, 1.5, 301)
 CPU = torch.device("cpu")
@@ -61,17 +63,16 @@ def smooth(problem):
     """Field, start, seed and exact dual trajectory up to END of a small network whose breakpoints pass no sample."""
     for seed in range(20):
         start = Network.sample(problem, WIDTH, [seed])
-        mirror = MirrorMap.of(problem, WIDTH, start.theta)
-        field = FlowField(problem.activation, SquaredLoss.of(problem, start.theta), mirror)
+        field = FlowField.of([problem], start)
 
         def velocity(t, z, field=field):
-            state = field.at(torch.from_numpy(z)[None], Units.none(CPU))
+            state = field.at(torch.from_numpy(z)[None])
             return -state.linear.vjp(state.force)[0].numpy()
 
-        tau, first = END / WIDTH, field.at(mirror.to_dual(start.theta), Units.none(CPU))
+        tau, first = END / WIDTH, field.at(field.mirror.to_dual(start.theta))
         coarse = solve_ivp(velocity, (0, tau), first.dual[0].numpy(), rtol=1e-4, atol=1e-6)
-        states = [field.at(torch.from_numpy(z.copy())[None], first.held) for z in coarse.y.T]
-        if not any(bool(field.arrivals(first, state).jumps.any()) for state in states):
+        states = [field.at(torch.from_numpy(z.copy())[None]) for z in coarse.y.T]
+        if not any(bool(first.arrivals(state).jumps.any()) for state in states):
             exact = solve_ivp(velocity, (0, tau), first.dual[0].numpy(), "DOP853", rtol=1e-12, atol=1e-13, dense_output=True)
             return field, first, seed, exact.sol
     raise AssertionError("no seed without a crossing")
@@ -112,15 +113,15 @@ def test_operator_is_the_product_of_its_factors_with_units_held(activation, affi
     start = Network.sample(problem, 12, [1, 2])
     start.theta[:, 24:36] = torch.tensor(np.random.default_rng(0).normal(size=(2, 12)))
     held = Units(*(torch.tensor(v) for v in ([0, 0, 1], [3, 5, 5], [1, 4, 2])))
-    mirror = MirrorMap.of(problem, 12, start.theta)
-    field = FlowField(activation, SquaredLoss.of(problem, start.theta), mirror)
-    dual = field.at(mirror.to_dual(start.theta), held).boundary.place(mirror.to_dual(start.theta), mirror)
+    field = FlowField.of([problem], start)
+    dual = field.mirror.to_dual(start.theta)
+    dual = field.at(dual, held).boundary.place(dual, field.mirror)
     state = field.at(dual, held)
     for unit in torch.eye(5, dtype=torch.float64):
-        u = field._project(unit.expand(2, 5) / field.loss.weights.sqrt())  # in the range of P
-        product = field.push(state, field.pull(state, u))
-        np.testing.assert_allclose(field.spectrum(state).matvec(u), product, rtol=0, atol=1e-10)
-        motion = state.metric * field.pull(state, u)
+        u = state._project(unit.expand(2, 5) / field.loss.weights.sqrt())  # in the range of P
+        product = state.push(state.pull(u))
+        np.testing.assert_allclose(state.spectrum().matvec(u), product, rtol=0, atol=1e-10)
+        motion = state.metric * state.pull(u)
         x = field.loss.points[0][held.sample]
         np.testing.assert_allclose(motion[held.row, held.unit] * x + motion[held.row, held.unit + 12], 0, atol=1e-12)
 
@@ -130,13 +131,13 @@ def test_operator_is_the_product_of_its_factors_with_units_held(activation, affi
 
 @pytest.mark.parametrize("problem", [nightly(p) if name == "scaled power" else p for name, p in SMOOTH.items()], ids=SMOOTH)
 def test_fixed_steps_converge_with_order_two(problem):
-    field, first, _, exact = smooth(problem)
+    _, first, _, exact = smooth(problem)
     fine = 1 if problem.activation.two_slopes else 8  # where features move faster the order shows later
     tau, errors, counts = END / WIDTH, [], [16 * fine, 32 * fine, 64 * fine, 128 * fine]
     for count in counts:
         state, h = first, torch.full((1,), tau / count, dtype=torch.float64)
         for _ in range(count):
-            state = ExponentialStep(field, state).attempt(h, torch.full_like(h, 1e-14)).end
+            state = ExponentialStep(state).attempt(h, torch.full_like(h, 1e-14)).end
         errors.append(np.abs(state.dual[0].numpy() - exact(tau)).max())
     assert np.polyfit(np.log(counts), np.log(errors), 1)[0] < -1.9
 
@@ -198,8 +199,7 @@ def test_units_are_let_go_if_they_are_driven_off_their_samples(activation):
     for _ in range(60):
         problem = sb.Problem(SET_A, UNIFORM, activation)
         start = Network.sample(problem, 12, [1])
-        mirror = MirrorMap.of(problem, 12, start.theta)
-        field = FlowField(activation, SquaredLoss.of(problem, start.theta), mirror)
+        field = FlowField.of([problem], start)
         theta = torch.tensor(rng.normal(size=(1, 37)))
         unit, sample = (torch.tensor(rng.choice(size, 4, replace=False)) for size in (12, 5))
         x, row = field.loss.points[0][sample], torch.zeros(4, dtype=torch.long)
@@ -211,11 +211,10 @@ def test_units_are_let_go_if_they_are_driven_off_their_samples(activation):
         on = theta.clone()  # Quadratic: dual and primal are the same
         away = torch.tensor(0.1 * rng.normal(size=4))
         theta[row, unit], theta[row, unit + 12] = theta[row, unit] + away * x, theta[row, unit + 12] + away
-        settled, _ = field.settle(
-            field.at(theta, Units(row, unit, sample)), Arrivals(Units.none(CPU), Units.none(CPU), row[:1])
-        )
+        none = Arrivals(Units.none(CPU), Units.none(CPU), row[:1])
+        settled, _ = field.at(theta, Units(row, unit, sample)).settled(none)
         w, b, a = (on[0, :-1].view(3, 12)[k].numpy() for k in range(3))
-        force = field.at(on, Units.none(CPU)).force[0].numpy()
+        force = field.at(on).force[0].numpy()
         for k, i in zip(unit.tolist(), sample.tolist(), strict=True):
             slopes = activation.derivative(torch.tensor(w[k] * SET_A.x + b[k])).numpy()
             speeds = []
@@ -250,16 +249,15 @@ def test_narrow_peaks_take_hundreds_of_steps_though_many_units_slide(width, affi
 def test_unit_driven_off_its_last_sample_stops_there():
     """Of two units one is active at one point only and loses it; descent overshoots by the size of its steps."""
     problem = sb.Problem(sb.Dataset([-1, 1], [0.0, -1.0]), UNIFORM)
-    theta = torch.tensor([0.3, 1.0, -0.1, 1.0, 0.5, 0.3, 0.0], dtype=torch.float64)  # w, b, a, d
-    start = Network(theta, sb.ReLU(), torch.zeros(2, dtype=torch.float64))
-    loss, mirror = SquaredLoss.of(problem, theta), MirrorMap.of(problem, 2, theta)
-    silent = lambda *_: None  # noqa: E731
-    end = sb.MirrorFlow().run(start, loss, mirror, loss_tol=1e-10, rng=None, record=silent).network
+    theta = torch.tensor([[0.3, 1.0, -0.1, 1.0, 0.5, 0.3, 0.0]], dtype=torch.float64)  # w, b, a, d
+    start = Network(theta, sb.ReLU(), torch.zeros(1, 2, dtype=torch.float64))
+    field, options = Field.of([problem], start), {"loss_tol": 1e-10, "rngs": [None], "records": [Recorder()]}
+    end = sb.MirrorFlow().run(start, field, **options)[0].network
     c = float(-end.b[0] / end.w[0])
     assert c == pytest.approx(1, abs=1e-12) and c > 1  # inactive at both samples
     overshoot = []
     for rate in (1e-2, 1e-3):
-        end = sb.MirrorDescent(rate).run(start, loss, mirror, loss_tol=1e-10, rng=None, record=silent).network
+        end = sb.MirrorDescent(rate).run(start, field, **options)[0].network
         overshoot.append(float(-end.b[0] / end.w[0]) - 1)
     assert 0 < overshoot[1] < overshoot[0] / 3
 
@@ -303,11 +301,11 @@ def test_grouped_replicates_follow_the_flow_of_all_points():
     x, y = np.array([-1, -1, -1, 0.2, 0.2, 0.9]), np.array([0.3, 0.1, 0.2, -0.4, -0.2, 0.1])
     grouped = sb.Problem(sb.Dataset.from_replicates(x, y), UNIFORM)
     run = train(grouped, 300, rtol=1e-6, time=60.0)
-    start = Network.sample(grouped, 300)
+    start = Network.sample(grouped, 300, [0])
     points = torch.tensor(np.stack([x, np.ones_like(x)]))
     every = SquaredLoss(points, torch.tensor(y), torch.full((6,), 1 / 6, dtype=torch.float64))
-    method, mirror = sb.MirrorFlow(1e-6, time=60.0), MirrorMap.of(grouped, 300, start.theta)
-    other = method.run(start, every, mirror, loss_tol=1e-30, rng=None, record=lambda *_: None)
+    field, method = replace(Field.of([grouped], start), loss=every), sb.MirrorFlow(1e-6, time=60.0)
+    (other,) = method.run(start, field, loss_tol=1e-30, rngs=[None], records=[Recorder()])
     assert run.outcome is other.outcome is sb.Outcome.REACHED_TIME
     np.testing.assert_allclose(run.function(X), other.network.function()(X), rtol=0, atol=1e-6)
 
@@ -499,8 +497,8 @@ def test_rank_is_judged_beside_the_kernel_without_its_lines():
     start = Network.sample(sb.Problem(SET_A, outside), 3, [0])
     for x in (SET_A.x, np.linspace(-1, 1, 1200)):
         problem = sb.Problem(sb.Dataset(x, np.cos(x)), outside, affine="free")
-        loss, mirror = SquaredLoss.of(problem, start.theta), MirrorMap.of(problem, 3, start.theta)
-        (run,) = sb.MirrorFlow().run_batch(start, loss, mirror, loss_tol=1e-12)
+        field = Field.of([problem], start)
+        (run,) = sb.MirrorFlow().run(start, field, loss_tol=1e-12, rngs=[None], records=[Recorder()])
         assert run.outcome is sb.Outcome.STALLED and run.stats["rank"] == 0 and run.steps == 0
 
 

@@ -10,7 +10,7 @@ import torch
 from problems import PUBLISHED
 
 import splinebias as sb
-from splinebias.training.method import Recorder, Run
+from splinebias.training.method import Recorder, Run, TrainingMethod
 
 INIT = sb.Initialization.rademacher(st.uniform(-1.5, 3))
 DATA = sb.Dataset([-1, -0.2, 0.3, 1], [0.2, -0.1, 0.4, 0.0])
@@ -97,10 +97,10 @@ def test_each_thing_that_the_advice_names_helps_noisy_data():
 
 
 def test_own_methods_are_taken():
-    class Nothing(sb.MirrorDescent):
-        def run(self, start, loss, mirror, *, loss_tol, rng, record):
-            record(0, 1.0, 0.0)
-            return Run(start, 1.0, 0, 0.0, sb.Outcome.STALLED, "nothing was tried", {})
+    class Nothing(TrainingMethod):
+        def run(self, start, field, *, loss_tol, rngs, records):
+            records[0](0, 1.0, 0.0)
+            return [Run(start[0], 1.0, 0, 0.0, sb.Outcome.STALLED, "nothing was tried", {})]
 
     run = quick(method=Nothing())
     assert run.outcome is sb.Outcome.STALLED and run.advice == "nothing was tried"
@@ -220,7 +220,7 @@ def test_bar_on_a_terminal_waits_for_a_long_run(capsys, monkeypatch):
     ],
 )
 def test_bad_input_is_refused_before_any_work(options, message, monkeypatch):
-    monkeypatch.setattr(sb.MirrorDescent, "run", lambda *_, **__: pytest.fail("work was started"))
+    monkeypatch.setattr(sb.MirrorFlow, "run", lambda *_, **__: pytest.fail("work was started"))
     with pytest.raises(sb.DataError, match=message) as caught:
         quick(**options)
     assert "\n" not in str(caught.value)

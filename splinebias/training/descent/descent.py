@@ -11,30 +11,24 @@ limit of an infinitely fast skip connection (see `SquaredLoss`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from splinebias._arguments import real_number, whole_number
-from splinebias.errors import Outcome
 from splinebias.problem import Problem
-from splinebias.training.method import BatchedMethod, Recorder, Run, parts
+from splinebias.training.method import Recorder, Run, TrainingMethod
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from splinebias.networks.network import Network
-    from splinebias.training.losses import SquaredLoss
-    from splinebias.training.mirror_map import BatchMirrorMap
-
-_BLOCK = 256  # mini-batches drawn at once: a call of the generator costs more than a row
+    from splinebias.training.field import Field
 
 
 @dataclass(frozen=True)
-class _Descent(BatchedMethod):
-    """What `DescentBatch` runs; subclasses choose the mini-batches and what rate is safe for them."""
+class _Descent(TrainingMethod):
+    """What descents with full batches and with mini-batches share."""
 
     learning_rate: float | None = None
     max_steps: int = field(default=1_000_000, kw_only=True)
@@ -45,52 +39,30 @@ class _Descent(BatchedMethod):
             real_number(self.learning_rate, "learning_rate", above=0, fix=fix)
         whole_number(self.max_steps, "max_steps", at_least=1)
 
-    def _sharpness(self, loss: SquaredLoss, kernel: Tensor) -> float:
-        """Number whose inverse is a safe learning rate, from the tangent kernel at the data, shape (M, M)."""
-        return loss.decay_range(kernel)[1]
-
-    def _batches(self, loss: SquaredLoss, rng: np.random.Generator) -> Iterator[Tensor] | None:
-        """What multiplies the residuals at each step, shape (M,); None: ones, so that small steps lower the loss."""
+    @property
+    def _batch_size(self) -> int | None:
+        """Points that a step sees; None: all, so that small steps lower the loss."""
         return None
 
-    def _steps_per_epoch(self, size: int) -> int:
-        """Steps that see `size` points once."""
-        return 1
-
-    def run_batch(
+    def run(
         self,
         start: Network,
-        loss: SquaredLoss,
-        mirror: BatchMirrorMap,
+        field: Field,
         *,
         loss_tol: float,
-        rngs: Sequence[np.random.Generator] = (),
-        records: Sequence[Recorder] = (),
+        rngs: Sequence[np.random.Generator],
+        records: Sequence[Recorder],
     ) -> list[Run]:
         import torch
 
         from splinebias.training.descent.batch import DescentBatch
+        from splinebias.training.stopping import DESCENT_STEPS, Limits
 
-        runs: list[Run] = []
+        size = self._batch_size
+        epoch = 1 if size is None else math.ceil(field.loss.y.shape[-1] / size)  # steps that see all points
+        limits = Limits(loss_tol, self.max_steps, 1000 * epoch, DESCENT_STEPS)
         with torch.no_grad():
-            for part, centred, some in parts(start, mirror):
-                size = part.theta.shape[0]
-                silent = [Recorder() for _ in range(size)]
-                draws = rngs[some] or [np.random.default_rng(j) for j in range(size)]
-                runs += DescentBatch(self, part, loss, centred, loss_tol, draws, records[some] or silent).finish()
-        return runs
-
-    def _explain(self, outcome: Outcome, stats: dict[str, float], *, sharpness: float, excess: float) -> tuple[Outcome, str]:
-        """The outcome and its advice with numbers, from the sharpness at the start and the final loss over its tolerance."""
-        stable = 2 / sharpness if sharpness > 0 else math.inf
-        unstable = self.learning_rate is not None and self.learning_rate > stable
-        if outcome is Outcome.DIVERGED or (outcome is Outcome.STALLED and unstable):
-            advice = f"the loss did not settle at learning_rate = {stats['learning_rate']:.3g}: use one below {stable:.3g}"
-            return Outcome.DIVERGED, advice
-        speed = 2 * stats["learning_rate"] * stats["lambda_min"]
-        if outcome is Outcome.MAX_STEPS and speed > 0:
-            return outcome, f"{outcome.value} (at this rate about {math.log(excess) / speed:.1e} more steps are needed)"
-        return outcome, outcome.value
+            return DescentBatch(start, field, self.learning_rate, size, limits, rngs, records).finish()
 
 
 @dataclass(frozen=True)
@@ -103,7 +75,7 @@ class MirrorDescent(_Descent):
         The :math:`\eta` above, constant. None: :math:`1/\lambda_{\max}` of the tangent kernel
         :math:`W^{1/2} J D J^T W^{1/2}`, :math:`W = \mathrm{diag}(\omega)`, :math:`D = 1/\Phi''(\theta)`: half of what linear
         stability allows. As D changes along the run, that is measured again after 1, 2, 4, ... up to 1024 steps, sooner
-        if it changes or the loss rises; a step that would raise it by over 10 % is taken back (see `control.LearningRate`).
+        if it changes or the loss rises; a step that would raise it by over 10 % is taken back (see `LearningRate`).
     max_steps : int
         Most steps to take.
 
@@ -159,19 +131,6 @@ class StochasticMirrorDescent(_Descent):
             return None
         return f"`batch_size` must be at most the number of points, got {self.batch_size} for {problem.data.size} points"
 
-    def _sharpness(self, loss: SquaredLoss, kernel: Tensor) -> float:
-        size = loss.y.shape[-1]
-        single = size * float((loss.weights * kernel.diagonal()).max())
-        return min(loss.decay_range(kernel)[1] * size / self.batch_size, single)
-
-    def _batches(self, loss: SquaredLoss, rng: np.random.Generator) -> Iterator[Tensor]:
-        import torch
-
-        size = loss.y.shape[-1]
-        one = np.where(np.arange(size) < self.batch_size, size / self.batch_size, 0.0)
-        block = np.tile(one, (_BLOCK, 1))
-        while True:
-            yield from torch.as_tensor(rng.permuted(block, axis=1)).to(loss.y).unbind()
-
-    def _steps_per_epoch(self, size: int) -> int:
-        return math.ceil(size / self.batch_size)
+    @property
+    def _batch_size(self) -> int:
+        return self.batch_size

@@ -1,17 +1,27 @@
-"""Control of a descent run: how large the next step is, and when to stop."""
+"""How large the next step of a descent is."""
 
 from __future__ import annotations
 
 import math
 
-from splinebias.errors import Outcome
+import torch
+from torch import Tensor
 
-_LONGEST_WAIT = 1024  # steps between two measurements of the sharpness
-_SETTLED = 0.01  # relative change between two measurements that allows a longer wait
-_EXPLOSION = 1e4  # loss over start loss that counts as divergence
-_SETBACK = 1.1  # growth of the loss in one step that is taken back; see LearningRate
-_WINDOW = 1000  # evaluations (times points per batch) after which progress is judged
-_PROGRESS = 1e-12  # relative fall of the smallest loss per window below which a run has stalled
+from splinebias.training.losses import SquaredLoss
+
+
+def sharpness(loss: SquaredLoss, kernel: Tensor, batch_size: int | None) -> Tensor:
+    r"""Number whose inverse is a safe learning rate, from the tangent kernel at the data, shape (..., M, M) to (...).
+
+    For full batches the fastest decay rate :math:`\lambda_{\max}`; for mini-batches of B of the M points
+    :math:`\min(\lambda_{\max} M/B,\; M \max_i \omega_i K_{ii})`, which bounds the curvature of every batch.
+    """
+    fastest = loss.decay_range(kernel)[1]
+    if batch_size is None:
+        return fastest
+    size = loss.y.shape[-1]
+    single = size * (loss.weights * kernel.diagonal(dim1=-2, dim2=-1)).amax(-1)
+    return torch.minimum(fastest * size / batch_size, single)
 
 
 class LearningRate:
@@ -50,64 +60,17 @@ class LearningRate:
 
     def update(self, sharpness: float) -> None:
         """Take note of the present sharpness."""
-        settled = abs(sharpness - self._sharpness) <= _SETTLED * self._sharpness  # False the first time: nan
-        self._wait = min(2 * self._wait, _LONGEST_WAIT) if settled else 1
+        settled = abs(sharpness - self._sharpness) <= 0.01 * self._sharpness  # False the first time: nan
+        self._wait = min(2 * self._wait, 1024) if settled else 1
         self._sharpness, self._left = sharpness, self._wait
 
     def judge(self, before: float, after: float) -> bool:
         """Whether to take a step that changes the loss from `before` to `after` (possibly not a number)."""
         if self._fixed is not None:
             return True
-        if not (self._noisy or after <= _SETBACK * before):
+        if not (self._noisy or after <= 1.1 * before):
             self._left, self._safety = 0, self._safety / 2
             return False
         self._left = 0 if after > before and not self._noisy else self._left - 1
         self._safety = min(1.0, 1.1 * self._safety)
         return True
-
-
-class StoppingRule:
-    """When a run ends, and the counts that decide it.
-
-    Parameters
-    ----------
-    loss_tol : float
-        Loss to reach.
-    max_steps : int
-        Most steps to take.
-    patience : int
-        Progress is judged every ``1000 * patience`` evaluations of the loss.
-    start : float
-        Loss at the start.
-    """
-
-    def __init__(self, *, loss_tol: float, max_steps: int, patience: int, start: float) -> None:
-        self._loss_tol, self._max_steps, self._window = loss_tol, max_steps, _WINDOW * patience
-        self._explosion = _EXPLOSION * start
-        self._best, self._best_before = start, math.inf
-        self.loss, self.steps, self.passes, self.time = start, 0, 0, 0.0
-
-    def accept(self, loss: float, time: float) -> None:
-        """A step to `loss` that advanced the training time by `time`."""
-        self.loss, self.steps, self.passes, self.time = loss, self.steps + 1, self.passes + 1, self.time + time
-        self._best = min(self._best, loss)
-
-    def reject(self) -> None:
-        """A step that was evaluated and taken back."""
-        self.passes += 1
-
-    def exploded(self, loss: float) -> bool:
-        """Whether `loss` (possibly not a number, or infinite like that of the start) means divergence."""
-        return not (math.isfinite(loss) and loss <= self._explosion)
-
-    def outcome(self) -> Outcome | None:
-        """How the run has ended, or None; to be asked once after every evaluation."""
-        if self.loss <= self._loss_tol:
-            return Outcome.CONVERGED
-        if self.steps == self._max_steps:
-            return Outcome.MAX_STEPS
-        if self.passes % self._window == 0:
-            if self._best > (1 - _PROGRESS) * self._best_before:
-                return Outcome.STALLED
-            self._best_before = self._best
-        return None

@@ -1,7 +1,7 @@
 r"""One exponential Rosenbrock step of mirror flow, its error, and the trajectory in between.
 
-With B, C, S and :math:`\rho` of `_field` at the start of a step of size h, and the functions :math:`\varphi_j` of
-`_spectrum` (theory section 8):
+With B, C, S and :math:`\rho` of `vector_field` at the start of a step of size h, and the functions :math:`\varphi_j` of
+`spectrum` (theory section 8):
 
 1. predictor :math:`z_1 = z - B h \varphi_1(-hS) \rho`, exact for the linearized network at any h;
 2. what the linearization missed at :math:`z_1` splits into two parts,
@@ -16,8 +16,8 @@ With B, C, S and :math:`\rho` of `_field` at the start of a step of size h, and 
    where :math:`\varphi(hA) B = B \varphi(-hS)` and :math:`h\varphi_2(hA) v = h v/2 - h^2 B \varphi_3(-hS) C v`;
 3. the two corrections, seen in function space, are the error estimates.
 
-The order is 2, and 3 if the features do not move. Units that reach a sample and go no further are put there (`_sliding`)
-before :math:`N_J` is formed.
+The order is 2, and 3 if the features do not move. Units that reach a sample and go no further are put there
+(`held_breakpoints`) before :math:`N_J` is formed.
 
 References
 ----------
@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from splinebias.training.flow.spectrum import Modes, phi_functions
-from splinebias.training.flow.vector_field import FlowField, FlowState
+from splinebias.training.flow.vector_field import FlowState
 
 Phi = tuple[Tensor, Tensor, Tensor]
 
@@ -68,8 +68,6 @@ class ExponentialStep:
 
     Parameters
     ----------
-    field : FlowField
-        The field.
     start : FlowState
         The state.
 
@@ -79,36 +77,36 @@ class ExponentialStep:
         S at the start.
     """
 
-    def __init__(self, field: FlowField, start: FlowState) -> None:
-        self._field, self._start, self._counted = field, start, 0
-        self.spectrum = field.spectrum(start)
+    def __init__(self, start: FlowState) -> None:
+        self._start, self._counted = start, 0
+        self.spectrum = start.spectrum()
 
     def attempt(self, h: Tensor, tolerance: Tensor) -> Attempt:
         """A step of sizes `h`, shape (B,), with approximations of phi(S) v to about `tolerance`, shape (B,)."""
-        field, start, spectrum = self._field, self._start, self.spectrum
-        decay = spectrum.modes(start.residual, h, tolerance)
+        field, start, spectrum = self._start.field, self._start, self.spectrum
+        decay = spectrum.modes(start.rho, h, tolerance)
         phi_decay = phi_functions(-h[:, None] * decay.rates)
         predictor = decay.apply(h[:, None] * phi_decay[0])
-        middle = field.at(start.dual - field.pull(start, predictor), start.held)
-        first = field.arrivals(start, middle)
+        middle = field.at(start.dual - start.pull(predictor), start.held)
+        first = start.arrivals(middle)
         if first.all.size:
-            middle = field.at(field.put(middle.dual, middle, first), start.held.join(first.held))
-        gradient = field.gradient(middle)
+            middle = field.at(middle.put(middle.dual, first), start.held.join(first.held))
+        gradient = middle.gradient()
         if first.all.size:  # that their normal motion ended is no drift: they have been put where they belong
             boundary = start.boundary_of(first.all)
             gradient = boundary.with_normal(gradient, boundary.gradient_on_side(middle.force))
-        rho = middle.residual
-        gap = spectrum.modes(start.residual - spectrum.matvec(predictor) - rho, h, tolerance)
-        turn = spectrum.modes(spectrum.matvec(rho) - field.push(start, gradient), h, tolerance)
+        rho = middle.rho
+        gap = spectrum.modes(start.rho - spectrum.matvec(predictor) - rho, h, tolerance)
+        turn = spectrum.modes(spectrum.matvec(rho) - start.push(gradient), h, tolerance)
         modes = (decay, gap, turn)
         phi = [phi_decay if part.rates is decay.rates else phi_functions(-h[:, None] * part.rates) for part in modes]
         wander = gap.apply(2 * h[:, None] * phi[1][2] * gap.rates)
         drift = turn.apply(h[:, None] * phi[2][1])
         if start.held.size:
-            drift = drift - h[:, None] / 2 * field.push_normals(start, gradient)
-        end = field.at(field.put(self._dual_at(h, h, modes, phi, rho, gradient), middle, first), middle.held)
-        second = field.arrivals(start, end)
-        settled, evaluations = field.settle(end, second)
+            drift = drift - h[:, None] / 2 * start.push_normals(gradient)
+        end = field.at(middle.put(self._dual_at(h, h, modes, phi, rho, gradient), first), middle.held)
+        second = start.arrivals(end)
+        settled, evaluations = end.settled(second)
         products, self._counted = spectrum.products - self._counted, spectrum.products
         return Attempt(
             end=settled,
@@ -124,12 +122,12 @@ class ExponentialStep:
 
     def state_at(self, attempt: Attempt, sigma: Tensor) -> FlowState:
         """The trajectory at sizes `sigma`, shape (B,), 0 <= sigma <= h, to the order of the step."""
-        field, modes = self._field, attempt._modes
+        start, modes = self._start, attempt._modes
         phi = [phi_functions(-sigma[:, None] * part.rates) for part in modes]
         dual = self._dual_at(sigma, attempt._h, modes, phi, attempt._middle, attempt._gradient)
-        state = field.at(dual, self._start.held)
-        arrivals = field.arrivals(self._start, state)
-        return field.at(field.put(dual, state, arrivals), state.held) if arrivals.all.size else state
+        state = start.field.at(dual, start.held)
+        arrivals = start.arrivals(state)
+        return start.field.at(state.put(dual, arrivals), start.held) if arrivals.all.size else state
 
     def _dual_at(
         self, sigma: Tensor, h: Tensor, modes: tuple[Modes, ...], phi: list[Phi], rho: Tensor, gradient: Tensor
@@ -139,5 +137,5 @@ class ExponentialStep:
         (decay, gap, turn), ((first, _, _), (_, _, third), (_, _, third_turn)) = modes, phi
         u = decay.apply(-sigma * first) + gap.apply(2 * share**2 * sigma * third)
         u = u + share * (sigma / 2 * rho - turn.apply(sigma**2 * third_turn))
-        dual: Tensor = self._start.dual + self._field.pull(self._start, u) - share * sigma / 2 * gradient
+        dual: Tensor = self._start.dual + self._start.pull(u) - share * sigma / 2 * gradient
         return dual

@@ -4,8 +4,8 @@ r"""Mirror flow followed by exponential steps: the stiffness of the data fit cos
           \qquad t = n \tau,
 
 the limit of mirror descent for small learning rates, with every parameter (w, b, a, d) trained. What makes descent slow is
-the spread of the M decay rates of the data fit, and that part is solved exactly at every step (`_exponential`);
-breakpoints that reach a sample and stay there slide along it (`_sliding`).
+the spread of the M decay rates of the data fit, and that part is solved exactly at every step (`exponential_step`);
+breakpoints that reach a sample and stay there slide along it (`held_breakpoints`).
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ import numpy as np
 
 from splinebias._arguments import real_number, real_vector, whole_number
 from splinebias.errors import DataError
-from splinebias.training.method import BatchedMethod, Recorder, Run, parts
+from splinebias.training.method import Recorder, Run, TrainingMethod
 
 if TYPE_CHECKING:
     from splinebias.networks.network import Network
-    from splinebias.training.losses import SquaredLoss
-    from splinebias.training.mirror_map import BatchMirrorMap
+    from splinebias.training.field import Field
 
 
 @dataclass(frozen=True)
-class MirrorFlow(BatchedMethod):
+class MirrorFlow(TrainingMethod):
     r"""Mirror flow, the limit of `MirrorDescent` for small learning rates, by an exponential integrator.
 
     Parameters
@@ -93,24 +92,23 @@ class MirrorFlow(BatchedMethod):
             raise DataError(f"`saveat` must hold {rule}, got {times.tolist()}; sort them and leave out the others")
         object.__setattr__(self, "saveat", tuple(times.tolist()))
 
-    def run_batch(
+    def run(
         self,
         start: Network,
-        loss: SquaredLoss,
-        mirror: BatchMirrorMap,
+        field: Field,
         *,
         loss_tol: float,
-        rngs: Sequence[np.random.Generator] = (),
-        records: Sequence[Recorder] = (),
+        rngs: Sequence[np.random.Generator],
+        records: Sequence[Recorder],
     ) -> list[Run]:
         import torch
 
-        from splinebias.training.flow.batch import FlowBatch, Goal
+        from splinebias.training.flow.batch import FlowBatch
+        from splinebias.training.stopping import FLOW_STEPS, Limits
 
-        goal = Goal(loss_tol, self.rtol, self.max_steps, self.time, tuple(self.saveat))
+        # along the flow the loss falls at every step: where ten do not lower it, that is rounding
+        limits = Limits(
+            loss_tol, self.max_steps, 10, FLOW_STEPS, counts_rejected=True, horizon=self.time / field.mirror.clock
+        )
         with torch.no_grad():
-            return [
-                run
-                for part, centred, some in parts(start, mirror)
-                for run in FlowBatch(part, loss, centred, goal, records[some]).finish()
-            ]
+            return FlowBatch(start, field, self.rtol, self.saveat, limits, records).finish()

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from splinebias.activation import TwoSlope
-from splinebias.training.mirror_map import BatchMirrorMap
+from splinebias.training.mirror_map import MirrorMap
 
 _ROOT_STEPS = 60  # that put a unit on its boundary: one is exact for quadratic potentials
 _MARGIN = 64  # rounding errors of s within which a unit is on its boundary, and beyond which its side is certain
@@ -68,11 +68,9 @@ class Units(NamedTuple):
         return Units(*(torch.cat(pair) for pair in zip(self, other, strict=True)))
 
     def of_networks(self, kept: Tensor) -> Units:
-        """The list after a batch has been reduced to the networks `kept`, boolean, shape (B,)."""
-        if not self.size:
-            return self
-        mine = self.where(kept[self.row])
-        return mine._replace(row=(kept.cumsum(0) - 1)[mine.row])
+        """The list after a batch has been reduced to the networks number `kept`, increasing."""
+        mine = self.where(torch.isin(self.row, kept))
+        return mine._replace(row=torch.searchsorted(kept, mine.row))
 
 
 class Arrivals(NamedTuple):
@@ -194,14 +192,14 @@ class Boundary:
         side = torch.where(right > 0, torch.where(left < 0, torch.sign(excursion), 1.0), -1.0)
         return side * torch.maximum(side * excursion, self.margin)
 
-    def place(self, dual: Tensor, mirror: BatchMirrorMap, target: Tensor | float = 0.0) -> Tensor:
+    def place(self, dual: Tensor, mirror: MirrorMap, target: Tensor | float = 0.0) -> Tensor:
         """Dual coordinates moved along the normals until s is `target`, to rounding; `dual` itself if it is already.
 
         Parameters
         ----------
         dual : Tensor, shape (B, 3n + 1)
             Dual coordinates; left unchanged.
-        mirror : MirrorMap or MirrorMaps
+        mirror : MirrorMap
             Their mirror map.
         target : float or Tensor, shape (K,)
             Wanted values of s.

@@ -1,0 +1,111 @@
+"""Networks of one width under way, each until it ends: the loop that flow and descent share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from splinebias.errors import Outcome
+from splinebias.training.field import State
+from splinebias.training.method import Recorder, Run
+from splinebias.training.stopping import Limits, Progress, Reason, largest_miss
+
+
+class Batch(ABC):
+    """Networks under way, and the runs of those that are done.
+
+    Parameters
+    ----------
+    state : State
+        Where the B networks start.
+    limits : Limits
+        When to stop.
+    records : sequence of Recorder
+        One per network.
+    """
+
+    def __init__(self, state: State, limits: Limits, records: Sequence[Recorder]) -> None:
+        self._state, self._limits, self._records = state, limits, records
+        self._rows = [Progress(number, loss) for number, loss in enumerate(state.loss.tolist())]
+        self._runs: dict[int, Run] = {}
+        for row in self._rows:
+            self._note(row)
+
+    def finish(self) -> list[Run]:
+        """Take steps until every network is done."""
+        self._retire()
+        while self._rows:
+            self._advance()
+            self._retire()
+        return [self._runs[number] for number in sorted(self._runs)]
+
+    @abstractmethod
+    def _advance(self) -> None:
+        """Try a step of every network, until one has moved or ends."""
+
+    @abstractmethod
+    def _stats(self, ended: Sequence[int]) -> list[dict[str, float]]:
+        """Named numbers of the networks number `ended` of the batch, which are done."""
+
+    def _numbers(self, j: int, stats: Mapping[str, float]) -> Mapping[str, object]:
+        """What advice of the method's own speaks of, for network number `j` of the batch."""
+        return {"max_steps": self._limits.max_steps}
+
+    def _move(self, taken: Sequence[bool], h: Sequence[float], new: State) -> None:
+        """Move on to `new` by steps of sizes `h` where they were `taken`."""
+        moved = []
+        for row, good, size, loss in zip(self._rows, taken, h, new.loss.tolist(), strict=True):
+            if good:
+                row.advance(size, loss, self._limits.horizon)
+            else:
+                row.refuse()
+            moved.append(good and not row.exploded)
+            if moved[-1]:
+                self._note(row)
+        if all(moved):
+            self._state = new
+        elif any(moved):
+            self._state = self._state.moved(torch.tensor(moved, device=new.dual.device), new)
+
+    def _note(self, row: Progress) -> None:
+        """Tell the recorder of a network where it is."""
+        self._records[row.number](row.steps, row.loss, row.tau * self._state.field.mirror.clock)
+
+    def _reasons(self) -> list[Reason | None]:
+        """Why each network ends here, or None."""
+        return [row.reason(self._limits) for row in self._rows]
+
+    def _retire(self) -> None:
+        """Take the networks that are done out of the batch."""
+        reasons = self._reasons()
+        if not any(reasons):
+            return
+        ended = {j: reason for j, reason in enumerate(reasons) if reason is not None}
+        for (j, reason), stats in zip(ended.items(), self._stats(list(ended)), strict=True):
+            self._runs[self._rows[j].number] = self._run(j, reason, stats)
+        self._keep([j for j in range(len(reasons)) if j not in ended])
+
+    def _keep(self, kept: Sequence[int]) -> None:
+        """Go on with the networks number `kept` only."""
+        self._rows = [self._rows[j] for j in kept]
+        if kept:
+            self._state = self._state.of_networks(torch.tensor(kept, device=self._state.dual.device))
+
+    def _run(self, j: int, reason: Reason, stats: dict[str, float]) -> Run:
+        """The run of network number `j` of the batch, which ends for `reason`."""
+        row, state, network = self._rows[j], self._state, self._state.network(j)
+        points = state.field.loss.points[0]
+        numbers: dict[str, object] = {"loss": row.loss, "points": points.shape[0], "width": network.width}
+        if reason.outcome is Outcome.STALLED:
+            numbers["worst"] = largest_miss(network, state.residual[j], points)
+        return Run(
+            network=network,
+            loss=row.loss,
+            steps=row.steps,
+            time=row.tau * state.field.mirror.clock,
+            outcome=reason.outcome,
+            advice=reason.advise({**numbers, **stats, **self._numbers(j, stats)}),
+            stats=stats,
+        )

@@ -20,6 +20,7 @@ from splinebias._arguments import Array
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.limit.feasibility import check_reachable
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.problem import Problem
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def checked_method(problem: Problem, method: TrainingMethod) -> TrainingMethod:
     missing = method.supports(problem)
     if missing is not None:
         raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
-    check_reachable(problem)
+    check_reachable(PosedProblem(problem))
     return method
 
 

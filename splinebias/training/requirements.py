@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from splinebias.errors import CapabilityError, DataError
-from splinebias.limit.feasibility import check_reachable
+from splinebias.limit.hypotheses import require_mobile, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.problem import Problem
 from splinebias.training.flow.flow import MirrorFlow
@@ -22,7 +22,7 @@ def checked_method(problem: Problem, method: TrainingMethod | None) -> TrainingM
     missing = method.supports(problem)
     if missing is not None:
         raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
-    check_reachable(PosedProblem(problem))
+    require_reachable(PosedProblem(problem))
     return method
 
 
@@ -34,17 +34,4 @@ def require_mobile_start(problem: Problem) -> None:
     DataError
         Unless :math:`0 < \phi''(0) < \infty`: at 0 the speed :math:`1/\phi''(0)` would be infinite or zero.
     """
-    curvature = problem.phi.hess_at_zero
-    if 0 < curvature < float("inf"):
-        return
-    speed = "infinitely fast" if curvature == 0 else "not at all"
-    fix = "add a quadratic part" if curvature == 0 else "use p >= 2 or sb.Hypentropy"
-    raise DataError(
-        f"training needs a potential with 0 < phi''(0) < inf, got phi''(0) = {curvature:g} for {problem.phi!r}: "
-        f"output weights at zero would move {speed}; {fix}, e.g. {_example(problem)}"
-    )
-
-
-def _example(problem: Problem) -> str:
-    p = getattr(problem.phi, "p", 0.0)
-    return f"sb.Power({p:g}, quadratic=1)" if p > 2 else "sb.Hypentropy(0.1)"
+    require_mobile(problem.phi, "training")

@@ -13,11 +13,9 @@ Every body runs on numpy arrays and torch tensors alike.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,13 +23,22 @@ from splinebias._arguments import namespace, real_number
 from splinebias.errors import DataError
 
 _NOTHING_ELSE = 1e60  # coefficient of u^2 beside which that of |u|^p is nothing
-_NEXT_TO_NOTHING = 1e-140  # the same the other way round: squares of less underflow
-_STEEP = 3  # power above which gentler ones may help
-_WHOLE = 16  # exponents up to which powers are products
+NEXT_TO_NOTHING = 1e-140  # the same the other way round: squares of less underflow
 
 
 class Potential(ABC):
-    r"""An even strictly convex :math:`\phi` with the maps that mirror descent and duality need."""
+    r"""An even strictly convex :math:`\phi`, given by four maps; what else it has follows from them.
+
+    A potential of one's own defines `value`, `grad`, `hess` and `grad_inverse`; the others may be overridden where they can
+    be had more precisely, `moment_order` if :math:`\phi^*` grows faster than a square.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in TOML files; empty: it cannot be written to them.
+    """
+
+    name: ClassVar[str] = ""
 
     @abstractmethod
     def value(self, u: Any) -> Any:
@@ -49,13 +56,6 @@ class Potential(ABC):
     def grad_inverse(self, z: Any) -> Any:
         r""":math:`(\phi')^{-1}(z)`, the inverse mirror map."""
 
-    def log_grad_inverse(self, z: Any) -> Any:
-        r""":math:`\log (\phi')^{-1}(z)`, z > 0, if that grows like :math:`e^z`: as :math:`1/\phi''` and :math:`\phi^*` do.
-
-        None for all other potentials.
-        """
-        return None
-
     def conjugate(self, z: Any) -> Any:
         r""":math:`\phi^*(z) = \sup_u uz - \phi(u)`, by Fenchel-Young equality at :math:`u = (\phi')^{-1}(z)`."""
         u = self.grad_inverse(z)
@@ -65,58 +65,9 @@ class Potential(ABC):
         r"""Bregman divergence :math:`D_\phi(u, v) = \phi(u) - \phi(v) - \phi'(v)(u - v) \ge 0`."""
         return self.value(u) - self.value(v) - self.grad(v) * (u - v)
 
-    def unfold(self, s: Any) -> tuple[Any, Any]:
-        r"""The dual value z(s) and z'(s), for a coordinate s in which z and :math:`(\phi')^{-1}(z)` are smooth.
-
-        Odd and increasing, z(0) = 0. Integrals over breakpoints, where z is linear, are done in s, because neither
-        :math:`(\phi')^{-1}` nor its derivative need be smooth at z = 0. Here s is :math:`(\phi')^{-1}(z)` itself, or z if
-        that grows exponentially (`moment_order`) from a positive slope.
-        """
-        if self._steep:
-            return s * 1.0, namespace(s).ones_like(s)
-        return self.grad(s), self.hess(s)
-
-    def fold(self, z: Any) -> Any:
-        """The coordinate s of a dual value: inverse of `unfold`."""
-        return z * 1.0 if self._steep else self.grad_inverse(z)
-
-    def chord(self, u: Any, v: Any) -> Any:
-        r"""The slope :math:`(\phi'(u) - \phi'(v))/(u - v)` without cancellation, u and v of one sign unless `smooth`.
-
-        None if :math:`\phi'` is no polynomial, of the degree in `unfolded_degrees`, or its slope can be 0.
-        """
-        return None
-
-    def primal(self, s: Any) -> Any:
-        r""":math:`(\phi')^{-1}(z(s))` of a coordinate s."""
-        return self.grad_inverse(s) if self._steep else s * 1.0
-
-    @property
-    def _steep(self) -> bool:
-        return self.moment_order == float("inf") and 0 < self.hess_at_zero < float("inf")
-
     def rescaled(self, size: float) -> tuple[Potential, float]:
         r"""Potential :math:`\hat\phi` and factor :math:`\kappa` with :math:`\phi(s u) = \kappa \hat\phi(u)`, s = `size`."""
         return _Rescaled(self, size), 1.0
-
-    @property
-    def steepness(self) -> float:
-        r"""By which factor the power of :math:`\phi'` differs from 1, if help by `gentler` potentials is welcome; else 1."""
-        return 1.0
-
-    def gentler(self, ratio: float) -> Potential:
-        """One nearer to the square by this factor of `steepness`: its solution is a good start for one a little steeper."""
-        return self
-
-    @property
-    def unfolded_degrees(self) -> tuple[int, int] | None:
-        r"""Degrees in s > 0 of z(s) and of :math:`(\phi')^{-1}(z(s))`, or None if these are no polynomials."""
-        return None
-
-    @property
-    def smooth(self) -> bool:
-        r"""Whether z(s) and :math:`(\phi')^{-1}(z(s))` are smooth at s = 0 too: integrals need not be cut there."""
-        return False
 
     @property
     def moment_order(self) -> float:
@@ -144,6 +95,8 @@ class Potential(ABC):
 @dataclass(frozen=True)
 class Quadratic(Potential):
     r""":math:`\phi(u) = u^2/2`: mirror descent with it is gradient descent."""
+
+    name: ClassVar[str] = "quadratic"
 
     def value(self, u: Any) -> Any:
         return u * u / 2
@@ -182,53 +135,27 @@ class Power(Potential):
 
     p: float
     quadratic: float = 0.0
+    name: ClassVar[str] = "power"
 
     def __post_init__(self) -> None:
         real_number(self.p, "p", above=1, fix="|u|^p is strictly convex for p > 1 only; take e.g. p = 1.1")
         real_number(self.quadratic, "quadratic", at_least=0, fix="a negative quadratic part is not convex; take 0 or more")
 
     def value(self, u: Any) -> Any:
-        return _power(abs(u), self.p) + self.quadratic * u * u
+        return raised(abs(u), self.p) + self.quadratic * u * u
 
     def cost(self, u: Any) -> Any:
         return self.value(u)
 
     def grad(self, u: Any) -> Any:
         xp = namespace(u)
-        return self.p * xp.sign(u) * _power(abs(u), self.p - 1) + 2 * self.quadratic * u
+        return self.p * xp.sign(u) * raised(abs(u), self.p - 1) + 2 * self.quadratic * u
 
     def hess(self, u: Any) -> Any:
         if self.p == 2:
             return namespace(u).full_like(u, 2 + 2 * self.quadratic)
         with np.errstate(divide="ignore"):  # infinite at u = 0 when p < 2
-            return self.p * (self.p - 1) * _power(abs(u), self.p - 2) + 2 * self.quadratic
-
-    def unfold(self, s: Any) -> tuple[Any, Any]:
-        size, m, q = abs(s), self._exponent, self._exponent * (self.p - 1)
-        steep = self.p * _power(size, q - 1)
-        if not self.quadratic:
-            return s * steep, q * steep
-        flat = 2 * self.quadratic * (_power(size, m - 1) if m != 1 else 1.0)
-        return s * (steep + flat), q * steep + m * flat
-
-    def fold(self, z: Any) -> Any:
-        u = self.grad_inverse(z)
-        return u if self._exponent == 1 else namespace(u).sign(u) * _power(abs(u), 1 / self._exponent)
-
-    def chord(self, u: Any, v: Any) -> Any:
-        if self.p != int(self.p) or not (self.p > 2 and self.quadratic > _NEXT_TO_NOTHING and self.unfolded_degrees):
-            return None
-        power, total = v, u + v  # u^(k-1) + u^(k-2) v + ... + v^(k-1) for k = 2, then by Horner's rule
-        for _ in range(int(self.p) - 3):
-            power = power * v
-            total *= u
-            total += power
-        total *= self.p
-        total += 2 * self.quadratic
-        return total
-
-    def primal(self, s: Any) -> Any:
-        return s * 1.0 if self._exponent == 1 else namespace(s).sign(s) * _power(abs(s), self._exponent)
+            return self.p * (self.p - 1) * raised(abs(u), self.p - 2) + 2 * self.quadratic
 
     def rescaled(self, size: float) -> tuple[Potential, float]:
         with np.errstate(over="ignore", under="ignore"):
@@ -241,33 +168,11 @@ class Power(Potential):
     def stiffness(self) -> float | None:
         return 2.0 + 2.0 * self.quadratic if self.p == 2 else None
 
-    @cached_property
-    def unfolded_degrees(self) -> tuple[int, int] | None:
-        m, q = self._exponent, self._exponent * (self.p - 1)
-        if abs(m - round(m)) > 1e-9 or abs(q - round(q)) > 1e-9 or max(m, q) > 30:
-            return None
-        return round(max(m, q) if self.quadratic else q), round(m)
-
-    @cached_property
-    def smooth(self) -> bool:
-        return all(
-            abs((odd - 1) / 2 - round((odd - 1) / 2)) < 1e-9 for odd in (self._exponent, self._exponent * (self.p - 1))
-        )
-
-    @cached_property
-    def _exponent(self) -> float:
-        r"""m of :math:`u = s^m`, so that u and :math:`\phi'(u) \sim s^{m(p-1)}` are both smooth, or flat, at s = 0."""
-        q = self.p - 1
-        if q < 1:  # then u is the flatter one: take s^1 for phi'
-            return 1 / q if q < 0.25 or abs(1 / q - round(1 / q)) < 1e-9 else 4 / q
-        whole = (m for m in (1.0, 2.0, 3.0, 4.0) if abs(m * q - round(m * q)) < 1e-9)
-        return next(whole, 4.0 if q < 2 else 3.0 if q < 5 else 1.0)
-
     def grad_inverse(self, z: Any) -> Any:
         xp, p, eps = namespace(z), self.p, self.quadratic
         if p == 2:
             return z / (2 + 2 * eps)
-        if p == 4 and eps > _NEXT_TO_NOTHING:  # 4u^3 + 2 eps u = z with u = 2k sinh(theta), k^2 = eps/6
+        if p == 4 and eps > NEXT_TO_NOTHING:  # 4u^3 + 2 eps u = z with u = 2k sinh(theta), k^2 = eps/6
             k = (eps / 6) ** 0.5
             return 2 * k * xp.sinh(xp.asinh(z / (8 * k**3)) / 3)
         size = abs(z)
@@ -276,16 +181,6 @@ class Power(Potential):
         if p == 3:  # 3u^2 + 2 eps u = z, root without cancellation
             return z / (eps + xp.sqrt(eps * eps + 3 * size))
         return xp.sign(z) * self._invert(size)
-
-    @property
-    def steepness(self) -> float:
-        if self.p < 2:
-            return 1.0 if self.quadratic else 1 / (self.p - 1)
-        return self.p - 1 if self.p > _STEEP else 1.0
-
-    def gentler(self, ratio: float) -> Potential:
-        p = 1 + (self.p - 1) * (ratio if self.p < 2 else 1 / ratio)
-        return Power(2.0 if abs(p - 2) < 1e-9 else p, self.quadratic)
 
     @property
     def moment_order(self) -> float:
@@ -326,6 +221,7 @@ class Hypentropy(Potential):
     """
 
     beta: float
+    name: ClassVar[str] = "hypentropy"
 
     def __post_init__(self) -> None:
         real_number(self.beta, "beta", above=0, fix="beta is the scale at which phi turns from quadratic to u log u")
@@ -348,23 +244,11 @@ class Hypentropy(Potential):
     def grad_inverse(self, z: Any) -> Any:
         return self.beta * namespace(z).sinh(z)
 
-    def log_grad_inverse(self, z: Any) -> Any:
-        xp = namespace(z)
-        return xp.log(-xp.expm1(-2 * z)) + z + math.log(self.beta / 2)
-
     def rescaled(self, size: float) -> tuple[Potential, float]:
         return Hypentropy(self.beta / size), size
 
-    @property
-    def _steep(self) -> bool:
-        return True
-
     def conjugate(self, z: Any) -> Any:
         return self.beta * namespace(z).cosh(z)
-
-    @property
-    def smooth(self) -> bool:
-        return True
 
     @property
     def moment_order(self) -> float:
@@ -394,29 +278,12 @@ class _Rescaled(Potential):
     def grad_inverse(self, z: Any) -> Any:
         return self.base.grad_inverse(z / self.size) / self.size
 
-    def conjugate(self, z: Any) -> Any:
-        return self.base.conjugate(z / self.size)
-
     def cost(self, u: Any) -> Any:
         return self.base.cost(self.size * u)
 
-    def unfold(self, s: Any) -> tuple[Any, Any]:
-        z, slope = self.base.unfold(s)
-        return self.size * z, self.size * slope
-
-    def fold(self, z: Any) -> Any:
-        return self.base.fold(z / self.size)
-
-    def primal(self, s: Any) -> Any:
-        return self.base.primal(s) / self.size
-
     @property
-    def unfolded_degrees(self) -> tuple[int, int] | None:
-        return self.base.unfolded_degrees
-
-    @property
-    def smooth(self) -> bool:
-        return self.base.smooth
+    def moment_order(self) -> float:
+        return self.base.moment_order
 
 
 @dataclass(frozen=True)
@@ -449,13 +316,13 @@ class Scaled:
             )
 
 
-def _power(size: Any, exponent: float) -> Any:
-    """size^exponent for size >= 0; small whole exponents by multiplication, which is ten times faster."""
-    if not (exponent <= _WHOLE and exponent == int(exponent) >= 0):
+def raised(size: Any, exponent: float) -> Any:
+    """size^exponent for size >= 0; whole exponents up to 16 by multiplication, which is ten times faster."""
+    if not (exponent <= 16 and exponent == int(exponent) >= 0):
         return size**exponent
     if exponent == 0:
         return namespace(size).ones_like(size)
     if exponent == 1:
         return size * 1.0
-    half = _power(size, exponent // 2)
+    half = raised(size, exponent // 2)
     return half * half * size if exponent % 2 else half * half

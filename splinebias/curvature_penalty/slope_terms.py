@@ -23,9 +23,8 @@ from scipy.linalg import solve_triangular
 
 from splinebias._arguments import Array
 from splinebias.activation import TwoSlope
-from splinebias.curvature_penalty.units_apart import Split
+from splinebias.curvature_penalty.units_apart import Split, models_at
 from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.limit.dual.response import ResponseModel
 from splinebias.numerics.cells import Cells, bisect_until, panel_nodes, unresolved
 from splinebias.potential import Potential
 
@@ -157,11 +156,10 @@ class Bend:
         bend, cost = replace(self, law=self.law.steep(potential.moment_order)), math.inf
         for _ in range(_REFINEMENTS):
             nodes, weights = bend.cells.nodes, bend.cells.weights
-            model = ResponseModel.at(bend.law, potential, nodes)
+            models = models_at(bend.law, potential, nodes)
             half = bend.curvature / bend.slopes.kink
-            point = Split(model, bend.slopes, half, weights, bend.lever(nodes), bend._moments()).solve()
-            penalty = point.response.penalty
-            cost = float((weights * (penalty[1] + penalty[-1])).sum())
+            point = Split(models, bend.slopes, half, weights, bend.lever(nodes), bend._moments()).solve()
+            cost = float((weights * point.penalty).sum())
             finer = bend._refined(potential, point.line)
             if finer.cells.edges.size == bend.cells.edges.size:
                 break
@@ -181,10 +179,9 @@ class Bend:
         def cost(left: Array, right: Array) -> tuple[Array, Array]:
             nodes, weights = panel_nodes(left, right, self.cells.order)
             half = self.curvature_on(left, right) / self.slopes.kink
-            model = ResponseModel.at(self.law, potential, nodes)
-            split = Split(model, self.slopes, half, weights, self.lever(nodes), None)
-            penalty = split.at(line, None).response.penalty
-            return penalty[1] + penalty[-1], np.asarray((weights * (penalty[1] + penalty[-1])).sum(axis=1))
+            split = Split(models_at(self.law, potential, nodes), self.slopes, half, weights, self.lever(nodes), None)
+            penalty = split.at(line, None).penalty
+            return penalty, np.asarray((weights * penalty).sum(axis=1))
 
         total = float(cost(self.cells.edges[:-1], self.cells.edges[1:])[1].sum())
 

@@ -17,8 +17,10 @@ import numpy as np
 from splinebias._arguments import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import SolveError
-from splinebias.limit.dual.response import Response, ResponseModel, Sides
+from splinebias.initialization.breakpoints import BreakpointLaw
+from splinebias.limit.dual.response import Response, ResponseModel
 from splinebias.numerics.roots import Evaluation, Subset, increasing_roots
+from splinebias.potential import Potential
 
 _NEWTON_STEPS = 100
 _PATIENCE = 20  # steps in a row that do not halve the gradient: it is at rounding
@@ -26,29 +28,44 @@ _HALVINGS = 50
 _GOAL, _ENOUGH = 1e-12, 1e-8  # gradient over the terms it is the difference of: aimed at, and required
 
 
-class Point(NamedTuple):
-    """A line (2,) with the optimal g and response at the nodes, and the dual there.
+Models = tuple[ResponseModel, ResponseModel]  # of plus and minus, as all pairs here
+Responses = tuple[Response, Response]
 
-    shift : the line's part of g on both sides. scale : the size of the terms that make up the gradient.
+
+def models_at(law: BreakpointLaw, potential: Potential, c: Array) -> Models:
+    """The responses of plus and minus at breakpoints `c`, any shape."""
+    plus, minus = law.sides
+    return ResponseModel.at(plus, potential, c), ResponseModel.at(minus, potential, c)
+
+
+class Point(NamedTuple):
+    """A line (2,) with the optimal g and responses at the nodes, and the dual there.
+
+    shift : the line's part of g on both sides, (2, N, q), as g. scale : the size of the terms that make up the gradient.
     """
 
     line: Array
-    shift: Sides
-    g: Sides
-    response: Response
+    shift: Array
+    g: Array
+    responses: Responses
     dual: float
     gradient: Array
     scale: float
+
+    @property
+    def penalty(self) -> Array:
+        """Density of the cost of both sides at the nodes, (N, q)."""
+        return np.asarray(self.responses[0].penalty + self.responses[1].penalty)
 
 
 class Split(NamedTuple):
     r"""The problem at quadrature nodes of shape (N, q).
 
-    model : response of law and potential. half : h''/(p - q). weights : of the quadrature. lever : 1 and u, (2, N, q).
+    models : responses of plus and minus. half : h''/(p - q). weights : of the quadrature. lever : 1 and u, (2, N, q).
     moments : the prescribed :math:`\int (1, u)\, \tau`, or None if nothing is prescribed.
     """
 
-    model: ResponseModel
+    models: Models
     activation: TwoSlope
     half: Array
     weights: Array
@@ -72,7 +89,7 @@ class Split(NamedTuple):
             stale, best = (0, left) if left < best / 2 else (stale + 1, best)
             if left <= _GOAL or stale >= _PATIENCE:
                 break
-            step = np.linalg.lstsq(self._hessian(point.response), point.gradient, rcond=1e-14)[0]
+            step = np.linalg.lstsq(self._hessian(point.responses), point.gradient, rcond=1e-14)[0]
             moved = self._search(point, np.asarray(step, dtype=float))
             if moved is None:
                 break
@@ -85,18 +102,18 @@ class Split(NamedTuple):
         """The point of this line; a point nearby saves root finding. Exact for the discretized integral."""
         act = self.activation
         along = np.tensordot(line, self.lever, axes=1)
-        shift = {1: act.left * along, -1: -act.right * along}
-        g = dual_values(self.model, shift, self.half, None if near is None else _predict(near, shift))
+        shift = np.array([act.left * along, -act.right * along])
+        g = dual_values(self.models, shift, self.half, None if near is None else _predict(near, shift))
         with np.errstate(all="ignore"):  # far from the maximum a response may overflow; such a step is halved
-            response = self.model(g)
-            dual = float((self.weights * ((g[1] - shift[1]) * self.half - response.dual[1] - response.dual[-1])).sum())
-            tau = self.weights * (act.left * response.value[1] - act.right * response.value[-1])
-            size = self.weights * (np.abs(response.value[1]) + np.abs(response.value[-1]))
+            plus, minus = self.models[0](g[0]), self.models[1](g[1])
+            dual = float((self.weights * ((g[0] - shift[0]) * self.half - plus.conjugate - minus.conjugate)).sum())
+            tau = self.weights * (act.left * plus.value - act.right * minus.value)
+            size = self.weights * (np.abs(plus.value) + np.abs(minus.value))
             scale = float(np.einsum("ink,nk->i", np.abs(self.lever), size).max()) or 1.0
         if self.moments is None:
-            return Point(line, shift, g, response, dual, np.zeros(2), scale)
+            return Point(line, shift, g, (plus, minus), dual, np.zeros(2), scale)
         gradient = self.moments - np.einsum("ink,nk->i", self.lever, tau)
-        return Point(line, shift, g, response, dual + float(line @ self.moments), gradient, scale)
+        return Point(line, shift, g, (plus, minus), dual + float(line @ self.moments), gradient, scale)
 
     def _search(self, point: Point, step: Array) -> Point | None:
         """The first halving of the step that raises the dual, or lowers its gradient where the rise is below rounding."""
@@ -109,62 +126,63 @@ class Split(NamedTuple):
             length /= 2
         return None
 
-    def _hessian(self, response: Response) -> Array:
+    def _hessian(self, responses: Responses) -> Array:
         """Minus the second derivative in the line: with t free, the sides trade curvature in series."""
         with np.errstate(divide="ignore", over="ignore"):
-            series = 1 / (1 / response.slope[1] + 1 / response.slope[-1])
+            series = 1 / (1 / responses[0].slope + 1 / responses[1].slope)
         weight = (self.activation.right + self.activation.left) ** 2 * self.weights * series
         return np.asarray(np.einsum("ink,jnk,nk->ij", self.lever, self.lever, weight))
 
 
-def _predict(near: Point, shift: Sides) -> Sides:
+def _predict(near: Point, shift: Array) -> Array:
     """g for other shifts, to first order."""
-    slope = near.response.slope
-    change = {side: shift[side] - near.shift[side] for side in shift}
-    total = slope[1] + slope[-1]
-    moved = slope[1] * change[1] + slope[-1] * change[-1]
+    plus, minus = (response.slope for response in near.responses)
+    change = shift - near.shift
+    total, moved = plus + minus, plus * change[0] + minus * change[1]
     with np.errstate(over="ignore"):
         t = np.divide(moved, total, out=np.zeros_like(moved), where=total > 0)
     t = np.where(np.isfinite(t), t, 0.0)
-    return {side: near.g[side] + change[side] - t for side in shift}
+    return near.g + change - t
 
 
-def dual_values(model: ResponseModel, shift: Sides, half: Array, start: Sides | None) -> Sides:
-    r"""The :math:`g_s = t + \text{shift}_s` with :math:`a_+(g_+) + a_-(g_-)` = `half` at every node, each of its shape.
+def dual_values(models: Models, shift: Array, half: Array, start: Array | None) -> Array:
+    r"""The :math:`g_s = t + \text{shift}_s` with :math:`a_+(g_+) + a_-(g_-)` = `half` at every node, shape (2, N, q).
 
     `start` is a guess, or None. Nodes without neurons get t = 0. The unknown is the smaller of the two g, because alpha
     can be singular at g = 0, where a difference t + shift would lose its digits.
     """
-    flat = model.ravelled(half.shape)
-    first, second = (np.asarray(sum((flat.rho[s] * flat.v[s] ** k).sum(axis=1) for s in (1, -1))) for k in (1, 2))
-    there = np.flatnonzero(flat.occupied)
-    wanted, atoms, first, second = half.ravel()[there], flat.take(there), first[there], second[there]
-    apart = (shift[1] - shift[-1]).ravel()[there]  # g_+ - g_-
+    flat = [model.ravelled(half.shape) for model in models]
+    first, second = (np.asarray(sum((of.rho * of.v**k).sum(axis=1) for of in flat)) for k in (1, 2))
+    there = np.flatnonzero(flat[0].occupied | flat[1].occupied)
+    wanted, (plus_units, minus_units) = half.ravel()[there], (of.take(there) for of in flat)
+    first, second = first[there], second[there]
+    apart = (shift[0] - shift[1]).ravel()[there]  # g_+ - g_-
 
-    def excess(offset: Sides, r: Array, subset: Subset) -> Evaluation:
-        return _excess(atoms.take(subset)({s: r + offset[s][subset] for s in (1, -1)}), wanted[subset])
+    def excess(offset: Array, r: Array, subset: Subset) -> Evaluation:
+        of_plus, of_minus = r + offset[:, subset]
+        return _excess((plus_units.take(subset)(of_plus), minus_units.take(subset)(of_minus)), wanted[subset])
 
-    midway = {1: apart / 2, -1: -apart / 2}
+    midway = np.array([apart / 2, -apart / 2])
     # the root is nearer to g_+ = 0; signs, because the product can overflow
     plus = np.sign(excess(midway, np.zeros(there.size), np.arange(there.size))[0]) * np.sign(apart) > 0
-    offset = {1: np.where(plus, 0.0, apart), -1: np.where(plus, -apart, 0.0)}
+    offset = np.array([np.where(plus, 0.0, apart), np.where(plus, -apart, 0.0)])
     # exact if every neuron had the same |w| and there were no line
     with np.errstate(all="ignore"):  # next to no neurons: 0 / 0
-        even = model.potential.grad(wanted / first) * first / second
-    guess = np.where(np.isfinite(even), even, 0.0) - (offset[1] + offset[-1]) / 2
+        even = models[0].potential.grad(wanted / first) * first / second
+    guess = np.where(np.isfinite(even), even, 0.0) - (offset[0] + offset[1]) / 2
     if start is not None:
-        guess = np.where(plus, start[1].ravel()[there], start[-1].ravel()[there])
+        guess = np.where(plus, start[0].ravel()[there], start[1].ravel()[there])
     r = increasing_roots(partial(excess, offset), guess)
-    g = {side: shift[side].ravel().copy() for side in (1, -1)}
-    for side in (1, -1):
-        g[side][there] = r + offset[side]
-    return {side: g[side].reshape(half.shape) for side in (1, -1)}
+    g = np.array([of.ravel() for of in shift])
+    g[:, there] = r + offset
+    return g.reshape(2, *half.shape)
 
 
-def _excess(response: Response, wanted: Array) -> Evaluation:
+def _excess(responses: Responses, wanted: Array) -> Evaluation:
     """a_+ + a_- - wanted, its derivative in t, and the size of its terms."""
     with np.errstate(all="ignore"):
-        (right, left), slope = (response.value[side] for side in (1, -1)), response.slope[1] + response.slope[-1]
-        value, middle = right + left - wanted, response.g[1] + response.g[-1]
+        plus, minus = responses
+        right, left, slope = plus.value, minus.value, plus.slope + minus.slope
+        value, middle = right + left - wanted, plus.g + minus.g
         size = np.abs(wanted) + np.abs(right) + np.abs(left)
     return np.where(np.isnan(value), middle, value), np.where(np.isfinite(slope), slope, 0.0), size

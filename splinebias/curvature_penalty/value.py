@@ -18,7 +18,7 @@ from splinebias.activation import ReLU
 from splinebias.curvature_penalty.measured_curvature import Reader, Shape, is_network, network_kinks
 from splinebias.curvature_penalty.slope_terms import Bend
 from splinebias.errors import CapabilityError, DataError
-from splinebias.limit.feasibility import check_moments
+from splinebias.limit.hypotheses import require_attained
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.parameterization import Standard
 from splinebias.potential import Quadratic
@@ -101,7 +101,7 @@ def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
         hint = "; pass its attribute `function`" if hasattr(f, "function") else ""
         raise DataError(f"`f` must be a function that answers f(x, nu), got {f!r}{hint}")
     _check_capability(problem)
-    check_moments(problem, problem.limit_potential.moment_order, bias=not problem.free)
+    require_attained(problem, problem.limit_potential.moment_order, bias=not problem.free)
     law, degree, (first, last) = problem.initialization.breakpoint_law, problem.activation.degree, problem.data.span
     reader = Reader(law, degree, problem.data.x, (first + last) / 2, last - first)
     cells = FeatureKernel(law, problem.activation).cells(problem.data.x)

@@ -21,6 +21,7 @@ from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.band_at_limit import NO_SHIFT, BendInfluence
 from splinebias.finite_width.data_crossings import crossing_share
 from splinebias.finite_width.influence import InfluenceModel, check_spread, copies_of, influence_model
+from splinebias.limit.hypotheses import require_mobile
 from splinebias.limit.predict import Prediction, predict
 from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
@@ -297,7 +298,4 @@ def _require_second_order(band: ErrorBand) -> None:
     phi = band.problem.limit_potential
     if band.time != math.inf or not isinstance(band.model, BendInfluence):
         raise CapabilityError(NO_SHIFT)
-    if not 0 < phi.hess_at_zero < math.inf:
-        raise CapabilityError(
-            f"the mean shift needs 0 < phi''(0) < infinity, got {phi.hess_at_zero:g} for {phi}; add a quadratic part"
-        )
+    require_mobile(phi, "the mean shift", error=CapabilityError)

@@ -18,6 +18,7 @@ large, and u = 0 at the data, because there the tent is 0. The projection is a b
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -26,11 +27,13 @@ from scipy import sparse
 
 from splinebias._arguments import Array
 from splinebias.finite_width.influence_reach import grid_of_squares
+from splinebias.functions.unfolding import Unfolding
+from splinebias.initialization import breakpoints
 from splinebias.initialization.zeta_cells import integration_cells
-from splinebias.limit.dual.dual_function import DualFunction, sides_agree
-from splinebias.limit.dual.newton_system import DualSystem
+from splinebias.limit.dual.dual_function import DualFunction
+from splinebias.limit.dual.equations import DualEquations, DualSystem
 from splinebias.limit.dual.objective import IntegratedDual
-from splinebias.limit.dual.panel_refinement import GradedGrid
+from splinebias.limit.dual.panel_refinement import PanelGrid
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.trajectory.decay_modes import dense
 from splinebias.numerics.bordered import BorderedTridiagonal
@@ -100,20 +103,17 @@ class BendInfluence:
     problem : Problem
         What was fitted.
     dual : DualFunction
-        :math:`g_\pm` of the limit, in units in which :math:`\phi` is `potential`.
-    potential : Potential
-        Quadratic for problems whose limit is quadratic.
+        :math:`g_\pm` of the limit, in units in which :math:`\phi` is the potential of `grid`.
     size : float
-        Influences are those of `dual` and `potential` times this.
-    grid : GradedGrid
-        Resolves law and curvature.
+        Influences are those of `dual` and that potential times this.
+    grid : PanelGrid
+        Resolves law and curvature; its potential is quadratic for problems whose limit is.
     """
 
     problem: Problem
     dual: DualFunction
-    potential: Potential
     size: float
-    grid: GradedGrid
+    grid: PanelGrid
 
     @classmethod
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # 1/phi'' at a node that lands on a zero of g
@@ -130,65 +130,71 @@ class BendInfluence:
             stiffness = problem.phi.hess_at_zero  # data so small that nothing else counts
         edges = np.union1d(edges, integration_cells(law, x, order).edges)
         dual = DualFunction.of(x, u / stiffness, problem.two_slopes, free=free)
-        return cls(problem, dual, Quadratic(), 1.0, GradedGrid(x, Cells(edges, order), np.array([0.0, 1.0]), split=True))
+        return cls(problem, dual, 1.0, PanelGrid(x, Cells(edges, order), Unfolding.of(Quadratic()), split=True))
 
     @classmethod
     def _following(cls, start: IntegratedDual, u: Array, edges: Array) -> BendInfluence:
         """On a grid that follows the dual function with unknowns `u`, beside the cells with `edges`."""
-        problem, agree, free = start.problem, start.equations.sides_agree, start.equations.free
-        start = replace(start, grid=replace(start.grid, split=True))  # 1/phi'' and its derivative turn sharply at zeros
-        dual = DualFunction.of(problem.data.x, u * (start.size / start.factor), problem.two_slopes, free=free)
-        finer, state = start, start.at(dual)
+        problem, dual = start.problem, start.equations.function(u * (start.size / start.factor))
+        state = start.on(replace(start.grid, split=True)).at(dual)  # 1/phi'' and its derivative turn sharply at zeros
         for _ in range(60):
-            finer, _ = (before := finer).refined(state, np.inf)
-            if finer is before:
+            finer = state.dual.refined(state, np.inf).finer
+            if finer is None:
                 break
             state = finer.at(dual)
-        cells = Cells(np.union1d(edges, finer.grid.cells.edges), _ORDER)
-        grid = grid_of_squares(problem, dual, start.potential, replace(finer.grid, cells=cells), agree=agree)
-        return cls(problem, dual, start.potential, start.size, grid)
+        grid = state.dual.grid
+        grid = replace(grid, cells=Cells(np.union1d(edges, grid.cells.edges), _ORDER))
+        sides = start.equations.sides_of(problem.breakpoint_law(2))
+        return cls(problem, dual, start.size, grid_of_squares(problem, dual, grid, sides))
 
     @property
     def _free(self) -> bool:
         return self.problem.free
 
     @property
-    def agree(self) -> bool:
-        """Whether one `Side` stands for both."""
-        return sides_agree(self.problem.two_slopes, free=self._free)
+    def potential(self) -> Potential:
+        """The potential in the units of `dual`."""
+        return self.grid.unfolding.potential
+
+    @cached_property
+    def equations(self) -> DualEquations:
+        """The unknowns of the dual."""
+        return DualEquations(self.problem.data.x, self.problem.two_slopes, free=self._free)
+
+    @cached_property
+    def units(self) -> tuple[breakpoints.Side, ...]:
+        """The sides of the law whose dual functions differ."""
+        return self.equations.sides_of(self.problem.breakpoint_law(2))
 
     def sides(self, points: Array) -> tuple[list[Side], BorderedTridiagonal]:
         """The sides on nodes that do not straddle `points`, and the Hessian of the dual."""
         grid = replace(self.grid, cells=self.grid.cells.split(points))
-        agree, phi = self.agree, self.potential
-        sides, forms = [], []
-        for side in (1,) if agree else (1, -1):
-            nodes = grid.at(self.dual, side, phi)
+        sides, masses = [], []
+        for row, (units, g) in enumerate(zip(self.units, self.dual.sides, strict=True)):
+            nodes = grid.at(g)
             system = DualSystem(self.problem.data.x, nodes, self.problem.two_slopes, free=self._free)
-            densities = self._densities(nodes.nodes, nodes.rows.g, (1, -1) if agree else (side,))
-            forms.append(system.curvature({side: densities[1]}))
-            flat = (nodes.nodes.ravel(), nodes.weights.ravel(), basis_of(system, side))
+            densities = self._densities(units, nodes.nodes, nodes.rows.g)
+            masses.append(system.masses(row, densities[1]))
+            flat = (nodes.nodes.ravel(), nodes.weights.ravel(), basis_of(system, row))
             sides.append(Side(*flat, *(density.ravel() for density in densities)))
-        return sides, forms[0] + forms[1] if len(forms) == 2 else forms[0]
+        return sides, self.equations.hessian(masses)
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # where the law has underflowed: masked below
-    def _densities(self, c: Array, g: Array, numbers: tuple[int, ...]) -> list[Array]:
-        """`value` to `bend` of a `Side` at breakpoints `c` with dual values g, added up over sides."""
-        law, phi = self.problem.breakpoint_law(2), self.potential
+    def _densities(self, units: breakpoints.Side, c: Array, g: Array) -> list[Array]:
+        """`value` to `bend` of a `Side` at breakpoints `c` with dual values g."""
+        phi = self.potential
         if isinstance(phi, Quadratic):
-            first, second = (np.asarray(sum(law.zeta(c, s, k) for s in numbers)) for k in (1, 2))
+            first, second = units.zeta(c), units.zeta(c, 2)
             return [first * g, first, second * g**2, second * g, np.zeros_like(g)]
-        size, sign, total = np.abs(g)[..., None], np.sign(g), np.zeros((5, *g.shape))
-        for s in numbers:
-            v, rho = law.slices(c, s)
-            z = v * size
-            alpha = phi.grad_inverse(z)  # of |g|: phi is even
-            slope, near = 1 / phi.hess(alpha), 1 / phi.hess(phi.grad_inverse(z * (1 + _STEP)))
-            slope = np.where(np.isinf(slope), 0.0, slope)  # neurons at rest, which are active at no data point
-            bend = np.divide(near - slope, _STEP * z, out=np.zeros_like(z), where=z > 0)
-            for at, values in enumerate((v * alpha, v**2 * slope, (v * alpha) ** 2, v**3 * slope * alpha, v**3 * bend)):
-                total[at] += np.where(rho > 0, rho * values, 0.0).sum(axis=-1)
-        total[[0, 3, 4]] *= sign
+        v, rho = units.slices(c)
+        z = v * np.abs(g)[..., None]
+        alpha = phi.grad_inverse(z)  # of |g|: phi is even
+        slope, near = 1 / phi.hess(alpha), 1 / phi.hess(phi.grad_inverse(z * (1 + _STEP)))
+        slope = np.where(np.isinf(slope), 0.0, slope)  # neurons at rest, which are active at no data point
+        bend = np.divide(near - slope, _STEP * z, out=np.zeros_like(z), where=z > 0)
+        of_v = (v * alpha, v**2 * slope, (v * alpha) ** 2, v**3 * slope * alpha, v**3 * bend)
+        total = np.array([np.where(rho > 0, rho * values, 0.0).sum(axis=-1) for values in of_v])
+        total[[0, 3, 4]] *= np.sign(g)
         return list(total)
 
     def at(self, points: Array) -> Influence:
@@ -230,10 +236,7 @@ class BendInfluence:
         tents, projections = self._projected(points, sides, form)
         inverse, y = np.linalg.pinv(dense(form), hermitian=True), self.problem.data.y / self.size
         spread = sum((side.basis * (side.weights * side.square)) @ side.basis.T for side in sides).toarray()
-        system = DualSystem(
-            self.problem.data.x, self.grid.at(self.dual, 1, self.potential), self.problem.two_slopes, free=self._free
-        )
-        target = system.target(y)
+        target = self.equations.target(y)
         variance = inverse @ (spread - np.outer(target, target)) @ inverse
         total = np.zeros(points.size)
         for side, t in zip(sides, tents, strict=True):
@@ -241,7 +244,7 @@ class BendInfluence:
             leverage, scatter = ((basis * (form @ basis)).sum(axis=0) for form in (inverse, variance))
             total += (t - projections @ basis) @ (side.weights * (side.bend * scatter / 2 - side.pull * leverage))
         bias = self.potential.grad_inverse(np.asarray(self.dual.multipliers().sum()))
-        return np.asarray(self.size * (copies * total - (projections @ system.target(np.ones(y.size))) * bias))
+        return np.asarray(self.size * (copies * total - (projections @ self.equations.target(np.ones(y.size))) * bias))
 
 
 def unknowns_of(x: Array, multipliers: Array, *, free: bool) -> Array:
@@ -278,16 +281,16 @@ def interpolation(points: Array, x: Array) -> Array:
     return weights
 
 
-def basis_of(system: DualSystem, side: int) -> sparse.csr_array:
-    """Dual functions of the unknowns of `system` at its nodes, shape (U, n): two hats a node, and the line."""
-    size, (rows, q) = system.x.size, system.left.shape
-    at = np.clip(system.piece - 1, 0, size - 2)
-    node = np.arange(rows * q)
+def basis_of(system: DualSystem, row: int) -> sparse.csr_array:
+    """Dual functions of the unknowns of `system` at its nodes, for side number `row`, (U, n): two hats, and the line."""
+    size, (count, q) = system.x.size, system.left.shape
+    at = np.clip(system.interval - 1, 0, size - 2)
+    node = np.arange(count * q)
     first: NDArray[np.intp] = np.repeat(at, q)
     values = system.activation.kink * np.concatenate([system.left.ravel(), system.right.ravel()])
-    hats = sparse.csr_array((values, (np.concatenate([first, first + 1]), np.tile(node, 2))), shape=(size, rows * q))
+    hats = sparse.csr_array((values, (np.concatenate([first, first + 1]), np.tile(node, 2))), shape=(size, count * q))
     if system.free:
         return hats[1:-1]
-    factor = np.broadcast_to(system.line_factor(side), (rows, q))
+    factor = np.broadcast_to(system.line_factors[row], (count, q))
     line = sparse.csr_array(np.stack([(factor * system.tau(system.nodes)).ravel(), factor.ravel()]))
     return sparse.csr_array(sparse.vstack([line[[0]], hats[[0]] + line[[1]], hats[1:-1]]))

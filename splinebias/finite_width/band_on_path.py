@@ -50,7 +50,6 @@ _FIRST = 5e-2  # the first panel of time, in units of the fastest decay
 _STAGES = 8  # of collocation on a panel
 _PANELS = 60  # at most; they double in length up to there
 _SHORTEST = 1e-15  # of the time
-_SIDES = (1, -1)
 _AT_ONCE = 2_000_000  # numbers in a block of responses
 
 
@@ -63,8 +62,8 @@ class _Neurons(NamedTuple):
         Breakpoints and their rule.
     basis : sparse array, shape (U, n)
         Dual functions b of the unknowns.
-    side : int
-        Sign of w (1 for both).
+    row : int
+        Number of the side.
     v, rho : Array, shape (n, m)
         |w| and its masses at each breakpoint.
     """
@@ -72,7 +71,7 @@ class _Neurons(NamedTuple):
     nodes: Array
     weights: Array
     basis: sparse.csr_array
-    side: int
+    row: int
     v: Array
     rho: Array
 
@@ -80,14 +79,14 @@ class _Neurons(NamedTuple):
         """The same in pieces of at most `size` breakpoints."""
         for start in range(0, self.nodes.size, size):
             at = slice(start, start + size)
-            yield _Neurons(self.nodes[at], self.weights[at], self.basis[:, at], self.side, self.v[at], self.rho[at])
+            yield _Neurons(self.nodes[at], self.weights[at], self.basis[:, at], self.row, self.v[at], self.rho[at])
 
     def apart(self) -> _Neurons:
         """The same with one |w| per breakpoint, which is repeated, shape (nm, 1)."""
         count = self.v.shape[1]
         nodes, weights = np.repeat(self.nodes, count), np.repeat(self.weights, count)
         basis = self.basis[:, np.repeat(np.arange(self.nodes.size), count)]
-        return _Neurons(nodes, weights, basis, self.side, self.v.reshape(-1, 1), self.rho.reshape(-1, 1))
+        return _Neurons(nodes, weights, basis, self.row, self.v.reshape(-1, 1), self.rho.reshape(-1, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +146,8 @@ class PathInfluence:
         x, root = self.bend.problem.data.x, self.residuals.root
         reach = np.concatenate([interpolation(points, x) / root @ self.residuals.hinges, loads], axis=1)
         rows, mean = [], np.zeros(points.size)
-        for number, side, tent in zip(_SIDES, sides, tents, strict=False):
-            neurons = self._neurons(side, number)
+        for row, (side, tent) in enumerate(zip(sides, tents, strict=True)):
+            neurons = self._neurons(row, side)
             weights = np.stack([neurons.rho * self._curvature(self.bend.dual, neurons), neurons.rho])
             seen, average = self._responses(neurons, weights, dense(form))
             size = np.sqrt(side.square)
@@ -162,19 +161,15 @@ class PathInfluence:
         """Not known."""
         raise CapabilityError(NO_SHIFT)
 
-    def _neurons(self, side: Side, number: int) -> _Neurons:
-        """The neurons that `BendInfluence.sides` puts at the nodes of one side."""
-        law = self.bend.problem.breakpoint_law(2)
-        numbers = (1, -1) if self.bend.agree else (number,)
-        slices = [law.slices(side.nodes, sign) for sign in numbers]
-        v = np.concatenate([np.broadcast_to(v, rho.shape) for v, rho in slices], axis=1)
-        rho = np.concatenate([rho for _, rho in slices], axis=1)
-        return _Neurons(side.nodes, side.weights, side.basis, number, np.where(rho > 0, v, 0.0), rho)
+    def _neurons(self, row: int, side: Side) -> _Neurons:
+        """The neurons that `BendInfluence.sides` puts at the nodes of side number `row`."""
+        v, rho = self.bend.units[row].slices(side.nodes)
+        return _Neurons(side.nodes, side.weights, side.basis, row, np.where(rho > 0, v, 0.0), rho)
 
     @np.errstate(over="ignore", invalid="ignore")
     def _curvature(self, dual: DualFunction, neurons: _Neurons) -> Array:
         r""":math:`v \alpha` of the neurons, shape (n, m)."""
-        g = dual(neurons.nodes, neurons.side)[:, None]
+        g = dual.sides[neurons.row](neurons.nodes)[:, None]
         return np.asarray(np.sign(g) * neurons.v * self.bend.potential.grad_inverse(neurons.v * np.abs(g)))  # phi is even
 
     def _responses(self, neurons: _Neurons, weights: Array, form: Array) -> Array:
@@ -200,8 +195,8 @@ class PathInfluence:
         sides, form = self.bend.sides(np.zeros(0))
         size = 2 * self.residuals.hinges.shape[1]
         total = np.zeros((size, size))
-        for side, number in zip(sides, _SIDES, strict=False):
-            neurons = self._neurons(side, number)
+        for row, side in enumerate(sides):
+            neurons = self._neurons(row, side)
             several = neurons.v.max(axis=1, initial=0.0) > np.where(neurons.rho > 0, neurons.v, np.inf).min(
                 axis=1, initial=np.inf
             )
@@ -244,12 +239,10 @@ class _LinearizedFlow:
     def dual(self, multipliers: Array) -> DualFunction:
         """The dual function of multipliers."""
         problem = self.bend.problem
-        free = problem.free
-        return self._function(unknowns_of(problem.data.x, multipliers, free=free))
+        return self._function(unknowns_of(problem.data.x, multipliers, free=problem.free))
 
     def _function(self, u: Array) -> DualFunction:
-        problem = self.bend.problem
-        return DualFunction.of(problem.data.x, self._unit * u, problem.two_slopes, free=problem.free)
+        return self.bend.equations.function(self._unit * u)
 
     def operator(self, dual: DualFunction) -> Array:
         r""":math:`K_t` where the dual function is `dual`, per training time, shape (M, M)."""

@@ -12,7 +12,7 @@ from splinebias.errors import DataError
 from splinebias.finite_width.band_at_limit import BendInfluence, Influence
 from splinebias.finite_width.band_in_modes import ModeInfluence
 from splinebias.finite_width.band_on_path import PathInfluence
-from splinebias.limit.feasibility import dead_directions
+from splinebias.limit.hypotheses import dead_directions, require_moments
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import beyond_bending
 from splinebias.limit.trajectory.linear_flow import is_linear
@@ -70,14 +70,9 @@ def _stiffness(problem: Problem) -> float:
 
 def check_spread(problem: Problem) -> None:
     r"""Raise DataError if :math:`E[u^2]` is infinite."""
-    order = 2 * (1 + growth(problem.limit_potential)) * problem.activation.degree
-    lacking = problem.initialization.pair_law.lacks_moment(order, weight_only=problem.free)
-    if lacking is not None:
-        wanted = "an exponential moment" if math.isinf(order) else f"a finite moment of order {order:.4g}"
-        raise DataError(
-            f"one neuron's contribution has a finite variance only with {wanted} of {lacking} has none; errors then shrink "
-            "more slowly than n^(-1/2): choose lighter tails"
-        )
+    why = "errors shrink more slowly than n^(-1/2); choose lighter tails"
+    order = 2 * (1 + growth(problem.limit_potential))
+    require_moments(problem, order, "a finite variance of one neuron's contribution", why, bias=not problem.free)
 
 
 def _require_unique(problem: Problem) -> None:

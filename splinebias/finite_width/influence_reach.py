@@ -8,16 +8,15 @@ exponential tails has a variance only if g is flat enough.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from splinebias._arguments import Array
 from splinebias.errors import DataError
+from splinebias.initialization.breakpoints import Side
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.panel_refinement import GradedGrid, GradedNodes
+from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.response import ResponseModel
-from splinebias.potential import Potential
 from splinebias.problem import Problem
 
 _ROUNDS = 80
@@ -25,27 +24,24 @@ _RESOLVED, _NEGLIGIBLE = 1e-11, 1e-14  # of second moments: coefficients, and sh
 _LOST = 1e-10  # share that may be beyond doubles
 
 
-def grid_of_squares(
-    problem: Problem, dual: DualFunction, potential: Potential, grid: GradedGrid, *, agree: bool
-) -> GradedGrid:
+def grid_of_squares(problem: Problem, dual: DualFunction, grid: PanelGrid, sides: tuple[Side, ...]) -> PanelGrid:
     r""":math:`E[w^2 \alpha^2 \mid c]` at the dual function `dual` resolved, starting from `grid`.
 
-    `agree` : whether one side stands for both.
+    `sides` : the units, in the order of ``dual.sides``.
 
     Raises
     ------
     DataError
         If its second moment about the data is infinite, or beyond doubles.
     """
-    law, sides, size = problem.breakpoint_law(2), (1,) if agree else (1, -1), 0.0
+    law, size = problem.breakpoint_law(2), 0.0
     for _ in range(_ROUNDS):
         samples, lost = [], []
-        for side in sides:
-            nodes = grid.at(dual, side, potential)
-            of = ResponseModel.of_both if agree else partial(ResponseModel.at, sides=(side,))
-            model = of(law, potential, nodes.nodes)
+        for side, g in zip(sides, dual.sides, strict=True):
+            nodes = grid.at(g)
+            model = ResponseModel.at(side, grid.unfolding.potential, nodes.nodes)
             far = _lever(nodes, problem.data.x)
-            square, seen = (far * m({side: nodes.rows.g}).square[side] for m in (model, replace(model, faint={})))
+            square, seen = (far * m(nodes.rows.g).square for m in (model, replace(model, faint=None)))
             samples.append((nodes, square))
             lost.append((nodes.weights * far * (square - seen)).sum())
         size = sum((nodes.weights * _lever(nodes, problem.data.x) * square).sum() for nodes, square in samples)
@@ -63,7 +59,7 @@ def grid_of_squares(
     )
 
 
-def _lever(nodes: GradedNodes, x: Array) -> Array:
+def _lever(nodes: PanelNodes, x: Array) -> Array:
     """Distances from the data in units of their span, at least 1: influences grow with them."""
     away = np.maximum(np.maximum(x[0] - nodes.nodes, nodes.nodes - x[-1]), 0.0)
     return np.asarray(1 + away / (x[-1] - x[0]))

@@ -1,7 +1,7 @@
 r"""Weighted splines whose curvature is no polynomial: exact in the coordinate in which it is smooth.
 
 For a nonquadratic potential :math:`f'' = (p - q) \sum_\pm \zeta_\pm (\phi')^{-1}(g_\pm)` behaves like a root of c at the
-zeros of the piecewise linear g, and no polynomial in c follows it. In the coordinate s of `Potential.unfold` it is smooth,
+zeros of the piecewise linear g, and no polynomial in c follows it. In the coordinate s of `Unfolding.unfold` it is smooth,
 c(s) is z(s) up to a linear map, and f, f', f'' are polynomials in s to rounding: those are kept.
 """
 
@@ -19,6 +19,7 @@ from scipy.interpolate import PPoly
 from splinebias._arguments import Array, real_array, whole_number
 from splinebias.errors import CapabilityError
 from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.unfolding import Unfolding
 from splinebias.numerics.cells import (
     Cells,
     bisect_until,
@@ -44,7 +45,7 @@ class Rows(NamedTuple):
     r"""Gauss rules on N intervals of the breakpoint axis, each in a coordinate of its own.
 
     On a curved row (rate not 0) a breakpoint is :math:`c = \mathrm{anchor} + (z(s) - z_0)/\mathrm{rate}`, with z(s) of
-    `Potential.unfold`; on a plain one, anchor + s.
+    `Unfolding.unfold`; on a plain one, anchor + s.
 
     Attributes
     ----------
@@ -104,7 +105,7 @@ class Curved:
 
     Attributes
     ----------
-    potential : Potential
+    unfolding : Unfolding
         Gives s.
     anchor, z, rate, start, stop : Array, shape (C,)
         As in `Rows`.
@@ -116,7 +117,7 @@ class Curved:
         of f''.
     """
 
-    potential: Potential
+    unfolding: Unfolding
     anchor: Array
     z: Array
     rate: Array
@@ -126,7 +127,7 @@ class Curved:
     series: tuple[Array, Array, Array]
 
     @classmethod
-    def of(cls, rows: Rows, curvature: Array, ends: Array, potential: Potential, degrees: Degrees = None) -> Curved:
+    def of(cls, rows: Rows, curvature: Array, ends: Array, unfolding: Unfolding, degrees: Degrees = None) -> Curved:
         """From f'' at the nodes of curved `rows`, and `ends`, shape (5, C): start, f and f' there, stop, f there.
 
         `degrees` : those in s of c and of f'', if both are polynomials.
@@ -135,7 +136,7 @@ class Curved:
         blocks = [slice(first, first + step) for first in range(0, max(rows.low.size, 1), step)]
         if degrees is not None and sum(degrees) > rows.offset.shape[1]:
             degrees = None  # more than the nodes can tell
-        parts = (_integrated(rows.take(block), curvature[block], potential, degrees) for block in blocks)
+        parts = (_integrated(rows.take(block), curvature[block], unfolding, degrees) for block in blocks)
         series: list[Array] = []
         for block, part in zip(blocks, parts, strict=True):
             series = series or [np.empty((of.shape[0], rows.low.size)) for of in part]
@@ -146,11 +147,11 @@ class Curved:
         begin, f, slope, end, goal = ends
         tangent = np.divide(goal - f - series[0].sum(axis=0), end - begin, out=slope.copy(), where=end != begin)
         base = np.array([begin, f, tangent, slope])
-        return cls(potential, rows.anchor, rows.z, rows.rate, rows.start, rows.stop, base, (series[0], series[1], series[2]))
+        return cls(unfolding, rows.anchor, rows.z, rows.rate, rows.start, rows.stop, base, (series[0], series[1], series[2]))
 
     def __call__(self, x: Array, row: NDArray[np.intp], nu: int) -> Array:
         """Derivative `nu` <= 2 at points x in the rows number `row`, shape (K,)."""
-        s = self.potential.fold(self.z[row] + self.rate[row] * (x - self.anchor[row]))
+        s = self.unfolding.fold(self.z[row] + self.rate[row] * (x - self.anchor[row]))
         start = self.start[row]
         long = self.stop[row] - start  # 0 where powers of g underflow
         t = np.divide(s - start, long, out=np.zeros_like(s), where=long != 0)
@@ -184,7 +185,7 @@ class Branch:
 
     @classmethod
     def through(
-        cls, rows: Rows, curvature: Array, potential: Potential, x: Array, y: Array, degrees: Degrees = None
+        cls, rows: Rows, curvature: Array, unfolding: Unfolding, x: Array, y: Array, degrees: Degrees = None
     ) -> Branch:
         """The function with f'' = `curvature` at the nodes of touching `rows`, 0 outside, through (x, y).
 
@@ -217,7 +218,7 @@ class Branch:
         slope = jets[1, at] + np.where(down, total[at], 0.0)  # two branches have kinks at data, their sum has not
         begin, end = at + down, at + ~down
         ends = np.array([edges[begin], jets[0, begin], slope, edges[end], jets[0, end]])
-        curved = Curved.of(part, curvature, ends, potential, degrees)
+        curved = Curved.of(part, curvature, ends, unfolding, degrees)
         return cls(pieces(edges, inner, jets), edges, row, curved)
 
     def state(self) -> dict[str, Any]:
@@ -238,7 +239,7 @@ class Branch:
         """Inverse of `state`."""
         first, second, third = (np.array(part, dtype=float) for part in state["series"])
         anchor, z, rate, start, stop, base = (np.array(part, dtype=float) for part in state["curved"])
-        curved = Curved(potential, anchor, z, rate, start, stop, base, (first, second, third))
+        curved = Curved(Unfolding.of(potential), anchor, z, rate, start, stop, base, (first, second, third))
         straight = PPoly(*(np.array(part) for part in state["straight"]), extrapolate=True)
         return cls(straight, np.array(state["edges"]), np.array(state["row"], dtype=np.intp), curved)
 
@@ -303,7 +304,7 @@ class UnfoldedSpline(WeightedSpline):
         return values
 
     def _state(self) -> dict[str, Any]:
-        potential = self._branches[0].curved.potential
+        potential = self._branches[0].curved.unfolding.potential
         if type(potential).__name__ not in _KNOWN:
             raise CapabilityError(
                 f"JSON text can hold the potentials {', '.join(_KNOWN)} and not {potential!r}; pickle the function, or "
@@ -354,7 +355,7 @@ def _edges_below(edges: Array, x: Array) -> NDArray[np.intp]:
     return np.repeat(np.arange(edges.size + 1), np.diff(np.searchsorted(x, edges), prepend=0, append=x.size))
 
 
-def _integrated(rows: Rows, curvature: Array, potential: Potential, degrees: Degrees) -> tuple[Array, Array, Array]:
+def _integrated(rows: Rows, curvature: Array, unfolding: Unfolding, degrees: Degrees) -> tuple[Array, Array, Array]:
     """The `Curved.series` from f'' at the nodes."""
     order, long = rows.offset.shape[1], rows.stop - rows.start
     of_c, of_second = degrees or (order, order - 1)
@@ -362,7 +363,7 @@ def _integrated(rows: Rows, curvature: Array, potential: Potential, degrees: Deg
 
     def pace(place: Array) -> Array:
         """dc/dt, shape (N, len(place))."""
-        return np.asarray((potential.unfold(rows.start + long * place[:, None])[1] * per_long).T)
+        return np.asarray((unfolding.unfold(rows.start + long * place[:, None])[1] * per_long).T)
 
     second = legendre_coefficients(curvature).T[: of_second + 1]
     slope = legendre_coefficients(curvature * pace(gauss_legendre(order)[0])).T

@@ -11,7 +11,8 @@ import numpy as np
 from splinebias._arguments import Array
 from splinebias.errors import Outcome
 from splinebias.functions.piecewise import WeightedSpline
-from splinebias.limit.dual.newton_system import Discretization, solve_quadratic
+from splinebias.limit.discretization import Discretization
+from splinebias.limit.dual.equations import solve_quadratic
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending
 from splinebias.numerics.cells import Cells
@@ -35,7 +36,7 @@ class BandedSolver(Solver):
     Notes
     -----
     Takes: unscaled potentials and `Scaled(Quadratic())`, two-slope activations, every law, both affine parts.
-    Hypotheses checked: the law reaches the data (`check_reachable`), second moments. Not checked: width.
+    Hypotheses checked: the law reaches the data (`require_reachable`), second moments. Not checked: width.
     Source: Jin & Montufar (2023), Theorems 1-4; Liang & Montufar (2025), unscaled potentials.
     """
 
@@ -69,11 +70,11 @@ class BandedSolver(Solver):
         )
 
 
-def weighted_spline(problem: Problem, grid: Discretization, density: dict[int, Array]) -> WeightedSpline:
-    """The function through the data of `problem` with f'' / (p - q) the sum of densities at the nodes of `grid`."""
+def weighted_spline(problem: Problem, grid: Discretization, density: Array) -> WeightedSpline:
+    """The function through the data of `problem` with f''/(p - q) the sum over sides of densities at the nodes of `grid`."""
     return WeightedSpline.from_curvature(
         grid.cells.edges,
-        problem.two_slopes.kink * np.asarray(sum(density.values())),
+        problem.two_slopes.kink * density.sum(axis=0),
         problem.data.x,
         problem.data.y,
         function_knots(problem, grid.cells, np.zeros(0)),

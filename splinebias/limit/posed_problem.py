@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from splinebias._arguments import Array
-from splinebias.limit.dual.newton_system import Discretization, DualSystem, discretize
+from splinebias.initialization.breakpoints import Side
+from splinebias.limit.discretization import Discretization
+from splinebias.limit.dual.equations import DualSystem
 from splinebias.limit.kernels.power_system import PowerSystem, power_system
 from splinebias.problem import Problem
 
@@ -28,7 +30,7 @@ class PosedProblem:
     @cached_property
     def grid(self) -> Discretization:
         """Cells that hold the data and resolve the law, with curvature densities at their nodes."""
-        return discretize(self.problem)
+        return Discretization.of(self.problem)
 
     @cached_property
     def system(self) -> DualSystem:
@@ -36,11 +38,16 @@ class PosedProblem:
         problem = self.problem
         return DualSystem(problem.data.x, self.grid, problem.two_slopes, free=problem.free)
 
+    @cached_property
+    def sides(self) -> tuple[Side, ...]:
+        """The sides whose dual functions differ, with rules for |w| that integrate the curvature of the potential."""
+        return self.system.sides_of(self.problem.breakpoint_law())
+
     @property
-    def zeta(self) -> dict[int, Array]:
-        """Curvature densities at the nodes, per side, or their sum where both sides have one dual function."""
+    def zeta(self) -> Array:
+        """Curvature densities of those sides at the nodes, shape (S, N, q), or (S, N, 1) if constant on every cell."""
         zeta = self.grid.zeta
-        return {1: zeta[1] + zeta[-1]} if self.system.sides_agree else zeta
+        return zeta if len(self.system.factors) == 2 else zeta[:1] + zeta[1:]
 
     @cached_property
     def power_system(self) -> PowerSystem:

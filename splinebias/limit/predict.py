@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from splinebias._arguments import Array
-from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.banded import BandedSolver
 from splinebias.limit.dual.solver import DualSolver
-from splinebias.limit.feasibility import check_reachable
+from splinebias.limit.hypotheses import require_mobile, require_range, require_reachable
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.posed_problem import PosedProblem
@@ -26,8 +25,6 @@ from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
 
 __all__ = ["Path", "Prediction", "predict", "predict_path"]
-
-_LARGEST = 1e50  # of |x|, |y| and 1/gaps: a slope reaches its square, a second difference its cube, and those get squared
 
 
 def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf) -> Prediction:
@@ -82,7 +79,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
         solver = _fastest(plain)
     require(solver, plain)
     posed = PosedProblem(plain)
-    check_reachable(posed)
+    require_reachable(posed)
     found = solver.solve_posed(posed)
     if plain is not problem:
         penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
@@ -156,7 +153,7 @@ def predict_path(problem: Problem, times: Any) -> Path:
     if np.isfinite(times).any():
         require_finite_times(problem)
     posed = PosedProblem(problem)
-    check_reachable(posed)
+    require_reachable(posed)
     return follow(posed, times, predict)
 
 
@@ -171,19 +168,9 @@ def _plain(problem: Problem) -> tuple[Problem, float]:
 def _check_problem(problem: Problem) -> None:
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
-    _check_range(problem.data)
-    check_limit(problem)
-
-
-def _check_range(data: Dataset) -> None:
-    """Refuse data so large or so close together that squares of slopes leave the range of double precision."""
-    for name, size in (("|x|", np.abs(data.x).max()), ("|y|", np.abs(data.y).max())):
-        if size > _LARGEST:
-            raise DataError(f"predictions need {name} <= {_LARGEST:g}, got {size:g}; rescale the data")
-    if (gap := np.diff(data.x).min()) < 1 / _LARGEST:
-        raise DataError(
-            f"predictions need neighbouring x at least {1 / _LARGEST:g} apart, got {gap:g}; rescale or merge points"
-        )
+    require_range(problem.data)
+    if not problem.scaled:  # theory section 3
+        require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled")
 
 
 def _check_time(time: Any, name: str) -> float:
@@ -219,13 +206,3 @@ def _fastest(problem: Problem) -> Solver:
             return solver
     reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
     raise CapabilityError(f"no solver takes this problem. {reasons}")
-
-
-def check_limit(problem: Problem) -> None:
-    """Raise DataError if the unscaled potential does not have 0 < phi''(0) < infinity (theory section 3)."""
-    curvature = problem.phi.hess_at_zero
-    if not problem.scaled and not 0 < curvature < math.inf:
-        raise DataError(
-            f"an unscaled potential needs 0 < phi''(0) < infinity, got {curvature:g} for {problem.phi}; "
-            "take p = 2, or p > 2 with quadratic > 0, or wrap it in sb.Scaled"
-        )

@@ -19,7 +19,7 @@ import numpy as np
 from splinebias._arguments import Array
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewisePolynomial
-from splinebias.limit.feasibility import check_reachable
+from splinebias.limit.hypotheses import require_mobile, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.problem import Problem
 
@@ -182,12 +182,12 @@ class TrainingMethod(ABC):
 
 
 def checked_method(problem: Problem, method: TrainingMethod) -> TrainingMethod:
-    """`method`, after every check of it and the problem that costs nothing: none needs torch, no network is drawn.
+    r"""`method`, after every check of it and the problem that costs nothing: none needs torch, no network is drawn.
 
     Raises
     ------
     DataError
-        If either is of another kind, for a potential that `require_mobile_start` refuses, for data that no unit can reach.
+        If either is of another kind, unless :math:`0 < \phi''(0) < \infty`, for data that no unit can reach.
     CapabilityError
         If the method does not support the problem.
     """
@@ -196,29 +196,9 @@ def checked_method(problem: Problem, method: TrainingMethod) -> TrainingMethod:
     if not isinstance(method, TrainingMethod):
         hint = "; call it: add ()" if isinstance(method, type) else ""
         raise DataError(f"`method` must be a training method such as sb.MirrorDescent(), got {method!r}{hint}")
-    require_mobile_start(problem)
+    require_mobile(problem.phi, "training")
     missing = method.supports(problem)
     if missing is not None:
         raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
-    check_reachable(PosedProblem(problem))
+    require_reachable(PosedProblem(problem))
     return method
-
-
-def require_mobile_start(problem: Problem) -> None:
-    r"""Refuse potentials whose mirror flow is undefined at the start, where output weights sit at zero.
-
-    Raises
-    ------
-    DataError
-        Unless :math:`0 < \phi''(0) < \infty`: at 0 the speed :math:`1/\phi''(0)` would be infinite or zero.
-    """
-    curvature, p = problem.phi.hess_at_zero, getattr(problem.phi, "p", 0.0)
-    if 0 < curvature < math.inf:
-        return
-    speed = "infinitely fast" if curvature == 0 else "not at all"
-    fix = "add a quadratic part" if curvature == 0 else "use p >= 2 or sb.Hypentropy"
-    example = f"sb.Power({p:g}, quadratic=1)" if p > 2 else "sb.Hypentropy(0.1)"
-    raise DataError(
-        f"training needs a potential with 0 < phi''(0) < inf, got phi''(0) = {curvature:g} for {problem.phi!r}: "
-        f"output weights at zero would move {speed}; {fix}, e.g. {example}"
-    )

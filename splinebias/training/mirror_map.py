@@ -43,7 +43,7 @@ class MirrorMap:
 
     Notes
     -----
-    Hypotheses: :math:`0 < \phi''(0) < \infty` is checked by `method.require_mobile_start`, not here.
+    Hypotheses: :math:`0 < \phi''(0) < \infty` is checked by `hypotheses.require_mobile`, not here.
     In a scaled potential u is found from :math:`\theta` with an absolute error of about
     :math:`n \epsilon |\theta|` (machine precision :math:`\epsilon`); z carries no such error, so methods keep z.
     """

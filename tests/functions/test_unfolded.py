@@ -12,6 +12,7 @@ from problems import SET_A, SET_B, UNIFORM
 from scipy.optimize import brentq
 
 import splinebias as sb
+from splinebias.functions.unfolding import Unfolding
 from splinebias.numerics.legendre import gauss_legendre
 
 NORMAL = sb.Initialization.rademacher(st.norm())
@@ -138,7 +139,7 @@ def test_iterations_do_not_grow_with_the_data(activation):
 @pytest.mark.parametrize("quadratic", [0, 1])
 def test_no_cell_is_cut_where_the_curvature_unfolds_to_a_polynomial(p, quadratic, size):
     potential = sb.Power(p, quadratic=quadratic)
-    assert potential.unfolded_degrees is not None or (p, quadratic) == (7 / 3, 1)
+    assert Unfolding.of(potential).degrees is not None or (p, quadratic) == (7 / 3, 1)
     prediction = sb.predict(sb.Problem(noisy(size), UNIFORM, sb.ReLU(), sb.Scaled(potential)))
     assert prediction.outcome is sb.Outcome.CONVERGED
     assert prediction.stats["refinements"] == 0
@@ -165,18 +166,19 @@ def test_rescaled_potentials_are_the_same_potential(phi):
 )
 def test_unfolding_and_folding_are_inverse(phi):
     s = np.linspace(-2, 2, 41)
-    z, slope = phi.unfold(s)
-    np.testing.assert_allclose(phi.fold(z), s, atol=1e-12)
-    np.testing.assert_allclose(phi.primal(s), phi.grad_inverse(z), rtol=1e-12, atol=1e-14)
-    if phi.unfolded_degrees is not None:  # polynomials of these degrees on s > 0
+    unfolding = Unfolding.of(phi)
+    z, slope = unfolding.unfold(s)
+    np.testing.assert_allclose(unfolding.fold(z), s, atol=1e-12)
+    np.testing.assert_allclose(unfolding.curvature(s), phi.grad_inverse(z), rtol=1e-12, atol=1e-14)
+    if unfolding.degrees is not None:  # polynomials of these degrees on s > 0
         t = np.linspace(0.1, 2, 60)
-        for values, degree in zip((phi.unfold(t)[0], phi.primal(t)), phi.unfolded_degrees, strict=True):
+        for values, degree in zip((unfolding.unfold(t)[0], unfolding.curvature(t)), unfolding.degrees, strict=True):
             fit = np.polynomial.Chebyshev.fit(t, values, degree)
             np.testing.assert_allclose(fit(t), values, rtol=0, atol=1e-12 * np.abs(values).max())
             assert degree == 0 or np.abs(fit.coef[-1]) > 1e-12 * np.abs(values).max()
     h = 1e-6
     away = np.abs(s) > 0.01
-    numeric = (phi.unfold(s + h)[0] - phi.unfold(s - h)[0]) / (2 * h)
+    numeric = (unfolding.unfold(s + h)[0] - unfolding.unfold(s - h)[0]) / (2 * h)
     np.testing.assert_allclose(slope[away], numeric[away], rtol=1e-6)
 
 

@@ -14,7 +14,7 @@ from scipy import integrate, stats
 import splinebias as sb
 from splinebias.initialization.laws import as_law
 from splinebias.initialization.zeta_cells import integration_cells, rounding_noise
-from splinebias.limit.dual import solver as dual
+from splinebias.limit.dual.newton import LineSearch
 
 QUERY = [-0.6, 1.7]
 SCALED = sb.Scaled(sb.Power(4, quadratic=1))
@@ -204,14 +204,14 @@ def test_data_around_the_hole_of_a_constant_bias(activation):
 
 def test_no_step_of_newtons_method_lowers_the_dual(monkeypatch):
     """The residual is relative to terms that balance, and at most 1 where they explode: it says nothing there."""
-    values, step = [], dual._step
+    values, taken = [], LineSearch.taken
 
-    def watched(*args, **how):
-        moved = step(*args, **how)
-        values.extend([] if moved is None else [moved.objective - args[1].objective])
+    def watched(search):
+        moved = taken(search)
+        values.extend([] if moved is None else [moved.objective - search.state.objective])
         return moved
 
-    monkeypatch.setattr(dual, "_step", watched)
+    monkeypatch.setattr(LineSearch, "taken", watched)
     init = sb.Initialization.constant_bias(0.5, stats.norm())
     found = sb.predict(sb.Problem(SET_B, init, potential=sb.Scaled(sb.Hypentropy(0.5))))
     assert found.outcome is sb.Outcome.CONVERGED

@@ -11,7 +11,7 @@ from problems import SET_A
 from scipy import integrate, stats
 
 import splinebias as sb
-from splinebias.limit.dual import objective as integrated_dual
+from splinebias.limit.dual import integrals
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.dual.response import _average
 from splinebias.limit.posed_problem import PosedProblem
@@ -107,7 +107,7 @@ def _cells(problem):
 def test_refinement_does_not_depend_on_blocks(potential, monkeypatch):
     problem, cells = sb.Problem(SET_A, sb.Initialization.gaussian(), potential=sb.Scaled(potential)), []
     for block in (1 << 10, 1 << 24):
-        monkeypatch.setattr(integrated_dual, "_BLOCK", block)
+        monkeypatch.setattr(integrals, "_BLOCK", block)
         cells.append(_cells(problem))
     assert cells[0] == cells[1]
 
@@ -123,8 +123,8 @@ def test_zeros_are_cut_before_panels_where_many_are_not_resolved():
         for split in (False, True):
             dual, start = IntegratedDual.of(PosedProblem(problem))
             assert not dual.grid.split
-            dual = dataclasses.replace(dual, grid=dataclasses.replace(dual.grid, split=split))
-            finer, _ = dual.refined(dual.at(start), 1e-10)
+            dual = dual.on(dataclasses.replace(dual.grid, split=split))
+            finer = dual.refined(dual.at(start), 1e-10).finer or dual
             panels.append(finer.grid.breaks.tolist())
             cut[init, split] = finer.grid.split
         assert panels[0] == panels[1]  # cells that straddled zeros first need no more panels than others

@@ -10,7 +10,10 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
-from splinebias.limit.dual.dual_function import DualFunction
+from splinebias.functions.unfolding import Unfolding
+from splinebias.limit.dual import objective
+from splinebias.limit.dual.by_parts import ByParts
+from splinebias.limit.dual.integrals import UnitQuadrature
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.posed_problem import PosedProblem
 
@@ -28,16 +31,14 @@ def scaled(p: float, quadratic: float, *, size: int = 7, law: sb.Initialization 
 def by_quadrature(dual: IntegratedDual) -> IntegratedDual:
     """The same dual with a rule of many nodes that ends at all zeros."""
     grid = replace(dual.grid, cells=replace(dual.grid.cells, order=24), split=True)
-    other = replace(dual, grid=grid)
-    other.__dict__["_by_parts"] = None
-    return other
+    return replace(dual, integrator=UnitQuadrature(dual.equations, grid, dual.integrator.sides))
 
 
 def assert_as_by_quadrature(problem: sb.Problem, *, tolerance: float) -> None:
     """The solution converges to that without closed forms, on the data and beside them."""
     found = sb.predict(problem)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(IntegratedDual, "_by_parts", None)
+        patch.setattr(objective, "has_closed_form", lambda potential: False)
         twin = sb.predict(problem)
     assert found.outcome is twin.outcome is sb.Outcome.CONVERGED
     line = np.linspace(-1.5, 1.5, 2001)
@@ -55,7 +56,7 @@ def test_twin_of_the_quadrature(
 ) -> None:
     problem = scaled(p, quadratic, size=size, law=law, activation=activation, affine=affine)
     dual, start = IntegratedDual.of(PosedProblem(problem))
-    assert dual.exact
+    assert isinstance(dual.integrator, ByParts)
     state, twin = dual.at(start), by_quadrature(dual).at(start)
     assert state.objective == pytest.approx(twin.objective, rel=1e-13, abs=1e-13 * twin.pairing)
     np.testing.assert_allclose(state.made, twin.made, rtol=0, atol=1e-13 * max(np.abs(twin.load).max(initial=0.0), 1e-300))
@@ -81,10 +82,12 @@ def test_one_cell_beside_arithmetic_with_40_digits(p: int, quadratic: float, end
     """All rows of the table, whose formulas subtract nothing that is nearly equal."""
     problem = scaled(p, quadratic, size=3, law=sb.Initialization.rademacher(st.uniform(-1, 2)), affine="free")
     dual, _ = IntegratedDual.of(PosedProblem(problem))
-    dual = replace(dual, potential=sb.Power(p, quadratic=quadratic))
+    dual = dual.on(replace(dual.grid, unfolding=Unfolding.of(sb.Power(p, quadratic=quadratic))))
     x = dual.equations.x
-    function = DualFunction(x, np.array([*ends, 0.0]), 0.0, dual.equations.activation)
-    found = dual.at(function).integrals[1].table[:6, 1]
+    zero = dual.equations.function(np.zeros(1))
+    values = np.array([*ends, 0.0])
+    function = replace(zero, values=values, nodal=zero.activation.kink * values[None])
+    found = dual.at(function).integrals[0].table[:6, 1]
 
     with mpmath.workdps(40):
         low, high = (mpmath.mpf(end) for end in ends)
@@ -138,7 +141,7 @@ def test_conditions_of_the_closed_form() -> None:
         dual, _ = IntegratedDual.of(
             PosedProblem(sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), law, potential=sb.Scaled(phi)))
         )
-        assert dual.exact is exact, (law, phi)
+        assert isinstance(dual.integrator, ByParts) is exact, (law, phi)
 
 
 @pytest.mark.parametrize("size", [2, 3, 9])
@@ -180,8 +183,8 @@ def test_units_of_one_sign(weight: float) -> None:
 
 @pytest.mark.parametrize("p", [3, 4, 6])
 @pytest.mark.parametrize("noise", [0.0, 0.3])
-def test_many_points_reuse_integrals(p: float, noise: float) -> None:
-    """The solution is that of the quadrature, also where Newton steps leave most cells as they are."""
+def test_many_points(p: float, noise: float) -> None:
+    """The solution is that of the quadrature, in several blocks of cells."""
     rng = np.random.default_rng(3)
     x = np.sort(rng.uniform(-1, 1, 6000))
     problem = sb.Problem(

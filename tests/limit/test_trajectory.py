@@ -415,7 +415,7 @@ def test_refusals() -> None:
         sb.predict(problem, time=True)
     with pytest.raises(sb.DataError, match="`problem` must be an sb.Problem"):
         sb.predict_path(SET_A, [1.0])  # type: ignore[arg-type]
-    with pytest.raises(sb.DataError, match="0 < phi''\\(0\\) < infinity"):
+    with pytest.raises(sb.DataError, match="0 < phi''\\(0\\) < inf"):
         sb.predict_path(replace(problem, potential=sb.Power(3)), [1.0])
     with pytest.raises(sb.CapabilityError, match="BandedSolver solves for the limit time = inf only, got time = 2"):
         sb.predict(problem, sb.BandedSolver(), time=2)

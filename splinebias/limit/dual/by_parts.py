@@ -22,20 +22,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._arguments import Array
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.equations import DualEquations
-from splinebias.limit.dual.integrals import Integrals
-from splinebias.limit.dual.panels import Frame
+from splinebias.limit.dual.integrals import Integrals, Sample, UnitQuadrature
 from splinebias.numerics.cells import gauss_legendre
-from splinebias.potential import Potential
+from splinebias.potential import NEXT_TO_NOTHING, Potential, Power
 
 _BLOCK = 1 << 14  # cells treated at once
+
+
+def has_closed_form(potential: Potential) -> bool:
+    r"""Whether :math:`\phi'` is a polynomial on either side of 0 whose slope is never 0."""
+    return (
+        isinstance(potential, Power)
+        and 2 < potential.p == int(potential.p) <= 31  # for higher degrees a quadrature is as good
+        and potential.quadratic > NEXT_TO_NOTHING
+    )
 
 
 class _Ends(NamedTuple):
@@ -48,169 +55,140 @@ class _Ends(NamedTuple):
     conjugate: Array
     last_conjugate: Array
 
-    @classmethod
-    def of(cls, potential: Potential, u: Array, z: Array, some: Any) -> _Ends:
-        """The cells number `some`, from u and z at all edges."""
-        if isinstance(some, slice):
-            u, z = u[some.start : some.stop + 1], z[some.start : some.stop + 1]
-            conjugate = u * z - potential.cost(u)
-            return cls(*(part for column in (u, z, conjugate) for part in (column[:-1], column[1:])))
-        u, last_u, z, last_z = u[some], u[some + 1], z[some], z[some + 1]
-        return cls(u, last_u, z, last_z, u * z - potential.cost(u), last_u * last_z - potential.cost(last_u))
-
     def take(self, at: NDArray[np.intp]) -> _Ends:
-        """Some of them."""
+        """Some of the cells."""
         return _Ends(*(column[at] for column in self))
 
 
 @dataclass(frozen=True, eq=False)
-class CellsByParts:
-    r"""The cells of a grid with a density of units that is constant on each, all with \|w\| = 1.
+class ByParts(UnitQuadrature):
+    """Exact integrals of a law that is constant on every cell, all with |w| = 1, for a potential that `has_closed_form`."""
 
-    Attributes
-    ----------
-    frame : Frame
-        The cells, in order.
-    equations : DualEquations
-        Of the problem.
-    potential : Potential
-        One with a `Potential.chord`.
-    order : int
-        Nodes of the rule for the averages, one more than the degree of :math:`\phi'`.
-    mass : dict of Array, shape (N,)
-        Per side, how many units.
-    """
+    def at(self, function: DualFunction, curvature: Array) -> tuple[Integrals, ...]:
+        found = []
+        for row, (g, of_data) in enumerate(zip(function.sides, curvature, strict=True)):
+            start, stop = self.grid.placed.values(g)
+            z, others = np.append(start, stop[-1]), ~self._is_point
+            u = np.empty_like(z)
+            u[self._is_point], u[others] = of_data, self.potential.grad_inverse(z[others])
+            found.append(self._integrated_by_parts(row, z, u))
+        return tuple(found)
 
-    frame: Frame
-    equations: DualEquations
-    potential: Potential
-    order: int
-    mass: dict[int, Array]
+    def samples(self, function: DualFunction) -> tuple[Sample, ...]:
+        """As many nodes as the curvature of a function needs to be known exactly."""
+        return tuple(Sample.of(*visited) for visited in self._visited(function, max(6, self._order)))
 
-    def add(self, integrals: Integrals, dual: DualFunction, side: int, cells: NDArray[np.intp] | None) -> None:
-        """Add what `cells` contribute for one side of a dual function; None: all of them."""
-        z, u = self._at_edges(dual, side)
-        count = self.frame.number.size if cells is None else cells.size
-        for first in range(0, count, _BLOCK):
-            some: Any = slice(first, min(first + _BLOCK, count)) if cells is None else cells[first : first + _BLOCK]
-            ends = _Ends.of(self.potential, u, z, some)
-            rows = self._in_own_hats(ends)
-            rows *= self.mass[side][some]
-            if not self._whole:
-                cut = self._cut[some]
-                (at,) = cut.nonzero()
-                rows[:, at] = _in_hats(rows[:, at], self._hats[side][:, :, cut[at] - 1])
-            integrals.add_rows(rows, self.frame.piece[some])
-
-    def _at_edges(self, dual: DualFunction, side: int) -> tuple[Array, Array]:
-        r"""g_side and :math:`(\phi')^{-1}` of it at the edges of the cells, each of shape (N + 1,)."""
-        g, u = dual.nodal[side], dual.curvature(self.potential, side)
-        if self._whole:
-            return g, u
-        edges, around = self._other_edges
-        others = around.values(dual, side)[edges - around.number, np.arange(edges.size)]
-        found = np.empty((2, self.frame.number.size + 1))
-        found[:, self._data] = g, u
-        found[:, edges] = others, self.potential.grad_inverse(others)
-        return found[0], found[1]
+    def _integrated_by_parts(self, row: int, z: Array, u: Array) -> Integrals:
+        """The integrals of one side from its dual values and curvature at all edges."""
+        found, placed = Integrals.zeros(self.equations.x.size + 1), self.grid.placed
+        mass, conjugate = self.units[row] * placed.wide, u * z - self.potential.cost(u)
+        for first in range(0, placed.number.size, _BLOCK):
+            some = slice(first, min(first + _BLOCK, placed.number.size))
+            after = slice(some.start + 1, some.stop + 1)
+            part = self._in_own_hats(_Ends(u[some], u[after], z[some], z[after], conjugate[some], conjugate[after]))
+            part.table[:] *= mass[some]
+            low, high = np.searchsorted(self._cut, (some.start, some.stop))
+            at = self._cut[low:high] - first
+            if at.size:
+                part.table[:, at] = _in_hats(Integrals(part.table[:, at]), self._hats[row][..., low:high])
+            found.add(part, placed.interval[some])
+        return found
 
     @cached_property
     def _is_point(self) -> NDArray[np.bool_]:
         """Which edges are data, shape (N + 1,)."""
-        piece = self.frame.piece
-        return np.concatenate([piece[:1] > 0, piece[1:] > piece[:-1], piece[-1:] < self.frame.points])
-
-    @cached_property
-    def _whole(self) -> bool:
-        """Whether all are, and the cells the data intervals."""
-        return self._is_point.size == self.frame.points
-
-    @cached_property
-    def _data(self) -> slice | NDArray[np.intp]:
-        """The numbers of these."""
-        (at,) = self._is_point.nonzero()
-        return slice(at[0], at[-1] + 1) if at[-1] - at[0] == at.size - 1 else at
-
-    @cached_property
-    def _other_edges(self) -> tuple[NDArray[np.intp], Frame]:
-        """The numbers of all others; and the cells on the right of each, on the left of the last one."""
-        (edges,) = (~self._is_point).nonzero()
-        return edges, self.frame.take(np.minimum(edges, self.frame.number.size - 1))
+        interval = self.grid.placed.interval
+        return np.concatenate([interval[:1] > 0, interval[1:] > interval[:-1], interval[-1:] < self.equations.x.size])
 
     @cached_property
     def _cut(self) -> NDArray[np.intp]:
-        """Which cells are no whole data intervals, shape (N,): 0 for those that are, the others are numbered from 1."""
-        cut = ~(self._is_point[:-1] & self._is_point[1:])
-        return np.where(cut, np.cumsum(cut), 0)
+        """Which cells are no whole data intervals, shape (C,)."""
+        return np.flatnonzero(~(self._is_point[:-1] & self._is_point[1:]))
 
     @cached_property
-    def _hats(self) -> dict[int, Array]:
-        """Per side, what `Integrals` calls hats at the ends of cut cells, shape (2 hats, 2 ends, C)."""
-        frame = self.frame.take(self._cut.nonzero()[0])
-        outer, ends = (frame.piece == 0) | (frame.piece == frame.points), np.array([frame.left, frame.right])
-        lines, inside = np.array([self.equations.tau(ends), np.ones_like(ends)]), np.array([1 - frame.along, frame.along])
-        found = {}
-        for side in self.mass:
-            found[side] = np.where(outer, np.where(frame.piece == 0, *self.equations.factors(side)) * lines, inside)
-        return found
+    def _hats(self) -> list[Array]:
+        """For every side, what `Integrals` calls hats at the ends of cut cells, shape (2 hats, 2 ends, C)."""
+        cut, equations = self.grid.placed.take(self._cut), self.equations
+        outer, ends = (cut.interval == 0) | (cut.interval == equations.x.size), np.array([cut.left, cut.right])
+        lines, inside = np.array([equations.tau(ends), np.ones_like(ends)]), np.array([1 - cut.along, cut.along])
+        return [np.where(outer, np.where(cut.interval == 0, *pair) * lines, inside) for pair in equations.factors]
 
-    def _in_own_hats(self, ends: _Ends) -> Array:
-        r"""Per unit, with the hats :math:`1 - \theta` and :math:`\theta` of the cells: as `Integrals.table`."""
-        end, change = ends.last_u, ends.last_u - ends.u
+    def _in_own_hats(self, ends: _Ends) -> Integrals:
+        r"""Per unit, with the hats :math:`1 - \theta` and :math:`\theta` of the cells."""
+        change = ends.last_u - ends.u
         whole, first, second = self._averages(ends)
-        rows = np.empty((8, change.size))
-        left, right, early, mixed, late, conjugate = rows[:6]
-        np.multiply(change, second, out=right)
-        np.subtract(end, right, out=right)
+        found = Integrals(np.empty((8, change.size)))
+        (left, right), (early, mixed, late), conjugate, sizes = found.value, found.slope, found.conjugate, found.sizes
+        np.multiply(change, second, out=right)  # (u_1 - (u_1 - u_0) T_2)/2; in place throughout: a third of the time
+        np.subtract(ends.last_u, right, out=right)
         right *= 0.5
-        np.multiply(change, first, out=left)
-        np.subtract(end, left, out=left)
+        np.multiply(change, first, out=left)  # u_1 - (u_1 - u_0) T_1, less the right one
+        np.subtract(ends.last_u, left, out=left)
         left -= right
         np.divide(1, whole, out=early)
-        first *= early
-        np.multiply(second, early, out=late)
+        first *= early  # T_1/D
+        np.multiply(second, early, out=late)  # T_2/D
         np.subtract(first, late, out=mixed)
         early -= first
-        early -= mixed
+        early -= mixed  # (1 - 2 T_1 + T_2)/D
         np.subtract(left, right, out=conjugate)
         conjugate *= ends.last_z - ends.z
         conjugate += ends.conjugate
         conjugate += ends.last_conjugate
         conjugate *= 0.5
-        np.maximum(np.abs(ends.u), np.abs(end), out=rows[6])  # at most, where z changes sign
-        rows[6] *= 0.5
-        rows[7] = rows[6]
-        return rows
+        np.maximum(np.abs(ends.u), np.abs(ends.last_u), out=sizes[0])  # at most, where z changes sign
+        sizes[0] *= 0.5
+        sizes[1] = sizes[0]
+        return found
 
     def _averages(self, ends: _Ends) -> tuple[Array, Array, Array]:
         """D, T_1 and T_2."""
         begin, end = ends.u, ends.last_u
-        if not self.potential.smooth:
+        smooth = self.grid.unfolding.smooth
+        if not smooth:
             begin, end = np.abs(begin), np.abs(end)
-        place, by_place, by_square = _rule(self.order)
+        place, by_place, by_square = _rule(self._order)
         nodes = (end - begin) * place
         nodes += begin
-        chord, whole = self.potential.chord(nodes, begin), self.potential.chord(end, begin)
+        chord, whole = self._chord(nodes, begin), self._chord(end, begin)
         first = by_place @ chord
         chord *= chord
         second = by_square @ chord
         first /= whole
         second /= whole
         second /= whole
-        if not self.potential.smooth:
+        if not smooth:
             (at,) = (ends.z * ends.last_z < 0).nonzero()
             if at.size:
                 whole[at], first[at], second[at] = self._across_zero(ends.take(at))
         return whole, first, second
 
     def _across_zero(self, ends: _Ends) -> tuple[Array, Array, Array]:
-        """The same, integrated from both ends to the zero between them."""
-        place, weight = (part[:, None] for part in gauss_legendre(self.order))
+        """D, T_1 and T_2, integrated from both ends to the zero between them."""
+        place, weight = (part[:, None] for part in gauss_legendre(self._order))
         both, change, rise = np.array([ends.u, ends.last_u]), ends.last_u - ends.u, ends.last_z - ends.z
         height = (self.potential.grad(both[:, None] * place) - ends.z) / rise
         share = np.abs(both / change)
         first, second = ((share * (weight * part).sum(axis=1)).sum(axis=0) for part in (height, height * height))
         return rise / change, first, second
+
+    @property
+    def _order(self) -> int:
+        r"""Nodes of the rule for averages, as many as :math:`\phi'` has coefficients."""
+        assert isinstance(self.potential, Power)
+        return int(self.potential.p)
+
+    def _chord(self, u: Array, v: Array) -> Array:
+        r"""The slope :math:`(\phi'(u) - \phi'(v))/(u - v)` without cancellation, u and v of one sign if p is odd."""
+        assert isinstance(self.potential, Power)
+        power, total = v, u + v  # u^(k-1) + u^(k-2) v + ... + v^(k-1) for k = 2, then by Horner's rule
+        for _ in range(self._order - 3):
+            power = power * v
+            total *= u
+            total += power
+        total *= self.potential.p
+        total += 2 * self.potential.quadratic
+        return np.asarray(total)
 
 
 @lru_cache(maxsize=16)
@@ -220,9 +198,9 @@ def _rule(order: int) -> tuple[Array, Array, Array]:
     return place[:, None], weight * place, weight * place**2
 
 
-def _in_hats(rows: Array, hats: Array) -> Array:
+def _in_hats(own: Integrals, hats: Array) -> Array:
     """From hats of the cells' own to others with these values at the ends, shape (2 hats, 2 ends, C)."""
-    left, right, early, mixed, late, conjugate, *sizes = rows
+    (left, right), (early, mixed, late), sizes = own.value, own.slope, own.sizes
     ((a, b), (c, d)), ((e, f), (g, h)) = hats, np.abs(hats)
     return np.array(
         [
@@ -231,7 +209,7 @@ def _in_hats(rows: Array, hats: Array) -> Array:
             a * a * early + 2 * a * b * mixed + b * b * late,
             a * c * early + (a * d + b * c) * mixed + b * d * late,
             c * c * early + 2 * c * d * mixed + d * d * late,
-            conjugate,
+            own.conjugate,
             e * sizes[0] + f * sizes[1],
             g * sizes[0] + h * sizes[1],
         ]

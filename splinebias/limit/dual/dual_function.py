@@ -9,21 +9,22 @@ For the two-slope activation :math:`\sigma(z) = p z_+ - q z_-` the dual function
 so the nodal values :math:`v_j = G(x_j)` (with :math:`v_M = 0`) and :math:`\beta = B (x_M - x_1)` determine everything:
 :math:`\ell(c) = v_1 - \beta (c - x_1)/(x_M - x_1)`. A free affine part means
 :math:`\sum \lambda_i = \sum \lambda_i x_i = 0`, that is :math:`\beta = v_1 = 0`.
+
+Where :math:`g_+ = g_-` for all multipliers, both sides are one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from splinebias._arguments import Array
 from splinebias.activation import TwoSlope
-from splinebias.potential import Potential
 
-_ROUNDING = 1e-14  # of a line after many increments
-_TORN = 1e-12  # part of g_s by which the two sides may disagree
+Factors = tuple[tuple[float, float], ...]
 
 
 class Zeros(NamedTuple):
@@ -33,20 +34,61 @@ class Zeros(NamedTuple):
     offset: Array
 
 
-def line_factors(activation: TwoSlope, side: int) -> tuple[float, float]:
-    r"""That of :math:`\ell` in g_side left of the data, where G is the line itself, and elsewhere."""
+def line_factors(activation: TwoSlope, *, free: bool) -> Factors:
+    r"""Per side, the factor of :math:`\ell` in g left of the data, where G is the line itself, and elsewhere.
+
+    Of one side if both have one dual function for all multipliers: with a free affine part, or where q = -p.
+    """
     p, q = activation.right, activation.left
-    return (p, q) if side > 0 else (-q, -p)
+    return ((p, q),) if free or q == -p else ((p, q), (-q, -p))
 
 
-def sides_agree(activation: TwoSlope, *, free: bool) -> bool:
-    """Whether g_+ = g_- for all multipliers of a problem: densities may then be given as their sum, for side +1."""
-    return free or activation.left == -activation.right
+@dataclass(frozen=True, eq=False)
+class SideFunction:
+    r"""The dual function of one side: linear between the data, a multiple of :math:`\ell` beyond them.
+
+    Attributes
+    ----------
+    dual : DualFunction
+        Gives the data abscissae and :math:`\ell`.
+    nodal : Array, shape (M,)
+        Values at the data.
+    factors : tuple of float
+        The factor of :math:`\ell` left of the data, and elsewhere.
+    """
+
+    dual: DualFunction
+    nodal: Array
+    factors: tuple[float, float]
+
+    def __call__(self, c: Array) -> Array:
+        """Values at `c`, same shape."""
+        x = self.dual.x
+        inside = np.interp(c, x, self.nodal)
+        before, after = c < x[0], c > x[-1]
+        if not (before.any() or after.any()):
+            return np.asarray(inside)
+        return np.where(before | after, np.where(before, *self.factors) * self.dual.line(c), inside)
+
+    def zeros(self) -> Zeros:
+        """The isolated zeros, in order."""
+        g, x, first, beta = self.nodal, self.dual.x, self.dual.values[0], self.dual.beta
+        (cross,) = (g[:-1] * g[1:] < 0).nonzero()
+        offset = g[cross] / (g[cross] - g[cross + 1]) * (x[cross + 1] - x[cross])
+        found, span = Zeros(x[cross] + offset, offset), self.dual.span
+        if beta == 0:
+            return found
+        root = span * first / beta  # of the line, relative to x_1
+        if not np.isfinite(root) or 0 <= root <= span:
+            return found
+        if root < 0:
+            return Zeros(np.concatenate([[x[0] + root], found.place]), np.concatenate([[root], found.offset]))
+        return Zeros(np.concatenate([found.place, [x[0] + root]]), np.concatenate([found.offset, [root - span]]))
 
 
 @dataclass(frozen=True, eq=False)
 class DualFunction:
-    r"""g_+ and g_- as functions.
+    r"""The dual functions of all sides together.
 
     Attributes
     ----------
@@ -56,76 +98,80 @@ class DualFunction:
         The :math:`v_j` above; the last is 0.
     beta : float
         The :math:`\beta` above.
-    activation : Activation
+    activation : TwoSlope
         Gives p and q.
-    nodal : dict of Array, shape (M,)
-        Per side, g at the data. Given by `values` and `beta`, but only up to their rounding: where g_- is a small difference
-        of large numbers, increments (see `moved`) know it better. One array where the sides agree.
+    free : bool
+        Whether the affine part is free.
+    nodal : Array, shape (S, M)
+        The dual function of every side at the data: of plus and minus, or of the one that both have. It follows from
+        `values` and `beta`, but only up to their rounding: where g_- is a small difference of large numbers, increments (see
+        `moved`) know it better.
     """
 
     x: Array
     values: Array
     beta: float
     activation: TwoSlope
-    nodal: dict[int, Array] = field(default_factory=dict)
-    _known: dict[int, tuple[Potential, Array]] = field(default_factory=dict, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.nodal:
-            self.nodal.update(_sides(self.activation.kink * self.values, self.line(self.x), self.activation))
+    free: bool
+    nodal: Array
 
     @classmethod
     def of(cls, x: Array, u: Array, activation: TwoSlope, *, free: bool) -> DualFunction:
         r"""From unknowns :math:`(\beta, v_1, \dots, v_{M-1})`, with a free affine part :math:`(v_2, \dots, v_{M-1})`."""
+        values, beta = np.zeros(x.size), 0.0
         if free:
-            return cls(x, np.concatenate([[0.0], u, [0.0]]), 0.0, activation)
-        return cls(x, np.concatenate([u[1:], [0.0]]), float(u[0]), activation)
+            values[1:-1] = u
+        else:
+            beta, values[:-1] = float(u[0]), u[1:]
+        return cls._from_values(x, values, beta, activation, free)
 
     @classmethod
-    def through(cls, x: Array, inner: Array, line: Array, factor: Array | float, activation: TwoSlope) -> DualFunction:
-        r"""From g_s at the inner data, where `factor` is that of :math:`\ell` in it, and :math:`\ell` at the two ends."""
+    def _from_values(cls, x: Array, values: Array, beta: float, activation: TwoSlope, free: bool) -> DualFunction:
+        line = values[0] - beta * ((x - x[0]) / (x[-1] - x[0]))
+        nodal = _nodal(activation.kink * values, line, activation, free)
+        return cls(x, values, beta, activation, free, nodal)
+
+    def through(self, inner: Array, line: Array, factor: Array | float) -> DualFunction:
+        r"""The dual function that is `inner` at the inner data and whose :math:`\ell` has these values at the two ends.
+
+        `factor` is that of :math:`\ell` in `inner`, whose entries may belong to different sides.
+        """
         first, last = line.tolist()
-        along = first - (first - last) * ((x - x[0]) / (x[-1] - x[0]))
+        along = first - (first - last) * ((self.x - self.x[0]) / self.span)
         kinks = inner - factor * along  # (p - q) G
-        kinks[0], kinks[-1] = activation.kink * first, 0.0
-        values = kinks / activation.kink
+        kinks[0], kinks[-1] = self.activation.kink * first, 0.0
+        values = kinks / self.activation.kink
         values[0] = first
-        return cls(x, values, first - last, activation, _sides(kinks, along, activation))
+        nodal = _nodal(kinks, along, self.activation, self.free)
+        return replace(self, values=values, beta=first - last, nodal=nodal)
 
-    def unknowns(self, *, free: bool) -> Array:
-        """Inverse of `of`."""
-        return self.values[1:-1] if free else np.concatenate([[self.beta], self.values[:-1]])
+    def unknowns(self) -> Array:
+        """Inverse of `of`, shape (U,)."""
+        return self.values[1:-1] if self.free else np.concatenate([[self.beta], self.values[:-1]])
 
-    def moved(self, step: DualFunction, still: float = 0.0) -> DualFunction:
+    def moved(self, step: DualFunction) -> DualFunction:
         """The sum of the two, in which g at the data keeps the relative precision of the increments.
 
-        What would move by less than `still`, relative to itself, stays: what was integrated next to it is known then.
         Where increments larger by powers of ten leave their rounding behind, the two sides are made from `values` anew.
         """
-        plus = _sum(self.nodal[1], step.nodal[1], still)
-        minus = plus if self.symmetric and step.symmetric else _sum(self.nodal[-1], step.nodal[-1], still)
-        beta = float(_sum(np.array(self.beta), np.array(step.beta), still))
-        new = DualFunction(self.x, _sum(self.values, step.values, still), beta, self.activation, {1: plus, -1: minus})
-        return DualFunction(self.x, new.values, beta, self.activation) if new.torn > _TORN else new
+        values, beta = self.values + step.values, self.beta + step.beta
+        new = replace(self, values=values, beta=beta, nodal=self.nodal + step.nodal)
+        far_apart = 1e-12  # part of g by which the two sides may disagree
+        return self._from_values(self.x, values, beta, self.activation, self.free) if new.torn > far_apart else new
 
     def times(self, factor: float) -> DualFunction:
         """A multiple of it."""
-        plus = self.nodal[1] * factor
-        nodal = {1: plus, -1: plus if self.symmetric else self.nodal[-1] * factor}
-        return DualFunction(self.x, self.values * factor, self.beta * factor, self.activation, nodal)
+        return replace(self, values=self.values * factor, beta=self.beta * factor, nodal=self.nodal * factor)
 
-    def curvature(self, potential: Potential, side: int) -> Array:
-        r""":math:`(\phi')^{-1}(g_s)` at the data, shape (M,); remembered for one potential."""
-        side = 1 if self.symmetric else side
-        known = self._known.get(side)
-        if known is None or known[0] is not potential:
-            self._known[side] = known = (potential, np.asarray(potential.grad_inverse(self.nodal[side])))
-        return known[1]
+    @cached_property
+    def factors(self) -> Factors:
+        r"""Per side, the factor of :math:`\ell` left of the data, and elsewhere."""
+        return line_factors(self.activation, free=self.free)
 
-    @property
-    def symmetric(self) -> bool:
-        """Whether g_+ is known to be g_-."""
-        return self.nodal[1] is self.nodal[-1]
+    @cached_property
+    def sides(self) -> tuple[SideFunction, ...]:
+        """Those of plus and minus, or the one that both have."""
+        return tuple(SideFunction(self, *of) for of in zip(self.nodal, self.factors, strict=True))
 
     @property
     def torn(self) -> float:
@@ -133,11 +179,11 @@ class DualFunction:
 
         Beyond rounding of :math:`\ell`: what increments larger by powers of ten leave behind, where nothing else shows it.
         """
-        if self.symmetric:
+        if len(self.nodal) == 1:
             return 0.0
-        plus, minus, line = self.nodal[1], self.nodal[-1], self.line(self.x)
-        gap = np.abs(plus - minus - (self.factor(1) - self.factor(-1)) * line)
-        gap -= _ROUNDING * np.abs(self.line_ends).max()
+        (plus, minus), ((_, factor), (_, other)) = self.nodal, self.factors
+        gap = np.abs(plus - minus - (factor - other) * self.line(self.x))
+        gap -= 1e-14 * np.abs(self.line_ends).max()  # rounding after many increments
         size = np.maximum(np.abs(plus), np.abs(minus))
         return float(np.divide(gap, size, out=np.zeros_like(gap), where=(gap > 0) & (size > 0)).max())
 
@@ -147,46 +193,17 @@ class DualFunction:
         return float(self.x[-1] - self.x[0])
 
     def line(self, c: Array) -> Array:
-        r""":math:`\ell(c)`."""
+        r""":math:`\ell(c)`, same shape as `c`."""
         return np.asarray(self.values[0] - self.beta * ((c - self.x[0]) / self.span))
 
     @property
     def line_ends(self) -> Array:
-        r""":math:`\ell` at the first and at the last data point."""
+        r""":math:`\ell` at the first and at the last data point, shape (2,)."""
         return np.array([self.values[0], self.values[0] - self.beta])
 
-    def factor(self, side: int) -> float:
-        r"""That of :math:`\ell` in g_side among the data."""
-        return line_factors(self.activation, side)[1]
-
-    def __call__(self, c: Array, side: int) -> Array:
-        """g_side at `c`, same shape."""
-        inside = np.interp(c, self.x, self.nodal[side])
-        before, after = c < self.x[0], c > self.x[-1]
-        if not (before.any() or after.any()):
-            return np.asarray(inside)
-        factor = np.where(before, *line_factors(self.activation, side))
-        return np.where(before | after, factor * self.line(c), inside)
-
     def zeros(self) -> Array:
-        """All isolated zeros of g_+ and g_-, sorted."""
-        sides = (1,) if self.symmetric else (1, -1)
-        return np.unique(np.concatenate([self.zeros_of(side).place for side in sides]))
-
-    def zeros_of(self, side: int) -> Zeros:
-        """The isolated zeros of g_side, in order."""
-        g, x = self.nodal[side], self.x
-        (cross,) = (g[:-1] * g[1:] < 0).nonzero()
-        offset = g[cross] / (g[cross] - g[cross + 1]) * (x[cross + 1] - x[cross])
-        found = Zeros(x[cross] + offset, offset)
-        if self.beta == 0:
-            return found
-        root = self.span * self.values[0] / self.beta  # of the line, relative to x_1
-        if not np.isfinite(root) or 0 <= root <= self.span:
-            return found
-        if root < 0:
-            return Zeros(np.concatenate([[x[0] + root], found.place]), np.concatenate([[root], found.offset]))
-        return Zeros(np.concatenate([found.place, [x[0] + root]]), np.concatenate([found.offset, [root - self.span]]))
+        """The isolated zeros of all sides, sorted."""
+        return np.unique(np.concatenate([g.zeros().place for g in self.sides]))
 
     def multipliers(self) -> Array:
         r"""The :math:`\lambda_i`: jumps of the slope of G, shape (M,)."""
@@ -194,14 +211,6 @@ class DualFunction:
         return np.diff(np.concatenate([[-self.beta / self.span], slopes, [0.0]]))
 
 
-def _sides(kinks: Array, line: Array, activation: TwoSlope) -> dict[int, Array]:
-    r"""g_+ and g_- at the data from :math:`(p - q) G` and :math:`\ell` there."""
-    factor, other = (line_factors(activation, side)[1] for side in (1, -1))
-    plus = kinks + factor * line
-    return {1: plus, -1: plus if factor == other or not line.any() else kinks + other * line}
-
-
-def _sum(old: Array, change: Array, still: float) -> Array:
-    """`old` + `change`, where that is a change by more than the part `still`."""
-    new = old + change
-    return np.where(np.abs(change) < still * np.abs(old), old, new) if still else np.asarray(new)
+def _nodal(kinks: Array, line: Array, activation: TwoSlope, free: bool) -> Array:
+    r"""The dual functions at the data, shape (S, M), from :math:`(p - q) G` and :math:`\ell` there."""
+    return np.array([kinks + factor * line for _, factor in line_factors(activation, free=free)])

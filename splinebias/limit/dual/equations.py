@@ -4,10 +4,14 @@ Unknowns :math:`u = (\beta, v_1, \dots, v_{M-1})`; see `dual_function` for their
 :math:`\lambda^T y` has coefficients :math:`(y_1/(x_M - x_1),\ \text{first chord slope},\ \text{slope jumps of the linear
 interpolant})`, and the Hessian :math:`\sum_s \int D_s(c)\, \nabla g_s \nabla g_s^T dc` is tridiagonal in
 :math:`v_2, \dots, v_{M-1}` with a border of two: :math:`\beta` and :math:`v_1`.
+
+What belongs to sides comes in their order: plus and minus, or one for both where they have one dual function. On a fixed
+quadrature all integrals are sums over its nodes, and a quadratic potential makes the equations linear.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,12 +19,14 @@ import numpy as np
 
 from splinebias._arguments import Array
 from splinebias.activation import TwoSlope
-from splinebias.limit.dual.dual_function import DualFunction, line_factors, sides_agree
+from splinebias.initialization.breakpoints import BreakpointLaw, Side
+from splinebias.limit.discretization import Nodes
+from splinebias.limit.dual.dual_function import DualFunction, line_factors
 from splinebias.numerics.bordered import BorderedTridiagonal
 
 
 class Moments(NamedTuple):
-    r"""Integrals of a density :math:`a_s` of one side, or of several.
+    r"""Integrals of a density :math:`a_s` of one side, or of several densities.
 
     Attributes
     ----------
@@ -36,7 +42,15 @@ class Moments(NamedTuple):
 
 
 class Masses(NamedTuple):
-    """The same with products of two: both left, mixed, both right, each (M - 1,); and three numbers beyond the data."""
+    r"""Integrals of a density of one side, times products of two derivatives of g.
+
+    Attributes
+    ----------
+    left, mixed, right : Array, shape (M - 1,)
+        On every data interval, times the hat of its left end squared, the product of the two hats, the right one squared.
+    line : Array, shape (3,)
+        Beyond the data, times the derivatives by :math:`\beta` squared, their product, that by :math:`v_1` squared.
+    """
 
     left: Array
     mixed: Array
@@ -58,63 +72,54 @@ class DualEquations:
 
     Attributes
     ----------
-    sides_agree : bool
-        See the function of this name.
+    factors : tuple
+        Of every side, see `line_factors`.
     """
 
     def __init__(self, x: Array, activation: TwoSlope, *, free: bool) -> None:
         self.x, self.activation, self.free = x, activation, free
         self.steps, self.span = np.diff(x), float(x[-1] - x[0])
-        self.sides_agree = sides_agree(activation, free=free)
+        self.factors = line_factors(activation, free=free)
 
-    @cached_property
-    def _at_data(self) -> Array:
-        """`tau` at the data, shape (M,)."""
-        return self.tau(self.x)
+    def sides_of(self, law: BreakpointLaw) -> tuple[Side, ...]:
+        """The units of plus and of minus, or all units as one side where both have one dual function."""
+        return law.sides if len(self.factors) == 2 else (law.both,)
 
     @cached_property
     def _lines(self) -> Array:
         """Derivatives of the line by beta and v_1 at the data, shape (2, M)."""
-        return np.array([self._at_data, np.ones(self.x.size)])
+        return np.array([self.tau(self.x), np.ones(self.x.size)])
 
     def tau(self, c: Array) -> Array:
         """Derivative of the line with respect to beta at breakpoints `c`, same shape."""
         return np.asarray((c - self.x[0]) / -self.span)
 
-    def factors(self, side: int) -> tuple[float, float]:
-        """Those of the line in g_side left of the data and elsewhere."""
-        return line_factors(self.activation, side)
-
     def target(self, y: Array) -> Array:
-        """Coefficients of lambda^T y in the unknowns."""
+        """Coefficients of lambda^T y in the unknowns, shape (U,)."""
         slopes = np.diff(y) / self.steps
         bends = np.diff(slopes)
         return bends if self.free else np.concatenate([[y[0] / self.span, slopes[0]], bends])
 
-    def values(self, u: Array) -> tuple[Array, float]:
-        """Nodal values v (M,) and beta from the unknowns."""
-        return (np.concatenate([[0.0], u, [0.0]]), 0.0) if self.free else (np.append(u[1:], 0.0), float(u[0]))
-
     def function(self, u: Array) -> DualFunction:
-        """The unknowns as a function."""
+        """The dual function with unknowns u."""
         return DualFunction.of(self.x, u, self.activation, free=self.free)
 
-    def gathered(self, moments: dict[int, Moments], *, sizes: bool | Array = False) -> Array:
-        r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc`: the model's equations, shape (..., U).
+    def gathered(self, moments: Sequence[Moments], *, sizes: bool | Array = False) -> Array:
+        r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc`, the equations of the model, shape (..., U).
 
         `sizes` : whether the moments are sizes of terms, to be added up as such; of several densities, shape (..., 1).
         """
-        shape = next(iter(moments.values())).left.shape[:-1]
+        shape = moments[0].left.shape[:-1]
         hats, line = np.zeros((*shape, self.x.size)), np.zeros((*shape, 2))
-        for side, (left, right, beyond) in moments.items():
+        for (left, right, beyond), (_, factor) in zip(moments, self.factors, strict=True):
             own = np.zeros_like(hats)
             own[..., :-1] = left
             own[..., 1:] += right
             hats += own
             if not self.free:
                 # no product of BLAS, whose threads wait for each other
-                turned, shifted = np.einsum("...m,m->...", own, self._at_data), own.sum(axis=-1)
-                inside = self.factors(side)[1] * np.array([turned, shifted]).T  # of one sign if moments are
+                turned, shifted = np.einsum("...m,m->...", own, self._lines[0]), own.sum(axis=-1)
+                inside = factor * np.array([turned, shifted]).T  # of one sign if moments are
                 line += np.where(sizes, np.abs(inside), inside) + beyond
         hats *= self.activation.kink
         if self.free:
@@ -122,12 +127,12 @@ class DualEquations:
         hats[..., 0] += line[..., 1]
         return np.concatenate([line[..., :1], hats[..., :-1]], axis=-1)
 
-    def hessian(self, masses: dict[int, Masses]) -> BorderedTridiagonal:
+    def hessian(self, masses: Sequence[Masses]) -> BorderedTridiagonal:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""
-        kink, size = self.activation.kink, self.x.size
+        kink, size, lines = self.activation.kink, self.x.size, self._lines
         diagonal, off, border = np.zeros(size), np.zeros(size - 1), np.zeros((2, size))
-        corner = [0.0, 0.0, 0.0]  # of beta alone, of both, of v_1 alone
-        for side, (left, mixed, right, beyond) in masses.items():
+        corner = np.zeros(3)  # of beta alone, of both, of v_1 alone
+        for (left, mixed, right, beyond), (_, factor) in zip(masses, self.factors, strict=True):
             own = np.zeros(size)
             own[:-1] = left
             own[1:] += right
@@ -135,16 +140,11 @@ class DualEquations:
             off += mixed
             if self.free:
                 continue
-            corner = [sum(pair) for pair in zip(corner, beyond.tolist(), strict=True)]
-            if (factor := self.factors(side)[1]) == 0:
-                continue
-            lines = self._lines
             inside = lines * own
             inside[:, :-1] += lines[:, 1:] * mixed
             inside[:, 1:] += lines[:, :-1] * mixed
-            turned, both = (inside * lines[0]).sum(axis=-1).tolist()
-            of_line = (turned, both, float(inside[1].sum()))
-            corner = [old + factor**2 * new for old, new in zip(corner, of_line, strict=True)]
+            corner += beyond
+            corner += factor**2 * np.concatenate([(inside * lines[0]).sum(axis=-1), [inside[1].sum()]])
             inside *= kink * factor
             border += inside
         diagonal *= kink**2
@@ -160,9 +160,9 @@ class DualEquations:
         return BorderedTridiagonal(diagonal[1:-1], off[1:-1], border, ends)
 
     def scale(self, y: Array) -> Array:
-        """What counts as a residual of 1: a bend is measured as the shift of one ordinate against its neighbours.
+        """What counts as a residual of 1, shape (U,): a bend is the shift of one ordinate against its neighbours.
 
-        Relative to max |y|; slope and offset as shifts of the same size.
+        Relative to max |y|; slope and offset are shifts of the same size.
         """
         size = float(np.abs(y).max()) or 1.0
         scale = size * (1 / self.steps[:-1] + 1 / self.steps[1:])
@@ -176,3 +176,128 @@ def misfit(residual: Array, scale: Array, load: Array | float) -> float:
     of 0 gives an upper bound.
     """
     return float((np.abs(residual) / np.maximum(scale, load)).max(initial=0.0))
+
+
+class DualSystem(DualEquations):
+    """`DualEquations` with a quadrature: basis functions of the unknowns at all nodes, and products in O(nodes + M).
+
+    Densities at the nodes have shape (S, N, q), or (S, N, 1) where they are constant on rows, for the S sides in order.
+
+    Parameters
+    ----------
+    x : Array, shape (M,)
+        Data abscissae; every one is a cell edge.
+    grid : Nodes
+        The quadrature.
+    activation : TwoSlope
+        Two-slope activation.
+    free : bool
+        Whether the affine part is free.
+    """
+
+    def __init__(self, x: Array, grid: Nodes, activation: TwoSlope, *, free: bool) -> None:
+        super().__init__(x, activation, free=free)
+        self.nodes, self.weights, self.interval = grid.nodes, grid.weights, grid.interval
+        self.right = grid.share(x)
+        self.left = 1 - self.right
+        (self.outside,) = ((self.interval == 0) | (self.interval == x.size)).nonzero()
+        self.left[self.outside] = self.right[self.outside] = 0.0
+
+    @cached_property
+    def line_factors(self) -> Array:
+        """Derivative of g with respect to the line, of every side at every row, shape (S, N, 1)."""
+        return np.array([np.where(self.interval == 0, *pair) for pair in self.factors])[..., None]
+
+    @cached_property
+    def _tau_outside(self) -> Array:
+        """`tau` at the nodes beyond the data."""
+        return self.tau(self.nodes[self.outside])
+
+    def evaluate(self, u: Array) -> Array:
+        """The dual functions of all sides at the nodes, shape (S, N, q)."""
+        function, at = self.function(u), np.clip(self.interval - 1, 0, self.x.size - 2)
+        values = function.nodal[:, at, None] * self.left
+        values += function.nodal[:, at + 1, None] * self.right
+        if self.outside.size:
+            values[:, self.outside] = self.line_factors[:, self.outside] * function.line(self.nodes[self.outside])
+        return np.asarray(values)
+
+    def gather(self, density: Array) -> Array:
+        r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc` for densities a at the nodes, the equations of the model."""
+        return self.gathered([self._moments(*of) for of in zip(density, self.line_factors, strict=True)])
+
+    def load(self, density: Array) -> Array:
+        """Sizes of the terms that `gather` adds up, same shape."""
+        pairs = zip(np.abs(density), np.abs(self.line_factors), strict=True)
+        return self.gathered([self._moments(*of, sizes=True) for of in pairs], sizes=True)
+
+    def curvature(self, density: Array) -> BorderedTridiagonal:
+        """The Hessian for densities D at the nodes."""
+        return self.hessian([self.masses(row, of) for row, of in enumerate(density)])
+
+    def masses(self, row: int, density: Array) -> Masses:
+        """Integrals of a density of the side number `row`, times products of basis functions."""
+        weighted, line = self.weights * density, np.zeros(3)
+        if not self.free and self.outside.size:
+            mass, tau = weighted[self.outside] * self.line_factors[row, self.outside] ** 2, self._tau_outside
+            line = np.array([(mass * tau**2).sum(), (mass * tau).sum(), mass.sum()])
+        left, right = weighted * self.left, weighted * self.right
+        return Masses(self._sums(left * self.left), self._sums(left * self.right), self._sums(right * self.right), line)
+
+    def _moments(self, density: Array, factor: Array, *, sizes: bool = False) -> Moments:
+        """Integrals of a density; with `sizes`, of a density >= 0 times the sizes of the basis functions."""
+        weighted, line = self.weights * density, np.zeros(2)
+        if not self.free and self.outside.size:
+            mass = weighted[self.outside] * factor[self.outside]
+            tau = np.abs(self._tau_outside) if sizes else self._tau_outside
+            line = np.array([(mass * tau).sum(), mass.sum()])
+        return Moments(self._sums(weighted * self.left), self._sums(weighted * self.right), line)
+
+    def _sums(self, per_node: Array) -> Array:
+        """Sums over the data intervals, shape (M - 1,)."""
+        rows = per_node @ np.ones(per_node.shape[1])
+        sums = np.bincount(self.interval, rows, self.x.size + 1)
+        return np.asarray(sums[1:-1], dtype=float)
+
+
+class QuadraticSolution(NamedTuple):
+    r"""The solution of a quadratic problem.
+
+    Attributes
+    ----------
+    u : Array, shape (U,)
+        The unknowns.
+    density : Array, shape (S, N, q)
+        The curvature that every side makes at the nodes.
+    cost : float
+        :math:`E[\alpha^2]`.
+    misfit : float
+        The relative optimality residual.
+    """
+
+    u: Array
+    density: Array
+    cost: float
+    misfit: float
+
+
+def solve_quadratic(system: DualSystem, zeta: Array, y: Array) -> QuadraticSolution:
+    """The quadratic problem with densities `zeta` at the nodes, with a step of iterative refinement."""
+    target, scale = system.target(y), system.scale(y)
+    hessian = system.curvature(zeta)
+    best = QuadraticSolution(np.zeros_like(target), np.zeros((len(zeta), *system.left.shape)), 0.0, np.inf)
+    residual = target
+    for _ in range(2):
+        u = best.u + hessian.solve(residual)
+        density = zeta * system.evaluate(u)
+        made = system.gather(density)
+        residual = target - made
+        error = misfit(residual, scale, 0.0)
+        if error > 1e-13:  # an upper bound that is worth a second look
+            error = misfit(residual, scale, system.load(density))
+        if not error < best.misfit:
+            break
+        best = QuadraticSolution(u, density, float(u @ made), error)
+        if error < 1e-15:
+            break
+    return best

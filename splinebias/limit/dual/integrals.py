@@ -1,153 +1,230 @@
-"""What the nodes of a quadrature add to the dual, kept per data interval, where a Newton step may leave most as they are."""
+"""Integrals of the dual over breakpoints, per side and data interval: by quadrature, for any law."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._arguments import Array
+from splinebias.initialization.breakpoints import Side
+from splinebias.limit.discretization import CHECK
+from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations, Masses, Moments
-from splinebias.limit.dual.panel_refinement import GradedNodes
-from splinebias.limit.dual.response import Response
+from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
+from splinebias.limit.dual.response import Brink, Response, ResponseModel
+from splinebias.potential import Potential
 
-_MOMENTS = np.array([[0, 1], [6, 7]])  # rows of the table
-_NARROW = 64  # columns that are all added to
+_BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
 
 
-class Brink(NamedTuple):
-    """Where terms are left out because doubles end: masses underflow where the curvature overflows.
+@dataclass(frozen=True, eq=False)
+class Integrals:
+    r"""What one side adds to the dual, in columns: data intervals (column j has j points on the left), or cells.
 
-    With an exponential conjugate and a law with exponential tails, both far out, their product can still matter: near the
-    end of the domain of the dual it decays as slowly as one likes. Nothing on the nodes shows that; the last product
-    before does.
+    Beyond the data the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats.
 
     Attributes
     ----------
-    at : Array, shape (K,)
-        Breakpoints.
-    out : Array of bool, shape (K,)
-        Whether terms are left out there.
-    term : Array, shape (K,)
-        The faintest term that is not, 0 if it is not faint.
+    table : Array, shape (8, N)
+        All rows, in the order in which they are named here.
     """
 
-    at: Array
-    out: NDArray[np.bool_]
-    term: Array
+    table: Array
 
     @classmethod
-    def of(cls, response: Response, side: int, nodes: Array) -> Brink | None:
-        """That of a response at `nodes`; None if no term is left out and none is the neighbour of those."""
-        found = response.brink(side)
-        return None if found is None else cls(nodes.ravel(), found[0].ravel(), found[1].ravel())
+    def zeros(cls, columns: int) -> Integrals:
+        """Nothing so far."""
+        return cls(np.zeros((8, columns)))
+
+    @property
+    def value(self) -> Array:
+        """The curvature density times the two hats, shape (2, N)."""
+        return self.table[:2]
+
+    @property
+    def slope(self) -> Array:
+        """The derivative of the curvature density times the left hat squared, both, the right one squared, shape (3, N)."""
+        return self.table[2:5]
+
+    @property
+    def conjugate(self) -> Array:
+        r""":math:`E[\phi^*] - \phi^*(0)`, shape (N,)."""
+        return np.asarray(self.table[5])
+
+    @property
+    def sizes(self) -> Array:
+        """The sizes of the terms that were added up in `value`, shape (2, N)."""
+        return self.table[6:]
+
+    def add(self, part: Integrals, interval: NDArray[np.intp]) -> None:
+        """Add the columns of `part` to those with the numbers `interval`."""
+        first, last = int(interval.min()), int(interval.max())
+        rows, columns = len(self.table), last - first + 1
+        if columns == interval.size and (interval[1:] > interval[:-1]).all():  # one for each
+            self.table[:, first : last + 1] += part.table
+            return
+        place = interval - first + columns * np.arange(rows)[:, None]
+        total = np.bincount(place.ravel(), part.table.ravel(), rows * columns)
+        self.table[:, first : last + 1] += total.reshape(rows, columns)
+
+    def add_nodes(
+        self, nodes: PanelNodes, response: Response, equations: DualEquations, factors: tuple[float, float]
+    ) -> None:
+        """Add what `nodes` contribute, given the response there; `factors` are those of the side, see `line_factors`."""
+        shape = nodes.weights.T.shape  # in memory node after node of all rows, like the nodes
+        hats, terms = (np.empty((copies, *shape)).transpose(0, 2, 1) for copies in (2, 6))
+        hats[1] = nodes.share(equations.x)
+        np.subtract(1, hats[1], out=hats[0])
+        (outside,) = ((nodes.interval == 0) | (nodes.interval == equations.x.size)).nonzero()
+        if outside.size:
+            factor = np.where(nodes.interval[outside] == 0, *factors)[:, None]
+            hats[0, outside], hats[1, outside] = factor * equations.tau(nodes.nodes[outside]), factor
+        np.multiply(nodes.weights * response.value, hats, out=terms[:2])
+        steep = np.multiply(nodes.weights * response.slope, hats, out=terms[3:5])
+        np.multiply(steep[0], hats[0], out=terms[2])
+        steep *= hats[1]
+        np.multiply(nodes.weights, response.conjugate, out=terms[5])
+        part = Integrals(np.empty((8, nodes.interval.size)))
+        terms.sum(axis=2, out=part.table[:6])
+        np.abs(part.value, out=part.sizes)
+        self.add(part, nodes.interval)
+
+    @property
+    def moments(self) -> Moments:
+        """Of the curvature density, and the sizes of their terms: shape (2, ...)."""
+        both = np.stack([self.value, self.sizes])
+        return Moments(both[:, 0, 1:-1], both[:, 1, 1:-1], both[..., 0] + both[..., -1])
+
+    @property
+    def masses(self) -> Masses:
+        """Of the derivative of the curvature density."""
+        left, mixed, right = self.slope[:, 1:-1]
+        return Masses(left, mixed, right, self.slope[:, 0] + self.slope[:, -1])
 
 
 class Sample(NamedTuple):
-    r"""Nodes on some cells, for one side or for both at once where they agree.
+    r"""Nodes on some cells, for one side.
 
     Attributes
     ----------
-    side : int
-        The side.
-    nodes : GradedNodes
+    row : int
+        Number of the side.
+    nodes : PanelNodes
         The nodes.
     value : Array, shape (N, q)
         The curvature density there.
     cost : float
         Their share in :math:`E[D_\phi(\alpha, 0)]`.
     brink : Brink or None
-        Where doubles end.
+        Where doubles end; None if no term is left out and none is the neighbour of those.
     """
 
-    side: int
-    nodes: GradedNodes
+    row: int
+    nodes: PanelNodes
     value: Array
     cost: float
     brink: Brink | None
 
+    @classmethod
+    def of(cls, row: int, nodes: PanelNodes, response: Response) -> Sample:
+        """From the response at the nodes."""
+        cost = float((nodes.weights * response.penalty).sum())
+        return cls(row, nodes, response.value, cost, response.brink(nodes.nodes))
+
 
 @dataclass(frozen=True, eq=False)
-class Integrals:
-    r"""What one side adds to the dual, per data interval and beyond the data.
+class Quadrature:
+    """Integrals on a grid that follows the dual function, of any law: it is integrated over |w| at every node.
 
     Attributes
     ----------
-    table : Array, shape (8, M + 1)
-        Column j: where j points are on the left. The curvature density times the two hats; its derivative times both left,
-        mixed and both right; :math:`E[\phi^*] - \phi^*(0)`; the sizes of the terms that were added up in the first two.
-        Beyond the data the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats.
+    equations : DualEquations
+        The unknowns.
+    grid : PanelGrid
+        The rule, with the potential.
+    sides : tuple of Side
+        The units, in the order of `DualEquations`.
     """
 
-    table: Array
-
-    def add(self, side: int, nodes: GradedNodes, response: Response, equations: DualEquations) -> None:
-        """Add what `nodes` contribute, given the response there."""
-        (value,), (slope,), (conjugate,) = (part.values() for part in (response.value, response.slope, response.dual))
-        hats, terms = _like(nodes.weights, 2), _like(nodes.weights, 6)
-        hats[1] = nodes.share(equations.x)
-        np.subtract(1, hats[1], out=hats[0])
-        (outside,) = ((nodes.piece == 0) | (nodes.piece == equations.x.size)).nonzero()
-        if outside.size:
-            factor = np.where(nodes.piece[outside] == 0, *equations.factors(side))[:, None]
-            hats[0, outside], hats[1, outside] = factor * equations.tau(nodes.nodes[outside]), factor
-        np.multiply(nodes.weights * value, hats, out=terms[:2])
-        steep = np.multiply(nodes.weights * slope, hats, out=terms[3:5])
-        np.multiply(steep[0], hats[0], out=terms[2])
-        steep *= hats[1]
-        np.multiply(nodes.weights, conjugate, out=terms[5])
-        rows = np.empty((8, nodes.piece.size))
-        terms.sum(axis=2, out=rows[:6])
-        np.abs(rows[:2], out=rows[6:])
-        self.add_rows(rows, nodes.piece)
-
-    def add_rows(self, rows: Array, piece: NDArray[np.intp]) -> None:
-        """Add rows, shape (8, N), to the columns number `piece`."""
-        first, columns = 0, self.table.shape[1]
-        if columns > _NARROW:
-            first, last = int(piece.min()), int(piece.max())
-            columns = last - first + 1
-            if columns == piece.size and (piece[1:] > piece[:-1]).all():  # one row for each
-                self.table[:, first : last + 1] += rows
-                return
-        place = piece - first + columns * np.arange(len(rows))[:, None]
-        total = np.bincount(place.ravel(), rows.ravel(), len(rows) * columns)
-        self.table[:, first : first + columns] += total.reshape(-1, columns)
+    equations: DualEquations
+    grid: PanelGrid
+    sides: tuple[Side, ...]
 
     @property
-    def moments(self) -> Moments:
-        """Of the curvature density, and the sizes of their terms: shape (2, ...)."""
-        return Moments(self.table[::6, 1:-1], self.table[1::6, 1:-1], (self.table[:, 0] + self.table[:, -1])[_MOMENTS])
+    def potential(self) -> Potential:
+        """The potential, in units in which curvature is of order 1."""
+        return self.grid.unfolding.potential
 
     @property
-    def masses(self) -> Masses:
-        """Of the derivative of the curvature density."""
-        rows = self.table[2:5]
-        return Masses(rows[0, 1:-1], rows[1, 1:-1], rows[2, 1:-1], rows[:, 0] + rows[:, -1])
+    def degrees(self) -> tuple[int, int] | None:
+        """Degrees of breakpoint and curvature in the coordinate of `Unfolding`, if both are polynomials in cells."""
+        return None
+
+    @cached_property
+    def speeds(self) -> int:
+        """How many values of |w| stand for the law at one breakpoint, or at most of them."""
+        edges = self.grid.cells.edges
+        some = edges[np.linspace(0, edges.size - 1, 5).astype(int), None]
+        return max(1, *(int(ResponseModel.at(side, self.potential, some).rho.shape[-1]) for side in self.sides))
+
+    def at(self, function: DualFunction, curvature: Array) -> tuple[Integrals, ...]:
+        r"""The integrals of every side at a dual function; `curvature` is :math:`(\phi')^{-1}` of it at the data."""
+        return self._integrated(function, self.grid.cells.order, None)
+
+    def checked(self, function: DualFunction) -> tuple[tuple[Integrals, ...], tuple[Sample, ...]]:
+        """The same with half as many nodes again, and these."""
+        samples: list[Sample] = []
+        return self._integrated(function, round(CHECK * self.grid.cells.order), samples), tuple(samples)
+
+    def _integrated(self, function: DualFunction, order: int, samples: list[Sample] | None) -> tuple[Integrals, ...]:
+        """The integrals on rows of `order` nodes; `samples` receives these if it is a list."""
+        found = tuple(Integrals.zeros(self.equations.x.size + 1) for _ in self.sides)
+        for row, nodes, response in self._visited(function, order):
+            found[row].add_nodes(nodes, response, self.equations, self.equations.factors[row])
+            if samples is not None:
+                samples.append(Sample.of(row, nodes, response))
+        return found
+
+    def _visited(self, function: DualFunction, order: int) -> Iterator[tuple[int, PanelNodes, Response]]:
+        """All nodes with the response there, block by block."""
+        count, step = self.grid.placed.number.size, max(1, _BLOCK // (order * self.speeds))
+        for row, g in enumerate(function.sides):
+            for first in range(0, count, step):
+                nodes = self.grid.at(g, None if count <= step else slice(first, first + step), order)
+                yield row, nodes, self._response(row, nodes)
+
+    def _response(self, row: int, nodes: PanelNodes) -> Response:
+        return ResponseModel.at(self.sides[row], self.potential, nodes.nodes)(nodes.rows.g)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitQuadrature(Quadrature):
+    r"""Integrals of a law that is constant on every cell, all with \|w\| = 1: a dual value is that of its units."""
 
     @property
-    def conjugate(self) -> float:
-        """The row of the conjugate, added up."""
-        return float(self.table[5].sum())
+    def degrees(self) -> tuple[int, int] | None:
+        return self.grid.unfolding.degrees
+
+    @property
+    def speeds(self) -> int:
+        return 1
+
+    @cached_property
+    def units(self) -> tuple[Array, ...]:
+        """The density of units in the cells, of every side, shape (N,)."""
+        return tuple(model.rho.sum(axis=-1)[:, 0] for model in in_cells(self))
+
+    def _response(self, row: int, nodes: PanelNodes) -> Response:
+        model = ResponseModel(self.potential, np.ones((1, 1, 1)), self.units[row][nodes.number][:, None, None])
+        return model(nodes.rows.g, nodes.curvature(self.grid.unfolding)[..., None])
 
 
-def _like(nodes: Array, copies: int) -> Array:
-    """Room for so many arrays that lie in memory like the nodes, one node of all cells after the other."""
-    return np.empty((copies, *nodes.T.shape)).transpose(0, 2, 1)
-
-
-def neglected(brinks: list[Brink], x: Array, largest: float) -> float:
-    """The moment that one side leaves out if its curvature goes on to decay as it did from `largest`, near the data `x`."""
-    at, out, term = (np.concatenate(column) for column in zip(*brinks, strict=True))
-    order = np.argsort(at)
-    at, out, term = at[order], out[order], term[order]
-    beside = out.copy()
-    beside[1:] |= out[:-1]
-    beside[:-1] |= out[1:]
-    span = x[-1] - x[0]
-    wide = span + np.maximum(np.maximum(x[0] - at, at - x[-1]), 0.0)
-    term, wide = term[beside], wide[beside]
-    decay = wide / np.maximum(1.0, -np.log(np.maximum(term / largest, 1e-300)))
-    return float((term * decay * (wide + span)).max(initial=0.0))
+def in_cells(quadrature: Quadrature) -> list[ResponseModel]:
+    """The responses of all sides in the middles of cells, shape (N, 1)."""
+    left, right = quadrature.grid.cells.panels
+    return [ResponseModel.at(side, quadrature.potential, (left + right)[:, None] / 2) for side in quadrature.sides]

@@ -1,6 +1,6 @@
 r"""How much a side bends for a given dual value: the only place where law and potential meet.
 
-Given :math:`g` at breakpoint c, every neuron there has :math:`\alpha = (\phi')^{-1}(v g)`, v = |w|, hence per side
+Given :math:`g` at breakpoint c, every neuron there has :math:`\alpha = (\phi')^{-1}(v g)`, v = |w|, hence
 
 .. math:: a(c, g) = \int \rho(c, v)\, v\, \alpha\, dv, \quad
           a'(c, g) = \int \rho\, v^2 / \phi''(\alpha)\, dv, \quad
@@ -14,18 +14,95 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._arguments import Array
-from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.potential import Potential, Quadratic
+from splinebias.initialization.breakpoints import Side
+from splinebias.potential import Hypentropy, Potential, Quadratic
 
-Sides = dict[int, Array]
 _UNDERFLOWING = 1e-290  # masses on the point of it
-_OVERFLOWING = 1e200  # curvature that makes up for them
-_FAINT = 1e-50  # masses next to those, not next to the end of a support
+
+
+class Brink(NamedTuple):
+    """Where terms are left out because doubles end: masses underflow where the curvature overflows.
+
+    With an exponential conjugate and a law with exponential tails, both far out, their product can still matter: near the
+    end of the domain of the dual it decays as slowly as one likes. Nothing on the nodes shows that; the last product
+    before does.
+
+    Attributes
+    ----------
+    at : Array, shape (K,)
+        Breakpoints.
+    out : Array of bool, shape (K,)
+        Whether terms are left out there.
+    term : Array, shape (K,)
+        The term of least mass that is not, 0 if it is not faint.
+    """
+
+    at: Array
+    out: NDArray[np.bool_]
+    term: Array
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseModel:
+    """The response of one side and potential at fixed breakpoints (the law is integrated over |w| once).
+
+    Attributes
+    ----------
+    potential : Potential
+        The phi above.
+    v, rho : Array, shape (..., m)
+        Nodes and masses of |w| at each breakpoint; for the quadratic potential v = 1, rho = zeta.
+    faint : Array, shape (..., m), or None
+        Logarithms of masses that underflow, which are 0 in `rho`, and -inf elsewhere; None if there are no such masses, or
+        the potential does not make up for them.
+    """
+
+    potential: Potential
+    v: Array
+    rho: Array
+    faint: Array | None = None
+
+    @classmethod
+    def at(cls, side: Side, potential: Potential, c: Array) -> ResponseModel:
+        """The model at breakpoints `c`, any shape."""
+        if isinstance(potential, Quadratic):
+            rho = side.zeta(c)[..., None]
+            return cls(potential, np.ones((1,) * rho.ndim), rho)
+        v, rho = side.slices(c)
+        if not (isinstance(potential, Hypentropy) and (fades := rho <= _UNDERFLOWING).any()):
+            return cls(potential, v, rho)
+        faint = np.where(fades, side.log_masses(c), -np.inf)
+        return cls(potential, v, np.where(faint > -np.inf, 0.0, rho), faint)
+
+    def take(self, at: NDArray[np.intp]) -> ResponseModel:
+        """The model at some of the breakpoints."""
+        v = self.v[at] if self.v.shape[0] > 1 else self.v
+        return ResponseModel(self.potential, v, self.rho[at], None if self.faint is None else self.faint[at])
+
+    def ravelled(self, shape: tuple[int, ...]) -> ResponseModel:
+        """The model at breakpoints of this shape, these in one dimension."""
+
+        def flat(part: Array) -> Array:
+            return np.broadcast_to(part, (*shape, self.rho.shape[-1])).reshape(math.prod(shape), -1)
+
+        faint = None if self.faint is None else flat(self.faint)
+        return ResponseModel(self.potential, flat(self.v), flat(self.rho), faint)
+
+    @property
+    def occupied(self) -> NDArray[np.bool_]:
+        """Per breakpoint, whether there is any mass."""
+        there = self.rho > 0
+        return np.asarray((there if self.faint is None else there | (self.faint > -np.inf)).any(axis=-1))
+
+    def __call__(self, g: Array, alpha: Array | None = None) -> Response:
+        r"""Response to dual values `g`, of the shape of the breakpoints; `alpha` is :math:`|\alpha|` where that is known."""
+        return Response(self, g, alpha)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,192 +111,123 @@ class Response:
 
     Attributes
     ----------
-    potential : Potential
-        The phi above.
-    v, rho, faint : dict of Array
-        As in `ResponseModel`.
-    g : dict of Array
-        Per side, the dual values.
-    known : dict of Array or None
+    model : ResponseModel
+        Law and potential.
+    g : Array
+        The dual values.
+    known : Array, shape (..., m), or None
         `alpha`, where the caller knows it.
     """
 
-    potential: Potential
-    v: Sides
-    rho: Sides
-    faint: Sides
-    g: Sides
-    known: Sides | None = None
+    model: ResponseModel
+    g: Array
+    known: Array | None = None
 
     @cached_property
-    def _size(self) -> Sides:
-        """Per side, v |g|, shape (..., m)."""
-        return {side: self.v[side] * np.abs(g)[..., None] for side, g in self.g.items()}
+    def _size(self) -> Array:
+        """v |g|, shape (..., m)."""
+        return self.model.v * np.abs(self.g)[..., None]
 
     @cached_property
-    def alpha(self) -> Sides:
-        r"""Per side, :math:`|\alpha|`, shape (..., m)."""
-        if self.known is not None:
-            return self.known
-        return {side: np.asarray(self.potential.grad_inverse(size)) for side, size in self._size.items()}
+    def alpha(self) -> Array:
+        r""":math:`|\alpha|`, shape (..., m)."""
+        return self.known if self.known is not None else np.asarray(self.model.potential.grad_inverse(self._size))
 
     @cached_property
-    def _far(self) -> Sides:
-        r"""Per side with faint masses, :math:`\rho |\alpha| = \rho/\phi''` of these, shape (..., m)."""
-        return {s: np.exp(log + self.potential.log_grad_inverse(self._size[s])) for s, log in self.faint.items()}
+    def _log_alpha(self) -> Array:
+        r""":math:`\log |\alpha|` of :math:`\alpha = \beta \sinh(vg)`: as :math:`1/\phi''` and :math:`\phi^*` grow, too."""
+        potential = self.model.potential
+        assert isinstance(potential, Hypentropy)
+        return np.asarray(np.log(-np.expm1(-2 * self._size)) + self._size + math.log(potential.beta / 2))
 
-    def _mean(self, side: int, values: Array, faint: Array | float = 1.0) -> Array:
+    @cached_property
+    def _far(self) -> Array:
+        r""":math:`\rho |\alpha| = \rho/\phi''` of faint masses, shape (..., m)."""
+        assert self.model.faint is not None
+        return np.exp(self.model.faint + self._log_alpha)
+
+    def _mean(self, values: Array, faint: Array | float = 1.0) -> Array:
         r"""Per breakpoint, sum_m rho `values`; for faint masses these are `faint` times :math:`|\alpha|`."""
-        found = _average(self.rho[side], values)
-        if side not in self.faint:
+        found = _average(self.model.rho, values)
+        if self.model.faint is None:
             return found
-        far = np.where(self._far[side] > 0, self._far[side] * faint, 0.0)
-        return np.asarray(found + far.sum(axis=-1))
+        return np.asarray(found + np.where(self._far > 0, self._far * faint, 0.0).sum(axis=-1))
 
     @cached_property
-    def value(self) -> Sides:
-        """Per side and breakpoint, a: odd in g, because phi is even."""
-        v = self.v
-        return {side: np.copysign(self._mean(side, v[side] * a, v[side]), self.g[side]) for side, a in self.alpha.items()}
+    def value(self) -> Array:
+        """Per breakpoint, a: odd in g, because phi is even."""
+        v = self.model.v
+        return np.copysign(self._mean(v * self.alpha, v), self.g)
 
     @cached_property
-    def square(self) -> Sides:
-        r"""Per side and breakpoint, :math:`\int \rho\, v^2 \alpha^2\, dv`."""
-        found = {}
-        for side, alpha in self.alpha.items():
-            found[side] = _average(self.rho[side], (self.v[side] * alpha) ** 2)
-            if side in self.faint:
-                far = np.exp(self.faint[side] + 2 * self.potential.log_grad_inverse(self._size[side]))
-                found[side] = found[side] + np.where(far > 0, self.v[side] ** 2 * far, 0.0).sum(axis=-1)
-        return found
+    def square(self) -> Array:
+        r"""Per breakpoint, :math:`\int \rho\, v^2 \alpha^2\, dv`."""
+        found = _average(self.model.rho, (self.model.v * self.alpha) ** 2)
+        if self.model.faint is None:
+            return found
+        far = np.exp(self.model.faint + 2 * self._log_alpha)
+        return np.asarray(found + np.where(far > 0, self.model.v**2 * far, 0.0).sum(axis=-1))
 
     @cached_property
-    def slope(self) -> Sides:
-        """Per side and breakpoint, a'."""
-        found = {}
-        for side, alpha in self.alpha.items():
-            curvature, square = self.potential.hess(alpha), self.v[side] ** 2
-            steep = square / curvature
-            found[side] = self._mean(side, steep if (curvature > 0).all() else np.where(curvature > 0, steep, 0.0), square)
-        return found
+    def slope(self) -> Array:
+        """Per breakpoint, a'; neurons at rest where phi'' = 0 are left out."""
+        curvature, square = self.model.potential.hess(self.alpha), self.model.v**2
+        steep = square / curvature
+        return self._mean(steep if (curvature > 0).all() else np.where(curvature > 0, steep, 0.0), square)
 
-    def brink(self, side: int) -> tuple[NDArray[np.bool_], Array] | None:
-        r"""Where terms of `value` are left out, because mass underflows and :math:`\alpha` overflows, and their neighbours.
+    @cached_property
+    def _cost(self) -> Array:
+        return np.asarray(self.model.potential.cost(self.alpha))
 
-        None if nowhere. Else per breakpoint whether any is, and the size of the term of least mass, 0 if that is not faint.
-        """
-        alpha = self.alpha[side]
-        if (alpha <= _OVERFLOWING).all():
+    @cached_property
+    def conjugate(self) -> Array:
+        """Per breakpoint, Psi."""
+        return self._mean(self.alpha * self._size - self._cost)
+
+    @cached_property
+    def penalty(self) -> Array:
+        """Per breakpoint, the density of the penalty."""
+        return self._mean(self._cost, self._size - 1)
+
+    def brink(self, c: Array) -> Brink | None:
+        r"""Where terms of `value` are left out at breakpoints `c`, because mass underflows and :math:`\alpha` overflows."""
+        overflowing, little = 1e200, math.log(1e-50)  # curvature that makes up for masses; those that count as faint
+        model, alpha = self.model, self.alpha
+        if (alpha <= overflowing).all():
             return None
-        log, term = np.log(self.rho[side]), self.rho[side] * (self.v[side] * alpha)
+        log, term = np.log(model.rho), model.rho * (model.v * alpha)
         known: NDArray[np.bool_] = np.zeros(1, dtype=bool)
-        if side in self.faint:
-            known = self.faint[side] > -np.inf
-            log, term = np.where(known, self.faint[side], log), np.where(known, self.v[side] * self._far[side], term)
+        if model.faint is not None:
+            known = model.faint > -np.inf
+            log, term = np.where(known, model.faint, log), np.where(known, model.v * self._far, term)
         log, term, alpha, known = np.broadcast_arrays(log, term, alpha, known)
-        out = ~(alpha <= _OVERFLOWING) & (log <= math.log(_UNDERFLOWING)) & ~known
-        least = np.argmin(np.where((log > -np.inf) & (log < math.log(_FAINT)) & ~out, log, np.inf), axis=-1)[..., None]
+        out = ~(alpha <= overflowing) & (log <= math.log(_UNDERFLOWING)) & ~known
+        least = np.argmin(np.where((log > -np.inf) & (log < little) & ~out, log, np.inf), axis=-1)[..., None]
         mass, size = (np.take_along_axis(a, least, -1)[..., 0] for a in (log, term))
-        faint = (mass > -np.inf) & (mass < math.log(_FAINT)) & np.isfinite(size)
-        return np.asarray(out.any(axis=-1)), np.asarray(np.where(faint, size, 0.0))
-
-    @cached_property
-    def _cost(self) -> Sides:
-        return {side: np.asarray(self.potential.cost(alpha)) for side, alpha in self.alpha.items()}
-
-    @cached_property
-    def dual(self) -> Sides:
-        """Per side and breakpoint, Psi."""
-        return {side: self._mean(side, a * self._size[side] - self._cost[side]) for side, a in self.alpha.items()}
-
-    @cached_property
-    def penalty(self) -> Sides:
-        """Per side and breakpoint, the density of the penalty."""
-        return {side: self._mean(side, cost, self._size[side] - 1) for side, cost in self._cost.items()}
-
-
-@dataclass(frozen=True, eq=False)
-class ResponseModel:
-    """The response of one law and potential at fixed breakpoints (the law is integrated over |w| once).
-
-    Attributes
-    ----------
-    potential : Potential
-        The phi above.
-    v, rho : dict of Array
-        Per side, nodes and masses of |w| at each breakpoint, shape (..., m); for the quadratic potential v = 1, rho = zeta.
-    faint : dict of Array
-        Logarithms of masses that underflow, which are 0 in `rho`, and -inf elsewhere; of sides with such masses, and of
-        potentials that make up for them.
-    """
-
-    potential: Potential
-    v: Sides
-    rho: Sides
-    faint: Sides
-
-    @classmethod
-    def at(cls, law: BreakpointLaw, potential: Potential, c: Array, sides: tuple[int, ...] = (1, -1)) -> ResponseModel:
-        """The model at breakpoints `c`, any shape, for one side or both."""
-        if isinstance(potential, Quadratic):
-            rho = {side: law.zeta(c, side)[..., None] for side in sides}
-            return cls(potential, {side: np.ones((1,) * rho[side].ndim) for side in rho}, rho, {})
-        sliced = {side: law.slices(c, side) for side in sides}
-        v, rho, faint = {s: v for s, (v, _) in sliced.items()}, {s: rho for s, (_, rho) in sliced.items()}, {}
-        if potential.log_grad_inverse(np.float64(1.0)) is not None:
-            for side in sides:
-                if (fades := rho[side] <= _UNDERFLOWING).any():
-                    faint[side] = np.where(fades, law.log_masses(c, side), -np.inf)
-                    rho[side] = np.where(fades & (faint[side] > -np.inf), 0.0, rho[side])
-        return cls(potential, v, rho, faint)
-
-    @classmethod
-    def of_both(cls, law: BreakpointLaw, potential: Potential, c: Array) -> ResponseModel:
-        """The two sides as one, number +1, for dual functions on which they agree."""
-        model = cls.at(law, potential, c)
-        (v, rho), (w, sigma) = ((model.v[side], model.rho[side]) for side in (1, -1))
-        faint = [model.faint.get(s, np.full_like(model.rho[s], -np.inf)) for s in (1, -1)] if model.faint else []
-        if v.shape == w.shape and rho.shape[-1] == 1 and (v == w).all():
-            return cls(potential, {1: v}, {1: rho + sigma}, {1: np.logaddexp(*faint)} if faint else {})
-        v, w = np.broadcast_to(v, rho.shape), np.broadcast_to(w, sigma.shape)
-        both = {1: np.concatenate([rho, sigma], axis=-1)}
-        return cls(potential, {1: np.concatenate([v, w], axis=-1)}, both, {1: np.concatenate(faint, -1)} if faint else {})
-
-    def take(self, at: NDArray[np.intp]) -> ResponseModel:
-        """The model at some of the breakpoints."""
-        v = {side: v[at] if v.shape[0] > 1 else v for side, v in self.v.items()}
-        rho, faint = ({side: part[at] for side, part in parts.items()} for parts in (self.rho, self.faint))
-        return ResponseModel(self.potential, v, rho, faint)
-
-    def ravelled(self, shape: tuple[int, ...]) -> ResponseModel:
-        """The model at breakpoints of this shape, these in one dimension."""
-
-        def flat(parts: Sides) -> Sides:
-            wide = {side: (*shape, self.rho[side].shape[-1]) for side in parts}
-            return {s: np.broadcast_to(a, wide[s]).reshape(math.prod(shape), wide[s][-1]) for s, a in parts.items()}
-
-        return ResponseModel(self.potential, flat(self.v), flat(self.rho), flat(self.faint))
-
-    @property
-    def occupied(self) -> NDArray[np.bool_]:
-        """Per breakpoint, whether there is any mass."""
-        masses = [rho > 0 for rho in self.rho.values()] + [faint > -np.inf for faint in self.faint.values()]
-        return np.asarray(np.concatenate(masses, axis=-1).any(axis=-1))
-
-    def __call__(self, g: Sides, alpha: Sides | None = None) -> Response:
-        """Response to dual values `g` of one side or two, each of the shape of the breakpoints; `alpha` as in `Response`."""
-        return Response(self.potential, self.v, self.rho, self.faint, g, alpha)
+        faint = (mass > -np.inf) & (mass < little) & np.isfinite(size)
+        return Brink(c.ravel(), out.any(axis=-1).ravel(), np.where(faint, size, 0.0).ravel())
 
 
 @np.errstate(invalid="ignore", over="ignore")
 def _average(rho: Array, values: Array) -> Array:
     """sum_m rho values, where a rho that underflows, or is about to, wins over a value that overflows."""
-    if rho.shape[-1] == 1:
-        product = (rho * values)[..., 0]
-        known = np.isfinite(product.sum())
-        return np.asarray(product if known else np.where((rho[..., 0] > _UNDERFLOWING) | np.isfinite(product), product, 0.0))
-    total = np.einsum("...m,...m->...", rho, values)
-    if not np.isfinite(total).all():
-        product = rho * values
-        total = np.where((rho > _UNDERFLOWING) | np.isfinite(product), product, 0.0).sum(axis=-1)
-    return np.asarray(total)
+    total = (rho * values)[..., 0] if rho.shape[-1] == 1 else np.einsum("...m,...m->...", rho, values)
+    if np.isfinite(total).all():
+        return np.asarray(total)
+    product = rho * values
+    return np.asarray(np.where((rho > _UNDERFLOWING) | np.isfinite(product), product, 0.0).sum(axis=-1))
+
+
+def neglected(brinks: list[Brink], x: Array, largest: float) -> float:
+    """The moment that one side leaves out if its curvature goes on to decay as it did from `largest`, near the data `x`."""
+    at, out, term = (np.concatenate(column) for column in zip(*brinks, strict=True))
+    order = np.argsort(at)
+    at, out, term = at[order], out[order], term[order]
+    beside = out.copy()
+    beside[1:] |= out[:-1]
+    beside[:-1] |= out[1:]
+    span = x[-1] - x[0]
+    wide = span + np.maximum(np.maximum(x[0] - at, at - x[-1]), 0.0)
+    term, wide = term[beside], wide[beside]
+    decay = wide / np.maximum(1.0, -np.log(np.maximum(term / largest, 1e-300)))
+    return float((term * decay * (wide + span)).max(initial=0.0))

@@ -20,7 +20,7 @@ from splinebias._arguments import Array, real_vector
 from splinebias.activation import TwoSlope
 from splinebias.errors import DataError
 from splinebias.initialization.breakpoints import ContinuousWeight
-from splinebias.limit.feasibility import check_moments
+from splinebias.limit.hypotheses import require_attained
 from splinebias.limit.kernels.features import FeatureKernel, enough_points
 from splinebias.numerics.cells import Cells
 from splinebias.numerics.repeated_integrals import within_reach
@@ -113,7 +113,7 @@ def tangent_kernel(problem: Problem, x: Array, x2: Array | None = None) -> Array
     for name, points in (("x", x), ("x2", x2)):
         if points.size == 0:
             raise DataError(f"`{name}` must hold at least one point, got none")
-    check_moments(problem, Quadratic().moment_order)
+    require_attained(problem, Quadratic().moment_order, bias=True)
     if isinstance(problem.parameterization, NTK):
         return TangentKernel.of(problem).matrix(x, x2)
     return FeatureKernel(problem.initialization.breakpoint_law, problem.activation).matrix(x, x2)

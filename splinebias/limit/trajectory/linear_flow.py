@@ -7,7 +7,6 @@ with :math:`\kappa = \phi''(0)`, 1 for gradient descent. A smoothing spline is t
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -15,7 +14,8 @@ from typing import Protocol
 import numpy as np
 
 from splinebias._arguments import Array
-from splinebias.errors import CapabilityError, DataError, Outcome
+from splinebias.errors import CapabilityError, Outcome
+from splinebias.limit.hypotheses import require_mobile
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.decay_modes import Modes, Residuals
@@ -105,11 +105,7 @@ class LinearFlow:
                 f"linear filters of the residual need a quadratic or unscaled potential, got scaled {problem.phi}; "
                 "take sb.Quadratic(), or follow the trajectory with sb.predict_path"
             )
-        if not 0 < problem.phi.hess_at_zero < math.inf:
-            raise DataError(
-                f"an unscaled potential needs 0 < phi''(0) < infinity, got {problem.phi.hess_at_zero:g} for {problem.phi}; "
-                "take p = 2, or p > 2 with quadratic > 0"
-            )
+        require_mobile(problem.phi, "a linear flow")
         span = span_of(posed)
         residuals, modes = span.modes()
         return cls(problem, residuals, modes, span, modes.vectors.T @ residuals.start, problem.phi.hess_at_zero)

@@ -63,11 +63,11 @@ class Step(NamedTuple):
         """Where it ends."""
         return self.time + self.length
 
-    def at(self, t: float, *, free: bool) -> tuple[DualFunction, Array, float]:
+    def at(self, t: float) -> tuple[DualFunction, Array, float]:
         """g, G and the integral of 2L at a time on the step."""
         rule, place = Collocation.of(self.increments.shape[0]), min((t - self.time) / self.length, 1.0)
         start = self.start
-        moved = DualFunction.of(start.x, rule.risen(self.increments, place), start.activation, free=free)
+        moved = DualFunction.of(start.x, rule.risen(self.increments, place), start.activation, free=start.free)
         nodes, weights = gauss_legendre(rule.points.size + 1)
         velocity = rule.interpolated(self.velocity, np.r_[place * nodes, place])
         lost = self.length * place * float(weights @ (velocity[:-1] ** 2).sum(axis=1))
@@ -98,7 +98,7 @@ class March:
 
     def __init__(self, problem: Problem, residuals: Residuals, dual: IntegratedDual, first: float) -> None:
         self.problem, self.residuals, self.dual = problem, residuals, dual
-        self.free, self.rule = problem.free, Collocation.of(_STAGES)
+        self.rule = Collocation.of(_STAGES)
         self.stages = StageSystem.of(problem, self.rule.derivative)
         self.size = float(np.linalg.norm(residuals.start))
         self.outcome: Outcome | None = None
@@ -107,12 +107,8 @@ class March:
         self.time = _SHORT * min(scale, first) if problem.phi.hess_at_zero == 0 else 0.0
         self.length = self.time or scale / 50
         self._shortest = _SHORT**2 * self.length
-        self.state = dual.at(self.function(self.time * slope))
+        self.state = dual.at(dual.equations.function(self.time * slope))
         self.dissipated, self._count, self._resolved = self.time * self.size**2, 0, 0.1 * _TOLERANCE
-
-    def function(self, u: Array) -> DualFunction:
-        """The unknowns as a function."""
-        return DualFunction.of(self.problem.data.x, u, self.problem.two_slopes, free=self.free)
 
     def velocity(self, state: DualState) -> Array:
         """G at a state."""
@@ -123,7 +119,7 @@ class March:
         t = 1.0
 
         def short(t: float) -> bool:
-            made = self.residuals.start - self.velocity(self.dual.at(self.function(t * slope)))
+            made = self.residuals.start - self.velocity(self.dual.at(self.dual.equations.function(t * slope)))
             return bool(np.linalg.norm(made) < self.size)
 
         factor = 8.0 if short(t) else 1 / 8
@@ -155,7 +151,7 @@ class March:
     def _accept(self, increments: Array, velocity: Array, end: DualState, factor: float) -> Step:
         """Go to the end of a step."""
         step = Step(self.time, self.length, self.state.function, increments, velocity, self.dissipated)
-        self.dissipated = step.at(step.end, free=self.free)[2]
+        self.dissipated = step.at(step.end)[2]
         proportional = min(step.end / step.time, 2.0) if step.time > 0 else 1.0
         self.time, self.state = step.end, end
         self.length *= min(_FASTEST, 0.9 * factor * proportional)
@@ -172,8 +168,8 @@ class March:
         It starts from no move at all, so that its first step is the flow linearized at the start.
         """
         start, hinges, last = self.state, self.residuals.hinges, 1.0
-        origin = start.function.unknowns(free=self.free)
-        functions = [start.function] * _STAGES
+        origin = start.function.unknowns()
+        states = [start] * _STAGES
         residual, hessians = np.tile(start.residual, (_STAGES, 1)), [start.hessian()] * _STAGES
         rhs = residual
         for iteration in range(_ITERATIONS):
@@ -181,8 +177,8 @@ class March:
             if not np.isfinite(delta).all():
                 return None
             effect = np.stack([t @ d for t, d in zip(hessians, delta, strict=True)])
-            functions = [self._mirrored(f, d) for f, d in zip(functions, delta, strict=True)]
-            increments = np.stack([f.unknowns(free=self.free) for f in functions]) - origin
+            functions = [self._mirrored(state, d) for state, d in zip(states, delta, strict=True)]
+            increments = np.stack([f.unknowns() for f in functions]) - origin
             change = max(
                 float(np.linalg.norm(effect @ hinges.T, axis=1).max()) / self.size,
                 float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / _TOLERANCE,
@@ -200,9 +196,10 @@ class March:
             rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
         return None
 
-    def _mirrored(self, function: DualFunction, step: Array) -> DualFunction:
-        """`function` after a step of the unknowns, taken in its mirror image."""
-        return function.moved(mirrored(self.dual.potential, function, self.function(step), free=self.free))
+    def _mirrored(self, state: DualState, step: Array) -> DualFunction:
+        """The dual function of `state` after a step of the unknowns, taken in its mirror image."""
+        increment = self.dual.equations.function(step)
+        return state.function.moved(mirrored(self.dual.potential, state.function, state.curvature, increment))
 
     def _rounding(self) -> float:
         """How well G is known."""
@@ -210,19 +207,19 @@ class March:
 
     def _resolves(self, state: DualState, tolerance: float) -> bool:
         """Whether the grid gives G at `state`, to a tenth of a tolerance; if not, it is refined."""
-        check = self.dual.at(state.function, check=True)
+        check = self.dual.checked(state.function)
         if not check.neglected <= _BEYOND:
             self.outcome = Outcome.STALLED
             return False
         farther = self.dual.farther(check)
-        if farther is not self.dual:
+        if farther is not None:
             self.dual, self.state = farther, farther.at(self.state.function)
             return False
         off = float(np.linalg.norm(self.velocity(check) - self.velocity(state))) / self.size
         if not off > max(self._resolved, 0.1 * tolerance):
             return True
-        finer, _ = self.dual.refined(state, _TOLERANCE)
-        if finer is self.dual:
+        finer = self.dual.refined(state, _TOLERANCE).finer
+        if finer is None:
             self._resolved = 10 * off  # as good as it gets
             return True
         self.dual, self.state = finer, finer.at(self.state.function)

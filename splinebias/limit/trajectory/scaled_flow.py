@@ -19,8 +19,9 @@ from splinebias._arguments import Array
 from splinebias.errors import Outcome, SolveError
 from splinebias.limit.banded import function_knots
 from splinebias.limit.dual.dual_function import DualFunction
+from splinebias.limit.dual.newton import maximized
 from splinebias.limit.dual.objective import DualState, IntegratedDual
-from splinebias.limit.dual.solver import maximized, unfolded
+from splinebias.limit.dual.solver import unfolded
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.decay_modes import Residuals
@@ -89,9 +90,7 @@ class ScaledFlow:
 
     def _follow(self, times: Array) -> tuple[IntegratedDual, list[Reached]]:
         """The dual on the grid that the flow asked for, and the flow at `times`."""
-        free, size = self.problem.free, self.residuals.hinges.shape[1]
-        u, act = np.zeros(size), self.problem.two_slopes
-        rest = DualFunction.of(self.problem.data.x, u, act, free=free)
+        rest = self.dual.equations.function(np.zeros(self.residuals.hinges.shape[1]))
         reached = [Reached(rest, self.residuals.start, 0.0, 0.0, Outcome.REACHED_TIME)] * int((times == 0).sum())
         times = times[times > 0]
         if times.size == 0:
@@ -111,7 +110,7 @@ class ScaledFlow:
                 late = step.end < t
                 outcome = (march.outcome if late else None) or Outcome.REACHED_TIME
                 at = t if outcome.ok else step.end
-                reached.append(Reached(*step.at(min(t, step.end), free=free), at, outcome))
+                reached.append(Reached(*step.at(min(t, step.end)), at, outcome))
         return march.dual, reached
 
     def _prediction(self, dual: IntegratedDual, reached: Reached, began: float) -> Prediction:
@@ -122,7 +121,8 @@ class ScaledFlow:
         \lambda^T y - E[\phi^*]`, relative to :math:`\lambda^T y`; and what is beyond doubles.
         """
         problem, state = self.problem, self._polished(dual, reached)
-        coarse, (dual, check) = self.dual.grid.cells, dual.refined(state, _TOLERANCE)
+        coarse, (check, finer) = self.dual.grid.cells, dual.refined(state, _TOLERANCE)
+        dual = dual if finer is None else finer
         velocity = self._velocity(check)
         if not np.isfinite(velocity).all():
             raise SolveError("the flow left the domain of the dual, which its grid did not show; rescale the data")
@@ -143,7 +143,7 @@ class ScaledFlow:
                 "solver": "ScaledFlow",
                 "time": float(reached.time / self._unit),
                 "loss": float(velocity @ velocity) / 2 * dual.size**2,
-                "cells": sum(sample.nodes.panel.size for sample in check.samples),
+                "cells": sum(sample.nodes.interval.size for sample in check.samples),
                 "seconds": time.perf_counter() - began,
             },
         )
@@ -160,7 +160,7 @@ class ScaledFlow:
             return state
         fitted = with_ordinates(self.problem, dual.size * self.residuals.fitted(reached.velocity))
         goal = replace(dual, problem=fitted)
-        return dual.at(maximized(goal, goal.at(reached.function), _CLOSE, _POLISHING)[0].function)
+        return dual.at(maximized(goal.at(reached.function), _CLOSE, _POLISHING)[0].function)
 
     def _velocity(self, state: DualState) -> Array:
         r"""G = :math:`\omega^{1/2} (y - f)` at a state, with a free affine part projected along lines."""

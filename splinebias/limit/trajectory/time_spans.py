@@ -17,8 +17,8 @@ from splinebias.data import Dataset
 from splinebias.errors import CapabilityError
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.limit.banded import weighted_spline
-from splinebias.limit.dual.equations import misfit
-from splinebias.limit.dual.newton_system import Discretization, DualSystem
+from splinebias.limit.discretization import Discretization
+from splinebias.limit.dual.equations import DualSystem, misfit
 from splinebias.limit.kernels.kernel_solver import KernelSolver, LimitKernel, limit_kernel, through_values
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.kernels.power_system import PowerSystem
@@ -73,7 +73,7 @@ def span_of(posed: PosedProblem) -> Span:
         require(PowerSolver(), problem)
         _check_size(problem, _LARGEST_DENSE)
         return PowerSpan(problem, posed.power_system)
-    return BendSpan(problem, posed.grid, posed.system)
+    return BendSpan(problem, posed.grid, posed.system, posed.zeta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,23 +86,26 @@ class BendSpan:
         What is fitted.
     grid, system : Discretization, DualSystem
         Its quadrature and its equations.
+    zeta : Array, shape (S, N, q)
+        Curvature densities of its sides.
     """
 
     problem: Problem
     grid: Discretization
     system: DualSystem
+    zeta: Array
 
     def modes(self) -> tuple[Residuals, Modes]:
         residuals = Residuals.of(self.problem, largest=_LARGEST)
-        return residuals, Modes.of(residuals.hinges, dense(self.system.curvature(self.grid.zeta)))
+        return residuals, Modes.of(residuals.hinges, dense(self.system.curvature(self.zeta)))
 
     def function(self, u: Array, fitted: Array) -> Made:
-        system, zeta = self.system, self.grid.zeta
+        system = self.system
         g = system.evaluate(u)
-        density = {side: zeta[side] * g[side] for side in zeta}
+        density = self.zeta * g
         left_over = system.target(fitted) - system.gather(density)
         error = misfit(left_over, system.scale(self.problem.data.y), system.load(density))
-        cost = sum(float((self.grid.weights * density[side] * g[side]).sum()) for side in g)
+        cost = float((self.grid.weights * density * g).sum())
         made = weighted_spline(with_ordinates(self.problem, fitted), self.grid, density)
         return Made(made, cost, error, self.grid.cells.edges.size - 1, self.grid.cells.resolved)
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from splinebias._arguments import Array, real_number
-from splinebias.limit.feasibility import check_reachable
+from splinebias.limit.hypotheses import require_reachable
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.linear_flow import Decay, Filter, LinearFlow, Shrinkage
@@ -143,7 +143,7 @@ def gcv_score(problem: Problem, times: Any) -> Array:
 
 def _flow(problem: Problem) -> LinearFlow:
     posed = PosedProblem(problem)
-    check_reachable(posed)
+    require_reachable(posed)
     return LinearFlow.of(posed)
 
 

@@ -1,0 +1,99 @@
+"""The cells of a problem: a quadrature on the breakpoint axis that holds the data and resolves the law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinebias._arguments import Array
+from splinebias.functions.unfolding import Unfolding
+from splinebias.initialization.zeta_cells import integration_cells
+from splinebias.numerics.cells import Cells
+from splinebias.numerics.repeated_integrals import places
+from splinebias.problem import Problem
+
+CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that finds the solution
+
+
+class Nodes:
+    """A quadrature rule on the breakpoint axis, row by row, no row crossing a data point.
+
+    Attributes
+    ----------
+    nodes, weights : Array, shape (N, q)
+        The rule.
+    interval : Array of int, shape (N,)
+        Data interval of each row, by the number of data points to its left: 0 left of the data, M right of them.
+    """
+
+    def __init__(self, nodes: Array, weights: Array, interval: NDArray[np.intp]) -> None:
+        self.nodes, self.weights, self.interval = nodes, weights, interval
+
+    def share(self, x: Array) -> Array:
+        """Where the nodes lie between the two data points around them, from 0 to 1; not used beyond the data."""
+        left = np.clip(self.interval - 1, 0, x.size - 2)
+        share = self.nodes - x[left][:, None]
+        share *= (1 / np.diff(x))[left][:, None]
+        return np.asarray(share)
+
+
+@dataclass(frozen=True, eq=False)
+class Discretization(Nodes):
+    """Cells with their nodes and the curvature densities there.
+
+    Attributes
+    ----------
+    cells : Cells
+        N cells with q nodes each.
+    nodes, weights : Array, shape (N, q)
+        The rule.
+    zeta : Array, shape (2, N, q)
+        The curvature densities of plus and minus at the nodes; (2, N, 1) if they are constant on every cell.
+    interval : Array of int, shape (N,)
+        Data interval of each cell, by the number of data points to its left.
+    """
+
+    cells: Cells
+    nodes: Array
+    weights: Array
+    zeta: Array
+    interval: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, problem: Problem) -> Discretization:
+        """Cells that hold the data of `problem` and resolve its law."""
+        law, x = problem.initialization.breakpoint_law, problem.data.x
+        cells = integration_cells(law, x, _order(problem))
+        nodes = cells.nodes
+        zeta = np.array([side.zeta(nodes[:, :1] if law.degree == 0 else nodes) for side in law.sides])
+        return cls(cells, nodes, cells.weights, zeta, data_intervals(cells.edges, x))
+
+
+def data_intervals(edges: Array, x: Array) -> NDArray[np.intp]:
+    """How many data points x, all of them edges, are at the left end of each cell or before it, shape (N,)."""
+    is_point = np.zeros(edges.size, dtype=np.intp)
+    is_point[places(edges, x)] = 1
+    return np.cumsum(is_point)[:-1]
+
+
+def _order(problem: Problem) -> int:
+    """Nodes per cell: 2 where zeta is constant between knots, fewer where the data are dense, else 16.
+
+    With a scaled potential, enough for the moments of the curvature if zeta is constant and the potential unfolds to powers.
+    """
+    law, potential, size = problem.initialization.breakpoint_law, problem.limit_potential, problem.data.size
+    if potential.stiffness is not None:
+        if law.degree is not None:
+            return law.degree + 2
+        return 16 if size < 300 else 8 if size < 200_000 else 6
+    if size < 300:
+        return 16
+    degrees = Unfolding.of(potential).degrees
+    if law.degree is None or degrees is None:
+        return 8
+    of_c, of_curvature = degrees
+    degree = of_curvature + (law.degree + 1) * of_c - 1  # of the curvature times dc/ds, whose last coefficients tell
+    fits = (order for order in (4, 8) if degree <= round(CHECK * order) - 3 and degree + of_c < 2 * order)
+    return next((order for order in fits if order == 8 or size >= 5000), 16)

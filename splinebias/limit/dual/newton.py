@@ -1,0 +1,200 @@
+"""Newton ascent of the dual, from a start that is scaled first, or by way of the maxima for gentler potentials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from splinebias._arguments import Array
+from splinebias.functions.unfolding import Unfolding
+from splinebias.limit.dual.dual_function import DualFunction
+from splinebias.limit.dual.mirror import mirrored, through_mirror
+from splinebias.limit.dual.objective import DualState, IntegratedDual, integrator_of
+from splinebias.limit.posed_problem import PosedProblem
+from splinebias.potential import Potential, Power
+
+_HALVINGS = 100  # of a start, or doublings
+
+
+def maximized(state: DualState, tolerance: float, max_iterations: int) -> tuple[DualState, int]:
+    """Newton ascent from `state` until the residual is at rounding; and the number of its steps.
+
+    It ends with steps that do not lower the residual: 60 in a row as long as that is above the tolerance, 2 below it, 1 far
+    below it.
+    """
+    best, stale = state, 0
+    for iteration in range(1, max_iterations + 1):
+        if state.misfit <= 5e-15:
+            return state, iteration - 1
+        moved = LineSearch(state, tolerance).taken()
+        if moved is None:
+            break
+        state = moved
+        much = 0.5 if best.misfit > tolerance else 0.1  # a Newton step that gains less is at rounding
+        stale = 0 if state.misfit < much * best.misfit else stale + 1
+        if state.misfit < best.misfit:
+            best = state
+        if stale >= (60 if best.misfit > tolerance else 2 if best.misfit > 0.01 * tolerance else 1):
+            break
+    return best, iteration
+
+
+@dataclass(frozen=True, eq=False)
+class LineSearch:
+    """The Newton step from a state of the dual, made as long as it makes progress.
+
+    Attributes
+    ----------
+    state : DualState
+        Where it begins.
+    tolerance : float
+        Residual from which on a step need not lower it.
+    """
+
+    state: DualState
+    tolerance: float
+
+    def taken(self) -> DualState | None:
+        r"""The state after the step, taken in :math:`\alpha` if that is progress, else in g and shortened; or None.
+
+        If the dual rises along no part of it, the rule does not resolve the curvature yet, so that value and slope do not
+        belong together: then its derivative tells how far to go.
+        """
+        if not np.isfinite(self.gain) or self.gain <= 0:
+            return None
+        found = next((new for new, length in self._trials() if self._is_progress(new, length)), None)
+        if found is not None:
+            return found
+        balanced = self._balanced()
+        return balanced if not self._visible or (balanced and balanced.misfit < self.state.misfit) else None
+
+    @cached_property
+    def step(self) -> Array:
+        """Newton's, in the unknowns, shape (U,)."""
+        return self.state.hessian().solve(self.state.residual)
+
+    @cached_property
+    def gain(self) -> float:
+        """The slope of the dual along the step."""
+        return float((self.state.residual * self.step).sum())
+
+    @property
+    def _visible(self) -> bool:
+        """Whether the rise to be had is above the rounding of the dual."""
+        return self.gain > 1e-12 * (abs(self.state.objective) + self.state.pairing)
+
+    def _trials(self) -> Iterator[tuple[DualState, float]]:
+        """States after increments of falling length: the mirrored step, the step, and half of it again and again."""
+        state, dual = self.state, self.state.dual
+        step = dual.equations.function(self.step)
+        yield dual.at(state.function.moved(mirrored(dual.potential, state.function, state.curvature, step))), 1.0
+        for length in 0.5 ** np.arange(60 if self._visible else 1):
+            yield self._at(float(length)), float(length)
+
+    def _at(self, length: float) -> DualState:
+        """The state after a part of the step."""
+        dual = self.state.dual
+        return dual.at(self.state.function.moved(dual.equations.function(length * self.step)))
+
+    def _is_progress(self, new: DualState, length: float) -> bool:
+        """Whether the dual rises (Armijo); where that is below rounding, the residual is the measure instead."""
+        if not (np.isfinite(new.misfit) and np.isfinite(new.objective)):
+            return False
+        halves = new.misfit < 0.5 * self.state.misfit
+        if not self._visible:
+            return halves or self.state.misfit <= self.tolerance
+        rise = new.objective - self.state.objective
+        return rise >= 0.1 * length * self.gain or (rise >= 0 and halves)  # on a quadratic function it is half the gain
+
+    def _balanced(self) -> DualState | None:
+        """The maximum of the dual along the step, where its derivative vanishes (regula falsi, Illinois variant)."""
+        best = None
+        low, high, t = 0.0, 1.0, 1.0
+        at_low, at_high = self.gain, -np.inf
+        for _ in range(12):
+            new = self._at(t)
+            along = float((new.residual * self.step).sum())
+            best = new if np.isfinite(along) else best
+            if abs(along) <= 0.1 * self.gain or (t == 1.0 and along > 0):
+                break
+            if along > 0:
+                low, at_low, at_high = t, along, at_high / 2
+            else:
+                high, at_high, at_low = t, along if np.isfinite(along) else -np.inf, at_low / 2
+            t = (low * at_high - high * at_low) / (at_high - at_low) if np.isfinite(at_high) else (low + high) / 2
+        return best
+
+
+def scaled_start(state: DualState) -> DualState:
+    """`state`, halved until the dual is not below its value at 0, and doubled until its curvature is not negligible.
+
+    With an exponential conjugate and a law with exponential tails the dual is finite on a neighbourhood of 0 only. With a
+    steep potential and random weights the fast ones decide, which a start knows nothing of: where all curvature is
+    negligible or overflows, Newton steps lead nowhere.
+    """
+    dual = state.dual
+    for _ in range(_HALVINGS):
+        if state.objective >= 0 or not state.pairing:
+            break
+        state = dual.at(state.function.times(0.5))
+    start = state.function
+    if not state.made_share < 1e-6:
+        return state
+    low, high = 0.0, float(_HALVINGS)  # logarithms of factors
+    for _ in range(14):
+        middle = (low + high) / 2
+        new = dual.at(start.times(2.0**middle))
+        if new.made_share <= 1:
+            low, state = middle, new
+        else:
+            high = middle
+    return state
+
+
+def steepness(potential: Potential) -> float:
+    r"""By which factor the power of :math:`\phi'` differs from 1, if help by gentler potentials is welcome; else 1."""
+    if not isinstance(potential, Power):
+        return 1.0
+    if potential.p < 2:
+        return 1.0 if potential.quadratic else 1 / (potential.p - 1)
+    return potential.p - 1 if potential.p > 3 else 1.0
+
+
+def _gentler(potential: Power, ratio: float) -> Power:
+    """The potential whose `steepness` is less by this factor: its maximum is a good start for one a little steeper."""
+    p = 1 + (potential.p - 1) * (ratio if potential.p < 2 else 1 / ratio)
+    return Power(2.0 if abs(p - 2) < 1e-9 else p, potential.quadratic)
+
+
+def led(posed: PosedProblem, dual: IntegratedDual, start: DualFunction, tolerance: float) -> tuple[DualState | None, int]:
+    """The maximum, by way of those for gentler potentials, beginning with a square, whose only Newton step is exact.
+
+    What a steep potential makes of `start` can be negligible at most of the data, or point away from the maximum. From one
+    potential to the next the power grows by a ratio that becomes smaller where that was too much. None if none was reached.
+    """
+    potential, ratio, total = dual.potential, 2.0, 0
+    assert isinstance(potential, Power)
+    at, reached, best = 2 * steepness(potential), None, None  # how far from `potential`
+    while at > 1 and ratio > 1.05:
+        to = max(at / ratio, 1.0)
+        unfolding = Unfolding.of(_gentler(potential, to)) if to > 1 else dual.grid.unfolding
+        there = replace(dual, integrator=integrator_of(posed, replace(dual.grid, unfolding=unfolding)))
+        if reached is not None:
+            start = reached.function
+            if potential.moment_order <= 2:  # dual values differ by powers of ten, but not the curvature
+                start = through_mirror(there.potential, start, before=reached.dual.potential)
+        state, steps = maximized(scaled_start(there.at(start)), tolerance, 40)
+        total += steps
+        if to == 1 and (best is None or state.misfit < best.misfit):
+            best = state
+        if state.misfit <= (tolerance if to == 1 else 1e-6):
+            at, reached = to, state
+        elif reached is None:
+            break
+        else:
+            ratio = math.sqrt(ratio)
+    return best, total

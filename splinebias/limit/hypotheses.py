@@ -1,0 +1,177 @@
+r"""What the theory asks of a problem: each hypothesis is checked in one function, and worded once.
+
+Reach: the kernel matrix is singular exactly when some nonzero :math:`\lambda` has :math:`g_\pm = 0` wherever
+:math:`\zeta_\pm > 0`. In the coordinates of `dual_function` this is a question about which side has mass in which data
+interval.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinebias.data import Dataset
+from splinebias.errors import DataError, SplinebiasError
+from splinebias.limit.dual.equations import solve_quadratic
+from splinebias.limit.posed_problem import PosedProblem
+from splinebias.parameterization import Standard
+from splinebias.potential import Potential
+from splinebias.problem import Problem
+
+
+def require_range(data: Dataset) -> None:
+    """Raise DataError for data so large or so close together that squares of slopes leave the range of doubles."""
+    largest = 1e50  # of |x|, |y| and 1/gaps: a slope reaches its square, a second difference its cube, and those get squared
+    for name, size in (("|x|", np.abs(data.x).max()), ("|y|", np.abs(data.y).max())):
+        if size > largest:
+            raise DataError(f"predictions need {name} <= {largest:g}, got {size:g}; rescale the data")
+    if (gap := np.diff(data.x).min()) < 1 / largest:
+        raise DataError(
+            f"predictions need neighbouring x at least {1 / largest:g} apart, got {gap:g}; rescale or merge points"
+        )
+
+
+def require_mobile(phi: Potential, who: str, *, also: str = "", error: type[SplinebiasError] = DataError) -> None:
+    r"""Raise `error` unless :math:`0 < \phi''(0) < \infty`: output weights at zero move at the speed :math:`1/\phi''(0)`.
+
+    `who` needs that, in words, and `also` is another way out.
+    """
+    curvature = phi.hess_at_zero
+    if 0 < curvature < math.inf:
+        return
+    speed, fix = (
+        ("infinitely fast", "add a quadratic part") if curvature == 0 else ("not at all", "use p >= 2 or sb.Hypentropy")
+    )
+    p = getattr(phi, "p", 0.0)
+    example = f"sb.Power({p:g}, quadratic=1)" if p > 2 else "sb.Hypentropy(0.1)"
+    raise error(
+        f"{who} needs 0 < phi''(0) < inf, got phi''(0) = {curvature:g} for {phi!r}: output weights at zero would move "
+        f"{speed}; {fix}, e.g. {example}{also}"
+    )
+
+
+def require_moments(problem: Problem, order: float, who: str, consequence: str, *, bias: bool = True) -> None:
+    """Raise DataError if weights and biases lack moments that their features need.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its laws, which have second moments, and activation, of degree k.
+    order : float
+        Moments of order k times this are asked for; infinity: an exponential moment.
+    who, consequence : str
+        Who needs them, and what is wrong without and can be done, in words.
+    bias : bool
+        Whether the bias law is looked at; its far tail makes offsets only.
+    """
+    order = order * problem.activation.degree
+    if order > 2 and (law := problem.initialization.pair_law.lacks_moment(order, weight_only=not bias)) is not None:
+        wanted = "an exponential moment" if math.isinf(order) else f"a finite moment of order {order:.4g}"
+        raise DataError(f"{who} needs {wanted} of {law} has none: {consequence}")
+
+
+def require_attained(problem: Problem, order: float, *, bias: bool) -> None:
+    r"""Raise DataError if the laws lack the moments without which no minimum is attained.
+
+    `order` is that by which :math:`\phi^*` grows, 2 for quadratic problems: :math:`E[\phi^*(\lambda \sigma)]` is infinite
+    for every nonzero slope if moments of that order (times the degree of the activation) are. `bias`: whether the bias law
+    is looked at.
+    """
+    require_moments(
+        problem,
+        order,
+        f"{problem.activation} with {problem.limit_potential}",
+        "far neurons would make slopes at no cost; use lighter tails, a lower power of ReLU, or add a quadratic part to a "
+        "power potential",
+        bias=bias,
+    )
+
+
+class DeadDirections(NamedTuple):
+    """Which unknowns no neuron sees.
+
+    Attributes
+    ----------
+    points : Array of bool, shape (M,)
+        Points without breakpoints on both neighbouring intervals.
+    affine : int
+        Number of dead directions among slope and offset: 0, 1 or 2.
+    """
+
+    points: NDArray[np.bool_]
+    affine: int
+
+
+def require_reachable(posed: PosedProblem) -> None:
+    """Raise DataError if the data ask for a bend, slope or offset that no neuron of the law can supply.
+
+    Raises
+    ------
+    DataError
+        If some data point sits where zeta is zero on both neighbouring intervals and is not collinear with its
+        neighbours, or the neurons supply no slope (or no offset) and the data have one.
+
+    Notes
+    -----
+    A point on a stretch without breakpoints that is collinear with its neighbours is accepted: the function is affine
+    there. With powers of ReLU the same is asked of k + 2 neighbouring points and polynomials of degree k.
+    With `NTK` only the moments are checked; what is out of reach then shows in the residual.
+    """
+    problem = posed.problem
+    require_attained(problem, problem.limit_potential.moment_order, bias=not problem.free)
+    if not isinstance(problem.parameterization, Standard):
+        return
+    if problem.activation.two_slopes is None:
+        _require_derivatives(posed)
+        return
+    dead = dead_directions(posed)
+    x, y = problem.data.x, problem.data.y
+    at = np.flatnonzero(dead.points[1:-1]) + 1
+    left, right = x[at] - x[at - 1], x[at + 1] - x[at]
+    off_chord = (y[at] * (left + right) - y[at - 1] * right - y[at + 1] * left) / (left + right)
+    bad = at[np.abs(off_chord) > 1e-12 * (np.abs(y).max() or 1.0)]
+    if bad.size:
+        i = bad[0]
+        raise DataError(
+            f"no neuron can bend the function near x = {x[i]:g} (the curvature density is zero from {x[i - 1]:g} to "
+            f"{x[i + 1]:g}), but the data bend there; use a law whose breakpoints -b/w reach it, or drop the point"
+        )
+    # whether the data lie in the range of the (singular) kernel matrix is decided by the O(M) solve itself
+    if dead.affine and solve_quadratic(posed.system, posed.zeta, y).misfit > 1e-9:
+        raise DataError(
+            "the neurons supply no free slope or offset beyond the data (zeta vanishes on one side), and these data "
+            'need one; use affine="free" or a law with breakpoints on both sides'
+        )
+
+
+def _require_derivatives(posed: PosedProblem) -> None:
+    """Raise DataError if a divided difference of the data is out of reach of all neurons, for powers of ReLU."""
+    bad = posed.power_system.out_of_reach()
+    if bad.size:
+        raise DataError(
+            f"no neuron can make the derivative number {posed.problem.activation.degree + 1} that the data have between "
+            f"x = {bad[0]:g} and x = {bad[-1]:g} (the density zeta is zero there); use a law whose breakpoints -b/w reach "
+            "it, or drop points"
+        )
+
+
+def dead_directions(posed: PosedProblem) -> DeadDirections:
+    """The directions in which the kernel matrix is singular, from the masses of zeta per data interval and side."""
+    act, grid = posed.problem.two_slopes, posed.grid
+    has = np.zeros((2, posed.problem.data.size + 1), dtype=bool)
+    for side, zeta in zip(has, grid.zeta, strict=True):
+        side[grid.interval[(zeta > 0).any(axis=1)]] = True
+    beside = has[:, :-1] | has[:, 1:]
+    points = np.asarray(~beside.any(axis=0))
+    if posed.problem.free:
+        return DeadDirections(points, 0)
+    # G + (q/kink) line = 0 where side + has mass, G - (p/kink) line = 0 where side - has: both at a node force line = 0
+    plus, minus = has
+    outer = (act.right != 0 and (plus[0] or minus[-1])) or (act.left != 0 and (minus[0] or plus[-1]))
+    beside[0, -1] |= act.left == 0  # v_M = 0 by definition
+    beside[1, 0] |= act.left == 0  # v_1 = line(x_1) by definition
+    conditions = 2 if outer else int(min(2, beside.all(axis=0).sum()))
+    return DeadDirections(points, 2 - conditions)

@@ -36,9 +36,6 @@ from splinebias.limit.prediction import Prediction, Solver, beyond_bending
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic
 from splinebias.problem import Problem
 
-_TOLERANCES = {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12}
-_GOOD_GAP = 1e-10  # relative; other units are tried above it
-
 
 @dataclass(frozen=True)
 class GridSolver(Solver):
@@ -103,13 +100,12 @@ class GridSolver(Solver):
         start, problem = time.perf_counter(), posed.problem
         y, phi = problem.data.y, problem.limit_potential
         sheets = Sheets.on_grid(problem, self.points, np.zeros(0))
-        solution = _minimize(phi, sheets.mass, _Constraints.orthonormal(problem, sheets))
+        solution = _minimize(problem, sheets)
         if solution is None:
             raise SolveError(f"the conic solver found no point for {problem.describe()}; DualSolver takes this problem")
         if not isinstance(phi, Quadratic):
             finer = Sheets.on_grid(problem, self.points, sheets.zeros(phi.grad(solution.alpha)))
-            better = _minimize(phi, finer.mass, _Constraints.orthonormal(problem, finer))
-            if better is not None:
+            if (better := _minimize(problem, finer)) is not None:
                 sheets, solution = finer, better
         fitted = sheets.matrix @ solution.alpha
         if problem.free:
@@ -175,11 +171,6 @@ def _line_through(x: Array, values: Array) -> Array:
     return np.asarray(values.mean() + t * (t @ values) / (t @ t))
 
 
-def _cvxpy() -> Any:
-    """cvxpy takes over a second to import: not before a grid is solved."""
-    return importlib.import_module("cvxpy")
-
-
 class _Solution(NamedTuple):
     """alpha (n,), the multipliers of the data (M,), the duality gap they prove, and the conic solver's own verdict."""
 
@@ -189,12 +180,13 @@ class _Solution(NamedTuple):
     status: str
 
 
-def _minimize(phi: Potential, mass: Array, constraints: _Constraints) -> _Solution | None:
-    """The alpha of least sum_j mass_j phi(alpha_j) under the constraints; None if the conic solver breaks down.
+def _minimize(problem: Problem, sheets: Sheets) -> _Solution | None:
+    """The alpha of least sum_j mass_j phi(alpha_j) through the data; None if the conic solver breaks down.
 
     Conic solvers are sensitive to units, so alpha = unit stretch z is sought in several: unit makes the p-norm of the
     quadratic solution 1, and stretch gives every :math:`|z_j|^r` one weight, r = p, 2 or infinity.
     """
+    phi, mass, constraints = problem.limit_potential, sheets.mass, _Constraints.orthonormal(problem, sheets)
     if not np.any(constraints.target):
         return _certified(phi, mass, constraints, np.zeros(mass.size), "zero")
     share = mass[mass > 0] / mass.sum()
@@ -209,23 +201,23 @@ def _minimize(phi: Potential, mass: Array, constraints: _Constraints) -> _Soluti
             continue
         if best is None or found.gap < best.gap:
             best = found
-        if best.gap <= _GOOD_GAP * float(mass @ phi.cost(best.alpha)):
+        if best.gap <= 1e-10 * float(mass @ phi.cost(best.alpha)):
             break
     return best
 
 
 def _attempt(phi: Potential, mass: Array, constraints: _Constraints, stretch: Array, unit: float) -> _Solution | None:
     """The conic solver's answer in these units, or None if it breaks down."""
-    cp = _cvxpy()
+    cp: Any = importlib.import_module("cvxpy")  # takes over a second: not before a grid is solved
     alive, size = mass > 0, float(np.linalg.norm(constraints.target))
     z = cp.Variable(stretch.size)
     rows = (constraints.basis[alive] * (np.sqrt(mass[alive]) * stretch)[:, None]).T * (unit / size)
-    goal = cp.Minimize(_objective(phi, z, mass[alive] / mass.sum(), stretch, unit))
+    goal = cp.Minimize(_objective(cp, phi, z, mass[alive] / mass.sum(), stretch, unit))
     program = cp.Problem(goal, [rows @ z == constraints.target / size])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "may be inaccurate": the certificate decides, not the status
-            program.solve(cp.CLARABEL, **_TOLERANCES)
+            program.solve(cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12)
     except cp.SolverError:
         return None
     if z.value is None:
@@ -235,9 +227,8 @@ def _attempt(phi: Potential, mass: Array, constraints: _Constraints, stretch: Ar
     return _certified(phi, mass, constraints, alpha, str(program.status))
 
 
-def _objective(phi: Potential, z: Any, share: Array, stretch: Array, unit: float) -> Any:
+def _objective(cp: Any, phi: Potential, z: Any, share: Array, stretch: Array, unit: float) -> Any:
     """sum_j share_j phi(unit stretch_j z_j), up to a constant and a factor that keeps its coefficients near 1."""
-    cp = _cvxpy()
     if isinstance(phi, Hypentropy):
         # phi(u) = min over a - b = u of rel_entr(a, beta/2) - a + rel_entr(b, beta/2) - b
         beta = phi.beta / (unit * stretch)

@@ -12,7 +12,7 @@ import numpy as np
 from splinebias._arguments import Array, real_number, real_vector, whole_number
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.initialization.joint_laws import joint_from_table
+from splinebias.initialization.joint_laws import as_joint, joint_from_table
 from splinebias.initialization.law_files import law_from_table, law_to_table
 from splinebias.initialization.laws import Constant, Rademacher, as_law, normalized
 from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture, OnUnitCircle, PairLaw
@@ -131,7 +131,7 @@ class Initialization:
         CapabilityError
             If the density is too rough to be integrated to 1e-9.
         """
-        return cls(output=output, pair=Joint(law))
+        return cls(output=output, pair=Joint(as_joint(law)))
 
     @classmethod
     def mixture(

@@ -17,6 +17,8 @@ import numpy as np
 from splinebias._arguments import Array, real_number, real_vector
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.densities import (
+    TAIL_SCALES,
+    NewStyle,
     Plateau,
     adapted,
     density_of,
@@ -25,11 +27,10 @@ from splinebias.initialization.densities import (
     log_density_of,
     near_plateaus,
     polynomial_degree,
-    shape_loc_scale,
+    tails_have_moment,
 )
 
 _MAX_ATOMS = 1000
-_LANDMARKS = (1e-9, 1e-5, 1e-2, 0.15, 0.5, 0.85, 0.99, 1 - 1e-5, 1 - 1e-9)
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ class Continuous:
     second_moment: float
     knots: tuple[float, ...]
     landmarks: tuple[float, ...]
-    plateaus: tuple[Plateau, ...] = ()
-    degree: int | None = None
+    plateaus: tuple[Plateau, ...]
+    degree: int | None
 
     def pdf(self, x: Array) -> Array:
         """Density at `x`, same shape."""
@@ -159,40 +160,48 @@ class Continuous:
 
     def sample(self, size: int, rng: np.random.Generator) -> Array:
         """`size` independent draws, shape (size,)."""
-        if hasattr(self.frozen, "rvs"):
-            return np.asarray(self.frozen.rvs(size=size, random_state=rng), dtype=float)
-        return np.asarray(self.frozen.sample(size, rng=rng), dtype=float)
+        return np.asarray(self.frozen.rvs(size=size, random_state=rng), dtype=float)
 
     def has_moment(self, order: float) -> bool:
-        """Whether E|V|^order is finite (order = infinity: whether E exp(s|V|) is, for some s > 0), judged by the tails.
+        """Whether E|V|^order is finite (order = infinity: whether E exp(s|V|) is, for some s > 0): `tails_have_moment`."""
+        ends = [end for end in self.frozen.support() if math.isinf(end)]
+        far = [math.copysign(self._spread, end) * TAIL_SCALES for end in ends]
+        return not far or tails_have_moment(self.pdf(np.array(far)), order, 1)
 
-        A density falling like exp(-L(v)) has moments below (dL/d log v) - 1, measured at 1e6 to 1e8 scales, and
-        an exponential one if L(v)/v does not fall from 100 to 400 scales.
+    @property
+    def _spread(self) -> float:
+        """Distance of the quartiles."""
+        return float(np.diff(np.quantile(self.landmarks, [0.25, 0.75]))[0]) or 1.0
+
+    @property
+    def scale(self) -> float:
+        """Size of the larger one of the quartiles."""
+        return float(np.abs(np.quantile(self.landmarks, [0.25, 0.75])).max()) or 1.0
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the tails, if any, are lighter than exponential, judged at 30 and 60 scales."""
+        middle, scales = float(np.median(self.landmarks)), self._spread * np.array([30.0, 60.0])
+        tails = [self.logpdf(middle + math.copysign(1.0, end) * scales) for end in self.support if math.isinf(end)]
+        return all(far <= 2.5 * near for near, far in tails)
+
+    def reach(self, order: float) -> tuple[float, float]:
+        """Interval beyond which the density times a power, 3 at least, is below rounding: the support, or less.
+
+        It is less where tails are light. For an infinite `order`, lighter than exponential, and by a margin.
         """
-        scale = float(np.diff(np.quantile(self.landmarks, [0.25, 0.75]))[0]) or 1.0
-        for end in self.frozen.support():
-            if not math.isinf(end):
-                continue
-            far = math.copysign(scale, end) * np.array([100.0, 400.0, 1e6, 1e8])
-            with np.errstate(divide="ignore", under="ignore"):
-                decay = -np.log(self.pdf(far))
-            if math.isinf(order):
-                if decay[1] / 400 < 0.9 * decay[0] / 100:
-                    return False
-            elif math.isfinite(decay[3]) and (decay[3] - decay[2]) / math.log(100) - 1 < order * (1 + 1e-9):
-                return False
-        return True
-
-    def is_centred(self, name: str) -> float | None:
-        """Scale s if this is scipy's `norm(0, s)` or `uniform(-s, 2s)` (by `name`), else None."""
-        if getattr(getattr(self.frozen, "dist", None), "name", None) != name:
-            return None
-        _, loc, scale = shape_loc_scale(self.frozen)
-        if name == "norm" and loc == 0:
-            return scale
-        if name == "uniform" and loc == -scale / 2:
-            return scale / 2
-        return None
+        if math.isinf(order) and not self.is_light:
+            return self.support
+        power, negligible = (3.0, 1e-44) if math.isinf(order) else (max(order, 3.0), 1e-22)
+        spread, ends = self.landmarks[-1] - self.landmarks[0], list(self.support)
+        steps = 1.5 ** np.arange(16) - 1  # in units of `spread`, beyond the outermost landmarks
+        for k, mark in ((0, self.landmarks[0]), (1, self.landmarks[-1])):
+            far = np.asarray(mark + math.copysign(spread, ends[k]) * steps, dtype=float)
+            share = self.pdf(far) * spread * (np.abs(far - mark) / spread + 1) ** power
+            past = int(np.max(np.flatnonzero(share > negligible * max(1.0, share.max())), initial=-1)) + 1
+            if math.isinf(ends[k]) and past < far.size:
+                ends[k] = float(far[past])
+        return ends[0], ends[1]
 
 
 Law = Discrete | Continuous
@@ -216,14 +225,15 @@ def as_law(law: Any, name: str) -> Law:
         raise DataError(f"`{name}` must be a frozen law, got the unfrozen {kind}; call it: scipy.stats.norm(0, 1)")
     if _is_discrete(law):
         return _from_frozen_discrete(law, name)
+    if hasattr(law, "icdf"):
+        law = NewStyle(law)
     if not (hasattr(law, "pdf") and hasattr(law, "support")):
         raise DataError(
             f"`{name}` must be a law such as scipy.stats.norm(0, 1), sb.Rademacher() or sb.Constant(2.0), got {law!r}"
         )
     moment = _second_moment(law, name)
     lo, hi = (float(end) for end in law.support())
-    quantile = law.ppf if hasattr(law, "ppf") else law.icdf
-    landmarks = np.asarray(quantile(np.array(_LANDMARKS)), dtype=float)
+    landmarks = np.asarray(law.ppf(np.array([1e-9, 1e-5, 1e-2, 0.15, 0.5, 0.85, 0.99, 1 - 1e-5, 1 - 1e-9])), dtype=float)
     landmarks = landmarks[np.isfinite(landmarks)]
     knots = {end for end in (lo, hi) if math.isfinite(end)} | set(kinks(law))
     scale = float(landmarks[-3] - landmarks[2]) if landmarks.size > 5 else 1.0
@@ -241,8 +251,7 @@ def _second_moment(law: Any, name: str) -> float:
     """E[V^2] of a law with a density, refused unless it is a finite number."""
     try:
         with np.errstate(all="ignore"):
-            mean, spread = (law.mean(), law.var()) if hasattr(law, "var") else (law.mean(), law.variance())
-            middle = law.ppf(0.5) if hasattr(law, "ppf") else law.icdf(0.5)
+            mean, spread, middle = law.mean(), law.var(), law.ppf(0.5)
         if np.ndim(mean) or np.ndim(middle):
             raise DataError(
                 f"`{name}` must be the law of one number, got an array of laws of shape {np.shape(mean)}, "

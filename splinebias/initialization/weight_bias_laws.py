@@ -14,9 +14,22 @@ import numpy as np
 
 from splinebias._arguments import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization.breakpoints import BreakpointLaw, ContinuousWeight, DiscreteBias, DiscreteWeight, UnitCircle
-from splinebias.initialization.joint_breakpoints import GaussianBreakpoints, JointBreakpoints, MixtureBreakpoints
-from splinebias.initialization.joint_laws import JointDensity, as_joint, gaussian_pair, joint_to_table
+from splinebias.initialization.breakpoints import (
+    BreakpointLaw,
+    DiscreteBias,
+    DiscreteWeight,
+    MixtureBreakpoints,
+    UnitCircle,
+)
+from splinebias.initialization.densities import law_name, shape_loc_scale
+from splinebias.initialization.density_breakpoints import (
+    CentredGaussian,
+    CentredUniform,
+    ContinuousWeight,
+    GaussianBreakpoints,
+    JointBreakpoints,
+)
+from splinebias.initialization.joint_laws import JointDensity, joint_to_table, normal_pair
 from splinebias.initialization.law_files import law_to_table
 from splinebias.initialization.laws import Discrete, Law, as_law, describe_law
 
@@ -102,8 +115,13 @@ class Independent(PairLaw):
             return DiscreteWeight(weight, bias)
         if isinstance(bias, Discrete):
             return DiscreteBias(weight, bias)
-        if (gaussian := gaussian_pair(*self.given)) is not None:
-            return GaussianBreakpoints(gaussian)
+        kinds = {law_name(law) for law in self.given}
+        if kinds in ({"norm"}, {"uniform"}):
+            loc, scale = np.array([shape_loc_scale(law)[1:] for law in self.given]).T
+            if kinds == {"norm"}:
+                return GaussianBreakpoints(normal_pair(loc, scale)) if loc.any() else CentredGaussian(*scale.tolist())
+            if (loc == -scale / 2).all():
+                return CentredUniform(*(scale / 2).tolist())
         return ContinuousWeight(weight, bias)
 
     @property
@@ -152,23 +170,9 @@ class OnUnitCircle(PairLaw):
 
 @dataclass(frozen=True, eq=False)
 class Joint(PairLaw):
-    """A joint density of (w, b); `given` is the law as the user wrote it.
+    """w and b with a joint density."""
 
-    Raises
-    ------
-    DataError, CapabilityError
-        As `as_joint`.
-    """
-
-    given: Any
-
-    def __post_init__(self) -> None:
-        self.density  # noqa: B018 (the checks)
-
-    @cached_property
-    def density(self) -> JointDensity:
-        """The law as this library reads it."""
-        return as_joint(self.given)
+    density: JointDensity
 
     def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
         return self.density.sample(size, rng)
@@ -187,7 +191,7 @@ class Joint(PairLaw):
         return f"(W, B) ~ {self.density.describe()}"
 
     def to_table(self) -> dict[str, Any]:
-        return {"joint": joint_to_table(self.given)}
+        return {"joint": joint_to_table(self.density)}
 
 
 @dataclass(frozen=True, eq=False)

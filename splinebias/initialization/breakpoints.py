@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,7 +46,7 @@ class Side:
 
     def density(self, c: Array) -> Array:
         r"""Density :math:`\zeta^{(0)}_s` of the breakpoints of these units, same shape as `c`."""
-        return self.law.density(c, self.sign)
+        return self.zeta(c, 0)
 
     def slices(self, c: Array) -> tuple[Array, Array]:
         r"""Nodes v and masses :math:`\rho` of \|w\| at breakpoints `c`, each of shape ``c.shape + (m,)``."""
@@ -72,10 +72,6 @@ class BothSides(Side):
     def zeta(self, c: Array, degree: int = 1) -> Array:
         plus, minus = self.law.sides
         return plus.zeta(c, degree) + minus.zeta(c, degree)
-
-    def density(self, c: Array) -> Array:
-        plus, minus = self.law.sides
-        return plus.density(c) + minus.density(c)
 
     def slices(self, c: Array) -> tuple[Array, Array]:
         (v, rho), (w, sigma) = (side.slices(c) for side in self.law.sides)
@@ -246,38 +242,43 @@ class UnitCircle(BreakpointLaw):
         return zeta.unit_circle(c)
 
 
+@dataclass(eq=False)
 class MixtureBreakpoints(BreakpointLaw):
-    r""":math:`\zeta_\pm = \sum_k \pi_k \zeta_\pm^{(k)}` over components with probabilities :math:`\pi_k`."""
+    r""":math:`\zeta_\pm = \sum_k \pi_k \zeta_\pm^{(k)}` over component `laws` with `probabilities` :math:`\pi_k`."""
 
-    def __init__(self, probabilities: Sequence[float], laws: Sequence[BreakpointLaw]) -> None:
-        self.parts = tuple(zip(probabilities, laws, strict=True))
-        self.knots = np.unique(np.concatenate([law.knots for law in laws]))
-        self.landmarks = np.unique(np.concatenate([law.landmarks for law in laws]))
-        self.support = (min(law.support[0] for law in laws), max(law.support[1] for law in laws))
-        degrees = [law.degree for law in laws]
-        self.degree = None if None in degrees else max(degree for degree in degrees if degree is not None)
-        self.max_cells = max(law.max_cells for law in laws)
+    probabilities: Sequence[float]
+    laws: Sequence[BreakpointLaw]
+
+    def __post_init__(self) -> None:
+        self.knots, self.landmarks = (
+            np.unique(np.concatenate(points))
+            for points in zip(*((law.knots, law.landmarks) for law in self.laws), strict=True)
+        )
+        self.support = (min(law.support[0] for law in self.laws), max(law.support[1] for law in self.laws))
+        degrees = [law.degree for law in self.laws if law.degree is not None]
+        self.degree = max(degrees) if len(degrees) == len(self.laws) else None
+        self.max_cells = max(law.max_cells for law in self.laws)
 
     def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
-        return np.asarray(sum(p * law.zeta(c, side, degree) for p, law in self.parts))
+        return np.asarray(sum(p * law.zeta(c, side, degree) for p, law in self._parts))
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
-        sliced = [(p, *law.slices(c, side)) for p, law in self.parts]
+        sliced = [(p, *law.slices(c, side)) for p, law in self._parts]
         v = np.concatenate([np.broadcast_to(v, rho.shape) for _, v, rho in sliced], axis=-1)
         return v, np.concatenate([p * rho for p, _, rho in sliced], axis=-1)
 
+    def log_masses(self, c: Array, side: int) -> Array:
+        return np.concatenate([np.log(p) + law.log_masses(c, side) for p, law in self._parts], axis=-1)
+
     def steep(self, order: float) -> MixtureBreakpoints:
-        steeper = [(p, law.steep(order)) for p, law in self.parts]
-        return self if all(law is old for (_, law), (_, old) in zip(steeper, self.parts, strict=True)) else self._of(steeper)
+        return MixtureBreakpoints(self.probabilities, [law.steep(order) for law in self.laws])
 
     def finest(self) -> MixtureBreakpoints:
-        return self._of([(p, law.finest()) for p, law in self.parts])
+        return MixtureBreakpoints(self.probabilities, [law.finest() for law in self.laws])
 
-    def _of(self, parts: list[tuple[float, BreakpointLaw]]) -> MixtureBreakpoints:
-        return MixtureBreakpoints(*zip(*parts, strict=True))
-
-    def log_masses(self, c: Array, side: int) -> Array:
-        return np.concatenate([np.log(p) + law.log_masses(c, side) for p, law in self.parts], axis=-1)
+    @property
+    def _parts(self) -> Iterator[tuple[float, BreakpointLaw]]:
+        return zip(self.probabilities, self.laws, strict=True)
 
 
 def quotient_support(weight: tuple[float, float], bias: tuple[float, float]) -> tuple[float, float]:

@@ -180,6 +180,14 @@ def polynomial_degree(law: Any) -> int | None:
     return 1 if law_name(law) in ("triang", "trapezoid") else None
 
 
+def is_discrete(law: Any) -> bool:
+    """Whether a scipy law has a probability mass function (new-style continuous laws have a useless one too)."""
+    kind = getattr(law, "dist", law)
+    if not hasattr(law, "pmf") or hasattr(kind, "_pdf"):
+        return False
+    return not any("Continuous" in c.__name__ or c.__name__ == "Mixture" for c in type(kind).__mro__)
+
+
 def adapted(law: Any) -> Any:
     """`law`, or what stands for it: scipy's laws without parameters are frozen, those with a trap are replaced.
 

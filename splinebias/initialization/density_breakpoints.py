@@ -90,7 +90,7 @@ class ContinuousWeight(DensityLaw):
     def light(self) -> bool:
         return self.weight.is_light and self.bias.is_light
 
-    def pieces(self, cuts: tuple[int, ...], c: Array, side: int) -> tuple[Array, Array, Array]:
+    def panels(self, cuts: tuple[int, ...], c: Array, side: int) -> tuple[Array, Array, Array]:
         w_reach, b_reach = self._reach
         hi = max(side * end for end in w_reach)
         lo = max(0.0, min(side * end for end in w_reach))
@@ -107,7 +107,7 @@ class ContinuousWeight(DensityLaw):
         inner.sort(axis=-1)
         edges = np.concatenate([inner, highest[..., None]], axis=-1)
         left, width = edges[..., :-1], np.diff(edges, axis=-1)
-        count = int((width > 0).sum(axis=-1).max(initial=1))  # cuts on the other side have left pieces of no width
+        count = int((width > 0).sum(axis=-1).max(initial=1))  # cuts on the other side have left panels of no width
         order = np.argsort(width <= 0, axis=-1, kind="stable")[..., :count]
         with np.errstate(divide="ignore"):
             scale = np.minimum(self.weight.scale, self.bias.scale / np.abs(c))
@@ -148,7 +148,7 @@ class JointBreakpoints(DensityLaw):
         w, b = np.sqrt(self.joint.second_moments)
         return float(w), float(b)
 
-    def pieces(self, cuts: tuple[float, ...], c: Array, side: int) -> tuple[Array, Array, Array]:
+    def panels(self, cuts: tuple[float, ...], c: Array, side: int) -> tuple[Array, Array, Array]:
         ray = self.joint.ray(c, side)
         inner = [np.maximum(ray.nearest + cut * ray.width, 0.0) for cut in cuts]
         edges = np.stack([np.zeros(c.shape), *inner, np.full(c.shape, np.inf)], axis=-1)

@@ -16,19 +16,7 @@ import numpy as np
 
 from splinebias._arguments import Array, real_number, real_vector
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization.densities import (
-    TAIL_SCALES,
-    NewStyle,
-    Plateau,
-    adapted,
-    density_of,
-    far_plateaus,
-    kinks,
-    log_density_of,
-    near_plateaus,
-    polynomial_degree,
-    tails_have_moment,
-)
+from splinebias.initialization import densities
 
 _MAX_ATOMS = 1000
 
@@ -118,7 +106,7 @@ class Continuous:
     second_moment : float
         E[V^2].
     knots : tuple of float
-        Finite points where the density is not smooth: support ends, and the kinks of the laws known to have one.
+        Finite points where the density is not smooth: support ends, and the densities.kinks of the laws known to have one.
     landmarks : tuple of float
         Quantiles that tell a quadrature where the mass sits, far tails included.
     plateaus : tuple of Plateau
@@ -133,7 +121,7 @@ class Continuous:
     second_moment: float
     knots: tuple[float, ...]
     landmarks: tuple[float, ...]
-    plateaus: tuple[Plateau, ...]
+    plateaus: tuple[densities.Plateau, ...]
     degree: int | None
 
     def pdf(self, x: Array) -> Array:
@@ -148,7 +136,7 @@ class Continuous:
 
     def logpdf(self, x: Array) -> Array:
         """Its logarithm, also where it underflows, as far as the law gives it: else -inf."""
-        logarithm = log_density_of(self.frozen)
+        logarithm = densities.log_density_of(self.frozen)
         with np.errstate(all="ignore"):
             if logarithm is None or self.plateaus:
                 return np.log(self.pdf(x))
@@ -156,7 +144,7 @@ class Continuous:
 
     @cached_property
     def _density(self) -> Callable[[Array], Any]:
-        return density_of(self.frozen)
+        return densities.density_of(self.frozen)
 
     def sample(self, size: int, rng: np.random.Generator) -> Array:
         """`size` independent draws, shape (size,)."""
@@ -165,8 +153,8 @@ class Continuous:
     def has_moment(self, order: float) -> bool:
         """Whether E|V|^order is finite (order = infinity: whether E exp(s|V|) is, for some s > 0): `tails_have_moment`."""
         ends = [end for end in self.frozen.support() if math.isinf(end)]
-        far = [math.copysign(self._spread, end) * TAIL_SCALES for end in ends]
-        return not far or tails_have_moment(self.pdf(np.array(far)), order, 1)
+        far = [math.copysign(self._spread, end) * densities.TAIL_SCALES for end in ends]
+        return not far or densities.tails_have_moment(self.pdf(np.array(far)), order, 1)
 
     @property
     def _spread(self) -> float:
@@ -219,31 +207,32 @@ def as_law(law: Any, name: str) -> Law:
     """
     if isinstance(law, Discrete | Continuous):
         return law
-    law = adapted(law)
+    law = densities.adapted(law)
     if isinstance(law, type) or callable(law):
         kind = getattr(law, "name", None) or getattr(law, "__name__", repr(law))
         raise DataError(f"`{name}` must be a frozen law, got the unfrozen {kind}; call it: scipy.stats.norm(0, 1)")
-    if _is_discrete(law):
+    if densities.is_discrete(law):
         return _from_frozen_discrete(law, name)
     if hasattr(law, "icdf"):
-        law = NewStyle(law)
-    if not (hasattr(law, "pdf") and hasattr(law, "support")):
+        law = densities.NewStyle(law)
+    if absent := [method for method in ("pdf", "support", "mean", "var", "ppf", "rvs") if not hasattr(law, method)]:
         raise DataError(
-            f"`{name}` must be a law such as scipy.stats.norm(0, 1), sb.Rademacher() or sb.Constant(2.0), got {law!r}"
+            f"`{name}` must be a law such as scipy.stats.norm(0, 1), sb.Rademacher() or sb.Constant(2.0), got {law!r}, "
+            f"which lacks {', '.join(absent)}"
         )
     moment = _second_moment(law, name)
     lo, hi = (float(end) for end in law.support())
     landmarks = np.asarray(law.ppf(np.array([1e-9, 1e-5, 1e-2, 0.15, 0.5, 0.85, 0.99, 1 - 1e-5, 1 - 1e-9])), dtype=float)
     landmarks = landmarks[np.isfinite(landmarks)]
-    knots = {end for end in (lo, hi) if math.isfinite(end)} | set(kinks(law))
+    knots = {end for end in (lo, hi) if math.isfinite(end)} | set(densities.kinks(law))
     scale = float(landmarks[-3] - landmarks[2]) if landmarks.size > 5 else 1.0
-    far = far_plateaus(law, (lo, hi), scale, moment)
+    far = densities.far_plateaus(law, (lo, hi), scale, moment)
     for plateau in far:
         lo, hi = (lo, plateau.hi) if plateau.lo > 0 else (plateau.lo, hi)
-    plateaus = (*near_plateaus(law, sorted(knots), scale), *far)
+    plateaus = (*densities.near_plateaus(law, sorted(knots), scale), *far)
     knots |= {end for plateau in plateaus for end in (plateau.lo, plateau.hi)}
     return Continuous(
-        law, (lo, hi), moment, tuple(sorted(knots)), tuple(landmarks.tolist()), plateaus, polynomial_degree(law)
+        law, (lo, hi), moment, tuple(sorted(knots)), tuple(landmarks.tolist()), plateaus, densities.polynomial_degree(law)
     )
 
 
@@ -252,18 +241,17 @@ def _second_moment(law: Any, name: str) -> float:
     try:
         with np.errstate(all="ignore"):
             mean, spread, middle = law.mean(), law.var(), law.ppf(0.5)
-        if np.ndim(mean) or np.ndim(middle):
-            raise DataError(
-                f"`{name}` must be the law of one number, got an array of laws of shape {np.shape(mean)}, "
-                f"{describe_law(law)}; give each parameter as one number"
-            )
-        moment = float(spread) + float(mean) ** 2
-    except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, DataError):
-            raise
+        several = np.ndim(mean) or np.ndim(middle)
+        moment = math.nan if several else float(spread) + float(mean) ** 2
+    except (TypeError, ValueError, OverflowError):
         raise DataError(
             f"`{name}` must be a law with single real parameters, got {law!r}; give each as one number"
         ) from None
+    if several:
+        raise DataError(
+            f"`{name}` must be the law of one number, got an array of laws of shape {np.shape(mean)}, "
+            f"{describe_law(law)}; give each parameter as one number"
+        )
     if not math.isfinite(middle):
         raise DataError(
             f"`{name}` must be a law with valid parameters, got {describe_law(law)}, whose median is {middle}; "
@@ -275,14 +263,6 @@ def _second_moment(law: Any, name: str) -> float:
             "choose lighter tails (Student t needs more than 2 degrees of freedom)"
         )
     return moment
-
-
-def _is_discrete(law: Any) -> bool:
-    """Whether a scipy law has a probability mass function (new-style continuous laws have a useless one too)."""
-    kind = getattr(law, "dist", law)
-    if not hasattr(law, "pmf") or hasattr(kind, "_pdf"):
-        return False
-    return not any("Continuous" in c.__name__ or c.__name__ == "Mixture" for c in type(kind).__mro__)
 
 
 def describe_law(law: Any) -> str:

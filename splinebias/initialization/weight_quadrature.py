@@ -1,6 +1,6 @@
 r"""Quadrature over v = |w| at a breakpoint c for laws with a density: :math:`\rho(v) = v\, p(sv, -svc)\, dv`, s = sign w.
 
-The v-axis is cut where mass may be narrow or the density is not smooth; each piece gets a double-exponential rule, which
+The v-axis is cut where mass may be narrow or the density is not smooth; each panel gets a double-exponential rule, which
 takes algebraic end-point singularities and (at infinity) heavy tails. How many cuts and which step a law needs is found out
 once, by comparing with a rule that has plenty of both.
 """
@@ -61,7 +61,7 @@ class DensityLaw(QuadratureLaw):
     Attributes
     ----------
     cuts : tuple
-        Choices of where to cut the v-axis, in the words of `pieces`, ever more.
+        Choices of where to cut the v-axis, in the words of `panels`, ever more.
     """
 
     cuts: ClassVar[tuple[tuple[Any, ...], ...]]
@@ -75,8 +75,8 @@ class DensityLaw(QuadratureLaw):
         return np.log(self.pdf(w, b))
 
     @abstractmethod
-    def pieces(self, cuts: tuple[Any, ...], c: Array, side: int) -> tuple[Array, Array, Array]:
-        """Left ends and widths (the last may be infinite) of the pieces, and a scale for the last; per breakpoint."""
+    def panels(self, cuts: tuple[Any, ...], c: Array, side: int) -> tuple[Array, Array, Array]:
+        """Left ends and widths (the last may be infinite) of the panels, and a scale for the last; per breakpoint."""
 
     @property
     @abstractmethod
@@ -109,7 +109,7 @@ class DensityLaw(QuadratureLaw):
 
 @dataclass(frozen=True, eq=False)
 class WeightRule:
-    """Double-exponential rules on the pieces of the v-axis between `cuts`, all with one step."""
+    """Double-exponential rules on the panels of the v-axis between `cuts`, all with one step."""
 
     law: DensityLaw
     cuts: tuple[Any, ...]
@@ -117,14 +117,14 @@ class WeightRule:
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         """Nodes v and masses rho at breakpoints `c`, each of shape ``c.shape + (m,)``."""
-        v, dv = double_exponential(*self.law.pieces(self.cuts, c, side), self.step)
+        v, dv = double_exponential(*self.law.panels(self.cuts, c, side), self.step)
         with np.errstate(all="ignore"):  # at an integrable end-point singularity a node can round onto the end
             rho = v * self.law.pdf(side * v, -side * v * c[..., None]) * dv
         return v, np.where((dv > 0) & np.isfinite(rho), rho, 0.0)
 
     def log_masses(self, c: Array, side: int) -> Array:
         """log rho, also where rho underflows, shape ``c.shape + (m,)``."""
-        v, dv = double_exponential(*self.law.pieces(self.cuts, c, side), self.step)
+        v, dv = double_exponential(*self.law.panels(self.cuts, c, side), self.step)
         with np.errstate(all="ignore"):
             log = np.log(v) + np.log(dv) + self.law.logpdf(side * v, -side * v * c[..., None])
         return np.where((dv > 0) & (log < np.inf), log, -np.inf)

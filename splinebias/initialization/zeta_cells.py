@@ -172,4 +172,4 @@ def rounding_noise(law: BreakpointLaw, left: Array, right: Array) -> Array:
 
 def zetas(law: BreakpointLaw, c: Array, degree: int = 1) -> Array:
     """zeta of both sides, shape (2, ...)."""
-    return np.stack([law.zeta(c, side, degree) for side in (1, -1)])
+    return np.stack([side.zeta(c, degree) for side in law.sides])

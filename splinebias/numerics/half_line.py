@@ -1,4 +1,4 @@
-"""Quadrature rules on a ray v > 0 and on its pieces, for the integral over the size of a weight.
+"""Quadrature rules on a ray v > 0 and on its panels, for the integral over the size of a weight.
 
 What is integrated there is a density times a power of v times a function that may behave like any power of v near zero and
 change its power at any scale (the inverse mirror map of a scaled potential), so all rules crowd at v = 0 by orders of
@@ -90,12 +90,12 @@ def log_ray(step: float = 0.2) -> tuple[Array, Array]:
 
 
 def double_exponential(left: Array, width: Array, scale: Array, step: float) -> tuple[Array, Array]:
-    """Composite rule on K pieces per breakpoint.
+    """Composite rule on K panels per breakpoint.
 
     Parameters
     ----------
     left, width : Array, shape (..., K)
-        The pieces; a width may be infinite.
+        The panels; a width may be infinite.
     scale : Array, shape (...)
         Unit of the rays.
     step : float
@@ -104,7 +104,7 @@ def double_exponential(left: Array, width: Array, scale: Array, step: float) -> 
     Returns
     -------
     v, dv : Array, shape (..., K n)
-        n nodes on each piece.
+        n nodes on each panel.
     """
     unit, unit_weight = tanh_sinh(step)
     ray, ray_weight = (part[: unit.size] for part in log_ray(24.18 / (unit.size - 1)))

@@ -1,8 +1,8 @@
 r"""Repeated integrals of a function that is known on cells, fixed by values at points.
 
 With f of order p on cells (:math:`f^{(p)}` a polynomial on each) and points :math:`x_j` among the cell ends, every
-stretch :math:`[x_j, x_{j+1}]` is integrated from zero at :math:`x_j`; the Taylor polynomial that is missing there comes from
-p neighbouring values. Nothing is accumulated over more than p stretches, whose errors would grow like
+data interval :math:`[x_j, x_{j+1}]` is integrated from zero at :math:`x_j`; the Taylor polynomial that is missing there
+comes from p neighbouring values. Nothing is accumulated over more than p data intervals, whose errors would grow like
 :math:`(x_M - x_1)^p` over the p-th power of a gap.
 """
 
@@ -68,10 +68,10 @@ def jets_through(edges: Array, steps: Array, x: Array, values: Array) -> Array:
     """
     at, widths = places(edges, x), np.diff(edges)
     left = slice(at.start, at.stop - 1) if isinstance(at, slice) else at[:-1]
-    rest = steps[:, left].copy()  # at the right end of every stretch, for those of one cell
+    rest = steps[:, left].copy()  # at the right end of every data interval, for those of one cell
     runs = _Runs.of(np.arange(edges.size)[at], widths.size)
-    local, rest[:, runs.stretch] = _from_zero(steps[:, runs.cells], widths[runs.cells], runs)
-    start, of = _taylor(x, values, rest), runs.stretch[runs.owner]
+    local, rest[:, runs.interval] = _from_zero(steps[:, runs.cells], widths[runs.cells], runs)
+    start, of = _taylor(x, values, rest), runs.interval[runs.owner]
     jets = np.empty((steps.shape[0], edges.size))
     jets[:, left] = start
     last = rest if edges[-1] == x[-1] else local
@@ -90,7 +90,7 @@ def places(edges: Array, x: Array) -> slice | Indices:
 
 
 class _Runs(NamedTuple):
-    """Cells to be summed up: those of stretches that have several, and those before the first and after the last stretch.
+    """Cells to be summed up: those of data intervals that have several, and those before the first one and after the last.
 
     Attributes
     ----------
@@ -98,30 +98,30 @@ class _Runs(NamedTuple):
         Their numbers.
     owner : Array of int, shape (N,)
         Which run they belong to.
-    stretch : Array of int, shape (K,)
-        Which stretch a run holds.
+    interval : Array of int, shape (K,)
+        Which data interval a run holds.
     begin, end : Array of int, shape (K,)
         Where it begins and ends, counted in ends of `cells`.
     """
 
     cells: Indices
     owner: Indices
-    stretch: Indices
+    interval: Indices
     begin: Indices
     end: Indices
 
     @classmethod
     def of(cls, at: Indices, cells: int) -> _Runs:
-        """The runs for stretches between the edges `at`, of `cells` cells."""
+        """The runs for data intervals between the edges `at`, of `cells` cells."""
         low, high = at[:-1].copy(), at[1:].copy()
         low[0], high[-1] = 0, cells
         length = high - low
-        stretch = np.flatnonzero(length > 1)
-        low, length = low[stretch], length[stretch]
+        several = np.flatnonzero(length > 1)
+        low, length = low[several], length[several]
         before = np.cumsum(length) - length
         numbers = np.arange(length.sum()) + np.repeat(low - before, length)
-        owner = np.repeat(np.arange(stretch.size), length)
-        return cls(numbers, owner, stretch, before + at[stretch] - low, before + at[stretch + 1] - low)
+        owner = np.repeat(np.arange(several.size), length)
+        return cls(numbers, owner, several, before + at[several] - low, before + at[several + 1] - low)
 
 
 def pieces(edges: Array, inner: Array, jets: Array) -> PPoly:
@@ -179,13 +179,13 @@ def _cumulate(change: Array, anchor: int) -> Array:
 
 
 def _from_zero(steps: Array, widths: Array, runs: _Runs) -> tuple[Array, Array]:
-    """f and its derivatives on cells, started from zero where the stretch of each run begins.
+    """f and its derivatives on cells, started from zero where the data interval of each run begins.
 
-    Returns them at the left ends of all cells and at the right end of the last, shape (p, N + 1), and where the stretches
-    end, shape (p, K).
+    Returns them at the left ends of all cells and at the right end of the last, shape (p, N + 1), and where the data
+    intervals end, shape (p, K).
     """
     order = steps.shape[0]
-    local, rest = np.zeros((order, widths.size + 1)), np.zeros((order, runs.stretch.size))
+    local, rest = np.zeros((order, widths.size + 1)), np.zeros((order, runs.interval.size))
     if not widths.size:
         return local, rest
     zero = runs.begin[np.concatenate([runs.owner, runs.owner[-1:]])]
@@ -197,12 +197,12 @@ def _from_zero(steps: Array, widths: Array, runs: _Runs) -> tuple[Array, Array]:
 
 
 def _taylor(x: Array, values: Array, rest: Array) -> Array:
-    """f and its derivatives at the left end of every stretch, shape (p, M - 1), from p neighbouring values.
+    """f and its derivatives at the left end of every data interval, shape (p, M - 1), from p neighbouring values.
 
     On a window of p points f is what was integrated from zero plus a polynomial of degree p - 1, found by
     divided differences.
     """
-    order, stretches = rest.shape
+    order, intervals = rest.shape
     if order == 2:  # a chord: the same, ten times faster
         return np.array([values[:-1], (np.diff(values) - rest[0]) / np.diff(x)])
     windows = x.size - order + 1
@@ -214,12 +214,12 @@ def _taylor(x: Array, values: Array, rest: Array) -> Array:
     table = np.stack([values[i : i + windows] - known[i, 0] for i in range(order)])
     for i in range(1, order):
         table[i:] = (table[i:] - table[i - 1 : -1]) / (points[i:] - points[:-i])
-    first = np.clip(np.arange(stretches) - (order - 1) // 2, 0, windows - 1)
-    place = np.arange(stretches) - first  # which of its window's points a stretch starts at
+    first = np.clip(np.arange(intervals) - (order - 1) // 2, 0, windows - 1)
+    place = np.arange(intervals) - first  # which of its window's points a data interval starts at
     jets = known[place, :, first].T.copy()
-    polynomial = np.zeros((order, stretches))  # Taylor coefficients at that point: Horner on the Newton form
+    polynomial = np.zeros((order, intervals))  # Taylor coefficients at that point: Horner on the Newton form
     for i in range(order - 1, -1, -1):
-        shift = x[np.arange(stretches)] - points[i, first]
+        shift = x[np.arange(intervals)] - points[i, first]
         polynomial[1:] = polynomial[1:] * shift + polynomial[:-1]
         polynomial[0] = polynomial[0] * shift + table[i, first]
     return np.asarray(jets + polynomial * np.array([math.factorial(j) for j in range(order)])[:, None])

@@ -76,11 +76,11 @@ class ContinuousWeight(DensityLaw):
         self.landmarks = np.unique([-b / w for b in b_marks for w in w_marks if w != 0])
         self.support = quotient_support(weight.support, bias.support)
 
-    def pdf(self, w: Array, b: Array) -> Array:
-        return self.weight.pdf(w) * self.bias.pdf(b)
+    def factors(self, w: Array, b: Array) -> tuple[Array, ...]:
+        return self.weight.pdf(w), self.bias.pdf(b)
 
-    def logpdf(self, w: Array, b: Array) -> Array:
-        return self.weight.logpdf(w) + self.bias.logpdf(b)
+    def log_factors(self, w: Array, b: Array) -> tuple[Array, ...]:
+        return self.weight.logpdf(w), self.bias.logpdf(b)
 
     @property
     def scales(self) -> tuple[float, float]:
@@ -140,8 +140,8 @@ class JointBreakpoints(DensityLaw):
     def __post_init__(self) -> None:
         self.knots, self.landmarks, self.support = np.zeros(0), _quotient_quantiles(self.joint), (-math.inf, math.inf)
 
-    def pdf(self, w: Array, b: Array) -> Array:
-        return self.joint.pdf(w, b)
+    def factors(self, w: Array, b: Array) -> tuple[Array, ...]:
+        return (self.joint.pdf(w, b),)
 
     @property
     def scales(self) -> tuple[float, float]:

@@ -67,12 +67,12 @@ class DensityLaw(QuadratureLaw):
     cuts: ClassVar[tuple[tuple[Any, ...], ...]]
 
     @abstractmethod
-    def pdf(self, w: Array, b: Array) -> Array:
-        """p(w, b), of the common shape of `w` and `b`."""
+    def factors(self, w: Array, b: Array) -> tuple[Array, ...]:
+        """Arrays whose product is p(w, b), each of the shape of `w` or `b`."""
 
-    def logpdf(self, w: Array, b: Array) -> Array:
-        """log p(w, b), also where p underflows, as far as the law gives it: else -inf."""
-        return np.log(self.pdf(w, b))
+    def log_factors(self, w: Array, b: Array) -> tuple[Array, ...]:
+        """Their logarithms, also where they underflow, as far as the law gives them: else -inf."""
+        return tuple(map(np.log, self.factors(w, b)))
 
     @abstractmethod
     def panels(self, cuts: tuple[Any, ...], c: Array, side: int) -> tuple[Array, Array, Array]:
@@ -119,14 +119,14 @@ class WeightRule:
         """Nodes v and masses rho at breakpoints `c`, each of shape ``c.shape + (m,)``."""
         v, dv = double_exponential(*self.law.panels(self.cuts, c, side), self.step)
         with np.errstate(all="ignore"):  # at an integrable end-point singularity a node can round onto the end
-            rho = v * self.law.pdf(side * v, -side * v * c[..., None]) * dv
+            rho = math.prod((v, *self.law.factors(side * v, -side * v * c[..., None]), dv))
         return v, np.where((dv > 0) & np.isfinite(rho), rho, 0.0)
 
     def log_masses(self, c: Array, side: int) -> Array:
         """log rho, also where rho underflows, shape ``c.shape + (m,)``."""
         v, dv = double_exponential(*self.law.panels(self.cuts, c, side), self.step)
         with np.errstate(all="ignore"):
-            log = np.log(v) + np.log(dv) + self.law.logpdf(side * v, -side * v * c[..., None])
+            log = sum((np.log(v), np.log(dv), *self.law.log_factors(side * v, -side * v * c[..., None])))
         return np.where((dv > 0) & (log < np.inf), log, -np.inf)
 
 

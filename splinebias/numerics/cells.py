@@ -9,22 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._arguments import Array
-from splinebias.numerics.legendre import gauss_legendre, legendre_coefficients, legendre_to_monomial
-
-__all__ = [
-    "RESOLVED",
-    "Cells",
-    "above_noise",
-    "bisect_until",
-    "coarse",
-    "gauss_legendre",
-    "legendre_coefficients",
-    "legendre_to_monomial",
-    "noise",
-    "panel_nodes",
-    "unresolved",
-    "with_points",
-]
+from splinebias.numerics.legendre import gauss_legendre, legendre_coefficients
 
 RESOLVED = 1e-14  # size of the last two Legendre coefficients relative to the largest
 

@@ -28,7 +28,7 @@ import splinebias.initialization.laws
 from splinebias.limit.dual import solver as dual
 from splinebias.limit.dual.objective import DualState, IntegratedDual
 from splinebias.limit.kernels.kernel_solver import kernel
-from splinebias.numerics.cells import gauss_legendre
+from splinebias.numerics.legendre import gauss_legendre
 
 LINE = np.linspace(-2.5, 2.5, 101)
 

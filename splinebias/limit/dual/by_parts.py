@@ -32,7 +32,7 @@ from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations
 from splinebias.limit.dual.integrals import Integrals
 from splinebias.limit.dual.panels import Frame
-from splinebias.numerics.cells import gauss_legendre
+from splinebias.numerics.legendre import gauss_legendre
 from splinebias.potential import Potential
 
 _BLOCK = 1 << 14  # cells treated at once

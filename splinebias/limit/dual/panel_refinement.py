@@ -23,7 +23,8 @@ from splinebias.initialization.zeta_cells import rounding_noise
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.newton_system import Nodes
 from splinebias.limit.dual.panels import Frame, LocalCells
-from splinebias.numerics.cells import Cells, above_noise, gauss_legendre, unresolved
+from splinebias.numerics.cells import Cells, above_noise, unresolved
+from splinebias.numerics.legendre import gauss_legendre
 from splinebias.potential import Potential
 
 STEADY = 0.02  # relative change of g on a cell below which the curvature is smooth enough in c itself

@@ -7,6 +7,9 @@ Each law hands out, for a breakpoint c and a side s = sign w, a quadrature :math
 so that :math:`\zeta_s(c) = \sum_m \rho_m v_m^2` (change of variables b = -wc, Jacobian |w|), and says where these
 densities are not smooth. Activations that are homogeneous of degree k have
 :math:`\zeta^{(k)}_s(c) = \sum_m \rho_m v_m^{2k}` in its place. Nothing here knows about data, activations or potentials.
+
+Here are the laws with finitely many sizes |w| at a breakpoint, and mixtures; those with a density are in
+`density_breakpoints`.
 """
 
 from __future__ import annotations
@@ -125,19 +128,22 @@ class BreakpointLaw(ABC):
         """Nodes v and masses rho at breakpoints `c`, each of shape ``c.shape + (m,)``, for weights of sign `side`."""
 
     def log_masses(self, c: Array, side: int) -> Array:
-        """log rho, also where rho underflows, as far as the law gives it: else -inf."""
+        """log rho for weights of sign `side`, shape ``c.shape + (m,)``, also where rho underflows, as far as the law gives it.
+
+        Else -inf.
+        """
         with np.errstate(divide="ignore"):
             return np.log(self.slices(c, side)[1])
 
     def steep(self, order: float) -> BreakpointLaw:
-        r"""The same with `slices` for integrands that grow like :math:`v^a`, a = `order`, or exponentially (infinity).
+        r"""This law with `slices` for integrands that grow like :math:`v^a`, a = `order`, or exponentially (infinity).
 
-        Those of this one are made for orders up to `MODERATE`.
+        Without this, `slices` are made for orders up to `half_line.MODERATE`.
         """
         return self
 
     def finest(self) -> BreakpointLaw:
-        """The same with `slices` as fine as there are: a check of the usual ones."""
+        """This law with `slices` as fine as there are: a check of the usual ones."""
         return self
 
     def occupied(self, c: Array) -> NDArray[np.bool_]:

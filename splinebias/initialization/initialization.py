@@ -181,13 +181,11 @@ class Initialization:
 
     def zeta_plus(self, c: Any) -> Array:
         r""":math:`\zeta_+(c)`, the curvature density of units with w > 0; any shape."""
-        plus, _ = self.breakpoint_law.sides
-        return plus.zeta(np.asarray(c, dtype=float))
+        return self.breakpoint_law.sides[0].zeta(np.asarray(c, dtype=float))
 
     def zeta_minus(self, c: Any) -> Array:
         r""":math:`\zeta_-(c)`, the curvature density of units with w < 0; any shape."""
-        _, minus = self.breakpoint_law.sides
-        return minus.zeta(np.asarray(c, dtype=float))
+        return self.breakpoint_law.sides[1].zeta(np.asarray(c, dtype=float))
 
     def zeta(self, c: Any) -> Array:
         r""":math:`\zeta(c) = \zeta_+(c) + \zeta_-(c)`; any shape."""

@@ -71,7 +71,7 @@ class DensityLaw(QuadratureLaw):
         """Arrays whose product is p(w, b), each of the shape of `w` or `b`."""
 
     def log_factors(self, w: Array, b: Array) -> tuple[Array, ...]:
-        """Their logarithms, also where they underflow, as far as the law gives them: else -inf."""
+        """Logarithms of the `factors` of p(w, b), also where these underflow, as far as the law gives them: else -inf."""
         return tuple(map(np.log, self.factors(w, b)))
 
     @abstractmethod

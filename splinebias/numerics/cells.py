@@ -53,7 +53,7 @@ class Cells:
         return (self.widths * gauss_legendre(self.order)[1][:, None]).T
 
     def split(self, points: Array) -> Cells:
-        """The same cells, cut at further points (those within rounding of an edge are ignored)."""
+        """These cells, cut at further points (those within rounding of an edge are ignored)."""
         inside = points[(points > self.edges[0]) & (points < self.edges[-1])]
         return Cells(with_points(self.edges, inside), self.order)
 

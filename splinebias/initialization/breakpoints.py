@@ -128,10 +128,7 @@ class BreakpointLaw(ABC):
         """Nodes v and masses rho at breakpoints `c`, each of shape ``c.shape + (m,)``, for weights of sign `side`."""
 
     def log_masses(self, c: Array, side: int) -> Array:
-        """log rho for weights of sign `side`, shape ``c.shape + (m,)``, also where rho underflows, as far as the law gives it.
-
-        Else -inf.
-        """
+        """log rho for weights of sign `side`, also where rho underflows, as far as the law gives it: else -inf."""
         with np.errstate(divide="ignore"):
             return np.log(self.slices(c, side)[1])
 

@@ -7,6 +7,7 @@ import math
 import numbers
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -48,14 +49,11 @@ def whole_number(value: Any, name: str, *, at_least: int = 0, fix: str = "") -> 
 
 def real_array(value: Any, name: str) -> Array:
     """`value` as a float64 array of its own shape, infinities and NaN included, or a DataError."""
-    try:
+    with suppress(ValueError, TypeError, OverflowError):  # rows of different lengths, objects that are no numbers
         array = np.asarray(value)
-        kept = array.astype(np.float64, copy=False) if array.dtype.kind in "iufbO" else None
-    except (ValueError, TypeError, OverflowError):  # rows of different lengths, objects that are no numbers
-        kept = None
-    if kept is None:
-        raise DataError(f"`{name}` must be real numbers, in an array of any shape, got {value!r}")
-    return kept
+        if array.dtype.kind in "iufbO":
+            return array.astype(np.float64, copy=False)
+    raise DataError(f"`{name}` must be real numbers, in an array of any shape, got {value!r}")
 
 
 def real_vector(value: Any, name: str, *, fix: str = "drop or impute such points") -> Array:
@@ -69,7 +67,7 @@ def real_vector(value: Any, name: str, *, fix: str = "drop or impute such points
         raise DataError(
             f"`{name}` must be one-dimensional, got rows of different lengths; pass a vector of shape (n,)"
         ) from None
-    if array.dtype.kind not in "iufb" or array.dtype.kind == "b":
+    if array.dtype.kind not in "iuf":
         raise DataError(f"`{name}` must hold real numbers, got dtype {array.dtype}; convert it to float first")
     if isinstance(value, list | tuple) and {bool, np.bool_} & set(map(type, value)):  # among numbers they become 0 and 1
         raise DataError(f"`{name}` must hold real numbers, got True or False among them; leave it out or write a number")

@@ -25,8 +25,8 @@ class Activation(ABC):
     ----------
     degree : int
         The k above: a wide network is governed by derivative number ``degree + 1``.
-    jump : float
-        Jump of :math:`\sigma^{(k)}` at zero, so that one unit has :math:`h^{(k+1)} = \text{jump}\,|w|^k\,\delta_c` if w > 0.
+    kink : float
+        Jump of :math:`\sigma^{(k)}` at zero, so that one unit has :math:`h^{(k+1)} = \text{kink}\,|w|^k\,\delta_c` if w > 0.
     two_slopes : TwoSlope or None
         The same function as a two-slope activation, None if it is not one.
     """
@@ -38,7 +38,7 @@ class Activation(ABC):
 
     @property
     @abstractmethod
-    def jump(self) -> float:
+    def kink(self) -> float:
         """Jump of derivative number `degree` at zero."""
 
     @property
@@ -83,10 +83,6 @@ class TwoSlope(Activation):
     def kink(self) -> float:
         """Jump p - q of the slope at the breakpoint."""
         return self.right - self.left
-
-    @property
-    def jump(self) -> float:
-        return self.kink
 
     @property
     def two_slopes(self) -> TwoSlope:
@@ -171,7 +167,7 @@ class ReLUPower(Activation):
         return self.power
 
     @property
-    def jump(self) -> float:
+    def kink(self) -> float:
         return float(math.factorial(self.power))
 
     @property

@@ -14,8 +14,6 @@ from splinebias._arguments import Array, real_vector
 from splinebias._files import unreadable
 from splinebias.errors import DataError
 
-_HASHED = 1000  # points that a hash looks at
-
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -47,9 +45,7 @@ class Dataset:
     weights: Array = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        x, y = real_vector(self.x, "x"), real_vector(self.y, "y")
-        if x.shape != y.shape:
-            raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
+        x, y = _pair(self.x, self.y)
         m = np.ones_like(x) if self.weights is None else real_vector(self.weights, "weights")
         if m.shape != x.shape or (m <= 0).any():
             raise DataError(
@@ -79,9 +75,7 @@ class Dataset:
 
         The gradient flow on the replicated data equals the weighted flow on the grouped data.
         """
-        x, y = real_vector(x, "x"), real_vector(y, "y")
-        if x.shape != y.shape:
-            raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
+        x, y = _pair(x, y)
         order = np.argsort(x, kind="stable")
         return cls(*_group(x[order], y[order], np.ones_like(x)))
 
@@ -102,15 +96,14 @@ class Dataset:
             raise unreadable("data", path, error) from None
         except csv.Error as error:
             raise DataError(f"cannot read the data file {path} as CSV: {error}; mend that line") from None
-        values = []
+        table = np.empty((len(rows), 2))
         for line, row in enumerate(rows, start=2):
             try:
-                values.append([float(cell) for cell in row])
+                table[line - 2] = [float(cell) for cell in row]
             except (TypeError, ValueError):
                 raise DataError(f"line {line} of {path} must hold two numbers, got {row!r}") from None
-        table = np.array(values).reshape(-1, 2)
         make = cls.from_replicates if replicates else cls
-        return make(table[:, 0], table[:, 1])
+        return make(*table.T)
 
     @property
     def size(self) -> int:
@@ -136,8 +129,15 @@ class Dataset:
         )
 
     def __hash__(self) -> int:
-        few = slice(None, None, -(-self.size // _HASHED))  # equality looks at all of them
-        return hash((self.size, self.x[few].tobytes(), self.y[few].tobytes()))
+        return hash((self.size, self.span))  # equality looks at all points
+
+
+def _pair(x: Any, y: Any) -> tuple[Array, Array]:
+    """Abscissae and ordinates as vectors of one length, or a DataError."""
+    x, y = real_vector(x, "x"), real_vector(y, "y")
+    if x.shape != y.shape:
+        raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
+    return x, y
 
 
 def _group(x: Array, y: Array, m: Array) -> tuple[Array, Array, Array]:

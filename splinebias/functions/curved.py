@@ -20,16 +20,14 @@ from splinebias._arguments import Array, real_array, whole_number
 from splinebias.errors import CapabilityError
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.unfolding import Unfolding
-from splinebias.numerics.cells import (
-    Cells,
-    bisect_until,
+from splinebias.numerics.cells import Cells, bisect_until, panel_nodes, unresolved
+from splinebias.numerics.legendre import (
     gauss_legendre,
     legendre_coefficients,
+    legendre_integral,
     legendre_to_monomial,
-    panel_nodes,
-    unresolved,
+    legendre_values,
 )
-from splinebias.numerics.legendre import legendre_integral, legendre_values
 from splinebias.numerics.repeated_integrals import integrate_through, jets_through, pieces, within_reach
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic
 

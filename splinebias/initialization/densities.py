@@ -20,17 +20,8 @@ import numpy as np
 
 from splinebias._arguments import Array
 
-_FAR = 1e18  # scales at which a tail is cut
-_TAIL = 1e-13  # part of E[V^2] beyond that which is left out
-_NEAREST = 1e-14  # scales around a singularity at 0, where floats are dense
-_LOG_DENSITIES: dict[str, Callable[[Array], Array]] = {  # where scipy takes the logarithm of what underflows, or its time
-    "norm": lambda x: -(x**2) / 2 - math.log(2 * math.pi) / 2,
-    "uniform": lambda x: np.where((x >= 0) & (x <= 1), 0.0, -np.inf),
-    "laplace": lambda x: -np.abs(x) - math.log(2),
-    "hypsecant": lambda x: -np.abs(x) - np.log1p(np.exp(-2 * np.abs(x))) + math.log(2 / math.pi),
-    "moyal": lambda x: -(x + np.exp(-x)) / 2 - math.log(2 * math.pi) / 2,
-}
-_GROWS = 1e-3  # relative growth of a density from 8 delta to delta that counts as singular
+TAIL_SCALES = np.array([100.0, 400.0, 1e6, 1e8])
+"""How far out tails are measured."""
 
 
 class Plateau(NamedTuple):
@@ -55,10 +46,10 @@ def near_plateaus(law: Any, knots: list[float], scale: float) -> list[Plateau]:
     """
     found = []
     for knot in knots:
-        delta = _NEAREST * scale if knot == 0 else 0.3 * math.sqrt(np.finfo(float).eps * abs(knot) * scale)
+        delta = 1e-14 * scale if knot == 0 else 0.3 * math.sqrt(np.finfo(float).eps * abs(knot) * scale)
         lo, hi = (knot + side * delta if _is_singular(law, knot, side * delta) else knot for side in (-1, 1))
         if lo < hi:
-            mass = float(law.cdf(hi) - law.cdf(lo)) if law.cdf(lo) < 0.5 else float(_above(law, lo) - _above(law, hi))
+            mass = float(law.cdf(hi) - law.cdf(lo)) if law.cdf(lo) < 0.5 else float(law.sf(lo) - law.sf(hi))
             found.append(Plateau(lo, hi, mass / (hi - lo)))
     return found
 
@@ -69,7 +60,7 @@ def far_plateaus(law: Any, support: tuple[float, float], scale: float, second_mo
     With :math:`p \sim b^{-\nu - 1}` the tail has :math:`\int_T^\infty b^2 p = T^3 p(T)/(\nu - 2)`; the exponent is measured.
     """
     found = []
-    far = _FAR * scale
+    far = 1e18 * scale
     for end in support:
         if math.isfinite(end):
             continue
@@ -78,7 +69,7 @@ def far_plateaus(law: Any, support: tuple[float, float], scale: float, second_mo
         if not near > middle > 0:
             continue
         moment = far**3 * near / (math.log2(near / middle) - 3)
-        if moment > _TAIL * second_moment:
+        if moment > 1e-13 * second_moment:  # less can be left out
             lo, hi = sorted((math.copysign(far, end), math.copysign(2 * far, end)))
             found.append(Plateau(lo, hi, moment / (7 / 3 * far**3)))
     return found
@@ -88,52 +79,70 @@ def _is_singular(law: Any, knot: float, step: float) -> bool:
     """Whether the density grows without bound from knot + 8 step towards `knot`."""
     with np.errstate(all="ignore"):
         near, far = (float(law.pdf(knot + k * step)) for k in (1.0, 8.0))
-    return near > (1 + _GROWS) * far > 0 or math.isinf(near)
+    return near > 1.001 * far > 0 or math.isinf(near)
 
 
-def _above(law: Any, x: float) -> Any:
-    """P(V > x)."""
-    return law.sf(x) if hasattr(law, "sf") else law.ccdf(x)
+def tails_have_moment(density: Array, order: float, dimension: int) -> bool:
+    """Whether tails leave E|V|^order finite (infinity: E exp(s|V|) for some s > 0), from densities at `TAIL_SCALES`.
+
+    A density falling like exp(-L(v)) in d dimensions has moments below (dL/d log v) - d, measured between the last two
+    scales, and an exponential one if L(v)/v does not fall between the first two. `density` has shape (..., 4).
+    """
+    with np.errstate(divide="ignore"):
+        decay = -np.log(density)
+    if math.isinf(order):
+        return bool((decay[..., 1] / 400 >= 0.9 * decay[..., 0] / 100).all())
+    heavy = decay[np.isfinite(decay[..., 3])]
+    return bool(((heavy[:, 3] - heavy[:, 2]) / math.log(100) - dimension >= order * (1 + 1e-9)).all())
+
+
+def _student(x: Array, loc: float, scale: float, nu: float) -> Any:
+    if math.isinf(nu):
+        return _DENSITIES["norm"](x, loc, scale)
+    log_top = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
+    return math.exp(log_top) / scale * np.exp(-(nu + 1) / 2 * np.log1p(((x - loc) / scale) ** 2 / nu))
+
+
+_DENSITIES: dict[str, Callable[..., Any]] = {  # of x, loc, scale, shape: where scipy's machinery costs 6 to 40 times as much
+    "uniform": lambda x, loc, scale: ((x >= loc) & (x <= loc + scale)) / (loc + scale - loc),
+    "norm": lambda x, loc, scale: np.exp(-0.5 * ((x - loc) / scale) ** 2) / (scale * math.sqrt(2 * math.pi)),
+    "laplace": lambda x, loc, scale: np.exp(-np.abs((x - loc) / scale)) / (2 * scale),
+    "t": _student,
+}
+_LOG_DENSITIES: dict[str, Callable[[Array], Array]] = {  # of (x - loc)/scale: where scipy's underflow, or take its time
+    "norm": lambda x: -(x**2) / 2 - math.log(2 * math.pi) / 2,
+    "laplace": lambda x: -np.abs(x) - math.log(2),
+    "hypsecant": lambda x: -np.abs(x) - np.log1p(np.exp(-2 * np.abs(x))) + math.log(2 / math.pi),
+    "moyal": lambda x: -(x + np.exp(-x)) / 2 - math.log(2 * math.pi) / 2,
+}
 
 
 def density_of(law: Any) -> Callable[[Array], Any]:
-    """The density of a law: by formula for those whose general machinery in scipy costs up to ten times as much."""
-    name = getattr(getattr(law, "dist", None), "name", None)
-    if name not in ("uniform", "norm", "laplace", "t"):
+    """The density of a law."""
+    if (name := law_name(law)) not in _DENSITIES:
         return law.pdf  # type: ignore[no-any-return]
     shapes, loc, scale = shape_loc_scale(law)
-    if name == "t":
-        nu = float(shapes[0])
-        log_top = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
-        return partial(_student, loc, scale, nu, math.exp(log_top) / scale) if math.isfinite(nu) else law.pdf
-    if name == "uniform":
-        return partial(_uniform, loc, loc + scale)
-    return partial(_normal if name == "norm" else _laplace, loc, scale)
+    return partial(_density, name, loc, scale, *map(float, shapes))
+
+
+def _density(name: str, loc: float, scale: float, *rest: Any) -> Any:
+    """The formula of that name; a function, which can be pickled. `rest` ends with the places x."""
+    *shapes, x = rest
+    return _DENSITIES[name](x, loc, scale, *shapes)
 
 
 def log_density_of(law: Any) -> Callable[[Array], Any] | None:
     """The logarithm of the density of a law, also where that underflows; None if it does not come with one."""
-    formula = _LOG_DENSITIES.get(getattr(getattr(law, "dist", None), "name", ""))
+    formula = _LOG_DENSITIES.get(law_name(law))
     if formula is None:
         return getattr(law, "logpdf", None)
     _, loc, scale = shape_loc_scale(law)
     return lambda x: formula((x - loc) / scale) - math.log(scale)
 
 
-def _uniform(lo: float, hi: float, x: Array) -> Any:
-    return ((x >= lo) & (x <= hi)) / (hi - lo)
-
-
-def _normal(loc: float, scale: float, x: Array) -> Any:
-    return np.exp(-0.5 * ((x - loc) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))
-
-
-def _laplace(loc: float, scale: float, x: Array) -> Any:
-    return np.exp(-np.abs((x - loc) / scale)) / (2 * scale)
-
-
-def _student(loc: float, scale: float, nu: float, top: float, x: Array) -> Any:
-    return top * np.exp(-(nu + 1) / 2 * np.log1p(((x - loc) / scale) ** 2 / nu))
+def law_name(law: Any) -> str:
+    """scipy's name of one of its frozen laws, empty for anything else."""
+    return str(getattr(getattr(law, "dist", None), "name", ""))
 
 
 def shape_loc_scale(law: Any) -> tuple[tuple[Any, ...], float, float]:
@@ -144,8 +153,7 @@ def shape_loc_scale(law: Any) -> tuple[tuple[Any, ...], float, float]:
 
 def kinks(law: Any) -> list[float]:
     """Interior points where a scipy law's density is not smooth (adaptive cells find others, more slowly)."""
-    dist = getattr(law, "dist", None)
-    if dist is None:
+    if not law_name(law):
         return []
     args, loc, scale = shape_loc_scale(law)
     inner: dict[str, list[Any]] = {
@@ -160,17 +168,23 @@ def kinks(law: Any) -> list[float]:
         "trapezoid": [*args],
         "crystalball": [-shape for shape in args[:1]],
     }
-    steps = getattr(dist, "_hbins", ())  # the bins of a histogram
-    return [loc + scale * float(point) for point in (*inner.get(dist.name, []), *steps)]
+    steps = getattr(law.dist, "_hbins", ())  # the bins of a histogram
+    return [loc + scale * float(point) for point in (*inner.get(law_name(law), []), *steps)]
 
 
 def polynomial_degree(law: Any) -> int | None:
     """Degree of the polynomial that a scipy law's density is between its knots, or None."""
-    dist = getattr(law, "dist", None)
-    if dist is None:
-        return None
-    flat = dist.name == "uniform" or hasattr(dist, "_hbins")
-    return 0 if flat else 1 if dist.name in ("triang", "trapezoid") else None
+    if law_name(law) == "uniform" or hasattr(getattr(law, "dist", None), "_hbins"):
+        return 0
+    return 1 if law_name(law) in ("triang", "trapezoid") else None
+
+
+def is_discrete(law: Any) -> bool:
+    """Whether a scipy law has a probability mass function (new-style continuous laws have a useless one too)."""
+    kind = getattr(law, "dist", law)
+    if not hasattr(law, "pmf") or hasattr(kind, "_pdf"):
+        return False
+    return not any("Continuous" in c.__name__ or c.__name__ == "Mixture" for c in type(kind).__mro__)
 
 
 def adapted(law: Any) -> Any:
@@ -184,9 +198,24 @@ def adapted(law: Any) -> Any:
         return law() if callable(law) else law
     if isinstance(law, stats.gaussian_kde):
         return KernelDensity(law) if law.d == 1 else law
-    if getattr(getattr(law, "dist", None), "name", None) == "vonmises":
+    if law_name(law) == "vonmises":
         return stats.vonmises_line(*law.args, **law.kwds)
     return law
+
+
+class NewStyle:
+    """A law of scipy.stats' new kind, such as Normal(), with the methods of a frozen law."""
+
+    def __init__(self, law: Any) -> None:
+        self._law = law
+        self.pdf, self.logpdf, self.cdf, self.sf, self.ppf = law.pdf, law.logpdf, law.cdf, law.ccdf, law.icdf
+        self.mean, self.var, self.support = law.mean, law.variance, law.support
+
+    def __repr__(self) -> str:
+        return repr(self._law)
+
+    def rvs(self, size: int, random_state: np.random.Generator) -> Array:
+        return np.asarray(self._law.sample(size, rng=random_state))
 
 
 class KernelDensity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from splinebias._arguments import Array, real_number, real_vector, whole_number
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.initialization.joint_laws import joint_from_table
+from splinebias.initialization.joint_laws import as_joint, joint_from_table
 from splinebias.initialization.law_files import law_from_table, law_to_table
 from splinebias.initialization.laws import Constant, Rademacher, as_law, normalized
 from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture, OnUnitCircle, PairLaw
@@ -131,7 +131,7 @@ class Initialization:
         CapabilityError
             If the density is too rough to be integrated to 1e-9.
         """
-        return cls(output=output, pair=Joint(law))
+        return cls(output=output, pair=Joint(as_joint(law)))
 
     @classmethod
     def mixture(
@@ -181,15 +181,15 @@ class Initialization:
 
     def zeta_plus(self, c: Any) -> Array:
         r""":math:`\zeta_+(c)`, the curvature density of units with w > 0; any shape."""
-        return self.breakpoint_law.zeta(np.asarray(c, dtype=float), 1)
+        return self.breakpoint_law.sides[0].zeta(np.asarray(c, dtype=float))
 
     def zeta_minus(self, c: Any) -> Array:
         r""":math:`\zeta_-(c)`, the curvature density of units with w < 0; any shape."""
-        return self.breakpoint_law.zeta(np.asarray(c, dtype=float), -1)
+        return self.breakpoint_law.sides[1].zeta(np.asarray(c, dtype=float))
 
     def zeta(self, c: Any) -> Array:
         r""":math:`\zeta(c) = \zeta_+(c) + \zeta_-(c)`; any shape."""
-        return self.zeta_plus(c) + self.zeta_minus(c)
+        return self.breakpoint_law.both.zeta(np.asarray(c, dtype=float))
 
     def curvature_penalty(self, c: Any) -> Array:
         r""":math:`1/\zeta(c)`, infinite where no unit can bend the function; any shape."""
@@ -198,8 +198,7 @@ class Initialization:
 
     def breakpoint_density(self, c: Any) -> Array:
         r""":math:`p_C(c)`, the density of the breakpoints -b/w; any shape."""
-        c = np.asarray(c, dtype=float)
-        return self.breakpoint_law.density(c, 1) + self.breakpoint_law.density(c, -1)
+        return self.breakpoint_law.both.density(np.asarray(c, dtype=float))
 
     @property
     def second_moments(self) -> tuple[float, float]:
@@ -276,16 +275,12 @@ class Initialization:
         preset = options.pop("preset")
         if preset not in _PRESETS:
             raise DataError(f"[initialization] `preset` must be one of {', '.join(_PRESETS)}, got {preset!r}")
-        if "output" in options:
-            output = law_from_table(options.pop("output"), "output")
-            made = cls._from_preset(options | {"preset": preset})
-            return cls(made.weight, made.bias, output, pair=made.pair)
+        output = law_from_table(options.pop("output"), "output") if "output" in options else None
         try:
-            made = getattr(cls, preset)(**options)
+            made: Initialization = getattr(cls, preset)(**options)
         except TypeError as error:
             raise DataError(f"[initialization] has parameters that {preset} does not take: {error}") from None
-        assert isinstance(made, cls)
-        return made
+        return replace(made, output=output)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Initialization):

@@ -12,19 +12,36 @@ with :math:`L L^T` about the covariance: exponentially accurate for smooth densi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from splinebias._arguments import Array
 from splinebias.errors import CapabilityError, DataError
+from splinebias.initialization.densities import TAIL_SCALES, tails_have_moment
 from splinebias.numerics.half_line import log_ray
 
-_ANGLES = 256  # and twice as many, with half the radial step, to compare
-_DRAWS = 4000
-_MASS = 1e-9  # how far the mass of a density may be from 1
-_SINGULAR = 1e-13  # ratio of eigenvalues below which a covariance counts as singular
+_PARAMETERS = {"multivariate_normal": ("mean", "cov"), "multivariate_t": ("loc", "shape", "df")}
+
+
+class Ray(NamedTuple):
+    r"""Where a ray (w, b) = v d, v > 0, d = (s, -sc) passes the mean of a joint law; each of the shape of the breakpoints c.
+
+    With the mean :math:`\mu` and the covariance (or shape) matrix :math:`\Sigma` it is nearest to the mean at
+    :math:`v_0 = d^T\Sigma^{-1}\mu / d^T\Sigma^{-1}d`, on the scale :math:`\tau = (d^T\Sigma^{-1}d)^{-1/2}`:
+
+    .. math:: |v d - \mu|^2_{\Sigma^{-1}} = q_0 + (v - v_0)^2/\tau^2 .
+
+    Attributes
+    ----------
+    nearest, width, distance : Array
+        The v_0, tau and q_0 above.
+    """
+
+    nearest: Array
+    width: Array
+    distance: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +58,15 @@ class JointDensity:
         Positive definite: the covariance, or for Student laws the shape matrix.
     second_moments : tuple of float
         E[W^2] and E[B^2].
-    gaussian : bool
-        Whether the law is the normal law with mean `centre` and covariance `scatter`.
+    name : str
+        scipy's name of a law of its own, empty for others.
     """
 
     law: Any
     centre: Array
     scatter: Array
     second_moments: tuple[float, float]
-    gaussian: bool = False
+    name: str = ""
 
     def pdf(self, w: Array, b: Array) -> Array:
         """p(w, b), of the common shape of `w` and `b`."""
@@ -62,30 +79,34 @@ class JointDensity:
         w, b = np.asarray(self.law.rvs(size=size, random_state=rng), dtype=float).reshape(size, 2).T
         return w, b
 
-    def has_moment(self, order: float) -> bool:
-        r"""Whether :math:`E|(W, B)|^{order}` is finite (infinity: an exponential moment), judged by the tails on rays.
+    def ray(self, c: Array, side: int) -> Ray:
+        """The ray of the units with breakpoint `c` whose weights have the sign `side`."""
+        precision = np.linalg.inv(self.scatter)
+        (p_ww, p_wb), (_, p_bb) = precision
+        tilt = precision @ self.centre
+        length = p_ww - 2 * p_wb * c + p_bb * c**2
+        along = side * (tilt[0] - c * tilt[1])
+        # q_0 = (cross product of d and the mean)^2 det(P) / length: without cancellation
+        offset = self.centre[1] + c * self.centre[0]
+        return Ray(along / length, 1 / np.sqrt(length), offset**2 * np.linalg.det(precision) / length)
 
-        As in `Continuous.has_moment`, with one power of the radius more.
-        """
-        if self.gaussian:
-            return True
-        radii = np.array([100.0, 400.0, 1e6, 1e8])
-        w, b = _around(self.centre, self.scatter, radii, 2 * np.pi * np.arange(16) / 16)
-        with np.errstate(divide="ignore", under="ignore"):
-            decay = -np.log(self.pdf(w, b))
-        if math.isinf(order):
-            return bool((decay[:, 1] / 400 >= 0.9 * decay[:, 0] / 100).all())
-        heavy = np.isfinite(decay[:, 3])
-        return bool(((decay[heavy, 3] - decay[heavy, 2]) / math.log(100) - 2 >= order * (1 + 1e-9)).all())
+    def has_moment(self, order: float) -> bool:
+        r"""Whether :math:`E|(W, B)|^{order}` is finite (infinity: an exponential moment), judged by the tails on rays."""
+        w, b = _around(self.centre, self.scatter, TAIL_SCALES, 2 * np.pi * np.arange(16) / 16)
+        return self.gaussian or tails_have_moment(self.pdf(w, b), order, 2)
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the law is the normal law with mean `centre` and covariance `scatter`."""
+        return self.name == "multivariate_normal"
 
     def describe(self) -> str:
         """One line naming the law."""
-        kind = type(self.law).__name__.removesuffix("_frozen")
-        if kind not in ("multivariate_normal", "multivariate_t"):
+        if self.name not in _PARAMETERS:
             return repr(self.law)
         matrix = "[" + ", ".join("[" + ", ".join(f"{v:g}" for v in row) + "]" for row in self.scatter) + "]"
         mean = ", ".join(f"{v:g}" for v in self.centre)
-        return f"{kind}([{mean}], {matrix}" + (")" if self.gaussian else f", df={self.law.df:g})")
+        return f"{self.name}([{mean}], {matrix}" + (")" if self.gaussian else f", df={self.law.df:g})")
 
 
 def as_joint(law: Any) -> JointDensity:
@@ -101,12 +122,10 @@ def as_joint(law: Any) -> JointDensity:
     """
     from scipy import stats
 
-    if isinstance(law, JointDensity):
-        return law
     if isinstance(law, type(stats.multivariate_normal([0.0, 0.0]))):
         centre, covariance = _checked(law.mean, law.cov_object.covariance)
         moments = centre**2 + np.diag(covariance)
-        return JointDensity(law, centre, covariance, (float(moments[0]), float(moments[1])), gaussian=True)
+        return JointDensity(law, centre, covariance, (float(moments[0]), float(moments[1])), "multivariate_normal")
     if isinstance(law, type(stats.multivariate_t([0.0, 0.0]))):
         centre, shape = _checked(law.loc, law.shape)
         if not law.df > 2:
@@ -116,7 +135,7 @@ def as_joint(law: Any) -> JointDensity:
             )
         ratio = law.df / (law.df - 2) if math.isfinite(law.df) else 1.0
         moments = centre**2 + ratio * np.diag(shape)
-        return JointDensity(law, centre, shape, (float(moments[0]), float(moments[1])))
+        return JointDensity(law, centre, shape, (float(moments[0]), float(moments[1])), "multivariate_t")
     unfrozen = isinstance(law, type | type(stats.multivariate_normal) | type(stats.multivariate_t))
     if unfrozen or not (hasattr(law, "pdf") and hasattr(law, "rvs")) or hasattr(law, "support"):
         raise DataError(
@@ -139,7 +158,7 @@ def _checked(centre: Any, scatter: Any) -> tuple[Array, Array]:
     # scale-free: W and B may be measured in any units
     scale = np.sqrt(np.diag(scatter))
     lowest = 1 - abs(scatter[0, 1]) / float(scale.prod()) if (scale > 0).all() else 0.0
-    if lowest <= _SINGULAR:
+    if lowest <= 1e-13:
         raise DataError(
             f"the covariance of `law` must be positive definite, got {scatter.tolist()}; where w determines b there is no "
             "density: shift the data for b proportional to w, or use Constant"
@@ -150,10 +169,10 @@ def _checked(centre: Any, scatter: Any) -> tuple[Array, Array]:
 def _measured(law: Any) -> JointDensity:
     """A density known by its values and draws only."""
     try:
-        draws = np.asarray(law.rvs(size=_DRAWS, random_state=np.random.default_rng(0)), dtype=float).reshape(_DRAWS, 2)
+        draws = np.asarray(law.rvs(size=4000, random_state=np.random.default_rng(0)), dtype=float).reshape(4000, 2)
         centre, scatter = _checked(draws.mean(axis=0), np.cov(draws.T))
         joint = JointDensity(law, centre, scatter, (1.0, 1.0))
-        moments = [_moments(joint, _ANGLES), _moments(joint, 2 * _ANGLES)]
+        coarse, (mass, *moments) = _moments(joint, 256)[0], _moments(joint, 512).tolist()
     except (TypeError, ValueError, IndexError) as error:
         if isinstance(error, DataError):
             raise
@@ -162,19 +181,18 @@ def _measured(law: Any) -> JointDensity:
         ) from None
     if not joint.has_moment(2):
         raise DataError(f"`law` must have finite second moments, got {law!r}; choose lighter tails")
-    if not abs(moments[1][0] - 1) <= _MASS:
-        rough = not abs(moments[1][0] - moments[0][0]) <= _MASS
-        if rough:
-            raise CapabilityError(
-                f"the density of {law!r} is not smooth enough to be integrated (mass {moments[0][0]:.10g}, then "
-                f"{moments[1][0]:.10g}); give a smooth density, or a mixture of independent laws"
-            )
-        raise DataError(f"the density of `law` must have mass 1, got {moments[1][0]:.10g} for {law!r}; normalize it")
-    return JointDensity(law, centre, scatter, (float(moments[1][1]), float(moments[1][2])))
+    if not abs(mass - 1) <= 1e-9:
+        if abs(mass - coarse) <= 1e-9:
+            raise DataError(f"the density of `law` must have mass 1, got {mass:.10g} for {law!r}; normalize it")
+        raise CapabilityError(
+            f"the density of {law!r} is not smooth enough to be integrated (mass {coarse:.10g}, then {mass:.10g}); give a "
+            "smooth density, or a mixture of independent laws"
+        )
+    return replace(joint, second_moments=tuple(moments))
 
 
 def _moments(joint: JointDensity, angles: int) -> Array:
-    """Mass, E[W^2] and E[B^2]."""
+    """Mass, E[W^2] and E[B^2] from rays at so many angles, with steps to match."""
     r, dr = log_ray(0.1 * 512 / angles)
     w, b = _around(joint.centre, joint.scatter, r, 2 * np.pi * np.arange(angles) / angles)
     with np.errstate(all="ignore"):
@@ -191,17 +209,14 @@ def _around(centre: Array, scatter: Array, radii: Array, angles: Array) -> tuple
     return w, b
 
 
-def gaussian_pair(weight: Any, bias: Any) -> JointDensity | None:
-    """Two independent normal laws of scipy.stats, not both centred, as one joint law; None if they are anything else."""
+def normal_pair(mean: Array, deviation: Array) -> JointDensity:
+    """Independent normal W and B with these means and standard deviations, each of shape (2,)."""
     from scipy import stats
 
-    if not all(getattr(getattr(law, "dist", None), "name", None) == "norm" for law in (weight, bias)):
-        return None
-    mean = [float(weight.mean()), float(bias.mean())]
-    return as_joint(stats.multivariate_normal(mean, np.diag([weight.var(), bias.var()]))) if any(mean) else None
+    return as_joint(stats.multivariate_normal(mean, np.diag(deviation**2)))
 
 
-def joint_to_table(law: Any) -> dict[str, Any]:
+def joint_to_table(joint: JointDensity) -> dict[str, Any]:
     """A plain dictionary that `joint_from_table` turns back into the same law.
 
     Raises
@@ -209,14 +224,13 @@ def joint_to_table(law: Any) -> dict[str, Any]:
     CapabilityError
         If the law is no multivariate_normal or multivariate_t of scipy.stats.
     """
-    joint = as_joint(law)
-    kind = type(joint.law).__name__.removesuffix("_frozen")
-    if kind not in ("multivariate_normal", "multivariate_t"):
+    if joint.name not in _PARAMETERS:
         raise CapabilityError(
-            f"only multivariate_normal and multivariate_t can be written to TOML as joint laws, got {law!r}"
+            f"only multivariate_normal and multivariate_t can be written to TOML as joint laws, got {joint.law!r}"
         )
-    spread = {"cov": joint.scatter.tolist()} if joint.gaussian else {"shape": joint.scatter.tolist(), "df": float(law.df)}
-    return {"name": kind, "mean" if joint.gaussian else "loc": joint.centre.tolist()} | spread
+    values = {"mean": joint.centre, "loc": joint.centre, "cov": joint.scatter, "shape": joint.scatter}
+    table = {key: values[key].tolist() if key in values else float(joint.law.df) for key in _PARAMETERS[joint.name]}
+    return {"name": joint.name} | table
 
 
 def joint_from_table(table: dict[str, Any]) -> Any:
@@ -225,11 +239,10 @@ def joint_from_table(table: dict[str, Any]) -> Any:
 
     options = dict(table)
     kind = options.pop("name", None)
-    takes = {"multivariate_normal": {"mean", "cov"}, "multivariate_t": {"loc", "shape", "df"}}
-    if kind not in takes:
-        raise DataError(f"`joint.name` must be mixture or one of {', '.join(takes)}, got {kind!r}")
-    if set(options) != takes[kind]:
-        raise DataError(f"`joint` of {kind} takes {', '.join(sorted(takes[kind]))}, got {sorted(options)}")
+    if kind not in _PARAMETERS:
+        raise DataError(f"`joint.name` must be mixture or one of {', '.join(_PARAMETERS)}, got {kind!r}")
+    if set(options) != set(_PARAMETERS[kind]):
+        raise DataError(f"`joint` of {kind} takes {', '.join(sorted(_PARAMETERS[kind]))}, got {sorted(options)}")
     try:
         return getattr(stats, kind)(**options)
     except (TypeError, ValueError, np.linalg.LinAlgError) as error:

@@ -16,20 +16,9 @@ import numpy as np
 
 from splinebias._arguments import Array, real_number, real_vector
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization.densities import (
-    Plateau,
-    adapted,
-    density_of,
-    far_plateaus,
-    kinks,
-    log_density_of,
-    near_plateaus,
-    polynomial_degree,
-    shape_loc_scale,
-)
+from splinebias.initialization import densities
 
 _MAX_ATOMS = 1000
-_LANDMARKS = (1e-9, 1e-5, 1e-2, 0.15, 0.5, 0.85, 0.99, 1 - 1e-5, 1 - 1e-9)
 
 
 @dataclass(frozen=True)
@@ -117,7 +106,7 @@ class Continuous:
     second_moment : float
         E[V^2].
     knots : tuple of float
-        Finite points where the density is not smooth: support ends, and the kinks of the laws known to have one.
+        Finite points where the density is not smooth: support ends, and the densities.kinks of the laws known to have one.
     landmarks : tuple of float
         Quantiles that tell a quadrature where the mass sits, far tails included.
     plateaus : tuple of Plateau
@@ -132,8 +121,8 @@ class Continuous:
     second_moment: float
     knots: tuple[float, ...]
     landmarks: tuple[float, ...]
-    plateaus: tuple[Plateau, ...] = ()
-    degree: int | None = None
+    plateaus: tuple[densities.Plateau, ...]
+    degree: int | None
 
     def pdf(self, x: Array) -> Array:
         """Density at `x`, same shape."""
@@ -147,7 +136,7 @@ class Continuous:
 
     def logpdf(self, x: Array) -> Array:
         """Its logarithm, also where it underflows, as far as the law gives it: else -inf."""
-        logarithm = log_density_of(self.frozen)
+        logarithm = densities.log_density_of(self.frozen)
         with np.errstate(all="ignore"):
             if logarithm is None or self.plateaus:
                 return np.log(self.pdf(x))
@@ -155,44 +144,52 @@ class Continuous:
 
     @cached_property
     def _density(self) -> Callable[[Array], Any]:
-        return density_of(self.frozen)
+        return densities.density_of(self.frozen)
 
     def sample(self, size: int, rng: np.random.Generator) -> Array:
         """`size` independent draws, shape (size,)."""
-        if hasattr(self.frozen, "rvs"):
-            return np.asarray(self.frozen.rvs(size=size, random_state=rng), dtype=float)
-        return np.asarray(self.frozen.sample(size, rng=rng), dtype=float)
+        return np.asarray(self.frozen.rvs(size=size, random_state=rng), dtype=float)
 
     def has_moment(self, order: float) -> bool:
-        """Whether E|V|^order is finite (order = infinity: whether E exp(s|V|) is, for some s > 0), judged by the tails.
+        """Whether E|V|^order is finite (order = infinity: whether E exp(s|V|) is, for some s > 0): `tails_have_moment`."""
+        ends = [end for end in self.frozen.support() if math.isinf(end)]
+        far = [math.copysign(self._spread, end) * densities.TAIL_SCALES for end in ends]
+        return not far or densities.tails_have_moment(self.pdf(np.array(far)), order, 1)
 
-        A density falling like exp(-L(v)) has moments below (dL/d log v) - 1, measured at 1e6 to 1e8 scales, and
-        an exponential one if L(v)/v does not fall from 100 to 400 scales.
+    @property
+    def _spread(self) -> float:
+        """Distance of the quartiles."""
+        return float(np.diff(np.quantile(self.landmarks, [0.25, 0.75]))[0]) or 1.0
+
+    @property
+    def scale(self) -> float:
+        """Size of the larger one of the quartiles."""
+        return float(np.abs(np.quantile(self.landmarks, [0.25, 0.75])).max()) or 1.0
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the tails, if any, are lighter than exponential, judged at 30 and 60 scales."""
+        middle, scales = float(np.median(self.landmarks)), self._spread * np.array([30.0, 60.0])
+        tails = [self.logpdf(middle + math.copysign(1.0, end) * scales) for end in self.support if math.isinf(end)]
+        return all(far <= 2.5 * near for near, far in tails)
+
+    def reach(self, order: float) -> tuple[float, float]:
+        """Interval beyond which the density times a power, 3 at least, is below rounding: the support, or less.
+
+        It is less where tails are light. For an infinite `order`, lighter than exponential, and by a margin.
         """
-        scale = float(np.diff(np.quantile(self.landmarks, [0.25, 0.75]))[0]) or 1.0
-        for end in self.frozen.support():
-            if not math.isinf(end):
-                continue
-            far = math.copysign(scale, end) * np.array([100.0, 400.0, 1e6, 1e8])
-            with np.errstate(divide="ignore", under="ignore"):
-                decay = -np.log(self.pdf(far))
-            if math.isinf(order):
-                if decay[1] / 400 < 0.9 * decay[0] / 100:
-                    return False
-            elif math.isfinite(decay[3]) and (decay[3] - decay[2]) / math.log(100) - 1 < order * (1 + 1e-9):
-                return False
-        return True
-
-    def is_centred(self, name: str) -> float | None:
-        """Scale s if this is scipy's `norm(0, s)` or `uniform(-s, 2s)` (by `name`), else None."""
-        if getattr(getattr(self.frozen, "dist", None), "name", None) != name:
-            return None
-        _, loc, scale = shape_loc_scale(self.frozen)
-        if name == "norm" and loc == 0:
-            return scale
-        if name == "uniform" and loc == -scale / 2:
-            return scale / 2
-        return None
+        if math.isinf(order) and not self.is_light:
+            return self.support
+        power, negligible = (3.0, 1e-44) if math.isinf(order) else (max(order, 3.0), 1e-22)
+        spread, ends = self.landmarks[-1] - self.landmarks[0], list(self.support)
+        steps = 1.5 ** np.arange(16) - 1  # in units of `spread`, beyond the outermost landmarks
+        for k, mark in ((0, self.landmarks[0]), (1, self.landmarks[-1])):
+            far = np.asarray(mark + math.copysign(spread, ends[k]) * steps, dtype=float)
+            share = self.pdf(far) * spread * (np.abs(far - mark) / spread + 1) ** power
+            past = int(np.max(np.flatnonzero(share > negligible * max(1.0, share.max())), initial=-1)) + 1
+            if math.isinf(ends[k]) and past < far.size:
+                ends[k] = float(far[past])
+        return ends[0], ends[1]
 
 
 Law = Discrete | Continuous
@@ -210,30 +207,32 @@ def as_law(law: Any, name: str) -> Law:
     """
     if isinstance(law, Discrete | Continuous):
         return law
-    law = adapted(law)
+    law = densities.adapted(law)
     if isinstance(law, type) or callable(law):
         kind = getattr(law, "name", None) or getattr(law, "__name__", repr(law))
         raise DataError(f"`{name}` must be a frozen law, got the unfrozen {kind}; call it: scipy.stats.norm(0, 1)")
-    if _is_discrete(law):
+    if densities.is_discrete(law):
         return _from_frozen_discrete(law, name)
-    if not (hasattr(law, "pdf") and hasattr(law, "support")):
+    if hasattr(law, "icdf"):
+        law = densities.NewStyle(law)
+    if absent := [method for method in ("pdf", "support", "mean", "var", "ppf", "rvs") if not hasattr(law, method)]:
         raise DataError(
-            f"`{name}` must be a law such as scipy.stats.norm(0, 1), sb.Rademacher() or sb.Constant(2.0), got {law!r}"
+            f"`{name}` must be a law such as scipy.stats.norm(0, 1), sb.Rademacher() or sb.Constant(2.0), got {law!r}, "
+            f"which lacks {', '.join(absent)}"
         )
     moment = _second_moment(law, name)
     lo, hi = (float(end) for end in law.support())
-    quantile = law.ppf if hasattr(law, "ppf") else law.icdf
-    landmarks = np.asarray(quantile(np.array(_LANDMARKS)), dtype=float)
+    landmarks = np.asarray(law.ppf(np.array([1e-9, 1e-5, 1e-2, 0.15, 0.5, 0.85, 0.99, 1 - 1e-5, 1 - 1e-9])), dtype=float)
     landmarks = landmarks[np.isfinite(landmarks)]
-    knots = {end for end in (lo, hi) if math.isfinite(end)} | set(kinks(law))
+    knots = {end for end in (lo, hi) if math.isfinite(end)} | set(densities.kinks(law))
     scale = float(landmarks[-3] - landmarks[2]) if landmarks.size > 5 else 1.0
-    far = far_plateaus(law, (lo, hi), scale, moment)
+    far = densities.far_plateaus(law, (lo, hi), scale, moment)
     for plateau in far:
         lo, hi = (lo, plateau.hi) if plateau.lo > 0 else (plateau.lo, hi)
-    plateaus = (*near_plateaus(law, sorted(knots), scale), *far)
+    plateaus = (*densities.near_plateaus(law, sorted(knots), scale), *far)
     knots |= {end for plateau in plateaus for end in (plateau.lo, plateau.hi)}
     return Continuous(
-        law, (lo, hi), moment, tuple(sorted(knots)), tuple(landmarks.tolist()), plateaus, polynomial_degree(law)
+        law, (lo, hi), moment, tuple(sorted(knots)), tuple(landmarks.tolist()), plateaus, densities.polynomial_degree(law)
     )
 
 
@@ -241,20 +240,18 @@ def _second_moment(law: Any, name: str) -> float:
     """E[V^2] of a law with a density, refused unless it is a finite number."""
     try:
         with np.errstate(all="ignore"):
-            mean, spread = (law.mean(), law.var()) if hasattr(law, "var") else (law.mean(), law.variance())
-            middle = law.ppf(0.5) if hasattr(law, "ppf") else law.icdf(0.5)
-        if np.ndim(mean) or np.ndim(middle):
-            raise DataError(
-                f"`{name}` must be the law of one number, got an array of laws of shape {np.shape(mean)}, "
-                f"{describe_law(law)}; give each parameter as one number"
-            )
-        moment = float(spread) + float(mean) ** 2
-    except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, DataError):
-            raise
+            mean, spread, middle = law.mean(), law.var(), law.ppf(0.5)
+        several = np.ndim(mean) or np.ndim(middle)
+        moment = math.nan if several else float(spread) + float(mean) ** 2
+    except (TypeError, ValueError, OverflowError):
         raise DataError(
             f"`{name}` must be a law with single real parameters, got {law!r}; give each as one number"
         ) from None
+    if several:
+        raise DataError(
+            f"`{name}` must be the law of one number, got an array of laws of shape {np.shape(mean)}, "
+            f"{describe_law(law)}; give each parameter as one number"
+        )
     if not math.isfinite(middle):
         raise DataError(
             f"`{name}` must be a law with valid parameters, got {describe_law(law)}, whose median is {middle}; "
@@ -266,14 +263,6 @@ def _second_moment(law: Any, name: str) -> float:
             "choose lighter tails (Student t needs more than 2 degrees of freedom)"
         )
     return moment
-
-
-def _is_discrete(law: Any) -> bool:
-    """Whether a scipy law has a probability mass function (new-style continuous laws have a useless one too)."""
-    kind = getattr(law, "dist", law)
-    if not hasattr(law, "pmf") or hasattr(kind, "_pdf"):
-        return False
-    return not any("Continuous" in c.__name__ or c.__name__ == "Mixture" for c in type(kind).__mro__)
 
 
 def describe_law(law: Any) -> str:

@@ -14,9 +14,10 @@ import numpy as np
 
 from splinebias._arguments import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization.breakpoints import BreakpointLaw, ContinuousWeight, DiscreteBias, DiscreteWeight, UnitCircle
-from splinebias.initialization.joint_breakpoints import GaussianBreakpoints, JointBreakpoints, MixtureBreakpoints
-from splinebias.initialization.joint_laws import JointDensity, as_joint, gaussian_pair, joint_to_table
+from splinebias.initialization import breakpoints, density_breakpoints
+from splinebias.initialization.breakpoints import BreakpointLaw
+from splinebias.initialization.densities import law_name, shape_loc_scale
+from splinebias.initialization.joint_laws import JointDensity, joint_to_table, normal_pair
 from splinebias.initialization.law_files import law_to_table
 from splinebias.initialization.laws import Discrete, Law, as_law, describe_law
 
@@ -99,12 +100,19 @@ class Independent(PairLaw):
         weight, bias = self.laws
         if isinstance(weight, Discrete):
             assert not isinstance(bias, Discrete)
-            return DiscreteWeight(weight, bias)
+            return breakpoints.DiscreteWeight(weight, bias)
         if isinstance(bias, Discrete):
-            return DiscreteBias(weight, bias)
-        if (gaussian := gaussian_pair(*self.given)) is not None:
-            return GaussianBreakpoints(gaussian)
-        return ContinuousWeight(weight, bias)
+            return breakpoints.DiscreteBias(weight, bias)
+        kinds = {law_name(law) for law in self.given}
+        if kinds in ({"norm"}, {"uniform"}):
+            loc, scale = np.array([shape_loc_scale(law)[1:] for law in self.given]).T
+            if kinds == {"norm"} and loc.any():
+                return density_breakpoints.GaussianBreakpoints(normal_pair(loc, scale))
+            if kinds == {"norm"}:
+                return density_breakpoints.CentredGaussian(*scale.tolist())
+            if (loc == -scale / 2).all():
+                return density_breakpoints.CentredUniform(*(scale / 2).tolist())
+        return density_breakpoints.ContinuousWeight(weight, bias)
 
     @property
     def second_moments(self) -> tuple[float, float]:
@@ -134,7 +142,7 @@ class OnUnitCircle(PairLaw):
         return np.cos(angle), np.sin(angle)
 
     def breakpoint_law(self) -> BreakpointLaw:
-        return UnitCircle()
+        return breakpoints.UnitCircle()
 
     @property
     def second_moments(self) -> tuple[float, float]:
@@ -152,29 +160,16 @@ class OnUnitCircle(PairLaw):
 
 @dataclass(frozen=True, eq=False)
 class Joint(PairLaw):
-    """A joint density of (w, b); `given` is the law as the user wrote it.
+    """w and b with a joint density."""
 
-    Raises
-    ------
-    DataError, CapabilityError
-        As `as_joint`.
-    """
-
-    given: Any
-
-    def __post_init__(self) -> None:
-        self.density  # noqa: B018 (the checks)
-
-    @cached_property
-    def density(self) -> JointDensity:
-        """The law as this library reads it."""
-        return as_joint(self.given)
+    density: JointDensity
 
     def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
         return self.density.sample(size, rng)
 
     def breakpoint_law(self) -> BreakpointLaw:
-        return GaussianBreakpoints(self.density) if self.density.gaussian else JointBreakpoints(self.density)
+        law = density_breakpoints.GaussianBreakpoints if self.density.gaussian else density_breakpoints.JointBreakpoints
+        return law(self.density)
 
     @property
     def second_moments(self) -> tuple[float, float]:
@@ -187,7 +182,7 @@ class Joint(PairLaw):
         return f"(W, B) ~ {self.density.describe()}"
 
     def to_table(self) -> dict[str, Any]:
-        return {"joint": joint_to_table(self.given)}
+        return {"joint": joint_to_table(self.density)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +202,9 @@ class Mixture(PairLaw):
         return w, b
 
     def breakpoint_law(self) -> BreakpointLaw:
-        return MixtureBreakpoints(self.probabilities, [component.breakpoint_law() for component in self.components])
+        return breakpoints.MixtureBreakpoints(
+            self.probabilities, [component.breakpoint_law() for component in self.components]
+        )
 
     @property
     def second_moments(self) -> tuple[float, float]:

@@ -17,11 +17,8 @@ from splinebias._arguments import Array
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.numerics.cells import RESOLVED, Cells, bisect_until, coarse, noise, panel_nodes, with_points
 
-_MERGES, _SAME_MASS = 3, 1e-13
-_NEAR_BOOST = 1e40  # down to zeta = 1e-40 of its total; below, densities exp(-large) are known to few digits
-_FAR = 1e-3  # beyond the data zeta is resolved to 1e-13 of its total, which a Gauss rule integrates to rounding
 _MAX_TAIL_CELLS = 400
-_DENSE = 5000  # data, from which on most of them are closer together than a law changes
+_DENSE = 5000  # data, from which on most are closer together than a law changes (2 to 4 times faster predictions)
 _WITHIN = 1e-3  # of a cell: there six nodes resolve the law
 
 
@@ -56,7 +53,7 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int
 
 
 def _dense_cells(law: BreakpointLaw, x: Array, order: int, degree: int) -> Cells:
-    """The same for many data: cells that resolve the law for the two end points, and most of the others far within one.
+    """Cells for many data: they resolve the law for the two end points, and most of the others are far within one.
 
     On `_WITHIN` of a cell that a polynomial of degree 15 resolves, Legendre coefficient number k is below `_WITHIN`^k.
     """
@@ -116,25 +113,28 @@ class _Resolution:
 
         def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
             zeta, mass = self._values(left, right)
-            near = (right > self.x[0]) & (left < self.x[-1])  # among the data a small zeta matters as much as a large one
-            mass = np.where(near, np.minimum(mass * _NEAR_BOOST, total), mass * _FAR)
+            # Among the data a small zeta matters as much as a large one, down to 1e-40 of its total: below, densities
+            # exp(-large) are known to few digits. Beyond them zeta is resolved to 1e-13 of its total, which a Gauss rule
+            # integrates to rounding.
+            near = (right > self.x[0]) & (left < self.x[-1])
+            mass = np.where(near, np.minimum(mass * 1e40, total), mass * 1e-3)
             return coarse(self.zeta, zeta, mass, total, (left, right), tolerance)
 
         return failing
 
     def merge(self, cells: Cells, fixed: Array) -> Cells:
-        """The same without edges that are not needed, `fixed` ones apart: far cells, whose mass is small, may be large."""
+        """Cells without the edges that are not needed, `fixed` ones apart: far cells, whose mass is small, may be large."""
         edges, failing = cells.edges, self.test(cells.edges)
         masses = self._values(*cells.panels)[1]
         total = float(masses.sum())
-        for start in (1, 2) * _MERGES:
+        for start in (1, 2) * 3:
             at = np.arange(start, edges.size - 1, 2)
             at = at[~np.isin(edges[at], fixed)]
             if not at.size:
                 continue
             left, right, apart = edges[at - 1], edges[at + 1], masses[:, at - 1] + masses[:, at]
             together = self._values(left, right)[1]
-            same = (np.abs(together - apart) <= _SAME_MASS * apart + 1e-18 * total).all(axis=0)  # nothing narrow is missed
+            same = (np.abs(together - apart) <= 1e-13 * apart + 1e-18 * total).all(axis=0)  # nothing narrow is missed
             gone = at[same & ~failing(left, right, RESOLVED)]
             masses[:, gone - 1] = masses[:, gone - 1] + masses[:, gone]
             edges, masses = np.delete(edges, gone), np.delete(masses, gone, axis=1)
@@ -172,4 +172,4 @@ def rounding_noise(law: BreakpointLaw, left: Array, right: Array) -> Array:
 
 def zetas(law: BreakpointLaw, c: Array, degree: int = 1) -> Array:
     """zeta of both sides, shape (2, ...)."""
-    return np.stack([law.zeta(c, side, degree) for side in (1, -1)])
+    return np.stack([side.zeta(c, degree) for side in law.sides])

@@ -9,29 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._arguments import Array
-from splinebias.numerics.legendre import gauss_legendre, legendre_coefficients, legendre_to_monomial
-
-__all__ = [
-    "RESOLVED",
-    "Cells",
-    "above_noise",
-    "bisect_until",
-    "coarse",
-    "gauss_legendre",
-    "legendre_coefficients",
-    "legendre_to_monomial",
-    "noise",
-    "panel_nodes",
-    "unresolved",
-    "with_points",
-]
+from splinebias.numerics.legendre import gauss_legendre, legendre_coefficients
 
 RESOLVED = 1e-14  # size of the last two Legendre coefficients relative to the largest
-_MAX_DEPTH = 60
-_MAX_CELLS = 20_000  # beyond those asked for: a density that needs more is noise, or narrower than doubles resolve
-_NOISE_PLACES = (0.1, 0.35, 0.6, 0.85)  # where in a panel noise is measured
-_NOISE_STEPS = 1e-5 * np.sqrt([2.0, 3.0, 5.0, 7.0])  # and how finely: no multiples of the spacing of floats
-_ABOVE_NOISE = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,21 +39,21 @@ class Cells:
 
     @property
     def widths(self) -> Array:
-        """Shape (N,)."""
+        """Widths of the cells, shape (N,)."""
         return np.diff(self.edges)
 
     @property
     def nodes(self) -> Array:
-        """Shape (N, q); in memory, one node of all cells after the other, because N is large and q is small."""
+        """Gauss nodes, shape (N, q); in memory, one node of all cells after the other, because N is large and q is small."""
         return (self.edges[:-1] + self.widths * gauss_legendre(self.order)[0][:, None]).T
 
     @property
     def weights(self) -> Array:
-        """Shape (N, q), in memory like the nodes."""
+        """Gauss weights, shape (N, q), in memory like the nodes."""
         return (self.widths * gauss_legendre(self.order)[1][:, None]).T
 
     def split(self, points: Array) -> Cells:
-        """The same cells, cut at further points (those within rounding of an edge are ignored)."""
+        """These cells, cut at further points (those within rounding of an edge are ignored)."""
         inside = points[(points > self.edges[0]) & (points < self.edges[-1])]
         return Cells(with_points(self.edges, inside), self.order)
 
@@ -122,8 +102,9 @@ def noise(function: Callable[[Array], Array], left: Array, right: Array, *, rela
 
     `relative` : whether to the function at the same place; it may span many decades on a panel.
     """
-    places = left[:, None] + (right - left)[:, None] * np.array(_NOISE_PLACES)
-    steps = (right - left)[:, None] * _NOISE_STEPS
+    width = (right - left)[:, None]
+    places = left[:, None] + width * np.array([0.1, 0.35, 0.6, 0.85])
+    steps = width * 1e-5 * np.sqrt([2.0, 3.0, 5.0, 7.0])  # no multiples of the spacing of floats
     values = function(places[..., None] + steps[..., None] * np.arange(6))
     differences = np.abs(values @ np.array([-1.0, 5.0, -10.0, 10.0, -5.0, 1.0]))
     if relative:
@@ -134,7 +115,7 @@ def noise(function: Callable[[Array], Array], left: Array, right: Array, *, rela
 
 def above_noise(values: Array, noise: Array) -> NDArray[np.bool_]:
     """Whether the last two Legendre coefficients on panels, values of shape (N, q), are more than `noise`, shape (N,)."""
-    return np.asarray(np.abs(legendre_coefficients(values))[:, -2:].max(axis=1) > _ABOVE_NOISE * noise)
+    return np.asarray(np.abs(legendre_coefficients(values))[:, -2:].max(axis=1) > 10 * noise)
 
 
 def coarse(
@@ -172,18 +153,19 @@ def bisect_until(
     cells: Cells,
     failing: Callable[[Array, Array, float], NDArray[np.bool_]],
     *,
-    max_cells: int = _MAX_CELLS,
+    max_cells: int = 20_000,
     only: NDArray[np.intp] | None = None,
 ) -> Cells:
     """Bisect the panels that `failing(left, right, tolerance)` marks, and then their halves, until none is.
 
     The tolerance doubles with depth: a kink or an end-point singularity is cut out geometrically, while noise in a
-    density (some laws are good to 1e-11 only) cannot make cells multiply without end. `only` numbers the cells to
-    look at; None: all.
+    density (some laws are good to 1e-11 only) cannot make cells multiply without end. With more than `max_cells` beyond
+    those asked for, bisection is given up: such a density is noise, or narrower than doubles resolve. `only` numbers the
+    cells to look at; None: all.
     """
     left, right = cells.panels if only is None else (cells.edges[only], cells.edges[only + 1])
     cuts, room, resolved = [np.zeros(0)], max_cells + 3 * cells.edges.size, True
-    for depth in range(_MAX_DEPTH):
+    for depth in range(60):
         middle = (left + right) / 2
         bad = failing(left, right, RESOLVED * 2.0**depth) & (right - left > 1e-13 * np.abs(middle))
         if not bad.any():

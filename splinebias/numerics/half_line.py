@@ -1,4 +1,4 @@
-"""Quadrature rules on a ray v > 0 and on its pieces, for the integral over the size of a weight.
+"""Quadrature rules on a ray v > 0 and on its panels, for the integral over the size of a weight.
 
 What is integrated there is a density times a power of v times a function that may behave like any power of v near zero and
 change its power at any scale (the inverse mirror map of a scaled potential), so all rules crowd at v = 0 by orders of
@@ -16,12 +16,6 @@ from splinebias._arguments import Array
 
 MODERATE = 3.0
 """The power of v, beside v^2 and the density, that rules are made for unless said otherwise."""
-
-_GAUSSIAN_NODES = 50
-_LOWEST = -6.5  # u^(10/3), the least power that matters, is negligible where y - exp(-y - 4) = -18.7
-_REACH = 14.0  # standard deviations beyond the centre: room for functions that grow exponentially
-_FAR_REACH = 18.0  # the same for steep ones: data up to e^60 times what the function is at 1
-_DIGITS = 32.0  # exp(-32) is negligible
 
 
 def gaussian_ray(centre: Array, order: float = MODERATE, *, fine: bool = False) -> tuple[Array, Array]:
@@ -48,15 +42,18 @@ def gaussian_ray(centre: Array, order: float = MODERATE, *, fine: bool = False) 
     """
     m = np.asarray(centre, dtype=float)[..., None]
     ahead, behind = np.maximum(m, 0.0), np.minimum(np.maximum(-m, 0.0), 1e6)
+    lowest = -6.5  # u^(10/3), the least power that matters, is negligible where y - exp(-y - 4) = -18.7
+    deviations = 14.0  # beyond the centre: room for functions that grow exponentially
     if order <= MODERATE and not fine:
         scale = 2 / (behind + np.sqrt(behind**2 + 4))  # width of the mass at 0 when the centre is behind it
-        digits = np.maximum(np.maximum(_DIGITS - behind**2 / 2, _DIGITS / 4), _REACH**2 / 2 - 40 * behind)
+        digits = np.maximum(np.maximum(32.0 - behind**2 / 2, 8.0), deviations**2 / 2 - 40 * behind)  # exp(-32) is negligible
         highest = np.sqrt(behind**2 + 2 * digits) - behind  # there u^2/2 + u |m| = digits
-        start = np.where(ahead < 8, _LOWEST, ahead - 9)
-        return _softplus_rule(start, np.where(m < 0, highest / scale, ahead + _REACH), scale, _GAUSSIAN_NODES)
+        start = np.where(ahead < 8, lowest, ahead - 9)
+        return _softplus_rule(start, np.where(m < 0, highest / scale, ahead + deviations), scale, 50)
     order = 2 * order if fine else order
-    reach = max(math.sqrt(order) + 7, _REACH) if math.isfinite(order) else _FAR_REACH
-    start = np.where(ahead < 8, _LOWEST - 0.5, ahead - 9)  # where the centre is behind, masses are nearer to 0
+    # 18 for steep ones: data up to e^60 times what the function is at 1
+    reach = max(math.sqrt(order) + 7, deviations) if math.isfinite(order) else 18.0
+    start = np.where(ahead < 8, lowest - 0.5, ahead - 9)  # where the centre is behind, masses are nearer to 0
     longest = float(np.max(ahead + reach - start, initial=0.0))
     return _softplus_rule(start, ahead + reach, np.ones(()), 1 + math.ceil(longest / (0.25 if fine else 0.4)))
 
@@ -73,7 +70,7 @@ def _softplus_rule(start: Array, stop: Array, scale: Array, count: int) -> tuple
 
 @lru_cache(maxsize=8)
 def tanh_sinh(step: float = 0.1) -> tuple[Array, Array]:
-    """Double exponential nodes and weights on (0, 1)."""
+    """Double-exponential nodes and weights on (0, 1)."""
     t = step * np.arange(-round(3.4 / step), round(3.4 / step) + 1)
     half = np.pi * np.sinh(t)
     unit = 1 / (1 + np.exp(-half))
@@ -92,18 +89,13 @@ def log_ray(step: float = 0.2) -> tuple[Array, Array]:
     return v, step * (1 + low + high) * v
 
 
-def _ray_of_size(count: int) -> tuple[Array, Array]:
-    ray, weights = log_ray(24.18 / (count - 1))
-    return ray[:count], weights[:count]
-
-
 def double_exponential(left: Array, width: Array, scale: Array, step: float) -> tuple[Array, Array]:
-    """Composite rule on K pieces per breakpoint.
+    """Composite rule on K panels per breakpoint.
 
     Parameters
     ----------
     left, width : Array, shape (..., K)
-        The pieces; a width may be infinite.
+        The panels; a width may be infinite.
     scale : Array, shape (...)
         Unit of the rays.
     step : float
@@ -112,9 +104,10 @@ def double_exponential(left: Array, width: Array, scale: Array, step: float) -> 
     Returns
     -------
     v, dv : Array, shape (..., K n)
-        n nodes on each piece.
+        n nodes on each panel.
     """
-    (unit, unit_weight), (ray, ray_weight) = tanh_sinh(step), _ray_of_size(tanh_sinh(step)[0].size)
+    unit, unit_weight = tanh_sinh(step)
+    ray, ray_weight = (part[: unit.size] for part in log_ray(24.18 / (unit.size - 1)))
     finite = np.isfinite(width)[..., None]
     length = np.where(finite, width[..., None], scale[..., None, None])
     v = left[..., None] + length * np.where(finite, unit, ray)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -12,7 +13,7 @@ from splinebias._arguments import Array
 
 @lru_cache(maxsize=32)
 def gauss_legendre(order: int) -> tuple[Array, Array]:
-    """Nodes and weights on (0, 1)."""
+    """Nodes and weights of the Gauss-Legendre rule with `order` nodes on (0, 1)."""
     nodes, weights = legendre.leggauss(order)
     return (nodes + 1) / 2, weights / 2
 
@@ -27,14 +28,8 @@ def _to_legendre(order: int) -> Array:
 @lru_cache(maxsize=32)
 def _shifted_legendre(order: int) -> Array:
     """Column k: monomial coefficients (lowest first) of the shifted Legendre polynomial P_k(2t - 1); exact integers."""
-    table = np.zeros((order, order))
-    table[0, 0] = 1.0
-    if order > 1:
-        table[:2, 1] = -1.0, 2.0
-    for k in range(1, order - 1):
-        shifted = 2 * np.r_[0.0, table[:-1, k]] - table[:, k]
-        table[:, k + 1] = ((2 * k + 1) * shifted - k * table[:, k - 1]) / (k + 1)
-    return table
+    powers = range(order)
+    return np.array([[(-1.0) ** (k + j) * math.comb(k, j) * math.comb(k + j, j) for k in powers] for j in powers])
 
 
 def legendre_coefficients(values: Array) -> Array:
@@ -44,6 +39,7 @@ def legendre_coefficients(values: Array) -> Array:
 
 @lru_cache(maxsize=32)
 def _integration(size: int) -> Array:
+    """Matrix from a Legendre series of `size` terms in 2t - 1 to that of its integral over t from 0."""
     return np.asarray(legendre.legint(np.eye(size), lbnd=-1, axis=0) / 2)
 
 
@@ -54,6 +50,7 @@ def legendre_integral(series: Array) -> Array:
 
 @lru_cache(maxsize=32)
 def _from_legendre(size: int, order: int) -> Array:
+    """Matrix from a Legendre series of `size` terms to values at `order` Gauss nodes."""
     return np.asarray(legendre.legvander(legendre.leggauss(order)[0], size - 1))
 
 

@@ -14,7 +14,8 @@ import splinebias as sb
 from splinebias.finite_width.band_in_modes import accumulated
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.trajectory.linear_flow import Decay
-from splinebias.numerics.cells import Cells, gauss_legendre
+from splinebias.numerics.cells import Cells
+from splinebias.numerics.legendre import gauss_legendre
 from splinebias.studies.results import Row, Study
 
 WHERE = (-1.5, 1.5)

@@ -165,6 +165,48 @@ def test_parameters_that_are_no_numbers_are_refused(table):
         law_from_table(table, "bias")
 
 
+class RaisedCosine:
+    """A law of the user's own: everything that is needed of one."""
+
+    def pdf(self, x):
+        return np.where(np.abs(x) <= np.pi, (1 + np.cos(x)) / (2 * np.pi), 0.0)
+
+    def support(self):
+        return -np.pi, np.pi
+
+    def mean(self):
+        return 0.0
+
+    def var(self):
+        return np.pi**2 / 3 - 2
+
+    def ppf(self, q):
+        return stats.cosine.ppf(q)
+
+    def rvs(self, size, random_state):
+        return self.ppf(random_state.random(size))
+
+
+@pytest.mark.parametrize("weight", [sb.Rademacher(), stats.norm()], ids=["discrete", "continuous"])
+def test_laws_of_the_users_own_are_read_like_those_of_scipy(weight):
+    own, scipys = (sb.Initialization(weight, law) for law in (RaisedCosine(), stats.cosine()))
+    c = np.linspace(-4, 4, 17)
+    np.testing.assert_allclose(own.zeta(c), scipys.zeta(c), rtol=1e-12, atol=1e-15)
+    assert own.second_moments == pytest.approx(scipys.second_moments)
+    assert stats.kstest(own.sample(1000, np.random.default_rng(0))[1], stats.cosine.cdf).pvalue > 1e-3
+    data = sb.Dataset([-1, 0, 1], [0, 1, 0])
+    of_own, of_scipys = (sb.predict(sb.Problem(data, init)).function for init in (own, scipys))
+    np.testing.assert_allclose(of_own(c), of_scipys(c), rtol=0, atol=1e-11)
+
+
+def test_a_law_that_lacks_a_method_is_told_which():
+    class Mute(RaisedCosine):
+        rvs = property()
+
+    with pytest.raises(sb.DataError, match="`bias` must be a law such as .* which lacks rvs"):
+        as_law(Mute(), "bias")
+
+
 def test_laws_without_parameters_need_no_freezing():
     edges = np.array([-1.0, 0.0, 1.0])
     histogram, table = stats.rv_histogram((np.array([1, 3]), edges)), stats.rv_discrete(values=([1, 2], [0.25, 0.75]))

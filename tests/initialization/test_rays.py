@@ -7,7 +7,8 @@ import pytest
 from scipy import special, stats
 
 import splinebias as sb
-from splinebias.initialization.weight_quadrature import RayRule, reach
+from splinebias.initialization.laws import as_law
+from splinebias.initialization.weight_quadrature import WeightRule
 from splinebias.numerics.half_line import gaussian_moment, gaussian_ray, log_ray, tanh_sinh
 
 CENTRES = np.array([-6.0, -3.0, -1.0, -0.2, 0.0, 0.4, 1.7, 3.0, 5.5, 7.9, 8.1, 20.0])
@@ -84,10 +85,8 @@ def test_double_exponential_rules(rule, function, exact):
 
 
 def test_light_tails_are_cut_and_heavy_ones_are_not():
-    laws = {
-        law: sb.laws.as_law(law, "weight") for law in (stats.norm(1, 2), stats.t(4), stats.uniform(-1, 3), stats.expon())
-    }
-    ends = {law.dist.name: reach(read) for law, read in laws.items()}
+    laws = {law: as_law(law, "weight") for law in (stats.norm(1, 2), stats.t(4), stats.uniform(-1, 3), stats.expon())}
+    ends = {law.dist.name: read.reach(3.0) for law, read in laws.items()}
     assert 15 < ends["norm"][1] < 60
     assert ends["t"] == (-math.inf, math.inf)
     assert ends["uniform"] == (-1, 2)
@@ -111,7 +110,7 @@ def test_chosen_rules_are_small_and_as_good_as_large_ones(name):
     """Sums of F(v) = v alpha(v g) with the inverse mirror map of u^4 + u^2, at breakpoints on all scales."""
     weight, bias, most = PAIRS[name]
     law = sb.Initialization(weight, bias).breakpoint_law
-    fine = RayRule(law.weight, law.bias, (0, 2, 4, 6, 8), 0.03)
+    fine = WeightRule(law, (0, 2, 4, 6, 8), 0.03)
     phi = sb.Power(4, quadratic=1)
     c = np.r_[-(10.0 ** np.arange(-3, 4)), 10.0 ** np.arange(-3, 4)] * 0.7
     for side in (1, -1):

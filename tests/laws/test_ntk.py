@@ -143,7 +143,7 @@ class TestLimit:
         r"""The slope jumps at x_i by -E[a^2] (p - q)^2 lambda_i (1 + x_i^2) p_C(x_i): theory of the hidden-layer term."""
         problem = problem_of(init, activation)
         prediction = sb.predict(problem)
-        f, x, kink = prediction.function, SET_A.x[1:-1], problem.activation.jump
+        f, x, kink = prediction.function, SET_A.x[1:-1], problem.activation.kink
         moment = problem.initialization.output_second_moment
         density = problem.initialization.breakpoint_density(x)
         expected = -moment * kink**2 * prediction.multipliers[1:-1] * (1 + x**2) * density

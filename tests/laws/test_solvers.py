@@ -31,7 +31,7 @@ from scipy.interpolate import CubicSpline
 import splinebias as sb
 from splinebias.initialization.laws import as_law
 from splinebias.limit.kernels.kernel_solver import kernel
-from splinebias.numerics.cells import gauss_legendre
+from splinebias.numerics.legendre import gauss_legendre
 
 LINE = np.linspace(-2.5, 2.5, 101)
 QUADRATIC = [nightly(name) if name.startswith("student") and name not in EACH_LAW else name for name in QUADRATIC_PROBLEMS]

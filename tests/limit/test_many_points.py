@@ -13,7 +13,8 @@ from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.dual.newton import maximized
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.posed_problem import PosedProblem
-from splinebias.numerics.cells import Cells, gauss_legendre, panel_nodes, with_points
+from splinebias.numerics.cells import Cells, panel_nodes, with_points
+from splinebias.numerics.legendre import gauss_legendre
 from splinebias.numerics.repeated_integrals import integrate_through
 
 LAWS = {

@@ -40,7 +40,7 @@ class TestActivation:
         smooth = Z != 0
         np.testing.assert_allclose(act.derivative(Z)[smooth], slope[smooth], rtol=1e-8, atol=1e-12)
         np.testing.assert_allclose(act.value(3.7 * Z), 3.7**act.degree * act.value(Z), rtol=1e-14)
-        assert act.jump == math.factorial(power)
+        assert act.kink == math.factorial(power)
 
     @pytest.mark.parametrize("power", [1, 2, 3])
     def test_numpy_and_torch_run_the_same_body(self, power: int) -> None:

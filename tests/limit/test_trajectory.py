@@ -20,7 +20,7 @@ from splinebias.limit.kernels.kernel_solver import kernel
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.trajectory.path import multiplier_path
 from splinebias.limit.trajectory.scaled_flow import ScaledFlow
-from splinebias.numerics.cells import gauss_legendre
+from splinebias.numerics.legendre import gauss_legendre
 
 LINE = np.linspace(-2.0, 2.0, 81)
 TIMES = (0.3, 20.0, 3e3)

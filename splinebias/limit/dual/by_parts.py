@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from splinebias._arguments import Array
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.integrals import Integrals, Sample, UnitQuadrature
-from splinebias.numerics.cells import gauss_legendre
+from splinebias.numerics.legendre import gauss_legendre
 from splinebias.potential import NEXT_TO_NOTHING, Potential, Power
 
 _BLOCK = 1 << 14  # cells treated at once

@@ -25,7 +25,8 @@ from splinebias.initialization.zeta_cells import rounding_noise
 from splinebias.limit.discretization import Nodes
 from splinebias.limit.dual.dual_function import SideFunction
 from splinebias.limit.dual.panels import Panels, PlacedCells
-from splinebias.numerics.cells import Cells, above_noise, gauss_legendre, unresolved
+from splinebias.numerics.cells import Cells, above_noise, unresolved
+from splinebias.numerics.legendre import gauss_legendre
 
 _MAX_PANELS = 400  # on one cell
 

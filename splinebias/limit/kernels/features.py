@@ -132,7 +132,7 @@ class FeatureKernel:
             for xi, weight in zip(x, weights, strict=True):
                 g += weight * self.feature(side * (xi - nodes))
             highest += side ** (self.degree + 1) * self.zeta(nodes, side) * g
-        return integrate_through(cells.edges, self.activation.jump * highest, self.degree + 1, points, values)
+        return integrate_through(cells.edges, self.activation.kink * highest, self.degree + 1, points, values)
 
 
 def enough_points(x: Array, count: int) -> Array:

@@ -196,7 +196,7 @@ class PowerSystem:
         degree, g, law = self.kernel.degree, self.dual(u), self.kernel.law
         highest = sum(side ** (degree + 1) * self._zeta[side] * g[side] for side in (1, -1))
         values = y if self.points.size == self.x.size else self._values(g, y)
-        curvature = self.kernel.activation.jump * np.asarray(highest).reshape(self.cells.nodes.shape)
+        curvature = self.kernel.activation.kink * np.asarray(highest).reshape(self.cells.nodes.shape)
         pieces = integrate_through(self.cells.edges, curvature, degree + 1, self.points, values)
         inner = law.knots[(law.knots > self.cells.edges[0]) & (law.knots < self.cells.edges[-1])]
         return WeightedSpline.from_pieces(pieces, np.union1d(self.x, inner), exact=law.degree is not None)

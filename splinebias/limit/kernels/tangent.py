@@ -19,7 +19,7 @@ from scipy.interpolate import PPoly
 from splinebias._arguments import Array, real_vector
 from splinebias.activation import TwoSlope
 from splinebias.errors import DataError
-from splinebias.initialization.breakpoints import ContinuousWeight
+from splinebias.initialization.density_breakpoints import CentredGaussian
 from splinebias.limit.hypotheses import require_attained
 from splinebias.limit.kernels.features import FeatureKernel, enough_points
 from splinebias.numerics.cells import Cells
@@ -59,10 +59,8 @@ class TangentKernel:
     def _parts(self, x: Array, x2: Array) -> tuple[Array, Array]:
         """K_0 and K_1 at all pairs."""
         law, two_slopes = self.outer.law, self.outer.activation.two_slopes
-        if two_slopes is not None and isinstance(law, ContinuousWeight):
-            s_w, s_b = law.weight.is_centred("norm"), law.bias.is_centred("norm")
-            if s_w is not None and s_b is not None:
-                return arc_cosine_kernels(two_slopes, s_w, s_b, x, x2)
+        if two_slopes is not None and isinstance(law, CentredGaussian):
+            return arc_cosine_kernels(two_slopes, law.s_w, law.s_b, x, x2)
         return self.outer.matrix(x, x2), self.hidden.matrix(x, x2)
 
     def resolved(self, x: Array) -> bool:

@@ -17,8 +17,8 @@ from splinebias.limit.dual.mirror import mirrored
 from splinebias.limit.dual.objective import DualState, IntegratedDual
 from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.radau_stages import StageSystem
-from splinebias.numerics.cells import gauss_legendre
 from splinebias.numerics.collocation import Collocation
+from splinebias.numerics.legendre import gauss_legendre
 from splinebias.problem import Problem
 
 _STAGES = 12

@@ -1,0 +1,183 @@
+"""Breakpoint laws of (w, b) with a density: independent w and b, joint densities, and the closed forms among them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from splinebias._arguments import Array
+from splinebias.initialization import zeta
+from splinebias.initialization.breakpoints import quotient_support
+from splinebias.initialization.joint_laws import JointDensity
+from splinebias.initialization.laws import Continuous
+from splinebias.initialization.weight_quadrature import DensityLaw, QuadratureLaw
+from splinebias.numerics.half_line import gaussian_ray, tanh_sinh
+
+
+@dataclass(eq=False)
+class CentredGaussian(QuadratureLaw):
+    """Independent W ~ N(0, s_w^2) and B ~ N(0, s_b^2): `zeta.centred_gaussian`."""
+
+    s_w: float
+    s_b: float
+
+    def __post_init__(self) -> None:
+        self.knots, self.landmarks = np.zeros(0), np.array([-1.0, 0.0, 1.0]) * self.s_b / self.s_w
+        self.support = (-math.inf, math.inf)
+
+    def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
+        return zeta.centred_gaussian(c, self.s_w, self.s_b, degree)
+
+    def slices(self, c: Array, side: int) -> tuple[Array, Array]:
+        u, du = gaussian_ray(np.zeros(()), self.order, fine=self.fine)
+        scale = 1 / np.sqrt(1 / self.s_w**2 + (c[..., None] / self.s_b) ** 2)
+        return scale * u, scale**2 * u * np.exp(-(u**2) / 2) * du / (2 * np.pi * self.s_w * self.s_b)
+
+
+@dataclass(eq=False)
+class CentredUniform(QuadratureLaw):
+    """Independent W ~ U(-w_max, w_max) and B ~ U(-b_max, b_max): `zeta.centred_uniform`."""
+
+    w_max: float
+    b_max: float
+
+    def __post_init__(self) -> None:
+        self.knots = self.landmarks = np.array([-1.0, 1.0]) * self.b_max / self.w_max
+        self.support = (-math.inf, math.inf)
+
+    def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
+        return zeta.centred_uniform(c, self.w_max, self.b_max, degree)
+
+    def slices(self, c: Array, side: int) -> tuple[Array, Array]:
+        u, du = tanh_sinh(0.06 if self.fine else 0.12)
+        top = zeta.largest_weight(c, self.w_max, self.b_max)[..., None]
+        return top * u, top**2 * u * du / (4 * self.w_max * self.b_max)
+
+
+@dataclass(eq=False)
+class ContinuousWeight(DensityLaw):
+    """Independent W and B with any densities; `cuts` are numbers of landmarks, besides all knots."""
+
+    weight: Continuous
+    bias: Continuous
+
+    cuts: ClassVar = ((), (0, 8), (0, 2, 4, 6, 8))
+    max_cells = 1_000  # each node costs an integral over |w|
+
+    def __post_init__(self) -> None:
+        weight, bias = self.weight, self.bias
+        at_zero = [0.0] if weight.support[1] - weight.support[0] == math.inf else []
+        self.knots = np.unique([-b / w for b in bias.knots if b != 0 for w in weight.knots if w != 0] + at_zero)
+        w_marks, b_marks = ((*law.knots, *law.landmarks[2:-2]) for law in (weight, bias))  # from 1 to 99 %
+        self.landmarks = np.unique([-b / w for b in b_marks for w in w_marks if w != 0])
+        self.support = quotient_support(weight.support, bias.support)
+
+    def factors(self, w: Array, b: Array) -> tuple[Array, ...]:
+        return self.weight.pdf(w), self.bias.pdf(b)
+
+    def log_factors(self, w: Array, b: Array) -> tuple[Array, ...]:
+        return self.weight.logpdf(w), self.bias.logpdf(b)
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        return self.weight.scale, self.bias.scale
+
+    @property
+    def light(self) -> bool:
+        return self.weight.is_light and self.bias.is_light
+
+    def panels(self, cuts: tuple[int, ...], c: Array, side: int) -> tuple[Array, Array, Array]:
+        w_reach, b_reach = self._reach
+        hi = max(side * end for end in w_reach)
+        lo = max(0.0, min(side * end for end in w_reach))
+        if hi <= 0:
+            return np.zeros((*c.shape, 1)), np.zeros((*c.shape, 1)), np.ones(c.shape)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            highest = np.minimum(hi, np.where(side * c < 0, b_reach[1], -b_reach[0]) / np.abs(c))
+            lowest = np.minimum(lo, highest)
+            w_cuts = [np.full(c.shape, side * w) for w in _cuts(self.weight, cuts) if side * w > 0]
+            b_cuts = [np.nan_to_num(-side * b / c, nan=0.0, posinf=0.0, neginf=0.0) for b in _cuts(self.bias, cuts) if b]
+        highest = np.maximum(highest, 0.0)
+        top = np.where(np.isfinite(highest), highest, np.finfo(float).max)
+        inner = np.clip(np.stack([lowest, *w_cuts, *b_cuts], axis=-1), lowest[..., None], top[..., None])
+        inner.sort(axis=-1)
+        edges = np.concatenate([inner, highest[..., None]], axis=-1)
+        left, width = edges[..., :-1], np.diff(edges, axis=-1)
+        count = int((width > 0).sum(axis=-1).max(initial=1))  # cuts on the other side have left panels of no width
+        order = np.argsort(width <= 0, axis=-1, kind="stable")[..., :count]
+        with np.errstate(divide="ignore"):
+            scale = np.minimum(self.weight.scale, self.bias.scale / np.abs(c))
+        return np.take_along_axis(left, order, -1), np.take_along_axis(width, order, -1), scale
+
+    @cached_property
+    def _reach(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Intervals of w and b that matter: light tails are cut, unless a heavy one makes the v-axis a ray anyway."""
+        ends = self.weight.reach(self.order), self.bias.reach(self.order)
+        return ends if np.isfinite(ends).all() else (self.weight.support, self.bias.support)
+
+
+def _cuts(law: Continuous, landmarks: tuple[int, ...]) -> tuple[float, ...]:
+    """Where to cut an axis: knots, some landmarks, and decades of a tail that is heavy beyond all floats."""
+    marks = [law.landmarks[k] for k in landmarks if k < len(law.landmarks)]
+    tails = [p.lo if p.lo > 0 else p.hi for p in law.plateaus if max(-p.lo, p.hi) == max(map(abs, law.support))]
+    decades = [end / 1e3**k for end in tails if abs(end) > 1e15 * abs(law.landmarks[2]) for k in range(1, 6)]
+    return (*law.knots, *marks, *decades)
+
+
+@dataclass(eq=False)
+class JointBreakpoints(DensityLaw):
+    r"""Any smooth density p(w, b); `cuts` count from :math:`v_0` in units of :math:`\tau`."""
+
+    joint: JointDensity
+
+    cuts: ClassVar = ((), (-2.0, 2.0), (-6.0, -2.0, 2.0, 6.0))
+    max_cells = 2_000  # each node costs an integral over |w|
+
+    def __post_init__(self) -> None:
+        self.knots, self.landmarks, self.support = np.zeros(0), _quotient_quantiles(self.joint), (-math.inf, math.inf)
+
+    def factors(self, w: Array, b: Array) -> tuple[Array, ...]:
+        return (self.joint.pdf(w, b),)
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        w, b = np.sqrt(self.joint.second_moments)
+        return float(w), float(b)
+
+    def panels(self, cuts: tuple[float, ...], c: Array, side: int) -> tuple[Array, Array, Array]:
+        ray = self.joint.ray(c, side)
+        inner = [np.maximum(ray.nearest + cut * ray.width, 0.0) for cut in cuts]
+        edges = np.stack([np.zeros(c.shape), *inner, np.full(c.shape, np.inf)], axis=-1)
+        return edges[..., :-1], np.diff(edges, axis=-1), ray.width * np.sqrt(1 + ray.distance)
+
+
+@dataclass(eq=False)
+class GaussianBreakpoints(QuadratureLaw):
+    """(W, B) ~ N(mu, Sigma): `zeta.gaussian`."""
+
+    joint: JointDensity
+
+    def __post_init__(self) -> None:
+        self.knots, self.landmarks, self.support = np.zeros(0), _quotient_quantiles(self.joint), (-math.inf, math.inf)
+
+    def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
+        return zeta.gaussian(*self.joint.ray(c, side), float(np.linalg.det(self.joint.scatter)), degree)
+
+    def slices(self, c: Array, side: int) -> tuple[Array, Array]:
+        nearest, width, distance = (part[..., None] for part in self.joint.ray(c, side))
+        centre = nearest / width
+        u, du = gaussian_ray(centre[..., 0], self.order, fine=self.fine)
+        scale = 1 / (2 * math.pi * math.sqrt(np.linalg.det(self.joint.scatter)))
+        with np.errstate(under="ignore"):
+            rho = scale * width**2 * u * np.exp(-((u - centre) ** 2 + distance) / 2) * du
+        return width * u, rho
+
+
+def _quotient_quantiles(joint: JointDensity) -> Array:
+    """Breakpoints from one end of the mass to the other, by draws."""
+    w, b = joint.sample(2000, np.random.default_rng(0))
+    return np.unique(np.quantile(-b / w, (1e-3, 0.02, 0.2, 0.5, 0.8, 0.98, 1 - 1e-3)))

@@ -7,7 +7,6 @@ import pytest
 from scipy import special, stats
 
 import splinebias as sb
-from splinebias.initialization.laws import as_law
 from splinebias.initialization.weight_quadrature import RayRule, reach
 from splinebias.numerics.half_line import gaussian_moment, gaussian_ray, log_ray, tanh_sinh
 
@@ -85,7 +84,9 @@ def test_double_exponential_rules(rule, function, exact):
 
 
 def test_light_tails_are_cut_and_heavy_ones_are_not():
-    laws = {law: as_law(law, "weight") for law in (stats.norm(1, 2), stats.t(4), stats.uniform(-1, 3), stats.expon())}
+    laws = {
+        law: sb.laws.as_law(law, "weight") for law in (stats.norm(1, 2), stats.t(4), stats.uniform(-1, 3), stats.expon())
+    }
     ends = {law.dist.name: reach(read) for law, read in laws.items()}
     assert 15 < ends["norm"][1] < 60
     assert ends["t"] == (-math.inf, math.inf)

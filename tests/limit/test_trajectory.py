@@ -337,7 +337,7 @@ FLOWS = {
     "u1.5": sb.Problem(WEIGHTED_A, LAWS["laplace-bias"], potential=sb.Scaled(sb.Power(1.5))),
     "u3": sb.Problem(WEIGHTED_A, UNIFORM, potential=sb.Scaled(sb.Power(3))),
 }
-FAST_FLOWS = [nightly(name) if name == "u3" else name for name in FLOWS]
+FAST_FLOWS = [nightly(name) if name in ("u1.5", "u3") else name for name in FLOWS]
 
 
 @pytest.mark.parametrize("name", FLOWS)

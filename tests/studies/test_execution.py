@@ -690,7 +690,7 @@ def test_a_full_disk_stops_the_study_and_loses_nothing(tmp_path, spec, undisturb
         assert bits(path) == undisturbed
 
 
-@pytest.mark.parametrize("size", ["4k", "12k", "64k"])  # full at the first page, at the log, at its index
+@pytest.mark.parametrize("size", [nightly("4k"), "12k", nightly("64k")])  # full at the first page, at the log, at its index
 def test_a_disk_that_is_full_from_the_start_is_said_to_be(size, tmp_path, small):
     path = tmp_path / "study.sqlite"
     with small_disk(tmp_path, size) as grow:

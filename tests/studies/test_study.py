@@ -278,6 +278,7 @@ def test_a_row_is_a_training_and_a_comparison(small):
     np.testing.assert_array_equal(small.function(80, 3).values, run.function.values)
 
 
+@pytest.mark.nightly
 def test_the_same_bits_whatever_the_number_of_jobs(small):
     again, parallel = (sb.study(PROBLEM, [20, 80], [0, 3], loss_tol=LOOSE, jobs=jobs) for jobs in (1, 2))
     assert without_seconds(again) == without_seconds(parallel) == without_seconds(small)

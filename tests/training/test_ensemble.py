@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats as st
 import torch
+from marks import nightly
 
 import splinebias as sb
 from splinebias.networks.network import Network
@@ -106,9 +107,10 @@ def test_every_potential_and_seed_is_a_single_run(problem, method, monkeypatch):
             assert_twins(run, single)
 
 
-def test_breakpoints_slide_with_the_potential_of_their_network():
+@pytest.mark.parametrize("seeds", [[1], nightly([1, 2])], ids=str)
+def test_breakpoints_slide_with_the_potential_of_their_network(seeds):
     """Narrow networks with large targets hold breakpoints at samples, at the same time for several potentials."""
-    problem, seeds = replace(PROBLEMS["relu"], data=sb.Dataset(DATA.x, 10 * DATA.y)), [1, 2]
+    problem = replace(PROBLEMS["relu"], data=sb.Dataset(DATA.x, 10 * DATA.y))
     runs = sb.train_ensemble(problem, 40, seeds, potentials=POTENTIALS, loss_tol=1e-6)
     pairs = [(replace(problem, potential=potential), seed) for potential in POTENTIALS for seed in seeds]
     for run, (each, seed) in zip(runs, pairs, strict=True):

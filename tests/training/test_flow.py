@@ -368,7 +368,7 @@ def test_trajectory_tends_to_that_of_infinite_width():
 # -- batches, bits, snapshots ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("problem", [A, B, sb.Problem(SET_A, UNIFORM, affine="free")], ids=["A", "B", "free"])
+@pytest.mark.parametrize("problem", [A, nightly(B), sb.Problem(SET_A, UNIFORM, affine="free")], ids=["A", "B", "free"])
 def test_batch_is_single_runs(problem, monkeypatch):
     """Also when it is cut into pieces; steps are the same, numbers up to rounding."""
     seeds = [3, 1, 4, 5]

@@ -200,9 +200,9 @@ def _fastest(problem: Problem) -> Solver:
     """The fastest exact solver that takes `problem`."""
     bends = beyond_bending(problem) is None
     solvers: list[Solver] = [BandedSolver(), DualSolver()] if bends else [PowerSolver(), KernelSolver()]
-    missing = {type(solver).__name__: solver.supports(problem) for solver in solvers}
+    reasons = []
     for solver in solvers:
-        if missing[type(solver).__name__] is None:
+        if (missing := solver.supports(problem)) is None:
             return solver
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
-    raise CapabilityError(f"no solver takes this problem. {reasons}")
+        reasons.append(f"{type(solver).__name__}: {missing}")
+    raise CapabilityError(f"no solver takes this problem. {'; '.join(reasons)}")

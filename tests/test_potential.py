@@ -163,3 +163,8 @@ def test_next_to_no_quadratic_part(p: float, quadratic: float) -> None:
     z = np.array([-2.0, 1e-30, 1.0, 1e20])
     phi, pure = sb.Power(p, quadratic=quadratic), sb.Power(p)
     np.testing.assert_allclose(phi.grad_inverse(z), pure.grad_inverse(z), rtol=1e-13)
+
+
+def test_potentials_name_themselves():
+    names = [phi.name for phi in (sb.Quadratic(), sb.Power(3), sb.Hypentropy(1.0))]
+    assert names == ["quadratic", "power", "hypentropy"] and sb.Potential.name == ""

@@ -7,7 +7,7 @@ Units with w > 0 and with w < 0 both bend. With :math:`\sigma(z) = p z_+^k - q z
 .. math:: (p - q)(a_+ + (-1)^{k+1} a_-) = D, \qquad -\int \tau(c) (c - x)^k dc = P(x), \qquad \tau = q a_+ - p a_- .
 
 For k = 1 the second is :math:`\int \tau = S`, :math:`\int c\,\tau = -I`, with P(x) = S x + I. For the quadratic potential
-the cheapest way is explicit; for others `solve.split` finds it.
+the cheapest way is explicit; for others `units_apart` finds it.
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ def error_band(
     problems with activations of degree k). *Not checked:* that n is large enough for the leading order (`mean_shift`,
     `laziness`); with antisymmetric pairs and `Standard` networks, that output weights start at :math:`O(n^{-1/2})`.
     Sampling sees the process at some 400 points and on all but 1e-6 of its variance.
-    At finite times with a scaled potential the flow of the multipliers is linearized along its path (`path_influence`). If
+    At finite times with a scaled potential the flow of the multipliers is linearized along its path (`band_on_path`). If
     phi''(0) = 0, widths have to be larger around times at which the dual function is flat at zero.
     Source: delta method for the M-estimator of theory section 7.
 

@@ -291,6 +291,6 @@ def basis_of(system: DualSystem, row: int) -> sparse.csr_array:
     hats = sparse.csr_array((values, (np.concatenate([first, first + 1]), np.tile(node, 2))), shape=(size, count * q))
     if system.free:
         return hats[1:-1]
-    factor = np.broadcast_to(system.line_factors[row], (count, q))
+    factor = np.broadcast_to(system.factor_at[row], (count, q))
     line = sparse.csr_array(np.stack([(factor * system.tau(system.nodes)).ravel(), factor.ravel()]))
     return sparse.csr_array(sparse.vstack([line[[0]], hats[[0]] + line[[1]], hats[1:-1]]))

@@ -8,7 +8,7 @@ The multipliers follow :math:`\lambda' = -W (F(\lambda) - y)`, :math:`F(\lambda)
           u_t(x; w, b) = S(x)\, \alpha_t(w, b) + C_t(x)^T \delta\lambda_t(w, b) .
 
 As :math:`t \to \infty`, :math:`\delta\lambda \to -H^{-1} S_X \alpha`: the influence of the limit. For a quadratic potential
-H is constant, and `mode_influence` has the integral in closed form.
+H is constant, and `band_in_modes` has the integral in closed form.
 
 In the unknowns of `DualSystem`, with the dual functions b of a neuron, v = |w| and A = `Residuals.hinges`, the multipliers
 change by :math:`A^T \xi`,
@@ -17,7 +17,7 @@ change by :math:`A^T \xi`,
 
 where T is the Hessian of the dual. All neurons share :math:`K_t`: collocation gives
 :math:`\xi_t = \sum_k Y_k\, b\, v \alpha_{t_k}` with matrices :math:`Y_k` that are computed once. S(x) is a tent
-:math:`T_x` (see `influence`) and what is interpolated between data, where f is known from :math:`\xi'`; hence
+:math:`T_x` (see `band_at_limit`) and what is interpolated between data, where f is known from :math:`\xi'`; hence
 
 .. math:: u = T_x\, v \alpha_t + L(x)\, W^{-1/2} A\, (b\, v \alpha_t + T_t A^T \xi_t)
           + E[T_x\, b\, v^2/\phi''(\alpha_t)]^T A^T \xi_t

@@ -19,7 +19,7 @@ from splinebias.limit.hypotheses import require_mobile, require_range, require_r
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.posed_problem import PosedProblem
-from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require
+from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
 from splinebias.limit.trajectory.path import Path, follow, require_finite_times
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
@@ -72,7 +72,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
             raise CapabilityError(
                 f"{type(solver).__name__} solves for the limit time = inf only, got time = {time!r}; leave `solver` out"
             )
-        return _timed(predict_path(problem, [time]).predictions[0], began)
+        return timed(predict_path(problem, [time]).predictions[0], began)
     _check_problem(problem)
     plain, stiffness = _plain(problem)
     if solver is None:
@@ -84,12 +84,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     if plain is not problem:
         penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
         found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers)
-    return _timed(found, began)
-
-
-def _timed(prediction: Prediction, began: float) -> Prediction:
-    """The same with ``stats["seconds"]`` since `began`: what was prepared before the solve counts too."""
-    return replace(prediction, stats=prediction.stats | {"seconds": clock.perf_counter() - began})
+    return timed(found, began)
 
 
 def predict_path(problem: Problem, times: Any) -> Path:
@@ -200,9 +195,9 @@ def _fastest(problem: Problem) -> Solver:
     """The fastest exact solver that takes `problem`."""
     bends = beyond_bending(problem) is None
     solvers: list[Solver] = [BandedSolver(), DualSolver()] if bends else [PowerSolver(), KernelSolver()]
-    missing = {type(solver).__name__: solver.supports(problem) for solver in solvers}
+    reasons = []
     for solver in solvers:
-        if missing[type(solver).__name__] is None:
+        if (missing := solver.supports(problem)) is None:
             return solver
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
-    raise CapabilityError(f"no solver takes this problem. {reasons}")
+        reasons.append(f"{type(solver).__name__}: {missing}")
+    raise CapabilityError(f"no solver takes this problem. {'; '.join(reasons)}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from splinebias._arguments import Array
@@ -75,8 +76,14 @@ class Solver(ABC):
         CapabilityError
             If `supports` names a missing capability.
         """
+        began = time.perf_counter()
         require(self, problem)
-        return self.solve_posed(PosedProblem(problem))
+        return timed(self.solve_posed(PosedProblem(problem)), began)
+
+
+def timed(prediction: Prediction, began: float) -> Prediction:
+    """The prediction with ``stats["seconds"]`` since `began`: what was prepared before the solve counts too."""
+    return replace(prediction, stats=prediction.stats | {"seconds": time.perf_counter() - began})
 
 
 def beyond_bending(problem: Problem) -> str | None:
@@ -93,7 +100,7 @@ def beyond_bending(problem: Problem) -> str | None:
 
 def require(solver: Solver, problem: Problem) -> None:
     """Raise CapabilityError if `solver` cannot take `problem`, DataError if it is no solver at all."""
-    if isinstance(solver, type) or not (hasattr(solver, "supports") and hasattr(solver, "solve")):
+    if not isinstance(solver, Solver):
         hint = "; call it: add ()" if isinstance(solver, type) else ""
         raise DataError(f"`solver` must be a solver such as sb.DualSolver(), got {solver!r}{hint}")
     missing = solver.supports(problem)

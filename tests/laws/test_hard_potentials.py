@@ -11,6 +11,7 @@ from problems import SET_A
 from scipy import integrate, stats
 
 import splinebias as sb
+from splinebias._arguments import namespace
 from splinebias.limit.dual import integrals
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.dual.response import _average
@@ -149,6 +150,43 @@ def test_the_law_may_reach_far_beyond_the_data(offset):
     data = sb.Dataset(x, [0.3, -0.1, 0.5, 0.0, 0.2])
     found = sb.predict(sb.Problem(data, init, potential=sb.Scaled(sb.Power(4, quadratic=1))))
     assert found.outcome is sb.Outcome.CONVERGED
+
+
+@dataclasses.dataclass
+class Mutable(Potential):
+    """As a user would write it at first: a plain dataclass, which has no hash."""
+
+    beta: float
+
+    def value(self, u):
+        xp = namespace(u)
+        return u * xp.asinh(u / self.beta) - xp.sqrt(u * u + self.beta**2)
+
+    def grad(self, u):
+        return namespace(u).asinh(u / self.beta)
+
+    def hess(self, u):
+        return 1 / namespace(u).sqrt(u * u + self.beta**2)
+
+    def grad_inverse(self, z):
+        return self.beta * namespace(z).sinh(z)
+
+
+def test_a_potential_that_cannot_be_hashed_is_predicted_trained_and_has_bands():
+    known, own = (
+        sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), RADEMACHER, potential=sb.Scaled(phi))
+        for phi in (sb.Hypentropy(0.5), Mutable(0.5))
+    )
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(own.potential)
+    for of in (
+        lambda problem: sb.predict(problem).function(QUERY),
+        lambda problem: sb.predict(problem, time=3.0).function(QUERY),
+        lambda problem: sb.error_band(problem, 400).std(QUERY),
+        lambda problem: sb.error_band(problem, 400, time=3.0).std(QUERY),
+        lambda problem: sb.train(problem, 40).function(QUERY),
+    ):
+        np.testing.assert_allclose(of(own), of(known), rtol=0, atol=1e-9)
 
 
 class Lopsided(ByHand):

@@ -87,7 +87,7 @@ def test_one_cell_beside_arithmetic_with_40_digits(p: int, quadratic: float, end
     zero = dual.equations.function(np.zeros(1))
     values = np.array([*ends, 0.0])
     function = replace(zero, values=values, nodal=zero.activation.kink * values[None])
-    found = dual.at(function).integrals[0].table[:6, 1]
+    found = dual.at(function).integrals[0].table[[0, 1, 4, 5, 6, 7], 1]
 
     with mpmath.workdps(40):
         low, high = (mpmath.mpf(end) for end in ends)

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,21 +42,6 @@ def has_closed_form(potential: Potential) -> bool:
         and 2 < potential.p == int(potential.p) <= 31  # for higher degrees a quadrature is as good
         and potential.quadratic > NEXT_TO_NOTHING
     )
-
-
-class _Ends(NamedTuple):
-    r"""Cells by what is at their two ends, each of shape (N,): u, z and :math:`\phi^*`."""
-
-    u: Array
-    last_u: Array
-    z: Array
-    last_z: Array
-    conjugate: Array
-    last_conjugate: Array
-
-    def take(self, at: NDArray[np.intp]) -> _Ends:
-        """Some of the cells."""
-        return _Ends(*(column[at] for column in self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +69,7 @@ class ByParts(UnitQuadrature):
         for first in range(0, placed.number.size, _BLOCK):
             some = slice(first, min(first + _BLOCK, placed.number.size))
             after = slice(some.start + 1, some.stop + 1)
-            part = self._in_own_hats(_Ends(u[some], u[after], z[some], z[after], conjugate[some], conjugate[after]))
+            part = self._in_own_hats(*(np.array([of[some], of[after]]) for of in (u, z, conjugate)))
             part.table[:] *= mass[some]
             low, high = np.searchsorted(self._cut, (some.start, some.stop))
             at = self._cut[low:high] - first
@@ -113,40 +97,42 @@ class ByParts(UnitQuadrature):
         lines, inside = np.array([equations.tau(ends), np.ones_like(ends)]), np.array([1 - cut.along, cut.along])
         return [np.where(outer, np.where(cut.interval == 0, *pair) * lines, inside) for pair in equations.factors]
 
-    def _in_own_hats(self, ends: _Ends) -> Integrals:
-        r"""Per unit, with the hats :math:`1 - \theta` and :math:`\theta` of the cells."""
-        change = ends.last_u - ends.u
-        whole, first, second = self._averages(ends)
+    def _in_own_hats(self, u: Array, z: Array, ends: Array) -> Integrals:
+        r"""Per unit, with the hats :math:`1 - \theta` and :math:`\theta` of the cells.
+
+        u, z and :math:`\phi^*` (`ends`) are given at both ends of cells, shape (2, N).
+        """
+        change = u[1] - u[0]
+        whole, first, second = self._averages(u, z)
         found = Integrals(np.empty((8, change.size)))
         (left, right), (early, mixed, late), conjugate, sizes = found.value, found.slope, found.conjugate, found.sizes
-        np.multiply(change, second, out=right)  # (u_1 - (u_1 - u_0) T_2)/2; in place throughout: a third of the time
-        np.subtract(ends.last_u, right, out=right)
+        # in place throughout, which takes 6 ns a cell instead of 50: right = (u_1 - (u_1 - u_0) T_2)/2
+        np.multiply(change, second, out=right)
+        np.subtract(u[1], right, out=right)
         right *= 0.5
-        np.multiply(change, first, out=left)  # u_1 - (u_1 - u_0) T_1, less the right one
-        np.subtract(ends.last_u, left, out=left)
+        np.multiply(change, first, out=left)  # left = u_1 - (u_1 - u_0) T_1 - right
+        np.subtract(u[1], left, out=left)
         left -= right
-        np.divide(1, whole, out=early)
-        first *= early  # T_1/D
-        np.multiply(second, early, out=late)  # T_2/D
+        np.divide(1, whole, out=early)  # late = T_2/D, mixed = T_1/D - late, early = 1/D - T_1/D - mixed
+        first *= early
+        np.multiply(second, early, out=late)
         np.subtract(first, late, out=mixed)
         early -= first
-        early -= mixed  # (1 - 2 T_1 + T_2)/D
-        np.subtract(left, right, out=conjugate)
-        conjugate *= ends.last_z - ends.z
-        conjugate += ends.conjugate
-        conjugate += ends.last_conjugate
+        early -= mixed
+        np.subtract(left, right, out=conjugate)  # ((z_1 - z_0)(left - right) + phi*(z_0) + phi*(z_1))/2
+        conjugate *= z[1] - z[0]
+        conjugate += ends[0]
+        conjugate += ends[1]
         conjugate *= 0.5
-        np.maximum(np.abs(ends.u), np.abs(ends.last_u), out=sizes[0])  # at most, where z changes sign
+        np.abs(u).max(axis=0, out=sizes[0])  # at most, where z changes sign
         sizes[0] *= 0.5
         sizes[1] = sizes[0]
         return found
 
-    def _averages(self, ends: _Ends) -> tuple[Array, Array, Array]:
-        """D, T_1 and T_2."""
-        begin, end = ends.u, ends.last_u
+    def _averages(self, u: Array, z: Array) -> tuple[Array, Array, Array]:
+        """D, T_1 and T_2 of cells by u and z at their ends, shape (2, N)."""
         smooth = self.grid.unfolding.smooth
-        if not smooth:
-            begin, end = np.abs(begin), np.abs(end)
+        begin, end = u if smooth else np.abs(u)
         place, by_place, by_square = _rule(self._order)
         nodes = (end - begin) * place
         nodes += begin
@@ -158,17 +144,17 @@ class ByParts(UnitQuadrature):
         second /= whole
         second /= whole
         if not smooth:
-            (at,) = (ends.z * ends.last_z < 0).nonzero()
+            (at,) = (z[0] * z[1] < 0).nonzero()
             if at.size:
-                whole[at], first[at], second[at] = self._across_zero(ends.take(at))
+                whole[at], first[at], second[at] = self._across_zero(u[:, at], z[:, at])
         return whole, first, second
 
-    def _across_zero(self, ends: _Ends) -> tuple[Array, Array, Array]:
+    def _across_zero(self, u: Array, z: Array) -> tuple[Array, Array, Array]:
         """D, T_1 and T_2, integrated from both ends to the zero between them."""
         place, weight = (part[:, None] for part in gauss_legendre(self._order))
-        both, change, rise = np.array([ends.u, ends.last_u]), ends.last_u - ends.u, ends.last_z - ends.z
-        height = (self.potential.grad(both[:, None] * place) - ends.z) / rise
-        share = np.abs(both / change)
+        change, rise = u[1] - u[0], z[1] - z[0]
+        height = (self.potential.grad(u[:, None] * place) - z[0]) / rise
+        share = np.abs(u / change)
         first, second = ((share * (weight * part).sum(axis=1)).sum(axis=0) for part in (height, height * height))
         return rise / change, first, second
 
@@ -200,17 +186,17 @@ def _rule(order: int) -> tuple[Array, Array, Array]:
 
 def _in_hats(own: Integrals, hats: Array) -> Array:
     """From hats of the cells' own to others with these values at the ends, shape (2 hats, 2 ends, C)."""
-    (left, right), (early, mixed, late), sizes = own.value, own.slope, own.sizes
+    (left, right), sizes, (early, mixed, late) = own.value, own.sizes, own.slope
     ((a, b), (c, d)), ((e, f), (g, h)) = hats, np.abs(hats)
     return np.array(
         [
             a * left + b * right,
             c * left + d * right,
+            e * sizes[0] + f * sizes[1],
+            g * sizes[0] + h * sizes[1],
             a * a * early + 2 * a * b * mixed + b * b * late,
             a * c * early + (a * d + b * c) * mixed + b * d * late,
             c * c * early + 2 * c * d * mixed + d * d * late,
             own.conjugate,
-            e * sizes[0] + f * sizes[1],
-            g * sizes[0] + h * sizes[1],
         ]
     )

@@ -204,7 +204,7 @@ class DualSystem(DualEquations):
         self.left[self.outside] = self.right[self.outside] = 0.0
 
     @cached_property
-    def line_factors(self) -> Array:
+    def factor_at(self) -> Array:
         """Derivative of g with respect to the line, of every side at every row, shape (S, N, 1)."""
         return np.array([np.where(self.interval == 0, *pair) for pair in self.factors])[..., None]
 
@@ -219,16 +219,16 @@ class DualSystem(DualEquations):
         values = function.nodal[:, at, None] * self.left
         values += function.nodal[:, at + 1, None] * self.right
         if self.outside.size:
-            values[:, self.outside] = self.line_factors[:, self.outside] * function.line(self.nodes[self.outside])
+            values[:, self.outside] = self.factor_at[:, self.outside] * function.line(self.nodes[self.outside])
         return np.asarray(values)
 
     def gather(self, density: Array) -> Array:
         r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc` for densities a at the nodes, the equations of the model."""
-        return self.gathered([self._moments(*of) for of in zip(density, self.line_factors, strict=True)])
+        return self.gathered([self._moments(*of) for of in zip(density, self.factor_at, strict=True)])
 
     def load(self, density: Array) -> Array:
         """Sizes of the terms that `gather` adds up, same shape."""
-        pairs = zip(np.abs(density), np.abs(self.line_factors), strict=True)
+        pairs = zip(np.abs(density), np.abs(self.factor_at), strict=True)
         return self.gathered([self._moments(*of, sizes=True) for of in pairs], sizes=True)
 
     def curvature(self, density: Array) -> BorderedTridiagonal:
@@ -239,7 +239,7 @@ class DualSystem(DualEquations):
         """Integrals of a density of the side number `row`, times products of basis functions."""
         weighted, line = self.weights * density, np.zeros(3)
         if not self.free and self.outside.size:
-            mass, tau = weighted[self.outside] * self.line_factors[row, self.outside] ** 2, self._tau_outside
+            mass, tau = weighted[self.outside] * self.factor_at[row, self.outside] ** 2, self._tau_outside
             line = np.array([(mass * tau**2).sum(), (mass * tau).sum(), mass.sum()])
         left, right = weighted * self.left, weighted * self.right
         return Masses(self._sums(left * self.left), self._sums(left * self.right), self._sums(right * self.right), line)

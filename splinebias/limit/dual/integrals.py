@@ -31,7 +31,7 @@ class Integrals:
     Attributes
     ----------
     table : Array, shape (8, N)
-        All rows, in the order in which they are named here.
+        All rows: `value`, `sizes`, `slope`, `conjugate`.
     """
 
     table: Array
@@ -49,17 +49,17 @@ class Integrals:
     @property
     def slope(self) -> Array:
         """The derivative of the curvature density times the left hat squared, both, the right one squared, shape (3, N)."""
-        return self.table[2:5]
+        return self.table[4:7]
 
     @property
     def conjugate(self) -> Array:
         r""":math:`E[\phi^*] - \phi^*(0)`, shape (N,)."""
-        return np.asarray(self.table[5])
+        return np.asarray(self.table[7])
 
     @property
     def sizes(self) -> Array:
         """The sizes of the terms that were added up in `value`, shape (2, N)."""
-        return self.table[6:]
+        return self.table[2:4]
 
     def add(self, part: Integrals, interval: NDArray[np.intp]) -> None:
         """Add the columns of `part` to those with the numbers `interval`."""
@@ -90,14 +90,15 @@ class Integrals:
         steep *= hats[1]
         np.multiply(nodes.weights, response.conjugate, out=terms[5])
         part = Integrals(np.empty((8, nodes.interval.size)))
-        terms.sum(axis=2, out=part.table[:6])
+        terms[:2].sum(axis=2, out=part.value)
+        terms[2:].sum(axis=2, out=part.table[4:])
         np.abs(part.value, out=part.sizes)
         self.add(part, nodes.interval)
 
     @property
     def moments(self) -> Moments:
         """Of the curvature density, and the sizes of their terms: shape (2, ...)."""
-        both = np.stack([self.value, self.sizes])
+        both = self.table[:4].reshape(2, 2, -1)
         return Moments(both[:, 0, 1:-1], both[:, 1, 1:-1], both[..., 0] + both[..., -1])
 
     @property

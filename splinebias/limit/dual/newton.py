@@ -33,6 +33,8 @@ def maximized(state: DualState, tolerance: float, max_iterations: int) -> tuple[
         moved = LineSearch(state, tolerance).taken()
         if moved is None:
             break
+        if moved.misfit <= min(2e-14, 1e-6 * state.misfit):  # by quadratic convergence all that is left is rounding
+            return moved, iteration
         state = moved
         much = 0.5 if best.misfit > tolerance else 0.1  # a Newton step that gains less is at rounding
         stale = 0 if state.misfit < much * best.misfit else stale + 1

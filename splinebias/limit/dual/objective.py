@@ -22,7 +22,7 @@ from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations, misfit
 from splinebias.limit.dual.integrals import Integrals, Quadrature, Sample, UnitQuadrature, in_cells
 from splinebias.limit.dual.mirror import through_mirror
-from splinebias.limit.dual.panel_refinement import PanelGrid
+from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.response import neglected
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.numerics.bordered import BorderedTridiagonal
@@ -66,6 +66,11 @@ class DualState:
     load: Array
     misfit: float
     samples: tuple[Sample, ...] = ()
+
+    @property
+    def densities(self) -> list[tuple[PanelNodes, Array]]:
+        """The curvature densities at all nodes, of a check."""
+        return [(sample.nodes, sample.value) for sample in self.samples]
 
     @property
     def cost(self) -> float:
@@ -172,6 +177,10 @@ class IntegratedDual:
         """y/s, shape (M,)."""
         return np.asarray(self.problem.data.y / self.size)
 
+    @property
+    def _size_of_data(self) -> float:
+        return float(np.abs(self.y).max()) or 1.0
+
     @cached_property
     def _target(self) -> Array:
         return self.equations.target(self.y)
@@ -214,19 +223,16 @@ class IntegratedDual:
 
     def farther(self, check: DualState) -> IntegratedDual | None:
         """The dual on a grid that reaches as far as the law matters at the state of a check, None if its own does."""
-        size = float(np.abs(self.y).max()) or 1.0
-        samples = [(sample.nodes, sample.value) for sample in check.samples]
-        finer = self.grid.farther(samples, self.problem.breakpoint_law(), size)
+        finer = self.grid.farther(check.densities, self.problem.breakpoint_law(), self._size_of_data)
         return None if finer is None else self.on(finer)
 
     def refined(self, state: DualState, tolerance: float) -> Refinement:
         """A check, and a grid that resolves the curvature at `state`; a misfit above `tolerance` shows that it does not."""
         dual, finest, law = self, None, self.problem.breakpoint_law()
-        size, negligible = float(np.abs(self.y).max()) or 1.0, 1e-16 if self.integrator.speeds == 1 else 1e-13
+        negligible = 1e-16 if self.integrator.speeds == 1 else 1e-13  # rules for |w| are good to 1e-12
         for _ in range(40):  # bisections of a cell
             check = dual.checked(state.function)
-            samples = [(sample.nodes, sample.value) for sample in check.samples]
-            finer = dual.grid.refined(samples, law, size, 1e-12, negligible)  # rules for |w| are good to 1e-12, too
+            finer = dual.grid.refined(check.densities, law, self._size_of_data, 1e-12, negligible)
             if finer is None:
                 break
             dual = finest = self.on(finer)

@@ -2,7 +2,6 @@ r"""Exact solution for every convex potential by a globalized Newton method on t
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +54,6 @@ class DualSolver(Solver):
         problem = posed.problem
         if isinstance(problem.limit_potential, Quadratic):
             return BandedSolver(self.tolerance).solve_posed(posed)
-        began = time.perf_counter()
         dual, start = IntegratedDual.of(posed)
         state, iterations = maximized(scaled_start(dual.at(start)), self.tolerance, self.max_iterations)
         if not state.misfit <= self.tolerance and steepness(dual.potential) > 1:
@@ -84,7 +82,6 @@ class DualSolver(Solver):
                 "iterations": iterations,
                 "refinements": refinements,
                 "cells": sum(sample.nodes.interval.size for sample in check.samples),
-                "seconds": time.perf_counter() - began,
             },
         )
 

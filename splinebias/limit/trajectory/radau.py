@@ -1,7 +1,7 @@
 r"""The flow of a dual, step after step: collocation whose stages are found by Newton's method in the mirror image of g.
 
-With G = :math:`\omega^{1/2}(y - f)` and the notation of `stages`, :math:`Q u' = r(u)`. Modes relax at times of all sizes, so
-steps are about proportional to t. A step is kept if the Legendre coefficients of G on it decay to the tolerance.
+With G = :math:`\omega^{1/2}(y - f)` and the notation of `radau_stages`, :math:`Q u' = r(u)`. Modes relax at times of all
+sizes, so steps are about proportional to t. A step is kept if the Legendre coefficients of G on it decay to the tolerance.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ r"""Infinite-width training with a scaled potential: a stiff ODE for the multipl
           r_i = E_\mu[\sigma(w x_i + b)\, (\phi')^{-1}(\textstyle\sum_j \lambda_j \sigma(w x_j + b))] - y_i,
           \qquad \lambda(0) = 0.
 
-The gradient flow of the dual that `DualSolver` maximizes, on the same quadrature; `march` follows it.
+The gradient flow of the dual that `DualSolver` maximizes, on the same quadrature; `radau` follows it.
 """
 
 from __future__ import annotations

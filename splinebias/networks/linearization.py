@@ -74,7 +74,7 @@ class TwoSlopeLinearization(Linearization):
 
     Notes
     -----
-    At :math:`w_k x_i + b_k = 0` the slope is that of the left side; if `_pattern.SortedPattern` is used and w < 0,
+    At :math:`w_k x_i + b_k = 0` the slope is that of the left side; if `activation_pattern.SortedPattern` is used and w < 0,
     that of the right side. Both are subgradients.
     """
 

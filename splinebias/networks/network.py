@@ -121,7 +121,7 @@ class Network:
             raise DataError("this is a single network, not a batch; use it as it is")
         return Network(self.theta[index], self.activation, self.skip[index])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         """f at `x`, shape (M,) to (..., M), by the defining formula.
 
         Takes O(nM) memory: for many points evaluate `function()`, which is exact and needs O(n + M).
@@ -129,10 +129,6 @@ class Network:
         z = self.w.unsqueeze(-2) * x.unsqueeze(-1) + self.b.unsqueeze(-2)  # (..., M, n)
         units: Tensor = (self.activation.value(z) @ self.a.unsqueeze(-1)).squeeze(-1)
         return units + self.d.unsqueeze(-1) + self.skip[..., :1] * x + self.skip[..., 1:]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The same as `forward`."""
-        return self.forward(x)
 
     def linearize(self, x: Tensor) -> Linearization:
         """Value and Jacobian (of the part without skip) at increasing `x`, shape (M,)."""

@@ -26,8 +26,8 @@ from splinebias.networks.network import Network
 
 _RESCALE = "rescale the data or the initialization, or use float64"
 _COVER = (
-    "; use a larger width, y scaled down, or a law whose breakpoints -b/w cover the data (training moves them: see "
-    "sb.laziness)"
+    "; use a larger width, y scaled down, or a law whose breakpoints -b/w cover the data "
+    "(training moves them: see sb.laziness)"
 )
 
 

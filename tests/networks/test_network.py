@@ -41,17 +41,17 @@ def test_hand_gradient_equals_autograd(activation, size, batch):
     network, x = without_skip(random_network(activation, batch=batch)), points(size)
     u = torch.tensor(np.random.default_rng(2).normal(size=(*batch, size)))
     theta = network.theta.clone().requires_grad_()
-    (expected,) = torch.autograd.grad((Network(theta, activation, network.skip).forward(x) * u).sum(), theta)
+    (expected,) = torch.autograd.grad((Network(theta, activation, network.skip)(x) * u).sum(), theta)
     linear = network.linearize(x)
     torch.testing.assert_close(linear.vjp(u), expected, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(linear.value, network.forward(x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(linear.value, network(x), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [FEW, MANY])
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 def test_dense_jacobian_equals_autograd(activation, size):
     network, x = without_skip(random_network(activation)), points(size)
-    expected = torch.autograd.functional.jacobian(lambda t: Network(t, activation, network.skip).forward(x), network.theta)
+    expected = torch.autograd.functional.jacobian(lambda t: Network(t, activation, network.skip)(x), network.theta)
     torch.testing.assert_close(network.linearize(x).dense(), expected, rtol=1e-12, atol=1e-12)
 
 

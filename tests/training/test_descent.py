@@ -46,7 +46,7 @@ def autograd_gradient(problem, theta):
     """Gradient of L = sum m (f - y)^2 / (2 sum m) by the definition, with the loss written out in torch."""
     x, y, m = (torch.tensor(v) for v in (problem.data.x, problem.data.y, problem.data.weights))
     theta = theta.clone().requires_grad_()
-    f = Network(theta, problem.activation, torch.zeros(2, dtype=theta.dtype)).forward(x)
+    f = Network(theta, problem.activation, torch.zeros(2, dtype=theta.dtype))(x)
     return torch.autograd.grad((m * (f - y) ** 2).sum() / (2 * m.sum()), theta)[0]
 
 

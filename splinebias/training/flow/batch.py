@@ -94,7 +94,7 @@ class FlowBatch(Batch):
         taken = control.judge(h, error=error, jumps=jumps, loss=loss, noise=noise, rounding=self._rounding)
         for row, finite in zip(self._rows, np.isfinite(loss) & np.isfinite(error), strict=True):
             row.overflowed = not finite
-        held = _numpy(attempt.end.held.per_network(h.size))
+        held = _numpy(torch.bincount(attempt.end.held.row, minlength=h.size))
         control.passes, control.held = control.passes + attempt.passes, np.maximum(control.held, np.where(taken, held, 0))
         self._keep_snapshots(step, attempt, h, tau, taken)
         self._move(taken.tolist(), h.tolist(), attempt.end)

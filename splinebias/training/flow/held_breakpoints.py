@@ -28,9 +28,6 @@ from torch import Tensor
 from splinebias.activation import TwoSlope
 from splinebias.training.mirror_map import MirrorMap
 
-_ROOT_STEPS = 60  # that put a unit on its boundary: one is exact for quadratic potentials
-_MARGIN = 64  # rounding errors of s within which a unit is on its boundary, and beyond which its side is certain
-
 
 class Units(NamedTuple):
     """A list of K units of a batch, each with one sample; no unit occurs twice."""
@@ -52,10 +49,6 @@ class Units(NamedTuple):
     def size(self) -> int:
         """Number K of units in the list."""
         return self.row.shape[0]
-
-    def per_network(self, networks: int) -> Tensor:
-        """How many units each of so many networks has in the list, shape (B,)."""
-        return torch.bincount(self.row, minlength=networks)
 
     def where(self, mask: Tensor) -> Units:
         """The units for which `mask`, shape (K,), holds."""
@@ -177,9 +170,9 @@ class Boundary:
 
     @cached_property
     def margin(self) -> Tensor:
-        """Size of s below which its sign is uncertain, shape (K,)."""
+        """Size of s below which its sign is uncertain, 64 rounding errors, shape (K,)."""
         scale = self._b.abs() + self._w.abs() * self._x.abs().amax()
-        return _MARGIN * torch.finfo(self._b.dtype).eps * scale
+        return 64 * torch.finfo(self._b.dtype).eps * scale
 
     @property
     def preactivation(self) -> Tensor:
@@ -209,14 +202,13 @@ class Boundary:
         mirror = mirror.of_hidden(*at)
         normal = torch.stack([self._at, torch.ones_like(self._at)], dim=-1)
         start = dual[at]
-        amount = low = high = torch.zeros_like(self._at)
-        for k in range(_ROOT_STEPS):  # Newton's method between bounds: s increases with the amount
+        amount = torch.zeros_like(self._at)
+        low, high = amount - torch.inf, amount + torch.inf
+        for k in range(60):  # Newton's method between bounds: s increases with the amount; one step if quadratic
             theta = mirror.to_primal(start + amount[:, None] * normal)
             excess = (theta * normal).sum(-1) - target
             if bool((excess.abs() <= self.margin / 2).all()):
                 break
-            if not k:
-                low, high = low - torch.inf, high + torch.inf
             low, high = torch.where(excess < 0, amount, low), torch.where(excess > 0, amount, high)
             newton = amount - excess / (mirror.inverse_hessian(theta) * normal**2).sum(-1)
             middle = (low + high) / 2

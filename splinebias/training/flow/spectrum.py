@@ -21,17 +21,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_SERIES = 17  # terms of phi_3 for |s| < 1: the next one is 1e-19
-_LARGEST_SPACE = 256  # Krylov dimension at which a shorter step is cheaper than a larger space
-_CHECK_EVERY = 16  # Lanczos steps between two looks at the error
-
 
 def phi_functions(s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     r""":math:`\varphi_1, \varphi_2, \varphi_3` above at `s`, any shape, without cancellation near 0."""
     small = s.abs() < 1
     t = torch.where(small, s, 0.0)
-    # 6 phi_3(t) = 1 + t/4 (1 + t/5 (1 + ...))
-    divisors = torch.arange(4, 4 + _SERIES, dtype=s.dtype, device=s.device)
+    # 6 phi_3(t) = 1 + t/4 (1 + t/5 (1 + ...)); after 17 factors the next term is 1e-19
+    divisors = torch.arange(4, 21, dtype=s.dtype, device=s.device)
     third = (1 + (t.unsqueeze(-1) / divisors).cumprod(-1).sum(-1)) / 6
     second = 0.5 + t * third
     large = torch.where(small, 1.0, s)
@@ -159,7 +155,7 @@ class KrylovSpectrum(Spectrum):
     def _lanczos(self, v: Tensor, accurate: Callable[[Modes], bool]) -> Modes:
         """Grow the Krylov space of v until its modes are `accurate`."""
         points = v.shape[-1]
-        limit = min(points, _LARGEST_SPACE)
+        limit = min(points, 256)  # beyond, a shorter step is cheaper than a larger space
         size = v.norm(dim=-1, keepdim=True)
         basis = v.new_zeros((*v.shape, limit + 1))
         basis[..., 0] = v / torch.where(size > 0, size, 1.0)
@@ -173,7 +169,7 @@ class KrylovSpectrum(Spectrum):
             beta = u.norm(dim=-1)
             basis[..., k] = u / torch.where(beta > 0, beta, 1.0).unsqueeze(-1)
             matrix[..., k, k - 1] = matrix[..., k - 1, k] = beta
-            if k % _CHECK_EVERY == 0 or k == limit:
+            if k % 16 == 0 or k == limit:
                 rates, ritz = _eigh(matrix[..., :k, :k])
                 kept = _above_rounding(rates, points, torch.maximum(self.scale, rates[..., -1])).unsqueeze(-2)
                 coupling = torch.zeros_like(rates) if k == points else beta.unsqueeze(-1) * ritz[..., -1, :]
@@ -186,9 +182,6 @@ class KrylovSpectrum(Spectrum):
 def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues, increasing, and eigenvectors; infinity and zeros for a matrix that is not finite."""
     finite = torch.isfinite(matrix).all(-1).all(-1)
-    if bool(finite.all()):
-        rates, vectors = torch.linalg.eigh(matrix)
-        return rates, vectors
     rates, vectors = torch.linalg.eigh(torch.where(finite[:, None, None], matrix, 0.0))
     return torch.where(finite[:, None], rates, torch.inf), vectors * finite[:, None, None]
 

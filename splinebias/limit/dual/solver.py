@@ -10,7 +10,8 @@ import numpy as np
 
 from splinebias._arguments import Array
 from splinebias.errors import Outcome
-from splinebias.functions.curved import Branch, Rows, UnfoldedSpline
+from splinebias.functions.curved import Branch, CurvedSpline
+from splinebias.functions.curved_rows import Rows
 from splinebias.limit.banded import BandedSolver, function_knots
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.mirror import mirrored, through_mirror
@@ -262,7 +263,7 @@ def _balanced(dual: IntegratedDual, state: DualState, step: Array) -> DualState 
     return best
 
 
-def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSpline:
+def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> CurvedSpline:
     """The function that `state` makes, through the data, one branch a side."""
     data, kink = dual.problem.data, dual.problem.two_slopes.kink
     branches, y = [], data.y
@@ -275,4 +276,4 @@ def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSp
         curvature = dual.size * kink * curvature
         branches.append(Branch.through(rows, curvature, dual.potential, data.x, y, dual.curvature_degrees))
         y = np.zeros_like(y)  # the sum is to pass through the data
-    return UnfoldedSpline(branches, data.x, data.y, knots)
+    return CurvedSpline(branches, data.x, data.y, knots)

@@ -99,7 +99,7 @@ def through_values(
     misfit = float(np.abs(fitted + line[0] + line[1] * x - y).max() / (np.abs(problem.data.y).max() or 1.0))
     ends = pieces.x[[1, -2]]
     inner = law.knots[(law.knots >= ends[0]) & (law.knots <= ends[1])]
-    return WeightedSpline.from_pieces(pieces, np.union1d(x, inner), exact=law.degree is not None), misfit
+    return WeightedSpline(pieces, np.union1d(x, inner), exact=law.degree is not None), misfit
 
 
 class LimitKernel(Protocol):

@@ -199,7 +199,7 @@ class PowerSystem:
         curvature = self.kernel.activation.jump * np.asarray(highest).reshape(self.cells.nodes.shape)
         pieces = integrate_through(self.cells.edges, curvature, degree + 1, self.points, values)
         inner = law.knots[(law.knots > self.cells.edges[0]) & (law.knots < self.cells.edges[-1])]
-        return WeightedSpline.from_pieces(pieces, np.union1d(self.x, inner), exact=law.degree is not None)
+        return WeightedSpline(pieces, np.union1d(self.x, inner), exact=law.degree is not None)
 
     def _values(self, g: dict[int, Array], y: Array) -> Array:
         """f at `points`: needed if the data are at most k points."""

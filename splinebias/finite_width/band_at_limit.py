@@ -32,7 +32,6 @@ from splinebias.limit.dual.newton_system import DualSystem
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.dual.panel_refinement import GradedGrid
 from splinebias.limit.posed_problem import PosedProblem
-from splinebias.limit.trajectory.decay_modes import dense
 from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.cells import Cells
 from splinebias.potential import Potential, Quadratic
@@ -228,7 +227,7 @@ class BendInfluence:
         """
         sides, form = self.sides(points)
         tents, projections = self._projected(points, sides, form)
-        inverse, y = np.linalg.pinv(dense(form), hermitian=True), self.problem.data.y / self.size
+        inverse, y = np.linalg.pinv(form.dense(), hermitian=True), self.problem.data.y / self.size
         spread = sum((side.basis * (side.weights * side.square)) @ side.basis.T for side in sides).toarray()
         system = DualSystem(
             self.problem.data.x, self.grid.at(self.dual, 1, self.potential), self.problem.two_slopes, free=self._free

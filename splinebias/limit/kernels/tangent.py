@@ -21,7 +21,7 @@ from splinebias.activation import TwoSlope
 from splinebias.errors import DataError
 from splinebias.initialization.breakpoints import ContinuousWeight
 from splinebias.limit.feasibility import check_moments
-from splinebias.limit.kernels.features import FeatureKernel, enough_points
+from splinebias.limit.kernels.features import Combination, FeatureKernel, enough_points
 from splinebias.numerics.cells import Cells
 from splinebias.numerics.repeated_integrals import within_reach
 from splinebias.parameterization import NTK
@@ -45,12 +45,6 @@ class TangentKernel:
     hidden: FeatureKernel
     output_moment: float
 
-    @classmethod
-    def of(cls, problem: Problem) -> TangentKernel:
-        """The kernel of a problem whose parameterization is `NTK`."""
-        law, act = problem.initialization.breakpoint_law, problem.activation
-        return cls(FeatureKernel(law, act), FeatureKernel(law, act, 1), problem.initialization.output_second_moment)
-
     def matrix(self, x: Array, x2: Array) -> Array:
         """K at all pairs, shape (len(x), len(x2)): closed form for Gaussian (W, B) and two slopes, else quadrature."""
         outer, hidden = self._parts(x, x2)
@@ -65,12 +59,8 @@ class TangentKernel:
                 return arc_cosine_kernels(two_slopes, s_w, s_b, x, x2)
         return self.outer.matrix(x, x2), self.hidden.matrix(x, x2)
 
-    def resolved(self, x: Array) -> bool:
-        """Whether quadrature cells on the points `x` resolve the law."""
-        return self.outer.resolved(x) and self.hidden.resolved(x)
-
-    def combination(self, x: Array, weights: Array) -> PPoly:
-        r""":math:`\sum_i w_i K(\cdot, x_i)` as a piecewise polynomial, with every x_i among its piece ends."""
+    def combination(self, x: Array, weights: Array) -> Combination:
+        r""":math:`\sum_i w_i K(\cdot, x_i)`, for increasing points x, M >= 2, and weights, each of shape (M,)."""
         points = enough_points(x, self.outer.degree + 1)
         one, other = self.outer.cells(points), self.hidden.cells(points)
         edges = np.union1d(one.edges, other.edges)
@@ -84,7 +74,16 @@ class TangentKernel:
         coefficients = np.zeros((max(part.shape[0] for part in parts), result.x.size - 1))
         for part in parts:
             coefficients[-part.shape[0] :] += part
-        return PPoly(coefficients, result.x, extrapolate=True)
+        return Combination(PPoly(coefficients, result.x, extrapolate=True), one.resolved and other.resolved)
+
+
+def limit_kernel(problem: Problem) -> FeatureKernel | TangentKernel:
+    """The tangent kernel of the infinitely wide networks of `problem`."""
+    law, act = problem.initialization.breakpoint_law, problem.activation
+    outer = FeatureKernel(law, act)
+    if not isinstance(problem.parameterization, NTK):
+        return outer
+    return TangentKernel(outer, FeatureKernel(law, act, derivative=1), problem.initialization.output_second_moment)
 
 
 def tangent_kernel(problem: Problem, x: Array, x2: Array | None = None) -> Array:
@@ -114,9 +113,7 @@ def tangent_kernel(problem: Problem, x: Array, x2: Array | None = None) -> Array
         if points.size == 0:
             raise DataError(f"`{name}` must hold at least one point, got none")
     check_moments(problem, Quadratic().moment_order)
-    if isinstance(problem.parameterization, NTK):
-        return TangentKernel.of(problem).matrix(x, x2)
-    return FeatureKernel(problem.initialization.breakpoint_law, problem.activation).matrix(x, x2)
+    return limit_kernel(problem).matrix(x, x2)
 
 
 def arc_cosine_kernels(activation: TwoSlope, s_w: float, s_b: float, x: Array, x2: Array) -> tuple[Array, Array]:

@@ -1,7 +1,7 @@
 r"""The flow of a dual, step after step: collocation whose stages are found by Newton's method in the mirror image of g.
 
-With G = :math:`\omega^{1/2}(y - f)` and the notation of `stages`, :math:`Q u' = r(u)`. Modes relax at times of all sizes, so
-steps are about proportional to t. A step is kept if the Legendre coefficients of G on it decay to the tolerance.
+With G = :math:`\omega^{1/2}(y - f)` and the notation of `radau_stages`, :math:`Q u' = r(u)`. Modes relax at times of all
+sizes, so steps are about proportional to t. A step is kept if the Legendre coefficients of G on it decay to the tolerance.
 """
 
 from __future__ import annotations
@@ -114,16 +114,12 @@ class March:
         """The unknowns as a function."""
         return DualFunction.of(self.problem.data.x, u, self.problem.two_slopes, free=self.free)
 
-    def velocity(self, state: DualState) -> Array:
-        """G at a state."""
-        return np.asarray(self.residuals.hinges @ state.residual)
-
     def _time_scale(self, slope: Array) -> float:
         """The time after which f would exceed y if the multipliers went on as they start, within a factor of 8."""
         t = 1.0
 
         def short(t: float) -> bool:
-            made = self.residuals.start - self.velocity(self.dual.at(self.function(t * slope)))
+            made = self.residuals.start - self.residuals.velocity(self.dual.at(self.function(t * slope)).residual)
             return bool(np.linalg.norm(made) < self.size)
 
         factor = 8.0 if short(t) else 1 / 8
@@ -188,7 +184,7 @@ class March:
                 float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / _TOLERANCE,
             )
             if iteration and change * min(1.0, change / last) <= 0.1 * tolerance:
-                velocity = np.concatenate([self.velocity(start)[None], (residual - effect) @ hinges.T])
+                velocity = np.concatenate([self.residuals.velocity(start.residual)[None], (residual - effect) @ hinges.T])
                 return increments, velocity, self.dual.at(functions[-1])
             if iteration >= _TRIALS and change > 0.9 * last:
                 return None
@@ -218,7 +214,10 @@ class March:
         if farther is not self.dual:
             self.dual, self.state = farther, farther.at(self.state.function)
             return False
-        off = float(np.linalg.norm(self.velocity(check) - self.velocity(state))) / self.size
+        off = (
+            float(np.linalg.norm(self.residuals.velocity(check.residual) - self.residuals.velocity(state.residual)))
+            / self.size
+        )
         if not off > max(self._resolved, 0.1 * tolerance):
             return True
         finer, _ = self.dual.refined(state, _TOLERANCE)

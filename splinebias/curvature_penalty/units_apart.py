@@ -9,6 +9,7 @@ unknowns, the multipliers of the two moments. Eliminating t leaves a smooth conc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,38 +18,62 @@ import numpy as np
 from splinebias._arguments import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import SolveError
+from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.limit.dual.response import Response, ResponseModel, Sides
 from splinebias.numerics.roots import Evaluation, Subset, increasing_roots
+from splinebias.potential import Potential
 
-_NEWTON_STEPS = 100
-_PATIENCE = 20  # steps in a row that do not halve the gradient: it is at rounding
-_HALVINGS = 50
-_GOAL, _ENOUGH = 1e-12, 1e-8  # gradient over the terms it is the difference of: aimed at, and required
+Models = tuple[ResponseModel, ResponseModel]
 
 
 class Point(NamedTuple):
-    """A line (2,) with the optimal g and response at the nodes, and the dual there.
+    r"""A line :math:`\ell` with the best t for it.
 
-    shift : the line's part of g on both sides. scale : the size of the terms that make up the gradient.
+    Attributes
+    ----------
+    line : Array, shape (2,)
+        The coefficients of :math:`\ell` in 1 and u.
+    shift : Array, shape (2, N, q)
+        Per side, the part of g that is the line's.
+    g : Array, shape (2, N, q)
+        Per side, the dual values.
+    responses : pair of Response
+        Per side, how much its neurons bend.
+    dual : float
+        The dual objective.
+    gradient : Array, shape (2,)
+        Its derivative in the line.
+    scale : float
+        The size of the terms that make up the gradient.
     """
 
     line: Array
-    shift: Sides
-    g: Sides
-    response: Response
+    shift: Array
+    g: Array
+    responses: tuple[Response, ...]
     dual: float
     gradient: Array
     scale: float
 
 
 class Split(NamedTuple):
-    r"""The problem at quadrature nodes of shape (N, q).
+    r"""The problem at quadrature nodes.
 
-    model : response of law and potential. half : h''/(p - q). weights : of the quadrature. lever : 1 and u, (2, N, q).
-    moments : the prescribed :math:`\int (1, u)\, \tau`, or None if nothing is prescribed.
+    Attributes
+    ----------
+    models : pair of ResponseModel
+        Per side, the response of law and potential.
+    activation : TwoSlope
+        Gives p and q.
+    half, weights : Array, shape (N, q)
+        h''/(p - q), and the weights of the quadrature.
+    lever : Array, shape (2, N, q)
+        1 and u.
+    moments : Array, shape (2,), or None
+        The prescribed :math:`\int (1, u)\, \tau`; None if nothing is prescribed.
     """
 
-    model: ResponseModel
+    models: Models
     activation: TwoSlope
     half: Array
     weights: Array
@@ -61,110 +86,128 @@ class Split(NamedTuple):
         Raises
         ------
         SolveError
-            If the moments are not met to 1e-8.
+            If the moments are not met to 1e-8 of the terms that they are the difference of.
         """
         point = self.at(np.zeros(2), None)
         if self.moments is None:
             return point
         best, stale = np.inf, 0
-        for _ in range(_NEWTON_STEPS):
+        for _ in range(100):
             left = float(np.abs(point.gradient).max() / point.scale)
             stale, best = (0, left) if left < best / 2 else (stale + 1, best)
-            if left <= _GOAL or stale >= _PATIENCE:
+            if left <= 1e-12 or stale >= 20:  # at rounding
                 break
-            step = np.linalg.lstsq(self._hessian(point.response), point.gradient, rcond=1e-14)[0]
+            step = np.linalg.lstsq(self._hessian(point.responses), point.gradient, rcond=1e-14)[0]
             moved = self._search(point, np.asarray(step, dtype=float))
             if moved is None:
                 break
             point = moved
-        if not np.abs(point.gradient).max() <= _ENOUGH * point.scale:
+        if not np.abs(point.gradient).max() <= 1e-8 * point.scale:
             raise SolveError("the slope and offset of this function could not be matched; evaluate one nearer to the limit")
         return point
+
+    def penalty(self, point: Point) -> Array:
+        """The density of the penalty at the nodes, shape (N, q)."""
+        plus, minus = (_only(response.penalty) for response in point.responses)
+        return np.asarray(plus + minus)
 
     def at(self, line: Array, near: Point | None) -> Point:
         """The point of this line; a point nearby saves root finding. Exact for the discretized integral."""
         act = self.activation
         along = np.tensordot(line, self.lever, axes=1)
-        shift = {1: act.left * along, -1: -act.right * along}
-        g = dual_values(self.model, shift, self.half, None if near is None else _predict(near, shift))
+        shift = np.stack([act.left * along, -act.right * along])
+        g = dual_values(self.models, shift, self.half, None if near is None else _predict(near, shift))
         with np.errstate(all="ignore"):  # far from the maximum a response may overflow; such a step is halved
-            response = self.model(g)
-            dual = float((self.weights * ((g[1] - shift[1]) * self.half - response.dual[1] - response.dual[-1])).sum())
-            tau = self.weights * (act.left * response.value[1] - act.right * response.value[-1])
-            size = self.weights * (np.abs(response.value[1]) + np.abs(response.value[-1]))
+            responses = _responses(self.models, g)
+            (plus, minus), (rest, other) = ([_only(r.value) for r in responses], [_only(r.dual) for r in responses])
+            dual = float((self.weights * ((g[0] - shift[0]) * self.half - rest - other)).sum())
+            tau = self.weights * (act.left * plus - act.right * minus)
+            size = self.weights * (np.abs(plus) + np.abs(minus))
             scale = float(np.einsum("ink,nk->i", np.abs(self.lever), size).max()) or 1.0
         if self.moments is None:
-            return Point(line, shift, g, response, dual, np.zeros(2), scale)
+            return Point(line, shift, g, responses, dual, np.zeros(2), scale)
         gradient = self.moments - np.einsum("ink,nk->i", self.lever, tau)
-        return Point(line, shift, g, response, dual + float(line @ self.moments), gradient, scale)
+        return Point(line, shift, g, responses, dual + float(line @ self.moments), gradient, scale)
 
     def _search(self, point: Point, step: Array) -> Point | None:
         """The first halving of the step that raises the dual, or lowers its gradient where the rise is below rounding."""
-        length = 1.0
-        for _ in range(_HALVINGS):
+        for length in 0.5 ** np.arange(50):
             moved = self.at(point.line + length * step, point)
             rises = moved.dual >= point.dual + 1e-4 * length * float(point.gradient @ step)
             if rises or np.abs(moved.gradient).max() <= (1 - length / 4) * np.abs(point.gradient).max():
                 return moved
-            length /= 2
         return None
 
-    def _hessian(self, response: Response) -> Array:
+    def _hessian(self, responses: Sequence[Response]) -> Array:
         """Minus the second derivative in the line: with t free, the sides trade curvature in series."""
+        plus, minus = (_only(response.slope) for response in responses)
         with np.errstate(divide="ignore", over="ignore"):
-            series = 1 / (1 / response.slope[1] + 1 / response.slope[-1])
+            series = 1 / (1 / plus + 1 / minus)
         weight = (self.activation.right + self.activation.left) ** 2 * self.weights * series
         return np.asarray(np.einsum("ink,jnk,nk->ij", self.lever, self.lever, weight))
 
 
-def _predict(near: Point, shift: Sides) -> Sides:
+def models_at(law: BreakpointLaw, potential: Potential, c: Array) -> Models:
+    """The responses of units with w > 0 and of units with w < 0 at breakpoints `c`."""
+    plus, minus = (ResponseModel.at(law, potential, c, (side.sign,)) for side in law.sides)
+    return plus, minus
+
+
+def _responses(models: Models, g: Array) -> tuple[Response, ...]:
+    """The responses to dual values g, one row per side."""
+    return tuple(model({side: values}) for model, side, values in zip(models, (1, -1), g, strict=True))
+
+
+def _only(part: Sides) -> Array:
+    """A part of a response, or of its model, of one side."""
+    (values,) = part.values()
+    return values
+
+
+def _predict(near: Point, shift: Array) -> Array:
     """g for other shifts, to first order."""
-    slope = near.response.slope
-    change = {side: shift[side] - near.shift[side] for side in shift}
-    total = slope[1] + slope[-1]
-    moved = slope[1] * change[1] + slope[-1] * change[-1]
+    plus, minus = (_only(response.slope) for response in near.responses)
+    change, total = shift - near.shift, plus + minus
     with np.errstate(over="ignore"):
-        t = np.divide(moved, total, out=np.zeros_like(moved), where=total > 0)
-    t = np.where(np.isfinite(t), t, 0.0)
-    return {side: near.g[side] + change[side] - t for side in shift}
+        t = np.divide(plus * change[0] + minus * change[1], total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(near.g + change - np.where(np.isfinite(t), t, 0.0))
 
 
-def dual_values(model: ResponseModel, shift: Sides, half: Array, start: Sides | None) -> Sides:
-    r"""The :math:`g_s = t + \text{shift}_s` with :math:`a_+(g_+) + a_-(g_-)` = `half` at every node, each of its shape.
+def dual_values(models: Models, shift: Array, half: Array, start: Array | None) -> Array:
+    r"""Per side, the :math:`g_s = t + \text{shift}_s` with :math:`a_+(g_+) + a_-(g_-)` = `half` at every node.
 
     `start` is a guess, or None. Nodes without neurons get t = 0. The unknown is the smaller of the two g, because alpha
     can be singular at g = 0, where a difference t + shift would lose its digits.
     """
-    flat = model.ravelled(half.shape)
-    first, second = (np.asarray(sum((flat.rho[s] * flat.v[s] ** k).sum(axis=1) for s in (1, -1))) for k in (1, 2))
-    there = np.flatnonzero(flat.occupied)
-    wanted, atoms, first, second = half.ravel()[there], flat.take(there), first[there], second[there]
-    apart = (shift[1] - shift[-1]).ravel()[there]  # g_+ - g_-
+    plus, minus = (model.ravelled(half.shape) for model in models)
+    there = np.flatnonzero(plus.occupied | minus.occupied)
+    atoms, wanted = (plus.take(there), minus.take(there)), half.ravel()[there]
+    apart = (shift[0] - shift[1]).ravel()[there]  # g_+ - g_-
 
-    def excess(offset: Sides, r: Array, subset: Subset) -> Evaluation:
-        return _excess(atoms.take(subset)({s: r + offset[s][subset] for s in (1, -1)}), wanted[subset])
+    def excess(offset: Array, r: Array, subset: Subset) -> Evaluation:
+        return _excess((atoms[0].take(subset), atoms[1].take(subset)), r + offset[:, subset], wanted[subset])
 
-    midway = {1: apart / 2, -1: -apart / 2}
     # the root is nearer to g_+ = 0; signs, because the product can overflow
-    plus = np.sign(excess(midway, np.zeros(there.size), np.arange(there.size))[0]) * np.sign(apart) > 0
-    offset = {1: np.where(plus, 0.0, apart), -1: np.where(plus, -apart, 0.0)}
-    # exact if every neuron had the same |w| and there were no line
-    with np.errstate(all="ignore"):  # next to no neurons: 0 / 0
-        even = model.potential.grad(wanted / first) * first / second
-    guess = np.where(np.isfinite(even), even, 0.0) - (offset[1] + offset[-1]) / 2
-    if start is not None:
-        guess = np.where(plus, start[1].ravel()[there], start[-1].ravel()[there])
-    r = increasing_roots(partial(excess, offset), guess)
-    g = {side: shift[side].ravel().copy() for side in (1, -1)}
-    for side in (1, -1):
-        g[side][there] = r + offset[side]
-    return {side: g[side].reshape(half.shape) for side in (1, -1)}
+    midway = np.stack([apart / 2, -apart / 2])
+    nearer = np.sign(excess(midway, np.zeros(there.size), np.arange(there.size))[0]) * np.sign(apart) > 0
+    offset = np.stack([np.where(nearer, 0.0, apart), np.where(nearer, -apart, 0.0)])
+    if start is None:  # exact if every neuron had the same |w| and there were no line
+        first, second = (sum((_only(a.rho) * _only(a.v) ** k).sum(axis=1) for a in atoms) for k in (1, 2))
+        with np.errstate(all="ignore"):  # next to no neurons: 0 / 0
+            even = atoms[0].potential.grad(wanted / first) * first / second
+        guess = np.where(np.isfinite(even), even, 0.0) - (offset[0] + offset[1]) / 2
+    else:
+        guess = np.where(nearer, *start.reshape(2, -1)[:, there])
+    g = shift.reshape(2, -1).copy()
+    g[:, there] = increasing_roots(partial(excess, offset), guess) + offset
+    return g.reshape(shift.shape)
 
 
-def _excess(response: Response, wanted: Array) -> Evaluation:
+def _excess(models: Models, g: Array, wanted: Array) -> Evaluation:
     """a_+ + a_- - wanted, its derivative in t, and the size of its terms."""
+    responses = _responses(models, g)
     with np.errstate(all="ignore"):
-        (right, left), slope = (response.value[side] for side in (1, -1)), response.slope[1] + response.slope[-1]
-        value, middle = right + left - wanted, response.g[1] + response.g[-1]
+        (right, left), slope = (_only(r.value) for r in responses), sum(_only(r.slope) for r in responses)
+        value, middle = right + left - wanted, g[0] + g[1]
         size = np.abs(wanted) + np.abs(right) + np.abs(left)
     return np.where(np.isnan(value), middle, value), np.where(np.isfinite(slope), slope, 0.0), size

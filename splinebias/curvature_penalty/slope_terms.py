@@ -60,7 +60,7 @@ class Demand:
         return self.function.cells
 
     def met(self, slack: float) -> Demand | None:
-        """The same with its missing moments; None if no neurons can make up for them, up to `slack` of what is asked."""
+        """The demand with its missing moments; None if no neurons can make up for them, up to `slack` of what is asked."""
         if self.ties == 0:
             return self
         k, polynomial, span = self.reader.degree, self.function.polynomial, self.reader.span

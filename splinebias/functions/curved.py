@@ -165,6 +165,7 @@ class CurvedSpline(WeightedSpline):
         return values
 
     def _state(self) -> dict[str, Any]:
+        """All there is to know about the function, in lists, numbers and words."""
         potential = self._branches[0].curved.potential
         if type(potential).__name__ not in _KNOWN:
             raise CapabilityError(
@@ -180,6 +181,7 @@ class CurvedSpline(WeightedSpline):
 
     @classmethod
     def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that make the function with a `_state`."""
         fields = dict(state["potential"])
         potential = _KNOWN[fields.pop("name")](**fields)
         x, y = (np.array(part) for part in state["points"])

@@ -21,7 +21,7 @@ Degrees = tuple[int, int] | None
 
 
 class Rows(NamedTuple):
-    r"""Gauss rules on N intervals of the breakpoint axis, each in a coordinate of its own.
+    r"""Gauss rules on N panels of the breakpoint axis, each in a coordinate of its own.
 
     On a curved row (rate not 0) a breakpoint is :math:`c = \mathrm{anchor} + (z(s) - z_0)/\mathrm{rate}`, with z(s) of
     `Potential.unfold`; on a plain one, anchor + s.
@@ -33,11 +33,11 @@ class Rows(NamedTuple):
     g : Array, shape (N, q)
         The dual function there, with its relative precision next to zeros.
     low, high : Array, shape (N,)
-        The interval.
+        Ends of the panels.
     top : Array, shape (N,)
-        Its upper end relative to the anchor.
+        The upper ends relative to the anchors.
     anchor, z, rate : Array, shape (N,)
-        As above; z and rate are g and its slope at the anchor.
+        The anchor, z_0 and rate above; z and rate are g and its slope at the anchor.
     start, stop : Array, shape (N,)
         The s at the ends; Gauss nodes run from the first to the second.
     """
@@ -69,7 +69,7 @@ class Rows(NamedTuple):
         return np.asarray(self.offset[:, 0] > self.offset[:, -1])
 
     def turned(self, at: NDArray[np.bool_]) -> Rows:
-        """The same rules, with the nodes of the rows `at` counted from their other end."""
+        """These rules with the nodes of the rows `at` counted from their other end."""
         columns = {name: np.where(at[:, None], old[:, ::-1], old) for name, old in self._asdict().items() if old.ndim > 1}
         return self._replace(**columns, start=np.where(at, self.stop, self.start), stop=np.where(at, self.start, self.stop))
 

@@ -256,11 +256,13 @@ class PiecewiseLinear(PiecewisePolynomial):
         return np.asarray(self._kinks)
 
     def _state(self) -> dict[str, Any]:
+        """All there is to know about the function, in lists and numbers: the arguments that make it."""
         left, right = self._ppoly.c[0, [0, -1]].tolist()
         return {"knots": self._knots.tolist(), "values": self._values.tolist(), "left_slope": left, "right_slope": right}
 
     @classmethod
     def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that make the function with a `_state`: these themselves."""
         return dict(state)
 
 
@@ -319,6 +321,7 @@ class WeightedSpline(PiecewisePolynomial):
         return super().to_ppoly()
 
     def _state(self) -> dict[str, Any]:
+        """All there is to know about the function, in lists, numbers and words."""
         return super()._state() | {"exact": self.exact}
 
 

@@ -88,7 +88,7 @@ class FeatureKernel:
         return Cells(np.unique(np.r_[cells.edges, (left + right) / 2, far]), order, cells.resolved)
 
     def matrix(self, x: Array, x2: Array) -> Array:
-        """K at all pairs, shape (len(x), len(x2)).
+        """The kernel at all pairs of points, shape (len(x), len(x2)).
 
         Exact up to the quadrature of zeta: all points are cell edges, so every integrand is smooth on every cell.
         """
@@ -98,7 +98,7 @@ class FeatureKernel:
         return self.matrix_on(self.cells(points), x, x2)
 
     def matrix_on(self, cells: Cells, x: Array, x2: Array) -> Array:
-        """K at all pairs, shape (len(x), len(x2)), from given cells, of which all points are edges."""
+        """The kernel at all pairs of points, shape (len(x), len(x2)), from given cells, of which all points are edges."""
         c, weights = cells.nodes.ravel(), cells.weights.ravel()
         total = np.zeros((x.size, x2.size))
         for side in self.law.sides:

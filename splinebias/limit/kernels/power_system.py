@@ -102,6 +102,7 @@ class PowerSystem:
 
     @cached_property
     def _nodes(self) -> Array:
+        """The nodes of all cells in one row."""
         return self.cells.nodes.ravel()
 
     @cached_property
@@ -116,6 +117,7 @@ class PowerSystem:
 
     @cached_property
     def _splines(self) -> csr_array:
+        """The dual functions of the forms of order k + 1 at the nodes, for side +, shape (nodes, forms)."""
         return b_splines(self.x, self.kernel.degree, self._nodes)
 
     @cached_property
@@ -190,6 +192,7 @@ class PowerSystem:
         return float(np.max([self._misfit(u, y), self._jumps(f, size)]))  # max() may drop a NaN
 
     def _jumps(self, f: WeightedSpline, size: float) -> float:
+        """The jumps of derivatives of f at the data: the last of the three numbers in `residual`."""
         inner, gaps, edges = self.x[1:-1], np.diff(self.x), self.cells.edges
         gap, before = np.minimum(gaps[1:], gaps[:-1]), np.nextafter(inner, -np.inf)
         among = edges[(edges >= self.x[0]) & (edges <= self.x[-1])]

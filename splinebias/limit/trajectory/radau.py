@@ -13,6 +13,7 @@ import numpy as np
 from splinebias._arguments import Array
 from splinebias.errors import Outcome
 from splinebias.limit.dual.dual_function import DualFunction
+from splinebias.limit.dual.equations import DualEquations
 from splinebias.limit.dual.mirror import mirrored
 from splinebias.limit.dual.objective import DualState, IntegratedDual
 from splinebias.limit.trajectory.decay_modes import Residuals
@@ -41,6 +42,8 @@ class Step(NamedTuple):
     ----------
     time, length : float
         Where it starts, how long it is.
+    equations : DualEquations
+        The unknowns u.
     start : DualFunction
         g at its start.
     increments : Array, shape (s, U)
@@ -53,6 +56,7 @@ class Step(NamedTuple):
 
     time: float
     length: float
+    equations: DualEquations
     start: DualFunction
     increments: Array
     velocity: Array
@@ -63,15 +67,14 @@ class Step(NamedTuple):
         """Where it ends."""
         return self.time + self.length
 
-    def at(self, t: float, *, free: bool) -> tuple[DualFunction, Array, float]:
+    def at(self, t: float) -> tuple[DualFunction, Array, float]:
         """g, G and the integral of 2L at a time on the step."""
         rule, place = Collocation.of(self.increments.shape[0]), min((t - self.time) / self.length, 1.0)
-        start = self.start
-        moved = DualFunction.of(start.x, rule.risen(self.increments, place), start.activation, free=free)
+        moved = self.equations.function(rule.risen(self.increments, place))
         nodes, weights = gauss_legendre(rule.points.size + 1)
         velocity = rule.interpolated(self.velocity, np.r_[place * nodes, place])
         lost = self.length * place * float(weights @ (velocity[:-1] ** 2).sum(axis=1))
-        return start.moved(moved), velocity[-1], self.dissipated + lost
+        return self.start.moved(moved), velocity[-1], self.dissipated + lost
 
 
 class March:
@@ -107,19 +110,17 @@ class March:
         self.time = _SHORT * min(scale, first) if problem.phi.hess_at_zero == 0 else 0.0
         self.length = self.time or scale / 50
         self._shortest = _SHORT**2 * self.length
-        self.state = dual.at(self.function(self.time * slope))
+        self.state = dual.at(dual.equations.function(self.time * slope))
         self.dissipated, self._count, self._resolved = self.time * self.size**2, 0, 0.1 * _TOLERANCE
-
-    def function(self, u: Array) -> DualFunction:
-        """The unknowns as a function."""
-        return DualFunction.of(self.problem.data.x, u, self.problem.two_slopes, free=self.free)
 
     def _time_scale(self, slope: Array) -> float:
         """The time after which f would exceed y if the multipliers went on as they start, within a factor of 8."""
         t = 1.0
 
         def short(t: float) -> bool:
-            made = self.residuals.start - self.residuals.velocity(self.dual.at(self.function(t * slope)).residual)
+            made = self.residuals.start - self.residuals.velocity(
+                self.dual.at(self.dual.equations.function(t * slope)).residual
+            )
             return bool(np.linalg.norm(made) < self.size)
 
         factor = 8.0 if short(t) else 1 / 8
@@ -150,8 +151,8 @@ class March:
 
     def _accept(self, increments: Array, velocity: Array, end: DualState, factor: float) -> Step:
         """Go to the end of a step."""
-        step = Step(self.time, self.length, self.state.function, increments, velocity, self.dissipated)
-        self.dissipated = step.at(step.end, free=self.free)[2]
+        step = Step(self.time, self.length, self.dual.equations, self.state.function, increments, velocity, self.dissipated)
+        self.dissipated = step.at(step.end)[2]
         proportional = min(step.end / step.time, 2.0) if step.time > 0 else 1.0
         self.time, self.state = step.end, end
         self.length *= min(_FASTEST, 0.9 * factor * proportional)
@@ -198,7 +199,8 @@ class March:
 
     def _mirrored(self, function: DualFunction, step: Array) -> DualFunction:
         """`function` after a step of the unknowns, taken in its mirror image."""
-        return function.moved(mirrored(self.dual.potential, function, self.function(step), free=self.free))
+        dual = self.dual
+        return function.moved(mirrored(dual.potential, function, dual.equations.function(step), free=self.free))
 
     def _rounding(self) -> float:
         """How well G is known."""

@@ -89,15 +89,14 @@ class ScaledFlow:
 
     def _follow(self, times: Array) -> tuple[IntegratedDual, list[Reached]]:
         """The dual on the grid that the flow asked for, and the flow at `times`."""
-        problem, start = self.problem, self.residuals.start
-        zero = np.zeros(self.residuals.hinges.shape[1])
-        rest = DualFunction.of(problem.data.x, zero, problem.two_slopes, free=problem.free)
+        start, size = self.residuals.start, self.residuals.hinges.shape[1]
+        rest = self.dual.equations.function(np.zeros(size))
         still = (times == 0) | (not start.any())  # where the data are a line, and lines are free, at all times
         reached = [Reached(rest, start, 0.0, t, Outcome.REACHED_TIME) for t in times[still] * self._unit]
         times = times[~still] * self._unit
         if times.size == 0:
             return self.dual, reached
-        march = March(problem, self.residuals, self.dual, times[0])
+        march = March(self.problem, self.residuals, self.dual, times[0])
         step = march.advance()
         for t in times:
             while step is not None and step.end < t and march.outcome is None:
@@ -107,7 +106,7 @@ class ScaledFlow:
             else:
                 late = step.end < t
                 outcome = (march.outcome if late else None) or Outcome.REACHED_TIME
-                state = step.at(min(t, step.end), free=problem.free)
+                state = step.at(min(t, step.end))
                 reached.append(Reached(*state, t if outcome.ok else step.end, outcome))
         return march.dual, reached
 

@@ -16,11 +16,9 @@ from splinebias._arguments import Array
 from splinebias.data import Dataset
 from splinebias.limit.banded import weighted_spline
 from splinebias.limit.dual.equations import misfit
-from splinebias.limit.dual.newton_system import Discretization, DualSystem
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.kernels.kernel_solver import Fit, KernelSolver, through_values
 from splinebias.limit.kernels.power_solver import PowerSolver
-from splinebias.limit.kernels.power_system import PowerSystem
 from splinebias.limit.kernels.tangent import TangentKernel, limit_kernel
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import require
@@ -37,31 +35,27 @@ class BendSpan:
 
     Attributes
     ----------
-    problem : Problem
+    posed : PosedProblem
         What is fitted.
-    grid, system : Discretization, DualSystem
-        Its quadrature and its equations.
     """
 
-    problem: Problem
-    grid: Discretization
-    system: DualSystem
+    posed: PosedProblem
 
     def modes(self) -> tuple[Residuals, DecayModes]:
         """The data as coordinates of the flow, and the decay modes."""
-        residuals = Residuals.of(self.problem, largest=4000)  # beyond, dense modes take a gigabyte and minutes
-        return residuals, DecayModes.of(residuals.hinges, self.system.curvature(self.grid.zeta).dense())
+        residuals = Residuals.of(self.posed.problem, largest=4000)  # beyond, dense modes take a gigabyte and minutes
+        return residuals, DecayModes.of(residuals.hinges, self.posed.system.curvature(self.posed.grid.zeta).dense())
 
     def function(self, u: Array, fitted: Array) -> Fit:
         """The function with coordinates `u` and values `fitted` at the data."""
-        system, zeta = self.system, self.grid.zeta
+        problem, grid, system, zeta = self.posed.problem, self.posed.grid, self.posed.system, self.posed.grid.zeta
         g = system.evaluate(u)
         density = {side: zeta[side] * g[side] for side in zeta}
         left_over = system.target(fitted) - system.gather(density)
-        error = misfit(left_over, system.scale(self.problem.data.y), system.load(density))
-        cost = sum(float((self.grid.weights * density[side] * g[side]).sum()) for side in g)
-        made = weighted_spline(with_ordinates(self.problem, fitted), self.grid, density)
-        return Fit(made, cost, error, self.grid.cells.edges.size - 1, self.grid.cells.resolved)
+        error = misfit(left_over, system.scale(problem.data.y), system.load(density))
+        cost = sum(float((grid.weights * density[side] * g[side]).sum()) for side in g)
+        made = weighted_spline(with_ordinates(problem, fitted), grid, density)
+        return Fit(made, cost, error, grid.cells.edges.size - 1, grid.cells.resolved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,24 +64,21 @@ class PowerSpan:
 
     Attributes
     ----------
-    problem : Problem
+    posed : PosedProblem
         What is fitted.
-    system : PowerSystem
-        Its equations.
     """
 
-    problem: Problem
-    system: PowerSystem
+    posed: PosedProblem
 
     def modes(self) -> tuple[Residuals, DecayModes]:
         """The data as coordinates of the flow, and the decay modes."""
-        require_few(self.problem, _LARGEST_DENSE)
-        residuals = Residuals.along(self.problem, self.system.columns)
-        return residuals, DecayModes.of(residuals.hinges, self.system.gram)
+        require_few(self.posed.problem, _LARGEST_DENSE)
+        residuals = Residuals.along(self.posed.problem, self.posed.power_system.columns)
+        return residuals, DecayModes.of(residuals.hinges, self.posed.power_system.gram)
 
     def function(self, u: Array, fitted: Array) -> Fit:
         """The function with coordinates `u` and values `fitted` at the data."""
-        system = self.system
+        system = self.posed.power_system
         made = system.function(u, fitted)
         misfit = system.residual(u, fitted, made)
         return Fit(made, float(u @ system.gram @ u), misfit, system.cells.edges.size - 1, system.cells.resolved)
@@ -110,7 +101,7 @@ class KernelSpan:
 
     @cached_property
     def _matrix(self) -> Array:
-        """K at the data, shape (M, M)."""
+        """The kernel at the data, shape (M, M)."""
         return self.kernel.matrix(self.problem.data.x, self.problem.data.x)
 
     def modes(self) -> tuple[Residuals, DecayModes]:
@@ -143,10 +134,10 @@ def span_of(posed: PosedProblem) -> Span:
         return KernelSpan(problem, limit_kernel(problem))
     if problem.activation.two_slopes is None:
         require(PowerSolver(), problem)
-        return PowerSpan(problem, posed.power_system)
-    return BendSpan(problem, posed.grid, posed.system)
+        return PowerSpan(posed)
+    return BendSpan(posed)
 
 
 def with_ordinates(problem: Problem, y: Array) -> Problem:
-    """The same problem with other ordinates, shape (M,)."""
+    """The data of a problem with other ordinates `y`, shape (M,), and the rest of it as it is."""
     return replace(problem, data=Dataset(problem.data.x, y, problem.data.weights))

@@ -137,16 +137,19 @@ def gcv_score(problem: Problem, times: Any) -> Array:
 
 
 def _flow(problem: Problem) -> LinearFlow:
+    """The decay modes of a problem, whose data are within reach of its neurons."""
     posed = PosedProblem(problem)
     check_reachable(posed)
     return LinearFlow.of(posed)
 
 
 def _degrees_of_freedom(flow: LinearFlow, rule: Filter) -> float:
+    """The trace of the hat matrix of a filter."""
     return float(flow.problem.data.size - rule.left(flow.modes.rates).sum())
 
 
 def _score(flow: LinearFlow, rule: Filter) -> float:
+    """The generalized cross-validation score of a filter; see `gcv_time`."""
     left = rule.left(flow.modes.rates)
     if left.max() == 0:  # the limit: only the slowest mode counts
         left = (flow.modes.rates == flow.modes.rates.min()).astype(float)

@@ -9,7 +9,7 @@ from scipy.linalg import expm
 
 import splinebias as sb
 from benchmarks._timing import duration, paired, ratio, table, times
-from splinebias.limit.kernels.kernel_solver import kernel
+from splinebias.limit.kernels.features import FeatureKernel
 
 LAW = sb.Initialization.rademacher(st.uniform(-1.2, 2.4))
 TIMES = np.geomspace(1.0, 1e6, 100)
@@ -25,7 +25,7 @@ def problem(size, seed, potential):
 
 def dense_fits(data, times):
     """f_t at the data, (I - exp(-tK/M)) y, with the kernel matrix K, for each of `times`."""
-    matrix = kernel(LAW.breakpoint_law, sb.ReLU(), data.x, data.x)
+    matrix = FeatureKernel(LAW.breakpoint_law, sb.ReLU()).matrix(data.x, data.x)
     return [data.y - expm(-t / data.size * matrix) @ data.y for t in times]
 
 

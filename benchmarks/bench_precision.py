@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import splinebias as sb
 from benchmarks._extended import kernel_values, spline_values
 from benchmarks._timing import table
-from splinebias.limit.kernels.kernel_solver import kernel
+from splinebias.limit.kernels.features import FeatureKernel
 
 SPAN = 1.25
 LAW = sb.Initialization.rademacher(st.uniform(-SPAN, 2 * SPAN))
@@ -43,7 +43,7 @@ def error(task: sb.Problem, solver: sb.BandedSolver | sb.KernelSolver) -> float:
 
 def condition(task: sb.Problem) -> float:
     """Condition number of the kernel matrix in double precision, which knows none beyond 1e16."""
-    return float(np.linalg.cond(kernel(LAW.breakpoint_law, sb.ReLU(), task.data.x, task.data.x)))
+    return float(np.linalg.cond(FeatureKernel(LAW.breakpoint_law, sb.ReLU()).matrix(task.data.x, task.data.x)))
 
 
 def tabulate(*, full: bool) -> str:

@@ -21,13 +21,22 @@ from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.numerics.cells import Cells, bisect_until, panel_nodes, unresolved
 
 _SMOOTH = 1e-9  # jumps of f and its derivatives, relative, and curvature without neurons, relative: above, no neuron makes f
-_FAR = 1e16  # spans of the data, beyond which the pieces of f are not looked at
-_LARGEST, _NODES = 1e300, 16  # powers of c, up to 2k + 1 more than the nodes that resolve a law, overflow beyond that
-_MOST_PANELS = 20_000  # of a function without pieces, bisected at one time
 
 
-class Shape(NamedTuple):
-    """D as a density on cells, and as masses at points, and P by its coefficients in u, lowest first, shape (k + 1,)."""
+class MeasuredCurvature(NamedTuple):
+    """D and P of a function.
+
+    Attributes
+    ----------
+    cells : Cells
+        Quadrature on which D and zeta are resolved.
+    highest : callable
+        D as a density, vectorized.
+    points, masses : Array, shape (K,)
+        D as masses at points.
+    polynomial : Array, shape (k + 1,)
+        The coefficients of P in the coordinate u of `Reader`, lowest first.
+    """
 
     cells: Cells
     highest: Callable[[Array], Array]
@@ -39,25 +48,46 @@ class Shape(NamedTuple):
 class Reader(NamedTuple):
     """How functions are read.
 
-    law : the neurons, which say where D may be. degree : the k above. x : the data, around which the axis is looked at
-    first. origin, unit : of the coordinate u = (c - origin)/unit.
+    Attributes
+    ----------
+    law : BreakpointLaw
+        The neurons, which say where D may be.
+    degree : int
+        The k above.
+    x : Array, shape (M,)
+        The data, around which the axis is looked at first.
     """
 
     law: BreakpointLaw
     degree: int
     x: Array
-    origin: float
-    unit: float
+
+    @property
+    def middle(self) -> float:
+        """The breakpoint where u = 0."""
+        return float((self.x[0] + self.x[-1]) / 2)
+
+    @property
+    def span(self) -> float:
+        """The length of the data, by which u goes up by 1."""
+        return float(self.x[-1] - self.x[0])
+
+    def lever(self, c: Array) -> Array:
+        """1, u, ..., u^k at breakpoints `c`, stacked in front."""
+        u = (c - self.middle) / self.span
+        return np.stack([u**j for j in range(self.degree + 1)])
 
     def zeta(self, c: Array) -> Array:
-        return self.law.zeta(c, 1, self.degree) + self.law.zeta(c, -1, self.degree)
+        """The densities of both sides at `c`, their sum, same shape."""
+        return self.law.both.zeta(c, self.degree)
 
-    def resolved(self, f: Any, cells: Cells) -> Shape | None:
-        """A function with k derivatives; None if it has fewer, or a D where no neuron can make one."""
+    def smooth(self, f: Any, cells: Cells) -> MeasuredCurvature | None:
+        """D and P of a function with k derivatives; None if it has fewer, or a D where no neuron can make one."""
         ends = _piece_ends(f)
         lo, hi = (ends[0], ends[-1]) if ends is not None and isinstance(f, PPoly) else (-math.inf, math.inf)
         centre = float(np.clip(self.x[self.x.size // 2], lo, hi))
-        far = math.inf if ends is None else min(_FAR * self.unit, _LARGEST ** (1 / (_NODES + 2 * self.degree + 1)))
+        # pieces are not looked at where they are next to nothing, or where powers of c, up to 2k + 17, overflow
+        far = math.inf if ends is None else min(1e16 * self.span, 1e300 ** (1 / (2 * self.degree + 17)))
 
         def highest(c: Array) -> Array:
             read = (c >= lo) & (c <= hi) & (np.abs(c - centre) < far)
@@ -68,7 +98,7 @@ class Reader(NamedTuple):
         if ends is None:
             if not self._decays(highest, cells):
                 return None
-            cells = _resolve(highest, cells)
+            cells = _resolved(highest, cells)
         else:
             joints = ends[1:-1] if isinstance(f, PPoly) else ends
             if self.breaks(f, joints[np.abs(joints - centre) < far], self.degree):
@@ -81,24 +111,18 @@ class Reader(NamedTuple):
             return None
         masses = np.where(alive, cells.weights * values, 0.0)
         before = (cells.edges[1:] <= centre)[:, None] & alive
-        return Shape(
-            cells,
-            highest,
-            cells.nodes.ravel(),
-            masses.ravel(),
-            self._left_polynomial(f, centre, cells.nodes[before], masses[before]),
-        )
+        polynomial = self._left_polynomial(f, centre, cells.nodes[before], masses[before])
+        return MeasuredCurvature(cells, highest, cells.nodes.ravel(), masses.ravel(), polynomial)
 
-    def spread(self, f: PiecewisePolynomial, cells: Cells, count: int) -> Shape | None:
-        """The kinks of a network over `count` bins of equal breakpoint probability, in proportion to zeta.
+    def network(self, f: PiecewisePolynomial, cells: Cells, count: int) -> MeasuredCurvature | None:
+        """D and P of a network: kinks spread over `count` bins of equal breakpoint probability, in proportion to zeta.
 
         None if f has a jump or kink of lower order, or kinks where no neuron is.
         """
         if self.degree > 1 and self.breaks(f, f.knots, self.degree - 1):
             return None
         knots, kinks = network_kinks(f, self.degree)
-        density = self.law.density(cells.nodes, 1) + self.law.density(cells.nodes, -1)
-        level = np.r_[0.0, np.cumsum((cells.weights * density).sum(axis=1))]
+        level = np.r_[0.0, np.cumsum((cells.weights * self.law.both.density(cells.nodes)).sum(axis=1))]
         lo, hi = max(self.law.support[0], cells.edges[0]), min(self.law.support[1], cells.edges[-1])
         inner = np.interp(level[-1] * np.arange(1, count) / count, level, cells.edges)
         bins = np.unique(np.r_[lo, inner, hi])
@@ -120,7 +144,7 @@ class Reader(NamedTuple):
         centre = float(self.x[self.x.size // 2])
         left = knots <= centre
         polynomial = self._left_polynomial(f, centre, knots[left], kinks[left])
-        return Shape(cells, lambda c: share[bin_of(c)] * self.zeta(c), points, kinks, polynomial)
+        return MeasuredCurvature(cells, lambda c: share[bin_of(c)] * self.zeta(c), points, kinks, polynomial)
 
     def breaks(self, f: Any, joints: Array, degree: int) -> bool:
         r"""Whether f or a derivative up to number `degree` jumps at one of the sorted `joints`.
@@ -132,7 +156,7 @@ class Reader(NamedTuple):
         """
         at = np.union1d(joints, self.x)
         at = np.r_[at, (at[1:] + at[:-1]) / 2]
-        middle, half = (self.x[0] + self.x[-1]) / 2, (self.x[-1] - self.x[0]) / 2
+        middle, half = self.middle, self.span / 2
         at = at[np.argsort(np.abs(at - middle))]
         distance = np.abs(joints - middle)
         last = np.searchsorted(np.abs(at - middle), 2 * np.maximum(distance, half), side="right") - 1
@@ -151,14 +175,13 @@ class Reader(NamedTuple):
 
     def _left_polynomial(self, f: Any, centre: float, points: Array, masses: Array) -> Array:
         """P, from the Taylor polynomial of f at `centre` and the masses of D to its left."""
-        k, at, u = self.degree, (centre - self.origin) / self.unit, (points - self.origin) / self.unit
-        here = np.array([centre])
-        taylor = [float(ask(f, here, nu)[0]) * self.unit**nu / math.factorial(nu) for nu in range(k + 1)]
+        k, at, here = self.degree, (centre - self.middle) / self.span, np.array([centre])
+        taylor = [float(ask(f, here, nu)[0]) * self.span**nu / math.factorial(nu) for nu in range(k + 1)]
         shifted = np.polynomial.Polynomial(taylor)(np.polynomial.Polynomial([-at, 1.0])).coef
         polynomial = np.zeros(k + 1)
         polynomial[: shifted.size] = shifted
-        for j in range(k + 1):
-            polynomial[k - j] -= math.comb(k, j) * (-1) ** j * self.unit**k * float((masses * u**j).sum())
+        for j, power in enumerate(self.lever(points)):
+            polynomial[k - j] -= math.comb(k, j) * (-1) ** j * self.span**k * float((masses * power).sum())
         return polynomial
 
     def _decays(self, highest: Callable[[Array], Array], cells: Cells) -> bool:
@@ -217,7 +240,7 @@ def _piece_ends(f: Any) -> Array | None:
     return None
 
 
-def _resolve(highest: Callable[[Array], Array], cells: Cells) -> Cells:
+def _resolved(highest: Callable[[Array], Array], cells: Cells) -> Cells:
     """Cells bisected until D is a polynomial on each."""
 
     def weigh(left: Array, right: Array) -> tuple[Array, Array]:
@@ -225,12 +248,9 @@ def _resolve(highest: Callable[[Array], Array], cells: Cells) -> Cells:
         values = highest(nodes)
         return values, np.asarray((weights * np.abs(values)).sum(axis=1))
 
-    total = float(weigh(cells.edges[:-1], cells.edges[1:])[1].sum())
+    total = float(weigh(*cells.panels)[1].sum())
 
     def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
-        if left.size > _MOST_PANELS:
-            return np.zeros(left.size, dtype=bool)
-        values, mass = weigh(left, right)
-        return unresolved(values, mass, total, 100 * tolerance)
+        return unresolved(*weigh(left, right), total, 100 * tolerance)
 
-    return bisect_until(cells, failing)
+    return bisect_until(cells, failing, max_cells=20_000)

@@ -15,17 +15,14 @@ import numpy as np
 
 from splinebias._arguments import whole_number
 from splinebias.activation import ReLU
-from splinebias.curvature_penalty.measured_curvature import Reader, Shape, is_network, network_kinks
-from splinebias.curvature_penalty.slope_terms import Bend
+from splinebias.curvature_penalty.measured_curvature import Reader, is_network, network_kinks
+from splinebias.curvature_penalty.slope_terms import Demand
 from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.hypotheses import require_attained
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.parameterization import Standard
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
-
-_NODES = 16  # per cell, at least
-_TIE = 1e-6  # mismatch of a tie that no neuron can mend, relative to the slopes (offsets) that it compares
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # next to the end of doubles the value is infinite
@@ -102,27 +99,29 @@ def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
         raise DataError(f"`f` must be a function that answers f(x, nu), got {f!r}{hint}")
     _check_capability(problem)
     require_attained(problem, problem.limit_potential.moment_order, bias=not problem.free)
-    law, degree, (first, last) = problem.initialization.breakpoint_law, problem.activation.degree, problem.data.span
-    reader = Reader(law, degree, problem.data.x, (first + last) / 2, last - first)
-    cells = FeatureKernel(law, problem.activation).cells(problem.data.x)
-    cells = replace(cells, order=max(cells.order, _NODES))  # f may be of higher degree than the solution
-    if is_network(f, degree):
-        bins = max(1, math.ceil(math.sqrt(network_kinks(f, degree)[0].size))) if smoothing is None else smoothing
-        shape, slack = reader.spread(f, cells, whole_number(bins, "smoothing", at_least=1)), 1 / bins
+    reader = Reader(problem.initialization.breakpoint_law, problem.activation.degree, problem.data.x)
+    cells = FeatureKernel(reader.law, problem.activation).cells(reader.x)
+    cells = replace(cells, order=max(cells.order, 16))  # f may be of higher degree than the solution
+    if is_network(f, reader.degree):
+        bins = max(1, math.ceil(math.sqrt(network_kinks(f, reader.degree)[0].size))) if smoothing is None else smoothing
+        measured, slack = reader.network(f, cells, whole_number(bins, "smoothing", at_least=1)), 1 / bins
     else:
         if smoothing is not None:
             raise DataError(
                 f"`smoothing` is for networks (PiecewiseLinear) only, got {smoothing!r} with {f!r}; leave it out"
             )
-        shape, slack = reader.resolved(f, cells), _TIE
-    if shape is None:
+        measured, slack = reader.smooth(f, cells), 1e-6
+    if measured is None:
         return math.inf
-    bend = _demand(problem, reader, shape, slack)
-    if bend is None:
+    slopes = problem.activation.two_slopes or ReLU()  # of its powers, [z]_+^k with p = 1 and q = 0
+    ties = reader.degree - 1 if problem.free else reader.degree + 1
+    demand = Demand(reader, measured, slopes, ties).met(slack)
+    if demand is None:
         return math.inf
-    if isinstance(problem.limit_potential, Quadratic):
-        return bend.quadratic_cost() / 2 if problem.scaled else bend.quadratic_cost()
-    return bend.convex_cost(problem.limit_potential)
+    if not isinstance(problem.limit_potential, Quadratic):
+        return demand.convex_cost(problem.limit_potential)
+    cost = demand.bending_cost() + demand.slope_cost()
+    return cost / 2 if problem.scaled else cost
 
 
 def _check_capability(problem: Problem) -> None:
@@ -137,19 +136,3 @@ def _check_capability(problem: Problem) -> None:
             f"the penalty of a function with {problem.activation} is for quadratic problems only, got a scaled "
             f"{problem.phi}; take sb.Quadratic()"
         )
-
-
-def _demand(problem: Problem, reader: Reader, shape: Shape, slack: float) -> Bend | None:
-    """What the neurons have to do for f, or None if no neuron can; ties are checked up to `slack`."""
-    slopes = problem.activation.two_slopes or ReLU()  # of its powers, [z]_+^k with p = 1 and q = 0
-    ties = reader.degree + 1 if not problem.free else reader.degree - 1
-    bend = Bend(reader.law, slopes, reader.degree, shape.cells, shape.highest, reader.origin, reader.unit, ties)
-    if ties == 0:
-        return bend
-    asked = bend.asked(shape.polynomial)
-    lever = bend.lever(shape.points)[:ties]
-    missing = asked - (lever * (shape.masses * bend.tie(shape.points))).sum(axis=1)
-    if bend.trades:
-        return replace(bend, missing=missing)
-    size = np.abs(asked) + (np.abs(lever) * np.abs(shape.masses)).sum(axis=1)
-    return bend if (np.abs(missing) <= slack * size).all() else None

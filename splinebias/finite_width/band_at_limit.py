@@ -35,7 +35,6 @@ from splinebias.limit.dual.equations import DualEquations, DualSystem
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.dual.panel_refinement import PanelGrid
 from splinebias.limit.posed_problem import PosedProblem
-from splinebias.limit.trajectory.decay_modes import dense
 from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.cells import Cells
 from splinebias.potential import Potential, Quadratic
@@ -234,7 +233,7 @@ class BendInfluence:
         """
         sides, form = self.sides(points)
         tents, projections = self._projected(points, sides, form)
-        inverse, y = np.linalg.pinv(dense(form), hermitian=True), self.problem.data.y / self.size
+        inverse, y = np.linalg.pinv(form.dense(), hermitian=True), self.problem.data.y / self.size
         spread = sum((side.basis * (side.weights * side.square)) @ side.basis.T for side in sides).toarray()
         target = self.equations.target(y)
         variance = inverse @ (spread - np.outer(target, target)) @ inverse

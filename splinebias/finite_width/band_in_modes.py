@@ -29,7 +29,7 @@ from splinebias.finite_width.band_at_limit import NO_SHIFT, Influence
 from splinebias.initialization.laws import Discrete, as_law
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.kernels.features import enough_points
-from splinebias.limit.kernels.kernel_solver import limit_kernel
+from splinebias.limit.kernels.tangent import limit_kernel
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.trajectory.decay_modes import line_basis
 from splinebias.limit.trajectory.linear_flow import Decay, LinearFlow

@@ -40,7 +40,7 @@ from splinebias._arguments import Array
 from splinebias.errors import CapabilityError
 from splinebias.finite_width.band_at_limit import NO_SHIFT, BendInfluence, Influence, Side, interpolation, unknowns_of
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.trajectory.decay_modes import Residuals, dense
+from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.path import multiplier_path
 from splinebias.numerics.collocation import Collocation, propagated
 from splinebias.problem import Problem
@@ -149,7 +149,7 @@ class PathInfluence:
         for row, (side, tent) in enumerate(zip(sides, tents, strict=True)):
             neurons = self._neurons(row, side)
             weights = np.stack([neurons.rho * self._curvature(self.bend.dual, neurons), neurons.rho])
-            seen, average = self._responses(neurons, weights, dense(form))
+            seen, average = self._responses(neurons, weights, form.dense())
             size = np.sqrt(side.square)
             seen = np.divide(seen, size, out=np.zeros_like(seen), where=size > 0)
             rows.append((tent * size + reach @ seen) * np.sqrt(side.weights))
@@ -202,7 +202,7 @@ class PathInfluence:
             )
             if several.any():
                 for block in neurons.blocks(max(1, _AT_ONCE // (size * neurons.v.shape[1]))):
-                    total += self._unexplained(block, dense(form))
+                    total += self._unexplained(block, form.dense())
         if not total.any():
             return np.zeros((size, 0))
         values, vectors = np.linalg.eigh(total)
@@ -246,7 +246,7 @@ class _LinearizedFlow:
 
     def operator(self, dual: DualFunction) -> Array:
         r""":math:`K_t` where the dual function is `dual`, per training time, shape (M, M)."""
-        form = dense(replace(self.bend, dual=dual).sides(np.zeros(0))[1])
+        form = replace(self.bend, dual=dual).sides(np.zeros(0))[1].dense()
         return np.asarray(self.clock * self.residuals.hinges @ form @ self.residuals.hinges.T)
 
     def panels(self, time: float) -> Array:

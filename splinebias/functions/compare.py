@@ -79,7 +79,7 @@ def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison:
         if not callable(function):
             raise DataError(f"`{name}` must be callable, got {function!r}; pass e.g. prediction.function")
     cells = Cells(_cuts(f, g, lo, hi), _ORDER)
-    left, right = cells.edges[:-1], cells.edges[1:]
+    left, right = cells.panels
     samples = np.column_stack([left, cells.nodes, np.nextafter(right, left)])
     samples[-1, -1] = hi
 

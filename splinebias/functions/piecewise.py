@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
-from splinebias._arguments import Array, interval, real_array, real_number, whole_number
+from splinebias._arguments import Array, real_array, real_number, whole_number
+from splinebias._arguments import interval as check_interval
 from splinebias.activation import TwoSlope
 from splinebias.errors import CapabilityError, DataError
 from splinebias.numerics.repeated_integrals import integrate_through, pieces_from_jet
 
-_MOST_INTEGRALS = 30  # at once
-_ROOT = 1e-6  # of the size of f on a piece: larger values are no zeros
 _FAR = 1e12  # breakpoints beyond this are folded into the linear part: exact for |x| < _FAR
 
 
@@ -53,18 +52,14 @@ class PiecewisePolynomial:
             c = -b / w
         near = np.abs(c) < _FAR  # False for nan as well
         knots, index = np.unique(c[near], return_inverse=True)
-        powers = 2.0 ** np.arange(-3, 41)  # more piece ends: rounding of f(x) then stays in proportion to x
-        extra = np.r_[-powers, 0.0, powers]
-        edges = np.union1d(knots, extra[(extra > knots.min(initial=0.0)) & (extra < knots.max(initial=0.0))])
-        edges = edges if edges.size else np.zeros(1)
+        edges = _with_powers_of_two(np.union1d(knots, 0.0))
         middle = edges.size // 2
         top = a * w**power * math.factorial(power)  # derivative number p of an active unit
         jumps = np.zeros(edges.size)
         np.add.at(jumps, np.searchsorted(edges, knots)[index], (np.sign(w) * top)[near])
         always = ~near & (b > 0)
         first = float(top[near & (w < 0)].sum() + top[always].sum())
-        z = np.where(near | always, w * edges[middle] + b, 0.0)
-        z = np.maximum(z, 0.0)
+        z = np.maximum(np.where(near | always, w * edges[middle] + b, 0.0), 0.0)
         jet = np.array([math.perm(power, j) * float(a @ (w**j * z ** (power - j))) for j in range(power)])
         jet[0] += d + skip[1] + skip[0] * edges[middle]
         if power > 1:
@@ -113,10 +108,8 @@ class PiecewisePolynomial:
         Not at the first edge, which may be so far out that all digits near the data would be lost. Pieces where values
         overflow are inf or NaN.
         """
-        if (count := whole_number(nu, "nu")) > _MOST_INTEGRALS:
-            raise DataError(
-                f"`nu` must be at most {_MOST_INTEGRALS}, got one of {len(str(count))} digits; integrate in steps"
-            )
+        if (count := whole_number(nu, "nu")) > 30:
+            raise DataError(f"`nu` must be at most 30, got one of {len(str(count))} digits; integrate in steps")
         x, c, wide = self._ppoly.x, self._ppoly.c, np.diff(self._ppoly.x)
         middle = int(np.searchsorted(x, self._knots[self._knots.size // 2])) if self._knots.size else 0
         for _ in range(count):
@@ -124,7 +117,7 @@ class PiecewisePolynomial:
             rises = np.zeros(c.shape[1])
             for coefficient in c:  # Horner, at the right end
                 rises = rises * wide + coefficient
-            c[-1, middle:] = np.concatenate([[0.0], np.cumsum(rises[middle:-1])])[: c.shape[1] - middle]
+            c[-1, middle + 1 :] = np.cumsum(rises[middle:-1])
             c[-1, :middle] = -np.cumsum(rises[:middle][::-1])[::-1]
         return PiecewisePolynomial(PPoly(c, x, extrapolate=True), self._knots)
 
@@ -141,19 +134,22 @@ class PiecewisePolynomial:
         found = np.unique(found[np.isfinite(found)])
         found = found[self._holds(found, level)]
         if interval is not None:
-            lo, hi = _check_interval(interval)
+            lo, hi = check_interval(interval)
             found = found[(found >= lo) & (found <= hi)]
         return found
 
     def _holds(self, roots: Array, level: float) -> NDArray[np.bool_]:
-        """Whether f is, or jumps across, `level` at its supposed roots: rounding in pieces far out makes false ones."""
+        """Whether f is, or jumps across, `level` at its supposed roots: rounding in pieces far out makes false ones.
+
+        Values above 1e-6 of the size of f on the piece are no zeros.
+        """
         x, last = self._ppoly.x, self._ppoly.c.shape[1] - 1
         piece = np.clip(np.searchsorted(x, roots, side="right") - 1, 0, last)
         within = x[piece] + np.diff(x)[piece] * np.linspace(0, 1, 9)[:, None]  # the scale of f is that of its piece
         size = np.maximum(np.abs(self._ppoly(within) - level).max(axis=0, initial=0.0), abs(level))
         right = self._ppoly(roots) - level
         left = self._ppoly(np.nextafter(roots, -np.inf)) - level  # across an edge, of the piece before
-        return np.asarray((np.abs(right) <= _ROOT * size) | ((x[piece] == roots) & (piece > 0) & (left * right <= 0)))
+        return np.asarray((np.abs(right) <= 1e-6 * size) | ((x[piece] == roots) & (piece > 0) & (left * right <= 0)))
 
     def to_ppoly(self) -> PPoly:
         """A copy as `scipy.interpolate.PPoly` (which extrapolates with the end pieces)."""
@@ -167,20 +163,19 @@ class PiecewisePolynomial:
     def from_json(cls, text: str) -> Self:
         """The function written by `to_json`."""
         try:
-            state = json.loads(text)
-            made = cls.__new__(cls)
-            made._restore(state)
+            return cls(**cls._arguments(json.loads(text)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"this is not the JSON text of a {cls.__name__}: {error}") from None
-        return made
 
     def _state(self) -> dict[str, Any]:
+        """All there is to know about the function, in lists, numbers and words."""
         return {"edges": self._ppoly.x.tolist(), "coefficients": self._ppoly.c.tolist(), "knots": self._knots.tolist()}
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        PiecewisePolynomial.__init__(
-            self, PPoly(np.array(state["coefficients"]), np.array(state["edges"]), extrapolate=True), state["knots"]
-        )
+    @classmethod
+    def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that make the function with a `_state`."""
+        ppoly = PPoly(np.array(state.pop("coefficients")), np.array(state.pop("edges")), extrapolate=True)
+        return {"ppoly": ppoly, **state}
 
 
 class PiecewiseLinear(PiecewisePolynomial):
@@ -207,22 +202,16 @@ class PiecewiseLinear(PiecewisePolynomial):
             raise DataError("`values` must be finite, slopes too; got nan or infinity")
         slopes = np.r_[left_slope, np.diff(values) / np.diff(knots), right_slope]
         self._values, self._kinks = values, np.diff(slopes)
-        # A piece is expanded about its left end, which may be a million times farther out than the point asked for: more
-        # ends at powers of two keep the rounding of f(x) in proportion to x.
-        powers = 2.0 ** np.arange(-3, 41)
-        extra = np.r_[-powers, powers]
-        extra = extra[(extra > min(knots[0], 0.0)) & (extra < max(knots[-1], 0.0))]
-        edges = np.union1d(knots, extra)
+        edges = _with_powers_of_two(knots)
         piece = np.searchsorted(knots, edges, side="right")
         near = np.clip(piece - 1, 0, knots.size - 1)  # expand from whichever knot of the piece is closer
         far = np.clip(piece, 0, knots.size - 1)
         anchor = np.where(np.abs(edges - knots[near]) <= np.abs(edges - knots[far]), near, far)
         starts = values[anchor] + slopes[piece] * (edges - knots[anchor])
-        first = edges[0] - 1.0 if edges[0] - 1.0 < edges[0] else np.nextafter(edges[0], -np.inf)
-        last = edges[-1] + 1.0 if edges[-1] + 1.0 > edges[-1] else np.nextafter(edges[-1], np.inf)
-        starts = np.r_[starts[0] + left_slope * (first - edges[0]), starts]
+        pad = max(1.0, np.spacing(np.abs(edges).max()))
+        starts = np.r_[starts[0] - left_slope * pad, starts]
         coefficients = np.stack([np.r_[left_slope, slopes[piece]], starts])
-        super().__init__(PPoly(coefficients, np.r_[first, edges, last], extrapolate=True), knots)
+        super().__init__(PPoly(coefficients, np.r_[edges[0] - pad, edges, edges[-1] + pad], extrapolate=True), knots)
 
     @classmethod
     def from_units(
@@ -261,17 +250,20 @@ class PiecewiseLinear(PiecewisePolynomial):
         """f at the knots, shape (K,)."""
         return np.asarray(self._values)
 
-    def _state(self) -> dict[str, Any]:
-        return super()._state() | {"values": self._values.tolist(), "kinks": self._kinks.tolist()}
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        super()._restore(state)
-        self._values, self._kinks = np.array(state["values"]), np.array(state["kinks"])
-
     @property
     def kinks(self) -> Array:
         """Jump of the slope at each knot (the mass of f'' there), shape (K,)."""
         return np.asarray(self._kinks)
+
+    def _state(self) -> dict[str, Any]:
+        """All there is to know about the function, in lists and numbers: the arguments that make it."""
+        left, right = self._ppoly.c[0, [0, -1]].tolist()
+        return {"knots": self._knots.tolist(), "values": self._values.tolist(), "left_slope": left, "right_slope": right}
+
+    @classmethod
+    def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that make the function with a `_state`: these themselves."""
+        return dict(state)
 
 
 class WeightedSpline(PiecewisePolynomial):
@@ -280,9 +272,18 @@ class WeightedSpline(PiecewisePolynomial):
     For two-slope activations a solver knows :math:`f'' = h''(c)` at Gauss-Legendre nodes (see `from_curvature`), for
     others a higher derivative. Where that is itself a polynomial between knots (`exact` is True) the pieces are the exact
     solution; elsewhere they interpolate it with a relative error of about 1e-13 on cells chosen by the solver.
+
+    Parameters
+    ----------
+    ppoly, knots : scipy.interpolate.PPoly, array_like
+        As in `PiecewisePolynomial`.
+    exact : bool
+        Whether the pieces are the solution itself.
     """
 
-    exact: bool
+    def __init__(self, ppoly: PPoly, knots: Any, *, exact: bool) -> None:
+        super().__init__(ppoly, knots)
+        self.exact = exact
 
     @classmethod
     def from_curvature(
@@ -298,19 +299,10 @@ class WeightedSpline(PiecewisePolynomial):
             f'' at the q Gauss-Legendre nodes of each cell.
         x, values : Array, shape (M,)
             Points, M >= 2, and f there; slopes follow from the curvature between neighbours, with no accumulation.
-        knots : Array
-            Points where f'' is not smooth.
-        exact : bool
-            Whether f'' is a polynomial of degree < q on each cell.
+        knots, exact : Array, bool
+            As in `WeightedSpline`; exact if f'' is a polynomial of degree < q on each cell.
         """
-        return cls.from_pieces(integrate_through(edges, curvature, 2, x, values), knots, exact=exact)
-
-    @classmethod
-    def from_pieces(cls, pieces: PPoly, knots: Array, *, exact: bool) -> WeightedSpline:
-        """A function whose pieces are known; `knots` and `exact` as in `from_curvature`."""
-        made = cls(pieces, knots)
-        made.exact = exact
-        return made
+        return cls(integrate_through(edges, curvature, 2, x, values), knots, exact=exact)
 
     def to_ppoly(self, *, resolved: bool = False) -> PPoly:
         """The exact pieces as `scipy.interpolate.PPoly`, where the curvature penalty is piecewise polynomial.
@@ -329,12 +321,16 @@ class WeightedSpline(PiecewisePolynomial):
         return super().to_ppoly()
 
     def _state(self) -> dict[str, Any]:
+        """All there is to know about the function, in lists, numbers and words."""
         return super()._state() | {"exact": self.exact}
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        super()._restore(state)
-        self.exact = bool(state["exact"])
 
+def _with_powers_of_two(points: Array) -> Array:
+    """Increasing `points`, and powers of two between them and 0.
 
-def _check_interval(value: tuple[float, float]) -> tuple[float, float]:
-    return interval(value)
+    A piece is expanded about its left end, which may be a million times farther out than the point asked for: with these
+    ends the rounding of f(x) stays in proportion to x.
+    """
+    powers = 2.0 ** np.arange(-3, 41)
+    extra = np.r_[-powers, powers]
+    return np.union1d(points, extra[(extra > min(points[0], 0.0)) & (extra < max(points[-1], 0.0))])

@@ -1,4 +1,4 @@
-"""Symmetric tridiagonal matrices with a border, solved in linear time: the Hessians of the dual."""
+"""The tridiagonal system with its border, solved in linear time: the Hessians of the dual have this form."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import numpy as np
 from scipy.linalg.lapack import dptsv
 
 from splinebias._arguments import Array
-
-_DEAD = 1e-14  # eigenvalue, relative to the largest, up to which a direction has no curvature
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +44,11 @@ class BorderedTridiagonal:
         inner[1:] += self.off * rest[:-1]
         return np.concatenate([self.corner @ head + self.border @ rest, inner])
 
+    def dense(self) -> Array:
+        """The matrix with all its zeros, shape (k + m, k + m)."""
+        inner = np.diag(self.diagonal) + np.diag(self.off, 1) + np.diag(self.off, -1)
+        return np.block([[self.corner, self.border], [self.border.T, inner]])
+
     def solve(self, rhs: Array) -> Array:
         """Solution for one right-hand side of length k + m; directions without any curvature get 0."""
         k = self.corner.shape[0]
@@ -66,7 +69,7 @@ class BorderedTridiagonal:
         return np.asarray(solved.T) if not failed else self._solve_singular(rhs)
 
     def _solve_singular(self, rhs: Array) -> Array:
-        """The same where directions have no curvature, or rounding makes T singular because it spans more than 16 digits."""
+        """T^-1 times rows where directions have no curvature, or T is singular to rounding: it spans more than 16 digits."""
         diagonal, off, dead = self.diagonal, self.off.copy(), self.diagonal <= 0
         if dead.any():
             diagonal = np.where(dead, 1.0, diagonal)
@@ -85,14 +88,14 @@ class BorderedTridiagonal:
 def _solve_two(matrix: Array, rhs: Array) -> Array:
     """Least-norm solution of two equations after scaling to a diagonal of ones, where units do not matter.
 
-    A direction without curvature, up to rounding, gets 0. Off the diagonal the mean of the two entries counts.
+    A direction whose curvature is below 1e-14 of the largest gets 0. Off the diagonal the mean of the two entries counts.
     """
     (a, upper), (lower, b) = matrix.tolist()
     first, second = (1 / math.sqrt(entry) if entry > 0 else 0.0 for entry in (a, b))
     (u, v), r = rhs.tolist(), (upper + lower) / 2 * first * second
     u, v = first * u, second * v
     if first and second:  # the eigenvectors of [[1, r], [r, 1]] are (1, 1) and (1, -1)
-        least = _DEAD * (1 + abs(r))
+        least = 1e-14 * (1 + abs(r))
         total, difference = ((part / of if abs(of) > least else 0.0) for part, of in ((u + v, 1 + r), (u - v, 1 - r)))
         u, v = (total + difference) / 2, (total - difference) / 2
     return np.array([first * u, second * v])

@@ -54,7 +54,7 @@ class Collocation:
         return np.asarray(self._series(values)[-1])
 
     def interpolated(self, values: Array, place: Array) -> Array:
-        """The same polynomial at `place`, shape (n,): shape (n, k)."""
+        """The polynomial that has `values`, shape (s + 1, k), at 0 and at the points, evaluated at `place`, shape (n,)."""
         return np.asarray(legendre.legvander(2 * place - 1, self.points.size) @ self._series(values))
 
     def risen(self, values: Array, place: float) -> Array:
@@ -66,7 +66,7 @@ class Collocation:
         return np.asarray(place * (row @ (values / self.points[:, None])))
 
     def _series(self, values: Array) -> Array:
-        """Legendre coefficients, shape (s + 1, k)."""
+        """Legendre coefficients, shape (s + 1, k), of the polynomial that has `values` at 0 and at the points."""
         x = np.r_[-1.0, 2 * self.points - 1]
         return np.asarray(np.linalg.solve(legendre.legvander(x, self.points.size), values))
 
@@ -74,29 +74,29 @@ class Collocation:
 def propagated(operators: Array, steps: Array) -> Array:
     r"""Linear equations :math:`\xi' = -(K_t\, \xi + g_t)`, :math:`\xi(0) = 0`, for many g at once.
 
-    Where K and g have come to rest, :math:`\xi \to -K^{-1} g` for panels of any length: Radau IIA forgets fast modes.
+    Where K and g have come to rest, :math:`\xi \to -K^{-1} g` for steps of any length: Radau IIA forgets fast modes.
 
     Parameters
     ----------
     operators : Array, shape (P, s, M, M)
-        K at the stages of each panel, symmetric.
+        K at the stages of each of P steps, symmetric.
     steps : Array, shape (P,)
-        Lengths of the panels.
+        Lengths of the steps.
 
     Returns
     -------
     Array, shape (P, s, M, M)
-        The :math:`Z_{pi}` with :math:`\xi = -\sum_{pi} Z_{pi}\, g_{pi}` at the end of the last panel.
+        The :math:`Z_{pi}` with :math:`\xi = -\sum_{pi} Z_{pi}\, g_{pi}` at the end of the last step.
     """
     stages, size = operators.shape[1], operators.shape[-1]
     a = Collocation.of(stages).integral
-    found, carry = np.zeros_like(operators), np.eye(size)  # carry: the end in terms of the end of this panel
-    for panel in range(steps.size - 1, -1, -1):
-        scaled = steps[panel] * a
-        matrix = np.eye(stages * size) + np.einsum("ij,jkl->ikjl", scaled, operators[panel]).reshape((stages * size,) * 2)
+    found, carry = np.zeros_like(operators), np.eye(size)  # carry: the end in terms of the end of this step
+    for step in range(steps.size - 1, -1, -1):
+        scaled = steps[step] * a
+        matrix = np.eye(stages * size) + np.einsum("ij,jkl->ikjl", scaled, operators[step]).reshape((stages * size,) * 2)
         last = np.zeros((size, stages, size))
         last[:, -1] = carry
         through = np.linalg.solve(matrix.T, last.reshape(size, -1).T).T.reshape(size, stages, size)
-        found[panel] = np.einsum("kil,ij->jkl", through, scaled)
+        found[step] = np.einsum("kil,ij->jkl", through, scaled)
         carry = through.sum(axis=1)
     return found

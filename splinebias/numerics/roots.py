@@ -68,4 +68,5 @@ def _rank(t: Array) -> NDArray[np.int64]:
 
 
 def _from_rank(rank: NDArray[np.int64]) -> Array:
+    """The float at a position among all floats."""
     return np.where(rank >= 0, rank, np.iinfo(np.int64).min - rank).view(np.float64)

@@ -24,6 +24,9 @@ from scipy.integrate import quad
 from scipy.interpolate import CubicSpline, PPoly, make_interp_spline
 
 import splinebias as sb
+from splinebias.curvature_penalty.measured_curvature import Reader
+from splinebias.curvature_penalty.slope_terms import Demand
+from splinebias.limit.kernels.features import FeatureKernel
 
 CATALOGUE = QUADRATIC_PROBLEMS | SCALED_PROBLEMS | RANDOM_WEIGHT_PROBLEMS
 SAMPLE = [*EACH_LAW, *EACH_ACTIVATION_AND_POTENTIAL, "pytorch-abs-hypentropy"]
@@ -136,13 +139,13 @@ def test_the_solution_is_the_least_of_all_interpolants(name):
 
 
 def literal(f, bias, points):
-    """G1 + G2 + G3 of Liang & Montufar (2025) for W = +-1 and an even law of B, by scipy's quadrature."""
+    """G1 and G2 + G3 of Liang & Montufar (2025) for W = +-1 and an even law of B, by scipy's quadrature."""
     lo, hi = bias.support()
     cuts = [p for p in points if lo < p < hi]
     g1 = quad(lambda c: float(f(np.array(c), 2)) ** 2 / bias.pdf(c), lo, hi, points=cuts, limit=400, epsabs=1e-12)[0]
     tie = quad(lambda c: float(f(np.array(c), 2)) * abs(c), lo, hi, points=[*cuts, 0.0], limit=400, epsabs=1e-12)[0]
     slopes = float(f(np.array(hi), 1) + f(np.array(lo), 1))
-    return g1 + slopes**2 + (tie - 2 * float(f(np.array(0.0)))) ** 2 / bias.moment(2)
+    return g1, slopes**2 + (tie - 2 * float(f(np.array(0.0)))) ** 2 / bias.moment(2)
 
 
 @pytest.mark.parametrize("bias", [st.uniform(-1, 2), st.uniform(-2, 4), st.triang(0.5, -1.5, 3)], ids=["1", "2", "triangle"])
@@ -160,7 +163,20 @@ def test_the_functional_for_any_law_reduces_to_the_published_one(bias):
         exact=True,
     )
     for f, read in [(solution, solution), (natural, tangent), (line, line)]:
-        assert sb.penalty(f, problem) == pytest.approx(literal(read, bias, getattr(f, "edges", SET_A.x)), rel=1e-7)
+        assert sb.penalty(f, problem) == pytest.approx(sum(literal(read, bias, getattr(f, "edges", SET_A.x))), rel=1e-7)
+
+
+@pytest.mark.parametrize("affine", ["network", "free"])
+def test_bends_and_slope_terms_are_told_apart(affine):
+    """The first is G1 of Liang & Montufar (2025), the second G2 + G3: none if slope and offset are free."""
+    problem = sb.Problem(SET_A, UNIFORM, affine=affine)
+    f = sb.predict(problem).function
+    reader = Reader(UNIFORM.breakpoint_law, 1, SET_A.x)
+    measured = reader.smooth(f, FeatureKernel(reader.law, sb.ReLU()).cells(SET_A.x))
+    demand = Demand(reader, measured, sb.ReLU(), 0 if problem.free else 2).met(1e-6)
+    bends, slopes = literal(f, st.uniform(-1, 2), f.edges)
+    assert demand.bending_cost() == pytest.approx(bends, rel=1e-7)
+    assert demand.slope_cost() == pytest.approx(0.0 if problem.free else slopes, rel=1e-7)
 
 
 @pytest.mark.parametrize("act", ACTIVATIONS)

@@ -30,7 +30,7 @@ from scipy.interpolate import CubicSpline
 
 import splinebias as sb
 from splinebias.initialization.laws import as_law
-from splinebias.limit.kernels.kernel_solver import kernel
+from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.numerics.legendre import gauss_legendre
 
 LINE = np.linspace(-2.5, 2.5, 101)
@@ -54,7 +54,7 @@ def test_banded_and_kernel_are_twins(name: str) -> None:
     problem = QUADRATIC_PROBLEMS[name]
     fast, dense = sb.predict(problem, sb.BandedSolver()), sb.predict(problem, sb.KernelSolver())
     size = np.abs(dense.function(LINE)).max()
-    matrix = kernel(problem.initialization.breakpoint_law, problem.activation, SET_A.x, SET_A.x)
+    matrix = FeatureKernel(problem.initialization.breakpoint_law, problem.activation).matrix(SET_A.x, SET_A.x)
     loss = 1e-15 * max(np.linalg.cond(matrix), 1e5)  # what the dense solve cannot know
     np.testing.assert_allclose(fast.function(LINE), dense.function(LINE), rtol=0, atol=loss * size)
     np.testing.assert_allclose(fast.function(LINE, 1), dense.function(LINE, 1), rtol=0, atol=10 * loss * size)
@@ -294,7 +294,7 @@ def test_moving_the_axis_and_the_law_together_changes_nothing(shift: float, scal
 def test_kernel_matches_the_formula_for_uniform_breakpoints() -> None:
     """K(x, x') = (1/2) int_{-1}^1 ... for W = +-1, B ~ U(-1, 1), integrated by hand for ReLU."""
     x = np.array([-0.7, 0.4])
-    inside = kernel(UNIFORM.breakpoint_law, sb.ReLU(), x, x)
+    inside = FeatureKernel(UNIFORM.breakpoint_law, sb.ReLU()).matrix(x, x)
     for i, j in ((0, 0), (0, 1), (1, 1)):
         a, b = min(x[i], x[j]), max(x[i], x[j])
         left = ((a + 1) ** 2 * (3 * b - a + 2)) / 6  # int_{-1}^a (a - c)(b - c) dc
@@ -307,7 +307,7 @@ def test_banded_stays_exact_where_the_kernel_is_ill_conditioned() -> None:
     data = random_data(3, 400)
     problem = sb.Problem(data, UNIFORM)
     prediction = sb.predict(problem, sb.BandedSolver())
-    assert np.linalg.cond(kernel(UNIFORM.breakpoint_law, sb.ReLU(), data.x, data.x)) > 1e11
+    assert np.linalg.cond(FeatureKernel(UNIFORM.breakpoint_law, sb.ReLU()).matrix(data.x, data.x)) > 1e11
     assert prediction.residual < 1e-11
     f = prediction.function
     assert np.abs(f(data.x) - data.y).max() < 1e-13 * np.abs(data.y).max()

@@ -10,7 +10,7 @@ from problems import LAWS, SET_A
 from scipy.linalg import expm
 
 import splinebias as sb
-from splinebias.limit.kernels.kernel_solver import kernel
+from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.trajectory.training_time_gcv import smoothing_spline
 
 LINE = np.linspace(-2.5, 2.5, 101)
@@ -29,7 +29,7 @@ def test_is_the_matrix_exponential(law: str, power: int) -> None:
     path = sb.predict_path(problem, [0.6, 20.0, 2000.0])
     assert path.outcome is sb.Outcome.REACHED_TIME
     law_of_c = problem.initialization.breakpoint_law
-    matrix, cross = (kernel(law_of_c, problem.activation, points, SET_A.x) for points in (SET_A.x, LINE))
+    matrix, cross = (FeatureKernel(law_of_c, problem.activation).matrix(points, SET_A.x) for points in (SET_A.x, LINE))
     weights = data.weights / data.weights.sum()
     for t, values in zip(path.times, path(LINE), strict=True):
         left = expm(-t / 2 * matrix * weights)
@@ -98,6 +98,6 @@ def test_smoothing_splines_too() -> None:
     data = sb.Dataset(SET_A.x, SET_A.y, [1, 3, 1, 2, 5])
     problem = sb.Problem(data, LAWS["gaussian"], sb.ReLUPower(2))
     law, weights = problem.initialization.breakpoint_law, data.weights / data.weights.sum()
-    matrix, cross = (kernel(law, problem.activation, points, SET_A.x) for points in (SET_A.x, LINE))
+    matrix, cross = (FeatureKernel(law, problem.activation).matrix(points, SET_A.x) for points in (SET_A.x, LINE))
     exact = cross @ np.linalg.solve(matrix + np.diag(0.01 / weights), SET_A.y)
     np.testing.assert_allclose(smoothing_spline(problem, 0.01).function(LINE), exact, rtol=0, atol=1e-12)

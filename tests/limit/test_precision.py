@@ -9,7 +9,7 @@ from problems import LAWS, SET_A, random_data
 import splinebias as sb
 from benchmarks._extended import kernel_values, spline_values
 from benchmarks.bench_precision import SPAN, condition, error, problem
-from splinebias.limit.kernels.kernel_solver import kernel
+from splinebias.limit.kernels.features import FeatureKernel
 
 LINE = np.linspace(-1.5, 1.5, 61)
 
@@ -27,7 +27,7 @@ def test_the_references_are_twins() -> None:
 def test_solvers_are_twins_where_the_kernel_is_well_conditioned(law: str) -> None:
     x = np.array([-1.0, -0.3, 0.4, 1.0])
     task = sb.Problem(sb.Dataset(x, [0.3, -0.2, 0.5, 0.1]), LAWS[law])
-    assert np.linalg.cond(kernel(LAWS[law].breakpoint_law, sb.ReLU(), x, x)) < 1e5
+    assert np.linalg.cond(FeatureKernel(LAWS[law].breakpoint_law, sb.ReLU()).matrix(x, x)) < 1e5
     fast, dense = sb.predict(task, sb.BandedSolver()), sb.predict(task, sb.KernelSolver())
     size = np.abs(dense.function(LINE)).max()
     np.testing.assert_allclose(fast.function(LINE), dense.function(LINE), rtol=0, atol=1e-10 * size)

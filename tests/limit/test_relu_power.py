@@ -16,7 +16,7 @@ from scipy.interpolate import make_interp_spline
 
 import splinebias as sb
 from splinebias.initialization.zeta_cells import integration_cells
-from splinebias.limit.kernels.kernel_solver import kernel
+from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.kernels.power_system import power_system
 from splinebias.networks.network import Network
 
@@ -103,7 +103,7 @@ class TestDensity:
 def test_kernel_against_polar_coordinates(power: int) -> None:
     r"""W, B Gaussian: E[sigma(z) sigma(z')] = 2^k k!/(2 pi) int (cos t u + sin t v)_+^k (cos t u' + sin t v)_+^k dt."""
     s_w, s_b, points = 1.3, 0.7, np.array([-1.1, 0.2, 0.9])
-    matrix = kernel(sb.Initialization.gaussian(s_w, s_b).breakpoint_law, sb.ReLUPower(power), points, points)
+    matrix = FeatureKernel(sb.Initialization.gaussian(s_w, s_b).breakpoint_law, sb.ReLUPower(power)).matrix(points, points)
     for i, x in enumerate(points):
         for j, other in enumerate(points):
 
@@ -136,7 +136,7 @@ def test_power_solver_and_kernel_solver_are_twins(law: str, power: int, affine: 
     fast, dense = sb.predict(problem), sb.predict(problem, sb.KernelSolver())
     assert fast.stats["solver"] == "PowerSolver"
     assert fast.outcome is sb.Outcome.CONVERGED
-    matrix = kernel(problem.initialization.breakpoint_law, problem.activation, SET_A.x, SET_A.x)
+    matrix = FeatureKernel(problem.initialization.breakpoint_law, problem.activation).matrix(SET_A.x, SET_A.x)
     loss = 1e-15 * max(np.linalg.cond(matrix), 1e5)  # what the dense solve cannot know
     size = np.abs(dense.function(LINE)).max()
     np.testing.assert_allclose(fast.function(LINE), dense.function(LINE), rtol=0, atol=loss * size)
@@ -150,7 +150,10 @@ def test_solution_is_a_combination_of_kernels(law: str, power: int) -> None:
     """Optimality (the representer theorem): f = sum_i lambda_i K(., x_i) everywhere, and f(x_i) = y_i."""
     problem = problem_of(law, power)
     prediction = sb.predict(problem)
-    expected = kernel(problem.initialization.breakpoint_law, problem.activation, LINE, SET_A.x) @ prediction.multipliers
+    expected = (
+        FeatureKernel(problem.initialization.breakpoint_law, problem.activation).matrix(LINE, SET_A.x)
+        @ prediction.multipliers
+    )
     size = np.abs(prediction.multipliers).max() * np.abs(expected).max()
     np.testing.assert_allclose(prediction.function(LINE), expected, rtol=0, atol=1e-14 * size)
     np.testing.assert_allclose(prediction.function(SET_A.x), SET_A.y, rtol=0, atol=1e-14)
@@ -208,7 +211,7 @@ def test_exact_arithmetic(power: int) -> None:
     size = np.abs(expected).max()
     np.testing.assert_allclose(sb.predict(problem).function(points), expected, rtol=0, atol=1e-13 * size)
     dense = sb.predict(problem, sb.KernelSolver()).function(points)
-    condition = np.linalg.cond(kernel(init.breakpoint_law, problem.activation, data.x, data.x))
+    condition = np.linalg.cond(FeatureKernel(init.breakpoint_law, problem.activation).matrix(data.x, data.x))
     np.testing.assert_allclose(dense, expected, rtol=0, atol=1e-15 * condition * size)
     assert np.abs(dense - expected).max() > 1e-10 * size
 

@@ -17,7 +17,7 @@ from scipy.interpolate import make_smoothing_spline
 
 import splinebias as sb
 from experiments import jm_trajectory
-from splinebias.limit.kernels.kernel_solver import kernel
+from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.trajectory.training_time_gcv import (
     gcv_regularization,
     gcv_score,
@@ -40,8 +40,8 @@ def omega(data: sb.Dataset) -> np.ndarray:
 def test_smoothing_spline_twin(law: str) -> None:
     """K(., X) (K + lambda W^{-1})^{-1} y, dense."""
     problem = sb.Problem(WEIGHTED_A, LAWS[law])
-    inner = kernel(LAWS[law].breakpoint_law, sb.ReLU(), SET_A.x, SET_A.x)
-    outer = kernel(LAWS[law].breakpoint_law, sb.ReLU(), LINE, SET_A.x)
+    inner = FeatureKernel(LAWS[law].breakpoint_law, sb.ReLU()).matrix(SET_A.x, SET_A.x)
+    outer = FeatureKernel(LAWS[law].breakpoint_law, sb.ReLU()).matrix(LINE, SET_A.x)
     for reg in (1e-4, 1e-1, 10.0):
         expected = outer @ np.linalg.solve(inner + np.diag(reg / omega(WEIGHTED_A)), WEIGHTED_A.y)
         np.testing.assert_allclose(smoothing_spline(problem, reg).function(LINE), expected, rtol=0, atol=1e-13)
@@ -117,7 +117,7 @@ def test_cross_validation_at_its_ends() -> None:
     law = sb.Initialization.rademacher(st.uniform(-1.5, 3))
     exact = sb.Problem(sb.Dataset(x, 1.0 + x), law, affine="free")
     assert gcv_time(exact).value == 0 and gcv_time(exact).degrees_of_freedom == 2
-    kernel_section = kernel(law.breakpoint_law, sb.ReLU(), x, np.array([0.3]))[:, 0]
+    kernel_section = FeatureKernel(law.breakpoint_law, sb.ReLU()).matrix(x, np.array([0.3]))[:, 0]
     smooth = sb.Problem(sb.Dataset(x, kernel_section), law)
     assert gcv_time(smooth).degrees_of_freedom > 25
     alternating = sb.Problem(sb.Dataset(x, (-1.0) ** np.arange(30)), law)

@@ -16,7 +16,7 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 import splinebias as sb
-from splinebias.limit.kernels.kernel_solver import kernel
+from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.trajectory.path import multiplier_path
 from splinebias.limit.trajectory.scaled_flow import ScaledFlow
@@ -50,10 +50,10 @@ def dense_trajectory(problem: sb.Problem, t: float, x: np.ndarray) -> np.ndarray
     if problem.affine == "free":
         lines = n @ np.c_[np.ones_like(data.x), data.x]
         n = n - lines @ np.linalg.solve(np.c_[np.ones_like(data.x), data.x].T @ lines, lines.T)
-    inner = kernel(law, act, data.x, data.x)
+    inner = FeatureKernel(law, act).matrix(data.x, data.x)
     generator = np.block([[-n @ inner, (n @ data.y)[:, None]], [np.zeros((1, data.size + 1))]])
     multipliers = expm(t * generator)[:-1, -1]
-    f = kernel(law, act, x, data.x) @ multipliers
+    f = FeatureKernel(law, act).matrix(x, data.x) @ multipliers
     if problem.affine == "free":
         f = f + weighted_line(data, data.y - inner @ multipliers)(x)
     return np.asarray(f)
@@ -66,7 +66,9 @@ def dense_trajectory(problem: sb.Problem, t: float, x: np.ndarray) -> np.ndarray
 def test_twin_of_the_matrix_exponential(name: str) -> None:
     problem = replace(QUADRATIC_PROBLEMS[name], data=WEIGHTED_A)
     path = sb.predict_path(problem, TIMES)
-    fastest = np.linalg.norm(kernel(problem.initialization.breakpoint_law, problem.activation, SET_A.x, SET_A.x), 2)
+    fastest = np.linalg.norm(
+        FeatureKernel(problem.initialization.breakpoint_law, problem.activation).matrix(SET_A.x, SET_A.x), 2
+    )
     for t, f, prediction in zip(TIMES, path.functions, path.predictions, strict=True):
         expected = dense_trajectory(problem, t, LINE)
         loss = 1e-15 * (1e3 + t * fastest)  # what the exponential of a matrix of that norm cannot know
@@ -115,10 +117,10 @@ def test_weights_are_replicates() -> None:
     y = rng.normal(size=x.size)
     problem = sb.Problem(sb.Dataset.from_replicates(x, y), LAWS["pytorch"], sb.LeakyReLU(0.2))
     law, act = problem.initialization.breakpoint_law, problem.activation
-    inner = kernel(law, act, x, x)
+    inner = FeatureKernel(law, act).matrix(x, x)
     generator = np.block([[-inner / x.size, (y / x.size)[:, None]], [np.zeros((1, x.size + 1))]])
     for t in TIMES:
-        expected = kernel(law, act, LINE, x) @ expm(t * generator)[:-1, -1]
+        expected = FeatureKernel(law, act).matrix(LINE, x) @ expm(t * generator)[:-1, -1]
         np.testing.assert_allclose(sb.predict(problem, time=t).function(LINE), expected, rtol=0, atol=1e-12)
 
 
@@ -378,7 +380,9 @@ def test_first_order_in_time(name: str) -> None:
     problem = FLOWS[name]
     law = problem.initialization.breakpoint_law
     slope = (
-        kernel(law, problem.activation, LINE, WEIGHTED_A.x) @ (omega(WEIGHTED_A) * WEIGHTED_A.y) / problem.phi.hess_at_zero
+        FeatureKernel(law, problem.activation).matrix(LINE, WEIGHTED_A.x)
+        @ (omega(WEIGHTED_A) * WEIGHTED_A.y)
+        / problem.phi.hess_at_zero
     )
     times = np.array([4e-2, 2e-2])
     rest = np.abs(sb.predict_path(problem, times)(LINE) - times[:, None] * slope).max(axis=1)
@@ -444,7 +448,9 @@ def predicted_sd(problem: sb.Problem, t: float, x: np.ndarray, sample: int = 20_
     w, b, _ = problem.initialization.sample(sample, np.random.default_rng(0))
     units = act.value(np.outer(w, data.x) + b[:, None])
     root = np.sqrt(omega(data))
-    rates, modes = np.linalg.eigh(root[:, None] * kernel(problem.initialization.breakpoint_law, act, data.x, data.x) * root)
+    rates, modes = np.linalg.eigh(
+        root[:, None] * FeatureKernel(problem.initialization.breakpoint_law, act).matrix(data.x, data.x) * root
+    )
     s = units * root @ modes
     c = (root * data.y) @ modes
     moved = -np.expm1(-t * rates) / rates
@@ -453,7 +459,7 @@ def predicted_sd(problem: sb.Problem, t: float, x: np.ndarray, sample: int = 20_
     mixed = np.where(j == k, t * np.exp(-t * k), (np.exp(-t * j) - np.exp(-t * k)) / apart)
     memory = (moved[:, None] - mixed) / j  # int_0^t e^{-k (t - s)} (1 - e^{-j s})/j ds
     at_x = act.value(np.outer(w, x) + b[:, None])
-    section = kernel(problem.initialization.breakpoint_law, act, x, data.x) @ (root[:, None] * modes)
+    section = FeatureKernel(problem.initialization.breakpoint_law, act).matrix(x, data.x) @ (root[:, None] * modes)
     effect = at_x * (s @ (moved * c))[:, None] - (s * (s @ (memory * c).T)) @ section.T
     return np.asarray(effect.std(axis=0))
 

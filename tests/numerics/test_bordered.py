@@ -30,6 +30,7 @@ def test_solution_is_that_of_the_dense_system(m, units):
     system = random_system(m, m, units)
     scale = np.r_[units, np.ones(m)]
     solution = np.random.default_rng(99).normal(size=m + 2) / scale
+    np.testing.assert_array_equal(system.dense(), dense(system))
     found = system.solve(dense(system) @ solution)
     np.testing.assert_allclose(found * scale, solution * scale, rtol=0, atol=1e-10)
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._arguments import Array
-from splinebias.functions.curved import Rows
+from splinebias.functions.curved_rows import Rows
 from splinebias.functions.unfolding import Unfolding
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.zeta_cells import rounding_noise

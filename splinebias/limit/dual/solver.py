@@ -8,7 +8,8 @@ import numpy as np
 
 from splinebias._arguments import Array
 from splinebias.errors import Outcome
-from splinebias.functions.curved import Branch, Rows, UnfoldedSpline
+from splinebias.functions.curved import Branch, CurvedSpline
+from splinebias.functions.curved_rows import Rows
 from splinebias.limit.banded import BandedSolver, function_knots
 from splinebias.limit.dual.newton import led, maximized, scaled_start, steepness
 from splinebias.limit.dual.objective import DualState, IntegratedDual
@@ -86,7 +87,7 @@ class DualSolver(Solver):
         )
 
 
-def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSpline:
+def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> CurvedSpline:
     """The function that `state` makes, through the data, one branch a side."""
     data, scale = dual.problem.data, dual.size * dual.problem.two_slopes.kink
     branches, y = [], data.y
@@ -99,4 +100,4 @@ def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> UnfoldedSp
         integrator = dual.integrator
         branches.append(Branch.through(rows, scale * curvature, integrator.grid.unfolding, data.x, y, integrator.degrees))
         y = np.zeros_like(y)  # the sum is to pass through the data
-    return UnfoldedSpline(branches, data.x, data.y, knots)
+    return CurvedSpline(branches, data.x, data.y, knots)

@@ -13,19 +13,32 @@ with the jump J of :math:`\sigma^{(k)}` at zero and the dual functions :math:`g_
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.interpolate import PPoly
 
 from splinebias._arguments import Array
 from splinebias.activation import Activation
-from splinebias.initialization.breakpoints import BreakpointLaw
+from splinebias.initialization.breakpoints import BreakpointLaw, Side
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.numerics.cells import Cells
 from splinebias.numerics.repeated_integrals import integrate_through
 
-_NODES = 16  # per cell, where zeta is no polynomial
-_DOUBLINGS = 200  # of the distance from the data: beyond that, no law with moments has mass
+
+class Combination(NamedTuple):
+    r"""A sum :math:`\sum_i w_i K(\cdot, x_i)` of kernel functions.
+
+    Attributes
+    ----------
+    pieces : PPoly
+        The sum, with every x_i among the piece ends.
+    resolved : bool
+        Whether its cells resolve the law.
+    """
+
+    pieces: PPoly
+    resolved: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +64,10 @@ class FeatureKernel:
         """The degree m above."""
         return self.activation.degree - self.derivative
 
-    def feature(self, z: Array) -> Array:
-        r""":math:`\tau(z)`, same shape."""
-        act = self.activation
+    def feature(self, side: Side, x: Array, c: Array) -> Array:
+        r""":math:`\tau(s(x - c))` for units of a side, at points and breakpoints of shapes that go together."""
+        z, act = side.sign * (x - c), self.activation
         return np.asarray(act.derivative(z) if self.derivative else act.value(z), dtype=float)
-
-    def zeta(self, c: Array, side: int) -> Array:
-        r""":math:`\zeta^{(m)}_s(c)`, same shape as `c`."""
-        return self.law.zeta(c, side, self.degree)
 
     def cells(self, points: Array) -> Cells:
         """Cells that hold `points` (at least two, increasing) and resolve zeta.
@@ -69,21 +78,17 @@ class FeatureKernel:
         """
         if self.law.degree is not None:
             return integration_cells(self.law, points, self.degree + self.law.degree + 1, self.degree)
-        cells = integration_cells(self.law, points, _NODES, self.degree)
+        cells, order = integration_cells(self.law, points, degree=self.degree), 16 + self.degree
         if self.degree <= 1:
-            return Cells(cells.edges, _NODES + self.degree, cells.resolved)
+            return Cells(cells.edges, order, cells.resolved)
         (left, right), span = cells.panels, points[-1] - points[0]
-        steps = span * 2.0 ** np.arange(_DOUBLINGS)
+        steps = span * 2.0 ** np.arange(200)  # beyond that, no law with moments has mass
         far = np.r_[points[0] - steps, points[-1] + steps]
         far = far[(far > cells.edges[0]) & (far < cells.edges[-1])]
-        return Cells(np.unique(np.r_[cells.edges, (left + right) / 2, far]), _NODES + self.degree, cells.resolved)
-
-    def resolved(self, x: Array) -> bool:
-        """Whether `cells` on the points `x` resolve zeta."""
-        return self.cells(enough_points(x, self.degree + 1)).resolved
+        return Cells(np.unique(np.r_[cells.edges, (left + right) / 2, far]), order, cells.resolved)
 
     def matrix(self, x: Array, x2: Array) -> Array:
-        """K at all pairs, shape (len(x), len(x2)).
+        """The kernel at all pairs of points, shape (len(x), len(x2)).
 
         Exact up to the quadrature of zeta: all points are cell edges, so every integrand is smooth on every cell.
         """
@@ -93,16 +98,16 @@ class FeatureKernel:
         return self.matrix_on(self.cells(points), x, x2)
 
     def matrix_on(self, cells: Cells, x: Array, x2: Array) -> Array:
-        """The same on given cells, of which all points are edges."""
+        """The kernel at all pairs of points, shape (len(x), len(x2)), from given cells, of which all points are edges."""
         c, weights = cells.nodes.ravel(), cells.weights.ravel()
         total = np.zeros((x.size, x2.size))
-        for side in (1, -1):
-            weighted = weights * self.zeta(c, side)
-            total += (self.feature(side * (x[:, None] - c)) * weighted) @ self.feature(side * (x2[:, None] - c)).T
+        for side in self.law.sides:
+            weighted = weights * side.zeta(c, self.degree)
+            total += (self.feature(side, x[:, None], c) * weighted) @ self.feature(side, x2[:, None], c).T
         return total
 
-    def combination(self, x: Array, weights: Array) -> PPoly:
-        r""":math:`F = \sum_i w_i K(\cdot, x_i)`, with every x_i among the piece ends.
+    def combination(self, x: Array, weights: Array) -> Combination:
+        r""":math:`F = \sum_i w_i K(\cdot, x_i)`.
 
         Parameters
         ----------
@@ -111,27 +116,28 @@ class FeatureKernel:
         """
         points = enough_points(x, self.degree + 1)
         cells = self.cells(points)
-        return self.combination_on(cells, x, weights, points, self.matrix_on(cells, points, x) @ weights)
+        values = self.matrix_on(cells, points, x) @ weights
+        return Combination(self.combination_on(cells, x, weights, points, values), cells.resolved)
 
     def combination_on(self, cells: Cells, x: Array, weights: Array, points: Array, values: Array) -> PPoly:
-        """The same on given cells, as fine as those of `cells` or finer.
+        r""":math:`F = \sum_i w_i K(\cdot, x_i)` on given cells, as fine as those of the method `cells` or finer.
 
         Parameters
         ----------
         cells : Cells
             Of which `x` and `points` are edges.
         x, weights : Array, shape (M,)
-            As above.
+            Increasing points, M >= 2, and weights of the sum.
         points, values : Array, shape (P,)
             P >= max(m + 1, 2) points and F there.
         """
         nodes = cells.nodes
         highest = np.zeros(nodes.shape)
-        for side in (1, -1):
+        for side in self.law.sides:
             g = np.zeros(nodes.shape)
             for xi, weight in zip(x, weights, strict=True):
-                g += weight * self.feature(side * (xi - nodes))
-            highest += side ** (self.degree + 1) * self.zeta(nodes, side) * g
+                g += weight * self.feature(side, xi, nodes)
+            highest += side.sign ** (self.degree + 1) * side.zeta(nodes, self.degree) * g
         return integrate_through(cells.edges, self.activation.kink * highest, self.degree + 1, points, values)
 
 

@@ -3,27 +3,23 @@ r"""The plain solution of quadratic problems: assemble the kernel matrix, solve 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import PPoly
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from splinebias._arguments import Array, real_number
-from splinebias.activation import Activation
 from splinebias.errors import Outcome
 from splinebias.functions.piecewise import WeightedSpline
-from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.limit.kernels.features import FeatureKernel
-from splinebias.limit.kernels.tangent import TangentKernel
+from splinebias.limit.kernels.tangent import TangentKernel, limit_kernel
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending
 from splinebias.parameterization import NTK
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
-
-_SINGULAR = 1e15  # condition number from which a Cholesky factor means nothing
 
 
 @dataclass(frozen=True)
@@ -69,29 +65,51 @@ class KernelSolver(Solver):
         x, y, kernel = problem.data.x, problem.data.y, limit_kernel(problem)
         matrix = kernel.matrix(x, x)
         multipliers = _solve_bordered(matrix, x, y) if problem.free else _solve(matrix, y)
-        fitted = matrix @ multipliers
-        function, residual = through_values(problem, kernel, multipliers, fitted, y)
-        energy = float(multipliers @ matrix @ multipliers)
+        found = through_values(problem, kernel, matrix, multipliers, y)
         return Prediction(
             problem,
-            function,
-            energy / 2 if problem.scaled else energy,
-            residual,
-            Outcome.CONVERGED if residual <= self.tolerance and kernel.resolved(x) else Outcome.INACCURATE,
+            found.function,
+            found.cost / 2 if problem.scaled else found.cost,
+            found.misfit,
+            Outcome.CONVERGED if found.misfit <= self.tolerance and found.resolved else Outcome.INACCURATE,
             multipliers,
-            {"solver": "KernelSolver", "cells": function.edges.size - 3, "seconds": time.perf_counter() - start},
+            {"solver": "KernelSolver", "cells": found.cells, "seconds": time.perf_counter() - start},
         )
 
 
-def through_values(
-    problem: Problem, kernel: LimitKernel, multipliers: Array, fitted: Array, y: Array
-) -> tuple[WeightedSpline, float]:
-    r"""The function :math:`\sum_i \lambda_i K(\cdot, x_i)`, plus a line if that is free, and its misfit to `y`.
+class Fit(NamedTuple):
+    r"""A function :math:`\sum_i \lambda_i K(\cdot, x_i)` (plus a line, if that is free) fitted to ordinates.
 
-    `fitted` is K lambda, `y` the ordinates it should have, both of shape (M,); the misfit is relative to the data's max |y|.
+    Attributes
+    ----------
+    function : WeightedSpline
+        The function.
+    cost : float
+        Its :math:`E[\alpha^2]`.
+    misfit : float
+        How far its coordinates are from giving the ordinates, relative to max |y| of the data.
+    cells : int
+        On how many cells it is represented.
+    resolved : bool
+        Whether these resolve the law.
     """
-    x, law = problem.data.x, problem.initialization.breakpoint_law
-    pieces, line = kernel.combination(x, multipliers), np.zeros(2)
+
+    function: WeightedSpline
+    cost: float
+    misfit: float
+    cells: int
+    resolved: bool
+
+
+def through_values(
+    problem: Problem, kernel: FeatureKernel | TangentKernel, matrix: Array, multipliers: Array, y: Array
+) -> Fit:
+    r"""The function :math:`\sum_i \lambda_i K(\cdot, x_i)`, plus a line if that is free.
+
+    `matrix` is K at the data, shape (M, M); `y`, shape (M,), are the ordinates that the function should have there.
+    """
+    x, law, fitted = problem.data.x, problem.initialization.breakpoint_law, matrix @ multipliers
+    (pieces, resolved), line = kernel.combination(x, multipliers), np.zeros(2)
     if problem.free:
         line = _line_through(x, y - fitted)
         pieces.c[-1] += line[0] + line[1] * pieces.x[:-1]
@@ -99,44 +117,15 @@ def through_values(
     misfit = float(np.abs(fitted + line[0] + line[1] * x - y).max() / (np.abs(problem.data.y).max() or 1.0))
     ends = pieces.x[[1, -2]]
     inner = law.knots[(law.knots >= ends[0]) & (law.knots <= ends[1])]
-    return WeightedSpline.from_pieces(pieces, np.union1d(x, inner), exact=law.degree is not None), misfit
-
-
-class LimitKernel(Protocol):
-    """A kernel on the line whose combinations are piecewise polynomials."""
-
-    def matrix(self, x: Array, x2: Array) -> Array:
-        """K at all pairs, shape (len(x), len(x2))."""
-        ...
-
-    def combination(self, x: Array, weights: Array) -> PPoly:
-        r""":math:`\sum_i w_i K(\cdot, x_i)`, with every x_i among the piece ends."""
-        ...
-
-    def resolved(self, x: Array) -> bool:
-        """Whether quadrature cells on the points `x` resolve the law."""
-        ...
-
-
-def limit_kernel(problem: Problem) -> LimitKernel:
-    """The tangent kernel of the infinitely wide networks of `problem`."""
-    if isinstance(problem.parameterization, NTK):
-        return TangentKernel.of(problem)
-    return FeatureKernel(problem.initialization.breakpoint_law, problem.activation)
-
-
-def kernel(law: BreakpointLaw, activation: Activation, x: Array, x2: Array) -> Array:
-    r""":math:`K(x, x') = E[\sigma(wx + b)\sigma(wx' + b)]`, shape (len(x), len(x2))."""
-    return FeatureKernel(law, activation).matrix(x, x2)
+    function = WeightedSpline(pieces, np.union1d(x, inner), exact=law.degree is not None)
+    return Fit(function, float(multipliers @ matrix @ multipliers), misfit, pieces.x.size - 3, resolved)
 
 
 def _solve(matrix: Array, y: Array) -> Array:
     """lambda with K lambda = y; of least norm, and maybe with a residual, where K is singular to rounding."""
-    try:
-        if np.linalg.cond(matrix) <= _SINGULAR:
+    with suppress(LinAlgError):  # not positive definite, by rounding
+        if np.linalg.cond(matrix) <= 1e15:
             return np.asarray(cho_solve(cho_factor(matrix), y))
-    except LinAlgError:  # not positive definite, by rounding
-        pass
     return np.asarray(np.linalg.lstsq(matrix, y, rcond=None)[0])
 
 

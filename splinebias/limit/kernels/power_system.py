@@ -14,6 +14,7 @@ The kernel matrix of the :math:`\lambda_i` has condition :math:`M^{2k+2}`. Divid
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,9 +35,6 @@ from splinebias.numerics.divided_differences import (
 )
 from splinebias.numerics.repeated_integrals import integrate_through
 from splinebias.problem import Problem
-
-_REFINEMENTS = 4
-_FLAT = 1e-12  # shift of an ordinate, relative to max |y|, below which a divided difference counts as zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,41 +102,47 @@ class PowerSystem:
 
     @cached_property
     def _nodes(self) -> Array:
+        """The nodes of all cells in one row."""
         return self.cells.nodes.ravel()
 
     @cached_property
-    def _zeta(self) -> dict[int, Array]:
-        return {side: self.kernel.zeta(self._nodes, side) for side in (1, -1)}
+    def _zeta(self) -> list[Array]:
+        """Per side, the density at the nodes."""
+        return [side.zeta(self._nodes, self.kernel.degree) for side in self.kernel.law.sides]
+
+    @property
+    def _signs(self) -> tuple[int, int]:
+        r"""Per side, :math:`(\pm 1)^{k+1}`."""
+        return 1, (-1) ** (self.kernel.degree + 1)
 
     @cached_property
     def _splines(self) -> csr_array:
+        """The dual functions of the forms of order k + 1 at the nodes, for side +, shape (nodes, forms)."""
         return b_splines(self.x, self.kernel.degree, self._nodes)
 
     @cached_property
-    def _polynomials(self) -> dict[int, Array]:
+    def _polynomials(self) -> list[Array]:
         """Per side, the dual functions of the forms of order <= k at the nodes, shape (nodes, forms)."""
         k, c = self.kernel.degree, self._nodes
         plus = [truncated_power(self.x[index], k, c) for index in self._spread]
         # mirrored: [a_0, ..., a_m] (c - .)_+^k = (-1)^m [-a_m, ..., -a_0] (. - (-c))_+^k
         minus = [(-1) ** (index.size - 1) * truncated_power(-self.x[index][::-1], k, -c) for index in self._spread]
-        return {side: np.array(rows).reshape(-1, c.size).T for side, rows in ((1, plus), (-1, minus))}
+        return [np.array(rows).reshape(-1, c.size).T for rows in (plus, minus)]
 
-    def dual(self, u: Array) -> dict[int, Array]:
-        """g_+ and g_- at the nodes."""
-        splines = self._splines @ u[len(self._spread) :]
-        head = u[: len(self._spread)]
-        return {side: self._polynomials[side] @ head + side ** (self.kernel.degree + 1) * splines for side in (1, -1)}
+    def dual(self, u: Array) -> list[Array]:
+        """Per side, g at the nodes."""
+        head, splines = u[: len(self._spread)], self._splines @ u[len(self._spread) :]
+        return [rows @ head + sign * splines for rows, sign in zip(self._polynomials, self._signs, strict=True)]
 
     @cached_property
     def gram(self) -> Array:
         """The kernel matrix in these coordinates, shape (U, U)."""
-        weights = {side: self.cells.weights.ravel() * self._zeta[side] for side in (1, -1)}
-        sign = {side: side ** (self.kernel.degree + 1) for side in (1, -1)}
-        weighted = {side: self._polynomials[side] * weights[side][:, None] for side in (1, -1)}
-        corner = sum(weighted[side].T @ self._polynomials[side] for side in (1, -1))
-        border = self._splines.T @ sum(sign[side] * weighted[side] for side in (1, -1))
-        inner = (self._splines.T @ (self._splines * (weights[1] + weights[-1])[:, None])).toarray()
-        return np.block([[np.asarray(corner), border.T], [border, inner]])
+        plus, minus = (self.cells.weights.ravel() * zeta for zeta in self._zeta)
+        upper, lower = self._polynomials
+        corner = (upper * plus[:, None]).T @ upper + (lower * minus[:, None]).T @ lower
+        border = self._splines.T @ (upper * plus[:, None] + self._signs[1] * (lower * minus[:, None]))
+        inner = (self._splines.T @ (self._splines * (plus + minus)[:, None])).toarray()
+        return np.block([[corner, border.T], [border, inner]])
 
     def solve(self) -> Array:
         """u, with iterative refinement."""
@@ -146,20 +150,24 @@ class PowerSystem:
         scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
         matrix = self.gram * np.outer(scale, scale)
         matrix[np.diag_indices_from(matrix)] = 1.0  # also of forms that no neuron sees, which get 0
+        divided = _divided_by(matrix)
         best = u = np.zeros_like(self.target)
         least = np.inf
-        for _ in range(_REFINEMENTS):
+        for _ in range(4):
             now = self._misfit(u, self.y)
             if not now < least:
                 break
             best, least = u, now
-            u = u + scale * _positive_solve(matrix, scale * (self.target - self.gram @ u))
+            u = u + scale * divided(scale * (self.target - self.gram @ u))
         return best
 
     def out_of_reach(self) -> Array:
-        """Points of the first divided difference of y that no neuron can supply; empty if all can be."""
+        """Points of the first divided difference of y that no neuron can supply; empty if all can be.
+
+        A difference counts as zero if moving an ordinate by 1e-12 of max |y| makes it zero.
+        """
         shift = np.abs(self.target) / np.abs(self.forms).max(axis=1, initial=0.0)
-        bad = np.flatnonzero((np.diag(self.gram) == 0) & (shift > _FLAT * float(np.abs(self.y).max())))
+        bad = np.flatnonzero((np.diag(self.gram) == 0) & (shift > 1e-12 * float(np.abs(self.y).max())))
         return self.x[self.forms[bad[0]] != 0] if bad.size else np.zeros(0)
 
     def _misfit(self, u: Array, y: Array) -> float:
@@ -184,6 +192,7 @@ class PowerSystem:
         return float(np.max([self._misfit(u, y), self._jumps(f, size)]))  # max() may drop a NaN
 
     def _jumps(self, f: WeightedSpline, size: float) -> float:
+        """The jumps of derivatives of f at the data: the last of the three numbers in `residual`."""
         inner, gaps, edges = self.x[1:-1], np.diff(self.x), self.cells.edges
         gap, before = np.minimum(gaps[1:], gaps[:-1]), np.nextafter(inner, -np.inf)
         among = edges[(edges >= self.x[0]) & (edges <= self.x[-1])]
@@ -194,20 +203,19 @@ class PowerSystem:
     def function(self, u: Array, y: Array) -> WeightedSpline:
         """The function of u, through ordinates `y` at the data."""
         degree, g, law = self.kernel.degree, self.dual(u), self.kernel.law
-        highest = sum(side ** (degree + 1) * self._zeta[side] * g[side] for side in (1, -1))
+        highest = np.sum([sign * zeta * of for sign, zeta, of in zip(self._signs, self._zeta, g, strict=True)], axis=0)
         values = y if self.points.size == self.x.size else self._values(g, y)
-        curvature = self.kernel.activation.kink * np.asarray(highest).reshape(self.cells.nodes.shape)
-        pieces = integrate_through(self.cells.edges, curvature, degree + 1, self.points, values)
+        highest = self.kernel.activation.kink * highest.reshape(self.cells.nodes.shape)
+        pieces = integrate_through(self.cells.edges, highest, degree + 1, self.points, values)
         inner = law.knots[(law.knots > self.cells.edges[0]) & (law.knots < self.cells.edges[-1])]
-        return WeightedSpline.from_pieces(pieces, np.union1d(self.x, inner), exact=law.degree is not None)
+        return WeightedSpline(pieces, np.union1d(self.x, inner), exact=law.degree is not None)
 
-    def _values(self, g: dict[int, Array], y: Array) -> Array:
+    def _values(self, g: list[Array], y: Array) -> Array:
         """f at `points`: needed if the data are at most k points."""
         values = np.zeros(self.points.size)
         at = np.searchsorted(self.points, self.x)
-        for side in (1, -1):
-            density = self.cells.weights.ravel() * self._zeta[side] * g[side]
-            values += self.kernel.feature(side * (self.points[:, None] - self._nodes)) @ density
+        for side, zeta, of in zip(self.kernel.law.sides, self._zeta, g, strict=True):
+            values += self.kernel.feature(side, self.points[:, None], self._nodes) @ (self.cells.weights.ravel() * zeta * of)
         if self.free:
             values += np.polynomial.Polynomial.fit(self.x, y - values[at], 1)(self.points)
         values[at] = y
@@ -221,8 +229,10 @@ def power_system(problem: Problem) -> PowerSystem:
     return PowerSystem(problem.data.x, problem.data.y, kernel, points, kernel.cells(points), problem.free)
 
 
-def _positive_solve(matrix: Array, rhs: Array) -> Array:
+def _divided_by(matrix: Array) -> Callable[[Array], Array]:
+    """The map from right-hand sides to solutions for a positive definite matrix, of least norm where it is singular."""
     try:
-        return np.asarray(cho_solve(cho_factor(matrix), rhs))
+        factor = cho_factor(matrix)
     except LinAlgError:  # singular to rounding: neighbouring forms that see next to no neurons
-        return np.asarray(np.linalg.lstsq(matrix, rhs, rcond=1e-14)[0])
+        return lambda rhs: np.asarray(np.linalg.lstsq(matrix, rhs, rcond=1e-14)[0])
+    return lambda rhs: np.asarray(cho_solve(factor, rhs))

@@ -18,7 +18,6 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular, svd
 
 from splinebias._arguments import Array
 from splinebias.errors import CapabilityError
-from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.problem import Problem
 
 _EPS = float(np.finfo(float).eps)
@@ -57,12 +56,8 @@ class Residuals:
         CapabilityError
             If there are more than `largest` points: matrices here are dense.
         """
+        require_few(problem, largest)
         x = problem.data.x
-        if x.size > largest:
-            raise CapabilityError(
-                f"trajectories with {problem.potential} are followed for at most {largest} points, got {x.size}; "
-                "group neighbours into one point with a weight, or predict the limit, time=math.inf"
-            )
         columns = np.maximum(x[:, None] - x[1:-1], 0.0)
         if not problem.free:
             columns = np.concatenate([np.stack([np.full_like(x, x[-1] - x[0]), x - x[0]], axis=1), columns], axis=1)
@@ -83,13 +78,17 @@ class Residuals:
         bent = bent if np.linalg.norm(bent) > 1e-14 * np.linalg.norm(root * y) else np.zeros_like(bent)  # rounding of a line
         return cls(root, y, hinges - lines @ (lines.T @ hinges), bent)
 
+    def velocity(self, residual: Array) -> Array:
+        """G, shape (M,), from the gradient of the dual in the unknowns, shape (U,)."""
+        return np.asarray(self.hinges @ residual)
+
     def fitted(self, velocity: Array) -> Array:
         """f at the data, shape (M,), from G."""
         return np.asarray(self.y - velocity / self.root)
 
 
 @dataclass(frozen=True, eq=False)
-class Modes:
+class DecayModes:
     r"""Singular vectors of A: :math:`W^{1/2} K W^{1/2} = V \mathrm{diag}(s) V^T`.
 
     Attributes
@@ -110,7 +109,7 @@ class Modes:
     blur: Array
 
     @classmethod
-    def of(cls, hinges: Array, matrix: Array) -> Modes:
+    def of(cls, hinges: Array, matrix: Array) -> DecayModes:
         """Modes from `Residuals.hinges` and T, the quadratic form of the unknowns, shape (U, U)."""
         if hinges.shape[1] == 0:  # two points and a free line
             return cls(np.zeros(0), np.zeros(hinges.shape), np.zeros((0, 0)), np.zeros(0))
@@ -125,13 +124,13 @@ class Modes:
         return cls(values**2, left, lift, _EPS * values[0] * values)
 
     @classmethod
-    def of_kernel(cls, root: Array, matrix: Array, lines: Array) -> Modes:
+    def of_kernel(cls, root: Array, matrix: Array, lines: Array) -> DecayModes:
         r"""Modes from K at the data: the unknowns are the multipliers.
 
         Parameters
         ----------
         root : Array, shape (M,)
-            As in `Residuals`.
+            :math:`\omega^{1/2}`, as in `Residuals`.
         matrix : Array, shape (M, M)
             K.
         lines : Array, shape (M, 2) or (M, 0)
@@ -153,10 +152,14 @@ def line_basis(root: Array, x: Array) -> Array:
     return np.stack([root, rise / np.linalg.norm(rise)], axis=1)
 
 
-def dense(form: BorderedTridiagonal) -> Array:
-    """T as a matrix, shape (U, U)."""
-    inner = np.diag(form.diagonal) + np.diag(form.off, 1) + np.diag(form.off, -1)
-    return np.block([[form.corner, form.border], [form.border.T, inner]])
+def require_few(problem: Problem, largest: int) -> None:
+    """Raise CapabilityError if there are more than `largest` points: matrices of decay modes are dense."""
+    if problem.data.size > largest:
+        raise CapabilityError(
+            f"finite training times of {problem.potential} problems with {problem.activation} and "
+            f"{problem.parameterization} are for at most {largest} points, got {problem.data.size}; "
+            "group neighbours into one point with a weight, or predict the limit, time=math.inf"
+        )
 
 
 def _semidefinite_root(matrix: Array) -> Array:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -18,19 +17,9 @@ from splinebias.errors import CapabilityError, Outcome
 from splinebias.limit.hypotheses import require_mobile
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
-from splinebias.limit.trajectory.decay_modes import Modes, Residuals
+from splinebias.limit.trajectory.decay_modes import DecayModes, Residuals
 from splinebias.limit.trajectory.time_spans import Span, span_of
 from splinebias.problem import Problem
-
-_TOLERANCE = 1e-8
-
-
-class Filter(Protocol):
-    """What is left of a mode with decay rate s, and how far its multiplier went, (1 - left)/s, also at s = 0."""
-
-    def left(self, rates: Array) -> Array: ...
-
-    def moved(self, rates: Array) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -40,9 +29,11 @@ class Decay:
     time: float
 
     def left(self, rates: Array) -> Array:
+        """What is left of modes with these decay rates s >= 0."""
         return np.exp(-self.time * rates)
 
     def moved(self, rates: Array) -> Array:
+        """How far the multipliers of these modes went: (1 - left)/s, also at s = 0."""
         done = -np.expm1(-self.time * rates)
         return np.divide(done, rates, out=np.full_like(rates, self.time), where=done > 0)
 
@@ -54,10 +45,15 @@ class Shrinkage:
     regularization: float
 
     def left(self, rates: Array) -> Array:
+        """What is left of modes with these decay rates s >= 0."""
         return self.regularization / (rates + self.regularization)
 
     def moved(self, rates: Array) -> Array:
+        """How far the multipliers of these modes went: (1 - left)/s, also at s = 0."""
         return 1 / (rates + self.regularization)
+
+
+Filter = Decay | Shrinkage
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +66,7 @@ class LinearFlow:
         What is fitted.
     residuals : Residuals
         The data as coordinates of the flow.
-    modes : Modes
+    modes : DecayModes
         Decay rates and modes for :math:`\kappa = 1`.
     span : Span
         Where functions are represented.
@@ -82,7 +78,7 @@ class LinearFlow:
 
     problem: Problem
     residuals: Residuals
-    modes: Modes
+    modes: DecayModes
     span: Span
     start: Array
     stiffness: float
@@ -126,14 +122,13 @@ class LinearFlow:
         unsure = np.abs((rule.left(np.maximum(rates - blur, 0.0)) - rule.left(rates + blur)) * self.start)
         size = float(np.abs(self.residuals.root * self.problem.data.y).max()) or 1.0
         residual = float(np.max([made.misfit, unsure.max(initial=0.0) / size]))  # max() may drop a NaN
-        kappa = self.stiffness if self.problem.scaled else 1.0  # an unscaled potential leaves its trace in time only
         return Prediction(
             self.problem,
             made.function,
-            kappa * made.cost / 2 if self.problem.scaled else made.cost,
+            self._factor * made.cost / 2 if self.problem.scaled else made.cost,
             residual,
-            Outcome.CONVERGED if residual <= _TOLERANCE and made.resolved else Outcome.INACCURATE,
-            kappa * self.residuals.root * (self.modes.vectors @ (moved * self.start)),
+            Outcome.CONVERGED if residual <= 1e-8 and made.resolved else Outcome.INACCURATE,
+            self._factor * self.residuals.root * (self.modes.vectors @ (moved * self.start)),
             {
                 "solver": "LinearFlow",
                 "loss": float(velocity @ velocity) / 2,
@@ -142,17 +137,24 @@ class LinearFlow:
             },
         )
 
+    @property
+    def _factor(self) -> float:
+        r"""The :math:`\kappa` of penalty and multipliers: an unscaled potential leaves its trace in time only."""
+        return self.stiffness if self.problem.scaled else 1.0
+
     def multipliers(self, times: Array) -> Array:
         r""":math:`\lambda` at finite times >= 0, shape (T, M)."""
-        kappa = self.stiffness if self.problem.scaled else 1.0
         moved = np.stack([Decay(t / self.stiffness).moved(self.modes.rates) for t in times.tolist()])
-        return np.asarray(kappa * self.residuals.root * ((moved * self.start) @ self.modes.vectors.T))
+        return np.asarray(self._factor * self.residuals.root * ((moved * self.start) @ self.modes.vectors.T))
 
-    def at(self, t: float) -> Prediction:
-        """f_t for a finite training time t >= 0."""
-        made = self.filtered(Decay(t / self.stiffness))
-        outcome = Outcome.REACHED_TIME if made.outcome.ok else made.outcome
-        return replace(made, outcome=outcome, stats=made.stats | {"time": t})
+    def at(self, times: Array) -> list[Prediction]:
+        """f_t at finite training times >= 0."""
+        found = []
+        for t in times.tolist():
+            made = self.filtered(Decay(t / self.stiffness))
+            outcome = Outcome.REACHED_TIME if made.outcome.ok else made.outcome
+            found.append(replace(made, outcome=outcome, stats=made.stats | {"time": t}))
+        return found
 
 
 def is_linear(problem: Problem) -> bool:

@@ -69,29 +69,24 @@ def require_finite_times(problem: Problem) -> None:
     """Raise CapabilityError if no method follows the training of `problem`."""
     if beyond_bending(problem) is None:
         return
-    standard = isinstance(problem.parameterization, Standard)
-    missing = PowerSolver().supports(problem) if standard else KernelSolver().supports(problem)
-    if missing is not None:
+    solver = PowerSolver() if isinstance(problem.parameterization, Standard) else KernelSolver()
+    if (missing := solver.supports(problem)) is not None:
         raise CapabilityError(f"finite training times cannot take this problem: {missing}")
+
+
+def flow_of(posed: PosedProblem) -> LinearFlow | ScaledFlow:
+    """The infinite-width flow of a problem."""
+    return LinearFlow.of(posed) if is_linear(posed.problem) else ScaledFlow.of(posed)
 
 
 def follow(posed: PosedProblem, times: Array, limit: Callable[[Problem], Prediction]) -> Path:
     """The path at `times` >= 0, in any order; `limit` solves for time infinity."""
-    found: dict[float, Prediction] = {}
     distinct = np.unique(times)
+    finite = distinct[np.isfinite(distinct)]
+    found = dict(zip(finite.tolist(), flow_of(posed).at(finite), strict=True)) if finite.size else {}
     if distinct[-1] == math.inf:
         found[math.inf] = _with_loss(limit(posed.problem))
-    finite = distinct[np.isfinite(distinct)]
-    if finite.size:
-        found |= dict(zip(finite.tolist(), _finite(posed, finite), strict=True))
     return Path(posed.problem, times, tuple(found[t] for t in times.tolist()))
-
-
-def _finite(posed: PosedProblem, times: Array) -> list[Prediction]:
-    if is_linear(posed.problem):
-        flow = LinearFlow.of(posed)
-        return [flow.at(t) for t in times.tolist()]
-    return ScaledFlow.of(posed).at(times)
 
 
 def multiplier_path(problem: Problem, times: Array) -> Array:
@@ -102,12 +97,11 @@ def multiplier_path(problem: Problem, times: Array) -> Array:
     """
     require_finite_times(problem)
     distinct, place = np.unique(times, return_inverse=True)
-    posed = PosedProblem(problem)
-    flow = LinearFlow.of(posed) if is_linear(problem) else ScaledFlow.of(posed)
-    return flow.multipliers(distinct)[place]
+    return flow_of(PosedProblem(problem)).multipliers(distinct)[place]
 
 
 def _with_loss(limit: Prediction) -> Prediction:
+    """The limit with its time and loss among the statistics."""
     data = limit.problem.data
     residual = limit.function(data.x) - data.y
     loss = float(data.weights @ residual**2 / data.weights.sum()) / 2

@@ -13,6 +13,7 @@ import numpy as np
 from splinebias._arguments import Array
 from splinebias.errors import Outcome
 from splinebias.limit.dual.dual_function import DualFunction
+from splinebias.limit.dual.equations import DualEquations
 from splinebias.limit.dual.mirror import mirrored
 from splinebias.limit.dual.objective import DualState, IntegratedDual
 from splinebias.limit.trajectory.decay_modes import Residuals
@@ -41,6 +42,8 @@ class Step(NamedTuple):
     ----------
     time, length : float
         Where it starts, how long it is.
+    equations : DualEquations
+        The unknowns u.
     start : DualFunction
         g at its start.
     increments : Array, shape (s, U)
@@ -53,6 +56,7 @@ class Step(NamedTuple):
 
     time: float
     length: float
+    equations: DualEquations
     start: DualFunction
     increments: Array
     velocity: Array
@@ -66,12 +70,11 @@ class Step(NamedTuple):
     def at(self, t: float) -> tuple[DualFunction, Array, float]:
         """g, G and the integral of 2L at a time on the step."""
         rule, place = Collocation.of(self.increments.shape[0]), min((t - self.time) / self.length, 1.0)
-        start = self.start
-        moved = DualFunction.of(start.x, rule.risen(self.increments, place), start.activation, free=start.free)
+        moved = self.equations.function(rule.risen(self.increments, place))
         nodes, weights = gauss_legendre(rule.points.size + 1)
         velocity = rule.interpolated(self.velocity, np.r_[place * nodes, place])
         lost = self.length * place * float(weights @ (velocity[:-1] ** 2).sum(axis=1))
-        return start.moved(moved), velocity[-1], self.dissipated + lost
+        return self.start.moved(moved), velocity[-1], self.dissipated + lost
 
 
 class March:
@@ -97,7 +100,7 @@ class March:
     """
 
     def __init__(self, problem: Problem, residuals: Residuals, dual: IntegratedDual, first: float) -> None:
-        self.problem, self.residuals, self.dual = problem, residuals, dual
+        self.residuals, self.dual = residuals, dual
         self.rule = Collocation.of(_STAGES)
         self.stages = StageSystem.of(problem, self.rule.derivative)
         self.size = float(np.linalg.norm(residuals.start))
@@ -110,16 +113,14 @@ class March:
         self.state = dual.at(dual.equations.function(self.time * slope))
         self.dissipated, self._count, self._resolved = self.time * self.size**2, 0, 0.1 * _TOLERANCE
 
-    def velocity(self, state: DualState) -> Array:
-        """G at a state."""
-        return np.asarray(self.residuals.hinges @ state.residual)
-
     def _time_scale(self, slope: Array) -> float:
         """The time after which f would exceed y if the multipliers went on as they start, within a factor of 8."""
         t = 1.0
 
         def short(t: float) -> bool:
-            made = self.residuals.start - self.velocity(self.dual.at(self.dual.equations.function(t * slope)))
+            made = self.residuals.start - self.residuals.velocity(
+                self.dual.at(self.dual.equations.function(t * slope)).residual
+            )
             return bool(np.linalg.norm(made) < self.size)
 
         factor = 8.0 if short(t) else 1 / 8
@@ -150,7 +151,7 @@ class March:
 
     def _accept(self, increments: Array, velocity: Array, end: DualState, factor: float) -> Step:
         """Go to the end of a step."""
-        step = Step(self.time, self.length, self.state.function, increments, velocity, self.dissipated)
+        step = Step(self.time, self.length, self.dual.equations, self.state.function, increments, velocity, self.dissipated)
         self.dissipated = step.at(step.end)[2]
         proportional = min(step.end / step.time, 2.0) if step.time > 0 else 1.0
         self.time, self.state = step.end, end
@@ -184,7 +185,7 @@ class March:
                 float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / _TOLERANCE,
             )
             if iteration and change * min(1.0, change / last) <= 0.1 * tolerance:
-                velocity = np.concatenate([self.velocity(start)[None], (residual - effect) @ hinges.T])
+                velocity = np.concatenate([self.residuals.velocity(start.residual)[None], (residual - effect) @ hinges.T])
                 return increments, velocity, self.dual.at(functions[-1])
             if iteration >= _TRIALS and change > 0.9 * last:
                 return None
@@ -198,8 +199,8 @@ class March:
 
     def _mirrored(self, state: DualState, step: Array) -> DualFunction:
         """The dual function of `state` after a step of the unknowns, taken in its mirror image."""
-        increment = self.dual.equations.function(step)
-        return state.function.moved(mirrored(self.dual.potential, state.function, state.curvature, increment))
+        dual = self.dual
+        return state.function.moved(mirrored(dual.potential, state.function, state.curvature, dual.equations.function(step)))
 
     def _rounding(self) -> float:
         """How well G is known."""
@@ -215,7 +216,10 @@ class March:
         if farther is not None:
             self.dual, self.state = farther, farther.at(self.state.function)
             return False
-        off = float(np.linalg.norm(self.velocity(check) - self.velocity(state))) / self.size
+        off = (
+            float(np.linalg.norm(self.residuals.velocity(check.residual) - self.residuals.velocity(state.residual)))
+            / self.size
+        )
         if not off > max(self._resolved, 0.1 * tolerance):
             return True
         finer = self.dual.refined(state, _TOLERANCE).finer

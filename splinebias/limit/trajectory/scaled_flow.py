@@ -4,7 +4,7 @@ r"""Infinite-width training with a scaled potential: a stiff ODE for the multipl
           r_i = E_\mu[\sigma(w x_i + b)\, (\phi')^{-1}(\textstyle\sum_j \lambda_j \sigma(w x_j + b))] - y_i,
           \qquad \lambda(0) = 0.
 
-The gradient flow of the dual that `DualSolver` maximizes, on the same quadrature; `radau` follows it.
+The gradient flow of the dual that `DualSolver` maximizes, on the same quadrature; `radau.March` follows it.
 """
 
 from __future__ import annotations
@@ -90,27 +90,25 @@ class ScaledFlow:
 
     def _follow(self, times: Array) -> tuple[IntegratedDual, list[Reached]]:
         """The dual on the grid that the flow asked for, and the flow at `times`."""
-        rest = self.dual.equations.function(np.zeros(self.residuals.hinges.shape[1]))
-        reached = [Reached(rest, self.residuals.start, 0.0, 0.0, Outcome.REACHED_TIME)] * int((times == 0).sum())
-        times = times[times > 0]
+        start, size = self.residuals.start, self.residuals.hinges.shape[1]
+        rest = self.dual.equations.function(np.zeros(size))
+        still = (times == 0) | (not start.any())  # where the data are a line, and lines are free, at all times
+        reached = [Reached(rest, start, 0.0, t, Outcome.REACHED_TIME) for t in times[still] * self._unit]
+        times = times[~still] * self._unit
         if times.size == 0:
             return self.dual, reached
-        if not self.residuals.start.any():  # the data are a line, and lines are free
-            return self.dual, reached + [
-                Reached(rest, self.residuals.start, 0.0, t, Outcome.REACHED_TIME) for t in times * self._unit
-            ]
-        march = March(self.problem, self.residuals, self.dual, times[0] * self._unit)
+        march = March(self.problem, self.residuals, self.dual, times[0])
         step = march.advance()
-        for t in times * self._unit:
+        for t in times:
             while step is not None and step.end < t and march.outcome is None:
                 step = march.advance() or step
             if step is None:
-                reached.append(Reached(rest, self.residuals.start, 0.0, 0.0, march.outcome or Outcome.STALLED))
+                reached.append(Reached(rest, start, 0.0, 0.0, march.outcome or Outcome.STALLED))
             else:
                 late = step.end < t
                 outcome = (march.outcome if late else None) or Outcome.REACHED_TIME
-                at = t if outcome.ok else step.end
-                reached.append(Reached(*step.at(min(t, step.end)), at, outcome))
+                state = step.at(min(t, step.end))
+                reached.append(Reached(*state, t if outcome.ok else step.end, outcome))
         return march.dual, reached
 
     def _prediction(self, dual: IntegratedDual, reached: Reached, began: float) -> Prediction:
@@ -123,11 +121,14 @@ class ScaledFlow:
         problem, state = self.problem, self._polished(dual, reached)
         coarse, (check, finer) = self.dual.grid.cells, dual.refined(state, _TOLERANCE)
         dual = dual if finer is None else finer
-        velocity = self._velocity(check)
+        velocity = self.residuals.velocity(check.residual)
         if not np.isfinite(velocity).all():
             raise SolveError("the flow left the domain of the dual, which its grid did not show; rescale the data")
         size = float(np.abs(dual.y).max()) or 1.0
-        off = [np.abs((g - velocity) / self.residuals.root).max() / size for g in (reached.velocity, self._velocity(state))]
+        off = [
+            np.abs((g - velocity) / self.residuals.root).max() / size
+            for g in (reached.velocity, self.residuals.velocity(state.residual))
+        ]
         off += [abs(check.objective - reached.dissipated) / (check.pairing or 1.0), check.neglected]
         fitted = with_ordinates(problem, dual.size * self._fitted(check, velocity))
         residual = float(np.max(off))  # not max(), which may drop a NaN
@@ -156,15 +157,11 @@ class ScaledFlow:
         """
         state = dual.at(reached.function)
         root, size = self.residuals.root, float(np.abs(dual.y).max())
-        if np.abs((self._velocity(state) - reached.velocity) / root).max() <= _CLOSE * size:
+        if np.abs((self.residuals.velocity(state.residual) - reached.velocity) / root).max() <= _CLOSE * size:
             return state
         fitted = with_ordinates(self.problem, dual.size * self.residuals.fitted(reached.velocity))
         goal = replace(dual, problem=fitted)
         return dual.at(maximized(goal.at(reached.function), _CLOSE, _POLISHING)[0].function)
-
-    def _velocity(self, state: DualState) -> Array:
-        r"""G = :math:`\omega^{1/2} (y - f)` at a state, with a free affine part projected along lines."""
-        return np.asarray(self.residuals.hinges @ state.residual)
 
     def _fitted(self, state: DualState, velocity: Array) -> Array:
         """f at the data, with the digits of what is small, f or y - f."""

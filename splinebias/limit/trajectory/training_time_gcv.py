@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,6 @@ from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.linear_flow import Decay, Filter, LinearFlow, Shrinkage
 from splinebias.problem import Problem
-
-_PER_DECADE = 20  # points of the search grid, which must not miss a minimum; a grid is cheap
-_NO_FREEDOM_LEFT = 0.5  # residual degrees of freedom below which a score is a quotient of roundings
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,7 @@ def smoothing_spline(problem: Problem, regularization: float) -> Prediction:
     flow = _flow(problem)
     rule = Shrinkage(real_number(regularization, "regularization", above=0, fix="for 0, interpolation, take predict"))
     made = flow.filtered(rule)
-    made.stats["degrees_of_freedom"] = _degrees_of_freedom(flow, rule)
-    return made
+    return replace(made, stats=made.stats | {"degrees_of_freedom": _degrees_of_freedom(flow, rule)})
 
 
 def leave_one_out(problem: Problem, regularization: float) -> Array:
@@ -131,8 +127,7 @@ def gcv_regularization(problem: Problem) -> Selection:
     `value` is infinity if no fit is best, 0 if interpolation is.
     """
     found = _select(_flow(problem), lambda t: Shrinkage(1 / t), 1.0)
-    value = math.inf if found.value == 0 else 1 / found.value
-    return Selection(value, found.score, found.degrees_of_freedom)
+    return replace(found, value=math.inf if found.value == 0 else 1 / found.value)
 
 
 def gcv_score(problem: Problem, times: Any) -> Array:
@@ -142,16 +137,19 @@ def gcv_score(problem: Problem, times: Any) -> Array:
 
 
 def _flow(problem: Problem) -> LinearFlow:
+    """The decay modes of a problem, whose data are within reach of its neurons."""
     posed = PosedProblem(problem)
     require_reachable(posed)
     return LinearFlow.of(posed)
 
 
 def _degrees_of_freedom(flow: LinearFlow, rule: Filter) -> float:
+    """The trace of the hat matrix of a filter."""
     return float(flow.problem.data.size - rule.left(flow.modes.rates).sum())
 
 
 def _score(flow: LinearFlow, rule: Filter) -> float:
+    """The generalized cross-validation score of a filter; see `gcv_time`."""
     left = rule.left(flow.modes.rates)
     if left.max() == 0:  # the limit: only the slowest mode counts
         left = (flow.modes.rates == flow.modes.rates.min()).astype(float)
@@ -167,9 +165,11 @@ def _select(flow: LinearFlow, family: Callable[[float], Filter], kappa: float) -
         return Selection(0.0, 0.0, float(size - rates.size))  # the data are a line that is free
     start = -math.log10(rates[0])
     stop = start + 1
-    while size - _degrees_of_freedom(flow, family(10**stop)) > _NO_FREEDOM_LEFT and stop < 300:
+    while (
+        size - _degrees_of_freedom(flow, family(10**stop)) > 0.5 and stop < 300
+    ):  # of less, scores are quotients of roundings
         stop += 1
-    grid = np.linspace(start - 4, stop, _PER_DECADE * math.ceil(stop - start + 4))
+    grid = np.linspace(start - 4, stop, 20 * math.ceil(stop - start + 4))  # so fine that no minimum is missed; it is cheap
     scores = [_score(flow, family(10**e)) for e in grid]
     best = int(np.argmin(scores))
     if best == 0:

@@ -1,0 +1,152 @@
+r"""Rows of a quadrature on which a curvature is smooth in a coordinate of its own, and the polynomials in it.
+
+`functions.curved` puts them together to functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.polynomial import legendre
+from numpy.typing import NDArray
+
+from splinebias._arguments import Array
+from splinebias.functions.unfolding import Unfolding
+from splinebias.numerics.legendre import gauss_legendre, legendre_coefficients, legendre_integral, legendre_values
+
+Degrees = tuple[int, int] | None
+
+
+class Rows(NamedTuple):
+    r"""Gauss rules on N panels of the breakpoint axis, each in a coordinate of its own.
+
+    On a curved row (rate not 0) a breakpoint is :math:`c = \mathrm{anchor} + (z(s) - z_0)/\mathrm{rate}`, with z(s) of
+    `Unfolding.unfold`; on a plain one, anchor + s.
+
+    Attributes
+    ----------
+    offset, weights : Array, shape (N, q)
+        Nodes relative to their anchors, and their weights.
+    g : Array, shape (N, q)
+        The dual function there, with its relative precision next to zeros.
+    low, high : Array, shape (N,)
+        Ends of the panels.
+    top : Array, shape (N,)
+        The upper ends relative to the anchors.
+    anchor, z, rate : Array, shape (N,)
+        The anchor, z_0 and rate above; z and rate are g and its slope at the anchor.
+    start, stop : Array, shape (N,)
+        The s at the ends; Gauss nodes run from the first to the second.
+    """
+
+    offset: Array
+    weights: Array
+    g: Array
+    low: Array
+    high: Array
+    top: Array
+    anchor: Array
+    z: Array
+    rate: Array
+    start: Array
+    stop: Array
+
+    @property
+    def nodes(self) -> Array:
+        """Breakpoints, shape (N, q)."""
+        return self.anchor[:, None] + self.offset
+
+    def take(self, at: Any) -> Rows:
+        """Some of the rows."""
+        return Rows(*(column[at] for column in self))
+
+    @property
+    def down(self) -> NDArray[np.bool_]:
+        """Which rows start at their upper end."""
+        return np.asarray(self.offset[:, 0] > self.offset[:, -1])
+
+    def turned(self, at: NDArray[np.bool_]) -> Rows:
+        """These rules with the nodes of the rows `at` counted from their other end."""
+        columns = {name: np.where(at[:, None], old[:, ::-1], old) for name, old in self._asdict().items() if old.ndim > 1}
+        return self._replace(**columns, start=np.where(at, self.stop, self.start), stop=np.where(at, self.start, self.stop))
+
+
+@dataclass(frozen=True, eq=False)
+class CurvedRows:
+    r"""The curved rows of a function: polynomials in s.
+
+    Attributes
+    ----------
+    unfolding : Unfolding
+        Gives s.
+    anchor, z, rate, start, stop : Array, shape (C,)
+        As in `Rows`.
+    base : Array, shape (4, C)
+        The end of a row at `start`; f there; slopes of the tangents of f and of f'. The first of them makes f at the other
+        end what it is to rounding.
+    series : three Arrays, shape (degree + 1, C)
+        Legendre coefficients in 2t - 1, where s = start + t (stop - start), of f and f' less their tangents at the base, and
+        of f''.
+    """
+
+    unfolding: Unfolding
+    anchor: Array
+    z: Array
+    rate: Array
+    start: Array
+    stop: Array
+    base: Array
+    series: tuple[Array, ...]
+
+    @classmethod
+    def of(cls, rows: Rows, curvature: Array, ends: Array, unfolding: Unfolding, degrees: Degrees = None) -> CurvedRows:
+        """From f'' at the nodes of curved `rows`, and `ends`, shape (5, C): start, f and f' there, stop, f there.
+
+        `degrees` : those in s of c and of f'', if both are polynomials.
+        """
+        series = _integrated(rows, curvature, unfolding, degrees)
+        begin, f, slope, end, goal = ends
+        tangent = np.divide(goal - f - series[0].sum(axis=0), end - begin, out=slope.copy(), where=end != begin)
+        base = np.array([begin, f, tangent, slope])
+        return cls(unfolding, rows.anchor, rows.z, rows.rate, rows.start, rows.stop, base, series)
+
+    def __call__(self, x: Array, row: NDArray[np.intp], nu: int) -> Array:
+        """Derivative `nu` <= 2 at points x in the rows number `row`, shape (K,)."""
+        s = self.unfolding.fold(self.z[row] + self.rate[row] * (x - self.anchor[row]))
+        start = self.start[row]
+        long = self.stop[row] - start  # 0 where powers of g underflow
+        t = np.divide(s - start, long, out=np.zeros_like(s), where=long != 0)
+        value = legendre.legval(2 * np.clip(t, 0, 1) - 1, np.take(self.series[nu], row, axis=1), tensor=False)
+        if nu == 2:
+            return np.asarray(value)
+        end, f, tangent, slope = (part[row] for part in self.base)
+        return np.asarray(value + (f + tangent * (x - end) if nu == 0 else slope))
+
+
+def _integrated(rows: Rows, curvature: Array, unfolding: Unfolding, degrees: Degrees) -> tuple[Array, ...]:
+    """The `CurvedRows.series` from f'' at the nodes."""
+    order, long = rows.offset.shape[1], rows.stop - rows.start
+    known = degrees is not None and sum(degrees) <= order  # no more than the nodes can tell
+    of_c, of_second = degrees if degrees is not None and known else (order, order - 1)
+    per_long = long / rows.rate
+
+    def pace(place: Array) -> Array:
+        """dc/dt, shape (N, len(place))."""
+        return np.asarray((unfolding.unfold(rows.start + long * place[:, None])[1] * per_long).T)
+
+    second = legendre_coefficients(curvature).T[: of_second + 1]
+    slope = legendre_coefficients(curvature * pace(gauss_legendre(order)[0])).T
+    first = legendre_integral(slope[: of_second + of_c])
+    place = gauss_legendre(min(of_second + 2 * of_c, 2 * order))[0]  # a product of two such polynomials
+    rise = legendre_values(first, place.size) * pace(place)
+    series = (legendre_integral(legendre_coefficients(rise).T), first, second)
+    return series if known else tuple(_trimmed(part) for part in series)
+
+
+def _trimmed(series: Array) -> Array:
+    """Without the highest coefficients that are rounding on every row."""
+    size = np.abs(series).max(axis=0, initial=0.0)
+    used = np.flatnonzero((np.abs(series) > 1e-17 * size).any(axis=1))
+    return np.ascontiguousarray(series[: used[-1] + 1 if used.size else 1])

@@ -20,7 +20,6 @@ from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.radau_stages import StageSystem
 from splinebias.numerics.cells import gauss_legendre
 from splinebias.numerics.collocation import Collocation
-from splinebias.problem import Problem
 
 _STAGES = 12
 _TOLERANCE = 1e-10  # of G on a step, relative to its start
@@ -74,8 +73,6 @@ class March:
 
     Parameters
     ----------
-    problem : Problem
-        What is fitted.
     residuals : Residuals
         The data as coordinates of the flow, in the units of the dual.
     dual : IntegratedDual
@@ -91,15 +88,15 @@ class March:
         Why there is no way on: REACHED_TIME at rest, STALLED (also where doubles end) or MAX_STEPS; None on the way.
     """
 
-    def __init__(self, problem: Problem, residuals: Residuals, dual: IntegratedDual, first: float) -> None:
+    def __init__(self, residuals: Residuals, dual: IntegratedDual, first: float) -> None:
         self.residuals, self.dual = residuals, dual
-        self.free, self.rule = problem.free, Collocation.of(_STAGES)
-        self.stages = StageSystem.of(problem, self.rule.derivative)
+        self.free, self.rule = dual.equations.free, Collocation.of(_STAGES)
+        self.stages = StageSystem.of(dual.equations, residuals.root**2, self.rule.derivative)
         self.size = float(np.linalg.norm(residuals.start))
         self.outcome: Outcome | None = None
         slope = residuals.hinges.T @ residuals.start
         scale = self._time_scale(slope)
-        self.time = _SHORT * min(scale, first) if problem.phi.hess_at_zero == 0 else 0.0
+        self.time = _SHORT * min(scale, first) if dual.potential.hess_at_zero == 0 else 0.0
         self.length = self.time or scale / 50
         self._shortest = _SHORT**2 * self.length
         self.state = dual.at(dual.equations.function(self.time * slope))

@@ -94,7 +94,7 @@ class ScaledFlow:
         times = times[~still] * self._unit
         if times.size == 0:
             return self.dual, reached
-        march = March(self.problem, self.residuals, self.dual, times[0])
+        march = March(self.residuals, self.dual, times[0])
         step = march.advance()
         for t in times:
             while step is not None and step.end < t and march.outcome is None:

@@ -17,11 +17,6 @@ from splinebias._arguments import interval as check_interval
 from splinebias.errors import DataError
 from splinebias.numerics.cells import Cells
 
-_ORDER = 12  # Gauss nodes per piece: the square of a polynomial of degree 11 is integrated exactly
-_PIECES = 1000  # pieces of an interval on which a function does not say where its knots are
-_ZOOM = 8  # sub-intervals per round; each round keeps two of them
-_ROUNDS = 16  # 4^16 = 4e9: beyond the square root of rounding, where the value at a maximum no longer changes
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -78,7 +73,7 @@ def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison:
     for name, function in (("f", f), ("g", g)):
         if not callable(function):
             raise DataError(f"`{name}` must be callable, got {function!r}; pass e.g. prediction.function")
-    cells = Cells(_cuts(f, g, lo, hi), _ORDER)
+    cells = Cells(_cuts(f, g, lo, hi), 12)  # the square of a polynomial of degree 11 is integrated exactly
     left, right = cells.panels
     samples = np.column_stack([left, cells.nodes, np.nextafter(right, left)])
     samples[-1, -1] = hi
@@ -106,7 +101,7 @@ def _values(function: Any, name: str, x: Array) -> Array:
 def _cuts(f: Any, g: Any, lo: float, hi: float) -> Array:
     """lo, hi and everything in between where one of the functions may fail to be smooth."""
     known = [points for points in (_breaks(f), _breaks(g)) if points is not None]
-    cuts = np.concatenate([*known, np.linspace(lo, hi, _PIECES + 1)]) if len(known) < 2 else np.concatenate(known)
+    cuts = np.concatenate([*known, np.linspace(lo, hi, 1001)]) if len(known) < 2 else np.concatenate(known)
     return np.asarray(np.unique(np.r_[lo, cuts[(cuts > lo) & (cuts < hi)], hi]))
 
 
@@ -127,13 +122,14 @@ def _largest(difference: Any, samples: Array, size: Array) -> tuple[float, float
     fall = size - np.minimum(padded[:, :-2], padded[:, 2:])
     rows, columns = np.nonzero(peak & (size + 2 * fall > sup))
     a, b = samples[rows, np.maximum(columns - 1, 0)], samples[rows, np.minimum(columns + 1, last)]
-    for _ in range(_ROUNDS if rows.size else 0):
-        x = a[:, None] + (b - a)[:, None] * np.linspace(0, 1, _ZOOM + 1)
+    # a round cuts into eighths and keeps two; after 16 the value at a maximum, flat to 4^-32, no longer changes
+    for _ in range(16 if rows.size else 0):
+        x = a[:, None] + (b - a)[:, None] * np.linspace(0, 1, 9)
         value = np.abs(difference(x))
         best = value.argmax(axis=1)
         k = int(value.max(axis=1).argmax())
         if value[k, best[k]] > sup:
             sup, argmax = float(value[k, best[k]]), float(x[k, best[k]])
         every = np.arange(a.size)
-        a, b = x[every, np.maximum(best - 1, 0)], x[every, np.minimum(best + 1, _ZOOM)]
+        a, b = x[every, np.maximum(best - 1, 0)], x[every, np.minimum(best + 1, 8)]
     return sup, argmax

@@ -71,6 +71,11 @@ class TestKernel:
         by_quadrature = outer + 0.8**2 * (np.outer(SET_A.x, other) + 1) * hidden
         np.testing.assert_allclose(sb.tangent_kernel(problem, SET_A.x, other), by_quadrature, rtol=1e-10, atol=1e-12)
 
+    def test_one_point(self) -> None:
+        problem = sb.Problem(SET_A, UNIFORM)
+        (alone,), (beside, *_) = sb.tangent_kernel(problem, [0.3])[0], sb.tangent_kernel(problem, [0.3, 0.9])[0]
+        assert alone == pytest.approx(beside, rel=1e-14)
+
     @pytest.mark.parametrize("activation", ACTIVATIONS)
     @pytest.mark.parametrize("init", ["gaussian", "signs"])
     def test_kernel_of_wide_networks(self, init: str, activation: str) -> None:

@@ -428,3 +428,19 @@ def test_random_data_over_many_seeds() -> None:
         prediction = sb.predict(sb.Problem(random_data(seed, 12), LAWS["pytorch"], sb.ReLUPower(2)))
         assert prediction.outcome is sb.Outcome.CONVERGED
         assert prediction.residual < 1e-11
+
+
+@pytest.mark.parametrize(
+    ("x", "deviation", "place", "outcome"),
+    [
+        (SET_A.x, 1e-3, 0.0, sb.Outcome.CONVERGED),
+        (random_data(0, 12).x, 1e-2, 0.5, sb.Outcome.INACCURATE),
+        (np.linspace(-1, 1, 40), 1e-2, 0.5, sb.Outcome.INACCURATE),
+    ],
+)
+@pytest.mark.parametrize("affine", ["network", "free"])
+def test_next_to_no_neurons_at_most_points(x, deviation, place, outcome, affine) -> None:
+    """Equations of neighbours are the same to rounding, or their terms at the end of doubles: that is no exception."""
+    law = sb.Initialization.rademacher(st.norm(place, deviation))
+    prediction = sb.predict(sb.Problem(sb.Dataset(x, np.sin(3 * x)), law, sb.ReLUPower(3), affine=affine))
+    assert prediction.outcome is outcome

@@ -144,11 +144,12 @@ class PowerSystem:
         inner = (self._splines.T @ (self._splines * (plus + minus)[:, None])).toarray()
         return np.block([[corner, border.T], [border, inner]])
 
+    @np.errstate(over="ignore", invalid="ignore")  # with next to no neurons u may overflow: no better than what was there
     def solve(self) -> Array:
         """u, with iterative refinement."""
         size = np.sqrt(np.diag(self.gram))
         scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
-        matrix = self.gram * np.outer(scale, scale)
+        matrix = self.gram * scale * scale[:, None]  # no product of two scales, which overflows next to no neurons
         matrix[np.diag_indices_from(matrix)] = 1.0  # also of forms that no neuron sees, which get 0
         divided = _divided_by(matrix)
         best = u = np.zeros_like(self.target)

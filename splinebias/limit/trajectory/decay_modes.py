@@ -111,17 +111,15 @@ class DecayModes:
     @classmethod
     def of(cls, hinges: Array, matrix: Array) -> DecayModes:
         """Modes from `Residuals.hinges` and T, the quadratic form of the unknowns, shape (U, U)."""
-        if hinges.shape[1] == 0:  # two points and a free line
-            return cls(np.zeros(0), np.zeros(hinges.shape), np.zeros((0, 0)), np.zeros(0))
         try:
             factor = cholesky(matrix, lower=True, check_finite=False)
         except LinAlgError:  # some unknowns are seen by no neuron
             left, values, _ = svd(hinges @ _semidefinite_root(matrix), full_matrices=False, check_finite=False)
-            return cls(values**2, left, hinges.T @ left, _EPS * values[0] * values)
+            return cls(values**2, left, hinges.T @ left, _EPS * values.max(initial=0.0) * values)
         left, values, right = svd(hinges @ factor, full_matrices=False, check_finite=False)
         # the same lift without its cancellation, because hinges @ factor = V diag(values) right
         lift = solve_triangular(factor, right.T * values, lower=True, trans="T", check_finite=False)
-        return cls(values**2, left, lift, _EPS * values[0] * values)
+        return cls(values**2, left, lift, _EPS * values.max(initial=0.0) * values)
 
     @classmethod
     def of_kernel(cls, root: Array, matrix: Array, lines: Array) -> DecayModes:
@@ -139,11 +137,9 @@ class DecayModes:
         basis = np.eye(root.size)
         if lines.shape[1]:
             basis = np.linalg.qr(lines, mode="complete")[0][:, 2:]
-        if basis.shape[1] == 0:
-            return cls(np.zeros(0), basis, basis, np.zeros(0))
         rates, inner = np.linalg.eigh(basis.T @ (matrix * np.outer(root, root)) @ basis)
         rates, vectors = np.maximum(rates[::-1], 0.0), basis @ inner[:, ::-1]
-        return cls(rates, vectors, root[:, None] * vectors, np.full_like(rates, _EPS * rates[0]))
+        return cls(rates, vectors, root[:, None] * vectors, np.full_like(rates, _EPS * rates.max(initial=0.0)))
 
 
 def line_basis(root: Array, x: Array) -> Array:

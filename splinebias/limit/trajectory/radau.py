@@ -20,19 +20,10 @@ from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.radau_stages import StageSystem
 from splinebias.numerics.collocation import Collocation
 from splinebias.numerics.legendre import gauss_legendre
-from splinebias.problem import Problem
 
 _STAGES = 12
 _TOLERANCE = 1e-10  # of G on a step, relative to its start
-_NOISE = 20.0  # times rounding of G: what no step is asked to resolve
-_BRIEF = 0.01  # part of t: steps shorter than that may err more
-_ITERATIONS, _TRIALS = 48, 8  # of Newton's method; after the second number every one must come closer
-_MAX_STEPS = 1000
-_AT_REST = 1e-14  # size of G, relative to its start, that is rounding
 _SHORT = 1e-13  # part of the first move that is made by hand where 1/phi'' is infinite at 0
-_STANDSTILL = 1e-13  # length of a step, relative to t
-_BEYOND = 1e-2  # part of f, relative to max |y|, that doubles cut off: no way on
-_FASTEST, _SLOWEST = 6.0, 0.1  # change of length from step to step
 
 
 class Step(NamedTuple):
@@ -82,8 +73,6 @@ class March:
 
     Parameters
     ----------
-    problem : Problem
-        What is fitted.
     residuals : Residuals
         The data as coordinates of the flow, in the units of the dual.
     dual : IntegratedDual
@@ -99,15 +88,15 @@ class March:
         Why there is no way on: REACHED_TIME at rest, STALLED (also where doubles end) or MAX_STEPS; None on the way.
     """
 
-    def __init__(self, problem: Problem, residuals: Residuals, dual: IntegratedDual, first: float) -> None:
+    def __init__(self, residuals: Residuals, dual: IntegratedDual, first: float) -> None:
         self.residuals, self.dual = residuals, dual
         self.rule = Collocation.of(_STAGES)
-        self.stages = StageSystem.of(problem, self.rule.derivative)
+        self.stages = StageSystem.of(dual.equations, residuals.root**2, self.rule.derivative)
         self.size = float(np.linalg.norm(residuals.start))
         self.outcome: Outcome | None = None
         slope = residuals.hinges.T @ residuals.start
         scale = self._time_scale(slope)
-        self.time = _SHORT * min(scale, first) if problem.phi.hess_at_zero == 0 else 0.0
+        self.time = _SHORT * min(scale, first) if dual.potential.hess_at_zero == 0 else 0.0
         self.length = self.time or scale / 50
         self._shortest = _SHORT**2 * self.length
         self.state = dual.at(dual.equations.function(self.time * slope))
@@ -131,9 +120,9 @@ class March:
     def advance(self) -> Step | None:
         """The next step, or None: then `outcome` says why."""
         while self.outcome is None:
-            tolerance = max(_TOLERANCE, _NOISE * self._rounding() / self.size)
-            if self.time > 0:  # an error of G acts on u for so short a time that it counts less
-                tolerance *= max(1.0, _BRIEF * self.time / self.length)
+            tolerance = max(_TOLERANCE, 20 * self._rounding() / self.size)  # no step is asked to resolve rounding
+            if self.time > 0:  # an error of G acts on u for so short a time that it counts less (|u|^3 stalls without)
+                tolerance *= max(1.0, 0.01 * self.time / self.length)
             found = self._stages(self.length, tolerance)
             if found is None:
                 self.length /= 4
@@ -144,8 +133,8 @@ class March:
                 if error <= tolerance and self._resolves(end, tolerance):
                     return self._accept(increments, velocity, end, factor)
                 if error > tolerance:
-                    self.length *= max(_SLOWEST, 0.8 * factor)
-            if self.length < max(_STANDSTILL * self.time, self._shortest):
+                    self.length *= max(0.1, 0.8 * factor)
+            if self.length < max(1e-13 * self.time, self._shortest):
                 self.outcome = Outcome.STALLED
         return None
 
@@ -155,11 +144,11 @@ class March:
         self.dissipated = step.at(step.end)[2]
         proportional = min(step.end / step.time, 2.0) if step.time > 0 else 1.0
         self.time, self.state = step.end, end
-        self.length *= min(_FASTEST, 0.9 * factor * proportional)
+        self.length *= min(6.0, 0.9 * factor * proportional)
         self._count += 1
-        if np.linalg.norm(velocity[-1]) <= _AT_REST * self.size:
+        if np.linalg.norm(velocity[-1]) <= 1e-14 * self.size:  # rounding
             self.outcome = Outcome.REACHED_TIME
-        elif self._count >= _MAX_STEPS:
+        elif self._count >= 1000:
             self.outcome = Outcome.MAX_STEPS
         return step
 
@@ -173,7 +162,7 @@ class March:
         states = [start] * _STAGES
         residual, hessians = np.tile(start.residual, (_STAGES, 1)), [start.hessian()] * _STAGES
         rhs = residual
-        for iteration in range(_ITERATIONS):
+        for iteration in range(48):
             delta = self.stages.solve(hessians, rhs, h)
             if not np.isfinite(delta).all():
                 return None
@@ -187,7 +176,7 @@ class March:
             if iteration and change * min(1.0, change / last) <= 0.1 * tolerance:
                 velocity = np.concatenate([self.residuals.velocity(start.residual)[None], (residual - effect) @ hinges.T])
                 return increments, velocity, self.dual.at(functions[-1])
-            if iteration >= _TRIALS and change > 0.9 * last:
+            if iteration >= 8 and change > 0.9 * last:  # from now on, every step must come closer
                 return None
             last = change
             states = [self.dual.at(f) for f in functions]
@@ -209,7 +198,7 @@ class March:
     def _resolves(self, state: DualState, tolerance: float) -> bool:
         """Whether the grid gives G at `state`, to a tenth of a tolerance; if not, it is refined."""
         check = self.dual.checked(state.function)
-        if not check.neglected <= _BEYOND:
+        if not check.neglected <= 0.01:  # part of f that doubles cut off: no way on
             self.outcome = Outcome.STALLED
             return False
         farther = self.dual.farther(check)

@@ -20,22 +20,8 @@ from scipy.linalg import solve_banded
 from scipy.sparse import csr_array
 
 from splinebias._arguments import Array
+from splinebias.limit.dual.equations import DualEquations
 from splinebias.numerics.bordered import BorderedTridiagonal
-from splinebias.problem import Problem
-
-
-def metric(problem: Problem) -> csr_array:
-    """Q, shape (U, U), for the flow of `problem`, whose loss weighs a point by its share of all weights."""
-    x, share = problem.data.x, problem.data.weights / problem.data.weights.sum()
-    inverse = 1 / np.diff(x)
-    rows, size = np.arange(x.size - 2), x.size
-    at = (np.repeat(rows, 3) + 2, (rows[:, None] + np.arange(3)).ravel())
-    bends = np.stack([inverse[:-1], -inverse[:-1] - inverse[1:], inverse[1:]], axis=1).ravel()
-    ends = [1 / (x[-1] - x[0]), -inverse[0], inverse[0]]
-    target = csr_array((np.r_[ends, bends], (np.r_[0, 1, 1, at[0]], np.r_[0, 0, 1, at[1]])), shape=(size, size))
-    if problem.free:
-        target = target[2:]
-    return csr_array(target.multiply(1 / share) @ target.T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +47,11 @@ class StageSystem:
     edge: Array
 
     @classmethod
-    def of(cls, problem: Problem, coupling: Array) -> StageSystem:
-        """The system for the matrix C = `coupling`."""
-        q, s = metric(problem), coupling.shape[0]
-        border = 0 if problem.free else 2
+    def of(cls, equations: DualEquations, share: Array, coupling: Array) -> StageSystem:
+        """The system for the matrix C = `coupling` and a loss that weighs a point by its `share` of all weights, (M,)."""
+        target = csr_array(np.stack([equations.target(unit) for unit in np.eye(share.size)]))
+        q, s = csr_array(target.T.multiply(1 / share) @ target), coupling.shape[0]
+        border = 0 if equations.free else 2
         inner = q[border:, border:].tocoo()
         stage, other = np.meshgrid(np.arange(s), np.arange(s), indexing="ij")
         row = inner.row[:, None, None] * s + stage

@@ -29,10 +29,7 @@ from splinebias.limit.trajectory.radau import March
 from splinebias.limit.trajectory.time_spans import with_ordinates
 from splinebias.problem import Problem
 
-_LARGEST = 1000  # points: beyond, a trajectory takes many minutes
 _TOLERANCE = 1e-8  # residual above which the outcome is INACCURATE
-_CLOSE = 1e-9  # distance between f from g and f from G, relative to max |y|, that is left alone
-_POLISHING = 50  # Newton steps that close it
 
 
 class Reached(NamedTuple):
@@ -66,7 +63,8 @@ class ScaledFlow:
     @classmethod
     def of(cls, posed: PosedProblem) -> ScaledFlow:
         """The flow of a problem; CapabilityError if it has more than 1000 points."""
-        residuals, (dual, _) = Residuals.of(posed.problem, largest=_LARGEST), IntegratedDual.of(posed)
+        residuals = Residuals.of(posed.problem, largest=1000)  # beyond, a trajectory takes many minutes
+        dual, _ = IntegratedDual.of(posed)
         return cls(posed.problem, replace(residuals, y=dual.y, start=residuals.start / dual.size), dual)
 
     @np.errstate(all="ignore")  # trial steps may overflow; they are then rejected
@@ -97,7 +95,7 @@ class ScaledFlow:
         times = times[~still] * self._unit
         if times.size == 0:
             return self.dual, reached
-        march = March(self.problem, self.residuals, self.dual, times[0])
+        march = March(self.residuals, self.dual, times[0])
         step = march.advance()
         for t in times:
             while step is not None and step.end < t and march.outcome is None:
@@ -155,13 +153,13 @@ class ScaledFlow:
         f is known from G as well as from g, of which it is a steep function where g nearly vanishes and 1/phi'' is infinite
         at 0.
         """
-        state = dual.at(reached.function)
+        state, close = dual.at(reached.function), 1e-9
         root, size = self.residuals.root, float(np.abs(dual.y).max())
-        if np.abs((self.residuals.velocity(state.residual) - reached.velocity) / root).max() <= _CLOSE * size:
+        if np.abs((self.residuals.velocity(state.residual) - reached.velocity) / root).max() <= close * size:
             return state
         fitted = with_ordinates(self.problem, dual.size * self.residuals.fitted(reached.velocity))
         goal = replace(dual, problem=fitted)
-        return dual.at(maximized(goal.at(reached.function), _CLOSE, _POLISHING)[0].function)
+        return dual.at(maximized(goal.at(reached.function), close, 50)[0].function)
 
     def _fitted(self, state: DualState, velocity: Array) -> Array:
         """f at the data, with the digits of what is small, f or y - f."""

@@ -9,7 +9,7 @@ import scipy.stats as st
 from problems import ACTIVATIONS, LAWS, PUBLISHED, QUADRATIC_PROBLEMS, SCALED, SET_A, SET_B, UNIFORM
 
 import splinebias as sb
-from splinebias.finite_width.band_in_modes import accumulated
+from splinebias.finite_width.influence_in_modes import accumulated
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.trajectory.linear_flow import Decay
 from splinebias.numerics.cells import Cells, gauss_legendre

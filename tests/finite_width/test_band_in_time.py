@@ -9,8 +9,8 @@ from scipy import stats
 from scipy.integrate import solve_ivp
 
 import splinebias as sb
-from splinebias.finite_width.band_in_modes import ModeInfluence
-from splinebias.finite_width.band_on_path import PathInfluence
+from splinebias.finite_width.influence_in_modes import ModeInfluence
+from splinebias.finite_width.influence_on_path import PathInfluence
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.numerics.cells import Cells
 from splinebias.numerics.collocation import Collocation, propagated

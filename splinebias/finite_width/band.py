@@ -76,22 +76,21 @@ class ErrorBand:
 
     def std(self, x: Any) -> Array:
         r"""Standard deviation of :math:`f_n(x)`, any shape; 0 at the data if the training time is infinite."""
-        x = np.asarray(x, dtype=float)
-        _check_points(x, "x")
-        points, back = np.unique(x, return_inverse=True)
-        chunks = np.split(points, range(400, points.size, 400))  # whose influences are held at once
-        variance = np.concatenate([self.model.at(chunk).variance() for chunk in chunks])
-        return np.asarray(self._scale * np.sqrt(variance)[back].reshape(x.shape))
+        x = _finite(x, "x")
+        points = np.unique(x)
+        variance, at_once = np.empty_like(points), 400  # points whose influences are held together
+        for start in range(0, points.size, at_once):
+            variance[start : start + at_once] = self.model.at(points[start : start + at_once]).variance()
+        return np.asarray(self._scale * np.sqrt(variance)[np.searchsorted(points, x)])
 
     def cov(self, x: Any, x2: Any = None) -> Array:
         r"""Covariance of :math:`f_n(x)` and :math:`f_n(x')`, shape ``x.shape + x2.shape``; `x2` None: the same as `x`."""
-        x = np.asarray(x, dtype=float)
-        x2 = x if x2 is None else np.asarray(x2, dtype=float)
-        _check_points(x, "x")
-        _check_points(x2, "x2")
-        points, back = np.unique(np.concatenate([x.ravel(), x2.ravel()]), return_inverse=True)
+        x = _finite(x, "x")
+        x2 = x if x2 is None else _finite(x2, "x2")
+        points = np.union1d(x, x2)
         covariance = self._scale**2 * self.model.at(points).covariance()
-        return np.asarray(covariance[np.ix_(back[: x.size], back[x.size :])].reshape(x.shape + x2.shape))
+        at, at2 = (np.searchsorted(points, places.ravel()) for places in (x, x2))
+        return np.asarray(covariance[np.ix_(at, at2)].reshape(x.shape + x2.shape))
 
     def mean_shift(self, x: Any) -> Array:
         r"""The O(1/n) part of :math:`E[f_n(x) - f(x)]`, any shape.
@@ -108,10 +107,9 @@ class ErrorBand:
             For finite training times, activations without two slopes, `NTK`, and scaled potentials whose second derivative
             is 0 or infinite at 0: there is no expansion in powers of 1/n.
         """
-        x = np.asarray(x, dtype=float)
-        _check_points(x, "x")
-        points, back = np.unique(x, return_inverse=True)
-        return np.asarray(self.model.mean_shift(points, self.copies)[back].reshape(x.shape) / self.width)
+        x = _finite(x, "x")
+        points = np.unique(x)
+        return np.asarray(self.model.mean_shift(points, self.copies)[np.searchsorted(points, x)] / self.width)
 
     # -- the largest error -----------------------------------------------------------------------------------------
 
@@ -206,7 +204,7 @@ def error_band(
     problems with activations of degree k). *Not checked:* that n is large enough for the leading order (`mean_shift`,
     `laziness`); with antisymmetric pairs and `Standard` networks, that output weights start at :math:`O(n^{-1/2})`.
     Sampling sees the process at some 400 points and on all but 1e-6 of its variance.
-    At finite times with a scaled potential the flow of the multipliers is linearized along its path (`path_influence`). If
+    At finite times with a scaled potential the flow of the multipliers is linearized along its path (`PathInfluence`). If
     phi''(0) = 0, widths have to be larger around times at which the dual function is flat at zero.
     Source: delta method for the M-estimator of theory section 7.
 
@@ -264,6 +262,10 @@ def _check_width(problem: Problem, width: Any) -> int:
     return checked
 
 
-def _check_points(x: Array, name: str) -> None:
-    if not np.isfinite(x).all():
-        raise DataError(f"`{name}` must be finite, got {np.count_nonzero(~np.isfinite(x))} entries that are not; drop them")
+def _finite(x: Any, name: str) -> Array:
+    """`x` as an array of finite numbers, or a DataError."""
+    array: Array = np.asarray(x, dtype=float)
+    if not np.isfinite(array).all():
+        bad = np.count_nonzero(~np.isfinite(array))
+        raise DataError(f"`{name}` must be finite, got {bad} entries that are not; drop them")
+    return array

@@ -55,7 +55,7 @@ class LimitInfluence(InfluenceModel):
     def _projected(self, points: Array, sides: list[NeuronsOfSide], form: BorderedTridiagonal) -> tuple[list[Array], Array]:
         """Tents at the nodes of all sides, and the unknowns of their projections, shape (N, U)."""
         tents, loads = self.neurons.tents(points, sides)
-        return tents, np.array([form.solve(load) for load in loads]).reshape(points.size, -1)
+        return tents, np.array([form.solve(load) for load in loads]).reshape(loads.shape)
 
     def mean_shift(self, points: Array, copies: int = 1) -> Array:
         r"""The O(1/n) part of the mean, times n: :math:`\lim n\, E[f_n(x) - f(x)]`, shape (N,), at increasing `points`.

@@ -156,11 +156,11 @@ class PathInfluence(InfluenceModel):
 
 def _blocks(side: NeuronsOfSide, size: int) -> Iterator[NeuronsOfSide]:
     """The neurons in parts of which responses with `size` numbers fit into memory; none if one |w| stands for the law."""
-    count = side.slices[1].shape[1]
-    step = max(1, 2_000_000 // (size * count))
-    for start in range(0, side.nodes.size if count > 1 else 0, step):
-        at = slice(start, start + step)
-        yield replace(side, nodes=side.nodes[at], weights=side.weights[at], g=side.g[at], basis=side.basis[:, at])
+    if (count := side.slices[1].shape[1]) > 1:
+        step = max(1, 2_000_000 // (size * count))
+        for start in range(0, side.nodes.size, step):
+            at = slice(start, start + step)
+            yield replace(side, nodes=side.nodes[at], weights=side.weights[at], g=side.g[at], basis=side.basis[:, at])
 
 
 def _operator(neurons: NeuronQuadrature, residuals: Residuals) -> Array:

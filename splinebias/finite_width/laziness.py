@@ -52,7 +52,7 @@ class PullAlongPath(NamedTuple):
 
 
 class PullOfModes(NamedTuple):
-    r"""What moves hidden weights in quadratic problems: :math:`J_{ji} = \int \lambda_j\, d\lambda_i`, (M, M), in closed form."""
+    r"""What moves hidden weights in quadratic problems, from :math:`J_{ji} = \int \lambda_j\, d\lambda_i`, shape (M, M)."""
 
     pairs: Array
 
@@ -90,12 +90,14 @@ class Laziness:
         The number n of units.
     seed : int
         Of the units over which averages are taken.
+    pull : PullAlongPath or PullOfModes
+        What moves the units.
     """
 
     problem: Problem
     width: int
     seed: int
-    _pull: PullAlongPath | PullOfModes = field(repr=False)
+    pull: PullAlongPath | PullOfModes = field(repr=False)
 
     def change(self, w: Any, b: Any) -> Array:
         r""":math:`\Delta(w, b)` for units that start at (w, b), each of shape (K,); shape (2, K), rows w and b."""
@@ -108,7 +110,7 @@ class Laziness:
         r""":math:`\sum_i \sigma'(w x_i + b)\, (x_i, 1) \int \alpha_t\, d\lambda_i`, whatever the width, shape (2, K)."""
         act, x = self.problem.two_slopes, self.problem.data.x
         z = np.multiply.outer(w, x) + b[:, None]
-        pull = self._pull.on(np.asarray(act.value(z))) * act.derivative(z)
+        pull = self.pull.on(np.asarray(act.value(z))) * act.derivative(z)
         return np.stack([pull @ x, pull.sum(axis=1)])
 
     @np.errstate(over="ignore")  # far from lazy

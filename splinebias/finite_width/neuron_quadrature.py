@@ -70,40 +70,46 @@ class NeuronsOfSide:
         return np.asarray(np.sign(g) * v * self.potential.grad_inverse(v * np.abs(g)))  # phi is even
 
     @cached_property
-    def _slopes(self) -> Array:
-        r""":math:`1/\phi''(\alpha)`, shape (n, m); 0 where infinite, for neurons at rest, active at no data point."""
-        slopes = 1 / self.potential.hess(self.potential.grad_inverse(self.slices[0] * np.abs(self.g)[:, None]))
-        return np.where(np.isinf(slopes), 0.0, slopes)
+    def _alpha(self) -> Array:
+        r""":math:`|\alpha|`, shape (n, m)."""
+        return np.asarray(self.potential.grad_inverse(self.slices[0] * np.abs(self.g)[:, None]))
 
     @cached_property
+    def _steepness(self) -> Array:
+        r"""A', shape (n, m); 0 where it is infinite, for neurons at rest, active at no data point."""
+        steepness = 1 / self.potential.hess(self._alpha)
+        return np.where(np.isinf(steepness), 0.0, steepness)
+
+    @property
     def value(self) -> Array:
         r"""The sum of :math:`v \alpha`, shape (n,)."""
-        return self._sum(self.curvature(self.g))
+        return np.sign(self.g) * self._sum(self.slices[0] * self._alpha)
 
     @cached_property
     def slope(self) -> Array:
         r"""The sum of :math:`v^2 A'`, shape (n,)."""
-        return self._sum(self.slices[0] ** 2 * self._slopes)
+        return self._sum(self.slices[0] ** 2 * self._steepness)
 
-    @cached_property
+    @property
     def square(self) -> Array:
         r"""The sum of :math:`v^2 \alpha^2`, shape (n,)."""
-        return self._sum(self.curvature(self.g) ** 2)
+        return self._sum((self.slices[0] * self._alpha) ** 2)
 
     def second_order(self) -> tuple[Array, Array]:
         r"""The sums of :math:`v^3 A' \alpha` and :math:`v^3 A''`, each of shape (n,)."""
         v, step = self.slices[0], 1e-6
         z = v * np.abs(self.g)[:, None]
         near = 1 / self.potential.hess(self.potential.grad_inverse(z * (1 + step)))
-        change = np.divide(near - self._slopes, step * z, out=np.zeros_like(z), where=z > 0)
-        return self._sum(v**2 * self._slopes * self.curvature(self.g)), np.sign(self.g) * self._sum(v**3 * change)
+        change = np.divide(near - self._steepness, step * z, out=np.zeros_like(z), where=z > 0)
+        pull, bend = self._sum(v**3 * self._steepness * self._alpha), self._sum(v**3 * change)
+        return np.sign(self.g) * pull, np.sign(self.g) * bend
 
     def unseen_square(self) -> Array:
-        r"""What the sum of :math:`v^2 \alpha^2` lacks because masses underflow where A is an exponential, shape (n,)."""
+        r"""What `square` lacks because masses underflow where A is an exponential, shape (n,)."""
+        if self.potential.log_grad_inverse(np.float64(1.0)) is None:
+            return np.zeros_like(self.g)
         (v, rho), log_masses = self.side.slices(self.nodes), self.side.log_masses(self.nodes)
         log_alpha = self.potential.log_grad_inverse(v * np.abs(self.g)[:, None])
-        if log_alpha is None:
-            return np.zeros_like(self.g)
         return np.asarray(np.where(rho > 0, 0.0, v**2 * np.exp(log_masses + 2 * log_alpha)).sum(axis=-1))
 
     def _sum(self, values: Array) -> Array:
@@ -113,7 +119,7 @@ class NeuronsOfSide:
 class QuadraticNeurons(NeuronsOfSide):
     r"""The neurons of one side where :math:`\alpha = v g`: their sums are :math:`\zeta^{(1)}` and :math:`\zeta^{(2)}`."""
 
-    @cached_property
+    @property
     def value(self) -> Array:
         return self.slope * self.g
 
@@ -121,7 +127,7 @@ class QuadraticNeurons(NeuronsOfSide):
     def slope(self) -> Array:
         return self.side.zeta(self.nodes)
 
-    @cached_property
+    @property
     def square(self) -> Array:
         return self.side.zeta(self.nodes, 2) * self.g**2
 
@@ -172,7 +178,7 @@ class NeuronQuadrature:
             start, _ = IntegratedDual.of(posed)
             if not isinstance(start.potential, Quadratic):  # else data are so small that nothing else counts
                 unit = start.size / start.factor
-                dual = DualFunction.of(x, u * unit, problem.two_slopes, free=problem.free)
+                dual = _dual_function(problem, u * unit)
                 # 1/phi'' and its derivative turn sharply at zeros
                 start = replace(start, grid=replace(start.grid, split=True))
                 grid = start.refined(start.at(dual), np.inf)[0].grid
@@ -181,8 +187,7 @@ class NeuronQuadrature:
         unit = 1 / problem.phi.hess_at_zero if problem.scaled else 1.0
         cells = Cells(np.union1d(edges, integration_cells(law, x, order).edges), order)
         grid = GradedGrid(x, cells, np.array([0.0, 1.0]), split=True)
-        dual = DualFunction.of(x, u * unit, problem.two_slopes, free=problem.free)
-        return cls(problem, dual, Quadratic(), 1.0, unit, grid)
+        return cls(problem, _dual_function(problem, u * unit), Quadratic(), 1.0, unit, grid)
 
     def _with_resolved_squares(self) -> NeuronQuadrature:
         r"""The same rule on cells on which :math:`E[w^2 \alpha^2 \mid c]` is resolved.
@@ -220,8 +225,7 @@ class NeuronQuadrature:
 
     def with_unknowns(self, u: Array) -> NeuronQuadrature:
         """The neurons on the same grid where the multipliers have the unknowns `u` of `DualSystem`."""
-        dual = DualFunction.of(self.dual.x, u * self.unit, self.problem.two_slopes, free=self.problem.free)
-        return replace(self, dual=dual)
+        return replace(self, dual=_dual_function(self.problem, u * self.unit))
 
     @property
     def _law_sides(self) -> tuple[Side, ...]:
@@ -260,6 +264,10 @@ def unknowns_of(problem: Problem, multipliers: Array) -> Array:
     x, rest = problem.data.x, np.cumsum(multipliers[::-1])[::-1]  # sum of the multipliers from i on
     values = np.r_[np.cumsum((np.diff(x) * rest[1:])[::-1])[::-1], 0.0]
     return np.asarray(values[1:-1] if problem.free else np.r_[rest[0] * (x[-1] - x[0]), values[:-1]])
+
+
+def _dual_function(problem: Problem, unknowns: Array) -> DualFunction:
+    return DualFunction.of(problem.data.x, unknowns, problem.two_slopes, free=problem.free)
 
 
 def tent(points: Array, x: Array, c: Array) -> Array:

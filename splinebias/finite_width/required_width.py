@@ -43,9 +43,6 @@ class RequiredWidth:
     correction: float
     advice: str = ""
 
-    def __int__(self) -> int:
-        return self.width
-
     def __index__(self) -> int:
         return self.width
 

@@ -32,8 +32,6 @@ from splinebias.limit.trajectory.linear_flow import LinearFlow, is_linear
 from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
 
-_CROSSING = 0.005  # share of units whose breakpoints reach data that is too small to see
-
 
 @dataclass(frozen=True, eq=False)
 class ErrorBand:
@@ -55,6 +53,12 @@ class ErrorBand:
         How many units share their random (w, b): 2 with antisymmetric pairs, which doubles the variance.
     largest : LargestError
         The law of the largest error on the interval, for all widths.
+
+    Notes
+    -----
+    Sampling sees the process at some 400 points and on all but 1e-6 of its variance. At finite times with a scaled potential
+    the flow of the multipliers is linearized along its path; if phi''(0) = 0, widths have to be larger around times at which
+    the dual function is flat at zero.
     """
 
     prediction: Prediction
@@ -140,11 +144,11 @@ class ErrorBand:
     def advice(self) -> str:
         """Empty, or why the leading order may not rule at this width (`NTK`; for `Standard` networks see `laziness`)."""
         share = crossing_share(self.problem, self.prediction.multipliers, self.width)
-        if share <= _CROSSING:
+        if share <= (unseen := 0.005):  # of units whose breakpoints reach data
             return ""
         return (
             f"training carries the breakpoints of {share:.1%} of the units to data, which makes errors larger than "
-            f"predicted: take a width of about {math.ceil(self.width * (share / _CROSSING) ** 2):.1g}, or smaller data"
+            f"predicted: take a width of about {math.ceil(self.width * (share / unseen) ** 2):.1g}, or smaller data"
         )
 
     def at_width(self, width: int) -> ErrorBand:
@@ -183,8 +187,7 @@ def error_band(
     Returns
     -------
     ErrorBand
-        ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``probability(e)``, ``constant``, ``mean_shift(x)``,
-        ``advice``.
+        With ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``mean_shift(x)``, ``advice`` and more.
 
     Raises
     ------
@@ -198,14 +201,11 @@ def error_band(
     Notes
     -----
     With `NTK` the variance is that of the tangent kernel at the start. What training changes of it is of relative order
-    n^(-1/2) in the variance for activations with a kink, see `crossing`: ``band.advice`` warns where it shows.
+    n^(-1/2) in the variance for activations with a kink, see `data_crossings`: ``band.advice`` warns where it shows.
 
     *Hypotheses checked:* a unique limit, second moments of the influence (moments of order 4k of W and B for quadratic
     problems with activations of degree k). *Not checked:* that n is large enough for the leading order (`mean_shift`,
     `laziness`); with antisymmetric pairs and `Standard` networks, that output weights start at :math:`O(n^{-1/2})`.
-    Sampling sees the process at some 400 points and on all but 1e-6 of its variance.
-    At finite times with a scaled potential the flow of the multipliers is linearized along its path (`PathInfluence`). If
-    phi''(0) = 0, widths have to be larger around times at which the dual function is flat at zero.
     Source: delta method for the M-estimator of theory section 7.
 
     Examples

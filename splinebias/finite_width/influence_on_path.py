@@ -137,10 +137,11 @@ class PathInfluence(InfluenceModel):
         """
         sides, form = self.neurons.sides(np.zeros(0))
         size = 2 * self.residuals.hinges.shape[1]
-        parts = [self._unexplained(part, dense(form)) for side in sides for part in _blocks(side, size)]
-        if not parts:
+        parts = (self._unexplained(part, dense(form)) for side in sides for part in _blocks(side, size))
+        total = sum(parts, np.zeros((size, size)))
+        if not total.any():
             return np.zeros((size, 0))
-        values, vectors = np.linalg.eigh(sum(parts))
+        values, vectors = np.linalg.eigh(total)
         return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
     def _unexplained(self, side: NeuronsOfSide, form: Array) -> Array:
@@ -176,8 +177,9 @@ def _panels(neurons: NeuronQuadrature, residuals: Residuals, time: float) -> Arr
     def fastest(neurons: NeuronQuadrature) -> float:
         return float(np.linalg.eigvalsh(_operator(neurons, residuals))[-1])
 
-    first = min(time, 0.05 / fastest(neurons))
-    while first > 1e-15 * time and first * fastest(neurons.with_unknowns(first * start)) > 0.05:
+    share = 0.05  # of the time in which the fastest decay happens
+    first = min(time, share / fastest(neurons))
+    while first > 1e-15 * time and first * fastest(neurons.with_unknowns(first * start)) > share:
         first /= 2
     count = min(60, math.ceil(math.log2(time / first)))  # they double in length up to there
     return np.r_[0.0, np.geomspace(first, time, count + 1)] if count else np.array([0.0, time])

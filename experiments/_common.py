@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import stats
 from threadpoolctl import threadpool_limits
 
 import splinebias
 from splinebias._files import check_writable, write_atomically
+from splinebias.activation import Abs, ReLU
 from splinebias.data import Dataset
 from splinebias.errors import DataError
 from splinebias.finite_width.band import error_band
 from splinebias.functions.compare import compare
+from splinebias.initialization.initialization import Initialization
 from splinebias.limit.prediction import Prediction
 from splinebias.plots import save_figure
-from splinebias.potential import Potential, Power
+from splinebias.potential import Potential, Power, Scaled
 from splinebias.problem import Problem
 from splinebias.studies.results import Row, Study
 from splinebias.studies.study import run_seed, study
@@ -112,6 +115,15 @@ def convergence(problems: Sequence[Problem], settings: Settings) -> list[Study]:
     ]
 
 
+def published_pair(potentials: Sequence[Potential]) -> tuple[Problem, Problem]:
+    """Set A with ReLU and the first potential, set B with absolute values and the second one, scaled; W = +-1, B uniform."""
+    law, (first, second) = Initialization.rademacher(stats.uniform(-1, 2)), potentials
+    return (
+        Problem(load("liang_montufar_a"), law, ReLU(), first),
+        Problem(load("liang_montufar_b"), law, Abs(), Scaled(second)),
+    )
+
+
 def showcase(problems: Sequence[Problem], settings: Settings) -> list[Training]:
     """The network of the largest width and first seed for each problem, the same one as in `convergence`."""
     from joblib import Parallel, delayed
@@ -131,9 +143,13 @@ def _train(problem: Problem, width: int, seeds: Sequence[int], loss_tol: float) 
 
 
 def predicted_constants(problems: Sequence[Problem], config: Settings) -> list[float]:
+    """The `predicted_constant` of each problem on the interval of the settings."""
+    return [predicted_constant(problem, max(config.widths), config.interval) for problem in problems]
+
+
+def predicted_constant(problem: Problem, width: int, interval: tuple[float, float]) -> float:
     """The c of the expected error c/sqrt(n) on the interval, to the three digits that the sampling of its law supports."""
-    bands = [error_band(problem, max(config.widths), interval=config.interval) for problem in problems]
-    return [float(f"{band.constant.value:.3g}") for band in bands]
+    return float(f"{error_band(problem, width, interval=interval).constant.value:.3g}")
 
 
 def error_table(studies: Sequence[Study], constants: Sequence[float]) -> str:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 import splinebias as sb
 from experiments import _common as common
@@ -95,14 +94,8 @@ def main(config: Config) -> dict[str, Any]:
 
 def _problems(config: Config) -> dict[str, sb.Problem]:
     """The two problems by the names that the figure gives them."""
-    law = sb.Initialization.rademacher(stats.uniform(-1, 2))
-    first, second = config.potentials
-    return {
-        f"A, ReLU, ${common.label(first)}$": sb.Problem(common.load("liang_montufar_a"), law, sb.ReLU(), first),
-        f"B, Abs, scaled ${common.label(second)}$": sb.Problem(
-            common.load("liang_montufar_b"), law, sb.Abs(), sb.Scaled(second)
-        ),
-    }
+    a, b = common.published_pair(config.potentials)
+    return {f"A, ReLU, ${common.label(a.phi)}$": a, f"B, Abs, scaled ${common.label(b.phi)}$": b}
 
 
 def _method(name: str, config: Config) -> sb.MirrorFlow | sb.MirrorDescent | sb.StochasticMirrorDescent:

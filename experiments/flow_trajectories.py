@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 import splinebias as sb
 from experiments import _common as common
@@ -105,12 +104,8 @@ def main(config: Config) -> dict[str, Any]:
 
 def _problems(config: Config) -> dict[str, sb.Problem]:
     """The two problems by the names that the figure gives them."""
-    law = sb.Initialization.rademacher(stats.uniform(-1, 2))
-    first, second = config.potentials
-    return {
-        f"A, ${common.label(first)}$": sb.Problem(common.load("liang_montufar_a"), law, sb.ReLU(), first),
-        f"B, scaled ${common.label(second)}$": sb.Problem(common.load("liang_montufar_b"), law, sb.Abs(), sb.Scaled(second)),
-    }
+    a, b = common.published_pair(config.potentials)
+    return {f"A, ${common.label(a.phi)}$": a, f"B, scaled ${common.label(b.phi)}$": b}
 
 
 def _case(name: str, problem: sb.Problem, span: tuple[float, float], config: Config) -> Case:

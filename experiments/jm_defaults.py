@@ -69,7 +69,10 @@ def main(config: Config) -> dict[str, Any]:
     data = grid.parts[0].problem.data
     natural = _natural(data)
     distances = {part.names["problem"]: _distances(part, natural, config) for part in grid.parts}
-    constants = [_constant(part) for part in (grid.part(problem=_SKIP), titanium)]
+    constants = [
+        common.predicted_constant(part.problem, int(part.summary["width"].max()), part.interval)
+        for part in (grid.part(problem=_SKIP), titanium)
+    ]
     with panels.style():
         figure, (left, middle, right) = panels.new_figure()
         _draw_functions(left, grid, natural, config)
@@ -103,12 +106,6 @@ def _titanium(config: Config) -> sb.StudySpec:
     return sb.StudySpec(
         problem, config.titanium_widths, config.titanium_seeds, interval=problem.data.span, loss_tol=config.titanium_tol
     )
-
-
-def _constant(part: Study) -> float:
-    """The c of the predicted mean error c/sqrt(n), to three digits."""
-    width = int(part.summary["width"].max())
-    return float(f"{sb.error_band(part.problem, width, interval=part.interval).constant.value:.3g}")
 
 
 def _distances(part: Study, natural: CubicSpline, config: Config) -> Array:

@@ -2,37 +2,35 @@ r"""The error of a finite network, predicted: bands, constants and widths withou
 
 .. math:: \sqrt n\, (f_n - f) \to \mathrm{GP}(0, \mathrm{Cov}_\mu[u(x), u(x')])
 
-with the influence u of one neuron (see `influence`). Covariances are integrals over the law of the neurons; the law of
-the largest error on an interval is sampled from the Gaussian process, with a seed and a stated Monte-Carlo error.
+with the influence u of one neuron (see `influence_at_limit`). Covariances are integrals over the law of the neurons; the law
+of the largest error on an interval is sampled from the Gaussian process, with a seed and a stated Monte-Carlo error.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from splinebias._arguments import Array, real_number, whole_number
 from splinebias._arguments import interval as check_interval
-from splinebias.errors import CapabilityError, DataError
-from splinebias.finite_width.band_at_limit import NO_SHIFT, BendInfluence
+from splinebias.errors import DataError
 from splinebias.finite_width.data_crossings import crossing_share
-from splinebias.finite_width.influence import InfluenceModel, check_spread, copies_of, influence_model
-from splinebias.limit.hypotheses import require_mobile
+from splinebias.finite_width.existence import check_second_moments, check_told_apart, check_unique
+from splinebias.finite_width.influence import InfluenceModel
+from splinebias.finite_width.influence_at_limit import LimitInfluence
+from splinebias.finite_width.influence_in_modes import ModeInfluence
+from splinebias.finite_width.influence_on_path import PathInfluence
+from splinebias.finite_width.largest_error import LargestError
+from splinebias.finite_width.neuron_quadrature import NeuronQuadrature
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import Prediction, predict
+from splinebias.limit.prediction import beyond_bending
+from splinebias.limit.trajectory.linear_flow import LinearFlow, is_linear
 from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
-
-_CHUNK = 400  # points whose influences are held at once
-_GRID = 401  # points at which the process is sampled, besides middles of gaps between data
-_GAPS = 100
-_DROPPED = 1e-6  # part of the variance that is not sampled
-_DRAWS_AT_ONCE = 4000
-_LEVEL = 0.95
-_CROSSING = 0.005  # share of units whose breakpoints reach data that is too small to see
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,22 +47,27 @@ class ErrorBand:
         Where largest errors are meant.
     time : float
         Training time asked for; the band is that of the time reached, `prediction.outcome` says whether it is the same.
-    draws, seed : int
-        Samples of the largest error, and where their randomness comes from.
     model : InfluenceModel
         The influences u.
     copies : int
         How many units share their random (w, b): 2 with antisymmetric pairs, which doubles the variance.
+    largest : LargestError
+        The law of the largest error on the interval, for all widths.
+
+    Notes
+    -----
+    Sampling sees the process at some 400 points and on all but 1e-6 of its variance. At finite times with a scaled potential
+    the flow of the multipliers is linearized along its path; if phi''(0) = 0, widths have to be larger around times at which
+    the dual function is flat at zero.
     """
 
     prediction: Prediction
     width: int
     interval: tuple[float, float]
     time: float
-    draws: int
-    seed: int
     model: InfluenceModel = field(repr=False)
-    copies: int = 1
+    copies: int
+    largest: LargestError = field(repr=False)
 
     @property
     def problem(self) -> Problem:
@@ -77,22 +80,21 @@ class ErrorBand:
 
     def std(self, x: Any) -> Array:
         r"""Standard deviation of :math:`f_n(x)`, any shape; 0 at the data if the training time is infinite."""
-        x = np.asarray(x, dtype=float)
-        _check_points(x, "x")
-        points, back = np.unique(x, return_inverse=True)
-        chunks = [points[start : start + _CHUNK] for start in range(0, points.size, _CHUNK)]
-        variance = np.concatenate([self.model.at(chunk).variance() for chunk in chunks] or [np.zeros(0)])
-        return np.asarray(self._scale * np.sqrt(variance)[back].reshape(x.shape))
+        x = _finite(x, "x")
+        points = np.unique(x)
+        variance, at_once = np.empty_like(points), 400  # points whose influences are held together
+        for start in range(0, points.size, at_once):
+            variance[start : start + at_once] = self.model.at(points[start : start + at_once]).variance()
+        return np.asarray(self._scale * np.sqrt(variance)[np.searchsorted(points, x)])
 
     def cov(self, x: Any, x2: Any = None) -> Array:
         r"""Covariance of :math:`f_n(x)` and :math:`f_n(x')`, shape ``x.shape + x2.shape``; `x2` None: the same as `x`."""
-        x = np.asarray(x, dtype=float)
-        x2 = x if x2 is None else np.asarray(x2, dtype=float)
-        _check_points(x, "x")
-        _check_points(x2, "x2")
-        points, back = np.unique(np.concatenate([x.ravel(), x2.ravel()]), return_inverse=True)
+        x = _finite(x, "x")
+        x2 = x if x2 is None else _finite(x2, "x2")
+        points = np.union1d(x, x2)
         covariance = self._scale**2 * self.model.at(points).covariance()
-        return np.asarray(covariance[np.ix_(back[: x.size], back[x.size :])].reshape(x.shape + x2.shape))
+        at, at2 = (np.searchsorted(points, places.ravel()) for places in (x, x2))
+        return np.asarray(covariance[np.ix_(at, at2)].reshape(x.shape + x2.shape))
 
     def mean_shift(self, x: Any) -> Array:
         r"""The O(1/n) part of :math:`E[f_n(x) - f(x)]`, any shape.
@@ -109,43 +111,16 @@ class ErrorBand:
             For finite training times, activations without two slopes, `NTK`, and scaled potentials whose second derivative
             is 0 or infinite at 0: there is no expansion in powers of 1/n.
         """
-        x = np.asarray(x, dtype=float)
-        _check_points(x, "x")
-        _require_second_order(self)
-        points, back = np.unique(x, return_inverse=True)
-        return np.asarray(self.model.mean_shift(points, self.copies)[back].reshape(x.shape) / self.width)
+        x = _finite(x, "x")
+        points = np.unique(x)
+        return np.asarray(self.model.mean_shift(points, self.copies)[np.searchsorted(points, x)] / self.width)
 
     # -- the largest error -----------------------------------------------------------------------------------------
-
-    @cached_property
-    def sampled_points(self) -> Array:
-        """Where the process is sampled: an even grid, and the middles of the widest gaps between data."""
-        x = self.problem.data.x
-        middles, gaps = (x[1:] + x[:-1]) / 2, np.diff(x)
-        middles = middles[np.argsort(-gaps, kind="stable")[:_GAPS]]
-        lo, hi = self.interval
-        return np.unique(np.r_[np.linspace(lo, hi, _GRID), middles[(middles > lo) & (middles < hi)]])
-
-    @cached_property
-    def sups(self) -> Array:
-        r"""Samples of :math:`\sqrt n \sup|f_n - f|`, sorted, shape (draws,): the same for all widths."""
-        covariance = self.copies * self.model.at(self.sampled_points).covariance()
-        values, vectors = np.linalg.eigh(covariance)
-        kept = np.cumsum(np.maximum(values, 0.0)) > _DROPPED * np.maximum(values, 0.0).sum()
-        root = (vectors[:, kept] * np.sqrt(values[kept])).T
-        rng, found = np.random.default_rng(self.seed), []
-        for start in range(0, self.draws, _DRAWS_AT_ONCE):
-            normal = rng.standard_normal((min(_DRAWS_AT_ONCE, self.draws - start), root.shape[0]))
-            found.append(np.abs(normal @ root).max(axis=1, initial=0.0))
-        sups = np.sort(np.concatenate(found))
-        sups.setflags(write=False)
-        return sups
 
     @property
     def constant(self) -> Estimate:
         r"""The constant of :math:`E \sup|f_n - f| \approx \mathrm{constant} \cdot n^{-1/2}`; interval: Monte-Carlo error."""
-        mean, margin = float(self.sups.mean()), 1.96 * float(self.sups.std()) / math.sqrt(self.draws)
-        return Estimate(mean, mean - margin, mean + margin, _LEVEL)
+        return self.largest.mean
 
     @property
     def expected_sup(self) -> float:
@@ -154,39 +129,31 @@ class ErrorBand:
 
     def quantile(self, probability: float) -> float:
         """The error that the largest one stays below with this probability, in (0, 1)."""
-        return float(np.quantile(self.sups, check_probability(probability))) / math.sqrt(self.width)
+        return self.largest.quantile(probability).value / math.sqrt(self.width)
 
     def quantile_interval(self, probability: float) -> tuple[float, float]:
         """A 95 % interval for the Monte-Carlo error of `quantile`, from order statistics."""
-        p = check_probability(probability)
-        margin = 1.96 * math.sqrt(p * (1 - p) * self.draws)
-        ends = np.clip([math.floor(p * self.draws - margin), math.ceil(p * self.draws + margin)], 0, self.draws - 1)
-        low, high = self.sups[ends] / math.sqrt(self.width)
-        return float(low), float(high)
+        found = self.largest.quantile(probability)
+        return found.low / math.sqrt(self.width), found.high / math.sqrt(self.width)
 
     def probability(self, sup_error: float) -> float:
         """The probability that the largest error is at most `sup_error` > 0."""
-        bound = real_number(sup_error, "sup_error", above=0) * math.sqrt(self.width)
-        return float(np.searchsorted(self.sups, bound, side="right")) / self.draws
+        return self.largest.probability(real_number(sup_error, "sup_error", above=0) * math.sqrt(self.width))
 
     @property
     def advice(self) -> str:
         """Empty, or why the leading order may not rule at this width (`NTK`; for `Standard` networks see `laziness`)."""
         share = crossing_share(self.problem, self.prediction.multipliers, self.width)
-        if share <= _CROSSING:
+        if share <= (unseen := 0.005):  # of units whose breakpoints reach data
             return ""
         return (
             f"training carries the breakpoints of {share:.1%} of the units to data, which makes errors larger than "
-            f"predicted: take a width of about {math.ceil(self.width * (share / _CROSSING) ** 2):.1g}, or smaller data"
+            f"predicted: take a width of about {math.ceil(self.width * (share / unseen) ** 2):.1g}, or smaller data"
         )
 
     def at_width(self, width: int) -> ErrorBand:
         """The band of another width; nothing is computed again."""
-        band = replace(self, width=_check_width(self.problem, width))
-        for name in ("sampled_points", "sups"):
-            if name in self.__dict__:
-                band.__dict__[name] = self.__dict__[name]
-        return band
+        return replace(self, width=_check_width(self.problem, width))
 
     def __repr__(self) -> str:
         return f"ErrorBand({self.problem.describe()}; width {self.width}, interval {self.interval}, time {self.time:g})"
@@ -220,8 +187,7 @@ def error_band(
     Returns
     -------
     ErrorBand
-        ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``probability(e)``, ``constant``, ``mean_shift(x)``,
-        ``advice``.
+        With ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``mean_shift(x)``, ``advice`` and more.
 
     Raises
     ------
@@ -235,14 +201,11 @@ def error_band(
     Notes
     -----
     With `NTK` the variance is that of the tangent kernel at the start. What training changes of it is of relative order
-    n^(-1/2) in the variance for activations with a kink, see `crossing`: ``band.advice`` warns where it shows.
+    n^(-1/2) in the variance for activations with a kink, see `data_crossings`: ``band.advice`` warns where it shows.
 
     *Hypotheses checked:* a unique limit, second moments of the influence (moments of order 4k of W and B for quadratic
     problems with activations of degree k). *Not checked:* that n is large enough for the leading order (`mean_shift`,
     `laziness`); with antisymmetric pairs and `Standard` networks, that output weights start at :math:`O(n^{-1/2})`.
-    Sampling sees the process at some 400 points and on all but 1e-6 of its variance.
-    At finite times with a scaled potential the flow of the multipliers is linearized along its path (`band_on_path`). If
-    phi''(0) = 0, widths have to be larger around times at which the dual function is flat at zero.
     Source: delta method for the M-estimator of theory section 7.
 
     Examples
@@ -259,21 +222,31 @@ def error_band(
     width, draws = _check_width(problem, width), whole_number(draws, "draws", at_least=100)
     seed = whole_number(seed, "seed")
     where = problem.default_interval if interval is None else check_interval(interval)
-    check_spread(problem)
+    check_second_moments(problem)
     prediction = predict(problem, time=time)
-    reached = prediction.stats.get("time", math.inf)  # less than asked for if the outcome says so
-    model = influence_model(problem, prediction.multipliers, reached)
-    return ErrorBand(prediction, width, where, float(time), draws, seed, model, copies_of(problem))
+    model, copies = _influences(prediction), copies_of(problem)
+    largest = LargestError(model, LargestError.places(problem.data.x, where), copies, draws, seed)
+    return ErrorBand(prediction, width, where, float(time), model, copies, largest)
 
 
-def check_probability(value: Any) -> float:
-    """`value` as a float in (0, 1), or a DataError."""
-    number = real_number(value, "probability", above=0, fix="it is the chance that the error stays below; take e.g. 0.95")
-    if number >= 1:
-        raise DataError(
-            f"`probability` must be below 1, got {value!r}; the largest error has no upper bound, take e.g. 0.95"
-        )
-    return number
+def _influences(prediction: Prediction) -> InfluenceModel:
+    """The influences of the neurons on a prediction, at the time that it reached."""
+    problem, multipliers, posed = prediction.problem, prediction.multipliers, PosedProblem(prediction.problem)
+    time = prediction.stats.get("time", math.inf)
+    if time == math.inf and beyond_bending(problem) is None:
+        check_unique(posed)
+        return LimitInfluence(NeuronQuadrature.of(posed, multipliers))
+    if is_linear(problem):
+        flow = LinearFlow.of(posed)
+        if time == math.inf:
+            check_told_apart(flow)
+        return ModeInfluence.of(flow, time)
+    return PathInfluence.of(posed, multipliers, time)
+
+
+def copies_of(problem: Problem) -> int:
+    """How many units share one draw of (w, b)."""
+    return 1 if problem.initialization.output is None else 2
 
 
 def _check_width(problem: Problem, width: Any) -> int:
@@ -289,13 +262,10 @@ def _check_width(problem: Problem, width: Any) -> int:
     return checked
 
 
-def _check_points(x: Array, name: str) -> None:
-    if not np.isfinite(x).all():
-        raise DataError(f"`{name}` must be finite, got {np.count_nonzero(~np.isfinite(x))} entries that are not; drop them")
-
-
-def _require_second_order(band: ErrorBand) -> None:
-    phi = band.problem.limit_potential
-    if band.time != math.inf or not isinstance(band.model, BendInfluence):
-        raise CapabilityError(NO_SHIFT)
-    require_mobile(phi, "the mean shift", error=CapabilityError)
+def _finite(x: Any, name: str) -> Array:
+    """`x` as an array of finite numbers, or a DataError."""
+    array: Array = np.asarray(x, dtype=float)
+    if not np.isfinite(array).all():
+        bad = np.count_nonzero(~np.isfinite(array))
+        raise DataError(f"`{name}` must be finite, got {bad} entries that are not; drop them")
+    return array

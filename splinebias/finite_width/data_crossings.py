@@ -18,9 +18,6 @@ from splinebias.initialization.laws import as_law
 from splinebias.parameterization import NTK
 from splinebias.problem import Problem
 
-_DRAWS = 100_000
-_AT_ONCE = 2_000_000  # pre-activations in memory
-
 
 def crossing_share(problem: Problem, multipliers: Array, width: int, seed: int = 0) -> float:
     r"""The s above, by Monte Carlo over 100,000 units; 0 where hidden layers are not trained or have no kink.
@@ -43,15 +40,15 @@ def crossing_share(problem: Problem, multipliers: Array, width: int, seed: int =
     """
     if not isinstance(problem.parameterization, NTK) or problem.activation.two_slopes is None:
         return 0.0
-    rng, x = np.random.default_rng(seed), problem.data.x
-    w, b = problem.initialization.pair_law.sample(_DRAWS, rng)
-    a = as_law(problem.initialization.output, "output").sample(_DRAWS, rng)
-    crossed, block = 0, max(1, _AT_ONCE // x.size)
-    for start in range(0, _DRAWS, block):
+    rng, x, draws = np.random.default_rng(seed), problem.data.x, 100_000
+    w, b = problem.initialization.pair_law.sample(draws, rng)
+    a = as_law(problem.initialization.output, "output").sample(draws, rng)
+    crossed, block = 0, max(1, 2_000_000 // x.size)  # pre-activations in memory
+    for start in range(0, draws, block):
         at = slice(start, start + block)
         z = np.multiply.outer(w[at], x) + b[at, None]
         pull = np.asarray(problem.activation.derivative(z)) * multipliers
         moved = (a[at] / np.sqrt(width))[:, None] * np.stack([pull @ x, pull.sum(axis=1)], axis=1)
         after = z + moved[:, :1] * x + moved[:, 1:]
         crossed += int(((z > 0) != (after > 0)).any(axis=1).sum())
-    return crossed / _DRAWS
+    return crossed / draws

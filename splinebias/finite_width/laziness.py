@@ -23,29 +23,27 @@ from splinebias._arguments import Array, real_vector, whole_number
 from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import predict
-from splinebias.limit.prediction import beyond_bending
+from splinebias.limit.prediction import Prediction, beyond_bending
 from splinebias.limit.trajectory.linear_flow import LinearFlow, is_linear
 from splinebias.limit.trajectory.path import multiplier_path
+from splinebias.potential import Potential
 from splinebias.problem import Problem
 
 if TYPE_CHECKING:
     from splinebias.training.train import Training
 
-_DRAWS = 20_000  # units over which averages are taken
-_TIMES = 120  # on the path of the multipliers with a scaled potential
-_FAR, _WIDE = 10, 10**9  # movement and width above which messages give powers of ten
-_WIDEST = 2**300  # beyond it no width is looked for
 _LAZY = 0.1  # movement, relative to n^(-1/2), below which random fluctuations hide it
 
 
-class Path(NamedTuple):
-    """The multipliers during training, shape (T, M), from zero to the limit."""
+class PullAlongPath(NamedTuple):
+    """What moves hidden weights with any potential, from the multipliers on their path from zero to the limit, (T, M)."""
 
     multipliers: Array
+    potential: Potential
 
-    def pairing(self, problem: Problem, features: Array) -> Array:
+    def on(self, features: Array) -> Array:
         r""":math:`\int \alpha_t\, d\lambda_i` for units with these features at the data, both of shape (K, M)."""
-        phi, total = problem.phi, np.zeros(features.shape)
+        phi, total = self.potential, np.zeros(features.shape)
         for before, after in zip(self.multipliers[:-1], self.multipliers[1:], strict=True):
             middle = phi.grad_inverse(features @ ((before + after) / 2))
             ends = phi.grad_inverse(features @ before) + phi.grad_inverse(features @ after)
@@ -53,13 +51,13 @@ class Path(NamedTuple):
         return total
 
 
-class Modes(NamedTuple):
-    r""":math:`J_{ji} = \int \lambda_j\, d\lambda_i` for quadratic problems, shape (M, M), in closed form."""
+class PullOfModes(NamedTuple):
+    r"""What moves hidden weights in quadratic problems, from :math:`J_{ji} = \int \lambda_j\, d\lambda_i`, shape (M, M)."""
 
     pairs: Array
 
-    def pairing(self, problem: Problem, features: Array) -> Array:
-        r""":math:`\int \alpha_t\, d\lambda_i`, shape (K, M)."""
+    def on(self, features: Array) -> Array:
+        r""":math:`\int \alpha_t\, d\lambda_i` for units with these features at the data, both of shape (K, M)."""
         return features @ self.pairs
 
 
@@ -92,34 +90,36 @@ class Laziness:
         The number n of units.
     seed : int
         Of the units over which averages are taken.
+    pull : PullAlongPath or PullOfModes
+        What moves the units.
     """
 
     problem: Problem
     width: int
     seed: int
-    _path: Path | Modes = field(repr=False)
+    pull: PullAlongPath | PullOfModes = field(repr=False)
 
     def change(self, w: Any, b: Any) -> Array:
         r""":math:`\Delta(w, b)` for units that start at (w, b), each of shape (K,); shape (2, K), rows w and b."""
         w, b = real_vector(w, "w"), real_vector(b, "b")
         if w.shape != b.shape:
             raise DataError(f"`w` and `b` must be as many, got {w.size} and {b.size}")
-        return self._change(np.stack([w, b]), self._force(w, b), float(self.width))
+        return self._change(np.stack([w, b]), self._force(w, b), self.width)
 
     def _force(self, w: Array, b: Array) -> Array:
         r""":math:`\sum_i \sigma'(w x_i + b)\, (x_i, 1) \int \alpha_t\, d\lambda_i`, whatever the width, shape (2, K)."""
         act, x = self.problem.two_slopes, self.problem.data.x
         z = np.multiply.outer(w, x) + b[:, None]
-        pairing = self._path.pairing(self.problem, np.asarray(act.value(z))) * act.derivative(z)
-        return np.stack([pairing @ x, pairing.sum(axis=1)])
+        pull = self.pull.on(np.asarray(act.value(z))) * act.derivative(z)
+        return np.stack([pull @ x, pull.sum(axis=1)])
 
     @np.errstate(over="ignore")  # far from lazy
-    def _change(self, theta: Array, force: Array, width: float) -> Array:
-        """The change of units `theta` that `force` makes at a width, each of shape (2, K)."""
-        phi = self.problem.phi
+    def _change(self, units: Array, force: Array, width: int) -> Array:
+        """The change of units (w, b) that `force` makes at a width, each of shape (2, K)."""
+        phi, n = self.problem.phi, float(width)
         if self.problem.scaled:
-            return np.asarray(phi.grad_inverse(force / width) / width)
-        return np.asarray(phi.hess_at_zero / phi.hess(theta) * force / width**2)
+            return np.asarray(phi.grad_inverse(force / n) / n)
+        return np.asarray(phi.hess_at_zero / phi.hess(units) * force / n**2)
 
     def movement(self, w: Any, b: Any) -> Array:
         r""":math:`|\Delta(w, b)|/|(w, b)|` per unit, shape (K,): sum of squares of `growth` and of the turn."""
@@ -131,19 +131,16 @@ class Laziness:
         return np.asarray((np.stack([w, b]) * self.change(w, b)).sum(axis=0) / (w**2 + b**2))
 
     @cached_property
-    def _units(self) -> tuple[Array, Array]:
-        return self.problem.initialization.pair_law.sample(_DRAWS, np.random.default_rng(self.seed))
-
-    @cached_property
-    def _force_on_units(self) -> Array:
-        return self._force(*self._units)
-
-    def _change_at(self, width: int) -> Array:
-        """Of the units, shape (2, K)."""
-        return self._change(np.stack(self._units), self._force_on_units, float(width))
+    def _sample(self) -> tuple[Array, Array]:
+        """20,000 units (w, b) of the law and the force on them, each of shape (2, K)."""
+        units = np.stack(self.problem.initialization.pair_law.sample(20_000, np.random.default_rng(self.seed)))
+        return units, self._force(*units)
 
     def _overall_at(self, width: int) -> float:
-        return _overall(self._change_at(width), *self._units)
+        return _overall(self._change(*self._sample, width), self._sample[0])
+
+    def _is_lazy(self, width: int) -> bool:
+        return self._overall_at(width) <= _LAZY / math.sqrt(width)
 
     @cached_property
     def overall(self) -> float:
@@ -153,7 +150,8 @@ class Laziness:
     @cached_property
     def largest(self) -> float:
         """The 99 % quantile of `movement` over the same units."""
-        return float(np.quantile(np.hypot(*self._change_at(self.width)) / np.hypot(*self._units), 0.99))
+        units, force = self._sample
+        return float(np.quantile(np.hypot(*self._change(units, force, self.width)) / np.hypot(*units), 0.99))
 
     @cached_property
     def lazy_width(self) -> int:
@@ -161,24 +159,22 @@ class Laziness:
 
         Movement falls like n^-2, with scaled potentials like :math:`(\phi')^{-1}(\cdot/n)/n`.
         """
-        low, high = 0, 1
-        while high < _WIDEST and not self._overall_at(high) <= _LAZY / math.sqrt(high):
-            low, high = high, 2 * high
+        high = 1
+        while high < 2**300 and not self._is_lazy(high):  # beyond it no width is looked for
+            high *= 2
+        low = high // 2
         while high - low > 1:
             middle = (low + high) // 2
-            if self._overall_at(middle) <= _LAZY / math.sqrt(middle):
-                high = middle
-            else:
-                low = middle
+            low, high = (low, middle) if self._is_lazy(middle) else (middle, high)
         return high
 
     @property
     def advice(self) -> str:
         """Empty if the infinite-width picture applies at this width, else what to do."""
-        if self.overall <= _LAZY / math.sqrt(self.width):
+        if self._is_lazy(self.width):
             return ""
-        moved = f"{self.overall:.1%}" if self.overall < _FAR else f"{self.overall:.1e} times their size"
-        width = self.lazy_width if self.lazy_width < _WIDE else f"{self.lazy_width:.1e}"
+        moved = f"{self.overall:.1%}" if self.overall < 10 else f"{self.overall:.1e} times their size"
+        width = self.lazy_width if self.lazy_width < 10**9 else f"{self.lazy_width:.1e}"
         return (
             f"hidden weights move by {moved}, which shows beside fluctuations of order n^(-1/2): "
             f"take a width of about {width} or expect deviations from the infinite-width limit"
@@ -188,12 +184,11 @@ class Laziness:
         """How far the hidden weights of `run`, a network of this problem and width, moved."""
         if run.width != self.width or run.problem != self.problem:
             raise DataError(f"`run` must be a network of this problem and width {self.width}, got {run!r}")
-        w, b, _ = self.problem.initialization.sample(run.width, np.random.default_rng(run.seed))
-        ends = [part.detach().cpu().double().numpy() for part in (run.network.w, run.network.b)]
-        change, predicted = np.stack(ends) - np.stack([w, b]), self.change(w, b)
-        size = np.hypot(w, b)
+        units = np.stack(self.problem.initialization.sample(run.width, np.random.default_rng(run.seed))[:2])
+        ends = np.stack([part.detach().cpu().double().numpy() for part in (run.network.w, run.network.b)])
+        change, predicted, size = ends - units, self.change(*units), np.hypot(*units)
         movement, expected = (np.linalg.norm(moved, axis=0) / size for moved in (change, predicted))
-        return Measured(movement, expected, _overall(change, w, b), _overall(predicted, w, b))
+        return Measured(movement, expected, _overall(change, units), _overall(predicted, units))
 
     def __str__(self) -> str:
         text = f"width {self.width}: hidden weights move by {self.overall:.2e}, 99 % of them by less than {self.largest:.2e}"
@@ -248,30 +243,30 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
         raise CapabilityError(f"laziness is predicted for two slopes and Standard() networks: {missing}")
     if problem.initialization.output is not None:
         raise CapabilityError("laziness is predicted for output weights that start at 0; leave `output` out")
-    return Laziness(problem, width, seed, _modes(problem) if is_linear(problem) else _path(problem))
+    limit = predict(problem)  # refuses what cannot be fitted
+    return Laziness(problem, width, seed, _pull_of_modes(problem) if is_linear(problem) else _pull_along_path(limit))
 
 
-def _modes(problem: Problem) -> Modes:
+def _pull_of_modes(problem: Problem) -> PullOfModes:
     r"""J from :math:`\lambda(t) = \sum_a e_a \hat y_a (1 - e^{-s_a t})/s_a`: entries :math:`1/(s_b (s_a + s_b))`."""
-    predict(problem)  # refuses what cannot be fitted
     flow = LinearFlow.of(PosedProblem(problem))
     rates = flow.modes.rates
     weights = np.outer(flow.start, flow.start) / (rates * np.add.outer(rates, rates))
     columns = flow.residuals.root[:, None] * flow.modes.vectors
     units = problem.phi.hess_at_zero if problem.scaled else 1.0  # of the multipliers
-    return Modes(units * (columns @ weights @ columns.T))
+    return PullOfModes(units * (columns @ weights @ columns.T))
 
 
-def _path(problem: Problem) -> Path:
-    """The path at times around the one at which the first move is over, and its end."""
-    limit = predict(problem).multipliers
+def _pull_along_path(limit: Prediction) -> PullAlongPath:
+    """From the path at 120 times around the one at which the first move is over, and its end."""
+    problem, end = limit.problem, limit.multipliers
     root = problem.data.weights / problem.data.weights.sum()
-    size = np.abs(limit).max() / max(float(np.abs(root * problem.data.y).max()), 1e-300)  # time at the first speed
-    times = size * np.geomspace(1e-6, 1e6, _TIMES)
-    path = multiplier_path(problem, times)
-    return Path(np.array([np.zeros_like(limit), *path[np.isfinite(path).all(axis=1)], limit]))
+    size = np.abs(end).max() / max(float(np.abs(root * problem.data.y).max()), 1e-300)  # time at the first speed
+    path = multiplier_path(problem, size * np.geomspace(1e-6, 1e6, 120))
+    return PullAlongPath(np.array([np.zeros_like(end), *path[np.isfinite(path).all(axis=1)], end]), problem.phi)
 
 
 @np.errstate(over="ignore")
-def _overall(change: Array, w: Array, b: Array) -> float:
-    return float(np.sqrt((change**2).sum() / (w**2 + b**2).sum()))
+def _overall(change: Array, units: Array) -> float:
+    """Movement in the root mean square, relative to that of the units, both of shape (2, K)."""
+    return float(np.sqrt((change**2).sum() / (units[0] ** 2 + units[1] ** 2).sum()))

@@ -10,15 +10,11 @@ import numpy as np
 
 from splinebias._arguments import real_number
 from splinebias.errors import CapabilityError, DataError
-from splinebias.finite_width.band import check_probability, error_band
-from splinebias.finite_width.influence import copies_of
+from splinebias.finite_width.band import copies_of, error_band
+from splinebias.finite_width.largest_error import check_probability
 from splinebias.finite_width.laziness import laziness
 from splinebias.limit.trajectory.linear_flow import is_linear
 from splinebias.problem import Problem
-
-_NOTICEABLE = 0.1  # part of the error that the O(1/n) part may be before a width comes with a warning
-_ROUGH = 10  # units a point
-_REACH = 10_000_000  # units; a million take seconds and a gigabyte with 49 points
 
 
 @dataclass(frozen=True)
@@ -46,9 +42,6 @@ class RequiredWidth:
     probability: float
     correction: float
     advice: str = ""
-
-    def __int__(self) -> int:
-        return self.width
 
     def __index__(self) -> int:
         return self.width
@@ -111,21 +104,21 @@ def required_width(
     least = copies * problem.data.size
     band = error_band(problem, least, interval=interval, draws=draws, seed=seed)
 
-    def width_for(error: float) -> int:
-        return max(least, copies * math.ceil((error * math.sqrt(least) / sup_error) ** 2 / copies))
+    def width_for(constant: float) -> int:
+        return max(least, copies * math.ceil((constant / sup_error) ** 2 / copies))
 
-    width = width_for(band.quantile(probability))
-    low, high = (width_for(error) for error in band.quantile_interval(probability))
-    correction = math.nan
+    quantile = band.largest.quantile(probability)
+    width, low, high = (width_for(constant) for constant in (quantile.value, quantile.low, quantile.high))
+    band, correction = band.at_width(width), math.nan
     with contextlib.suppress(CapabilityError):
-        correction = float(np.abs(band.at_width(width).mean_shift(band.sampled_points)).max()) / sup_error
-    advice = _advice(problem, width, correction) or band.at_width(width).advice
+        correction = float(np.abs(band.mean_shift(band.largest.points)).max()) / sup_error
+    advice = _advice(problem, width, correction) or band.advice
     return RequiredWidth(width, low, high, sup_error, probability, correction, advice)
 
 
 def _advice(problem: Problem, width: int, correction: float) -> str:
     """A warning if no network of this width can be trained, or the leading order cannot be trusted at it."""
-    if width > _REACH:
+    if width > 10_000_000:  # a million units take seconds and a gigabyte with 49 points
         return (
             "no network this wide can be trained: ask for a larger error (the width falls like its inverse square), an "
             "`interval` within the data, fewer or less noisy points, or a law whose breakpoints -b/w cover the data"
@@ -135,12 +128,12 @@ def _advice(problem: Problem, width: int, correction: float) -> str:
             f"at this width the O(1/n) part of the error is {correction:.2g} times what was asked for: the expansion in 1/n "
             "does not hold yet, the leading order may or may not; train some networks (sb.study), or ask for a smaller error"
         )
-    if correction > _NOTICEABLE:
+    if correction > 0.1:
         return (
             f"at this width the O(1/n) part of the error is {correction:.0%} of what was asked for, and the leading order "
             "may be wrong by as much: train some networks (sb.study), or ask for a smaller error"
         )
-    rough = _ROUGH * copies_of(problem) * problem.data.size
+    rough = 10 * copies_of(problem) * problem.data.size
     if width < rough:
         return f"this is less than {rough} units, ten a point, where O(1/n) effects rule: treat it as a rough guess"
     if is_linear(problem):  # for other potentials it takes seconds

@@ -11,7 +11,7 @@ from marks import nightly
 from problems import ACTIVATIONS, LAWS, PUBLISHED, QUADRATIC_PROBLEMS, SCALED, SET_A, SET_B, UNIFORM
 
 import splinebias as sb
-from splinebias.finite_width.band_in_modes import accumulated
+from splinebias.finite_width.influence_in_modes import accumulated
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.trajectory.linear_flow import Decay
 from splinebias.numerics.cells import Cells
@@ -189,6 +189,7 @@ def test_everything_scales_like_the_inverse_root_of_the_width():
     band = sb.error_band(A, 100, draws=500)
     wide = band.at_width(400)
     fresh = sb.error_band(A, 400, draws=500)
+    assert wide.largest is band.largest  # sampled once
     for other in (wide, fresh):
         np.testing.assert_allclose(other.std(X), band.std(X) / 2, rtol=1e-12)
         assert other.expected_sup == pytest.approx(band.expected_sup / 2, rel=1e-12)
@@ -467,6 +468,12 @@ RIGHT = sb.Initialization(sb.Constant(1.0), st.uniform(-3, 1))  # breakpoints be
         (
             lambda: sb.error_band(sb.Problem(sb.Dataset([0, 1], [0, 0]), RIGHT), 50),
             "H is singular: the neurons supply neither slope nor offset",
+        ),
+        (
+            lambda: sb.error_band(
+                sb.Problem(SET_A, sb.Initialization(st.norm(), st.norm(), st.t(3)), parameterization=sb.NTK()), 50
+            ),
+            "the `output` law has no finite moment of order 4",
         ),
         (
             lambda: sb.error_band(sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(sb.Power(4))), 50).mean_shift(X),

@@ -10,9 +10,11 @@ from scipy import stats
 from scipy.integrate import solve_ivp
 
 import splinebias as sb
-from splinebias.finite_width.band_in_modes import ModeInfluence
-from splinebias.finite_width.band_on_path import PathInfluence
+from splinebias.finite_width.influence_in_modes import ModeInfluence
+from splinebias.finite_width.influence_on_path import PathInfluence
 from splinebias.initialization.zeta_cells import integration_cells
+from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.numerics.cells import Cells
 from splinebias.numerics.collocation import Collocation, propagated
 
@@ -118,8 +120,9 @@ QUADRATIC = {
 def test_twins_collocation_and_decay_modes(name, time):
     """Where H is constant, the integral over the path is closed."""
     problem = QUADRATIC[name]
-    expected = ModeInfluence.of(problem, time).at(X)
-    found = PathInfluence.of(problem, sb.predict(problem, time=time).multipliers, time).at(X)
+    posed = PosedProblem(problem)
+    expected = ModeInfluence.of(LinearFlow.of(posed), time).at(X)
+    found = PathInfluence.of(posed, sb.predict(problem, time=time).multipliers, time).at(X)
     size = np.abs(expected.covariance()).max()
     np.testing.assert_allclose(found.covariance(), expected.covariance(), rtol=0, atol=1e-6 * size)
     np.testing.assert_allclose(found.mean, expected.mean, rtol=0, atol=1e-6 * math.sqrt(size))
@@ -170,6 +173,15 @@ def test_networks_in_training_stay_in_the_band(width, time):
     assert ((ratio > low) & (ratio < high)).all()
     sups = np.array([sb.compare(run.function, band.prediction.function, WHERE).sup for run in runs])
     assert abs((sups <= band.quantile(0.9)).mean() - 0.9) < 3.3 * math.sqrt(0.09 / count)
+
+
+@pytest.mark.parametrize("time", [0.5, 20.0])
+def test_data_so_small_that_the_quartic_part_is_lost_have_the_band_of_the_quadratic_one(time):
+    """phi'' is 2: twice the time of gradient descent."""
+    tiny = sb.Problem(sb.Dataset(SET_B.x, 1e-80 * SET_B.y), UNIFORM, sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1)))
+    quadratic = sb.Problem(SET_B, UNIFORM, sb.Abs())
+    expected = sb.error_band(quadratic, 100, time=time / 2).std(X)
+    np.testing.assert_allclose(1e80 * sb.error_band(tiny, 100, time=time).std(X), expected, rtol=1e-6)
 
 
 def test_nothing_fluctuates_before_training_or_without_data_to_fit():

@@ -1,0 +1,148 @@
+r"""Influences of quadratic problems in decay modes: any activation, any parameterization, any training time.
+
+Linearized, :math:`f_t = K(\cdot, X) \lambda_t` with :math:`\lambda' = -W(K\lambda - y)` and W the weights of the data. One
+more neuron changes K by its own kernel k, so to first order
+
+.. math:: u(x) = k(x, X) \lambda_t - K(x, X) \int_0^t e^{-WK(t - \tau)}\, W k(X, X)\, \lambda_\tau \, d\tau .
+
+In the modes :math:`W^{1/2} K W^{1/2} = V \mathrm{diag}(s) V^T`, with :math:`q(x) = V^T W^{1/2} K(X, x)` and
+:math:`\hat y = V^T W^{1/2} y`, the integral is closed: a feature F of the neuron, k(x, x') = F(x) F(x'), with
+:math:`z = V^T W^{1/2} F(X)` adds
+
+.. math:: F(x)\, F(X)^T \lambda_t - \sum_{ij} q_i(x)\, z_i\, \Gamma_{ij}\, z_j\, \hat y_j, \qquad
+          \Gamma_{ij} = \int_0^t e^{-s_i (t - \tau)} \frac{1 - e^{-s_j \tau}}{s_j}\, d\tau \to \frac{1}{s_i s_j} .
+
+A free line fits its data by weighted least squares at all times: it is subtracted from F and K.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammainc
+
+from splinebias._arguments import Array
+from splinebias.finite_width.influence import Influence, InfluenceModel
+from splinebias.initialization.laws import Discrete, as_law
+from splinebias.initialization.zeta_cells import integration_cells
+from splinebias.limit.kernels.features import enough_points
+from splinebias.limit.kernels.tangent import limit_kernel
+from splinebias.limit.trajectory.decay_modes import line_basis
+from splinebias.limit.trajectory.linear_flow import Decay, LinearFlow
+from splinebias.numerics.cells import Cells
+from splinebias.parameterization import NTK
+from splinebias.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class ModeInfluence(InfluenceModel):
+    r"""The influences of the neurons of one quadratic or unscaled problem at one training time.
+
+    Attributes
+    ----------
+    flow : LinearFlow
+        The problem in its modes.
+    time : float
+        Training time in units of :math:`\phi''(0)`; infinity: the limit.
+    cells : Cells
+        Resolve the law and hold the data.
+    """
+
+    flow: LinearFlow
+    time: float
+    cells: Cells
+
+    @classmethod
+    def of(cls, flow: LinearFlow, time: float) -> ModeInfluence:
+        """The influences at training time `time`."""
+        problem, law = flow.problem, flow.problem.initialization.breakpoint_law
+        degree = problem.activation.degree
+        order = 16 if law.degree is None else max(16, law.degree + 1)
+        points = enough_points(problem.data.x, degree + 1)
+        degrees = {degree, 2 * degree} | ({degree - 1, 2 * degree - 1, 2 * degree - 2} if _is_ntk(problem) else set())
+        edges = np.unique(np.concatenate([integration_cells(law, points, order, k).edges for k in degrees]))
+        return cls(flow, time / flow.stiffness, Cells(edges, order))
+
+    def at(self, points: Array) -> Influence:
+        problem = self.flow.problem
+        act, law, k = problem.activation, problem.initialization.breakpoint_law, problem.activation.degree
+        cells, lines = self.cells.split(points), self._line_weights(points)
+        c, weights, projections = cells.nodes.ravel(), cells.weights.ravel(), self._projections(points, lines)
+        where = np.r_[points, problem.data.x][:, None]
+        rows, mean = [], np.zeros(points.size)
+        for side in law.sides:
+            z = side.sign * (where - c)
+            outer, zeta = self._of_feature(act.value(z), lines, projections), side.zeta(c, 2 * k)
+            mean += outer @ (weights * side.zeta(c, k))
+            if not _is_ntk(problem):
+                rows.append(outer * np.sqrt(weights * zeta))
+                continue
+            turned = act.derivative(z)
+            hidden = self._of_feature(turned, lines, projections) + self._of_feature(where * turned, lines, projections)
+            second, fourth = _output_moments(problem)
+            # u = |w|^2k outer + a^2 |w|^(2k - 2) hidden: two rows have its second moments
+            root = np.sqrt(zeta)
+            cross = np.divide(second * side.zeta(c, 2 * k - 1), root, out=np.zeros_like(root), where=root > 0)
+            rest = np.maximum(fourth * side.zeta(c, 2 * k - 2) - cross**2, 0.0)
+            rows += [(outer * root + hidden * cross) * np.sqrt(weights), hidden * np.sqrt(weights * rest)]
+            mean += hidden @ (weights * second * side.zeta(c, k - 1))
+        made = Influence(np.concatenate(rows, axis=1), mean)
+        if self.time == math.inf:  # there networks interpolate
+            made.rows[np.isin(points, problem.data.x)] = 0.0
+        return made
+
+    def _line_weights(self, points: Array) -> Array:
+        """Values of the least-squares line at `points` from ordinates at the data, shape (N, M); 0 if lines are not free."""
+        x, root = self.flow.problem.data.x, self.flow.residuals.root
+        if not self.flow.problem.free:
+            return np.zeros((points.size, x.size))
+        lines = line_basis(root, x)
+        rise = (points - root**2 @ x) / np.linalg.norm(root * (x - root**2 @ x))
+        return np.asarray((lines * root[:, None] @ np.stack([np.ones(points.size), rise])).T)
+
+    def _projections(self, points: Array, lines: Array) -> Array:
+        """The q(x) above, shape (N, k), with the `_line_weights` of the points."""
+        x, kernel = self.flow.problem.data.x, limit_kernel(self.flow.problem)
+        matrix = kernel.matrix(points, x) - lines @ kernel.matrix(x, x)
+        return np.asarray((matrix * self.flow.residuals.root) @ self.flow.modes.vectors)
+
+    def _of_feature(self, feature: Array, lines: Array, projections: Array) -> Array:
+        """The influence through one feature, given at the points and at the data, shape (N + M, n): shape (N, n)."""
+        flow, count = self.flow, lines.shape[0]
+        rates, columns = flow.modes.rates, flow.residuals.root[:, None] * flow.modes.vectors
+        moved = 1 / rates if self.time == math.inf else Decay(self.time).moved(rates)
+        at_points, at_data = feature[:count], feature[count:]
+        z = columns.T @ at_data
+        g = (columns @ (moved * flow.start)) @ at_data
+        response = z * (accumulated(rates, self.time) @ (flow.start[:, None] * z))
+        return np.asarray((at_points - lines @ at_data) * g - projections @ response)
+
+
+def accumulated(rates: Array, time: float) -> Array:
+    r"""The :math:`\Gamma_{ij}` above, shape (k, k): a divided difference of :math:`(1 - e^{-st})/s`."""
+    if time == math.inf:
+        return np.asarray(1 / np.outer(rates, rates))
+    time = min(time, 1e150)  # its square is a double; rates of the same size are 0 to rounding
+    s, r = rates[:, None] + 0 * rates, rates + 0 * rates[:, None]
+    gap, middle = r - s, (r + s) / 2
+    alike = np.abs(gap) * time <= 1e-4 * (1 + middle * time)  # where the derivative is more exact than the quotient
+    decay = Decay(time)
+    quotient = np.divide(decay.moved(s) - decay.moved(r), gap, out=np.zeros_like(gap), where=~alike)
+    at = np.maximum(middle * time, 1e-20)
+    fall = time**2 * gammainc(2, at) / at**2  # minus the derivative: gammainc(2, u) = 1 - e^-u (1 + u), to all digits
+    return np.asarray(np.where(alike, fall, quotient))
+
+
+def _is_ntk(problem: Problem) -> bool:
+    """Whether both layers are trained."""
+    return isinstance(problem.parameterization, NTK)
+
+
+def _output_moments(problem: Problem) -> tuple[float, float]:
+    """E[a^2] and E[a^4] of the output weights at the start."""
+    law = as_law(problem.initialization.output, "output")
+    if isinstance(law, Discrete):
+        return law.second_moment, math.fsum(p * v**4 for v, p in zip(law.values, law.probabilities, strict=True))
+    return law.second_moment, float(law.frozen.moment(4))

@@ -9,12 +9,13 @@ import scipy.stats as st
 import torch
 
 import splinebias as sb
+from splinebias.limit.hypotheses import require_mobile
 from splinebias.networks.network import Network
 from splinebias.training.descent.batch import descend, mini_batches
 from splinebias.training.descent.learning_rate import LearningRate, sharpness
 from splinebias.training.field import Field
 from splinebias.training.losses import SquaredLoss
-from splinebias.training.method import Recorder, require_mobile_start
+from splinebias.training.method import Recorder
 from splinebias.training.train import train
 
 INIT = sb.Initialization.rademacher(st.uniform(-1.5, 3))
@@ -98,12 +99,12 @@ def test_scaled_potential_is_the_documented_function():
 )
 def test_potentials_that_cannot_leave_zero_are_refused(phi, message, wrap):
     with pytest.raises(sb.DataError, match=message):
-        require_mobile_start(sb.Problem(DATA, INIT, potential=wrap(phi)))
+        require_mobile(sb.Problem(DATA, INIT, potential=wrap(phi)).phi, "training")
 
 
 @pytest.mark.parametrize("potential", POTENTIALS, ids=str)
 def test_mobile_potentials_are_accepted(potential):
-    assert require_mobile_start(sb.Problem(DATA, INIT, potential=potential)) is None  # no refusal
+    assert require_mobile(sb.Problem(DATA, INIT, potential=potential).phi, "training") is None  # no refusal
 
 
 # -- one step -------------------------------------------------------------------------------------------------------

@@ -81,9 +81,9 @@ class MirrorDescent(_Descent):
 
     Notes
     -----
-    Ends with CONVERGED (loss at most `loss_tol`), MAX_STEPS (the advice estimates how many more), DIVERGED (the loss grew
-    1e4-fold, or stalled at a fixed rate above :math:`2/\lambda_{\max}`, which the advice states; the network is the last one
-    below that) or STALLED (the smallest loss fell by less than a relative 1e-12 in 1000 steps).
+    Ends with CONVERGED (loss at most `loss_tol`), MAX_STEPS (the advice estimates how many more), DIVERGED (numbers
+    overflowed, or the loss grew 1e4-fold or stalled at a fixed rate above :math:`2/\lambda_{\max}`, which the advice states;
+    the network is the last one below that) or STALLED (the smallest loss fell by less than a relative 1e-12 in 1000 steps).
     Hypotheses of the infinite-width limit, not checked: a large width, and :math:`\eta = O(1/n)` (true of None).
 
     References

@@ -70,9 +70,9 @@ def _stiffness(problem: Problem) -> float:
 
 def check_spread(problem: Problem) -> None:
     r"""Raise DataError if :math:`E[u^2]` is infinite."""
-    why = "errors shrink more slowly than n^(-1/2); choose lighter tails"
+    why = "errors then shrink more slowly than n^(-1/2); choose lighter tails"
     order = 2 * (1 + growth(problem.limit_potential))
-    require_moments(problem, order, "a finite variance of one neuron's contribution", why, bias=not problem.free)
+    require_moments(problem, order, "one neuron's contribution has a finite variance only with", why, bias=not problem.free)
 
 
 def _require_unique(problem: Problem) -> None:

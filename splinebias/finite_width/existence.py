@@ -28,9 +28,9 @@ def check_second_moments(problem: Problem) -> None:
     DataError
         If a law has no such moment.
     """
-    why = "errors shrink more slowly than n^(-1/2); choose lighter tails"
+    why = "errors then shrink more slowly than n^(-1/2); choose lighter tails"
     order = 2 * (1 + growth(problem.limit_potential))
-    require_moments(problem, order, "a finite variance of one neuron's contribution", why, bias=not problem.free)
+    require_moments(problem, order, "one neuron's contribution has a finite variance only with", why, bias=not problem.free)
     if isinstance(problem.parameterization, NTK) and not as_law(problem.initialization.output, "output").has_moment(4):
         raise DataError(
             "the variance of one neuron's contribution is infinite: the `output` law has no finite moment of order 4; "

@@ -53,7 +53,7 @@ def require_mobile(phi: Potential, who: str, *, also: str = "", error: type[Spli
     )
 
 
-def require_moments(problem: Problem, order: float, who: str, consequence: str, *, bias: bool = True) -> None:
+def require_moments(problem: Problem, order: float, rule: str, consequence: str, *, bias: bool = True) -> None:
     """Raise DataError if weights and biases lack moments that their features need.
 
     Parameters
@@ -62,15 +62,15 @@ def require_moments(problem: Problem, order: float, who: str, consequence: str, 
         Its laws, which have second moments, and activation, of degree k.
     order : float
         Moments of order k times this are asked for; infinity: an exponential moment.
-    who, consequence : str
-        Who needs them, and what is wrong without and can be done, in words.
+    rule, consequence : str
+        Who needs them, as in "this needs", and what is wrong without and can be done, in words.
     bias : bool
         Whether the bias law is looked at; its far tail makes offsets only.
     """
     order = order * problem.activation.degree
     if order > 2 and (law := problem.initialization.pair_law.lacks_moment(order, weight_only=not bias)) is not None:
         wanted = "an exponential moment" if math.isinf(order) else f"a finite moment of order {order:.4g}"
-        raise DataError(f"{who} needs {wanted} of {law} has none: {consequence}")
+        raise DataError(f"{rule} {wanted} of {law} has none: {consequence}")
 
 
 def require_attained(problem: Problem, order: float, *, bias: bool) -> None:
@@ -83,7 +83,7 @@ def require_attained(problem: Problem, order: float, *, bias: bool) -> None:
     require_moments(
         problem,
         order,
-        f"{problem.activation} with {problem.limit_potential}",
+        f"{problem.activation} with {problem.limit_potential} needs",
         "far neurons would make slopes at no cost; use lighter tails, a lower power of ReLU, or add a quadratic part to a "
         "power potential",
         bias=bias,

@@ -400,7 +400,7 @@ def test_a_study_says_by_itself_how_it_agrees_or_why_that_is_not_known():
     assert "errors at width 10000 are 1.50 times the predicted ones" in str(bad)
     assert bad.predicted is bad.predicted  # once
     heavy = replace(bad, prediction=sb.predict(sb.Problem(SET_A, LAWS["heavy-bias"])))
-    assert "predicted errors: a finite variance of one neuron's contribution needs a finite moment of order 4" in str(heavy)
+    assert "predicted errors: one neuron's contribution has a finite variance only with" in str(heavy)
     narrow = replace(bad, rows=tuple(row._replace(width=4) for row in bad.rows[:3]))
     assert "predicted errors: `width` must be at least 5 for 5 points" in str(narrow)
     failed = replace(bad, rows=tuple(row._replace(outcome="STALLED") for row in bad.rows))

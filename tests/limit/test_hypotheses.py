@@ -41,7 +41,7 @@ def test_moments_are_asked_of_the_laws_that_have_to_have_them() -> None:
     require_attained(problem, 3.0, bias=False)  # offsets that are free
     require_attained(problem, 2.0, bias=True)  # second moments are there, or there would be no Initialization
     with pytest.raises(sb.DataError, match="^somebody needs an exponential moment of .* has none: the end$"):
-        require_moments(problem, np.inf, "somebody", "the end")
+        require_moments(problem, np.inf, "somebody needs", "the end")
 
 
 @pytest.mark.parametrize(

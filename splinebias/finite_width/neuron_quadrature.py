@@ -284,10 +284,11 @@ def tent(points: Array, x: Array, c: Array) -> Array:
     The two are those around x, or the nearest two if x is beyond the data. The tent has its top at the middle one of the
     three points and is 0 beyond the outer two; it is negative for x between data.
     """
-    j, share = _beside(points, x)
+    j, _ = _beside(points, x)
     low, middle, high = np.sort(np.stack([x[j], x[j + 1], points]), axis=0)
-    top = np.maximum(points - middle, 0.0) - share * (x[j + 1] - middle)
-    rise, fall = (np.where(top != 0, length, 1.0)[:, None] for length in (middle - low, high - middle))
+    rise, fall = middle - low, high - middle
+    top = np.where(points < x[0], rise, np.where(points > x[-1], fall, -rise * fall / (high - low)))
+    rise, fall = (np.where(top != 0, length, 1.0)[:, None] for length in (rise, fall))  # the tent of a data point is 0
     up, down = (c - low[:, None]) / rise, (high[:, None] - c) / fall
     return np.asarray(top[:, None] * np.clip(np.minimum(up, down), 0.0, None))
 

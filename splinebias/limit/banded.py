@@ -2,19 +2,12 @@ r"""Exact solution of quadratic and unscaled problems in O(M) time and memory (t
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from splinebias._arguments import Array
 from splinebias.errors import Outcome
-from splinebias.functions.piecewise import WeightedSpline
-from splinebias.limit.discretization import Discretization
 from splinebias.limit.dual.equations import solve_quadratic
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending
-from splinebias.numerics.cells import Cells
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
@@ -54,32 +47,10 @@ class BandedSolver(Solver):
         reliable = solution.misfit <= self.tolerance and grid.cells.resolved
         return Prediction(
             problem,
-            weighted_spline(problem, grid, solution.density),
+            posed.spline(solution.density, problem.data.y),
             solution.cost / 2 if problem.scaled else solution.cost,  # unscaled: E[alpha^2], whatever the potential
             solution.misfit,
             Outcome.CONVERGED if reliable else Outcome.INACCURATE,
             system.function(solution.u).multipliers(),
             {"solver": "BandedSolver", "iterations": 1, "cells": grid.cells.edges.size - 1},
         )
-
-
-def weighted_spline(problem: Problem, grid: Discretization, density: Array) -> WeightedSpline:
-    """The function through the data of `problem` with f''/(p - q) the sum over sides of densities at the nodes of `grid`."""
-    return WeightedSpline.from_curvature(
-        grid.cells.edges,
-        problem.two_slopes.kink * density.sum(axis=0),
-        problem.data.x,
-        problem.data.y,
-        function_knots(problem, grid.cells, np.zeros(0)),
-        exact=problem.initialization.breakpoint_law.degree is not None,
-    )
-
-
-def function_knots(problem: Problem, cells: Cells, zeros: Array) -> Array:
-    """Where the solution is not smooth: at data, at knots and ends of the law, at zeros of g for nonquadratic potentials."""
-    law, x = problem.initialization.breakpoint_law, problem.data.x
-    inside = law.knots[(law.knots > cells.edges[0]) & (law.knots < cells.edges[-1])]
-    few = np.unique(np.concatenate([inside, [end for end in law.support if math.isfinite(end)], zeros]))
-    at = x.searchsorted(few)
-    fresh = x[np.minimum(at, x.size - 1)] != few
-    return np.insert(x, at[fresh], few[fresh]) if fresh.any() else x

@@ -1,4 +1,4 @@
-"""The cells of a problem: a quadrature on the breakpoint axis that holds the data and resolves the law."""
+"""A quadrature on the breakpoint axis whose cells hold the data and resolve the law."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._arguments import Array
-from splinebias.functions.unfolding import Unfolding
+from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.numerics.cells import Cells
 from splinebias.numerics.repeated_integrals import places
-from splinebias.problem import Problem
 
 CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that finds the solution
 
@@ -62,10 +61,9 @@ class Discretization(Nodes):
     interval: NDArray[np.intp]
 
     @classmethod
-    def of(cls, problem: Problem) -> Discretization:
-        """Cells that hold the data of `problem` and resolve its law."""
-        law, x = problem.initialization.breakpoint_law, problem.data.x
-        cells = integration_cells(law, x, _order(problem))
+    def of(cls, law: BreakpointLaw, x: Array, order: int) -> Discretization:
+        """Cells that hold the data `x` and resolve a law, with `order` nodes each."""
+        cells = integration_cells(law, x, order)
         nodes = cells.nodes
         zeta = np.array([side.zeta(nodes[:, :1] if law.degree == 0 else nodes) for side in law.sides])
         return cls(cells, nodes, cells.weights, zeta, data_intervals(cells.edges, x))
@@ -76,24 +74,3 @@ def data_intervals(edges: Array, x: Array) -> NDArray[np.intp]:
     is_point = np.zeros(edges.size, dtype=np.intp)
     is_point[places(edges, x)] = 1
     return np.cumsum(is_point)[:-1]
-
-
-def _order(problem: Problem) -> int:
-    """Nodes per cell: 2 where zeta is constant between knots, fewer where the data are dense, else 16.
-
-    With a scaled potential, enough for the moments of the curvature if zeta is constant and the potential unfolds to powers.
-    """
-    law, potential, size = problem.initialization.breakpoint_law, problem.limit_potential, problem.data.size
-    if potential.stiffness is not None:
-        if law.degree is not None:
-            return law.degree + 2
-        return 16 if size < 300 else 8 if size < 200_000 else 6
-    if size < 300:
-        return 16
-    degrees = Unfolding.of(potential).degrees
-    if law.degree is None or degrees is None:
-        return 8
-    of_c, of_curvature = degrees
-    degree = of_curvature + (law.degree + 1) * of_c - 1  # of the curvature times dc/ds, whose last coefficients tell
-    fits = (order for order in (4, 8) if degree <= round(CHECK * order) - 3 and degree + of_c < 2 * order)
-    return next((order for order in fits if order == 8 or size >= 5000), 16)

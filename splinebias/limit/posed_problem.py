@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from splinebias._arguments import Array
+from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.unfolding import Unfolding
 from splinebias.initialization.breakpoints import Side
-from splinebias.limit.discretization import Discretization
+from splinebias.limit.discretization import CHECK, Discretization
 from splinebias.limit.dual.equations import DualSystem
 from splinebias.limit.kernels.power_system import PowerSystem, power_system
 from splinebias.problem import Problem
@@ -30,7 +35,8 @@ class PosedProblem:
     @cached_property
     def grid(self) -> Discretization:
         """Cells that hold the data and resolve the law, with curvature densities at their nodes."""
-        return Discretization.of(self.problem)
+        problem = self.problem
+        return Discretization.of(problem.initialization.breakpoint_law, problem.data.x, _order(problem))
 
     @cached_property
     def system(self) -> DualSystem:
@@ -53,3 +59,46 @@ class PosedProblem:
     def power_system(self) -> PowerSystem:
         """The equations for powers of ReLU."""
         return power_system(self.problem)
+
+    def spline(self, density: Array, y: Array) -> WeightedSpline:
+        """The function with f''/(p - q) the sum over sides of densities at the nodes, through ordinates `y` at the data."""
+        problem = self.problem
+        return WeightedSpline.from_curvature(
+            self.grid.cells.edges,
+            problem.two_slopes.kink * density.sum(axis=0),
+            problem.data.x,
+            y,
+            self.knots(),
+            exact=problem.initialization.breakpoint_law.degree is not None,
+        )
+
+    def knots(self, zeros: Array | None = None) -> Array:
+        """Where the solution is not smooth: at data, at knots and ends of the law, at the `zeros` of the dual function."""
+        law, x, edges = self.problem.initialization.breakpoint_law, self.problem.data.x, self.grid.cells.edges
+        inside = law.knots[(law.knots > edges[0]) & (law.knots < edges[-1])]
+        ends = [end for end in law.support if math.isfinite(end)]
+        few = np.unique(np.concatenate([inside, ends, zeros if zeros is not None else []]))
+        at = x.searchsorted(few)
+        fresh = x[np.minimum(at, x.size - 1)] != few
+        return np.insert(x, at[fresh], few[fresh]) if fresh.any() else x
+
+
+def _order(problem: Problem) -> int:
+    """Nodes per cell: 2 where zeta is constant between knots, fewer where the data are dense, else 16.
+
+    With a scaled potential, enough for the moments of the curvature if zeta is constant and the potential unfolds to powers.
+    """
+    law, potential, size = problem.initialization.breakpoint_law, problem.limit_potential, problem.data.size
+    if potential.stiffness is not None:
+        if law.degree is not None:
+            return law.degree + 2
+        return 16 if size < 300 else 8 if size < 200_000 else 6
+    if size < 300:
+        return 16
+    degrees = Unfolding.of(potential).degrees
+    if law.degree is None or degrees is None:
+        return 8
+    of_c, of_curvature = degrees
+    degree = of_curvature + (law.degree + 1) * of_c - 1  # of the curvature times dc/ds, whose last coefficients tell
+    fits = (order for order in (4, 8) if degree <= round(CHECK * order) - 3 and degree + of_c < 2 * order)
+    return next((order for order in fits if order == 8 or size >= 5000), 16)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,13 @@ from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
 from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
-from splinebias.studies.agreement import Agreement, agreement
 from splinebias.studies.rates import PowerLaw, fit_power
 from splinebias.studies.row import Row, csv_of, dataframe_of, left_out, read_only, table_of
 from splinebias.studies.statistics import by_width, mean_estimate, places, summary
 from splinebias.studies.store.reading import StoredCase, read_cases
+
+if TYPE_CHECKING:
+    from splinebias.studies.agreement import Agreement
 
 __all__ = ["Row", "Study", "StudyGrid"]
 
@@ -180,6 +182,8 @@ class Study:
         """The comparison with the predicted errors, see `agreement`; or why there is none, in words."""
         if self.problem.data.size > 1000:  # where it takes a second
             return "not computed by themselves for more than 1000 points; sb.agreement(study) does"
+        from splinebias.studies.agreement import agreement
+
         try:
             return agreement(self)
         except (DataError, CapabilityError) as error:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from splinebias._arguments import Array
+from splinebias.functions.curved import Branch, CurvedSpline
+from splinebias.functions.curved_rows import Rows
 from splinebias.functions.unfolding import Unfolding
 from splinebias.limit.dual.by_parts import ByParts, has_closed_form
 from splinebias.limit.dual.dual_function import DualFunction
@@ -249,3 +251,18 @@ def integrator_of(posed: PosedProblem, grid: PanelGrid) -> Quadrature:
         return plain
     kind = ByParts if has_closed_form(plain.potential) else UnitQuadrature
     return kind(posed.system, grid, posed.sides)
+
+
+def curved_spline(state: DualState, y: Array, knots: Array) -> CurvedSpline:
+    """The function that a state with samples makes, through ordinates `y` at the data, one branch a side."""
+    dual = state.dual
+    x, scale, integrator, branches = dual.problem.data.x, dual.size * dual.problem.two_slopes.kink, dual.integrator, []
+    for row in range(len(state.integrals)):
+        samples = [sample for sample in state.samples if sample.row == row]
+        rows, curvature = samples[0].nodes.rows, samples[0].value
+        if len(samples) > 1:
+            parts = zip(*(sample.nodes.rows for sample in samples), strict=True)
+            rows, curvature = Rows(*map(np.concatenate, parts)), np.concatenate([sample.value for sample in samples])
+        through = y if row == 0 else np.zeros_like(y)  # the sum is to pass through the data
+        branches.append(Branch.through(rows, scale * curvature, integrator.grid.unfolding, x, through, integrator.degrees))
+    return CurvedSpline(branches, x, y, knots)

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splinebias._arguments import Array
 from splinebias.errors import Outcome
-from splinebias.functions.curved import Branch, CurvedSpline
-from splinebias.functions.curved_rows import Rows
-from splinebias.limit.banded import BandedSolver, function_knots
+from splinebias.limit.banded import BandedSolver
 from splinebias.limit.dual.newton import led, maximized, scaled_start, steepness
-from splinebias.limit.dual.objective import DualState, IntegratedDual
+from splinebias.limit.dual.objective import IntegratedDual, curved_spline
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending
 from splinebias.potential import Quadratic
@@ -73,7 +70,7 @@ class DualSolver(Solver):
         reliable = misfit <= self.tolerance and coarse.resolved and finer is None
         return Prediction(
             problem,
-            unfolded(dual, check, function_knots(problem, coarse, state.function.zeros())),
+            curved_spline(check, problem.data.y, posed.knots(state.function.zeros())),
             dual.factor * check.cost,
             misfit,
             Outcome.CONVERGED if reliable else Outcome.INACCURATE,
@@ -85,19 +82,3 @@ class DualSolver(Solver):
                 "cells": sum(sample.nodes.interval.size for sample in check.samples),
             },
         )
-
-
-def unfolded(dual: IntegratedDual, state: DualState, knots: Array) -> CurvedSpline:
-    """The function that `state` makes, through the data, one branch a side."""
-    data, scale = dual.problem.data, dual.size * dual.problem.two_slopes.kink
-    branches, y = [], data.y
-    for row in range(len(state.integrals)):
-        samples = [sample for sample in state.samples if sample.row == row]
-        rows, curvature = samples[0].nodes.rows, samples[0].value
-        if len(samples) > 1:
-            parts = zip(*(sample.nodes.rows for sample in samples), strict=True)
-            rows, curvature = Rows(*map(np.concatenate, parts)), np.concatenate([sample.value for sample in samples])
-        integrator = dual.integrator
-        branches.append(Branch.through(rows, scale * curvature, integrator.grid.unfolding, data.x, y, integrator.degrees))
-        y = np.zeros_like(y)  # the sum is to pass through the data
-    return CurvedSpline(branches, data.x, data.y, knots)

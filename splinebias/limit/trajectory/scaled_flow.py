@@ -17,17 +17,14 @@ import numpy as np
 
 from splinebias._arguments import Array
 from splinebias.errors import Outcome, SolveError
-from splinebias.limit.banded import function_knots
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.newton import maximized
-from splinebias.limit.dual.objective import DualState, IntegratedDual
-from splinebias.limit.dual.solver import unfolded
+from splinebias.limit.dual.objective import DualState, IntegratedDual, curved_spline
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.radau import March
 from splinebias.limit.trajectory.time_spans import with_ordinates
-from splinebias.problem import Problem
 
 _TOLERANCE = 1e-8  # residual above which the outcome is INACCURATE
 
@@ -48,7 +45,7 @@ class ScaledFlow:
 
     Attributes
     ----------
-    problem : Problem
+    posed : PosedProblem
         What is fitted.
     residuals : Residuals
         The data as coordinates of the flow, in the units of the dual.
@@ -56,7 +53,7 @@ class ScaledFlow:
         The dual, on its coarsest grid.
     """
 
-    problem: Problem
+    posed: PosedProblem
     residuals: Residuals
     dual: IntegratedDual
 
@@ -65,7 +62,7 @@ class ScaledFlow:
         """The flow of a problem; CapabilityError if it has more than 1000 points."""
         residuals = Residuals.of(posed.problem, largest=1000)  # beyond, a trajectory takes many minutes
         dual, _ = IntegratedDual.of(posed)
-        return cls(posed.problem, replace(residuals, y=dual.y, start=residuals.start / dual.size), dual)
+        return cls(posed, replace(residuals, y=dual.y, start=residuals.start / dual.size), dual)
 
     @np.errstate(all="ignore")  # trial steps may overflow; they are then rejected
     def at(self, times: Array) -> list[Prediction]:
@@ -116,7 +113,7 @@ class ScaledFlow:
         relative to max |y|; the same for the change with more nodes; the imbalance of :math:`\int 2L\,dt =
         \lambda^T y - E[\phi^*]`, relative to :math:`\lambda^T y`; and what is beyond doubles.
         """
-        problem, state = self.problem, self._polished(dual, reached)
+        problem, state = self.posed.problem, self._polished(dual, reached)
         coarse, (check, finer) = self.dual.grid.cells, dual.refined(state, _TOLERANCE)
         dual = dual if finer is None else finer
         velocity = self.residuals.velocity(check.residual)
@@ -128,12 +125,11 @@ class ScaledFlow:
             for g in (reached.velocity, self.residuals.velocity(state.residual))
         ]
         off += [abs(check.objective - reached.dissipated) / (check.pairing or 1.0), check.neglected]
-        fitted = with_ordinates(problem, dual.size * self._fitted(check, velocity))
         residual = float(np.max(off))  # not max(), which may drop a NaN
         reliable = residual <= _TOLERANCE and coarse.resolved
         return Prediction(
             problem,
-            unfolded(replace(dual, problem=fitted), check, function_knots(problem, coarse, state.function.zeros())),
+            curved_spline(check, dual.size * self._fitted(check, velocity), self.posed.knots(state.function.zeros())),
             dual.factor * check.cost,
             residual,
             Outcome.INACCURATE if reached.outcome.ok and not reliable else reached.outcome,
@@ -157,12 +153,12 @@ class ScaledFlow:
         root, size = self.residuals.root, float(np.abs(dual.y).max())
         if np.abs((self.residuals.velocity(state.residual) - reached.velocity) / root).max() <= close * size:
             return state
-        fitted = with_ordinates(self.problem, dual.size * self.residuals.fitted(reached.velocity))
+        fitted = with_ordinates(self.posed.problem, dual.size * self.residuals.fitted(reached.velocity))
         goal = replace(dual, problem=fitted)
         return dual.at(maximized(goal.at(reached.function), close, 50)[0].function)
 
     def _fitted(self, state: DualState, velocity: Array) -> Array:
         """f at the data, with the digits of what is small, f or y - f."""
-        if not self.problem.free and np.abs(state.made).max() < np.abs(state.residual).max():
+        if not self.posed.problem.free and np.abs(state.made).max() < np.abs(state.residual).max():
             return np.asarray(self.residuals.hinges @ state.made / self.residuals.root)
         return self.residuals.fitted(velocity)

@@ -14,7 +14,6 @@ import numpy as np
 
 from splinebias._arguments import Array
 from splinebias.data import Dataset
-from splinebias.limit.banded import weighted_spline
 from splinebias.limit.dual.equations import misfit
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.kernels.kernel_solver import Fit, KernelSolver, through_values
@@ -54,7 +53,7 @@ class BendSpan:
         left_over = system.target(fitted) - system.gather(density)
         error = misfit(left_over, system.scale(problem.data.y), system.load(density))
         cost = float((grid.weights * density * g).sum())
-        made = weighted_spline(with_ordinates(problem, fitted), grid, density)
+        made = self.posed.spline(density, fitted)
         return Fit(made, cost, error, grid.cells.edges.size - 1, grid.cells.resolved)
 
 

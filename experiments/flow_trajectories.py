@@ -20,9 +20,9 @@ import numpy as np
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias._arguments import Array
-from splinebias.limit.predict import Path as Trajectory
+from splinebias._array import Array
 from splinebias.limit.predict import predict_path
+from splinebias.limit.trajectory.path import Path as Trajectory
 from splinebias.plots import BLUE, GREEN, ORANGE
 from splinebias.potential import Potential, Power
 from splinebias.studies.study import run_seed

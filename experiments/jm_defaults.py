@@ -21,7 +21,7 @@ import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
 from experiments.jm_trajectory import load
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.functions.compare import compare
 from splinebias.plots import BLUE, GREEN, ORANGE, VERMILLION, plot_inverse_root
 from splinebias.studies.results import Study, StudyGrid

@@ -18,7 +18,7 @@ import numpy as np
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.functions.compare import compare
 from splinebias.plots import BLUE, GREEN, ORANGE, plot_prediction
 from splinebias.studies.results import StudyGrid

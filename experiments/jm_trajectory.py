@@ -24,7 +24,7 @@ from scipy import stats
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.functions.compare import compare
 from splinebias.limit.predict import predict, predict_path
 from splinebias.limit.trajectory.training_time_gcv import (

@@ -21,7 +21,7 @@ from scipy import optimize, stats
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.limit.predict import predict
 from splinebias.plots import BLACK, plot_prediction
 from splinebias.potential import Potential

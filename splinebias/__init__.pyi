@@ -34,10 +34,10 @@ from .limit.grid import GridSolver as GridSolver
 from .limit.kernels.kernel_solver import KernelSolver as KernelSolver
 from .limit.kernels.power_solver import PowerSolver as PowerSolver
 from .limit.kernels.tangent import tangent_kernel as tangent_kernel
-from .limit.predict import Path as Path
 from .limit.predict import Prediction as Prediction
 from .limit.predict import predict as predict
 from .limit.predict import predict_path as predict_path
+from .limit.trajectory.path import Path as Path
 from .limit.trajectory.training_time_gcv import gcv_regularization as gcv_regularization
 from .limit.trajectory.training_time_gcv import gcv_time as gcv_time
 from .limit.trajectory.training_time_gcv import smoothing_spline as smoothing_spline

@@ -11,11 +11,9 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from splinebias._array import Array
 from splinebias.errors import DataError
-
-Array = NDArray[np.float64]
 
 
 def namespace(array: Any) -> Any:

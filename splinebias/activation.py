@@ -98,7 +98,7 @@ class TwoSlope(Activation):
 
 @dataclass(frozen=True)
 class ReLU(TwoSlope):
-    r""":math:`\sigma(z) = \max(z, 0)`."""
+    r"""The rectified linear unit, :math:`\sigma(z) = \max(z, 0)`."""
 
     def value(self, z: Any) -> Any:
         return z * (z > 0)
@@ -106,7 +106,7 @@ class ReLU(TwoSlope):
 
 @dataclass(frozen=True)
 class Abs(TwoSlope):
-    r""":math:`\sigma(z) = |z|`."""
+    r"""The absolute value, :math:`\sigma(z) = |z|`."""
 
     @property
     def left(self) -> float:

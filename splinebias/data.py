@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import Array, real_vector
+from splinebias._arguments import real_vector
+from splinebias._array import Array
 from splinebias._files import unreadable
 from splinebias.errors import DataError
 

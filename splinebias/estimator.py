@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.activation import Activation, ReLU
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError

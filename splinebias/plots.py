@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splinebias._arguments import Array
 from splinebias._arguments import interval as check_interval
+from splinebias._array import Array
 from splinebias._files import check_writable, write_atomically
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial

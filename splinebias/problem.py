@@ -95,6 +95,11 @@ class Problem:
         return self.affine == "free"
 
     @property
+    def linear(self) -> bool:
+        r"""Whether :math:`\phi''` is constant along training: unscaled output weights stay near zero, or it is constant."""
+        return not self.scaled or self.phi.stiffness is not None
+
+    @property
     def default_interval(self) -> tuple[float, float]:
         """Where functions are compared and drawn unless told otherwise: the span of the data, a quarter wider on each side.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial, WeightedSpline
 from splinebias.initialization.breakpoints import BreakpointLaw
@@ -210,7 +210,7 @@ def network_kinks(f: PiecewisePolynomial, degree: int) -> tuple[Array, Array]:
 
 
 def ask(f: Any, c: Array, nu: int) -> Array:
-    """f(c, nu), checked."""
+    """The derivative f(c, nu), refused unless it is finite and of the shape of `c`."""
     try:
         values = np.asarray(f(c, nu))
     except (TypeError, IndexError, KeyError) as error:

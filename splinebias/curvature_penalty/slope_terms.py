@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.curvature_penalty.measured_curvature import MeasuredCurvature, Reader
 from splinebias.curvature_penalty.units_apart import Split, models_at

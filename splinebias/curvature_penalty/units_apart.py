@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import SolveError
 from splinebias.initialization.breakpoints import BreakpointLaw

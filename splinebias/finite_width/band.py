@@ -14,21 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import Array, real_number, whole_number
 from splinebias._arguments import interval as check_interval
+from splinebias._arguments import real_number, whole_number
+from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.finite_width.data_crossings import crossing_share
 from splinebias.finite_width.existence import check_second_moments, check_told_apart, check_unique
 from splinebias.finite_width.influence import InfluenceModel
 from splinebias.finite_width.influence_at_limit import LimitInfluence
 from splinebias.finite_width.influence_in_modes import ModeInfluence
-from splinebias.finite_width.influence_on_path import PathInfluence
 from splinebias.finite_width.largest_error import LargestError
 from splinebias.finite_width.neuron_quadrature import NeuronQuadrature
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import Prediction, predict
 from splinebias.limit.prediction import beyond_bending
-from splinebias.limit.trajectory.linear_flow import LinearFlow, is_linear
+from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
 
@@ -236,11 +236,13 @@ def _influences(prediction: Prediction) -> InfluenceModel:
     if time == math.inf and beyond_bending(problem) is None:
         check_unique(posed)
         return LimitInfluence(NeuronQuadrature.of(posed, multipliers))
-    if is_linear(problem):
+    if problem.linear:
         flow = LinearFlow.of(posed)
         if time == math.inf:
             check_told_apart(flow)
         return ModeInfluence.of(flow, time)
+    from splinebias.finite_width.influence_on_path import PathInfluence  # a limit does without trajectories
+
     return PathInfluence.of(posed, multipliers, time)
 
 

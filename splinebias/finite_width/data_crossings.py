@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.initialization.laws import as_law
 from splinebias.parameterization import NTK
 from splinebias.problem import Problem

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import CapabilityError
 
 

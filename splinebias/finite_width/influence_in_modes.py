@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammainc
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.finite_width.influence import Influence, InfluenceModel
 from splinebias.initialization.laws import Discrete, as_law
 from splinebias.initialization.zeta_cells import integration_cells

@@ -34,7 +34,7 @@ from functools import cached_property
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import CapabilityError
 from splinebias.finite_width.influence import Influence, InfluenceModel
 from splinebias.finite_width.neuron_quadrature import NeuronQuadrature, NeuronsOfSide, interpolation, unknowns_of

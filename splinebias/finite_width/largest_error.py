@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import Array, real_number
+from splinebias._arguments import real_number
+from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.finite_width.influence import InfluenceModel
-from splinebias.numerics.estimate import Estimate
+from splinebias.numerics.estimate import LEVEL, Estimate
 
-_LEVEL, _NORMAL = 0.95, 1.96  # of intervals for Monte-Carlo errors, and the quantile that belongs to it
+_NORMAL = 1.96  # the normal quantile that belongs to `LEVEL`, for Monte-Carlo errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class LargestError:
     def mean(self) -> Estimate:
         """The expectation, with the interval of its Monte-Carlo error."""
         mean, margin = float(self.sups.mean()), _NORMAL * float(self.sups.std()) / math.sqrt(self.draws)
-        return Estimate(mean, mean - margin, mean + margin, _LEVEL)
+        return Estimate(mean, mean - margin, mean + margin, LEVEL)
 
     def quantile(self, probability: float) -> Estimate:
         """What the largest error stays below with this probability, in (0, 1); an interval from order statistics."""
@@ -73,7 +74,7 @@ class LargestError:
         margin = _NORMAL * math.sqrt(p * (1 - p) * self.draws)
         ends = np.clip([math.floor(p * self.draws - margin), math.ceil(p * self.draws + margin)], 0, self.draws - 1)
         low, high = self.sups[ends].tolist()
-        return Estimate(float(np.quantile(self.sups, p)), low, high, _LEVEL)
+        return Estimate(float(np.quantile(self.sups, p)), low, high, LEVEL)
 
     def probability(self, bound: float) -> float:
         """The probability that the largest error is at most `bound`."""

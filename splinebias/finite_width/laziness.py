@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import Array, real_vector, whole_number
+from splinebias._arguments import real_vector, whole_number
+from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction, beyond_bending
-from splinebias.limit.trajectory.linear_flow import LinearFlow, is_linear
+from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.limit.trajectory.path import multiplier_path
 from splinebias.potential import Potential
 from splinebias.problem import Problem
@@ -244,7 +245,7 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     if problem.initialization.output is not None:
         raise CapabilityError("laziness is predicted for output weights that start at 0; leave `output` out")
     limit = predict(problem)  # refuses what cannot be fitted
-    return Laziness(problem, width, seed, _pull_of_modes(problem) if is_linear(problem) else _pull_along_path(limit))
+    return Laziness(problem, width, seed, _pull_of_modes(problem) if problem.linear else _pull_along_path(limit))
 
 
 def _pull_of_modes(problem: Problem) -> PullOfModes:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.functions.unfolding import Unfolding
 from splinebias.initialization.breakpoints import Side
@@ -26,7 +26,6 @@ from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.response import ResponseModel
 from splinebias.limit.posed_problem import PosedProblem
-from splinebias.limit.trajectory.linear_flow import is_linear
 from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.cells import Cells
 from splinebias.potential import Potential, Quadratic
@@ -175,7 +174,7 @@ class NeuronQuadrature:
         law, u = problem.initialization.breakpoint_law, unknowns_of(problem, multipliers)
         order = _ORDER if law.degree is None else law.degree + 4  # u^2 is zeta times a polynomial of degree 4
         edges = integration_cells(law, x, order, 2).edges
-        if not is_linear(problem):
+        if not problem.linear:
             start, _ = IntegratedDual.of(posed)
             if not isinstance(start.potential, Quadratic):  # else data are so small that nothing else counts
                 unit = start.size / start.factor

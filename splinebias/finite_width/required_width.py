@@ -13,7 +13,6 @@ from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.band import copies_of, error_band
 from splinebias.finite_width.largest_error import check_probability
 from splinebias.finite_width.laziness import laziness
-from splinebias.limit.trajectory.linear_flow import is_linear
 from splinebias.problem import Problem
 
 
@@ -136,7 +135,7 @@ def _advice(problem: Problem, width: int, correction: float) -> str:
     rough = 10 * copies_of(problem) * problem.data.size
     if width < rough:
         return f"this is less than {rough} units, ten a point, where O(1/n) effects rule: treat it as a rough guess"
-    if is_linear(problem):  # for other potentials it takes seconds
+    if problem.linear:  # for other potentials it takes seconds
         with contextlib.suppress(CapabilityError):
             return laziness(problem, width).advice
     return ""

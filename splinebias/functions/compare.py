@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import Array
 from splinebias._arguments import interval as check_interval
+from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.numerics.cells import Cells
 

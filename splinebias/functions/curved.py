@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
-from splinebias._arguments import Array, real_array, whole_number
+from splinebias._arguments import real_array, whole_number
+from splinebias._array import Array
 from splinebias.errors import CapabilityError
 from splinebias.functions.curved_rows import CurvedRows, Degrees, Rows
 from splinebias.functions.piecewise import WeightedSpline

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.functions.unfolding import Unfolding
 from splinebias.numerics.legendre import gauss_legendre, legendre_coefficients, legendre_integral, legendre_values
 

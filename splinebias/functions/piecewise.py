@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
-from splinebias._arguments import Array, real_array, real_number, whole_number
 from splinebias._arguments import interval as check_interval
+from splinebias._arguments import real_array, real_number, whole_number
+from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import CapabilityError, DataError
 from splinebias.numerics.repeated_integrals import integrate_through, pieces_from_jet

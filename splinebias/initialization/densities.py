@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 
 TAIL_SCALES = np.array([100.0, 400.0, 1e6, 1e8])
 """How far out tails are measured."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.initialization import zeta
 from splinebias.initialization.breakpoints import quotient_support
 from splinebias.initialization.joint_laws import JointDensity

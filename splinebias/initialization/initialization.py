@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import Array, real_number, real_vector, whole_number
+from splinebias._arguments import real_number, real_vector, whole_number
+from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.joint_laws import as_joint, joint_from_table

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.densities import TAIL_SCALES, tails_have_moment
 from splinebias.numerics.half_line import log_ray

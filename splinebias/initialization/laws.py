@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import Array, real_number, real_vector
+from splinebias._arguments import real_number, real_vector
+from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import densities
 
@@ -82,7 +83,7 @@ class Rademacher(Discrete):
 
 @dataclass(frozen=True, init=False)
 class Constant(Discrete):
-    """Always `value`."""
+    """The law of a number that is always `value`."""
 
     def __init__(self, value: float) -> None:
         value = real_number(value, "value")

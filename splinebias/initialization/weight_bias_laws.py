@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import breakpoints, density_breakpoints
 from splinebias.initialization.breakpoints import BreakpointLaw

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.numerics.half_line import MODERATE, double_exponential
 

@@ -29,7 +29,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.numerics.half_line import gaussian_moment
 
 

@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import Array, real_number, whole_number
+from splinebias._arguments import real_number, whole_number
+from splinebias._array import Array
 from splinebias.errors import Outcome, SolveError
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.limit.grid_units import Sheets, share_alpha

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.initialization.breakpoints import Side
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.numerics.cells import Cells

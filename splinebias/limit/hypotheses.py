@@ -8,7 +8,7 @@ interval.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from splinebias.data import Dataset
 from splinebias.errors import DataError, SplinebiasError
 from splinebias.limit.dual.equations import solve_quadratic
-from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
 from splinebias.potential import Potential
 from splinebias.problem import Problem
+
+if TYPE_CHECKING:  # whoever asks whether data are in reach has posed the problem
+    from splinebias.limit.posed_problem import PosedProblem
 
 
 def require_range(data: Dataset) -> None:

@@ -8,13 +8,14 @@ from functools import cached_property
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.unfolding import Unfolding
 from splinebias.initialization.breakpoints import Side
 from splinebias.limit.discretization import CHECK, Discretization
 from splinebias.limit.dual.equations import DualSystem
-from splinebias.limit.kernels.power_system import PowerSystem, power_system
+from splinebias.limit.kernels.features import FeatureKernel
+from splinebias.limit.kernels.power_system import PowerSystem
 from splinebias.problem import Problem
 
 
@@ -58,7 +59,9 @@ class PosedProblem:
     @cached_property
     def power_system(self) -> PowerSystem:
         """The equations for powers of ReLU."""
-        return power_system(self.problem)
+        problem = self.problem
+        kernel = FeatureKernel(problem.initialization.breakpoint_law, problem.activation)
+        return PowerSystem.of(problem.data.x, problem.data.y, kernel, free=problem.free)
 
     def spline(self, density: Array, y: Array) -> WeightedSpline:
         """The function with f''/(p - q) the sum over sides of densities at the nodes, through ordinates `y` at the data."""

@@ -7,11 +7,11 @@ import numbers
 import sys
 import time as clock
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.banded import BandedSolver
 from splinebias.limit.dual.solver import DualSolver
@@ -20,11 +20,13 @@ from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
-from splinebias.limit.trajectory.path import Path, follow, require_finite_times
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
 
-__all__ = ["Path", "Prediction", "predict", "predict_path"]
+if TYPE_CHECKING:
+    from splinebias.limit.trajectory.path import Path
+
+__all__ = ["Prediction", "predict", "predict_path"]
 
 
 def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf) -> Prediction:
@@ -143,6 +145,8 @@ def predict_path(problem: Problem, times: Any) -> Path:
     >>> path.losses.round(4), bool(abs(path(0.0)[-1] - 1) < 1e-12)
     (array([0.1667, 0.098 , 0.    ]), True)
     """
+    from splinebias.limit.trajectory.path import follow, require_finite_times  # a limit does without them
+
     times = _check_times(times)
     _check_problem(problem)
     if np.isfinite(times).any():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dptsv
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 
 
 @dataclass(frozen=True, eq=False)

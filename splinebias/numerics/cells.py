@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.numerics.legendre import gauss_legendre, legendre_coefficients
 
 RESOLVED = 1e-14  # size of the last two Legendre coefficients relative to the largest

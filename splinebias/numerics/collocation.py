@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial import legendre
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 
 
 @dataclass(frozen=True, eq=False)

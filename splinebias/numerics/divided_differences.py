@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.interpolate import BSpline
 from scipy.sparse import csr_array
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 
 
 def leja_points(x: Array, count: int) -> Array:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 
 MODERATE = 3.0
 """The power of v, beside v^2 and the density, that rules are made for unless said otherwise."""

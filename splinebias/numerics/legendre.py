@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial import legendre
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 
 
 @lru_cache(maxsize=32)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.numerics.legendre import gauss_legendre, legendre_to_monomial
 
 Indices = NDArray[np.intp]

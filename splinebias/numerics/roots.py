@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 
 _ITERATIONS = 200  # each bisection halves the number of floats in a bracket, and there are 2^64 of them
 

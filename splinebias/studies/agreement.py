@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.finite_width.band import ErrorBand, error_band
 from splinebias.numerics.estimate import Estimate, Undetermined

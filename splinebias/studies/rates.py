@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.numerics.estimate import LEVEL, Estimate, Undetermined
 
 _ENOUGH = 20  # runs of a width from which on its own variance is a better weight than that of all widths

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
-from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
 from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
@@ -33,6 +32,8 @@ __all__ = ["Row", "Study", "StudyGrid"]
 
 def limit_of(problem: Problem) -> Prediction:
     """`predict`, with one thread of BLAS as in workers, whose sums depend on their number: for all the same last bit."""
+    from splinebias.limit.predict import predict  # who only looks at a study does without the solvers
+
     with threadpool_limits(limits=1):
         return predict(problem)
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splinebias._arguments import Array, whole_number
+from splinebias._arguments import whole_number
+from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.functions.compare import compare
 from splinebias.numerics.estimate import Estimate, Undetermined

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.numerics.estimate import LEVEL, Estimate, Undetermined
 from splinebias.studies.row import read_only
 

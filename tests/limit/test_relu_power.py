@@ -17,7 +17,7 @@ from scipy.interpolate import make_interp_spline
 import splinebias as sb
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.kernels.features import FeatureKernel
-from splinebias.limit.kernels.power_system import power_system
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.networks.network import Network
 
 LINE = np.linspace(-2.5, 2.5, 101)
@@ -276,7 +276,7 @@ def test_conditioning_does_not_depend_on_the_number_of_points(law: str, power: i
     for size in (20, 320):
         x = np.linspace(-1, 1, size)
         problem = sb.Problem(sb.Dataset(x, np.sin(5 * x)), LAWS[law], sb.ReLUPower(power))
-        gram = power_system(problem).gram
+        gram = PosedProblem(problem).power_system.gram
         scale = 1 / np.sqrt(np.diag(gram))
         conditions.append(np.linalg.cond(gram * np.outer(scale, scale)))
         prediction = sb.predict(problem)

@@ -26,7 +26,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.integrals import Integrals, Sample, UnitQuadrature
 from splinebias.numerics.legendre import gauss_legendre

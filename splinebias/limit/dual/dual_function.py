@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.activation import TwoSlope
 
 Factors = tuple[tuple[float, float], ...]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.initialization.breakpoints import BreakpointLaw, Side
 from splinebias.limit.discretization import Nodes

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.initialization.breakpoints import Side
 from splinebias.limit.discretization import CHECK
 from splinebias.limit.dual.dual_function import DualFunction

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.functions.unfolding import Unfolding
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.mirror import mirrored, through_mirror

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.functions.curved import Branch, CurvedSpline
 from splinebias.functions.curved_rows import Rows
 from splinebias.functions.unfolding import Unfolding

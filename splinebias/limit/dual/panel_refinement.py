@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.functions.curved_rows import Rows
 from splinebias.functions.unfolding import Unfolding
 from splinebias.initialization.breakpoints import BreakpointLaw

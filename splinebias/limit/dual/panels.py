@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.limit.discretization import data_intervals
 from splinebias.limit.dual.dual_function import SideFunction
 from splinebias.numerics.cells import Cells

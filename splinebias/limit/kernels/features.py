@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.interpolate import PPoly
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.activation import Activation
 from splinebias.initialization.breakpoints import BreakpointLaw, Side
 from splinebias.initialization.zeta_cells import integration_cells

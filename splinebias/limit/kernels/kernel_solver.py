@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from splinebias._arguments import Array, real_number
+from splinebias._arguments import real_number
+from splinebias._array import Array
 from splinebias.errors import Outcome
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.limit.kernels.features import FeatureKernel

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.sparse import csr_array
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.limit.kernels.features import FeatureKernel, enough_points
 from splinebias.numerics.cells import Cells
@@ -34,7 +34,6 @@ from splinebias.numerics.divided_differences import (
     truncated_power,
 )
 from splinebias.numerics.repeated_integrals import integrate_through
-from splinebias.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +61,12 @@ class PowerSystem:
     points: Array
     cells: Cells
     free: bool
+
+    @classmethod
+    def of(cls, x: Array, y: Array, kernel: FeatureKernel, *, free: bool) -> PowerSystem:
+        """The equations for data (x, y), with as many points as a polynomial of degree k asks for."""
+        points = enough_points(x, kernel.degree + 1)
+        return cls(x, y, kernel, points, kernel.cells(points), free)
 
     @cached_property
     def _spread(self) -> list[Array]:
@@ -221,13 +226,6 @@ class PowerSystem:
             values += np.polynomial.Polynomial.fit(self.x, y - values[at], 1)(self.points)
         values[at] = y
         return values
-
-
-def power_system(problem: Problem) -> PowerSystem:
-    """The equations of `problem`."""
-    kernel = FeatureKernel(problem.initialization.breakpoint_law, problem.activation)
-    points = enough_points(problem.data.x, kernel.degree + 1)
-    return PowerSystem(problem.data.x, problem.data.y, kernel, points, kernel.cells(points), problem.free)
 
 
 def _divided_by(matrix: Array) -> Callable[[Array], Array]:

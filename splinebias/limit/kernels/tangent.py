@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PPoly
 
-from splinebias._arguments import Array, real_vector
+from splinebias._arguments import real_vector
+from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import DataError
 from splinebias.initialization.density_breakpoints import CentredGaussian

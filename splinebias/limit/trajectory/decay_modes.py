@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular, svd
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import CapabilityError
 from splinebias.problem import Problem
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import CapabilityError, Outcome
 from splinebias.limit.hypotheses import require_mobile
 from splinebias.limit.posed_problem import PosedProblem
@@ -96,7 +96,7 @@ class LinearFlow:
             If an unscaled potential does not have :math:`0 < \phi''(0) < \infty`.
         """
         problem = posed.problem
-        if not is_linear(problem):
+        if not problem.linear:
             raise CapabilityError(
                 f"linear filters of the residual need a quadratic or unscaled potential, got scaled {problem.phi}; "
                 "take sb.Quadratic(), or follow the trajectory with sb.predict_path"
@@ -155,8 +155,3 @@ class LinearFlow:
             outcome = Outcome.REACHED_TIME if made.outcome.ok else made.outcome
             found.append(replace(made, outcome=outcome, stats=made.stats | {"time": t}))
         return found
-
-
-def is_linear(problem: Problem) -> bool:
-    r"""Whether :math:`\phi''` is constant along trajectories: unscaled output weights stay near zero, or it is constant."""
-    return not problem.scaled or problem.phi.stiffness is not None

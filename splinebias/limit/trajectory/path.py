@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import CapabilityError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, beyond_bending
-from splinebias.limit.trajectory.linear_flow import LinearFlow, is_linear
+from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.limit.trajectory.scaled_flow import ScaledFlow
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
@@ -76,7 +76,7 @@ def require_finite_times(problem: Problem) -> None:
 
 def flow_of(posed: PosedProblem) -> LinearFlow | ScaledFlow:
     """The infinite-width flow of a problem."""
-    return LinearFlow.of(posed) if is_linear(posed.problem) else ScaledFlow.of(posed)
+    return LinearFlow.of(posed) if posed.problem.linear else ScaledFlow.of(posed)
 
 
 def follow(posed: PosedProblem, times: Array, limit: Callable[[Problem], Prediction]) -> Path:

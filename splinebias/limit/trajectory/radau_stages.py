@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_banded
 from scipy.sparse import csr_array
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.limit.dual.equations import DualEquations
 from splinebias.numerics.bordered import BorderedTridiagonal
 

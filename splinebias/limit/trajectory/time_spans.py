@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.data import Dataset
 from splinebias.limit.dual.equations import misfit
 from splinebias.limit.kernels.features import FeatureKernel

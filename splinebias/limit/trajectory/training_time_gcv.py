@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from splinebias._arguments import Array, real_number
+from splinebias._arguments import real_number
+from splinebias._array import Array
 from splinebias.limit.hypotheses import require_reachable
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 from splinebias.errors import Outcome
 from splinebias.networks.network import Network
 from splinebias.training.batch import Batch

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import Array
+from splinebias._array import Array
 
 Flags = NDArray[np.bool_]
 Counts = NDArray[np.int64]

@@ -26,15 +26,13 @@ def maximized(state: DualState, tolerance: float, max_iterations: int) -> tuple[
     It ends with steps that do not lower the residual: 60 in a row as long as that is above the tolerance, 2 below it, 1 far
     below it.
     """
-    best, stale = state, 0
+    best, stale, rounding = state, 0, 1e-14 * math.sqrt(state.function.x.size)
     for iteration in range(1, max_iterations + 1):
-        if state.misfit <= 5e-15:
+        if state.misfit <= rounding:
             return state, iteration - 1
         moved = LineSearch(state, tolerance).taken()
         if moved is None:
             break
-        if moved.misfit <= min(2e-14, 1e-6 * state.misfit):  # by quadratic convergence all that is left is rounding
-            return moved, iteration
         state = moved
         much = 0.5 if best.misfit > tolerance else 0.1  # a Newton step that gains less is at rounding
         stale = 0 if state.misfit < much * best.misfit else stale + 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from splinebias._arguments import namespace, real_number, whole_number
@@ -65,12 +66,12 @@ class TwoSlope(Activation):
         The slopes p and q above; the curvature of one unit is :math:`(p - q)\,|w|\,\delta_c`.
     """
 
-    @property
+    @cached_property
     def right(self) -> float:
         """Slope p for positive arguments."""
         return 1.0
 
-    @property
+    @cached_property
     def left(self) -> float:
         """Slope q for negative arguments."""
         return 0.0
@@ -79,7 +80,7 @@ class TwoSlope(Activation):
     def degree(self) -> int:
         return 1
 
-    @property
+    @cached_property
     def kink(self) -> float:
         """Jump p - q of the slope at the breakpoint."""
         return self.right - self.left
@@ -108,7 +109,7 @@ class ReLU(TwoSlope):
 class Abs(TwoSlope):
     r"""The absolute value, :math:`\sigma(z) = |z|`."""
 
-    @property
+    @cached_property
     def left(self) -> float:
         return -1.0
 
@@ -133,7 +134,7 @@ class LeakyReLU(TwoSlope):
         if self.slope == 1:
             raise DataError("`slope` must differ from 1, got 1: such a network is linear; choose a slope such as 0.01")
 
-    @property
+    @cached_property
     def left(self) -> float:
         return float(self.slope)
 
@@ -166,7 +167,7 @@ class ReLUPower(Activation):
     def degree(self) -> int:
         return self.power
 
-    @property
+    @cached_property
     def kink(self) -> float:
         return float(math.factorial(self.power))
 

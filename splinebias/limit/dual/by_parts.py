@@ -158,7 +158,7 @@ class ByParts(UnitQuadrature):
         first, second = ((share * (weight * part).sum(axis=1)).sum(axis=0) for part in (height, height * height))
         return rise / change, first, second
 
-    @property
+    @cached_property
     def _order(self) -> int:
         r"""Nodes of the rule for averages, as many as :math:`\phi'` has coefficients."""
         assert isinstance(self.potential, Power)
@@ -166,14 +166,15 @@ class ByParts(UnitQuadrature):
 
     def _chord(self, u: Array, v: Array) -> Array:
         r"""The slope :math:`(\phi'(u) - \phi'(v))/(u - v)` without cancellation, u and v of one sign if p is odd."""
-        assert isinstance(self.potential, Power)
+        phi = self.potential
+        assert isinstance(phi, Power)
         power, total = v, u + v  # u^(k-1) + u^(k-2) v + ... + v^(k-1) for k = 2, then by Horner's rule
         for _ in range(self._order - 3):
             power = power * v
             total *= u
             total += power
-        total *= self.potential.p
-        total += 2 * self.potential.quadratic
+        total *= phi.p
+        total += 2 * phi.quadratic
         return np.asarray(total)
 
 

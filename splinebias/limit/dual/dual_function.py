@@ -196,7 +196,7 @@ class DualFunction:
         r""":math:`\ell(c)`, same shape as `c`."""
         return np.asarray(self.values[0] - self.beta * ((c - self.x[0]) / self.span))
 
-    @property
+    @cached_property
     def line_ends(self) -> Array:
         r""":math:`\ell` at the first and at the last data point, shape (2,)."""
         return np.array([self.values[0], self.values[0] - self.beta])

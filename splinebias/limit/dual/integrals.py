@@ -156,7 +156,7 @@ class Quadrature:
     grid: PanelGrid
     sides: tuple[Side, ...]
 
-    @property
+    @cached_property
     def potential(self) -> Potential:
         """The potential, in units in which curvature is of order 1."""
         return self.grid.unfolding.potential

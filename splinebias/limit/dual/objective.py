@@ -155,17 +155,17 @@ class IntegratedDual:
         dual = cls(problem, integrator_of(posed, grid), size, factor)
         return dual, through_mirror(potential, equations.function(u / size))
 
-    @property
+    @cached_property
     def equations(self) -> DualEquations:
         """The unknowns."""
         return self.integrator.equations
 
-    @property
+    @cached_property
     def grid(self) -> PanelGrid:
         """The rule."""
         return self.integrator.grid
 
-    @property
+    @cached_property
     def potential(self) -> Potential:
         r"""The :math:`\hat\phi` above."""
         return self.integrator.potential

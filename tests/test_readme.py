@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -66,3 +67,16 @@ def test_the_tests_that_contributing_names_exist():
     sources = (path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) > 50
     assert named <= {name for source in sources for name in re.findall(r"def (test_\w+)", source)}
+
+
+def test_the_tree_of_the_architecture_is_that_of_the_package():
+    tree = runpy.run_path(str(ROOT / "docs" / "tree.py"))
+    assert tree["PAGE"].read_text(encoding="utf-8") == tree["page"](), "run: python docs/tree.py"
+
+
+def test_the_architecture_answers_questions_by_files_that_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    answers = re.findall(r"^\| [^|]+\? \| `([^`]+)` \|$", text, flags=re.MULTILINE)
+    assert len(answers) == 30
+    for answer in answers:
+        assert (ROOT / "splinebias" / f"{answer}.py").is_file(), answer

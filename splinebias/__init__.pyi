@@ -30,7 +30,7 @@ from .initialization.laws import Discrete as Discrete
 from .initialization.laws import Rademacher as Rademacher
 from .limit.banded import BandedSolver as BandedSolver
 from .limit.dual.solver import DualSolver as DualSolver
-from .limit.grid import GridSolver as GridSolver
+from .limit.grid_solver import GridSolver as GridSolver
 from .limit.kernels.kernel_solver import KernelSolver as KernelSolver
 from .limit.kernels.power_solver import PowerSolver as PowerSolver
 from .limit.kernels.tangent import tangent_kernel as tangent_kernel

@@ -1,4 +1,4 @@
-"""Problem: data x initialization x activation x potential (x affine part), with two readings.
+"""Problem: data x initialization x activation x potential (x affine part), its default interval, its TOML tables.
 
 At finite width a Problem is sampled and trained; at infinite width it is solved.
 """

@@ -1,4 +1,4 @@
-r"""The law of :math:`\sqrt n \sup|f_n - f|` on an interval, sampled from the Gaussian process of the error."""
+r"""The law of the largest error on an interval, sampled from the Gaussian process of the error."""
 
 from __future__ import annotations
 

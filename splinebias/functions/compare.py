@@ -1,4 +1,4 @@
-r"""How far apart two functions are on an interval: :math:`\sup|f - g|` and :math:`\|f - g\|_{L^2}`, knots included.
+r"""How far apart two functions are on an interval, in the sup and the L2 norm, knots included.
 
 A trained network has thousands of breakpoints, and its distance to a smooth limit peaks at some of them; a grid misses
 those. Here every piece between two neighbouring knots of either function is searched and integrated on its own.

@@ -1,4 +1,4 @@
-"""Functions on the real line that answer ``f(x, nu=0)``: what every solver and every training returns.
+"""Functions on the line that answer ``f(x, nu=0)``, piecewise polynomials with their knots, kinks and JSON text.
 
 Both kinds are piecewise polynomials with linear ends, so that derivatives, integrals and roots are exact and the
 evaluation of a million points is one compiled call (`scipy.interpolate.PPoly`).

@@ -1,4 +1,4 @@
-r"""The coordinate of dual values in which curvature is smooth.
+r"""Unfolding: the coordinate of dual values in which curvature is smooth, defined here for every potential.
 
 A dual value z makes the curvature :math:`u = (\phi')^{-1}(z)`, and neither that map nor its derivative need be smooth at
 z = 0. Where z is linear in the breakpoint, curvature is therefore integrated, and kept, in a coordinate s of its own: odd

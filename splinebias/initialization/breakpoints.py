@@ -9,7 +9,7 @@ densities are not smooth. Activations that are homogeneous of degree k have
 :math:`\zeta^{(k)}_s(c) = \sum_m \rho_m v_m^{2k}` in its place. Nothing here knows about data, activations or potentials.
 
 Here are the laws with finitely many sizes |w| at a breakpoint, and mixtures; those with a density are in
-`density_breakpoints`.
+`continuous_breakpoints`.
 """
 
 from __future__ import annotations

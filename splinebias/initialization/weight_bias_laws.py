@@ -14,7 +14,7 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization import breakpoints, density_breakpoints
+from splinebias.initialization import breakpoints, continuous_breakpoints
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.densities import law_name, shape_loc_scale
 from splinebias.initialization.joint_laws import JointDensity, joint_to_table, normal_pair
@@ -107,12 +107,12 @@ class Independent(PairLaw):
         if kinds in ({"norm"}, {"uniform"}):
             loc, scale = np.array([shape_loc_scale(law)[1:] for law in self.given]).T
             if kinds == {"norm"} and loc.any():
-                return density_breakpoints.GaussianBreakpoints(normal_pair(loc, scale))
+                return continuous_breakpoints.GaussianBreakpoints(normal_pair(loc, scale))
             if kinds == {"norm"}:
-                return density_breakpoints.CentredGaussian(*scale.tolist())
+                return continuous_breakpoints.CentredGaussian(*scale.tolist())
             if (loc == -scale / 2).all():
-                return density_breakpoints.CentredUniform(*(scale / 2).tolist())
-        return density_breakpoints.ContinuousWeight(weight, bias)
+                return continuous_breakpoints.CentredUniform(*(scale / 2).tolist())
+        return continuous_breakpoints.ContinuousWeight(weight, bias)
 
     @property
     def second_moments(self) -> tuple[float, float]:
@@ -168,7 +168,9 @@ class Joint(PairLaw):
         return self.density.sample(size, rng)
 
     def breakpoint_law(self) -> BreakpointLaw:
-        law = density_breakpoints.GaussianBreakpoints if self.density.gaussian else density_breakpoints.JointBreakpoints
+        law = (
+            continuous_breakpoints.GaussianBreakpoints if self.density.gaussian else continuous_breakpoints.JointBreakpoints
+        )
         return law(self.density)
 
     @property

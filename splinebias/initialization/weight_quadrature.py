@@ -1,4 +1,6 @@
-r"""Quadrature over v = |w| at a breakpoint c for laws with a density: :math:`\rho(v) = v\, p(sv, -svc)\, dv`, s = sign w.
+r"""Quadrature over v = |w| at a breakpoint c for laws of (w, b) with a density p.
+
+Masses are :math:`\rho(v) = v\, p(sv, -svc)\, dv`, s = sign w.
 
 The v-axis is cut where mass may be narrow or the density is not smooth; each panel gets a double-exponential rule, which
 takes algebraic end-point singularities and (at infinity) heavy tails. How many cuts and which step a law needs is found out

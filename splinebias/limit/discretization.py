@@ -1,4 +1,4 @@
-"""A quadrature on the breakpoint axis whose cells hold the data and resolve the law."""
+"""The grid of breakpoints: a quadrature whose cells hold the data and resolve the law."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Newton steps of the dual, taken in the mirror image of its variables.
+r"""The mirror image of a dual function, the curvature that it makes, in which a Newton step is almost linear.
 
 The curvature that a dual value g makes is about :math:`\alpha = (\phi')^{-1}(g)`, and the equations to solve are almost
 linear in :math:`\alpha` whatever :math:`\phi` is, while in g they are as curved as :math:`(\phi')^{-1}`. A Newton step

@@ -1,4 +1,4 @@
-"""Newton ascent of the dual, from a start that is scaled first, or by way of the maxima for gentler potentials."""
+"""Newton ascent of the dual: the step, its line search, where to start, and the way over maxima for gentler potentials."""
 
 from __future__ import annotations
 

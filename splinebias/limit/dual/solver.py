@@ -1,4 +1,4 @@
-r"""Exact solution for every convex potential by a globalized Newton method on the dual (theory section 4)."""
+r"""DualSolver: exact solution for every convex potential, on the dual (theory section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact solution of quadratic problems with powers of ReLU."""
+"""PowerSolver: the limit of quadratic problems with powers of ReLU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Exact solution of quadratic problems with powers of ReLU, in coordinates that stay well conditioned.
+r"""The linear system for powers of ReLU, in divided differences, coordinates that stay well conditioned.
 
 For :math:`\sigma(z) = \max(z, 0)^k` the limit is :math:`f = E[\alpha \sigma(wx + b)]`, :math:`\alpha = |w|^k g_\pm(c)`,
 :math:`g_\pm(c) = \sum_i \lambda_i \sigma(\pm(x_i - c))`, with the least :math:`E[\alpha^2]`. As

@@ -20,7 +20,7 @@ from splinebias._arguments import real_vector
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import DataError
-from splinebias.initialization.density_breakpoints import CentredGaussian
+from splinebias.initialization.continuous_breakpoints import CentredGaussian
 from splinebias.limit.hypotheses import require_attained
 from splinebias.limit.kernels.features import Combination, FeatureKernel, enough_points
 from splinebias.numerics.cells import Cells

@@ -18,7 +18,7 @@ from splinebias.limit.hypotheses import require_mobile
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.decay_modes import DecayModes, Residuals
-from splinebias.limit.trajectory.time_spans import Span, span_of
+from splinebias.limit.trajectory.linear_spans import Span, span_of
 from splinebias.problem import Problem
 
 

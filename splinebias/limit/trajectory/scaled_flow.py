@@ -23,8 +23,8 @@ from splinebias.limit.dual.objective import DualState, IntegratedDual, curved_sp
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.decay_modes import Residuals
+from splinebias.limit.trajectory.linear_spans import with_ordinates
 from splinebias.limit.trajectory.radau import March
-from splinebias.limit.trajectory.time_spans import with_ordinates
 
 _TOLERANCE = 1e-8  # residual above which the outcome is INACCURATE
 

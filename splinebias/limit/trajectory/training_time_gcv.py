@@ -1,4 +1,6 @@
-r"""Smoothing splines beside early stopping, and how much of either the data support (Jin & Montufar 2023; theory section 6).
+r"""The training time or the smoothing that generalized cross-validation chooses; smoothing splines beside early stopping.
+
+Source: Jin & Montufar (2023); theory section 6.
 
 Training for a time t leaves :math:`e^{-s}` of a mode whose decay rate is s/t; the smoothing spline with
 :math:`\lambda = 1/t` leaves :math:`1/(1 + s)`. Both are linear filters of the residual, equal to first order in s.

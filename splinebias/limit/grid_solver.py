@@ -1,4 +1,4 @@
-r"""The weighted second-derivative problem on a grid, by convex programming: the independent check of the dual solvers.
+r"""GridSolver: the problem on a grid, by convex programming, the independent check of the other solvers.
 
 In function space the limit is the h of least cost with :math:`h(x_i) = y_i`. Its curvature is
 :math:`h'' = \kappa_+ + \kappa_-`, from units with w > 0 and with w < 0, and its affine part is what those units bring along;

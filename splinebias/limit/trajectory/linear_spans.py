@@ -1,4 +1,4 @@
-r"""Where the functions of a linear flow live: :math:`\sum_i \lambda_i K(\cdot, x_i)`, in coordinates that keep their digits.
+r"""Where the functions of a linear flow live: combinations of kernels, in coordinates that keep their digits.
 
 Each span knows the decay modes of its problem and, for coordinates u of the multipliers :math:`\lambda` and ordinates at the
 data, the function. Two slopes and powers of ReLU have coordinates in which the square root of K is explicit, so that

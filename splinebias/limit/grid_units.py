@@ -1,4 +1,4 @@
-r"""Curvature on a grid: one piecewise constant output weight per breakpoint for the units with w > 0 and one for those with w < 0.
+r"""Curvature on a grid: piecewise constant output weights of the units with w > 0 and of those with w < 0.
 
 A sheet is a side, or both where they share one alpha. In units of alpha, a cell of the grid bends h by a known
 density, costs a known mass times :math:`\phi(\alpha)`, and moves every h(x_i) by a known amount: integrals of the law, done

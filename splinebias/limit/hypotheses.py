@@ -1,4 +1,4 @@
-r"""Hypotheses of the theory, each checked and worded once: range of the data, phi''(0), moments, neurons that reach the data.
+r"""Hypotheses of the theory, each checked and worded once: range of data, phi''(0), moments, reach of the neurons.
 
 Reach: the kernel matrix is singular exactly when some nonzero :math:`\lambda` has :math:`g_\pm = 0` wherever
 :math:`\zeta_\pm > 0`. In the coordinates of `dual_function` this is a question about which side has mass in which data

@@ -1,4 +1,4 @@
-"""predict: the function that infinitely wide networks end at, or are at during training; and which solver is picked for it."""
+"""predict: the function that infinitely wide networks end at, or are at during training; the choice of a solver."""
 
 from __future__ import annotations
 

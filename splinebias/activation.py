@@ -45,7 +45,7 @@ class Activation(ABC):
     @property
     @abstractmethod
     def two_slopes(self) -> TwoSlope | None:
-        """The same function as a two-slope activation, None if it is not one."""
+        """This activation as one of two slopes, None if it has not two slopes."""
 
     @abstractmethod
     def value(self, z: Any) -> Any:

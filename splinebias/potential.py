@@ -42,7 +42,7 @@ class Potential(ABC):
 
     @abstractmethod
     def value(self, u: Any) -> Any:
-        r""":math:`\phi(u)`."""
+        r"""The potential :math:`\phi(u)` itself."""
 
     @abstractmethod
     def grad(self, u: Any) -> Any:

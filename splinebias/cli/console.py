@@ -65,7 +65,7 @@ class Numbers(click.ParamType[list[Any]]):
         self.name, self.kind, self.count = name, kind, count
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
-        """The numbers of the text `value`."""
+        """The numbers that a text such as ``-1.3,0.5`` lists."""
         if isinstance(value, list):
             return value
         try:

@@ -56,7 +56,7 @@ class Demand:
 
     @property
     def cells(self) -> Cells:
-        """The quadrature."""
+        """The cells of the quadrature on which the demand is integrated."""
         return self.function.cells
 
     def met(self, slack: float) -> Demand | None:

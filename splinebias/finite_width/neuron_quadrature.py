@@ -189,7 +189,7 @@ class NeuronQuadrature:
         return cls(problem, _dual_function(problem, u * unit), 1.0, unit, grid)
 
     def _with_resolved_squares(self) -> NeuronQuadrature:
-        r"""The same rule on cells on which :math:`E[w^2 \alpha^2 \mid c]` is resolved.
+        r"""This quadrature on cells on which :math:`E[w^2 \alpha^2 \mid c]` is resolved.
 
         Cells that reach as far as the limit asks may end too early for it. With hypentropy, :math:`\alpha` grows like
         :math:`e^g` beyond the data, and a law with exponential tails has a variance only if g is flat enough.

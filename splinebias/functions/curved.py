@@ -100,7 +100,7 @@ class Branch:
 
     @classmethod
     def from_state(cls, state: dict[str, Any], unfolding: Unfolding) -> Branch:
-        """Inverse of `state`."""
+        """The branch whose `state` this is."""
         straight = PPoly(*(np.array(part) for part in state["straight"]), extrapolate=True)
         anchor, z, rate, start, stop, base, *series = (np.array(part, dtype=float) for part in state["curved"])
         curved = CurvedRows(unfolding, anchor, z, rate, start, stop, base, tuple(series))

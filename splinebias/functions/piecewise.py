@@ -123,7 +123,7 @@ class PiecewisePolynomial:
         return PiecewisePolynomial(PPoly(c, x, extrapolate=True), self._knots)
 
     def integrate(self, a: float, b: float) -> float:
-        r""":math:`\int_a^b f`, exact."""
+        r"""The integral :math:`\int_a^b f` of the function, exact to rounding."""
         return float(self._ppoly.integrate(real_number(a, "a"), real_number(b, "b"), extrapolate=True))
 
     def roots(self, level: float = 0.0, interval: tuple[float, float] | None = None) -> Array:

@@ -49,7 +49,7 @@ class Unfolding:
         return self.potential.grad_inverse(z)
 
     def curvature(self, s: Any) -> Any:
-        r""":math:`u = (\phi')^{-1}(z(s))`."""
+        r"""The curvature :math:`u = (\phi')^{-1}(z(s))` at coordinates s."""
         return s * 1.0
 
     @property

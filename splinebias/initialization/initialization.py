@@ -203,7 +203,7 @@ class Initialization:
 
     @property
     def second_moments(self) -> tuple[float, float]:
-        """E[W^2] and E[B^2]."""
+        """The second moments E[W^2] and E[B^2] of weight and bias."""
         return self.pair_law.second_moments
 
     @property

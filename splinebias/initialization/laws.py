@@ -44,7 +44,7 @@ class Discrete:
 
     @property
     def second_moment(self) -> float:
-        """E[V^2]."""
+        """The second moment E[V^2] of the law."""
         return math.fsum(p * v * v for v, p in zip(self.values, self.probabilities, strict=True))
 
     def sample(self, size: int, rng: np.random.Generator) -> Array:

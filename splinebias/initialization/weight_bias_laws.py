@@ -36,7 +36,7 @@ class PairLaw(ABC):
     @property
     @abstractmethod
     def second_moments(self) -> tuple[float, float]:
-        """E[W^2] and E[B^2]."""
+        """The second moments E[W^2] and E[B^2] of weight and bias."""
 
     @abstractmethod
     def lacks_moment(self, order: float, *, weight_only: bool) -> str | None:

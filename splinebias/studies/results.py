@@ -89,7 +89,7 @@ class Study:
 
     @property
     def problem(self) -> Problem:
-        """What was studied."""
+        """The problem that was studied."""
         return self.prediction.problem
 
     @property

@@ -195,7 +195,7 @@ class StudySpec:
         return tuple(found)
 
     def __len__(self) -> int:
-        """Number of runs."""
+        """The number of runs of the study."""
         return len(self.cases) * len(self.widths) * len(self.seeds)
 
     def __eq__(self, other: object) -> bool:

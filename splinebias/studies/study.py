@@ -188,7 +188,7 @@ def study_grid(
 
 
 def _pool(jobs: int, scheduler: str | None, executor: Executor | None, todo: Sequence[Batch]) -> Pool:
-    """Where to compute."""
+    """The pool of workers that the arguments ask for."""
     if jobs == 1 and scheduler is None and executor is None:
         return InProcess()
     for sample in {batch.case: batch for batch in todo}.values():
@@ -206,7 +206,7 @@ def _run(
     total: int,
     check_interrupts: Callable[[], None],
 ) -> None:
-    """Compute and keep."""
+    """Compute what is missing, keep it as it comes, and return all of it."""
     missing = sum(len(batch.seeds) for batch in todo)
     with reported(progress, done=total - missing, total=total) as note:
 

@@ -62,7 +62,7 @@ class State:
 
     @cached_property
     def loss(self) -> Tensor:
-        """L, shape (...)."""
+        """The loss L of every network, shape (...)."""
         return self.field.loss.value(self.residual)
 
     @cached_property

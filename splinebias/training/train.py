@@ -68,7 +68,7 @@ class Training(Run):
 
     @property
     def width(self) -> int:
-        """Number of units."""
+        """The number n of hidden units."""
         return self.network.width
 
     def __repr__(self) -> str:

@@ -170,7 +170,7 @@ class DualFunction:
 
     @cached_property
     def sides(self) -> tuple[SideFunction, ...]:
-        """Those of plus and minus, or the one that both have."""
+        """The dual functions of plus and minus, or the one that both have."""
         return tuple(SideFunction(self, *of) for of in zip(self.nodal, self.factors, strict=True))
 
     @property
@@ -189,7 +189,7 @@ class DualFunction:
 
     @property
     def span(self) -> float:
-        """x_M - x_1."""
+        """The length x_M - x_1 of the data."""
         return float(self.x[-1] - self.x[0])
 
     def line(self, c: Array) -> Array:

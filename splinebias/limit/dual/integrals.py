@@ -38,7 +38,7 @@ class Integrals:
 
     @classmethod
     def zeros(cls, columns: int) -> Integrals:
-        """Nothing so far."""
+        """Integrals to which nothing was added yet, for this many data intervals."""
         return cls(np.zeros((8, columns)))
 
     @property
@@ -178,7 +178,7 @@ class Quadrature:
         return self._integrated(function, self.grid.cells.order, None)
 
     def checked(self, function: DualFunction) -> tuple[tuple[Integrals, ...], tuple[Sample, ...]]:
-        """The same with half as many nodes again, and these."""
+        """The integrals of every side by half as many nodes again, and these nodes."""
         samples: list[Sample] = []
         return self._integrated(function, round(CHECK * self.grid.cells.order), samples), tuple(samples)
 

@@ -157,17 +157,17 @@ class IntegratedDual:
 
     @cached_property
     def equations(self) -> DualEquations:
-        """The unknowns."""
+        """The unknowns of the dual and the algebra on them."""
         return self.integrator.equations
 
     @cached_property
     def grid(self) -> PanelGrid:
-        """The rule."""
+        """The grid on which the integrator places its nodes."""
         return self.integrator.grid
 
     @cached_property
     def potential(self) -> Potential:
-        r"""The :math:`\hat\phi` above."""
+        r"""The potential :math:`\hat\phi` in units in which curvature is of order 1."""
         return self.integrator.potential
 
     def on(self, grid: PanelGrid) -> IntegratedDual:
@@ -176,7 +176,7 @@ class IntegratedDual:
 
     @cached_property
     def y(self) -> Array:
-        """y/s, shape (M,)."""
+        """The ordinates y/s of the scaled problem, shape (M,)."""
         return np.asarray(self.problem.data.y / self.size)
 
     @property

@@ -181,7 +181,7 @@ class Response:
 
     @cached_property
     def conjugate(self) -> Array:
-        """Per breakpoint, Psi."""
+        """The dual density Psi per breakpoint."""
         return self._mean(self.alpha * self._size - self._cost)
 
     @cached_property

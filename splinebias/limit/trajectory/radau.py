@@ -55,7 +55,7 @@ class Step(NamedTuple):
 
     @property
     def end(self) -> float:
-        """Where it ends."""
+        """The time at which the step ends."""
         return self.time + self.length
 
     def at(self, t: float) -> tuple[DualFunction, Array, float]:

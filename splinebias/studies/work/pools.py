@@ -217,7 +217,7 @@ class Dask(Given):
 
 
 def _nothing(record: logging.LogRecord) -> bool:
-    """Nothing is logged."""
+    """Takes the place of a logger: it says nothing."""
     return False
 
 

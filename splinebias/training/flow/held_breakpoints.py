@@ -41,7 +41,7 @@ class Units(NamedTuple):
 
     @classmethod
     def none(cls, device: torch.device) -> Units:
-        """The empty list."""
+        """Units of which there are none."""
         empty = torch.zeros(0, dtype=torch.long, device=device)
         return cls(empty, empty, empty)
 
@@ -162,7 +162,7 @@ class Boundary:
         return self._a * (beta / self._nu + slope * own)
 
     def gradient_sliding(self, force: Tensor) -> Tensor:
-        r"""The same with :math:`S^*` clipped to the range of slopes: zero while the unit slides, shape (K,)."""
+        r"""The gradient of the units with :math:`S^*` clipped to the range of slopes: zero while the unit slides, shape (K,)."""
         beta, own = self._pull(force)
         ends = sorted((self._activation.left, self._activation.right))
         slope = torch.where(own == 0, 0.0, -beta / (own * self._nu)).clamp(*ends)
@@ -176,7 +176,7 @@ class Boundary:
 
     @property
     def preactivation(self) -> Tensor:
-        """s, shape (K,)."""
+        """The pre-activations s of the units at their samples, shape (K,)."""
         return self._w * self._at + self._b
 
     def beyond(self, force: Tensor, excursion: Tensor) -> Tensor:

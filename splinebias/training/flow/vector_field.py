@@ -55,7 +55,7 @@ class FlowState(State):
 
     @cached_property
     def loss(self) -> Tensor:
-        """L, shape (B,)."""
+        """The loss L of every network, shape (B,)."""
         return (self.rho * self.rho).sum(-1) / 2
 
     @property

@@ -162,7 +162,7 @@ class Boundary:
         return self._a * (beta / self._nu + slope * own)
 
     def gradient_sliding(self, force: Tensor) -> Tensor:
-        r"""The gradient of the units with :math:`S^*` clipped to the range of slopes: zero while the unit slides, shape (K,)."""
+        r"""The gradient of the units with :math:`S^*` clipped to the range of slopes, zero in sliding, shape (K,)."""
         beta, own = self._pull(force)
         ends = sorted((self._activation.left, self._activation.right))
         slope = torch.where(own == 0, 0.0, -beta / (own * self._nu)).clamp(*ends)

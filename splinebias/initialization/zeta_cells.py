@@ -41,11 +41,11 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int
     cuts = with_points(x, marks)
     resolution = _Resolution(law, x, order, degree)
     if not (np.isfinite(lo) and np.isfinite(hi)):
-        far = float(resolution.far_moment(cuts[:-1], cuts[1:]).sum())
+        left, right = resolution.seen(cuts, resolution.far_moment(cuts[:-1], cuts[1:]))
         if not np.isfinite(lo):
-            cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), resolution.far_moment, far)[::-1], cuts]
+            cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), resolution.far_moment, left)[::-1], cuts]
         if not np.isfinite(hi):
-            cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), resolution.far_moment, far)]
+            cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), resolution.far_moment, right)]
     if law.degree is not None:
         return Cells(cuts, order)
     fine = bisect_until(Cells(cuts, order), resolution.test(cuts), max_cells=law.max_cells)
@@ -90,9 +90,20 @@ class _Resolution:
         return zetas(self.law, nodes, self.degree)
 
     def far_moment(self, left: Array, right: Array) -> Array:
-        """Moment 2k about the data's centre per panel, shape (N,)."""
+        """Moment 2k about the data's centre per side and panel, shape (2, N)."""
         nodes, weights = panel_nodes(left, right, self.order)
-        return np.asarray((weights * self.zeta(nodes).sum(axis=0) * self._square(nodes) ** self.degree).sum(axis=1))
+        return np.asarray((weights * self.zeta(nodes) * self._square(nodes) ** self.degree).sum(axis=2))
+
+    def seen(self, edges: Array, mass: Array) -> Array:
+        """What of `mass`, shape (2, N), the data see beside what is left of them, and beside what is right: shape (2, 2).
+
+        First index: left, right; second: plus, minus. With ReLU, units of plus that are right of the data do nothing there,
+        those of minus that are left of them neither. Mass beyond the data counts beside what can be seen of its side, not
+        beside the whole law, most of which may be on the side that is not.
+        """
+        before_last, after_first = edges[:-1] < self.x[-1], edges[1:] > self.x[0]
+        plus, minus = mass
+        return np.array([[plus[before_last].sum(), minus.sum()], [plus.sum(), minus[after_first].sum()]])
 
     def _square(self, nodes: Array) -> Array:
         return np.asarray((nodes - (self.x[0] + self.x[-1]) / 2) ** 2)
@@ -109,24 +120,30 @@ class _Resolution:
 
     def test(self, cuts: Array) -> Callable[[Array, Array, float], NDArray[np.bool_]]:
         """The test for `bisect_until` on cells that `cuts` are the edges of."""
-        total = float(self._values(cuts[:-1], cuts[1:])[1].sum())
+        masses = self._values(cuts[:-1], cuts[1:])[1]
+        total, seen = float(masses.sum()), self.seen(cuts, masses)
 
         def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
             zeta, mass = self._values(left, right)
             # Among the data a small zeta matters as much as a large one, down to 1e-40 of its total: below, densities
-            # exp(-large) are known to few digits. Beyond them zeta is resolved to 1e-13 of its total, which a Gauss rule
-            # integrates to rounding.
+            # exp(-large) are known to few digits. Beyond them zeta is resolved to 1e-13 of what the data see, which a Gauss
+            # rule integrates to rounding.
             near = (right > self.x[0]) & (left < self.x[-1])
-            mass = np.where(near, np.minimum(mass * 1e40, total), mass * 1e-3)
+            mass = np.where(near, np.minimum(mass * 1e40, total), mass * 1e-3 * (total / self._beside(seen, left)))
             return coarse(self.zeta, zeta, mass, total, (left, right), tolerance)
 
         return failing
+
+    def _beside(self, seen: Array, left: Array) -> Array:
+        """Per side, what masses of panels that begin at `left` are to be compared with, shape (2, N); no zeros."""
+        found = np.where(left < self.x[0], *seen[:, :, None])
+        return np.where(found > 0, found, 1.0)
 
     def merge(self, cells: Cells, fixed: Array) -> Cells:
         """Cells without the edges that are not needed, `fixed` ones apart: far cells, whose mass is small, may be large."""
         edges, failing = cells.edges, self.test(cells.edges)
         masses = self._values(*cells.panels)[1]
-        total = float(masses.sum())
+        seen = self.seen(edges, masses)
         for start in (1, 2) * 3:
             at = np.arange(start, edges.size - 1, 2)
             at = at[~np.isin(edges[at], fixed)]
@@ -134,7 +151,8 @@ class _Resolution:
                 continue
             left, right, apart = edges[at - 1], edges[at + 1], masses[:, at - 1] + masses[:, at]
             together = self._values(left, right)[1]
-            same = (np.abs(together - apart) <= 1e-13 * apart + 1e-18 * total).all(axis=0)  # nothing narrow is missed
+            little = 1e-18 * self._beside(seen, left)
+            same = (np.abs(together - apart) <= 1e-13 * apart + little).all(axis=0)  # nothing narrow is missed
             gone = at[same & ~failing(left, right, RESOLVED)]
             masses[:, gone - 1] = masses[:, gone - 1] + masses[:, gone]
             edges, masses = np.delete(edges, gone), np.delete(masses, gone, axis=1)
@@ -152,15 +170,15 @@ def _doubling(x: Array, lowest: float, highest: float) -> Array:
     return np.asarray(cuts[(cuts > lowest) & (cuts < highest)])
 
 
-def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], total: float) -> Array:
-    """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's moment is below rounding."""
-    cuts = [start]
+def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], seen: Array) -> Array:
+    """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's moments are below rounding of those `seen`, (2,)."""
+    cuts, total = [start], seen
     for k in range(1, _MAX_TAIL_CELLS):
         cuts.append(start + width * (2.0**k - 1))
         ends = np.sort(cuts[-2:])
-        contribution = float(moment(ends[:1], ends[1:])[0])
-        total += contribution
-        if contribution <= 1e-16 * total:
+        contribution = moment(ends[:1], ends[1:])[:, 0]
+        total = total + contribution
+        if (contribution <= 1e-16 * total).all():
             break
     return np.array(cuts[1:])
 

@@ -136,8 +136,8 @@ class _Resolution:
 
     def _beside(self, seen: Array, left: Array) -> Array:
         """Per side, what masses of panels that begin at `left` are to be compared with, shape (2, N); no zeros."""
-        found = np.where(left < self.x[0], *seen[:, :, None])
-        return np.where(found > 0, found, 1.0)
+        found = np.where(left < self.x[0], seen[0][:, None], seen[1][:, None])
+        return np.asarray(np.where(found > 0, found, 1.0))
 
     def merge(self, cells: Cells, fixed: Array) -> Cells:
         """Cells without the edges that are not needed, `fixed` ones apart: far cells, whose mass is small, may be large."""

@@ -92,17 +92,21 @@ class Dataset:
                 for name in (x, y):
                     if name not in columns:
                         raise DataError(f"column {name!r} is missing in {path}; it has {', '.join(columns) or 'no header'}")
-                rows = [(row[x], row[y]) for row in reader]
+                    if columns.count(name) > 1:
+                        raise DataError(
+                            f"column {name!r} stands {columns.count(name)} times in the header of {path}; rename one"
+                        )
+                rows = [(reader.line_num, row[x], row[y]) for row in reader]
         except (OSError, UnicodeDecodeError) as error:
             raise unreadable("data", path, error) from None
         except csv.Error as error:
             raise DataError(f"cannot read the data file {path} as CSV: {error}; mend that line") from None
         table = np.empty((len(rows), 2))
-        for line, row in enumerate(rows, start=2):
+        for number, (line, *row) in enumerate(rows):
             try:
-                table[line - 2] = [float(cell) for cell in row]
+                table[number] = [float(cell) for cell in row]
             except (TypeError, ValueError):
-                raise DataError(f"line {line} of {path} must hold two numbers, got {row!r}") from None
+                raise DataError(f"line {line} of {path} must hold two numbers, got {tuple(row)!r}") from None
         make = cls.from_replicates if replicates else cls
         return make(*table.T)
 

@@ -21,6 +21,7 @@ from splinebias.problem import Problem
 
 try:
     from sklearn.base import BaseEstimator, RegressorMixin
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:  # pragma: no cover - exercised where scikit-learn is absent
     raise CapabilityError("SplineBiasRegressor needs scikit-learn; install splinebias[sklearn]") from error
@@ -52,6 +53,8 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     prediction_ : Prediction
         Function, penalty, residual and outcome of the solve.
+    outcome_ : Outcome
+        How the solve ended; unless it is ok, `fit` warns with scikit-learn's ConvergenceWarning.
     n_features_in_ : int
         Number of columns seen in `fit`.
 
@@ -60,7 +63,7 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     DataError
         (a ValueError) in `fit`, for fewer than two distinct x and all else that `Dataset` and `predict` refuse.
     ValueError
-        In `fit` and `predict`, for what scikit-learn refuses: NaN, wrong shapes, another number of columns.
+        In `fit` and `predict`, for what scikit-learn refuses: NaN, wrong shapes, another number of columns; and for dates.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Solve for f on column `feature` of X, shape (n_samples, n_features), and y, shape (n_samples,)."""
+        _refuse_dates(X)
         X, y = validate_data(self, X, y, y_numeric=True, ensure_min_samples=2)
         column = self._column(np.asarray(X, dtype=float))
         if column.shape[0] and np.ptp(column) == 0:
@@ -100,11 +104,19 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.affine,
         )
         self.prediction_ = predict(problem, time=self.time)
+        self.outcome_ = self.prediction_.outcome
+        if not self.outcome_.ok:
+            warnings.warn(
+                f"{self.outcome_} with residual {self.prediction_.residual:.1e}: {self.outcome_.value}",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def predict(self, X: ArrayLike) -> Array:
         """f at column `feature` of X; shape (n_samples,)."""
         check_is_fitted(self)
+        _refuse_dates(X)
         X = validate_data(self, X, reset=False)
         return self.prediction_.function(self._column(np.asarray(X, dtype=float)))
 
@@ -113,3 +125,13 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if not (whole and 0 <= self.feature < X.shape[1]):
             raise DataError(f"`feature` must be a column number from 0 to {X.shape[1] - 1}, got {self.feature!r}")
         return X[:, self.feature]
+
+
+def _refuse_dates(X: ArrayLike) -> None:
+    """Raise DataError for columns of dates or durations, which scikit-learn would read as counts of nanoseconds."""
+    types = X.dtypes if hasattr(X, "dtypes") else [np.asarray(X).dtype]
+    if any(getattr(kind, "kind", "") in ("M", "m") for kind in types):
+        raise DataError(
+            "`X` must hold numbers, got dates or durations; subtract the first one and divide by a unit, for example "
+            "(dates - dates.min()) / np.timedelta64(1, 'D')"
+        )

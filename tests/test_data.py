@@ -160,3 +160,19 @@ def test_unreadable_csv_is_refused(tmp_path):
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(sb.DataError, match="cannot read the data file .*binary.csv: 'utf-8' .*; save it as UTF-8$"):
         sb.Dataset.from_csv(tmp_path / "binary.csv")
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.csv"
+    path.write_text("x,y,x\n0,1,5\n1,2,6\n")
+    with pytest.raises(sb.DataError, match="column 'x' stands 2 times in the header of .*twice.csv; rename one"):
+        sb.Dataset.from_csv(path)
+    path.write_text("x,y,z,z\n0,1,5,5\n1,2,6,6\n")  # of others it does not matter
+    assert sb.Dataset.from_csv(path).size == 2
+
+
+def test_line_numbers_are_those_of_the_file(tmp_path):
+    path = tmp_path / "gaps.csv"
+    path.write_text('x,y,note\n0,1,"two\nlines"\n\n\n1,oops,\n')
+    with pytest.raises(sb.DataError, match="line 6 of .*gaps.csv must hold two numbers, got \\('1', 'oops'\\)"):
+        sb.Dataset.from_csv(path)

@@ -6,8 +6,10 @@ import math
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats as st
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -74,3 +76,27 @@ def test_training_time_is_chosen_by_cross_validation():
 def test_features_that_are_no_column_number_are_refused(feature):
     with pytest.raises(sb.DataError, match="`feature` must be a column number from 0 to 0, got"):
         sb.SplineBiasRegressor(feature=feature).fit([[0.0], [1.0], [2.0]], [0, 1, 0])
+
+
+def test_an_inaccurate_fit_is_a_convergence_warning_and_an_outcome():
+    x = np.array([[0.0], [1.0], [2.0], [3.0]])
+    model = sb.SplineBiasRegressor()
+    assert model.fit(x, [0.0, 1.0, 0.0, 1.0]).outcome_ is sb.Outcome.CONVERGED
+    far = sb.SplineBiasRegressor()
+    with pytest.warns(ConvergenceWarning, match=r"INACCURATE with residual \d"):
+        far.fit(x + 1e9, [0.0, 1.0, 0.0, 1.0])
+    assert far.outcome_ is sb.Outcome.INACCURATE
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        np.array(["2026-01-01", "2026-01-02", "2026-01-04"], dtype="datetime64[D]")[:, None],
+        pd.DataFrame({"day": pd.to_datetime(["2026-01-01", "2026-01-02", "2026-01-04"])}),
+        pd.DataFrame({"day": pd.to_datetime(["2026-01-01", "2026-01-02", "2026-01-04"], utc=True)}),
+    ],
+    ids=["array", "frame", "time zone"],
+)
+def test_dates_are_refused_with_the_way_to_numbers(dates):
+    with pytest.raises(sb.DataError, match=r"got dates or durations; subtract the first one and divide by a unit"):
+        sb.SplineBiasRegressor().fit(dates, [0.0, 1.0, 0.0])

@@ -79,17 +79,16 @@ def require_attained(problem: Problem, order: float, *, bias: bool) -> None:
     r"""Raise DataError if the laws lack the moments without which no minimum is attained.
 
     `order` is that by which :math:`\phi^*` grows, 2 for quadratic problems: :math:`E[\phi^*(\lambda \sigma)]` is infinite
-    for every nonzero slope if moments of that order (times the degree of the activation) are. `bias`: whether the bias law
-    is looked at.
+    for every nonzero slope if moments of that order (times the degree k of the activation) are. `bias`: whether slope and
+    offset are asked of the neurons. If they are free, biases need moments of order k - 2 times that: otherwise far neurons,
+    whose powers of ReLU are polynomials on the data, make :math:`x^2` at no cost.
     """
-    require_moments(
-        problem,
-        order,
-        f"{problem.activation} with {problem.limit_potential} needs",
-        "far neurons would make slopes at no cost; use lighter tails, a lower power of ReLU, or add a quadratic part to a "
-        "power potential",
-        bias=bias,
-    )
+    who = f"{problem.activation} with {problem.limit_potential} needs"
+    fix = "use lighter tails, a lower power of ReLU, or add a quadratic part to a power potential"
+    require_moments(problem, order, who, f"far neurons would make slopes at no cost; {fix}", bias=bias)
+    degree = problem.activation.degree
+    if not bias and degree > 2:
+        require_moments(problem, order * (degree - 2) / degree, who, f"far neurons would make x^2 at no cost; {fix}")
 
 
 class DeadDirections(NamedTuple):

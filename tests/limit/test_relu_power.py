@@ -444,3 +444,16 @@ def test_next_to_no_neurons_at_most_points(x, deviation, place, outcome, affine)
     law = sb.Initialization.rademacher(st.norm(place, deviation))
     prediction = sb.predict(sb.Problem(sb.Dataset(x, np.sin(3 * x)), law, sb.ReLUPower(3), affine=affine))
     assert prediction.outcome is outcome
+
+
+def test_far_neurons_that_make_parabolas_at_no_cost_are_refused():
+    """[x - c]^k is a polynomial where c is far to the left: with free lines, x^2 remains, times c^(k-2)."""
+    heavy, parabola = sb.Initialization.rademacher(st.t(2.5)), sb.Dataset([-1, 0, 1, 2], [1, 0, 1, 4])
+    for power, refused in ((3, False), (4, True), (5, True)):
+        problem = sb.Problem(parabola, heavy, sb.ReLUPower(power), affine="free")
+        if not refused:
+            assert sb.predict(problem).penalty > 1e-3
+            continue
+        for asked in (sb.predict, lambda p: sb.penalty(lambda x, nu=0: [x**2, 2 * x, 2 + 0 * x, 0 * x, 0 * x][nu], p)):
+            with pytest.raises(sb.DataError, match=r"moment of order \d of .* far neurons would make x\^2 at no cost"):
+                asked(problem)

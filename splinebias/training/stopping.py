@@ -9,6 +9,7 @@ The rules, in this order; the first that holds is the reason:
 - *FLAT*: the gradient vanishes to rounding;
 - *NO_STEP*: steps of every size were taken back;
 - *ROUNDING*, *AT_REST*: no progress for `patience` steps, at a loss that may be rounding or is more than that;
+- *OVERSHOT*: the steps are used up at a fixed learning rate above that of linear stability, at the start or on the way;
 - *FLOW_STEPS* or *DESCENT_STEPS*: the steps are used up.
 """
 
@@ -58,6 +59,11 @@ NO_STEP = Reason(Outcome.STALLED, "no step lowers the loss from {loss:.3g}: " + 
 ROUNDING = Reason(Outcome.STALLED, "the loss is down to rounding at {loss:.3g}: raise `loss_tol` above that, or use float64")
 AT_REST = Reason(
     Outcome.STALLED, "steps no longer change the loss, {loss:.3g}, beyond rounding, and f misses {worst}" + _COVER
+)
+OVERSHOT = Reason(
+    Outcome.MAX_STEPS,
+    "learning_rate = {learning_rate:.3g} is above 2 / lambda_max of the tangent kernel, {stable:.3g}: steps overshoot and "
+    "can kill units for good; unless the loss, {loss:.3g} after {max_steps} steps, is falling, use one below {stable:.3g}",
 )
 FLOW_STEPS = Reason(Outcome.MAX_STEPS, "max_steps = {max_steps} steps led to loss {loss:.3g}: raise `max_steps` or `rtol`")
 DESCENT_STEPS = Reason(Outcome.MAX_STEPS, Outcome.MAX_STEPS.value + "{more}")
@@ -111,7 +117,7 @@ class Progress:
         Steps taken, taken back, taken back in a row, and taken since `mark`.
     broken, overflowed, exploded, critical, unstable : bool
         Whether loss or kernel are not finite; the last try gave numbers that are not; it raised the loss 1e4-fold; the
-        gradient vanishes to rounding; the rate is fixed above that of linear stability.
+        gradient vanishes to rounding; the rate is fixed above that of linear stability, at the start or on the way.
     """
 
     def __init__(self, number: int, loss: float) -> None:
@@ -152,6 +158,7 @@ class Progress:
             (NO_STEP, lost),
             (ROUNDING, idle and rounding),
             (AT_REST, idle),
+            (OVERSHOT, self.unstable and spent >= limits.max_steps),
             (limits.out_of_steps, spent >= limits.max_steps),
         )
         return next((reason for reason, holds in rules if holds), None)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -443,3 +444,29 @@ def test_bad_batch_size_is_refused(size):
 def test_batches_larger_than_the_data_are_refused():
     with pytest.raises(sb.CapabilityError, match="`batch_size` must be at most the number of points, got 5 for 4 points"):
         train(sb.Problem(DATA, INIT), 10, method=sb.StochasticMirrorDescent(batch_size=5))
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0])
+def test_a_rate_above_the_stable_one_that_does_not_diverge_is_told_which_one_is(size):
+    """Units that were killed leave a small kernel behind, whose slow decay is no reason for more steps."""
+    data = sb.Dataset([-1, -0.2, 0, 0.2, 1], size * np.array([0.0, 0.0, 0.3, 0.0, 0.0]))
+    problem = sb.Problem(data, sb.Initialization.pytorch_default())
+    stats = sb.train(problem, 100, seed=0, method=sb.MirrorDescent(max_steps=1)).stats
+    stable = 2 / stats["lambda_max"]
+    run = sb.train(problem, 100, seed=0, method=sb.MirrorDescent(learning_rate=1.15 * stable, max_steps=300))
+    assert run.outcome is sb.Outcome.MAX_STEPS
+    assert "more steps are needed" not in run.advice
+    told = float(re.search(r"above 2 / lambda_max of the tangent kernel, (\S+):", run.advice)[1])
+    assert told == pytest.approx(stable, rel=0.05)
+    calm = sb.train(problem, 100, seed=0, method=sb.MirrorDescent(learning_rate=0.5 * stable, max_steps=300))
+    assert "lambda_max" not in calm.advice
+
+
+def test_a_rate_that_becomes_unstable_on_the_way_is_told_so():
+    """The kernel grows with the features: stable at the start is not stable later."""
+    data = sb.Dataset([-1.0, -0.2, 0.0, 0.2, 1.0], 30 * np.array([0.0, 0.0, 0.3, 0.0, 0.0]))
+    problem = sb.Problem(data, sb.Initialization.pytorch_default())
+    stats = sb.train(problem, 30, seed=0, method=sb.MirrorDescent(max_steps=1)).stats
+    run = sb.train(problem, 30, seed=0, method=sb.MirrorDescent(learning_rate=1.9 / stats["lambda_max"], max_steps=400))
+    assert not run.outcome.ok
+    assert "above 2 / lambda_max" in run.advice or run.outcome is sb.Outcome.DIVERGED

@@ -81,13 +81,20 @@ class DescentBatch(Batch):
         self._batch_size, noisy = batch_size, batch_size is not None
         self._draws = [mini_batches(field.loss, batch_size, rng) for rng in rngs] if batch_size is not None else None
         self._rates = [LearningRate(learning_rate, noisy=noisy) for _ in rngs]
-        self._stable = [
-            2 / sharp if sharp > 0 else math.inf for sharp in sharpness(field.loss, state.kernel, batch_size).tolist()
-        ]
-        for row, stable in zip(self._rows, self._stable, strict=True):
-            row.unstable = learning_rate is not None and learning_rate > stable
+        self._fixed, self._stable = learning_rate, [math.inf] * len(rngs)
+
+    def _watch(self, at: Sequence[int]) -> None:
+        """Note whether the fixed rate is stable for networks number `at` of those under way."""
+        found = sharpness(self._state.field.loss, self._state.kernel[at], self._batch_size).tolist()
+        for row, sharp in zip((self._rows[j] for j in at), found, strict=True):
+            self._stable[row.number] = 2 / sharp if sharp > 0 else math.inf
+            row.unstable = self._fixed is not None and self._fixed > self._stable[row.number]
 
     def _advance(self) -> None:
+        # a fixed rate after 0, 1, 2, 4, 8, ... steps: features move, and the kernel with them; an automatic one at the start
+        powers = [not row.steps & (row.steps - 1) and (self._fixed is not None or not row.steps) for row in self._rows]
+        if watched := [j for j, row in enumerate(self._rows) if powers[j] and not row.unstable]:
+            self._watch(watched)
         state, rates = self._state, [self._rates[row.number] for row in self._rows]
         if due := [j for j, rate in enumerate(rates) if rate.due]:
             found = sharpness(state.field.loss, state.kernel[due], self._batch_size).tolist()
@@ -113,4 +120,5 @@ class DescentBatch(Batch):
 
     def _numbers(self, j: int, stats: Mapping[str, float]) -> Mapping[str, object]:
         row, speed = self._rows[j], 2 * stats["learning_rate"] * stats["lambda_min"]
-        return {"stable": self._stable[row.number], "more": steps_to_go(row.loss, self._limits.loss_tol, speed)}
+        more = steps_to_go(row.loss, self._limits.loss_tol, speed)
+        return {"stable": self._stable[row.number], "max_steps": self._limits.max_steps, "more": more}

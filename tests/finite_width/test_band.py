@@ -55,6 +55,8 @@ def dense_covariance(problem, x):
         around = np.r_[0.0, np.geomspace(1e-9, 3.0, 40)]
         near = (zeros[:, None] + np.r_[-around, around]).ravel()
         edges = np.union1d(edges, near[(near > edges[0]) & (near < edges[-1])])
+    if problem.free:  # units beyond all points are lines there, which cost and change nothing; far ones would cost digits
+        edges = edges[(edges >= min(data.x[0], x.min())) & (edges <= max(data.x[-1], x.max()))]
     cells = Cells(edges[np.r_[True, np.diff(edges) > 1e-12]], 16)
     c, weights = cells.nodes.ravel(), cells.weights.ravel()
     features, values, alpha, mass, slope = [], [], [], [], []

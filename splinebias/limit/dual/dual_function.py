@@ -15,7 +15,7 @@ Where :math:`g_+ = g_-` for all multipliers, both sides are one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -143,7 +143,7 @@ class DualFunction:
         values = kinks / self.activation.kink
         values[0] = first
         nodal = _nodal(kinks, along, self.activation, self.free)
-        return replace(self, values=values, beta=first - last, nodal=nodal)
+        return DualFunction(self.x, values, first - last, self.activation, self.free, nodal)
 
     def unknowns(self) -> Array:
         """Inverse of `of`, shape (U,)."""
@@ -155,13 +155,14 @@ class DualFunction:
         Where increments larger by powers of ten leave their rounding behind, the two sides are made from `values` anew.
         """
         values, beta = self.values + step.values, self.beta + step.beta
-        new = replace(self, values=values, beta=beta, nodal=self.nodal + step.nodal)
+        new = DualFunction(self.x, values, beta, self.activation, self.free, self.nodal + step.nodal)
         far_apart = 1e-12  # part of g by which the two sides may disagree
         return self._from_values(self.x, values, beta, self.activation, self.free) if new.torn > far_apart else new
 
     def times(self, factor: float) -> DualFunction:
         """A multiple of it."""
-        return replace(self, values=self.values * factor, beta=self.beta * factor, nodal=self.nodal * factor)
+        values, beta, nodal = self.values * factor, self.beta * factor, self.nodal * factor
+        return DualFunction(self.x, values, beta, self.activation, self.free, nodal)
 
     @cached_property
     def factors(self) -> Factors:

@@ -218,14 +218,14 @@ class UnitQuadrature(Quadrature):
     @cached_property
     def units(self) -> tuple[Array, ...]:
         """The density of units in the cells, of every side, shape (N,)."""
-        return tuple(model.rho.sum(axis=-1)[:, 0] for model in in_cells(self))
+        return tuple(model.rho.sum(axis=-1)[:, 0] for model in self.in_cells)
+
+    @cached_property
+    def in_cells(self) -> tuple[ResponseModel, ...]:
+        """The responses of all sides in the middles of cells, shape (N, 1)."""
+        left, right = self.grid.cells.panels
+        return tuple(ResponseModel.at(side, self.potential, (left + right)[:, None] / 2) for side in self.sides)
 
     def _response(self, row: int, nodes: PanelNodes) -> Response:
         model = ResponseModel(self.potential, np.ones((1, 1, 1)), self.units[row][nodes.number][:, None, None])
         return model(nodes.rows.g, nodes.curvature(self.grid.unfolding)[..., None])
-
-
-def in_cells(quadrature: Quadrature) -> list[ResponseModel]:
-    """The responses of all sides in the middles of cells, shape (N, 1)."""
-    left, right = quadrature.grid.cells.panels
-    return [ResponseModel.at(side, quadrature.potential, (left + right)[:, None] / 2) for side in quadrature.sides]

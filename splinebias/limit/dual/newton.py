@@ -129,6 +129,15 @@ class LineSearch:
         return best
 
 
+def begun(state: DualState) -> DualState:
+    """Where to begin if evaluations are cheap: a plain Newton step from a start that is too large, else `scaled_start`.
+
+    The step leaves out a halving and a step, of six evaluations, for the published examples.
+    """
+    moved = LineSearch(state, np.inf).taken() if state.objective < 0 else None
+    return moved if moved is not None and moved.misfit < 0.5 * state.misfit else scaled_start(state)
+
+
 def scaled_start(state: DualState) -> DualState:
     """`state`, halved until the dual is not below its value at 0, and doubled until its curvature is not negligible.
 

@@ -22,7 +22,7 @@ from splinebias.functions.unfolding import Unfolding
 from splinebias.limit.dual.by_parts import ByParts, has_closed_form
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations, misfit
-from splinebias.limit.dual.integrals import Integrals, Quadrature, Sample, UnitQuadrature, in_cells
+from splinebias.limit.dual.integrals import Integrals, Quadrature, Sample, UnitQuadrature
 from splinebias.limit.dual.mirror import through_mirror
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.response import neglected
@@ -245,12 +245,12 @@ class IntegratedDual:
 
 def integrator_of(posed: PosedProblem, grid: PanelGrid) -> Quadrature:
     """The integrator for the law of a problem, on a grid and for the potential of that."""
-    plain = Quadrature(posed.system, grid, posed.sides)
-    constant = posed.problem.initialization.breakpoint_law.degree == 0
-    if not constant or any((model.v != 1).any() for model in in_cells(plain)):
-        return plain
-    kind = ByParts if has_closed_form(plain.potential) else UnitQuadrature
-    return kind(posed.system, grid, posed.sides)
+    kind = ByParts if has_closed_form(grid.unfolding.potential) else UnitQuadrature
+    if posed.problem.initialization.breakpoint_law.degree == 0:
+        units = kind(posed.system, grid, posed.sides)
+        if all((model.v == 1).all() for model in units.in_cells):
+            return units
+    return Quadrature(posed.system, grid, posed.sides)
 
 
 def curved_spline(state: DualState, y: Array, knots: Array) -> CurvedSpline:

@@ -8,7 +8,8 @@ import numpy as np
 
 from splinebias.errors import Outcome
 from splinebias.limit.banded import BandedSolver
-from splinebias.limit.dual.newton import led, maximized, scaled_start, steepness
+from splinebias.limit.dual.by_parts import ByParts
+from splinebias.limit.dual.newton import begun, led, maximized, scaled_start, steepness
 from splinebias.limit.dual.objective import IntegratedDual, curved_spline
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending
@@ -53,7 +54,8 @@ class DualSolver(Solver):
         if isinstance(problem.limit_potential, Quadratic):
             return BandedSolver(self.tolerance).solve_posed(posed)
         dual, start = IntegratedDual.of(posed)
-        state, iterations = maximized(scaled_start(dual.at(start)), self.tolerance, self.max_iterations)
+        first = begun if isinstance(dual.integrator, ByParts) else scaled_start
+        state, iterations = maximized(first(dual.at(start)), self.tolerance, self.max_iterations)
         if not state.misfit <= self.tolerance and steepness(dual.potential) > 1:
             other, steps = led(posed, dual, start, self.tolerance)
             state, iterations = other if other is not None and other.misfit < state.misfit else state, iterations + steps

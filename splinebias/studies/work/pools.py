@@ -29,7 +29,7 @@ _CONNECT = 5  # seconds to reach a scheduler
 
 
 class Pool:
-    """A place to compute, as `execute` needs it."""
+    """A place to compute, as `loop.Loop` needs it."""
 
     window: float = float("inf")
     """Most batches to hand in at once."""

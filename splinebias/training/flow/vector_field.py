@@ -96,7 +96,7 @@ class FlowState(State):
         return self._project(torch.zeros_like(self.rho).index_add_(0, self.held.row, rows))
 
     def _project(self, f: Tensor) -> Tensor:
-        """P W^(1/2) f."""
+        """Values f at the data, (B, M), as residuals: weighted by W^(1/2), lines projected out where these are free."""
         f = self._root * f
         if self.field.loss.line is None:
             return f

@@ -44,6 +44,7 @@ class BandedSolver(Solver):
     def solve_posed(self, posed: PosedProblem) -> Prediction:
         problem, grid, system = posed.problem, posed.grid, posed.system
         solution = solve_quadratic(system, posed.zeta, problem.data.y)
+        function = system.function(solution.u)
         reliable = solution.misfit <= self.tolerance and grid.cells.resolved
         return Prediction(
             problem,
@@ -51,6 +52,7 @@ class BandedSolver(Solver):
             solution.cost / 2 if problem.scaled else solution.cost,  # unscaled: E[alpha^2], whatever the potential
             solution.misfit,
             Outcome.CONVERGED if reliable else Outcome.INACCURATE,
-            system.function(solution.u).multipliers(),
+            function.multipliers(),
             {"solver": "BandedSolver", "iterations": 1, "cells": grid.cells.edges.size - 1},
+            function,
         )

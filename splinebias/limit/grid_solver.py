@@ -22,7 +22,7 @@ import importlib
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -78,6 +78,7 @@ class GridSolver(Solver):
 
     points: int = 501
     tolerance: float = 1e-6
+    exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         whole_number(self.points, "points", at_least=8)

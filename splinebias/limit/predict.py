@@ -20,6 +20,7 @@ from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
+from splinebias.limit.second_opinion import checked
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
 
@@ -85,8 +86,9 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     found = solver.solve_posed(posed)
     if plain is not problem:
         penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
-        found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers)
-    return timed(found, began)
+        dual = None if found.dual_function is None else found.dual_function.times(stiffness)
+        found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers, dual_function=dual)
+    return timed(checked(found, solver.tolerance) if solver.exact else found, began)
 
 
 def predict_path(problem: Problem, times: Any) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError, Outcome
@@ -13,6 +13,9 @@ from splinebias.functions.piecewise import WeightedSpline
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
+
+if TYPE_CHECKING:
+    from splinebias.limit.dual.dual_function import DualFunction
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,8 @@ class Prediction:
     residual : float
         Optimality residual: how far the data are from the function, measured locally (the shift of one ordinate against
         its neighbours), relative to max |y|. Stationarity holds by construction. GridSolver: the larger of the
-        relative misfit and the relative duality gap of its discretized problem.
+        relative misfit and the relative duality gap of its discretized problem. Of all others, `predict` adds what a spot
+        check finds that shares no quadrature, truncation or elimination with the solver (``stats["second_opinion"]``).
     outcome : Outcome
         CONVERGED, or INACCURATE when the residual is above the solver's tolerance.
     multipliers : Array, shape (M,)
@@ -40,6 +44,9 @@ class Prediction:
         `tangent_kernel`.
     stats : dict
         Solver, cells, iterations, seconds.
+    dual_function : DualFunction or None
+        The dual functions :math:`g_\pm(c) = \sum_i \lambda_i \sigma(\pm(x_i - c))` in the coordinates of the solver, where
+        it has them: the multipliers are their second differences and lose digits where data are dense.
     """
 
     problem: Problem
@@ -49,6 +56,7 @@ class Prediction:
     outcome: Outcome
     multipliers: Array
     stats: dict[str, Any] = field(default_factory=dict)
+    dual_function: DualFunction | None = None
 
     def __repr__(self) -> str:
         return (
@@ -58,7 +66,18 @@ class Prediction:
 
 
 class Solver(ABC):
-    """A way to solve a Problem exactly or approximately."""
+    """A way to solve a Problem exactly or approximately.
+
+    Attributes
+    ----------
+    tolerance : float
+        Relative optimality residual above which the outcome is INACCURATE.
+    exact : bool
+        Whether the function is the limit up to rounding, which `predict` then checks in its own way (`second_opinion`).
+    """
+
+    tolerance: float = 1e-10
+    exact: ClassVar[bool] = True
 
     @abstractmethod
     def supports(self, problem: Problem) -> str | None:

@@ -83,4 +83,5 @@ class DualSolver(Solver):
                 "refinements": refinements,
                 "cells": sum(sample.nodes.interval.size for sample in check.samples),
             },
+            state.function.times(dual.factor / dual.size),
         )

@@ -1,0 +1,408 @@
+r"""A spot check of predictions: E[alpha sigma(wx + b)] from the multipliers, by a rule that no solver uses.
+
+For two-slope activations and parameterization `Standard` the curvature of side s at a breakpoint c is
+
+.. math:: I_s(c) = \int v\, (\phi')^{-1}(v\, g_s(c))\, \rho_s(c, v)\, dv, \qquad
+          g_s(c) = \sum_i \lambda_i \sigma(s(x_i - c)),
+
+and these must hold, each a sum of integrals between data, ends and quantiles of the law, and zeros of g:
+
+.. math:: f(m) - \tfrac12 (f(l) + f(r)) = -\kappa \int_l^r G(m, c)\, I(c)\, dc, \qquad
+          f(x) - f(e) - f'(e)(x - e) = \kappa \int_e^x (x - c)\, I(c)\, dc,
+
+at midpoints m of gaps (l, r) between data and at x beyond the outermost datum e, with Green's function G of the gap and the
+activation's jump of slope :math:`\kappa`; unless the affine part is free, also value and slope at the first datum:
+:math:`E[\alpha\sigma(wx_1 + b)]` and :math:`E[\alpha w \sigma'(wx_1 + b)]`. Each of these is local or well conditioned,
+where :math:`\sum_i \lambda_i K(x, x_i)` would have lost all digits at some hundred points. For powers of ReLU and `NTK`
+that sum is what there is: it is taken at a few points, with its rounding in the bound.
+
+The rule is the double exponential one, in c and, for laws with a density of (w, b), in v; half of its nodes give the bound
+on its error. Solvers use Gauss-Legendre rules on cells that resolve the law, and eliminate :math:`\lambda`; nothing is
+truncated here that they truncate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splinebias._array import Array
+from splinebias.activation import TwoSlope
+from splinebias.errors import Outcome
+from splinebias.initialization.breakpoints import Side
+from splinebias.limit.dual.dual_function import DualFunction, line_factors
+from splinebias.limit.prediction import Prediction, beyond_bending
+from splinebias.limit.weight_sizes import WeightSizes
+from splinebias.numerics.double_exponential import FINE, PLAIN, PieceRule, UnitRule, clenshaw_curtis, on_pieces, to_infinity
+from splinebias.parameterization import NTK
+from splinebias.problem import Problem
+
+_GAPS = 4  # between data that are looked at closely
+_FEW = 60  # data between which all gaps get the fine rule
+_POWERS = 10_000_000  # products that the check of powers of ReLU may cost
+_EPS = 2.3e-16
+
+
+class Opinion(NamedTuple):
+    """What the spot check found.
+
+    Attributes
+    ----------
+    misfit : float
+        How far the function is from what its multipliers say it is, beyond the `bound`, relative to max |y|, or beyond the
+        data to |f| there if that is more.
+    bound : float
+        By how much the check itself may be wrong, in the same unit; infinity: by anything, in one of its parts.
+    """
+
+    misfit: float
+    bound: float
+
+
+class Functional(NamedTuple):
+    """A number that the function has and that the multipliers give.
+
+    Attributes
+    ----------
+    said, integral : float
+        According to the function, and to the multipliers.
+    bound : float
+        On the error of `integral`.
+    scale : float
+        The size relative to which it counts, if larger than max |y|.
+    """
+
+    said: float
+    integral: float
+    bound: float
+    scale: float = 0.0
+
+
+def checked(prediction: Prediction, tolerance: float) -> Prediction:
+    """The prediction with the misfit of the spot check in its residual; INACCURATE if that is above `tolerance`."""
+    opinion = second_opinion(prediction)
+    residual = float(np.max([prediction.residual, opinion.misfit]))  # not max(), which may drop a NaN
+    outcome = prediction.outcome if opinion.misfit <= tolerance else Outcome.INACCURATE
+    stats = prediction.stats | {"second_opinion": opinion.misfit, "second_opinion_bound": opinion.bound}
+    return replace(prediction, residual=residual, outcome=outcome, stats=stats)
+
+
+@np.errstate(all="ignore")
+def second_opinion(prediction: Prediction) -> Opinion:
+    """The spot check of a prediction of the limit."""
+    problem = prediction.problem
+    found = _of_powers(prediction) if beyond_bending(problem) is not None else _of_bends(prediction)
+    size = float(np.abs(problem.data.y).max()) or 1.0
+    misfit, bound = 0.0, 0.0
+    for said, integral, error, scale in found:
+        unit = max(size, scale)
+        if not error <= unit:  # out of the range of doubles, or not summed: the check knows nothing
+            bound = math.inf
+            continue
+        misfit, bound = float(np.max([misfit, (abs(said - integral) - error) / unit])), max(bound, error / unit)
+    return Opinion(misfit, bound)
+
+
+@dataclass(frozen=True, eq=False)
+class _Bends:
+    """The curvature that dual functions ask for, side by side, at any breakpoints.
+
+    Attributes
+    ----------
+    problem : Problem
+        Of two slopes.
+    function : DualFunction
+        Its dual functions.
+    rounding : Array, shape (2, M)
+        How far they may be off at the data, of plus and minus.
+    """
+
+    problem: Problem
+    function: DualFunction
+    rounding: Array
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> _Bends:
+        """Those of the solver, or what the multipliers say."""
+        if (known := prediction.dual_function) is not None:
+            size = np.abs(np.broadcast_to(known.nodal, (2, known.x.size)))
+            return cls(prediction.problem, known, 4 * _EPS * size)
+        problem, activation = prediction.problem, prediction.problem.two_slopes
+        x, weights, p, q = problem.data.x, prediction.multipliers, activation.right, activation.left
+        before, after = _levers(x, weights.astype(np.longdouble))
+        nodal = np.array([p * after - q * before, p * before - q * after], dtype=float)
+        below, above = _levers(x, np.abs(weights))
+        lost = _EPS * np.array([p * above + abs(q) * below, p * below + abs(q) * above])
+        ends = np.array([after[0], -before[-1]], dtype=float)  # of the line
+        line = ends * (not problem.free)
+        nodal = nodal[: len(line_factors(activation, free=problem.free))]
+        values = np.array(after, dtype=float)
+        function = DualFunction(x, values, float(line[0] - line[1]), activation, problem.free, nodal)
+        return cls(problem, function, lost)
+
+    @cached_property
+    def activation(self) -> TwoSlope:
+        """The activation."""
+        return self.problem.two_slopes
+
+    @cached_property
+    def sides(self) -> tuple[Side, Side]:
+        """The units of plus and minus."""
+        return self.problem.initialization.breakpoint_law.sides
+
+    @cached_property
+    def sizes(self) -> WeightSizes | None:
+        """The integrals over |w|, or None for quadratic potentials, where zeta is known."""
+        known = self.problem.limit_potential.stiffness is not None
+        return None if known else WeightSizes(self.problem.initialization.pair_law)
+
+    def dual(self, c: Array, side: int) -> tuple[Array, Array]:
+        """The dual function of side 0 (plus) or 1 (minus) at `c`, and how far it may be off, each of the shape of `c`."""
+        function, x = self.function, self.function.x
+        own = function.sides[min(side, len(function.sides) - 1)]
+        apart = np.maximum(x[0] - c, 0) + np.maximum(c - x[-1], 0)
+        along = 4 * _EPS * abs(function.beta) / function.span + self.rounding[side].max() / function.span
+        return own(c), np.interp(c, x, self.rounding[side]) + (0.0 if self.problem.free else along) * apart
+
+    def curvature(self, c: Array, side: int) -> tuple[Array, Array]:
+        """The I_s above at `c`, and a bound on its error, each of the shape of `c`."""
+        (g, lost), potential = self.dual(c, side), self.problem.limit_potential
+        if self.sizes is None:
+            assert potential.stiffness is not None
+            bent, error = self.sides[side].zeta(c) * (g / potential.stiffness), np.zeros_like(c)
+        else:
+            bent, error = self.sizes.integral(c, 1 - 2 * side, lambda v: v * potential.grad_inverse(v * g[..., None]))
+        return bent, error + np.abs(bent) * np.minimum(lost / np.where(g != 0, np.abs(g), 1.0), 1.0)
+
+    @cached_property
+    def breaks(self) -> Array:
+        """Where the curvature is not smooth, data apart, and quantiles of the law."""
+        law = self.problem.initialization.breakpoint_law
+        places: list[Any] = [law.knots, [end for end in law.support if math.isfinite(end)]]
+        if law.degree is None:
+            places.append(law.landmarks)
+        if self.sizes is not None:
+            places += [side.zeros().place for side in self.function.sides]
+        return np.unique(np.concatenate(places))
+
+
+def _levers(x: Array, weights: Array) -> tuple[Array, Array]:
+    """At all j, sums of w_i (x_j - x_i) over i < j and of w_i (x_i - x_j) over i > j: no term is larger than need be."""
+    steps = np.diff(x)  # of neighbours, exact or nearly so
+    before = np.r_[0, np.cumsum(np.cumsum(weights)[:-1] * steps)]
+    return before, np.r_[0, np.cumsum(np.cumsum(weights[::-1])[:-1] * steps[::-1])][::-1]
+
+
+class _Sampled(NamedTuple):
+    """Pieces of the breakpoint axis with a rule, and the curvature of plus and minus at its nodes.
+
+    Attributes
+    ----------
+    pieces : Array, shape (N, 2)
+        The ends of the pieces.
+    rule : PieceRule
+        The rule, a row for every piece.
+    plus, minus : Array, shape (N, q)
+        The curvature of each side.
+    lost : Array, shape (2, N, q)
+        Bounds on the errors of these.
+    """
+
+    pieces: Array
+    rule: PieceRule
+    plus: Array
+    minus: Array
+    lost: Array
+
+    @classmethod
+    def of(cls, bends: _Bends, pieces: Array, shape: UnitRule) -> _Sampled:
+        """The curvature on finite pieces."""
+        return cls._at(bends, pieces, on_pieces(pieces, shape))
+
+    @classmethod
+    def _at(cls, bends: _Bends, pieces: Array, rule: PieceRule) -> _Sampled:
+        (plus, lost), (minus, missed) = (bends.curvature(rule.nodes, side) for side in (0, 1))
+        return cls(pieces, rule, plus, minus, np.stack([lost, missed]))
+
+    @classmethod
+    def with_tails(cls, bends: _Bends, pieces: Array, shape: UnitRule) -> _Sampled:
+        """The curvature on finite pieces in order, and from the ends of the first and the last to infinity."""
+        ends, scales = pieces[[0, -1], [0, 1]], (pieces[:, 1] - pieces[:, 0])[[0, -1]]
+        parts = on_pieces(pieces, shape), to_infinity(ends, scales, np.array([-1.0, 1.0]), shape)
+        rule = PieceRule(*(np.concatenate(of) for of in zip(*parts, strict=True)))
+        return cls._at(bends, np.concatenate([pieces, [[-math.inf, ends[0]], [ends[1], math.inf]]]), rule)
+
+    def rows(self, plus: Array, minus: Array) -> tuple[Array, Array]:
+        """Integrals over every piece of the curvature of each side times these factors, and bounds, shape (N,)."""
+        value, bound = self.rule.rows(self.plus * plus + self.minus * minus)
+        lost = (self.lost[0] * np.abs(plus) + self.lost[1] * np.abs(minus)) * self.rule.weights
+        return value, bound + np.where(np.isfinite(lost), lost, 0.0).sum(axis=-1)
+
+
+def _of_bends(prediction: Prediction) -> list[Functional]:
+    """Gaps, both tails and, unless free, value and slope at the first datum."""
+    problem, f = prediction.problem, prediction.function
+    bends, x = _Bends.of(prediction), problem.data.x
+    span, few, sizes = float(x[-1] - x[0]), x.size <= _FEW, bends.sizes
+    looked = _looked_at(x)
+    middles = x[looked] + np.diff(x)[looked] / 2
+    far = np.array([x[0] - 40 * span, x[0] - span / 2, x[-1] + span / 2, x[-1] + 40 * span])
+    marks = np.unique(np.r_[x if few else x[np.r_[0, looked, looked + 1, -1]], middles, far, bends.breaks])
+    pieces = np.stack([marks[:-1], marks[1:]], axis=1)
+    gap = x.searchsorted(pieces[:, 0], side="right") - 1
+    if not few:  # of the pieces between data, those in the gaps that are looked at
+        kept = (gap < 0) | (gap >= x.size - 1) | np.isin(gap, looked)
+        pieces, gap = pieces[kept], gap[kept]
+    at = _Sampled.with_tails(bends, pieces, PLAIN if sizes is not None and sizes.dense else FINE)
+    gap = np.r_[gap, -1, x.size - 1]
+    found = _gaps(f, at, bends.activation.kink, gap, x, looked) + _tails(f, at, bends.activation.kink, x, far)
+    if problem.free or not (few or sizes is None):
+        return found
+    if few:
+        return found + _ties(f, bends, at, np.zeros((2, 2)))
+    outside = (gap < 0) | (gap >= x.size - 1)
+    rule = PieceRule(*(of[outside] for of in at.rule))
+    outer = _Sampled(at.pieces[outside], rule, at.plus[outside], at.minus[outside], at.lost[:, outside])
+    return found + _ties(f, bends, outer, _between_data(bends))
+
+
+def _looked_at(x: Array) -> NDArray[np.intp]:
+    """The gaps between data that are looked at: of more than a few the outermost, the widest and the narrowest."""
+    gaps = np.diff(x)
+    some = [k * gaps.size // _GAPS for k in range(1, _GAPS)]
+    return np.unique(np.array([0, gaps.size - 1, gaps.argmax(), gaps.argmin(), *some], dtype=np.intp))
+
+
+def _gaps(
+    f: Callable[..., Array], at: _Sampled, kink: float, gap: NDArray[np.intp], x: Array, looked: NDArray[np.intp]
+) -> list[Functional]:
+    """The function in the middle of gaps, less its mean at the two ends; `gap` has the gap of every piece, shape (N,)."""
+    lo, hi = x[looked], x[looked + 1]
+    middle = lo + (hi - lo) / 2
+    mine = np.searchsorted(looked, np.clip(gap, 0, looked[-1]))[:, None]
+    c = at.rule.nodes
+    green = np.where(c < middle[mine], c - lo[mine], hi[mine] - c) / 2
+    green = np.where(np.isin(gap, looked)[:, None], green, 0.0)
+    rows = at.rows(green, green)
+    integral, error = (np.bincount(mine[:, 0], of, looked.size) for of in rows)
+    left, centre, right = f(lo), f(middle), f(hi)
+    # in a gap of a few units in the last place the middle is not the middle
+    shift = np.abs(right - left) / (hi - lo) * np.spacing(np.maximum(np.abs(lo), np.abs(hi)))
+    rounding = 4 * _EPS * np.maximum(np.abs(left), np.abs(right)) + shift
+    said, bound = centre - (left + right) / 2, abs(kink) * error + rounding
+    table = zip(said.tolist(), (-kink * integral).tolist(), bound.tolist(), strict=True)
+    return [Functional(*row) for row, inside in zip(table, (lo < middle) & (middle < hi), strict=True) if inside]
+
+
+def _tails(f: Callable[..., Array], at: _Sampled, kink: float, x: Array, far: Array) -> list[Functional]:
+    """The function beyond the outermost data, less its tangents there."""
+    ends, values, slopes = x[[0, -1]], f(x[[0, -1]]), f(x[[0, -1]], 1)
+    found = []
+    for before, after in ((0, 3), (1, 2)):
+        to = far[[before, after]]
+        left = (at.pieces[:, 0] >= to[0]) & (at.pieces[:, 1] <= ends[0])
+        right = (at.pieces[:, 0] >= ends[1]) & (at.pieces[:, 1] <= to[1])
+        lever = np.where(left[:, None], at.rule.nodes - to[0], np.where(right[:, None], to[1] - at.rule.nodes, 0.0))
+        integral, bound = at.rows(lever, lever)
+        reached = f(to)
+        for k, side in enumerate((left, right)):
+            rise = float(slopes[k] * (to[k] - ends[k]))
+            size = max(abs(float(values[k])), abs(float(reached[k])), abs(rise))
+            error = abs(kink) * float(bound[side].sum()) + 8 * _EPS * size
+            found.append(Functional(float(reached[k] - values[k]) - rise, kink * float(integral[side].sum()), error, size))
+    return found
+
+
+def _ties(f: Callable[..., Array], bends: _Bends, at: _Sampled, rest: Array) -> list[Functional]:
+    """Value and slope at the first datum; `rest` is what other pieces add to them, and bounds, shape (2, 2)."""
+    x, act = bends.problem.data.x, bends.activation
+    z = x[0] - at.rule.nodes
+    value = at.rows(act.value(z), act.value(-z))
+    slope = at.rows(np.where(z > 0, act.right, act.left), -np.where(z < 0, act.right, act.left))
+    sums = rest + np.array([value, slope]).sum(axis=-1)
+    span = float(x[-1] - x[0])
+    said = float(f(x[0])), float(f(x[0], 1))
+    return [
+        Functional(said[0], float(sums[0, 0]), float(sums[0, 1]), abs(said[0])),
+        Functional(said[1] * span, float(sums[1, 0]) * span, float(sums[1, 1]) * span, abs(said[1]) * span),
+    ]
+
+
+def _between_data(bends: _Bends) -> Array:
+    """What breakpoints between many data add to value and slope at the first datum, and bounds, shape (2, 2).
+
+    For quadratic potentials, with a short rule: data are dense beside the scales of the law.
+    """
+    problem, act = bends.problem, bends.activation
+    x, law = problem.data.x, problem.initialization.breakpoint_law
+    edges = np.union1d(x, bends.breaks[(bends.breaks > x[0]) & (bends.breaks < x[-1])]) if law.degree != 0 else x
+    if law.degree == 0 and (inside := law.knots[(law.knots > x[0]) & (law.knots < x[-1])]).size:
+        edges = np.union1d(x, inside)
+    shape = clenshaw_curtis(4 if x.size > 1000 else 8)
+    rule, sums = on_pieces(np.stack([edges[:-1], edges[1:]], axis=1), shape), np.zeros((2, 2))
+    for side, of_value in ((0, act.left), (1, -act.right)):  # units with w > 0 have z < 0 there
+        if of_value == 0:
+            continue
+        nodal, lost = bends.dual(edges, side)
+        stiffness = problem.limit_potential.stiffness
+        zeta = bends.sides[side].zeta(rule.nodes[:, 1:2] if law.degree == 0 else rule.nodes) * (
+            of_value / (stiffness or 1.0)
+        )
+        bent = zeta * (nodal[:-1, None] * shape.other + nodal[1:, None] * shape.u)
+        sizes = np.abs(zeta).max(axis=1) * ((np.abs(nodal) + lost)[:-1] + (np.abs(nodal) + lost)[1:]) * np.diff(edges)
+        blur = float((sizes * (1e-15 + rule.blur)).sum()) + float(
+            (np.abs(zeta).max(axis=1) * lost[1:] * np.diff(edges)).sum()
+        )
+        for k, terms in enumerate((bent * (x[0] - rule.nodes), bent)):
+            whole = np.einsum("ij,ij->i", terms, rule.weights)
+            error = np.abs(whole - np.einsum("ij,ij->i", terms, rule.half)).sum()
+            sums[k] += float(whole.sum()), float(error) + blur * (x[-1] - x[0] if k == 0 else 1.0)
+    return sums
+
+
+def _of_powers(prediction: Prediction) -> list[Functional]:
+    r""":math:`\sum_i \lambda_i K(x, x_i)` at a few points, up to a line if that is free, for quadratic problems."""
+    problem, weights = prediction.problem, prediction.multipliers
+    x, act, law = problem.data.x, problem.activation, problem.initialization.breakpoint_law
+    span, looked = float(x[-1] - x[0]), _looked_at(x)
+    at = np.r_[x[0], x[-1], x[looked] + np.diff(x)[looked] / 2, x[0] - span / 2, x[-1] + span / 2]
+    ends = [end for end in law.support if math.isfinite(end)]
+    edges = np.unique(np.r_[x, at, law.knots, law.landmarks, ends])
+    if edges.size * PLAIN.u.size * x.size > _POWERS:
+        return []
+    outer, scales = edges[[0, -1]], np.array([edges[1] - edges[0], edges[-1] - edges[-2]])
+    hidden = problem.initialization.output_second_moment if isinstance(problem.parameterization, NTK) else 0.0
+    sums = np.zeros((at.size, 2))
+    pieces = np.stack([edges[:-1], edges[1:]], axis=1)
+    for rule in (on_pieces(pieces, PLAIN), to_infinity(outer, scales, np.array([-1.0, 1.0]), PLAIN)):
+        for side, sign in zip(law.sides, (1, -1), strict=True):
+            z = sign * (x - rule.nodes[..., None])
+            of_output, of_hidden = side.zeta(rule.nodes, act.degree), hidden * side.zeta(rule.nodes, act.degree - 1)
+            terms = [(act.value, of_output, weights, np.ones_like(at))]
+            if hidden:
+                terms += [
+                    (act.derivative, of_hidden, weights, np.ones_like(at)),
+                    (act.derivative, of_hidden, weights * x, at),
+                ]
+            for feature, density, multipliers, factors in terms:
+                seen = feature(z)
+                # multipliers are differences of order k + 2: each is off by the rounding of the largest
+                g, sizes = seen @ multipliers, np.abs(seen).sum(axis=-1) * np.abs(multipliers).max()
+                for k, (point, factor) in enumerate(zip(at, factors, strict=True)):
+                    there = feature(sign * (point - rule.nodes)) * density * factor
+                    lost = np.abs(sizes * there * rule.weights)
+                    sums[k] += [float(of.sum()) for of in rule.rows(g * there)]
+                    sums[k, 1] += 4 * _EPS * float(lost[np.isfinite(lost)].sum())
+    said = prediction.function(at)
+    gap, bounds = sums[:, 0] - said, sums[:, 1]
+    if problem.free:
+        share = (at - at[0]) / (at[1] - at[0])
+        gap = gap - ((1 - share) * gap[0] + share * gap[1])
+        bounds = bounds + np.abs(1 - share) * bounds[0] + np.abs(share) * bounds[1]
+    return [Functional(0.0, float(d), float(b), abs(float(v))) for d, b, v in zip(gap, bounds, said, strict=True)]

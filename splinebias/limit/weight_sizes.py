@@ -1,0 +1,145 @@
+r"""Integrals over v = |w| at given breakpoints from the density of (w, b) itself: the second opinion's rule for random |W|.
+
+.. math:: \int F(v)\, \rho_s(c, v)\, dv, \qquad \rho_s(c, v) = v\, p(sv, -svc),
+
+by the double exponential rule between knots of the density and marks of its bulk. Laws with finitely many sizes |w| at a
+breakpoint, and laws of which no density of (w, b) is known, are read from their own `slices`, as fine as there are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from splinebias._array import Array
+from splinebias.initialization.breakpoints import Side
+from splinebias.initialization.laws import Continuous
+from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture, PairLaw
+from splinebias.numerics.double_exponential import PLAIN
+
+
+@dataclass(frozen=True, eq=False)
+class WeightSizes:
+    """The sizes of the weights of a law of (w, b), at breakpoints.
+
+    Attributes
+    ----------
+    law : PairLaw
+        The law.
+    """
+
+    law: PairLaw
+
+    @property
+    def dense(self) -> bool:
+        """Whether sizes are integrated over a density here."""
+        return self._parts() is None and _marks(self.law) is not None
+
+    def _parts(self) -> list[tuple[float, WeightSizes]] | None:
+        if not isinstance(self.law, Mixture):
+            return None
+        return [(p, WeightSizes(of)) for p, of in zip(self.law.probabilities, self.law.components, strict=True)]
+
+    def integral(self, c: Array, sign: int, of: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """The integral at breakpoints `c` for weights of a sign, and a bound on its error, each of the shape of `c`.
+
+        `of` takes v of shape (*c.shape, q) to F(v) of that shape.
+        """
+        if (parts := self._parts()) is not None:
+            found = [(p, *part.integral(c, sign, of)) for p, part in parts]
+            return np.asarray(sum(p * value for p, value, _ in found)), np.asarray(sum(p * error for p, _, error in found))
+        if (marks := _marks(self.law)) is None:
+            v, rho = Side(self.law.breakpoint_law().finest(), sign).slices(c)
+            return np.asarray(np.where(rho > 0, rho * of(v), 0.0).sum(axis=-1)), np.zeros_like(c)
+        rays = marks(c, sign)
+        v, weights, half = _rule(rays)
+        values = v * self._density(sign * v, -sign * v * c[..., None])
+        values = np.where(values > 0, values * of(v), 0.0)
+        terms = values * weights
+        whole = terms.sum(axis=-1)
+        error = np.abs(whole - (values * half).sum(axis=-1))
+        if rays.marks.shape[-1] == 0:  # equidistant in log v: doubling the nodes squares the relative error
+            size = np.abs(terms).sum(axis=-1)
+            error = np.where(error < size, error * (error / np.where(size > 0, size, 1.0)), error)
+        return whole, error
+
+    def _density(self, w: Array, b: Array) -> Array:
+        """p(w, b)."""
+        if isinstance(self.law, Joint):
+            return np.asarray(self.law.density.pdf(w, b))
+        assert isinstance(self.law, Independent)
+        weight, bias = (law for law in self.law.laws if isinstance(law, Continuous))
+        return np.asarray(weight.pdf(w) * bias.pdf(b))
+
+
+Marks = Callable[[Array, int], Array]
+_LOG = np.arange(-64, 65) * 0.25  # log v over the scale of the law: layers at 0, and tails of Student laws
+
+
+class _Rays(NamedTuple):
+    """Sizes at which pieces of a rule end, shape (*c.shape, K), K = 0: none; and a scale of sizes, shape c.shape."""
+
+    marks: Array
+    scale: Array
+
+
+def _marks(law: PairLaw) -> Callable[[Array, int], _Rays] | None:
+    """What describes the sizes v of weights of a sign at breakpoints c; None for laws of which no density is known."""
+    if isinstance(law, Joint):
+
+        def on_rays(c: Array, sign: int) -> _Rays:
+            nearest, width, _ = law.density.ray(c, sign)
+            if (np.abs(nearest) < 2 * width).all():
+                return _Rays(np.zeros((*c.shape, 0)), width)
+            return _Rays(nearest[..., None] + width[..., None] * np.array([-5.0, 0.0, 5.0]), width)
+
+        return on_rays
+    if not (isinstance(law, Independent) and all(isinstance(part, Continuous) for part in law.laws)):
+        return None
+    weight, bias = (part for part in law.laws if isinstance(part, Continuous))
+
+    def of_both(c: Array, sign: int) -> _Rays:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = 1 / np.hypot(1 / math.sqrt(weight.second_moment), c / math.sqrt(bias.second_moment))
+            if _plain(weight) and _plain(bias):
+                return _Rays(np.zeros((*c.shape, 0)), scale)
+            own = np.broadcast_to(sign * _places(weight), (*c.shape, _places(weight).size))
+            other = -sign * _places(bias) / c[..., None]
+        return _Rays(np.concatenate([own, np.where(np.isfinite(other), other, 0.0)], axis=-1), scale)
+
+    return of_both
+
+
+def _plain(law: Continuous) -> bool:
+    """Whether the density has no structure on either side of zero but one scale."""
+    low, middle, high = np.interp([0.2, 0.5, 0.8], np.linspace(0, 1, len(law.landmarks)), law.landmarks)
+    return not any(law.knots) and not law.plateaus and bool(abs(middle) < (high - low) / 4)
+
+
+def _places(law: Continuous) -> Array:
+    """Where a density is not smooth, its median, and two quantiles around its bulk."""
+    bulk = law.landmarks[1:-1:3] if len(law.landmarks) > 5 else law.landmarks
+    return np.unique(np.r_[law.knots, bulk])
+
+
+def _rule(rays: _Rays) -> tuple[Array, Array, Array]:
+    """Nodes, weights and weights of half of the nodes on (0, infinity), each of shape (*c.shape, q)."""
+    marks, scale = rays.marks, rays.scale[..., None]
+    if marks.shape[-1] == 0:
+        v = scale * np.exp(_LOG)
+        return v, 0.25 * v, np.where(np.arange(_LOG.size) % 2 == 0, 0.5 * v, 0.0)
+    shape = marks.shape[:-1]
+    edges = np.sort(np.maximum(np.concatenate([np.zeros((*shape, 1)), marks], axis=-1), 0.0), axis=-1)
+    wide, left = np.diff(edges, axis=-1), edges[..., :-1]
+    used = (wide > 0).reshape(-1, wide.shape[-1]).any(axis=0)
+    wide, left = wide[..., used, None], left[..., used, None]
+    last = edges[..., -1:]
+    tail = scale / PLAIN.other**2
+    inner = (left + wide * PLAIN.u, wide * PLAIN.weights, wide * PLAIN.half)
+    outer = (last + scale * (PLAIN.u / PLAIN.other), tail * PLAIN.weights, tail * PLAIN.half)
+    joined = [np.concatenate([a.reshape(*shape, -1), b], axis=-1) for a, b in zip(inner, outer, strict=True)]
+    return joined[0], joined[1], joined[2]

@@ -154,7 +154,7 @@ def _family(
         return predict(sb.Problem(problem.data, problem.initialization, problem.activation, phi))
 
     parameter = np.geomspace(*ends, config.points)
-    total = np.array([total_curvature(limit(value).function) for value in parameter.tolist()])
+    total = np.array([total_curvature(limit(value).change) for value in parameter.tolist()])
     return Family(names, [limit(value) for value in shown.tolist()], shown, parameter, total, law)
 
 
@@ -185,7 +185,7 @@ def _draw_family(axes: Sequence[Axes], family: Family, letters: str, least: sb.P
     minimum = np.abs(least.kinks).sum()
     total.plot(family.parameter, family.total / minimum, color="0.5", linewidth=1.0)
     for value, name, limit, color in zip(family.shown, family.names, family.limits, colors, strict=True):
-        ratio = total_curvature(limit.function) / minimum
+        ratio = total_curvature(limit.change) / minimum
         total.plot(value, ratio, marker="o", markersize=4, linestyle="none", color=color, label=name)
     near = family.parameter[: config.points // 2]
     gap = (family.total[0] / minimum - 1) * family.law(near) / family.law(near[0])
@@ -219,7 +219,7 @@ def _record(family: Family, shown: Sequence[float], config: Config) -> dict[str,
                 "parameter": value,
                 "penalty": limit.penalty,
                 "outcome": limit.outcome.name,
-                "total_curvature": total_curvature(limit.function),
+                "total_curvature": total_curvature(limit.change),
                 "spline": limit.function(x).tolist(),
                 "curvature": limit.function(x, 2).tolist(),
             }
@@ -235,7 +235,7 @@ def _summary(families: Sequence[Family], least: sb.PiecewiseLinear) -> str:
     lines = [f"{NAME}: absolute-value networks, scaled potentials; least total curvature {minimum:.6g}"]
     for family in families:
         for name, limit in zip(family.names, family.limits, strict=True):
-            ratio = total_curvature(limit.function) / minimum
+            ratio = total_curvature(limit.change) / minimum
             lines.append(
                 f"{name.strip('$').lstrip(chr(92)):>16}: total curvature {ratio:.4f} of the least ({limit.outcome})"
             )

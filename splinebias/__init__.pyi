@@ -37,10 +37,13 @@ from .limit.kernels.tangent import tangent_kernel as tangent_kernel
 from .limit.predict import Prediction as Prediction
 from .limit.predict import predict as predict
 from .limit.predict import predict_path as predict_path
+from .limit.start_process import StartProcess as StartProcess
+from .limit.start_process import start_process as start_process
 from .limit.trajectory.path import Path as Path
 from .limit.trajectory.training_time_gcv import gcv_regularization as gcv_regularization
 from .limit.trajectory.training_time_gcv import gcv_time as gcv_time
 from .limit.trajectory.training_time_gcv import smoothing_spline as smoothing_spline
+from .networks.network import Network as Network
 from .parameterization import NTK as NTK
 from .parameterization import Standard as Standard
 from .plots import plot as plot

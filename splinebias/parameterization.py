@@ -18,6 +18,10 @@ class Parameterization(ABC):
     def output_scale(self, width: int) -> float:
         r"""The :math:`s_n` above: the network is :math:`s_n (\sum_k a_k \sigma(w_k x + b_k) + d)` with a, d trained."""
 
+    def start_scale(self, width: int) -> float:
+        r"""What a draw of the law of output weights (or bias) is multiplied by in the network at the start."""
+        return self.output_scale(width)
+
     @abstractmethod
     def clock(self, width: int) -> float:
         r"""The :math:`\kappa_n` above: training time per sum of learning rates."""
@@ -28,11 +32,15 @@ class Standard(Parameterization):
     r""":math:`f = \sum_k a_k \sigma(w_k x + b_k) + d` with output weights that start at 0 or O(n^{-1/2}).
 
     Only the output weights matter as :math:`n \to \infty`, because the features of w and b are O(a) (theory section 1).
-    Training time is :math:`t = n \sum \eta`.
+    Training time is :math:`t = n \sum \eta`. `Initialization.output` and `output_bias` are the laws of
+    :math:`\sqrt n\, a` and :math:`\sqrt n\, d` at the start.
     """
 
     def output_scale(self, width: int) -> float:
         return 1.0
+
+    def start_scale(self, width: int) -> float:
+        return 1 / math.sqrt(width)
 
     def clock(self, width: int) -> float:
         return float(width)

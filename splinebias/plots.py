@@ -23,9 +23,9 @@ from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
 from splinebias._files import check_writable, write_atomically
 from splinebias.errors import DataError
-from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.initialization.initialization import Initialization
 from splinebias.limit.prediction import Prediction
+from splinebias.limit.start_process import StartProcess
 from splinebias.problem import Problem
 from splinebias.studies.results import Study, StudyGrid
 
@@ -52,8 +52,8 @@ _POINTS: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "c
 _ERROR: dict[str, Any] = {"xscale": "log", "yscale": "log", "xlabel": "width $n$", "ylabel": r"error $\sup\,|f_n - f|$"}
 
 
-def plot(result: Prediction | Training | Study | StudyGrid | Initialization, ax: Axes | None = None) -> Axes:
-    """The picture of `result`: `plot_prediction`, `plot_training`, `plot_study`, `plot_grid` or `plot_curvature_penalty`.
+def plot(result: Prediction | StartProcess | Training | Study | StudyGrid | Initialization, ax: Axes | None = None) -> Axes:
+    """The picture of `result`: `plot_prediction`, `plot_start_process`, `plot_training`, `plot_study` and so on.
 
     Those, and more, are in `splinebias.plots`.
 
@@ -64,6 +64,7 @@ def plot(result: Prediction | Training | Study | StudyGrid | Initialization, ax:
     """
     pictures: dict[type, Callable[..., Axes]] = {
         Prediction: plot_prediction,
+        StartProcess: plot_start_process,
         Study: plot_study,
         StudyGrid: plot_grid,
         Initialization: plot_curvature_penalty,
@@ -75,7 +76,8 @@ def plot(result: Prediction | Training | Study | StudyGrid | Initialization, ax:
         if isinstance(result, kind):
             return picture(result, ax)
     raise DataError(
-        f"`result` must be a Prediction, Training, Study, StudyGrid or Initialization, got {type(result).__name__}"
+        "`result` must be a Prediction, StartProcess, Training, Study, StudyGrid or Initialization, got "
+        f"{type(result).__name__}"
     )
 
 
@@ -110,6 +112,26 @@ def plot_training(
     """
     style: dict[str, Any] = {"color": BLUE, "linewidth": 2.5, "zorder": 1.9, "label": f"network, width {run.width}"} | line
     return _curve_and_data(run.function, run.problem, ax, interval, style)
+
+
+def plot_start_process(
+    law: StartProcess, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The mean of a start process and two standard deviations on either side; arguments as in `plot_prediction`."""
+    lo, hi = law.problem.default_interval if interval is None else check_interval(interval)
+    x = np.unique(np.r_[np.linspace(lo, hi, 401), law.problem.data.x])
+    x = x[(x >= lo) & (x <= hi)]
+    mean, deviation = law.mean(x), law.std(x)
+    with _drawn_on(ax) as axes:
+        band: dict[str, Any] = {
+            "color": GREEN,
+            "alpha": 0.25,
+            "linewidth": 0,
+            "label": "random starts: 2 standard deviations",
+        }
+        axes.fill_between(x, mean - 2 * deviation, mean + 2 * deviation, **band)
+        plot_prediction(law.prediction, axes, interval=(lo, hi), **({"label": "mean over starts"} | line))
+    return axes
 
 
 def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
@@ -340,7 +362,7 @@ def _axes(ax: Axes | None) -> Axes:
 
 
 def _curve_and_data(
-    function: PiecewisePolynomial,
+    function: Any,
     problem: Problem,
     ax: Axes | None,
     interval: tuple[float, float] | None,
@@ -348,7 +370,7 @@ def _curve_and_data(
 ) -> Axes:
     """The graph of a function, knots included, over the data points; the points are labelled once per axes."""
     lo, hi = problem.default_interval if interval is None else check_interval(interval)
-    data, knots = problem.data, function.knots
+    data, knots = problem.data, np.asarray(getattr(function, "knots", problem.data.x))
     x = np.unique(np.r_[np.linspace(lo, hi, _SAMPLES), knots[(knots > lo) & (knots < hi)]])
     inside = (data.x >= lo) & (data.x <= hi)
     points: dict[str, Any] = {"color": BLACK, "marker": "o", "markersize": 4, "linestyle": "none", "zorder": 3}

@@ -41,6 +41,7 @@ HEAVY_HOMES = {  # relative to the package; a folder stands for everything in it
     "distributed": {"studies/work/pools.py"},
     "sklearn": {"estimator.py"},
 }
+UPWARD = {"limit/start_process.py": {"plots.py"}}  # results draw themselves: imports in a method `plot` may point up
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 MODULES = [file for file in FILES if file != "__init__.py"]
 
@@ -78,13 +79,14 @@ def room(file):
 def test_imports_point_downwards():
     for file in MODULES:
         assert room(file) in RANK, f"say where {file} stands in the layout: add {room(file)!r} to LAYERS"
-        others = {other for other in own_modules(file) if room(other) != room(file)}
+        others = {other for other in own_modules(file) - UPWARD.get(file, set()) if room(other) != room(file)}
         upward = {other for other in others if RANK[room(other)] >= RANK[room(file)]}
         assert not upward, f"{file} imports what stands beside or above it"
 
 
 def test_modules_do_not_import_in_circles():
-    order = list(TopologicalSorter({file: own_modules(file) for file in MODULES}).static_order())  # raises CycleError
+    below = {file: own_modules(file) - UPWARD.get(file, set()) for file in MODULES}
+    order = list(TopologicalSorter(below).static_order())  # raises CycleError
     assert set(order) == set(MODULES)
 
 

@@ -248,7 +248,7 @@ def _influences(prediction: Prediction) -> InfluenceModel:
 
 def copies_of(problem: Problem) -> int:
     """How many units share one draw of (w, b)."""
-    return 1 if problem.initialization.output is None else 2
+    return 2 if problem.initialization.paired else 1
 
 
 def _check_width(problem: Problem, width: Any) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,10 +15,10 @@ from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.joint_laws import as_joint, joint_from_table
 from splinebias.initialization.law_files import law_from_table, law_to_table
-from splinebias.initialization.laws import Constant, Rademacher, as_law, normalized
+from splinebias.initialization.laws import Constant, Discrete, Rademacher, as_law, describe_law, normalized
 from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture, OnUnitCircle, PairLaw
 
-_PRESETS = ("pytorch_default", "gaussian", "uniform", "unit_circle")
+_PRESETS = ("pytorch_default", "gaussian", "uniform", "unit_circle")  # those whose parameters are numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +38,17 @@ class Initialization:
         Independent laws of w and b: a frozen scipy.stats law, `Rademacher()`, `Constant(v)` or `Discrete(...)`.
         At least one of the two has a density. For a w and b that depend on each other see `joint` and `mixture`.
     output : law, optional
-        Law of the output weights' start. None: zeros. A law: antisymmetric pairs (same w, b, opposite a),
-        so that the network starts at zero all the same. Needed for parameterization `NTK`, where a is O(1).
+        Law of the output weights' start: of :math:`\sqrt n\, a` with parameterization `Standard`, so that one law serves
+        every width, of a with `NTK` and `MeanField`. None: zeros. Needed for `NTK`.
     pair : PairLaw, optional
         The law of (w, b) as one object, in place of `weight` and `bias`; what the presets fill in.
+    antisymmetric : bool
+        Whether units come in pairs with the same w and b and opposite a, so that the network starts at the zero function.
+        Then n units have n/2 different (w, b): errors of finite networks are those of half the width. False: independent
+        units, whose start function is a Gaussian process of covariance :math:`E[n a^2] K(x, x')` at infinite width. Without
+        `output` the start is zero either way.
+    output_bias : law, optional
+        Law of the output bias' start, of :math:`\sqrt n\, d` and d as for `output`; not with antisymmetric pairs. None: 0.
 
     Raises
     ------
@@ -57,14 +64,15 @@ class Initialization:
 
     Notes
     -----
-    Hypotheses checked: finite E[W^2] and E[B^2]; no mass of W at zero. Not checked: that `output` has the
-    O(n^{-1/2}) scaling that keeps the network in the lazy regime; draws are multiplied by it here.
+    Hypotheses checked: finite E[W^2] and E[B^2]; no mass of W at zero.
     """
 
     weight: Any = None
     bias: Any = None
     output: Any = None
     pair: PairLaw | None = field(default=None, kw_only=True)
+    antisymmetric: bool = field(default=True, kw_only=True)
+    output_bias: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.pair is not None and (self.weight is not None or self.bias is not None):
@@ -72,6 +80,15 @@ class Initialization:
         self.pair_law  # noqa: B018 (its checks)
         if self.output is not None:
             as_law(self.output, "output")
+        if not isinstance(self.antisymmetric, bool):
+            raise DataError(f"`antisymmetric` must be True or False, got {self.antisymmetric!r}")
+        if self.output_bias is not None:
+            as_law(self.output_bias, "output_bias")
+            if self.antisymmetric:
+                raise DataError(
+                    f"`output_bias` must be None with antisymmetric pairs, which start at zero, got "
+                    f"{describe_law(self.output_bias)}; give antisymmetric=False as well"
+                )
 
     @cached_property
     def pair_law(self) -> PairLaw:
@@ -104,9 +121,65 @@ class Initialization:
         return cls(stats.uniform(-w_max, 2 * w_max), stats.uniform(-b_max, 2 * b_max))
 
     @classmethod
-    def pytorch_default(cls) -> Initialization:
-        """The default of ``torch.nn.Linear(1, n)``: W and B uniform on (-1, 1)."""
-        return cls.uniform(1.0, 1.0)
+    def pytorch_default(cls, *, both_layers: bool = False) -> Initialization:
+        r"""The default of ``torch.nn.Linear``: W and B uniform on (-1, 1), and with `both_layers` a and d as in torch, too.
+
+        ``Linear(n, 1)`` draws a and d uniform on :math:`(-1/\sqrt n, 1/\sqrt n)`: then :math:`\sqrt n\, a` and
+        :math:`\sqrt n\, d` are uniform on (-1, 1) and units independent, for parameterization `Standard`. Networks do not
+        start at zero. False: output weights start at 0.
+        """
+        law = cls.uniform(1.0, 1.0)
+        if not both_layers:
+            return law
+        from scipy import stats
+
+        return replace(law, output=stats.uniform(-1, 2), output_bias=stats.uniform(-1, 2), antisymmetric=False)
+
+    @classmethod
+    def kaiming(cls, bias: Any = None, *, output: Any = None) -> Initialization:
+        r"""He's law in one dimension: W ~ N(0, 2) (fan-in 1, gain of ReLU), :math:`\sqrt n\, a` ~ N(0, 2), B ~ `bias`.
+
+        Parameters
+        ----------
+        bias : law
+            Of the hidden biases. He et al. and most scripts take 0, where with one input all breakpoints sit at 0 and there
+            is no limit: refused.
+        output : law, optional
+            In place of N(0, 2), the draw of a layer of fan-in n; for parameterization `Standard`. Units are independent.
+
+        Raises
+        ------
+        DataError
+            If `bias` is None or 0.
+        """
+        from scipy import stats
+
+        _require_biases(bias, "kaiming")
+        normal = stats.norm(0, 2**0.5)
+        return cls(normal, bias, normal if output is None else output, antisymmetric=False)
+
+    @classmethod
+    def xavier(cls, width: int, bias: Any = None) -> Initialization:
+        r"""Glorot's law in one dimension: W ~ N(0, 2/(1 + n)), :math:`\sqrt n\, a` ~ N(0, 2n/(n + 1)), B ~ `bias`.
+
+        Parameters
+        ----------
+        width : int
+            The n above: with one input the fan-out decides, so the law changes with the width and hidden weights vanish as
+            n grows. A study over widths with one frozen law is not what ``xavier_normal_`` does.
+        bias : law
+            Of the hidden biases. Most scripts take 0, where all breakpoints sit at 0: refused.
+
+        Raises
+        ------
+        DataError
+            If `bias` is None or 0, or `width` is no whole number >= 1.
+        """
+        from scipy import stats
+
+        n = whole_number(width, "width", at_least=1)
+        _require_biases(bias, "xavier")
+        return cls(stats.norm(0, (2 / (1 + n)) ** 0.5), bias, stats.norm(0, (2 * n / (n + 1)) ** 0.5), antisymmetric=False)
 
     @classmethod
     def unit_circle(cls, output: Any = None) -> Initialization:
@@ -208,25 +281,42 @@ class Initialization:
 
     @property
     def output_second_moment(self) -> float:
-        """E[a^2] of the output weights at the start."""
+        """The second moment of the law of output weights, 0 without one."""
         return 0.0 if self.output is None else as_law(self.output, "output").second_moment
+
+    @property
+    def paired(self) -> bool:
+        """Whether units come in antisymmetric pairs."""
+        return self.output is not None and self.antisymmetric
+
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether every network starts at the zero function."""
+        return self.output_bias is None and (self.output is None or self.antisymmetric)
 
     # -- finite width --------------------------------------------------------------------------------------------
 
     def sample(self, width: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
-        """Draw (w, b, a), each of shape (width,): hidden weights, biases, output weights.
+        """Draw (w, b, a), each of shape (width,): hidden weights, biases, and output weights in the units of `output`.
 
-        With `output` given, units 2j and 2j + 1 share w and b and have opposite a; `width` must then be even.
+        In antisymmetric pairs units 2j and 2j + 1 share w and b and have opposite a; `width` must then be even.
         """
         width = whole_number(width, "width", at_least=1)
         if self.output is None:
             w, b = self.pair_law.sample(width, rng)
             return w, b, np.zeros(width)
+        if not self.paired:
+            w, b = self.pair_law.sample(width, rng)
+            return w, b, as_law(self.output, "output").sample(width, rng)
         if width % 2:
             raise DataError(f"`width` must be even for antisymmetric pairs, got {width}; use {width + 1}")
         w, b = self.pair_law.sample(width // 2, rng)
         a = as_law(self.output, "output").sample(width // 2, rng)
         return np.repeat(w, 2), np.repeat(b, 2), np.stack([a, -a], axis=1).ravel()
+
+    def sample_output_bias(self, rng: np.random.Generator) -> float:
+        """One draw of the output bias in the units of `output_bias`; to be drawn after `sample`."""
+        return 0.0 if self.output_bias is None else float(as_law(self.output_bias, "output_bias").sample(1, rng)[0])
 
     # -- text ----------------------------------------------------------------------------------------------------
 
@@ -240,17 +330,24 @@ class Initialization:
     def to_table(self) -> dict[str, Any]:
         """Plain dictionary for TOML; `from_table` reads it back."""
         table = self.pair_law.to_table()
-        return table if self.output is None else table | {"output": law_to_table(self.output)}
+        laws = {"output": self.output, "output_bias": self.output_bias}
+        table |= {name: law_to_table(law) for name, law in laws.items() if law is not None}
+        return table if self.antisymmetric else table | {"antisymmetric": False}
 
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> Initialization:
         """The initialization written by `to_table`, or ``{preset = "pytorch_default"}`` with its parameters."""
         options = dict(table)
+        start: dict[str, Any] = {name: options.pop(name) for name in ("antisymmetric",) if name in options}
+        if "output_bias" in options:
+            start["output_bias"] = law_from_table(options.pop("output_bias"), "output_bias")
+        if start:
+            return replace(cls.from_table(options), **start)
         if "preset" in options:
             return cls._from_preset(options)
         if unknown := set(options) - {"joint", "weight", "bias", "output"}:
             raise DataError(
-                "[initialization] takes `weight`, `bias`, `output`, `joint` or a `preset` "
+                "[initialization] takes `weight`, `bias`, `output`, `output_bias`, `antisymmetric`, `joint` or a `preset` "
                 f"({', '.join(_PRESETS)}), got {sorted(unknown)}"
             )
         joint = options.pop("joint", "independent")
@@ -281,7 +378,7 @@ class Initialization:
             made: Initialization = getattr(cls, preset)(**options)
         except TypeError as error:
             raise DataError(f"[initialization] has parameters that {preset} does not take: {error}") from None
-        return replace(made, output=output)
+        return made if output is None else replace(made, output=output)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Initialization):
@@ -295,7 +392,18 @@ class Initialization:
         return hash(type(self.pair_law))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in ("weight", "bias", "output", "pair")}
+        return {item.name: self.__dict__[item.name] for item in fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+def _require_biases(bias: Any, preset: str) -> None:
+    """Refuse biases that are 0, the usual companions of these presets."""
+    zero = isinstance(bias, int | float) and bias == 0
+    if bias is None or zero or (isinstance(bias, Discrete) and 0.0 in bias.values):
+        raise DataError(
+            f"`bias` of {preset} must be a law with a density, got {bias!r}: with one input and zero biases all breakpoints "
+            "sit at 0, networks are two rays from the origin and have no limit of this kind; give the biases a law, such as "
+            "scipy.stats.norm(0, 0.5), or torch's own default: Initialization.pytorch_default(both_layers=True)"
+        )

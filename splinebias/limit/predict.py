@@ -21,6 +21,7 @@ from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
 from splinebias.limit.second_opinion import checked
+from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Prediction", "predict", "predict_path"]
 
 
-def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf) -> Prediction:
+def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf, start: Any = None) -> Prediction:
     r"""The infinite-width limit of the trained networks of `problem`.
 
     Minimizes :math:`E_\mu[\alpha^2]` (unscaled potentials) or :math:`E_\mu[D_\phi(\alpha, 0)]` (scaled) over
@@ -48,6 +49,9 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
         solve for the limit; finite times have a method of their own.
     time : float
         Training time t = n * (sum of learning rates), >= 0. Infinity, the default: the limit. See `predict_path`.
+    start : function, optional
+        The function :math:`f_0` at time 0: a `Network`, anything of this library with a function, a callable. The limit is
+        then :math:`f_0` plus the function above for the data :math:`y_i - f_0(x_i)`. None: networks that start at zero.
 
     Returns
     -------
@@ -58,7 +62,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     ------
     DataError
         If no neuron of the law can supply what the data ask for; if an unscaled potential has no usable curvature at zero;
-        for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart.
+        for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there.
     CapabilityError
         If the chosen solver cannot take the problem; for a finite time, if a solver is named, or as in `predict_path`.
 
@@ -70,6 +74,10 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     """
     began = clock.perf_counter()
     _check_time(time, "time")
+    if start is not None:
+        _require_problem(problem)
+        residuals, function = residual_problem(problem, start)
+        return timed(shifted(predict(residuals, solver, time=time), problem, function), began)
     if time != math.inf:
         if solver is not None:
             raise CapabilityError(
@@ -91,7 +99,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     return timed(checked(found, solver.tolerance) if solver.exact else found, began)
 
 
-def predict_path(problem: Problem, times: Any) -> Path:
+def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     r"""What infinitely wide networks compute at given training times.
 
     Quadratic and unscaled potentials: :math:`f_t = K(\cdot, X) K^{-1} (I - e^{-tKW/\kappa})\, y` with
@@ -105,6 +113,8 @@ def predict_path(problem: Problem, times: Any) -> Path:
         What is fitted. With a free affine part, the skip connection is the weighted least-squares line at all times.
     times : array_like, shape (T,)
         Training times t = n * (sum of learning rates), each >= 0, in any order; infinity stands for the limit.
+    start : function, optional
+        The function at time 0, as in `predict`.
 
     Returns
     -------
@@ -150,6 +160,11 @@ def predict_path(problem: Problem, times: Any) -> Path:
     from splinebias.limit.trajectory.path import follow, require_finite_times  # a limit does without them
 
     times = _check_times(times)
+    if start is not None:
+        _require_problem(problem)
+        residuals, function = residual_problem(problem, start)
+        found = predict_path(residuals, times)
+        return replace(found, problem=problem, predictions=tuple(shifted(p, problem, function) for p in found.predictions))
     _check_problem(problem)
     if np.isfinite(times).any():
         require_finite_times(problem)
@@ -166,9 +181,13 @@ def _plain(problem: Problem) -> tuple[Problem, float]:
     return replace(problem, potential=Scaled(Quadratic())), stiffness
 
 
-def _check_problem(problem: Problem) -> None:
+def _require_problem(problem: Problem) -> None:
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+
+
+def _check_problem(problem: Problem) -> None:
+    _require_problem(problem)
     require_range(problem.data)
     if not problem.scaled:  # theory section 3
         require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled")

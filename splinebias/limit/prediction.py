@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.sums import FunctionSum
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
@@ -26,11 +27,11 @@ class Prediction:
     ----------
     problem : Problem
         What was solved.
-    function : WeightedSpline
-        The limit f.
+    function : WeightedSpline or FunctionSum
+        The limit f; from a start function on, the sum of that and of `change`.
     penalty : float
-        Its cost: :math:`E[\alpha^2] = y^T\lambda` for unscaled potentials, :math:`E[D_\phi(\alpha, 0)]` for scaled ones;
-        with `NTK`, :math:`y^T\lambda` is the squared distance that all parameters move.
+        The cost of `change`: :math:`E[\alpha^2] = y^T\lambda` for unscaled potentials, :math:`E[D_\phi(\alpha, 0)]` for
+        scaled ones; with `NTK`, :math:`y^T\lambda` is the squared distance that all parameters move.
     residual : float
         Optimality residual: how far the data are from the function, measured locally (the shift of one ordinate against
         its neighbours), relative to max |y|. Stationarity holds by construction. GridSolver: the larger of the
@@ -47,16 +48,26 @@ class Prediction:
     dual_function : DualFunction or None
         The dual functions :math:`g_\pm(c) = \sum_i \lambda_i \sigma(\pm(x_i - c))` in the coordinates of the solver, where
         it has them: the multipliers are their second differences and lose digits where data are dense.
+    start : callable or None
+        The function f_0 at time 0 that was asked for; None: zero. Penalty, multipliers and residual are those of `change`.
     """
 
     problem: Problem
-    function: WeightedSpline
+    function: WeightedSpline | FunctionSum
     penalty: float
     residual: float
     outcome: Outcome
     multipliers: Array
     stats: dict[str, Any] = field(default_factory=dict)
     dual_function: DualFunction | None = None
+    start: Any = None
+
+    @property
+    def change(self) -> WeightedSpline:
+        """What training adds to the start function: f - f_0, the weighted spline of the theorems."""
+        changed = self.function.parts[-1] if isinstance(self.function, FunctionSum) else self.function
+        assert isinstance(changed, WeightedSpline)
+        return changed
 
     def __repr__(self) -> str:
         return (

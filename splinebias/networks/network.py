@@ -57,7 +57,7 @@ class Network:
         dtype: Any = torch.float64,
         device: Any = "cpu",
     ) -> Network:
-        """The random start of `problem` at `width` units, with d = 0 and no skip part.
+        """The random start of `problem` at `width` units, with no skip part.
 
         Parameters
         ----------
@@ -83,9 +83,10 @@ class Network:
         if not seeds:
             raise DataError("`seed` must hold at least one seed, got an empty sequence")
         kind, place = tensor_kind(dtype, device)
-        draws = [problem.initialization.sample(width, np.random.default_rng(s)) for s in seeds]
-        scale = problem.parameterization.output_scale(width)
-        rows = [np.concatenate([w, b, scale * a, [0.0]]) for w, b, a in draws]
+        law, scale, rows = problem.initialization, problem.parameterization.start_scale(width), []
+        for rng in (np.random.default_rng(s) for s in seeds):
+            w, b, a = law.sample(width, rng)
+            rows.append(np.concatenate([w, b, scale * a, [scale * law.sample_output_bias(rng)]]))
         theta = torch.tensor(np.array(rows), dtype=kind, device=place)
         activation = problem.activation.two_slopes or problem.activation  # ReLUPower(1) is ReLU
         return cls(theta if batch else theta[0], activation, theta.new_zeros((len(seeds), 2) if batch else 2))

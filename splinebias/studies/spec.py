@@ -169,7 +169,7 @@ class StudySpec:
     def _check_cases(self) -> None:
         """Refuse widths that a case cannot have, and cases that are one."""
         odd = [width for width in self.widths if width % 2]
-        if odd and any(case.problem.initialization.output is not None for case in self.cases):
+        if odd and any(case.problem.initialization.paired for case in self.cases):
             raise DataError(f"`widths` must be even for antisymmetric pairs, got {odd[0]}; use {odd[0] + 1}")
         for number, case in enumerate(self.cases):
             before = self.cases[:number]

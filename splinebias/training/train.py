@@ -50,6 +50,8 @@ class Training(Run):
         What to do about the outcome, with this run's numbers.
     network : Network
         The trained network as tensors.
+    start : Network
+        The network before training; the theorems are about the difference of the two functions.
     history : History
         Loss and time at logarithmically spaced steps.
     seconds : float
@@ -65,6 +67,7 @@ class Training(Run):
     function: PiecewisePolynomial
     history: History
     seconds: float
+    start: Network
 
     @property
     def width(self) -> int:
@@ -80,16 +83,17 @@ class Training(Run):
 
 def train(
     problem: Problem,
-    width: int,
+    width: int | None = None,
     seed: int = 0,
     *,
+    start: Network | None = None,
     method: TrainingMethod | None = None,
     loss_tol: float = 1e-12,
     dtype: Any = "float64",
     device: Any = "cpu",
     progress: bool | Report | None = None,
 ) -> Training:
-    r"""Sample the network of `problem` and train all its parameters until the loss is at most `loss_tol`.
+    r"""Sample the network of `problem` (or take `start`) and train all its parameters until the loss is at most `loss_tol`.
 
     The loss is :math:`L = \frac{1}{2\sum m} \sum_i m_i (f(x_i) - y_i)^2` with the data's weights m; training time is
     :math:`t = n \sum \eta` over the learning rates :math:`\eta` (theory sections 1, 4), :math:`t = \sum \eta` with
@@ -99,10 +103,14 @@ def train(
     ----------
     problem : Problem
         What to fit, from which random start, with which mirror potential.
-    width : int
-        The number n of units, >= 1 (even for antisymmetric pairs).
+    width : int, optional
+        The number n of units, >= 1 (even for antisymmetric pairs). To be left out with `start`.
     seed : int
         All randomness comes from it: the start from ``default_rng(seed)``, mini-batches from a stream of their own.
+    start : Network, optional
+        One network to train from here on, such as ``sb.from_torch(module)`` or the ``run.network`` of an earlier run, on its
+        device and in its precision; the law of `problem` is not drawn from. None: a draw of that law. With a scaled
+        potential the mirror map is centred at this network.
     method : TrainingMethod, optional
         How to move; None: ``MirrorFlow()``, the integrated flow.
     loss_tol : float
@@ -123,7 +131,8 @@ def train(
     Raises
     ------
     DataError
-        For arguments outside the ranges above; data that no unit can reach; a potential without
+        For arguments outside the ranges above; a `start` of another activation, that is a batch or has parameters that are
+        not finite; data that no unit can reach; a potential without
         :math:`0 < \phi''(0) < \infty` (output weights start at 0, where flow would be stuck or infinitely fast).
     CapabilityError
         If `method` cannot take this problem.
@@ -149,9 +158,35 @@ def train(
     loss_tol = checked_loss_tol(loss_tol)
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise DataError(f"`progress` must be None, True, False or a callable(steps, loss, time), got {progress!r}")
-    start = Network.sample(problem, width, [seed], dtype=dtype, device=device)
+    if start is None:
+        if width is None:
+            raise DataError("`width` must be the number of units, got None; give it, or a network to `start` from")
+        batch = Network.sample(problem, width, [seed], dtype=dtype, device=device)
+    else:
+        batch = _checked_start(problem, start, width)
+        width = batch.width
     with _reporting(progress, loss_tol, f"width {width}, seed {seed}") as report:
-        return trained([problem], [seed], start, method, loss_tol, report)[0]
+        return trained([problem], [seed], batch, method, loss_tol, report)[0]
+
+
+def _checked_start(problem: Problem, start: Any, width: int | None) -> Network:
+    """The network to start from as a batch of one, a copy, or a DataError."""
+    if not isinstance(start, Network):
+        raise DataError(f"`start` must be an sb.Network, got {start!r}; sb.from_torch(module) makes one of a torch module")
+    if start.theta.ndim != 1:
+        raise DataError(f"`start` must be one network, got a batch of shape {tuple(start.theta.shape[:-1])}; take start[0]")
+    if width is not None and width != start.width:
+        raise DataError(f"`width` must be left out or be that of `start`, {start.width}, got {width}")
+    if start.activation != (wanted := problem.activation.two_slopes or problem.activation):
+        raise DataError(f"`start` must have the activation of the problem, {wanted}, got {start.activation}")
+    if not bool(torch.isfinite(start.theta).all()) or not bool(torch.isfinite(start.skip).all()):
+        bad = int((~torch.isfinite(start.theta)).sum() + (~torch.isfinite(start.skip)).sum())
+        raise DataError(f"`start` must have finite parameters, got {bad} that are not")
+    if not problem.free and bool((start.skip != 0).any()):
+        raise DataError(
+            f'`start` must have no skip connection for affine="network", got {start.skip.tolist()}; take affine="free"'
+        )
+    return Network(start.theta.detach().clone()[None], start.activation, start.skip.detach().clone()[None])
 
 
 def checked_loss_tol(loss_tol: float) -> float:
@@ -188,8 +223,9 @@ def trained(
             function=run.network.function(),
             history=record.finish(run),
             seconds=seconds,
+            start=start[number],
         )
-        for (problem, seed), run, record in zip(pairs, runs, records, strict=True)
+        for number, ((problem, seed), run, record) in enumerate(zip(pairs, runs, records, strict=True))
     )
 
 

@@ -11,7 +11,7 @@ are known to machine precision, so 19 digits of condition cost 9 digits of accur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular, svd
@@ -70,13 +70,15 @@ class Residuals:
         x, y = data.x, data.y
         root = np.sqrt(data.weights / data.weights.sum())
         hinges = root[:, None] * columns
-        if not problem.free:
-            return cls(root, y, hinges, root * y)
-        lines = line_basis(root, x)
-        start = root * (y - y.mean())  # any constant goes; without it, y far from 0 costs no digits
-        bent = start - lines @ (lines.T @ start)
-        bent = bent if np.linalg.norm(bent) > 1e-14 * np.linalg.norm(root * y) else np.zeros_like(bent)  # rounding of a line
-        return cls(root, y, hinges - lines @ (lines.T @ hinges), bent)
+        if problem.free:
+            lines = line_basis(root, x)
+            hinges -= lines @ (lines.T @ hinges)
+        return cls(root, y, hinges, _start(root, x, y, free=problem.free))
+
+    def of_values(self, problem: Problem) -> Residuals:
+        """The same coordinates for other ordinates, those of `problem`."""
+        data = problem.data
+        return replace(self, y=data.y, start=_start(self.root, data.x, data.y, free=problem.free))
 
     def velocity(self, residual: Array) -> Array:
         """G, shape (M,), from the gradient of the dual in the unknowns, shape (U,)."""
@@ -140,6 +142,15 @@ class DecayModes:
         rates, inner = np.linalg.eigh(basis.T @ (matrix * np.outer(root, root)) @ basis)
         rates, vectors = np.maximum(rates[::-1], 0.0), basis @ inner[:, ::-1]
         return cls(rates, vectors, root[:, None] * vectors, np.full_like(rates, _EPS * rates.max(initial=0.0)))
+
+
+def _start(root: Array, x: Array, y: Array, *, free: bool) -> Array:
+    """`Residuals.start`."""
+    if not free:
+        return root * y
+    lines, start = line_basis(root, x), root * (y - y.mean())  # any constant goes; without it, y far from 0 costs no digits
+    bent = start - lines @ (lines.T @ start)
+    return bent if np.linalg.norm(bent) > 1e-14 * np.linalg.norm(root * y) else np.zeros_like(bent)  # rounding of a line
 
 
 def line_basis(root: Array, x: Array) -> Array:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from splinebias._array import Array
+from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, Outcome
 from splinebias.limit.hypotheses import require_mobile
 from splinebias.limit.posed_problem import PosedProblem
@@ -105,6 +106,13 @@ class LinearFlow:
         span = span_of(posed)
         residuals, modes = span.modes()
         return cls(problem, residuals, modes, span, modes.vectors.T @ residuals.start, problem.phi.hess_at_zero)
+
+    def of_values(self, y: Array) -> LinearFlow:
+        """The same flow for other ordinates, shape (M,): no new decomposition."""
+        data = self.problem.data
+        problem = replace(self.problem, data=Dataset(data.x, y, data.weights))
+        residuals = self.residuals.of_values(problem)
+        return replace(self, problem=problem, residuals=residuals, start=self.modes.vectors.T @ residuals.start)
 
     def filtered(self, rule: Filter) -> Prediction:
         """The function whose residual is that of the zero function (or line, if free), filtered mode by mode.

@@ -12,6 +12,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.sums import FunctionSum
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.posed_problem import PosedProblem
@@ -42,7 +43,7 @@ class Path:
     predictions: tuple[Prediction, ...]
 
     @property
-    def functions(self) -> tuple[WeightedSpline, ...]:
+    def functions(self) -> tuple[WeightedSpline | FunctionSum, ...]:
         """f_t, one per time."""
         return tuple(prediction.function for prediction in self.predictions)
 

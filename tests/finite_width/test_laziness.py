@@ -23,8 +23,8 @@ def test_growth_is_what_conservation_says(activation, affine):
     problem = sb.Problem(SET_A, sb.Initialization.pytorch_default(), activation, affine=affine)
     w, b = units(problem)
     alpha = activation.value(np.outer(w, SET_A.x) + b[:, None]) @ sb.predict(problem).multipliers
-    expected = alpha**2 / (2 * 300**2 * (w**2 + b**2))
-    found = sb.laziness(problem, 300).growth(w, b)
+    expected = alpha**2 / (2 * 3000**2 * (w**2 + b**2))
+    found = sb.laziness(problem, 3000).growth(w, b)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * expected.max())
 
 

@@ -163,9 +163,10 @@ class ErrorBand:
         r"""The largest errors of networks of this width with neurons that are drawn: ``mean``, ``quantile(q)``.
 
         To first order, like the band, but not Gaussian: with the neurons that such networks have. Drawn when first asked
-        for, with the seed of the band: 20 to 200 networks, of 4 million neurons in all where that is enough, about a second for
-        each million. A single rare neuron moves trained networks less than in first order: medians agree with theirs
-        better than means.
+        for, with the seed of the band: 20 to 200 networks, of 4 million neurons in all where that is enough, about half a
+        second for each million. A rare neuron that a network does have moves it less than to first order: where
+        `effective_number` is tiny, medians were within 30 % of those of networks that are trained to the end, means and high
+        quantiles up to three times as large (the band's: up to ten times).
 
         Raises
         ------

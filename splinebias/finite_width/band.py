@@ -183,7 +183,8 @@ class ErrorBand:
 
         That none can be trained (what `train` refuses); that hidden weights move too far (`laziness`, up to the time of the
         band); that the variance belongs to rare neurons (`effective_number` below 3, and `drawn_errors` whose median is not
-        within a tenth of that of the band, or an infinite fourth moment); with `NTK`, that breakpoints reach data.
+        within a tenth of that of the band, or an infinite fourth moment, where that is known); with `NTK`, that
+        breakpoints reach data. Seconds where networks are drawn, more with laws that are slow to sample (Student).
         """
         from splinebias.finite_width.advice import advice_on  # a band does without what trains networks
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from splinebias.errors import DataError
+from splinebias.finite_width.influence import growth
 from splinebias.initialization.laws import as_law
 from splinebias.limit.hypotheses import dead_directions, require_moments
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.parameterization import NTK
-from splinebias.potential import Potential
 from splinebias.problem import Problem
 
 
@@ -36,13 +34,6 @@ def check_second_moments(problem: Problem) -> None:
             "the variance of one neuron's contribution is infinite: the `output` law has no finite moment of order 4; "
             "choose lighter tails"
         )
-
-
-def growth(potential: Potential) -> float:
-    r"""The a of :math:`(\phi')^{-1}(z) \sim z^a` for large z; infinity if it grows faster than all powers."""
-    with np.errstate(over="ignore"):
-        low, high = (float(potential.grad_inverse(np.float64(z))) for z in (1e30, 1e60))
-    return math.log(high / low) / math.log(1e30) if math.isfinite(high) else math.inf
 
 
 def check_unique(posed: PosedProblem) -> None:

@@ -16,14 +16,16 @@ large, and u = 0 at the data, because there the tent is 0. The projection is a b
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from splinebias._array import Array
 from splinebias.errors import CapabilityError
-from splinebias.finite_width.influence import Influence, InfluenceModel
-from splinebias.finite_width.neuron_quadrature import NeuronQuadrature, NeuronsOfSide
+from splinebias.finite_width.influence import Influence, InfluenceModel, InfluenceSums, growth
+from splinebias.finite_width.neuron_quadrature import NeuronQuadrature, NeuronsOfSide, tent
+from splinebias.limit.dual.equations import Moments
 from splinebias.limit.hypotheses import require_mobile
 from splinebias.numerics.bordered import BorderedTridiagonal
 
@@ -44,8 +46,8 @@ class LimitInfluence(InfluenceModel):
         sides, form = self.neurons.sides(points)
         tents, projections = self._projected(points, sides, form)
         rows, mean = [], np.zeros(points.size)
-        for side, tent in zip(sides, tents, strict=True):
-            psi = tent - projections @ side.basis
+        for side, top in zip(sides, tents, strict=True):
+            psi = top - projections @ side.basis
             rows.append(psi * np.sqrt(side.weights * side.square))
             mean += psi @ (side.weights * side.value)
         return Influence(self.neurons.size * np.concatenate(rows, axis=1), self.neurons.size * mean)
@@ -54,6 +56,37 @@ class LimitInfluence(InfluenceModel):
         """Tents at the nodes of all sides, and the unknowns of their projections, shape (N, U)."""
         tents, loads = self.neurons.tents(points, sides)
         return tents, np.array([form.solve(load) for load in loads]).reshape(loads.shape)
+
+    def kurtosis(self, point: float) -> float:
+        problem = self.neurons.problem
+        order = 4 * (1 + growth(problem.limit_potential))
+        if problem.initialization.pair_law.lacks_moment(order, weight_only=problem.free) is not None:
+            return math.inf
+        rule = self.neurons.with_fourth_moments()
+        return math.inf if rule is None else LimitInfluence(rule)._kurtosis(np.array([point]))
+
+    @np.errstate(all="ignore")  # of fourth powers that leave the range of doubles
+    def _kurtosis(self, point: Array) -> float:
+        sides, form = self.neurons.sides(point)
+        tents, projections = self._projected(point, sides, form)
+        raw = np.zeros(4)  # moments about 0
+        for side, top in zip(sides, tents, strict=True):
+            psi = (top - projections @ side.basis)[0]
+            sums = (side.value, side.square, *side.higher)
+            raw += [float(side.weights @ (psi**k * of)) for k, of in enumerate(sums, 1)]
+        mean, square, cube, fourth = raw.tolist()
+        variance = square - mean**2
+        if self.neurons.size * math.sqrt(max(variance, 0.0)) <= 1e-13 * np.abs(self.neurons.problem.data.y).max():
+            return 1.0  # rounding: every neuron has the influence 0
+        found = (fourth - 4 * mean * cube + 6 * mean**2 * square - 3 * mean**4) / variance**2
+        return found if math.isfinite(found) else math.inf
+
+    def sums(self, points: Array) -> LimitSums:
+        sides, form = self.neurons.sides(points)
+        _, projections = self._projected(points, sides, form)
+        edges = np.union1d(points, self.neurons.problem.data.x)
+        tents = self.neurons.problem.two_slopes.kink * tent(points, self.neurons.problem.data.x, edges)
+        return LimitSums(self.neurons, self.at(points).mean, edges, tents, projections)
 
     def mean_shift(self, points: Array, copies: int = 1) -> Array:
         r"""The O(1/n) part of the mean, times n: :math:`\lim n\, E[f_n(x) - f(x)]`, shape (N,), at increasing `points`.
@@ -83,9 +116,66 @@ class LimitInfluence(InfluenceModel):
         target = equations.target(y)
         variance = inverse @ (spread - np.outer(target, target)) @ inverse
         total = np.zeros(points.size)
-        for side, tent in zip(sides, tents, strict=True):
+        for side, top in zip(sides, tents, strict=True):
             basis, (pull, bend) = side.basis.toarray(), side.second_order()
             leverage, scatter = ((basis * (form @ basis)).sum(axis=0) for form in (inverse, variance))
-            total += (tent - projections @ basis) @ (side.weights * (bend * scatter / 2 - pull * leverage))
+            total += (top - projections @ basis) @ (side.weights * (bend * scatter / 2 - pull * leverage))
         bias = self.neurons.potential.grad_inverse(np.asarray(self.neurons.dual.multipliers().sum()))
         return np.asarray(size * (copies * total - (projections @ equations.target(np.ones(y.size))) * bias))
+
+
+@dataclass(frozen=True, eq=False)
+class LimitSums(InfluenceSums):
+    """Sums of the influences on a limit over given neurons, in O(1) a neuron: what they need is linear between `edges`.
+
+    Attributes
+    ----------
+    neurons : NeuronQuadrature
+        The neurons of the limit.
+    mean : Array, shape (N,)
+        E[u] at the points.
+    edges : Array, shape (E,)
+        Points and data.
+    tents : Array, shape (N, E)
+        Tents of the points at the edges.
+    projections : Array, shape (N, U)
+        Unknowns of their projections.
+    """
+
+    neurons: NeuronQuadrature
+    mean: Array
+    edges: Array
+    tents: Array
+    projections: Array
+
+    @np.errstate(over="ignore", divide="ignore")  # w next to 0 has its breakpoint far away
+    def __call__(self, w: Array, b: Array) -> Array:
+        equations, rows = self.neurons.equations, self.neurons.dual.sides
+        c, v, hats, moments = -b / w, np.abs(w), np.zeros(self.edges.size), []
+        for row, g in enumerate(rows):
+            mine = np.isfinite(c) & ((w > 0) == (row == 0) if len(rows) == 2 else True)
+            at, size = c[mine], v[mine]
+            dual = g(at)
+            curvature = np.sign(dual) * size * self.neurons.potential.grad_inverse(size * np.abs(dual))
+            left, right = _shares(at, curvature, self.edges)
+            hats += left + right
+            beyond, (before, after) = np.zeros(2), (at < equations.x[0], at > equations.x[-1])
+            for there, factor in zip((before, after), equations.factors[row], strict=True):
+                beyond += factor * np.array([curvature[there] @ equations.tau(at[there]), curvature[there].sum()])
+            left, right = _shares(at, curvature, equations.x)
+            moments.append(Moments(left[:-1], right[1:], beyond))
+        total = self.tents @ hats - self.projections @ equations.gathered(moments)
+        return np.asarray(self.neurons.size * total)
+
+
+def _shares(c: Array, mass: Array, edges: Array) -> tuple[Array, Array]:
+    """Masses at c between edges, shared between the edge on the left and the one on the right, each of shape (E,)."""
+    inside = (c >= edges[0]) & (c <= edges[-1])
+    c, mass = c[inside], mass[inside]
+    at = np.clip(np.searchsorted(edges, c, side="right") - 1, 0, edges.size - 2)
+    share = (c - edges[at]) / np.diff(edges)[at]
+    left, right = mass * (1 - share), mass * share
+    return (
+        np.asarray(np.bincount(at, left, edges.size), dtype=float),
+        np.asarray(np.bincount(at + 1, right, edges.size), dtype=float),
+    )

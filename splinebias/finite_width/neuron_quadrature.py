@@ -8,6 +8,7 @@ two neighbouring data points plus a tent :math:`T_x` which does not depend on s.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -99,6 +100,12 @@ class NeuronsOfSide:
         r"""The sum of :math:`v^2 \alpha^2`, shape (n,)."""
         return self._sum((self.slices[0] * self._alpha) ** 2)
 
+    @property
+    def higher(self) -> tuple[Array, Array]:
+        r"""The sums of :math:`v^3 \alpha^3` and :math:`v^4 \alpha^4`, each of shape (n,)."""
+        curvature = self.slices[0] * self._alpha
+        return np.sign(self.g) * self._sum(curvature**3), self._sum(curvature**4)
+
     def second_order(self) -> tuple[Array, Array]:
         r"""The sums of :math:`v^3 A' \alpha` and :math:`v^3 A''`, each of shape (n,)."""
         v, step = self.slices[0], 1e-6
@@ -114,6 +121,14 @@ class NeuronsOfSide:
         if model.faint is None:
             return np.zeros_like(self.g)
         return np.asarray(model(self.g).square - replace(model, faint=None)(self.g).square)
+
+    def unseen_fourth(self) -> Array:
+        r"""What the second of `higher` lacks because masses underflow where A is an exponential, shape (n,)."""
+        model = ResponseModel.at(self.side, self.potential, self.nodes)
+        if model.faint is None:
+            return np.zeros_like(self.g)
+        size = np.log(model.v * self.potential.grad_inverse(model.v * np.abs(self.g)[:, None]))
+        return np.asarray(np.exp(np.where(model.faint > -np.inf, model.faint + 4 * size, -np.inf)).sum(axis=-1))
 
     def _sum(self, values: Array) -> Array:
         return np.asarray((self.slices[1] * values).sum(axis=-1))
@@ -134,6 +149,10 @@ class QuadraticNeurons(NeuronsOfSide):
     def square(self) -> Array:
         return self.side.zeta(self.nodes, 2) * self.g**2
 
+    @property
+    def higher(self) -> tuple[Array, Array]:
+        return self.side.zeta(self.nodes, 3) * self.g**3, self.side.zeta(self.nodes, 4) * self.g**4
+
     def second_order(self) -> tuple[Array, Array]:
         return self.side.zeta(self.nodes, 2) * self.g, np.zeros_like(self.g)
 
@@ -152,6 +171,8 @@ class NeuronQuadrature:
         Influences are those of `dual` and `potential` times `size`; `dual` is that of the multipliers times `unit`.
     grid : PanelGrid
         Resolves law and curvature; its potential is quadratic for problems whose limit is.
+    power : int
+        The power of :math:`v \alpha` up to which sums over v are right.
     """
 
     problem: Problem
@@ -159,6 +180,7 @@ class NeuronQuadrature:
     size: float
     unit: float
     grid: PanelGrid
+    power: int = 2
 
     @classmethod
     @np.errstate(all="ignore")  # 1/phi'' at a node that lands on a zero of g, masses that underflow
@@ -182,26 +204,43 @@ class NeuronQuadrature:
                 start = start.on(replace(start.grid, split=True))  # 1/phi'' and its derivative turn sharply at zeros
                 grid = (start.refined(start.at(dual), np.inf).finer or start).grid
                 grid = replace(grid, cells=Cells(np.union1d(edges, grid.cells.edges), _ORDER))
-                return cls(problem, dual, start.size, unit, grid)._with_resolved_squares()
+                rule = cls(problem, dual, start.size, unit, grid)._resolved(_squares)
+                if rule is not None:
+                    return rule
+                raise DataError(
+                    "one neuron's contribution has no finite variance, or one beyond doubles: its curvature outgrows the "
+                    "tails of the law, and errors shrink more slowly than n^(-1/2); choose lighter tails, smaller data or a "
+                    "less steep potential"
+                )
         unit = 1 / problem.phi.hess_at_zero if problem.scaled else 1.0
         cells = Cells(np.union1d(edges, integration_cells(law, x, order).edges), order)
         grid = PanelGrid(x, cells, Unfolding.of(Quadratic()), split=True)
         return cls(problem, _dual_function(problem, u * unit), 1.0, unit, grid)
 
-    def _with_resolved_squares(self) -> NeuronQuadrature:
-        r"""This quadrature on cells on which :math:`E[w^2 \alpha^2 \mid c]` is resolved.
+    @np.errstate(all="ignore")  # as above
+    def with_fourth_moments(self) -> NeuronQuadrature | None:
+        r"""This rule where :math:`E[w^4 \alpha^4 \mid c]` is resolved, too; None if its integral is not finite."""
+        if not isinstance(self.potential, Quadratic):
+            return replace(self, power=4)._resolved(_fourth_powers)
+        law, cells = self.problem.initialization.breakpoint_law, self.grid.cells
+        edges = np.union1d(cells.edges, integration_cells(law, self.problem.data.x, cells.order, 4).edges)
+        return replace(self, power=4, grid=replace(self.grid, cells=Cells(edges, cells.order + 4)))
 
-        Cells that reach as far as the limit asks may end too early for it. With hypentropy, :math:`\alpha` grows like
-        :math:`e^g` beyond the data, and a law with exponential tails has a variance only if g is flat enough.
+    def _resolved(self, moments: Callable[[NeuronsOfSide], tuple[Array, Array]]) -> NeuronQuadrature | None:
+        r"""This quadrature on cells on which what `moments` gives is resolved; None if it has no finite integral.
+
+        Those are :math:`E[(w \alpha)^k \mid c]` and what masses that underflow add to it. Cells that reach as far as the
+        limit asks may end too early for it. With hypentropy, :math:`\alpha` grows like :math:`e^g` beyond the data, and
+        a law with exponential tails has a variance only if g is flat enough.
         """
-        rule, x, law = self, self.problem.data.x, self.problem.breakpoint_law(2)
+        rule, x, law = self, self.problem.data.x, self.problem.breakpoint_law(self.power)
         for _ in range(80):
             samples, total, lost = [], 0.0, 0.0
             for row in range(len(rule._law_sides)):
                 nodes, _, neurons = rule._on(rule.grid, row)
                 away = np.maximum(np.maximum(x[0] - nodes.nodes, nodes.nodes - x[-1]), 0.0)
                 lever = 1 + away / (x[-1] - x[0])  # influences grow with the distance from the data
-                seen, unseen = (lever * a.reshape(lever.shape) for a in (neurons.square, neurons.unseen_square()))
+                seen, unseen = (lever * a.reshape(lever.shape) for a in moments(neurons))
                 samples.append((nodes, seen + unseen))
                 total += float((nodes.weights * (seen + unseen)).sum())
                 lost += float((nodes.weights * unseen).sum())
@@ -209,13 +248,7 @@ class NeuronQuadrature:
             if finer is None:
                 break
             rule = replace(rule, grid=finer)
-        if finer is None and lost <= 1e-10 * total < math.inf:
-            return rule
-        raise DataError(
-            "one neuron's contribution has no finite variance, or one beyond doubles: its curvature outgrows the tails of "
-            "the law, and errors shrink more slowly than n^(-1/2); choose lighter tails, smaller data or a less steep "
-            "potential"
-        )
+        return rule if finer is None and lost <= 1e-10 * total < math.inf else None
 
     @property
     def clock(self) -> float:
@@ -239,7 +272,7 @@ class NeuronQuadrature:
     @cached_property
     def _law_sides(self) -> tuple[Side, ...]:
         """Both sides of the law, or the two as one where they have one dual function."""
-        return self.equations.sides_of(self.problem.breakpoint_law(2))
+        return self.equations.sides_of(self.problem.breakpoint_law(self.power))
 
     def _on(self, grid: PanelGrid, row: int) -> tuple[PanelNodes, DualSystem, NeuronsOfSide]:
         """The nodes that a grid has for the side number `row`, the equations of the dual on them, and the neurons there."""
@@ -264,6 +297,14 @@ class NeuronQuadrature:
         tents = [self.problem.two_slopes.kink * tent(points, self.dual.x, side.nodes) for side in sides]
         loads = sum(side.basis @ (side.weights * side.slope * t).T for side, t in zip(sides, tents, strict=True))
         return tents, np.asarray(loads).T
+
+
+def _squares(neurons: NeuronsOfSide) -> tuple[Array, Array]:
+    return neurons.square, neurons.unseen_square()
+
+
+def _fourth_powers(neurons: NeuronsOfSide) -> tuple[Array, Array]:
+    return neurons.higher[1], neurons.unseen_fourth()
 
 
 def unknowns_of(problem: Problem, multipliers: Array) -> Array:

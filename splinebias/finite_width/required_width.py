@@ -10,9 +10,8 @@ import numpy as np
 
 from splinebias._arguments import real_number
 from splinebias.errors import CapabilityError, DataError
-from splinebias.finite_width.band import copies_of, error_band
+from splinebias.finite_width.band import ErrorBand, copies_of, error_band
 from splinebias.finite_width.largest_error import check_probability
-from splinebias.finite_width.laziness import laziness
 from splinebias.problem import Problem
 
 
@@ -77,9 +76,9 @@ def required_width(
     Returns
     -------
     RequiredWidth
-        With a warning in `advice` if the width is above ten million, out of reach of training; the O(1/n) part exceeds a
-        tenth of `sup_error`; the width is below ten units a point; or (quadratic and unscaled potentials) hidden weights
-        move too far: see `laziness` and `ErrorBand.advice`.
+        With a warning in `advice` if `train` refuses the problem at any width; the width is above ten million, out of reach
+        of training; the O(1/n) part exceeds a tenth of `sup_error`; the width is below ten units a point; and all that
+        `ErrorBand.advice` says of it: hidden weights that move too far, a variance that belongs to rare neurons.
 
     Raises
     ------
@@ -111,12 +110,16 @@ def required_width(
     band, correction = band.at_width(width), math.nan
     with contextlib.suppress(CapabilityError):
         correction = float(np.abs(band.mean_shift(band.largest.points)).max()) / sup_error
-    advice = _advice(problem, width, correction) or band.advice
-    return RequiredWidth(width, low, high, sup_error, probability, correction, advice)
+    return RequiredWidth(width, low, high, sup_error, probability, correction, _advice_at(band, correction))
 
 
-def _advice(problem: Problem, width: int, correction: float) -> str:
-    """A warning if no network of this width can be trained, or the leading order cannot be trusted at it."""
+def _advice_at(band: ErrorBand, correction: float) -> str:
+    """All that speaks against the width of a band."""
+    return "; ".join(filter(None, (band.advice, _of_expansion(band.problem, band.width, correction))))
+
+
+def _of_expansion(problem: Problem, width: int, correction: float) -> str:
+    """A warning if no network of this width can be trained, or the O(1/n) part is not small."""
     if width > 10_000_000:  # a million units take seconds and a gigabyte with 49 points
         return (
             "no network this wide can be trained: ask for a larger error (the width falls like its inverse square), an "
@@ -135,7 +138,4 @@ def _advice(problem: Problem, width: int, correction: float) -> str:
     rough = 10 * copies_of(problem) * problem.data.size
     if width < rough:
         return f"this is less than {rough} units, ten a point, where O(1/n) effects rule: treat it as a rough guess"
-    if problem.linear:  # for other potentials it takes seconds
-        with contextlib.suppress(CapabilityError):
-            return laziness(problem, width).advice
     return ""

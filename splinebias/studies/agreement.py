@@ -69,7 +69,8 @@ class Agreement:
         if math.isinf(ratio.low):
             return f"{outside}, and one run has no interval that says by how much: more seeds would tell"
         if not self.disagrees:
-            return f"{outside}, but their 95 % interval allows a ratio in [0.9, 1.1]: more seeds would tell"
+            allowed = f"{outside}, but their 95 % interval allows a ratio in [0.9, 1.1]: more seeds would tell"
+            return f"{allowed}; {self.band.advice}" if self.band.advice else allowed
         if self.band.advice:
             return f"{outside}: {self.band.advice}"
         return (

@@ -45,7 +45,14 @@ BANDED |= {
 
 
 def dense_covariance(problem, x):
-    """Theory section 7, term by term, with dense matrices on a fine rule."""
+    """Theory section 7, term by term."""
+    u, mass, _ = dense_influences(problem, x)
+    mean = u @ mass
+    return (u * mass) @ u.T - np.outer(mean, mean)
+
+
+def dense_influences(problem, x):
+    r"""u at x on a fine rule, (N, Q), its masses, and :math:`C(x)^T H^{-1}`, (N, M), with dense matrices."""
     law, act, phi, data = problem.initialization.breakpoint_law, problem.activation, problem.limit_potential, problem.data
     multipliers = sb.predict(problem).multipliers
     grid = integration_cells(law, np.union1d(data.x, x), 16, 2)
@@ -77,9 +84,7 @@ def dense_covariance(problem, x):
         matrix = np.block([[matrix, lines.T], [lines, np.zeros((2, 2))]])
         cross = np.c_[cross, np.ones(x.size), x]
     cardinal = np.linalg.solve(matrix, cross.T)[: data.size].T
-    u = (values - cardinal @ features) * alpha
-    mean = u @ mass
-    return (u * mass) @ u.T - np.outer(mean, mean)
+    return (values - cardinal @ features) * alpha, mass, cardinal
 
 
 def dual_zeros(problem, multipliers, side):

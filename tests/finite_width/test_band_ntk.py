@@ -76,6 +76,6 @@ def test_advice():
     assert "carries the breakpoints of" in sb.required_width(fitted(1.0), 0.02).advice
     assert band.at_width(400_000).advice == ""
     assert sb.error_band(fitted(1.0, sb.ReLUPower(2)), 100).advice == ""  # no kink
-    assert sb.error_band(sb.Problem(SET_A, UNIFORM), 10).advice == ""
+    assert sb.error_band(sb.Problem(SET_A, UNIFORM), 1000).advice == ""
     still = replace(fitted(1.0), data=sb.Dataset(SET_A.x, 0 * SET_A.y))
     assert sb.error_band(still, 100).advice == ""

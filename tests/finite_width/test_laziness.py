@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import scipy.stats as st
 from marks import nightly
-from problems import PUBLISHED, SET_A, UNIFORM
+from problems import LAWS, PUBLISHED, SET_A, UNIFORM
 
 import splinebias as sb
+from splinebias.finite_width.laziness import Laziness, PullAlongPath, roughly
 
 A, QUARTIC = PUBLISHED["A"][0], PUBLISHED["B-u4"][0]
 FINE = sb.MirrorFlow(rtol=1e-6)  # hidden weights move by less than the default tolerance
@@ -23,8 +24,8 @@ def test_growth_is_what_conservation_says(activation, affine):
     problem = sb.Problem(SET_A, sb.Initialization.pytorch_default(), activation, affine=affine)
     w, b = units(problem)
     alpha = activation.value(np.outer(w, SET_A.x) + b[:, None]) @ sb.predict(problem).multipliers
-    expected = alpha**2 / (2 * 300**2 * (w**2 + b**2))
-    found = sb.laziness(problem, 300).growth(w, b)
+    expected = alpha**2 / (2 * 3000**2 * (w**2 + b**2))
+    found = sb.laziness(problem, 3000).growth(w, b)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * expected.max())
 
 
@@ -95,3 +96,86 @@ def test_unscaled_potentials_slow_hidden_weights_by_their_second_derivative():
 def test_refusals(call, message):
     with pytest.raises((sb.DataError, sb.CapabilityError), match=message):
         call()
+
+
+# -- where leading order does not hold -----------------------------------------------------------------------------
+
+
+def sliver(seed, gap=0.006):
+    """Twelve points in [-1, 1], two of them this close together."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, 11)
+    return sb.Problem(sb.Dataset([*x, x[5] + gap], rng.normal(size=12)), sb.Initialization.gaussian())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_units_between_close_points_do_not_move_a_thousand_times_their_size(seed):
+    problem = sliver(seed)
+    found = sb.laziness(problem, 1000)
+    assert found._leading_order_at(1000) > 10
+    assert 0.1 < found.overall < 5
+    assert found.quantile(0.1) <= found.quantile(0.5) <= found.quantile(0.9) <= found.largest < 30
+    assert not found.holds
+    assert "leading order does not hold: hidden weights move by up to" in found.advice
+    assert "leading order does not hold" in sb.error_band(problem, 1000).advice
+    wide = sb.laziness(problem, found.lazy_width)
+    assert wide.holds and wide.advice == ""
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", [0, 1])
+def test_trained_units_between_close_points_move_no_farther_than_is_said(seed):
+    problem = sliver(seed)
+    run = sb.train(problem, 1000, 0, loss_tol=1e-4, progress=False)
+    found = sb.laziness(problem, 1000)
+    measured = found.measured(run)
+    assert measured.overall < found.overall < 10 * measured.overall
+    for share in (0.9, 0.99, 1.0):
+        assert np.quantile(measured.movement, share) < np.quantile(measured.predicted, share)
+
+
+def test_the_bound_is_what_conservation_and_the_contribution_say():
+    problem = sliver(0)
+    w, b = units(problem, 200)
+    alpha = np.abs(np.maximum(np.outer(w, problem.data.x) + b[:, None], 0) @ sb.predict(problem).multipliers)
+    for width in (10, 1000, 10**6):
+        s = sb.laziness(problem, width).bound(w, b) - 1
+        size = np.hypot(w, b)
+        output = np.sqrt(s**2 - 1) * size  # a^2 = |(w, b)|^2 - |(w_0, b_0)|^2
+        np.testing.assert_allclose(output * s * size, alpha / width * size, rtol=1e-6, atol=1e-7 * size.max() ** 2)
+        assert (sb.laziness(problem, width).movement(w, b) <= (1 + s) * (1 + 1e-12)).all()
+
+
+def test_a_straight_path_of_multipliers_is_nearly_as_good():
+    for problem in (A, QUARTIC, PUBLISHED["A-pytorch"][0]):
+        exact, straight = sb.laziness(problem, 4000), roughly(sb.predict(problem), 4000)
+        assert straight.overall == pytest.approx(exact.overall, rel=0.05)
+        assert straight.lazy_width == pytest.approx(exact.lazy_width, rel=0.05)
+
+
+CHEAP = [LAWS[name] for name in ("uniform-bias", "laplace-bias", "gaussian", "unit-circle", "constant-bias")]
+EXTREME = [sb.Quadratic(), sb.Power(4, quadratic=1), *(sb.Scaled(sb.Hypentropy(beta)) for beta in (1.0, 1e-3))]
+EXTREME += [sb.Scaled(sb.Power(p)) for p in (1.05, 1.5, 6)]
+
+
+@pytest.mark.parametrize("potential", EXTREME, ids=repr)
+def test_no_number_is_nan(potential):
+    """Close points, steep data, every kind of law, multipliers up to where curvature overflows; units at the origin."""
+    rng = np.random.default_rng(0)
+    for trial in range(8):
+        size = int(rng.integers(2, 9))
+        x = np.cumsum(10 ** rng.uniform(-9, 0, size))
+        law = CHEAP[trial % len(CHEAP)]
+        activation = (sb.ReLU(), sb.Abs(), sb.LeakyReLU(0.3))[trial % 3]
+        problem = sb.Problem(sb.Dataset(x, rng.normal(size=size)), law, activation, potential)
+        multipliers = rng.normal(size=size) * 10 ** rng.uniform(-3, 12)
+        path = np.linspace(0, 1, 5)[:, None] * multipliers
+        width = int(10 ** rng.uniform(0, 12))
+        found = Laziness(problem, width, 0, multipliers, PullAlongPath(path, problem.limit_potential))
+        w, b = units(problem, 50)
+        w[0] = b[0] = 0.0
+        numbers = [found.overall, found.largest, found.quantile(0.5)]
+        for values in (numbers, found.change(w, b), found.movement(w, b), found.growth(w, b), found.bound(w, b)):
+            assert np.isfinite(np.array(values, dtype=float)).all()
+        assert found.movement(w, b)[0] == 0
+        assert not np.isnan(found._leading_order_at(width))

@@ -11,7 +11,7 @@ import numpy as np
 
 from splinebias._arguments import real_number
 from splinebias._array import Array
-from splinebias.errors import DataError
+from splinebias.errors import DataError, SolveError
 from splinebias.finite_width.influence import InfluenceModel
 from splinebias.numerics.estimate import LEVEL, Estimate
 
@@ -51,6 +51,8 @@ class LargestError:
     def sups(self) -> Array:
         """The samples, sorted, shape (draws,)."""
         covariance = self.copies * self.model.at(self.points).covariance()
+        if not np.isfinite(covariance).all():
+            raise SolveError("the covariance of the errors is beyond all floats; take other units of x and y")
         values, vectors = np.linalg.eigh(covariance)
         kept = np.cumsum(np.maximum(values, 0.0)) > 1e-6 * np.maximum(values, 0.0).sum()  # all but that of the variance
         root = (vectors[:, kept] * np.sqrt(values[kept])).T

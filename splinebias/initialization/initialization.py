@@ -267,7 +267,8 @@ class Initialization:
             return cls.joint(joint_from_table(joint), **laws)
         if set(joint) != {"name", "probabilities", "components"}:
             raise DataError(f"`joint` of a mixture takes `probabilities` and `components`, got {sorted(joint)}")
-        if not all(isinstance(part, dict) for part in joint["components"]):
+        parts = joint["components"]
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, dict) for part in parts):
             raise DataError(f"`components` of a mixture must be tables like [initialization], got {joint['components']!r}")
         return cls.mixture(joint["probabilities"], [cls.from_table(part) for part in joint["components"]], **laws)
 

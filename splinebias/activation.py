@@ -133,8 +133,8 @@ class LeakyReLU(TwoSlope):
     def __post_init__(self) -> None:
         if abs(real_number(self.slope, "slope")) > _STEEPEST:
             raise DataError(
-                f"`slope` must be at most {_STEEPEST:g} in size, got {self.slope:g}: beside it the slope 1 of the other side is "
-                "below rounding; scale the data instead"
+                f"`slope` must be at most {_STEEPEST:g} in size, got {self.slope:g}: beside it the slope 1 of the other "
+                "side is below rounding; scale the data instead"
             )
         if self.slope == 1:
             raise DataError("`slope` must differ from 1, got 1: such a network is linear; choose a slope such as 0.01")

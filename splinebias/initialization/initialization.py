@@ -16,6 +16,7 @@ from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.joint_laws import as_joint, joint_from_table
 from splinebias.initialization.law_files import law_from_table, law_to_table
 from splinebias.initialization.laws import Constant, Rademacher, as_law, normalized
+from splinebias.initialization.samples import Samples
 from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture, OnUnitCircle, PairLaw
 
 _PRESETS = ("pytorch_default", "gaussian", "uniform", "unit_circle")
@@ -52,7 +53,7 @@ class Initialization:
 
     See Also
     --------
-    rademacher, gaussian, uniform, pytorch_default, unit_circle, constant_bias, joint, mixture : presets.
+    rademacher, gaussian, uniform, pytorch_default, unit_circle, constant_bias, joint, mixture, from_samples : presets.
     curvature_penalty, zeta_plus, zeta_minus, breakpoint_density, sample : what becomes of them.
 
     Notes
@@ -173,6 +174,53 @@ class Initialization:
         """
         return cls(weight_law, Constant(beta))
 
+    @classmethod
+    def from_samples(cls, w: Any, b: Any, output: Any = None, *, bandwidth: float | None = None) -> Initialization:
+        r"""The law of samples :math:`(w_j, b_j)`: smoothed for limits, as they are for networks.
+
+        A smoothed unit keeps the radius :math:`r_j` of :math:`(w_j, b_j/s) = r_j(\cos\theta_j, \sin\theta_j)`, s the
+        median of :math:`|b_j/w_j|`, and turns to an angle near :math:`\theta_j`: its density is continuous and piecewise
+        linear between m equal angles :math:`t_i`, :math:`\delta = 2\pi/m`, with a share
+        :math:`\Lambda((\theta_j - t_i)/\delta)/n` of every sample at :math:`t_i`, :math:`\Lambda(u) = \max(1 - |u|, 0)`. So
+
+        .. math:: \zeta_\pm(c) = \frac{\cos^4\theta}{s\,\delta} \sum_{ij} \Lambda\!\left(\frac{\theta - t_i}{\delta}\right)
+                  \Lambda\!\left(\frac{\theta_j - t_i}{\delta}\right) \frac{r_j^2}{n}, \qquad c = -s \tan\theta .
+
+        A network of n units gets the samples themselves, in their order (with `output`: one of 2n); a smaller one
+        some of them, drawn without replacement; a larger one draws with replacement.
+
+        Parameters
+        ----------
+        w, b : array_like, shape (n,)
+            Weights and biases, ten at least; no w is 0.
+        output : law, optional
+            As in the constructor.
+        bandwidth : float, optional
+            The largest :math:`\delta`, in radians, at most :math:`\pi/8`; that which is used divides :math:`\pi/2`, and is
+            printed. Default: the median of the arcs of the circle that hold :math:`n^{3/5}` of the :math:`\theta_j`.
+
+        Raises
+        ------
+        DataError
+            If samples are not finite or not as many, hold w = 0, or have so few breakpoints that there is no density.
+
+        Notes
+        -----
+        With growing n the limit tends to that of the samples' law, up to an error of order :math:`n^{-1/2}` and what
+        smoothing changes: nothing for a density of the radius alone, :math:`O(\delta^2)` for smooth ones. Where more than 64 samples share an angle,
+        those of neighbouring radii count as one of their mean square: :math:`\zeta` keeps its value, and limits of
+        potentials that are not quadratic change by less than the samples' own error. *Hypotheses checked:* finite
+        second moments of the samples. *Not checked:* that the law they come from has them. Derived here.
+
+        Examples
+        --------
+        >>> import numpy as np, splinebias as sb
+        >>> w, b = np.random.default_rng(0).standard_normal((2, 10_000))
+        >>> sb.Initialization.from_samples(w, b)
+        Initialization(10000 samples of (W, B), bandwidth 0.157 of atan(b/(0.989 w)))
+        """
+        return cls(output=output, pair=Samples.of(w, b, bandwidth))
+
     # -- infinite width ------------------------------------------------------------------------------------------
 
     @cached_property
@@ -263,6 +311,10 @@ class Initialization:
             return cls.unit_circle(**laws)
         if not isinstance(joint, dict):
             raise DataError(f'`joint` must be "independent", "unit_circle" or a table with a `name`, got {joint!r}')
+        if joint.get("name") == "samples":
+            if not {"w", "b"} <= set(joint) <= {"name", "w", "b", "bandwidth"}:
+                raise DataError(f"`joint` of samples takes `w`, `b` and `bandwidth`, got {sorted(joint)}")
+            return cls.from_samples(joint["w"], joint["b"], bandwidth=joint.get("bandwidth"), **laws)
         if joint.get("name") != "mixture":
             return cls.joint(joint_from_table(joint), **laws)
         if set(joint) != {"name", "probabilities", "components"}:

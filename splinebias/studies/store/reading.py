@@ -22,7 +22,6 @@ from splinebias.studies.row import FAILED, KINDS, LOST, Row
 from splinebias.studies.store.packing import unpack
 from splinebias.studies.store.schema import connect, guarded, is_held
 
-
 _OUTCOMES = (*Outcome.__members__, FAILED, LOST)
 
 

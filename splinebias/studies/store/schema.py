@@ -253,11 +253,10 @@ def fault(path: Path, error: sqlite3.Error) -> str:
             f"cannot be opened: {error}; copy it, with {path.name}-wal if there is one, to a folder you may write in, or "
             "change permissions"
         )
-    if code == sqlite3.SQLITE_INTERRUPT:
-        return _damage(path, "it asks for more work than a study of its size does")
     if code == sqlite3.SQLITE_NOTADB and not begins_like_a_store(path):
         return "must be a study, got a file of another kind; check the name, or choose another one"
-    return _damage(path, str(error))
+    too_much = "it asks for more work than a study of its size does"
+    return _damage(path, too_much if code == sqlite3.SQLITE_INTERRUPT else str(error))
 
 
 def begins_like_a_store(path: Path) -> bool:

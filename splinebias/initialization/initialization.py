@@ -207,10 +207,10 @@ class Initialization:
         Notes
         -----
         With growing n the limit tends to that of the samples' law, up to an error of order :math:`n^{-1/2}` and what
-        smoothing changes: nothing for a density of the radius alone, :math:`O(\delta^2)` for smooth ones. Where more than 64 samples share an angle,
-        those of neighbouring radii count as one of their mean square: :math:`\zeta` keeps its value, and limits of
-        potentials that are not quadratic change by less than the samples' own error. *Hypotheses checked:* finite
-        second moments of the samples. *Not checked:* that the law they come from has them. Derived here.
+        smoothing changes: nothing for a density of the radius alone, :math:`O(\delta^2)` for smooth ones. Where more than
+        64 samples share an angle, those of neighbouring radii count as one of their mean square: :math:`\zeta` keeps its
+        value, and limits of potentials that are not quadratic change by less than the samples' own error. *Hypotheses
+        checked:* finite second moments of the samples. *Not checked:* that the law they come from has them. Derived here.
 
         Examples
         --------

@@ -16,7 +16,7 @@ from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import breakpoints, continuous_breakpoints
 from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.initialization.densities import law_name, shape_loc_scale
+from splinebias.initialization.densities import law_name, require_quick, shape_loc_scale
 from splinebias.initialization.joint_laws import JointDensity, joint_to_table, normal_pair
 from splinebias.initialization.law_files import law_to_table
 from splinebias.initialization.laws import Discrete, Law, as_law, describe_law
@@ -98,6 +98,10 @@ class Independent(PairLaw):
 
     def breakpoint_law(self) -> BreakpointLaw:
         weight, bias = self.laws
+        alone = isinstance(weight, Discrete) or isinstance(bias, Discrete)
+        for law in self.laws:
+            if not isinstance(law, Discrete):
+                require_quick(law.frozen, law.landmarks, alone=alone)
         if isinstance(weight, Discrete):
             assert not isinstance(bias, Discrete)
             return breakpoints.DiscreteWeight(weight, bias)

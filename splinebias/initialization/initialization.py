@@ -12,12 +12,12 @@ import numpy as np
 from splinebias._arguments import real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization.breakpoints import BreakpointLaw
+from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw
 from splinebias.initialization.joint_laws import as_joint, joint_from_table
 from splinebias.initialization.law_files import law_from_table, law_to_table
 from splinebias.initialization.laws import Constant, Rademacher, as_law, normalized
 from splinebias.initialization.samples import Samples
-from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture, OnUnitCircle, PairLaw
+from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture, OnUnitCircle
 
 _PRESETS = ("pytorch_default", "gaussian", "uniform", "unit_circle")
 

@@ -29,8 +29,7 @@ from numpy.typing import NDArray
 from splinebias._arguments import real_number, real_vector
 from splinebias._array import Array
 from splinebias.errors import DataError
-from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.initialization.weight_bias_laws import PairLaw
+from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw
 
 _FEWEST = 10
 _WIDEST = math.pi / 8

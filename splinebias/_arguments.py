@@ -86,7 +86,10 @@ def nearest(name: Any, known: Iterable[str]) -> str:
 
 def interval(value: Any, name: str = "interval") -> tuple[float, float]:
     """`value` as a pair (lo, hi) of finite floats with lo < hi, or a DataError."""
-    ends = np.asarray(value)
+    try:
+        ends = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        ends = np.zeros(0)
     if ends.dtype.kind not in "iuf" or ends.shape != (2,) or not np.isfinite(ends).all() or not ends[0] < ends[1]:
         raise DataError(f"`{name}` must be a pair of finite numbers (lo, hi) with lo < hi, got {value!r}")
     return float(ends[0]), float(ends[1])

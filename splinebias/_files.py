@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import os
 import tempfile
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from splinebias.errors import DataError
+
+_DEEPEST = 100
+"""Lists and tables within each other that a TOML file may have: a mixture of laws takes three for each of its levels."""
 
 
 def check_writable(path: str | Path) -> Path:
@@ -81,10 +85,77 @@ def read_toml(source: Any, kind: str, *, hint: str = "") -> tuple[dict[str, Any]
         If `source` is neither, the `kind` file cannot be read, or it is no TOML, where `hint` ends the message.
     """
     text, folder = read_source(source, kind)
+    return parse_toml(text, kind, hint=hint), folder
+
+
+def parse_toml(text: str, kind: str, *, hint: str = "") -> dict[str, Any]:
+    """The tables of TOML text: at most `_DEEPEST` within each other, with numbers that are no larger than floats.
+
+    Raises
+    ------
+    DataError
+        If it is no TOML, where `hint` ends the message, or holds dates, whole numbers beyond floats, or too many levels.
+    """
+    deep = f"the {kind} must have at most {_DEEPEST} lists and tables within each other, got more; write it flatter"
     try:
-        return tomllib.loads(text), folder
-    except tomllib.TOMLDecodeError as error:
+        tables = tomllib.loads(text)
+    except RecursionError:
+        raise DataError(deep) from None
+    except ValueError as error:  # no TOML; or a whole number of more digits than Python reads
         raise DataError(f"the {kind} is not valid TOML: {error}{hint}") from None
+    level: list[tuple[str, Any]] = list(tables.items())
+    for _ in range(_DEEPEST):
+        for name, value in level:
+            _check_plain(name, value, kind)
+        inner = [(name, value) for name, value in level if isinstance(value, dict | list)]
+        level = [(name, part) for name, value in inner if isinstance(value, list) for part in value]
+        level += [pair for _, value in inner if isinstance(value, dict) for pair in value.items()]
+        if not level:
+            return tables
+    raise DataError(deep)
+
+
+def _check_plain(name: str, value: Any, kind: str) -> None:
+    """Refuse what no entry of a TOML file of ours can be."""
+    if not isinstance(value, dict | list | str | bool | int | float):
+        raise DataError(f"the {kind} holds numbers, texts, true and false, got `{name}` = {value}; write dates in quotes")
+    if isinstance(value, int) and value.bit_length() > 1023:
+        digits = round(value.bit_length() * math.log10(2))
+        raise DataError(f"the {kind} holds numbers below 1e308, got `{name}` of about {digits} digits; take other units")
+
+
+def named_file(name: str, entry: str, folder: Path | None, root: str | Path | None = None) -> Path:
+    """The file that `entry` of a TOML file calls `name`: relative to the `folder` of that TOML file, and inside `root`.
+
+    Parameters
+    ----------
+    name, entry : str
+        What stands in the TOML file, and under which name.
+    folder : Path or None
+        The folder of the TOML file; None for texts that may name no files, such as those in a store.
+    root : str or Path, optional
+        The folder that links and ``..`` must not lead out of; default: `folder`.
+
+    Raises
+    ------
+    DataError
+        If it leads out of `root`, is there and no file, or no file can have this name. Nothing is opened.
+    """
+    if folder is None:
+        raise DataError(f"`{entry}` must not name a file here, got {name!r}; write the content itself in its place")
+    try:
+        place, top = (folder / name).resolve(), Path(folder if root is None else root).resolve()
+        ordinary = place.is_file() or not place.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # a null character; symbolic links in a circle
+        raise DataError(f"`{entry}` must be the name of a file, got {name!r}: {error}; check the name") from None
+    if not place.is_relative_to(top):
+        raise DataError(
+            f"`{entry}` must name a file in the folder {top}, got {name!r}, which leads out of it; move the file there, or "
+            "say which folder may be read: from_toml(..., root=FOLDER), --root FOLDER"
+        )
+    if not ordinary:
+        raise DataError(f"`{entry}` must name a file, got {name!r}, which is none; check the name")
+    return folder / name
 
 
 def write_toml(tables: Mapping[str, Any], path: str | Path | None = None) -> str:

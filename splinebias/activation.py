@@ -16,6 +16,7 @@ from typing import Any
 from splinebias._arguments import namespace, real_number, whole_number
 from splinebias.errors import DataError
 
+_STEEPEST = 1e15
 _LARGEST_POWER = 20
 
 
@@ -130,7 +131,11 @@ class LeakyReLU(TwoSlope):
     slope: float = 0.01
 
     def __post_init__(self) -> None:
-        real_number(self.slope, "slope")
+        if abs(real_number(self.slope, "slope")) > _STEEPEST:
+            raise DataError(
+                f"`slope` must be at most {_STEEPEST:g} in size, got {self.slope:g}: beside it the slope 1 of the other "
+                "side is below rounding; scale the data instead"
+            )
         if self.slope == 1:
             raise DataError("`slope` must differ from 1, got 1: such a network is linear; choose a slope such as 0.01")
 

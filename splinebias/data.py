@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from splinebias._arguments import real_vector
 from splinebias._array import Array
 from splinebias._files import unreadable
 from splinebias.errors import DataError
+
+_SHOWN = 20  # characters of a cell in a refusal
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +81,8 @@ class Dataset:
         The gradient flow on the replicated data equals the weighted flow on the grouped data.
         """
         x, y = _pair(x, y)
+        if not x.size:
+            raise DataError("at least 2 distinct points are needed, got none; add points")
         order = np.argsort(x, kind="stable")
         return cls(*_group(x[order], y[order], np.ones_like(x)))
 
@@ -85,30 +91,8 @@ class Dataset:
         """Read two named columns of a CSV file with a header line (see `from_replicates` for `replicates`)."""
         if not isinstance(path, str | Path):
             raise DataError(f"`path` must be the name of a CSV file, got {path!r}")
-        try:
-            with open(path, newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                columns = reader.fieldnames or []
-                for name in (x, y):
-                    if name not in columns:
-                        raise DataError(f"column {name!r} is missing in {path}; it has {', '.join(columns) or 'no header'}")
-                    if columns.count(name) > 1:
-                        raise DataError(
-                            f"column {name!r} stands {columns.count(name)} times in the header of {path}; rename one"
-                        )
-                rows = [(reader.line_num, row[x], row[y]) for row in reader]
-        except (OSError, UnicodeDecodeError) as error:
-            raise unreadable("data", path, error) from None
-        except csv.Error as error:
-            raise DataError(f"cannot read the data file {path} as CSV: {error}; mend that line") from None
-        table = np.empty((len(rows), 2))
-        for number, (line, *row) in enumerate(rows):
-            try:
-                table[number] = [float(cell) for cell in row]
-            except (TypeError, ValueError):
-                raise DataError(f"line {line} of {path} must hold two numbers, got {tuple(row)!r}") from None
         make = cls.from_replicates if replicates else cls
-        return make(*table.T)
+        return make(*_read_columns(path, (x, y)).T)
 
     @property
     def size(self) -> int:
@@ -135,6 +119,52 @@ class Dataset:
 
     def __hash__(self) -> int:
         return hash((self.size, self.span))  # equality looks at all points
+
+
+def _read_columns(path: str | Path, names: tuple[str, str]) -> Array:
+    """Two columns of a CSV file, shape (M, 2); a file that is no table is refused without a word of what is in it."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, first = list(reader.fieldnames or []), next(reader, {})
+            for name in names:
+                if name not in columns:
+                    found = ", ".join(columns) if _is_table(columns, first) else "no header above lines of numbers"
+                    raise DataError(f"column {name!r} is missing in {path}; it has {found}")
+                if columns.count(name) > 1:
+                    raise DataError(
+                        f"column {name!r} stands {columns.count(name)} times in the header of {path}; rename one"
+                    )
+            rows = [(reader.line_num, row) for row in chain([first] if first else [], reader)]
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a name that no file can have
+        raise unreadable("data", path, error) from None
+    except csv.Error as error:
+        raise DataError(f"cannot read the data file {path} as CSV: {error}; mend that line") from None
+    table = np.empty((len(rows), 2))
+    for number, (line, row) in enumerate(rows):
+        cells = [row[name] for name in names]
+        try:
+            table[number] = [float(cell) for cell in cells]
+        except (TypeError, ValueError):
+            shown = ", ".join("nothing" if cell is None else repr(cell[:_SHOWN]) for cell in cells)
+            raise DataError(f"line {line} of {path} must hold two numbers, got {shown}; mend that line") from None
+    return table
+
+
+def _is_table(columns: Sequence[str], first: Mapping[Any, Any]) -> bool:
+    """Whether names of columns stand above as many cells, of which two are numbers."""
+    cells = list(first.values())
+    return None not in first and None not in cells and sum(map(_is_number, cells)) > 1 and max(map(len, columns)) < 80
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _pair(x: Any, y: Any) -> tuple[Array, Array]:

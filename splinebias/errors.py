@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import enum
 
+_LONGEST = 3000  # characters of a message: a value from a file may have millions, and the fix stands at the end
+
 
 class SplinebiasError(ValueError):
     """Base of every refusal; the message says the rule, the value received and the fix, in one line."""
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())  # arrays among the values received are printed in several lines
+        text = " ".join(super().__str__().split())  # arrays among the values received are printed in several lines
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 3 :]}"
 
 
 class DataError(SplinebiasError):

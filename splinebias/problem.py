@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from splinebias._arguments import nearest
-from splinebias._files import read_toml, write_toml
+from splinebias._files import named_file, read_toml, write_toml
 from splinebias.activation import Abs, Activation, LeakyReLU, ReLU, ReLUPower, TwoSlope
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
@@ -168,8 +168,10 @@ class Problem:
         return {"problem": {"affine": self.affine}, "data": data} | parts
 
     @classmethod
-    def from_tables(cls, tables: dict[str, Any], folder: Path = Path()) -> Problem:
-        """The problem of plain tables in the form that `from_toml` describes; files they name are relative to `folder`.
+    def from_tables(cls, tables: dict[str, Any], folder: Path | None = Path(), *, root: str | Path | None = None) -> Problem:
+        """The problem of plain tables in the form that `from_toml` describes.
+
+        Files they name are relative to `folder` and stay in `root`, by default `folder`; None: they may name no file.
 
         Raises
         ------
@@ -181,7 +183,7 @@ class Problem:
         if set(options) - {"affine"}:
             raise DataError(f"[problem] takes `affine` only, got {sorted(options)}")
         parts = {name: part_from_table(name, tables[name]) for name in _PARTS if name in tables}
-        return cls(_read_data(tables["data"], folder), **parts, **options)
+        return cls(_read_data(tables["data"], folder, root), **parts, **options)
 
     def to_toml(self, path: str | Path | None = None) -> str:
         """The problem as TOML text, written atomically to `path` if one is given; `from_toml` reads it back equal.
@@ -194,12 +196,20 @@ class Problem:
         return write_toml(self.to_tables(), path)
 
     @classmethod
-    def from_toml(cls, source: str | Path) -> Problem:
+    def from_toml(cls, source: str | Path, *, root: str | Path | None = None) -> Problem:
         """Read a problem from TOML text or from the path of a TOML file.
 
         ``[data]`` holds `x` and `y`, or `csv` (relative to the file) with column names `x` and `y`; with
         ``replicates = true``, points of equal x are averaged and weighted by their number. Other tables:
         ``[initialization]``, and optionally ``[problem]``, ``[activation]``, ``[potential]``, ``[parameterization]``.
+
+        Parameters
+        ----------
+        source : str or Path
+            TOML text (of more than one line), or the path of a file.
+        root : str or Path, optional
+            The folder that `csv` must stay in: a file from elsewhere cannot have any other file read. Default: the folder of
+            the TOML file, for text the working directory.
 
         Raises
         ------
@@ -207,7 +217,7 @@ class Problem:
             If the file cannot be read, is no TOML, or does not describe a problem: the message names the entry.
         """
         hint = '; points of a CSV file are named in a problem file, by `csv = "points.csv"` under `[data]`'
-        return cls.from_tables(*read_toml(source, "problem", hint=hint))
+        return cls.from_tables(*read_toml(source, "problem", hint=hint), root=root)
 
 
 def part_to_table(name: str, part: Any) -> dict[str, Any]:
@@ -282,7 +292,7 @@ def _check_halves(law: dict[str, Any]) -> None:
         )
 
 
-def _read_data(table: dict[str, Any], folder: Path) -> Dataset:
+def _read_data(table: dict[str, Any], folder: Path | None, root: str | Path | None) -> Dataset:
     """The points of [data]: given there, or in a CSV file."""
     table = dict(table)
     replicates = table.pop("replicates", False)
@@ -295,7 +305,7 @@ def _read_data(table: dict[str, Any], folder: Path) -> Dataset:
         names = {name: table.pop(name) for name in ("x", "y") if name in table}
         if not all(isinstance(name, str) for name in [table["csv"], *names.values()]):
             raise DataError(f"[data] with `csv` names a file and its columns x and y, got {table | names}")
-        return Dataset.from_csv(folder / table["csv"], **names, replicates=replicates)
+        return Dataset.from_csv(named_file(table["csv"], "csv", folder, root), **names, replicates=replicates)
     if not {"x", "y"} <= set(table):
         raise DataError(f"[data] needs `x` and `y` (or `csv`), got {sorted(table)}")
     if replicates and "weights" in table:

@@ -133,7 +133,7 @@ def test_csv_columns_are_read_by_name(tmp_path):
     [
         ("x,z\n0,1\n", "column 'y' is missing in .*; it has x, z"),
         ("", "column 'x' is missing in .*; it has no header"),
-        ("x,y\n0,1\n1,one\n", r"line 3 of .* must hold two numbers, got \('1', 'one'\)"),
+        ("x,y\n0,1\n1,one\n", r"line 3 of .* must hold two numbers, got '1', 'one';"),
         ("x,y\n0,1\n1\n", "line 3 of .* must hold two numbers"),
         ("x,y\n0,1\n1,nan\n", "`y` must be finite"),
         ("x,y\n0,1\n", "at least 2 distinct points"),
@@ -174,5 +174,29 @@ def test_a_column_that_stands_twice_is_refused(tmp_path):
 def test_line_numbers_are_those_of_the_file(tmp_path):
     path = tmp_path / "gaps.csv"
     path.write_text('x,y,note\n0,1,"two\nlines"\n\n\n1,oops,\n')
-    with pytest.raises(sb.DataError, match="line 6 of .*gaps.csv must hold two numbers, got \\('1', 'oops'\\)"):
+    with pytest.raises(sb.DataError, match="line 6 of .*gaps.csv must hold two numbers, got '1', 'oops';"):
         sb.Dataset.from_csv(path)
+
+
+@pytest.mark.parametrize(
+    "content", ["root:x:0:0:secret:/root\ndaemon:x:1:1\n", "secret, words, of, others\nand, more, of, them\n", "secret\n1\n"]
+)
+def test_a_file_that_is_no_table_is_refused_without_a_word_of_it(content, tmp_path):
+    (tmp_path / "file").write_text(content)
+    with pytest.raises(
+        sb.DataError, match="column 'x' is missing in .*; it has no header above lines of numbers"
+    ) as refusal:
+        sb.Dataset.from_csv(tmp_path / "file")
+    assert "secret" not in str(refusal.value)
+
+
+def test_cells_that_are_no_numbers_are_shown_shortened(tmp_path):
+    (tmp_path / "file").write_text("x,y\n0,1\n1," + "a" * 1000 + "\n")
+    with pytest.raises(sb.DataError, match="line 3 of .* must hold two numbers, got '1', 'a{20}'; mend that line"):
+        sb.Dataset.from_csv(tmp_path / "file")
+
+
+def test_a_header_alone_holds_no_points(tmp_path):
+    (tmp_path / "file").write_text("x,y\n")
+    with pytest.raises(sb.DataError, match="at least 2 distinct points are needed"):
+        sb.Dataset.from_csv(tmp_path / "file", replicates=True)

@@ -7,7 +7,7 @@ import pytest
 from folders import read_only
 
 import splinebias as sb
-from splinebias._files import check_writable, read_source, write_atomically
+from splinebias._files import check_writable, read_source, read_toml, write_atomically
 
 
 def test_content_replaces_the_old_file(tmp_path):
@@ -67,3 +67,23 @@ def test_what_cannot_be_read_is_named_once_with_reason_and_fix(tmp_path):
             read_source(str(tmp_path / name), "problem")
         assert str(refusal.value).endswith(end)
         assert str(refusal.value).count(tmp_path.name) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = " + "[" * 900 + "\n", "at most 100 lists and tables within each other"),
+        ("a = " + "[" * 120 + "]" * 120 + "\n", "at most 100 lists and tables within each other"),
+        ("a = " + "9" * 5000 + "\n", "is not valid TOML: Exceeds the limit"),
+        ("a = " + "9" * 400 + "\n", "holds numbers below 1e308, got `a` of about 400 digits"),
+        ("[[b]]\nc = [1979-05-27]\n", "holds numbers, texts, true and false, got `c` = 1979-05-27; write dates in quotes"),
+    ],
+)
+def test_toml_that_no_file_of_ours_holds_is_refused(text, message):
+    with pytest.raises(sb.DataError, match=message):
+        read_toml(text, "problem")
+
+
+def test_toml_of_a_hundred_levels_is_read():
+    text = "a = " + "[" * 99 + "]" * 99 + "\n"
+    assert repr(read_toml(text, "problem")[0]["a"]) == "[" * 99 + "]" * 99

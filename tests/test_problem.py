@@ -43,6 +43,34 @@ def test_problems_are_written_and_read_as_files(tmp_path):
     assert sb.Problem.from_toml(path) == sb.Problem.from_toml(str(path)) == problem
 
 
+@pytest.mark.parametrize(
+    "csv", ["../points.csv", "{outside}/points.csv", "inner/../../points.csv", "link.csv", "folder/points.csv"]
+)
+def test_a_csv_file_outside_the_folder_of_the_problem_is_not_read_unless_that_is_said(csv, tmp_path):
+    """Names with .., absolute ones, links to files and to folders: refused, whether or not there is such a file."""
+    (tmp_path / "points.csv").write_text("x,y\n0,1\n1,2\n")
+    home = tmp_path / "home"
+    (home / "inner").mkdir(parents=True)
+    (home / "link.csv").symlink_to(tmp_path / "points.csv")
+    (home / "folder").symlink_to(tmp_path)
+    text = f'[data]\ncsv = "{csv.format(outside=tmp_path)}"\n[initialization]\npreset = "pytorch_default"\n'
+    (home / "problem.toml").write_text(text)
+    with pytest.raises(
+        sb.DataError, match=f"`csv` must name a file in the folder {home}, got .*, which leads out of it; move"
+    ):
+        sb.Problem.from_toml(home / "problem.toml")
+    assert sb.Problem.from_toml(home / "problem.toml", root=tmp_path).data == sb.Dataset([0, 1], [1, 2])
+    (tmp_path / "points.csv").unlink()
+    with pytest.raises(sb.DataError, match="which leads out of it"):
+        sb.Problem.from_toml(home / "problem.toml")
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    for name, why in ((r"\u0000", "null"), (".", "must name a file, got '.', which is none")):
+        with pytest.raises(sb.DataError, match=why):
+            sb.Problem.from_toml(f'[data]\ncsv = "{name}"\n[initialization]\npreset = "pytorch_default"\n')
+
+
 def test_data_may_live_in_a_csv_file_beside_the_problem(tmp_path):
     (tmp_path / "points.csv").write_text("t,v\n1,2\n0,1\n0,3\n")
     path = tmp_path / "problem.toml"

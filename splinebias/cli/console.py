@@ -93,6 +93,12 @@ class Output(click.ParamType[Path]):
 METHODS = {"flow": "MirrorFlow", "descent": "MirrorDescent"}
 
 problem_argument = click.argument("problem", metavar="PROBLEM.toml", type=click.Path(path_type=Path))
+root_option = click.option(
+    "--root",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Folder that files named in the TOML file must stay in; default: that of the TOML file.",
+)
 method_option = click.option(
     "--method", type=click.Choice(list(METHODS)), help="How networks are moved; default: the library's."
 )

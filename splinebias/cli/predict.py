@@ -20,6 +20,7 @@ from splinebias.cli.console import (
     print_json,
     print_table,
     problem_argument,
+    root_option,
 )
 
 SOLVERS = {
@@ -42,6 +43,7 @@ SOLVERS = {
     help="Training time t = n * (sum of learning rates) to stop at.",
 )
 @click.option("--at", type=Numbers("X,X,..."), help="Print the function at these points.")
+@root_option
 @plot_option
 @json_option
 @click.pass_context
@@ -49,6 +51,7 @@ def predict(
     ctx: click.Context,
     *,
     problem: Path,
+    root: Path | None,
     solver: str | None,
     time: float,
     at: list[float] | None,
@@ -65,7 +68,7 @@ def predict(
     from splinebias.limit.predict import predict as solve
     from splinebias.problem import Problem
 
-    spec = Problem.from_toml(problem)
+    spec = Problem.from_toml(problem, root=root)
     save = picture(plot)
     limit = solve(spec, made(SOLVERS, solver), time=time)
     values = [] if at is None else limit.function(at).tolist()

@@ -25,6 +25,7 @@ from splinebias.cli.console import (
     plot_option,
     print_facts,
     print_json,
+    root_option,
 )
 from splinebias.errors import DataError
 
@@ -69,6 +70,7 @@ def study() -> None:
     help="File or folder that keeps every run; default: beside a study's file, none for a problem.",
 )
 @click.option("--extend", is_flag=True, help="Let widths, seeds or cases be added to those of the store.")
+@root_option
 @csv_option
 @plot_option
 @json_option
@@ -82,6 +84,7 @@ def run(
     scheduler: str | None,
     store: str | Path | None,
     extend: bool,
+    root: Path | None,
     csv: Path | None,
     plot: Path | None,
     as_json: bool,
@@ -93,7 +96,7 @@ def run(
     Example:
         splinebias study problem.toml --widths 20,60,180 --seeds 5
     """
-    spec, whole = _read(file, grid)
+    spec, whole = _read(file, grid, root)
     save = picture(plot)
     if whole and store is None:
         store = file.with_suffix(".sqlite")
@@ -126,15 +129,13 @@ def status(*, file: Path, as_json: bool) -> None:
         print_json(asdict(found) | {"remaining": found.remaining})
         return
     rate = f"{found.rate:.3g} runs a second" if found.rate == found.rate else "not known yet"
-    left = (
-        f", {timedelta(seconds=round(found.remaining))} to go" if found.holder and found.remaining == found.remaining else ""
-    )
+    left = f", {_duration(found.remaining)} to go" if found.holder and found.remaining == found.remaining else ""
     print_facts(
         done=f"{found.done} of {found.total} runs, {found.failed} of them failed",
         lost=f"{found.lost} runs whose workers died; the next start tries them again",
         at_work=found.holder or ("nobody" if found.done < found.total else "nobody: finished"),
         rate=rate + left,
-        computing=f"{timedelta(seconds=round(found.seconds))} of networks so far",
+        computing=f"{_duration(found.seconds)} of networks so far",
         **{f"made_with_{number}": text for number, text in enumerate(found.environments, 1)},
     )
 
@@ -157,7 +158,12 @@ def show(*, file: Path, csv: Path | None, plot: Path | None, as_json: bool) -> N
     _show(StudyGrid.load(file), csv, save, as_json=as_json)
 
 
-def _read(file: Path, grid: dict[str, Any]) -> tuple[StudySpec, bool]:
+def _duration(seconds: float) -> str:
+    """Days, hours, minutes and seconds; beyond a thousand years, which `timedelta` may not hold, years."""
+    return str(timedelta(seconds=round(seconds))) if seconds < 3e10 else f"{seconds / 31_557_600:.0f} years"
+
+
+def _read(file: Path, grid: dict[str, Any], root: Path | None) -> tuple[StudySpec, bool]:
     """The specification that file and options describe, and whether the file is all of it."""
     from splinebias.problem import Problem
     from splinebias.studies.spec import StudySpec
@@ -175,8 +181,8 @@ def _read(file: Path, grid: dict[str, Any]) -> tuple[StudySpec, bool]:
                 raise DataError(
                     f"{file} fixes the whole grid, got --{name.replace('_', '-')} as well; write it into the file"
                 )
-        return StudySpec.from_toml(file), True
-    problem = Problem.from_toml(file)
+        return StudySpec.from_toml(file, root=root), True
+    problem = Problem.from_toml(file, root=root)
     if grid["widths"] is None:
         raise Refusal("Missing option '--widths' (the file is a problem, not a study). Try 'splinebias study run --help'.")
     given = {name: grid[name] for name in ("interval", "loss_tol") if grid[name] is not None}

@@ -18,6 +18,7 @@ from splinebias.cli.console import (
     print_facts,
     print_json,
     problem_argument,
+    root_option,
 )
 
 
@@ -28,6 +29,7 @@ from splinebias.cli.console import (
 @method_option
 @click.option("--loss-tol", type=float, default=1e-12, show_default=True, help="Loss to reach, in the units of y squared.")
 @interval_option
+@root_option
 @plot_option
 @json_option
 @click.pass_context
@@ -35,6 +37,7 @@ def train(
     ctx: click.Context,
     *,
     problem: Path,
+    root: Path | None,
     width: int,
     seed: int,
     method: str | None,
@@ -54,7 +57,7 @@ def train(
     from splinebias.limit.predict import predict as solve
     from splinebias.problem import Problem
 
-    spec = Problem.from_toml(problem)
+    spec = Problem.from_toml(problem, root=root)
     save = picture(plot)
     where = spec.default_interval if interval is None else check_interval(interval)
     limit = solve(spec)

@@ -32,6 +32,8 @@ from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
 
+_MOST_DRAWS = 10_000_000  # 80 MB, a minute
+
 
 @dataclass(frozen=True, eq=False)
 class ErrorBand:
@@ -220,7 +222,7 @@ def error_band(
     time : float
         Training time, as in `predict`.
     draws, seed : int
-        Samples of the largest error, at least 100, and the seed of their randomness. The relative Monte-Carlo error of
+        Samples of the largest error, 100 to 10,000,000, and the seed of their randomness. The relative Monte-Carlo error of
         `expected_sup` is about 0.5 / sqrt(draws).
 
     Returns
@@ -259,6 +261,8 @@ def error_band(
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
     width, draws = _check_width(problem, width), whole_number(draws, "draws", at_least=100)
+    if draws > _MOST_DRAWS:
+        raise DataError(f"`draws` must be at most {_MOST_DRAWS:,}, got {draws}; the error falls like 0.5 / sqrt(draws)")
     seed = whole_number(seed, "seed")
     where = problem.default_interval if interval is None else check_interval(interval)
     check_second_moments(problem)

@@ -22,9 +22,9 @@ import numpy as np
 
 from splinebias._arguments import real_number
 from splinebias._array import Array
-from splinebias.errors import DataError
+from splinebias.errors import DataError, SolveError
 from splinebias.finite_width.influence import InfluenceModel
-from splinebias.initialization.weight_bias_laws import PairLaw
+from splinebias.initialization.breakpoints import PairLaw
 from splinebias.numerics.estimate import LEVEL, Estimate
 
 _AT_ONCE = 100_000  # neurons of a network that are held together
@@ -90,6 +90,8 @@ class LargestError(LawOfSups):
     @cached_property
     def sups(self) -> Array:
         """The samples, sorted, shape (draws,)."""
+        if not np.isfinite(self.covariance).all():
+            raise SolveError("the covariance of the errors is beyond all floats; take other units of x and y")
         values, vectors = np.linalg.eigh(self.covariance)
         kept = np.cumsum(np.maximum(values, 0.0)) > 1e-6 * np.maximum(values, 0.0).sum()  # all but that of the variance
         root = (vectors[:, kept] * np.sqrt(values[kept])).T

@@ -17,8 +17,9 @@ from scipy.interpolate import PPoly
 
 from splinebias._arguments import real_array, whole_number
 from splinebias._array import Array
-from splinebias.errors import CapabilityError
+from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.curved_rows import CurvedRows, Degrees, Rows
+from splinebias.functions.json_state import checked_list, checked_object, increasing, made, numbers, row_numbers
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.unfolding import Unfolding
 from splinebias.numerics.cells import Cells, bisect_until, panel_nodes, unresolved
@@ -101,10 +102,17 @@ class Branch:
     @classmethod
     def from_state(cls, state: dict[str, Any], unfolding: Unfolding) -> Branch:
         """The branch whose `state` this is."""
-        straight = PPoly(*(np.array(part) for part in state["straight"]), extrapolate=True)
-        anchor, z, rate, start, stop, base, *series = (np.array(part, dtype=float) for part in state["curved"])
-        curved = CurvedRows(unfolding, anchor, z, rate, start, stop, base, tuple(series))
-        return cls(straight, np.array(state["edges"]), np.array(state["row"], dtype=np.intp), curved)
+        state = checked_object(state, "a branch", ("straight", "edges", "row", "curved"))
+        edges = increasing(state["edges"], "edges", least=2)
+        coefficients, ends = checked_list(state["straight"], "`straight`", 2)
+        ends = increasing(ends, "straight", least=2)
+        straight = PPoly(numbers(coefficients, "straight", (None, ends.size - 1)), ends, extrapolate=True)
+        *columns, base, f, slope, second = checked_list(state["curved"], "`curved`", 9)
+        count = numbers(columns[0], "curved", (None,)).size
+        anchor, z, rate, start, stop = (numbers(column, "curved", (count,)) for column in columns)
+        series = tuple(numbers(part, "curved", (None, count)) for part in (f, slope, second))
+        curved = CurvedRows(unfolding, anchor, z, rate, start, stop, numbers(base, "curved", (4, count)), series)
+        return cls(straight, edges, row_numbers(state["row"], "row", edges.size - 1, count), curved)
 
     def __call__(self, x: Array, nu: int) -> Array:
         """Derivative `nu` <= 2 at points x, shape (K,)."""
@@ -184,12 +192,21 @@ class CurvedSpline(WeightedSpline):
 
     @classmethod
     def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
-        """Arguments that make the function with a `_state`."""
-        fields = dict(state["potential"])
-        unfolding = Unfolding.of(_KNOWN[fields.pop("name")](**fields))
-        x, y = (np.array(part) for part in state["points"])
-        branches = [Branch.from_state(part, unfolding) for part in state["branches"]]
-        return {"branches": branches, "x": x, "y": y, "knots": state["knots"]}
+        """Arguments that make the function with a `_state`; DataError if it is none."""
+        state = checked_object(state, f"a {cls.__name__}", ("points", "knots", "potential", "branches"))
+        unfolding = Unfolding.of(made(_KNOWN, state["potential"], "`potential`"))
+        x, y = checked_list(state["points"], "`points`", 2)
+        x = increasing(x, "points", least=2)
+        branches = state["branches"]
+        if not isinstance(branches, list) or len(branches) not in (1, 2):
+            raise DataError(f"`branches` must be a list of one or two, got {branches!r}; use what to_json() wrote")
+        parts = [Branch.from_state(part, unfolding) for part in branches]
+        return {
+            "branches": parts,
+            "x": x,
+            "y": numbers(y, "points", (x.size,)),
+            "knots": increasing(state["knots"], "knots"),
+        }
 
     @cached_property
     def _ppoly(self) -> PPoly:

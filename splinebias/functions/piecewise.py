@@ -19,6 +19,7 @@ from splinebias._arguments import real_array, real_number, whole_number
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import CapabilityError, DataError
+from splinebias.functions.json_state import checked_object, increasing, numbers, read_object
 from splinebias.numerics.repeated_integrals import integrate_through, pieces_from_jet
 
 _FAR = 1e12  # breakpoints beyond this are folded into the linear part: exact for |x| < _FAR
@@ -162,10 +163,10 @@ class PiecewisePolynomial:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The function written by `to_json`."""
+        """The function written by `to_json`; DataError for any other text, which names the entry."""
         try:
-            return cls(**cls._arguments(json.loads(text)))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return cls(**cls._arguments(read_object(text)))
+        except DataError as error:
             raise DataError(f"this is not the JSON text of a {cls.__name__}: {error}") from None
 
     def _state(self) -> dict[str, Any]:
@@ -174,9 +175,13 @@ class PiecewisePolynomial:
 
     @classmethod
     def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
-        """Arguments that make the function with a `_state`."""
-        ppoly = PPoly(np.array(state.pop("coefficients")), np.array(state.pop("edges")), extrapolate=True)
-        return {"ppoly": ppoly, **state}
+        """Arguments that make the function with a `_state`; DataError if it is none."""
+        state = checked_object(state, f"a {cls.__name__}", ("edges", "coefficients", "knots"))
+        edges = increasing(state["edges"], "edges", least=2)
+        coefficients = numbers(state["coefficients"], "coefficients", (None, edges.size - 1), finite=False)
+        if not coefficients.size:
+            raise DataError("`coefficients` must hold a row at least, got none; use what to_json() wrote")
+        return {"ppoly": PPoly(coefficients, edges, extrapolate=True), "knots": increasing(state["knots"], "knots")}
 
 
 class PiecewiseLinear(PiecewisePolynomial):
@@ -263,8 +268,11 @@ class PiecewiseLinear(PiecewisePolynomial):
 
     @classmethod
     def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
-        """Arguments that make the function with a `_state`: these themselves."""
-        return dict(state)
+        """Arguments that make the function with a `_state`: these themselves; DataError if it is none."""
+        state = checked_object(state, f"a {cls.__name__}", ("knots", "values", "left_slope", "right_slope"))
+        knots = increasing(state["knots"], "knots", least=1)
+        slopes = {name: real_number(state[name], name) for name in ("left_slope", "right_slope")}
+        return {"knots": knots, "values": numbers(state["values"], "values", (knots.size,)), **slopes}
 
 
 class WeightedSpline(PiecewisePolynomial):
@@ -324,6 +332,14 @@ class WeightedSpline(PiecewisePolynomial):
     def _state(self) -> dict[str, Any]:
         """All there is to know about the function, in lists, numbers and words."""
         return super()._state() | {"exact": self.exact}
+
+    @classmethod
+    def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that make the function with a `_state`; DataError if it is none."""
+        rest = dict(state)
+        if not isinstance(exact := rest.pop("exact", None), bool):
+            raise DataError(f"`exact` must be true or false, got {exact!r}; use what to_json() wrote")
+        return super()._arguments(rest) | {"exact": exact}
 
 
 def _with_powers_of_two(points: Array) -> Array:

@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,6 +178,39 @@ class BreakpointLaw(ABC):
     def density(self, c: Array, side: int) -> Array:
         r"""Density :math:`\zeta^{(0)}_s` of breakpoints whose weight has sign `side`, same shape as `c`."""
         return self.zeta(c, side, 0)
+
+
+class PairLaw(ABC):
+    """The law of (w, b): sampled, and as a breakpoint law."""
+
+    @abstractmethod
+    def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Independent draws (w, b), each of shape (size,)."""
+
+    @abstractmethod
+    def breakpoint_law(self) -> BreakpointLaw:
+        """The law of (breakpoint, |w|, sign w)."""
+
+    @property
+    @abstractmethod
+    def second_moments(self) -> tuple[float, float]:
+        """The second moments E[W^2] and E[B^2] of weight and bias."""
+
+    @abstractmethod
+    def lacks_moment(self, order: float, *, weight_only: bool) -> str | None:
+        """None if all moments of this order are finite (infinity: exponential ones); else words such as
+
+        "the `bias` law, and t(2.5)", to be followed by "has none". `weight_only` asks of the weights alone, where a law can
+        tell them from the biases.
+        """
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line for tables and plots."""
+
+    @abstractmethod
+    def to_table(self) -> dict[str, Any]:
+        """Entries of the initialization's table that say what this law is."""
 
 
 @dataclass(eq=False)

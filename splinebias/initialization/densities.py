@@ -12,6 +12,7 @@ Two kinds of singularity cannot be integrated on nodes that are floats, so the d
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from splinebias._array import Array
+from splinebias.errors import CapabilityError
+
+_MANY_POINTS = 5000  # of a kernel density beside a discrete law: a limit takes four seconds
+_MANY_TERMS = 100  # of the sums that are the densities of Kolmogorov and Smirnov
+_SLOW = 1e-3  # seconds a value; scipy's densities take 1e-6 to 1e-4, and those that integrate for each 7e-3
 
 TAIL_SCALES = np.array([100.0, 400.0, 1e6, 1e8])
 """How far out tails are measured."""
@@ -203,6 +209,43 @@ def adapted(law: Any) -> Any:
     return law
 
 
+def require_quick(law: Any, landmarks: tuple[float, ...], *, alone: bool) -> None:
+    """Refuse densities with which limits take minutes: a limit asks for a hundred thousand values, and more.
+
+    Parameters
+    ----------
+    law : law
+        Frozen.
+    landmarks : tuple of float
+        Where its mass sits; the density is timed there.
+    alone : bool
+        Whether the other one of weight and bias is discrete: then a limit integrates over one variable only.
+
+    Raises
+    ------
+    CapabilityError
+        If scipy or the user sums, integrates or searches for every value; the message names what can be used.
+    """
+    name, points = law_name(law), np.array(landmarks)
+    slow = name in ("ksone", "kstwo") and float(shape_loc_scale(law)[0][0]) > _MANY_TERMS
+    slow |= isinstance(law, KernelDensity) and (not alone or law.size > _MANY_POINTS)
+    if not slow:
+        slow = min(_seconds(law, points) for _ in range(3)) > _SLOW * points.size
+    if slow:
+        raise CapabilityError(
+            f"limits need a density that is quick to evaluate, got {name or law!r}, with which they take minutes; draw "
+            "w and b once, and use Initialization.from_samples(w, b)"
+        )
+
+
+def _seconds(law: Any, points: Array) -> float:
+    """How long the density takes at the points."""
+    start = time.perf_counter()
+    with np.errstate(all="ignore"):
+        law.pdf(points)
+    return time.perf_counter() - start
+
+
 class NewStyle:
     """A law of scipy.stats' new kind, such as Normal(), with the methods of a frozen law."""
 
@@ -229,6 +272,11 @@ class KernelDensity:
 
     def __repr__(self) -> str:
         return f"gaussian_kde({self._density.n} points, bandwidth {math.sqrt(self._density.covariance[0, 0]):g})"
+
+    @property
+    def size(self) -> int:
+        """The number of points."""
+        return int(self._density.n)
 
     def _mean_over_parts(self, values: Array) -> Any:
         return np.asarray(values) @ self._density.weights

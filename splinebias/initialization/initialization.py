@@ -12,11 +12,12 @@ import numpy as np
 from splinebias._arguments import real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization.breakpoints import BreakpointLaw
+from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw
 from splinebias.initialization.joint_laws import as_joint, joint_from_table
 from splinebias.initialization.law_files import law_from_table, law_to_table
 from splinebias.initialization.laws import Constant, Discrete, Rademacher, as_law, describe_law, normalized
-from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture, OnUnitCircle, PairLaw
+from splinebias.initialization.samples import Samples
+from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture, OnUnitCircle
 
 _PRESETS = ("pytorch_default", "gaussian", "uniform", "unit_circle")  # those whose parameters are numbers
 
@@ -59,7 +60,7 @@ class Initialization:
 
     See Also
     --------
-    rademacher, gaussian, uniform, pytorch_default, unit_circle, constant_bias, joint, mixture : presets.
+    rademacher, gaussian, uniform, pytorch_default, unit_circle, constant_bias, joint, mixture, from_samples : presets.
     curvature_penalty, zeta_plus, zeta_minus, breakpoint_density, sample : what becomes of them.
 
     Notes
@@ -246,6 +247,53 @@ class Initialization:
         """
         return cls(weight_law, Constant(beta))
 
+    @classmethod
+    def from_samples(cls, w: Any, b: Any, output: Any = None, *, bandwidth: float | None = None) -> Initialization:
+        r"""The law of samples :math:`(w_j, b_j)`: smoothed for limits, as they are for networks.
+
+        A smoothed unit keeps the radius :math:`r_j` of :math:`(w_j, b_j/s) = r_j(\cos\theta_j, \sin\theta_j)`, s the
+        median of :math:`|b_j/w_j|`, and turns to an angle near :math:`\theta_j`: its density is continuous and piecewise
+        linear between m equal angles :math:`t_i`, :math:`\delta = 2\pi/m`, with a share
+        :math:`\Lambda((\theta_j - t_i)/\delta)/n` of every sample at :math:`t_i`, :math:`\Lambda(u) = \max(1 - |u|, 0)`. So
+
+        .. math:: \zeta_\pm(c) = \frac{\cos^4\theta}{s\,\delta} \sum_{ij} \Lambda\!\left(\frac{\theta - t_i}{\delta}\right)
+                  \Lambda\!\left(\frac{\theta_j - t_i}{\delta}\right) \frac{r_j^2}{n}, \qquad c = -s \tan\theta .
+
+        A network of n units gets the samples themselves, in their order (with `output`: one of 2n); a smaller one
+        some of them, drawn without replacement; a larger one draws with replacement.
+
+        Parameters
+        ----------
+        w, b : array_like, shape (n,)
+            Weights and biases, ten at least; no w is 0.
+        output : law, optional
+            As in the constructor.
+        bandwidth : float, optional
+            The largest :math:`\delta`, in radians, at most :math:`\pi/8`; that which is used divides :math:`\pi/2`, and is
+            printed. Default: the median of the arcs of the circle that hold :math:`n^{3/5}` of the :math:`\theta_j`.
+
+        Raises
+        ------
+        DataError
+            If samples are not finite or not as many, hold w = 0, or have so few breakpoints that there is no density.
+
+        Notes
+        -----
+        With growing n the limit tends to that of the samples' law, up to an error of order :math:`n^{-1/2}` and what
+        smoothing changes: nothing for a density of the radius alone, :math:`O(\delta^2)` for smooth ones. Where more than
+        64 samples share an angle, those of neighbouring radii count as one of their mean square: :math:`\zeta` keeps its
+        value, and limits of potentials that are not quadratic change by less than the samples' own error. *Hypotheses
+        checked:* finite second moments of the samples. *Not checked:* that the law they come from has them. Derived here.
+
+        Examples
+        --------
+        >>> import numpy as np, splinebias as sb
+        >>> w, b = np.random.default_rng(0).standard_normal((2, 10_000))
+        >>> sb.Initialization.from_samples(w, b)
+        Initialization(10000 samples of (W, B), bandwidth 0.157 of atan(b/(0.989 w)))
+        """
+        return cls(output=output, pair=Samples.of(w, b, bandwidth))
+
     # -- infinite width ------------------------------------------------------------------------------------------
 
     @cached_property
@@ -338,7 +386,7 @@ class Initialization:
     def from_table(cls, table: dict[str, Any]) -> Initialization:
         """The initialization written by `to_table`, or ``{preset = "pytorch_default"}`` with its parameters."""
         options = dict(table)
-        start: dict[str, Any] = {name: options.pop(name) for name in ("antisymmetric",) if name in options}
+        start = {name: options.pop(name) for name in ("antisymmetric",) if name in options}
         if "output_bias" in options:
             start["output_bias"] = law_from_table(options.pop("output_bias"), "output_bias")
         if start:
@@ -360,13 +408,22 @@ class Initialization:
             return cls.unit_circle(**laws)
         if not isinstance(joint, dict):
             raise DataError(f'`joint` must be "independent", "unit_circle" or a table with a `name`, got {joint!r}')
+        return replace(cls._from_joint(joint), **laws)
+
+    @classmethod
+    def _from_joint(cls, joint: dict[str, Any]) -> Initialization:
+        if joint.get("name") == "samples":
+            if not {"w", "b"} <= set(joint) <= {"name", "w", "b", "bandwidth"}:
+                raise DataError(f"`joint` of samples takes `w`, `b` and `bandwidth`, got {sorted(joint)}")
+            return cls.from_samples(joint["w"], joint["b"], bandwidth=joint.get("bandwidth"))
         if joint.get("name") != "mixture":
-            return cls.joint(joint_from_table(joint), **laws)
+            return cls.joint(joint_from_table(joint))
         if set(joint) != {"name", "probabilities", "components"}:
             raise DataError(f"`joint` of a mixture takes `probabilities` and `components`, got {sorted(joint)}")
-        if not all(isinstance(part, dict) for part in joint["components"]):
-            raise DataError(f"`components` of a mixture must be tables like [initialization], got {joint['components']!r}")
-        return cls.mixture(joint["probabilities"], [cls.from_table(part) for part in joint["components"]], **laws)
+        parts = joint["components"]
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, dict) for part in parts):
+            raise DataError(f"`components` of a mixture must be tables like [initialization], got {parts!r}")
+        return cls.mixture(joint["probabilities"], [cls.from_table(part) for part in parts])
 
     @classmethod
     def _from_preset(cls, options: dict[str, Any]) -> Initialization:

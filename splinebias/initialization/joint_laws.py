@@ -239,7 +239,7 @@ def joint_from_table(table: dict[str, Any]) -> Any:
 
     options = dict(table)
     kind = options.pop("name", None)
-    if kind not in _PARAMETERS:
+    if not isinstance(kind, str) or kind not in _PARAMETERS:
         raise DataError(f"`joint.name` must be mixture or one of {', '.join(_PARAMETERS)}, got {kind!r}")
     if set(options) != set(_PARAMETERS[kind]):
         raise DataError(f"`joint` of {kind} takes {', '.join(sorted(_PARAMETERS[kind]))}, got {sorted(options)}")

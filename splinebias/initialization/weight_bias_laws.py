@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,44 +14,11 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import breakpoints, continuous_breakpoints
-from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.initialization.densities import law_name, shape_loc_scale
+from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw
+from splinebias.initialization.densities import law_name, require_quick, shape_loc_scale
 from splinebias.initialization.joint_laws import JointDensity, joint_to_table, normal_pair
 from splinebias.initialization.law_files import law_to_table
 from splinebias.initialization.laws import Discrete, Law, as_law, describe_law
-
-
-class PairLaw(ABC):
-    """The law of (w, b)."""
-
-    @abstractmethod
-    def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Independent draws (w, b), each of shape (size,)."""
-
-    @abstractmethod
-    def breakpoint_law(self) -> BreakpointLaw:
-        """The law of (breakpoint, |w|, sign w)."""
-
-    @property
-    @abstractmethod
-    def second_moments(self) -> tuple[float, float]:
-        """The second moments E[W^2] and E[B^2] of weight and bias."""
-
-    @abstractmethod
-    def lacks_moment(self, order: float, *, weight_only: bool) -> str | None:
-        """None if all moments of this order are finite (infinity: exponential ones); else words such as
-
-        "the `bias` law, and t(2.5)", to be followed by "has none". `weight_only` asks of the weights alone, where a law can
-        tell them from the biases.
-        """
-
-    @abstractmethod
-    def describe(self) -> str:
-        """One line for tables and plots."""
-
-    @abstractmethod
-    def to_table(self) -> dict[str, Any]:
-        """Entries of the initialization's table that say what this law is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +64,10 @@ class Independent(PairLaw):
 
     def breakpoint_law(self) -> BreakpointLaw:
         weight, bias = self.laws
+        alone = isinstance(weight, Discrete) or isinstance(bias, Discrete)
+        for law in self.laws:
+            if not isinstance(law, Discrete):
+                require_quick(law.frozen, law.landmarks, alone=alone)
         if isinstance(weight, Discrete):
             assert not isinstance(bias, Discrete)
             return breakpoints.DiscreteWeight(weight, bias)

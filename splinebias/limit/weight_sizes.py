@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.initialization.breakpoints import Side
+from splinebias.initialization.breakpoints import PairLaw, Side
 from splinebias.initialization.laws import Continuous
-from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture, PairLaw
+from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture
 from splinebias.numerics.double_exponential import PLAIN
 
 
@@ -62,9 +62,9 @@ class WeightSizes:
         terms = values * weights
         whole = terms.sum(axis=-1)
         error = np.abs(whole - (values * half).sum(axis=-1))
-        if rays.marks.shape[-1] == 0:  # equidistant in log v: doubling the nodes squares the relative error
+        if rays.marks.shape[-1] == 0:  # equidistant in log v: doubling the nodes about squares the relative error
             size = np.abs(terms).sum(axis=-1)
-            error = np.where(error < size, error * (error / np.where(size > 0, size, 1.0)), error)
+            error = np.where(error < size, error * np.sqrt(error / np.where(size > 0, size, 1.0)), error)
         return whole, error
 
     def _density(self, w: Array, b: Array) -> Array:

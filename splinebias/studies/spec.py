@@ -31,6 +31,7 @@ from splinebias.studies.spec_text import AXES, read_spec, to_tables
 from splinebias.training.flow.flow import MirrorFlow
 from splinebias.training.method import TrainingMethod
 
+_MOST = 1_000_000  # widths or seeds of a study
 _KINDS: dict[str, Any] = {
     "problems": Problem,
     "potentials": (Potential, Scaled),
@@ -221,15 +222,17 @@ class StudySpec:
         return write_toml(to_tables(self), path)
 
     @classmethod
-    def from_toml(cls, source: str | Path) -> StudySpec:
+    def from_toml(cls, source: str | Path, *, root: str | Path | None = None) -> StudySpec:
         """Read a specification from TOML text or from the path of a TOML file; its form is in docs/run-a-study.md.
+
+        Files that it names must stay in the folder `root`, by default its own: see `Problem.from_toml`.
 
         Raises
         ------
         DataError
             If the file cannot be read, is no TOML, or does not describe a study: the message names the entry.
         """
-        return cls(**read_spec(source))
+        return cls(**read_spec(source, root))
 
 
 def _named(values: Any, axis: str) -> Mapping[str, Any]:
@@ -255,6 +258,8 @@ def _distinct(values: Sequence[int], name: str, *, at_least: int) -> tuple[int, 
         raise DataError(f"`{name}` must be a sequence of whole numbers, got {values!r}; use e.g. [{values!r}] or range(5)")
     fix, numbers = f"use e.g. {'[20, 60, 180]' if at_least else '[0, 1, 2]'}", []
     for index, value in enumerate(values):
+        if index == _MOST:
+            raise DataError(f"`{name}` must hold at most {_MOST} numbers, got more; study them in parts")
         try:
             numbers.append(whole_number(value, name, at_least=at_least))
         except DataError:

@@ -47,6 +47,8 @@ def difference(old: str, new: str) -> tuple[str, bool]:
 
 def _tables(text: str) -> dict[str, dict[str, Any]]:
     """The tables of a specification, laws in one form."""
+    if not isinstance(text, str):
+        raise ValueError("its specification is no text")
     tables: dict[str, dict[str, Any]] = canonical(tomllib.loads(text))
     if not all(isinstance(table, dict) for table in tables.values()):
         raise ValueError("its specification is none")

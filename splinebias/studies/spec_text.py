@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from splinebias._arguments import nearest
-from splinebias._files import read_toml
+from splinebias._files import named_file, read_toml
 from splinebias.errors import CapabilityError, DataError
 from splinebias.problem import Problem, part_from_table, part_to_table
 
@@ -38,8 +38,8 @@ def to_tables(spec: Any) -> dict[str, dict[str, Any]]:
     return {name: table for name, table in tables.items() if table}
 
 
-def read_spec(source: str | Path) -> dict[str, Any]:
-    """The arguments of `StudySpec` that a text or a file holds.
+def read_spec(source: str | Path, root: str | Path | None = None) -> dict[str, Any]:
+    """The arguments of `StudySpec` that a text or a file holds; files it names stay in `root`, by default its folder.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def read_spec(source: str | Path) -> dict[str, Any]:
             if not isinstance(table, dict):
                 raise DataError(f"[{axis}.{name}] must be a table, got {table!r}")
             if axis == "problems":
-                found[axis][name] = _problem(name, table, folder)
+                found[axis][name] = _problem(name, table, folder, root)
             else:
                 found[axis][name] = _method(name, table) if axis == "methods" else part_from_table(axis[:-1], table)
     return found | head
@@ -82,12 +82,13 @@ def is_spec(source: str | Path) -> bool:
     return "study" in read_toml(source, "problem or study")[0]
 
 
-def _problem(name: str, table: dict[str, Any], folder: Path) -> Problem:
+def _problem(name: str, table: dict[str, Any], folder: Path, root: str | Path | None) -> Problem:
     """[problems.NAME]: the tables of a problem, or `file`."""
     try:
         if set(table) == {"file"} and isinstance(table["file"], str):
-            return Problem.from_toml(folder / table["file"])
-        return Problem.from_tables(table, folder)
+            found = named_file(table["file"], "file", folder, root)
+            return Problem.from_toml(found, root=folder if root is None else root)
+        return Problem.from_tables(table, folder, root=root)
     except DataError as error:
         raise DataError(f"[problems.{name}]: {error}") from None
 

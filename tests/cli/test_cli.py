@@ -375,3 +375,15 @@ def test_the_package_is_a_command_too(problem):
     called = [sys.executable, "-m", "splinebias", "predict", str(problem), "--json"]
     found = json.loads(subprocess.run(called, capture_output=True, text=True, check=True).stdout)
     assert found["outcome"] == run_json("predict", problem)["outcome"] == "CONVERGED"
+
+
+def test_files_outside_the_folder_of_a_problem_are_read_if_that_is_said(tmp_path):
+    (tmp_path / "points.csv").write_text("x,y\n0,1\n1,2\n")
+    (tmp_path / "home").mkdir()
+    problem = tmp_path / "home" / "problem.toml"
+    problem.write_text('[data]\ncsv = "../points.csv"\n[initialization]\npreset = "pytorch_default"\n')
+    refused = run("predict", problem)
+    assert refused.exit_code == 2
+    assert "which leads out of it" in refused.stderr
+    assert "--root FOLDER" in refused.stderr
+    assert run("predict", problem, "--root", tmp_path).exit_code == 0

@@ -437,6 +437,7 @@ RIGHT = sb.Initialization(sb.Constant(1.0), st.uniform(-3, 1))  # breakpoints be
         (lambda: sb.error_band(A, 50.5), "`width` must be a whole number"),
         (lambda: sb.error_band(A, 50, interval=(1, 0)), "`interval` must be a pair"),
         (lambda: sb.error_band(A, 50, draws=10), "`draws` must be a whole number >= 100"),
+        (lambda: sb.error_band(A, 50, draws=10**15), "`draws` must be at most 10,000,000, got 1000000000000000"),
         (lambda: sb.error_band(A, 50).quantile(1), "`probability` must be below 1, got 1"),
         (lambda: sb.error_band(A, 50).quantile(0), "`probability` must be a finite real number > 0, got 0"),
         (lambda: sb.error_band(A, 50).std([0.0, np.nan]), "`x` must be finite, got 1 entries"),

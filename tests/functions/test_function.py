@@ -1,5 +1,6 @@
 """Functions on the line: exact from the units of a network, closed under calculus, unchanged by a trip through text."""
 
+import json
 import pickle
 
 import numpy as np
@@ -270,3 +271,29 @@ def test_far_edges_leave_roots_and_integrals_alone(init):
     np.testing.assert_allclose(twice(X, nu=1), primitive(X), rtol=0, atol=1e-12 * np.abs(primitive(X)).max())
     with pytest.raises(sb.DataError, match="`nu` must be at most 30, got one of 401 digits"):
         f.antiderivative(10**400)
+
+
+LINEAR = {"knots": [0.0, 1.0], "values": [1.0, 2.0], "left_slope": 0.0, "right_slope": 1.0}
+PIECES = {"edges": [0.0, 1.0, 2.0], "coefficients": [[1.0, 2.0], [0.0, 1.0]], "knots": [1.0]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "message"),
+    [
+        (sb.PiecewiseLinear, "[" * 100_000, "its lists are within each other, and too many"),
+        (sb.PiecewiseLinear, "3", "it must be an object, got 3"),
+        (sb.PiecewiseLinear, LINEAR | {"knots": None}, "`knots` must be a list of finite numbers"),
+        (sb.PiecewiseLinear, LINEAR | {"values": [1.0]}, "`values` must be a list of finite numbers, 2 of them"),
+        (sb.PiecewiseLinear, LINEAR | {"left_slope": "1"}, "`left_slope` must be a finite real number, got '1'"),
+        (sb.PiecewiseLinear, LINEAR | {"slope": 1}, "has the entries .*, got 'slope'"),
+        (sb.PiecewisePolynomial, PIECES | {"edges": [0.0, 2.0, 1.0]}, "`edges` must hold 2 increasing numbers or more"),
+        (sb.PiecewisePolynomial, PIECES | {"edges": ["0", "1", "2"]}, "`edges` must be a list of finite numbers"),
+        (sb.PiecewisePolynomial, PIECES | {"coefficients": [[1.0], [2.0]]}, "`coefficients` must be a list of numbers"),
+        (sb.PiecewisePolynomial, PIECES | {"coefficients": []}, "`coefficients` must"),
+        (sb.WeightedSpline, PIECES | {"exact": 1}, "`exact` must be true or false, got 1"),
+    ],
+)
+def test_text_that_is_no_function_is_refused_by_its_entry(kind, state, message):
+    text = state if isinstance(state, str) else json.dumps(state)
+    with pytest.raises(sb.DataError, match=f"this is not the JSON text of a {kind.__name__}: .*{message}"):
+        kind.from_json(text)

@@ -1,9 +1,11 @@
 """Laws of weights and biases: discrete ones draw what they say, scipy.stats ones are read as they are, bad ones refused."""
 
 import math
+import time
 
 import numpy as np
 import pytest
+from marks import nightly
 from scipy import stats
 
 import splinebias as sb
@@ -224,3 +226,43 @@ def test_histograms_are_told_apart():
     assert one != other
     with pytest.raises(sb.CapabilityError, match="can be written to TOML"):
         one.to_table()
+
+
+class Tabled(stats.rv_continuous):
+    """A density that is searched for again at every value."""
+
+    def _pdf(self, x):
+        time.sleep(0.02)
+        return stats.norm.pdf(x)
+
+    def _cdf(self, x):
+        return stats.norm.cdf(x)
+
+    def _ppf(self, q):
+        return stats.norm.ppf(q)
+
+    def _stats(self):
+        return 0.0, 1.0, 0.0, 0.0
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        pytest.param(stats.gaussian_kde([0.1, 0.5, 1.0]), id="gaussian_kde"),
+        pytest.param(Tabled(name="tabled")(), id="own"),
+        nightly(stats.ksone(1000), id="ksone"),
+        nightly(stats.studentized_range(3, 10), id="studentized_range"),
+    ],
+)
+def test_laws_with_which_limits_take_minutes_are_refused_at_once_and_name_the_way_out(law):
+    """Networks can be drawn from them; a limit of such draws is that of `from_samples`."""
+    init = sb.Initialization(stats.norm(0, 1), law)
+    w, b, _ = init.sample(20, np.random.default_rng(0))
+    with pytest.raises(sb.CapabilityError, match=r"quick to evaluate, got .*; draw w and b once, and use .*from_samples"):
+        sb.predict(sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), init))
+    assert sb.predict(sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), sb.Initialization.from_samples(w, b))).outcome.ok
+
+
+def test_kernel_densities_beside_discrete_weights_are_taken():
+    init = sb.Initialization.rademacher(stats.gaussian_kde(np.linspace(-2, 2, 50)))
+    assert sb.predict(sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), init)).outcome.ok

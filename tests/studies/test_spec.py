@@ -284,3 +284,27 @@ def test_an_empty_name_beside_others_has_a_cell_of_its_own():
         assert lines[0].startswith("problem,width,")
         assert len({line.count(",") for line in lines}) == 1
         assert sorted(line.split(",")[0] for line in lines[1:]) == ["", "B"]
+
+
+def test_problems_outside_the_folder_of_a_study_are_read_if_that_is_said(tmp_path):
+    """Files of files as well: a problem that is named may not name one that the study may not."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "points.csv").write_text("x,y\n0,1\n1,2\n")
+    law = '[initialization]\npreset = "pytorch_default"\n'
+    (tmp_path / "away.toml").write_text('[data]\ncsv = "points.csv"\n' + law)
+    (tmp_path / "home" / "inner.toml").write_text('[data]\ncsv = "../points.csv"\n' + law)
+    for name in ("../away.toml", "inner.toml"):
+        study = tmp_path / "home" / "study.toml"
+        study.write_text(f'[study]\nwidths = [20]\nseeds = 1\n[problems.A]\nfile = "{name}"\n')
+        with pytest.raises(sb.DataError, match=r"\[problems.A\]: `(file|csv)` must name a file in the folder .*home, got"):
+            sb.StudySpec.from_toml(study)
+        assert len(sb.StudySpec.from_toml(study, root=tmp_path)) == 1
+
+
+@pytest.mark.parametrize("seeds", ["10000000000", str(2**62), "1000001"])
+def test_more_seeds_than_a_study_can_hold_are_refused_at_once(seeds):
+    with pytest.raises(sb.DataError, match="`seeds` must hold at most 1000000 numbers"):
+        sb.StudySpec.from_toml(
+            f"[study]\nwidths = [20]\nseeds = {seeds}\n[problems.A.data]\nx = [0, 1]\ny = [0, 1]\n"
+            '[problems.A.initialization]\npreset = "pytorch_default"\n'
+        )

@@ -14,7 +14,7 @@ import splinebias as sb
 from splinebias.studies.row import FAILED, LOST, Done, Row, failed_row
 from splinebias.studies.store.packing import pack, unpack
 from splinebias.studies.store.reading import read_cases, status
-from splinebias.studies.store.schema import FORMAT
+from splinebias.studies.store.schema import FORMAT, connect
 from splinebias.studies.store.store import Store
 from tests.problems import SET_A, UNIFORM, random_data
 
@@ -220,7 +220,7 @@ def altered(path, statement):
         ("DELETE FROM study", status, "cannot unpack"),
         ("DELETE FROM study", lambda path: Store.open(path, SPEC), "cannot unpack"),
         ("UPDATE study SET spec = 'abc ='", lambda path: Store.open(path, SPEC), "Invalid value"),
-        ("UPDATE runs SET sup = 'abc'", read_cases, "could not convert string to float: 'abc'"),
+        ("UPDATE runs SET sup = 'abc'", read_cases, "`sup` must be a number, got 'abc'"),
         ("DROP TABLE cases", lambda path: Store.open(path, SPEC), "no such table: cases"),
         ("PRAGMA user_version = 0", read_cases, "it says to be of format 0, which there never was"),
     ],
@@ -228,6 +228,62 @@ def altered(path, statement):
 def test_content_that_no_study_writes_is_damage(path, statement, reader, why):
     with pytest.raises(sb.DataError, match=rf"the store .* is damaged: {why}.*; restore a copy"):
         reader(altered(path, statement))
+
+
+@pytest.mark.parametrize(
+    ("statement", "reader", "why"),
+    [
+        ("UPDATE study SET total = 'x'", status, "`total` must be a whole number >= 0, got 'x'"),
+        ("UPDATE runs SET seconds = 9e999", status, "`seconds` must be a finite real number >= 0, got inf"),
+        ("UPDATE cases SET names = '[1]'", read_cases, r"`names` must map names to names, got \[1\]"),
+        (f"UPDATE cases SET names = '{'[' * 100_000}'", read_cases, "`names` must be JSON"),
+        ("UPDATE cases SET lo = 'x'", read_cases, "`interval` must be a pair"),
+        ("UPDATE cases SET loss_tol = -1", read_cases, "`loss_tol` must be a finite real number > 0"),
+        ("UPDATE runs SET width = -5", read_cases, "`width` must be a whole number >= 0, got -5"),
+        ("UPDATE runs SET outcome = 'FINE'", read_cases, "`outcome` must be one of CONVERGED, "),
+        ("UPDATE runs SET sup = -1", read_cases, "`sup` must be a finite real number >= 0, got -1"),
+        ("UPDATE cases SET problem = 'a = 1'", read_cases, "holds a problem that this version cannot read"),
+    ],
+)
+def test_entries_that_no_study_writes_are_refused(path, statement, reader, why):
+    with pytest.raises(sb.DataError, match=rf"the store .* {'' if 'holds' in why else 'is damaged: '}{why}"):
+        reader(altered(path, statement))
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT"
+
+
+@pytest.mark.parametrize("reader", [status, read_cases, lambda path: Store.open(path, SPEC)])
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("DROP TABLE study", f"CREATE VIEW study AS {ENDLESS} i AS total, i AS holder, i AS spec FROM n WHERE i < 0"),
+        (f"CREATE TRIGGER t AFTER UPDATE ON study BEGIN INSERT INTO environments {ENDLESS} i, i FROM n; END",),
+        ("DROP TABLE runs", "CREATE VIRTUAL TABLE runs USING fts5(width)"),
+    ],
+)
+def test_a_store_that_runs_what_others_wrote_is_refused(path, reader, statements):
+    for statement in statements:
+        altered(path, statement)
+    with pytest.raises(
+        sb.DataError, match="must hold tables only, got the (view|trigger|virtual table) .*use a store that you"
+    ):
+        reader(path)
+
+
+def test_work_on_a_store_is_bounded_by_its_size(path):
+    with closing(connect(path)) as file, pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        file.execute(f"{ENDLESS} max(i) FROM n").fetchone()
+
+
+def test_a_store_reads_no_other_file(path, tmp_path, monkeypatch):
+    """Not even one beside it, by any name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "points.csv").write_text("x,y\n0,1\n1,2\n")
+    text = '[data]\ncsv = "points.csv"\n[initialization]\npreset = "pytorch_default"\n'
+    altered(path, f"UPDATE cases SET problem = '{text}'")
+    with pytest.raises(sb.DataError, match="`csv` must not name a file here, got 'points.csv'; write the content itself"):
+        read_cases(path)
 
 
 def test_cases_are_written_anew_whenever_a_study_goes_on(path):

@@ -27,9 +27,11 @@ def unpack(content: bytes) -> PiecewisePolynomial:
     DataError
         If `content` is no such thing.
     """
+    if not isinstance(content, bytes):
+        raise DataError(f"a packed function is bytes, got {content!r}")
     kind, rest = content[:1], content[1:]
     if kind == _POLYNOMIAL:
-        return PiecewisePolynomial.from_json(rest.decode())
+        return PiecewisePolynomial.from_json(rest.decode(errors="replace"))
     if kind != _LINEAR or len(rest) % 16 or len(rest) < 32:
         raise DataError(f"these {len(content)} bytes are no packed function")
     left, right, *_ = numbers = np.frombuffer(rest, dtype="<f8").astype(float)

@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from splinebias.errors import DataError, SplinebiasError
+from splinebias._arguments import interval as check_interval
+from splinebias._arguments import real_number, whole_number
+from splinebias._files import parse_toml
+from splinebias.errors import DataError, Outcome, SplinebiasError
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.problem import Problem
-from splinebias.studies.row import KINDS, LOST, Row
+from splinebias.studies.row import FAILED, KINDS, LOST, Row
 from splinebias.studies.store.packing import unpack
 from splinebias.studies.store.schema import connect, guarded, is_held
+
+_OUTCOMES = (*Outcome.__members__, FAILED, LOST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +95,61 @@ def read_cases(path: str | Path) -> list[StoredCase]:
         for key, text, problem, method, lo, hi, tol in cases:
             rows = file.execute(f"SELECT {names} FROM runs WHERE key = ? ORDER BY width, seed", (key,))
             kept = tuple(map(_row, rows))
-            found.append(StoredCase(path, key, json.loads(text), _problem(path, problem), method, (lo, hi), tol, kept))
+            what = _names(text), _problem(path, problem), _text(method, "method"), check_interval((lo, hi))
+            found.append(StoredCase(path, _text(key, "key"), *what, real_number(tol, "loss_tol", above=0), kept))
+    if not found:
+        raise DataError(f"the store {path} holds no case: its study was stopped before it began; run the same command again")
     return found
+
+
+def _text(value: Any, name: str) -> str:
+    """A text of a store, or a DataError."""
+    if not isinstance(value, str):
+        raise DataError(f"`{name}` must be a text, got {value!r}")
+    return value
+
+
+def _names(text: Any) -> dict[str, str]:
+    """The names of a case, or a DataError."""
+    try:
+        names = json.loads(_text(text, "names"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"`names` must be JSON: {error}") from None
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise DataError(f"`names` must map names to names, got {names!r}")
+    return names
 
 
 def _row(values: tuple[Any, ...]) -> Row:
     """A row as it was before SQLite, which keeps nan as NULL."""
-    return Row._make(math.nan if value is None else kind(value) for kind, value in zip(KINDS, values, strict=True))
+    entries = zip(Row._fields, KINDS, values, strict=True)
+    row = Row._make(
+        math.nan if value is None and kind is float else _entry(name, kind, value) for name, kind, value in entries
+    )
+    whole_number(row.width, "width", at_least=1)
+    if row.outcome not in _OUTCOMES:
+        raise DataError(f"`outcome` must be one of {', '.join(_OUTCOMES)}, got {row.outcome!r}")
+    if row.ok:  # what fits and tables are made of
+        real_number(row.sup, "sup", at_least=0)
+        real_number(row.argmax, "argmax")
+    return row
 
 
-def _problem(path: Path, text: str) -> Problem:
+def _entry(name: str, kind: type, value: Any) -> Any:
+    """An entry of a row, of its kind, or a DataError."""
+    if kind is int:
+        return whole_number(value, name)
+    if kind is str:
+        return _text(value, name)
+    if not isinstance(value, int | float):
+        raise DataError(f"`{name}` must be a number, got {value!r}")
+    return float(value)
+
+
+def _problem(path: Path, text: Any) -> Problem:
     """The problem of a case."""
     try:
-        return Problem.from_toml(text + "\n")
+        return Problem.from_tables(parse_toml(_text(text, "problem"), "problem"), None)  # a store names no file
     except SplinebiasError as error:
         raise DataError(
             f"the store {path} holds a problem that this version cannot read: {error}; update splinebias"
@@ -116,10 +163,12 @@ def status(path: str | Path) -> Status:
         counts = dict(file.execute("SELECT outcome, count(*) FROM runs GROUP BY outcome").fetchall())
         (bad,) = file.execute("SELECT count(*) FROM runs WHERE reason != '' AND outcome != ?", (LOST,)).fetchone()
         (seconds,) = file.execute("SELECT total(seconds) FROM runs").fetchone()
-        last = file.execute("SELECT max(finished) FROM runs").fetchone()[0] or time.time()
+        last = real_number(file.execute("SELECT max(finished) FROM runs").fetchone()[0] or time.time(), "finished")
         (first,) = file.execute("SELECT min(finished) FROM runs WHERE finished >= ?", (last - 600,)).fetchone()
         (later,) = file.execute("SELECT count(*) FROM runs WHERE finished > ?", (first,)).fetchone()
-        texts = tuple(text for (text,) in file.execute("SELECT text FROM environments ORDER BY number"))
+        texts = tuple(_text(text, "text") for (text,) in file.execute("SELECT text FROM environments ORDER BY number"))
+        total, seconds = whole_number(total, "total"), real_number(seconds, "seconds", at_least=0)
+        holder = None if holder is None else _text(holder, "holder")
     lost = counts.pop(LOST, 0)
     rate = later / (last - first) if later else math.nan  # of what came after the first batch, whose beginning is not known
     return Status(total, sum(counts.values()), bad, lost, seconds, rate, holder if is_held(Path(path)) else None, texts)
@@ -127,5 +176,5 @@ def status(path: str | Path) -> Status:
 
 @contextmanager
 def _reading(path: str | Path) -> Iterator[sqlite3.Connection]:
-    with closing(connect(path)) as file, guarded(Path(path)):
+    with closing(connect(path)) as file, guarded(Path(path), entries=True):
         yield file

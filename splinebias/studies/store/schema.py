@@ -76,7 +76,10 @@ def connect(path: str | Path, *, create: bool = False) -> sqlite3.Connection:
     file = _opened(path, create=create)
     try:
         with guarded(path):
+            _bound_work(file, path)
             _check(file, path, create=create)
+            if create:  # a study may write for weeks; its tables were found to be tables
+                file.set_progress_handler(None, 0)
     except BaseException:
         file.close()
         raise
@@ -93,15 +96,20 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def guarded(path: Path) -> Iterator[None]:
-    """Errors of SQLite, and of content that no study writes, as refusals that say what to do."""
+def guarded(path: Path, *, entries: bool = False) -> Iterator[None]:
+    """Errors of SQLite, and of content that no study writes, as refusals that say what to do.
+
+    `entries` : whether refusals are of single entries, which name neither the store nor what to do with it.
+    """
     try:
         yield
-    except SplinebiasError:
+    except SplinebiasError as error:
+        if entries and not str(error).startswith("the store"):
+            raise DataError(f"the store {path} {_damage(path, str(error))}") from None
         raise
     except sqlite3.Error as error:
         raise DataError(f"the store {path} {fault(path, error)}") from None
-    except (ValueError, TypeError) as error:  # UnicodeDecodeError and TOMLDecodeError among them
+    except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:  # TOMLDecodeError among them
         raise DataError(f"the store {path} {_damage(path, str(error))}") from None
 
 
@@ -163,6 +171,7 @@ def _opened(path: Path, *, create: bool) -> sqlite3.Connection:
     with guarded(path):  # wait 10 seconds for another process to finish what it writes
         file = sqlite3.connect(_uri(path, f"mode={mode}"), uri=True, timeout=10.0, isolation_level=None)
     try:
+        file.execute("PRAGMA trusted_schema = OFF")
         file.execute("SELECT count(*) FROM sqlite_master")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         log = _beside(path, "-wal")
@@ -174,7 +183,16 @@ def _opened(path: Path, *, create: bool) -> sqlite3.Connection:
 
 
 def _check(file: sqlite3.Connection, path: Path, *, create: bool) -> None:
-    """Refuse what is no intact study of this format."""
+    """Refuse what is no intact study of this format, before anything of it is run: a view may never end."""
+    foreign = file.execute("SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index')").fetchone()
+    if foreign is None:
+        virtual = "SELECT 'virtual table', name FROM sqlite_master WHERE sql LIKE 'create virtual%'"
+        foreign = file.execute(virtual).fetchone()
+    if foreign is not None:
+        raise DataError(
+            f"the store {path} must hold tables only, got the {foreign[0]} {foreign[1]!r}, which runs what others wrote; "
+            "no study writes one: use a store that you trust"
+        )
     problems = [line for (line,) in file.execute("PRAGMA integrity_check")]
     (application,) = file.execute("PRAGMA application_id").fetchone()
     (written,) = file.execute("PRAGMA user_version").fetchone()
@@ -192,6 +210,19 @@ def _check(file: sqlite3.Connection, path: Path, *, create: bool) -> None:
         raise DataError(f"the store {path} {_damage(path, f'it says to be of format {written}, which there never was')}")
     if not tables and not create:
         raise DataError(f"the store {path} is empty: its study was stopped before it began; run the same command again")
+
+
+def _bound_work(file: sqlite3.Connection, path: Path) -> None:
+    """Interrupt what takes more steps of SQLite than anything a study reads from a file of this size."""
+    size = path.stat().st_size if path.exists() else 0
+    left = 100 + size // 2**18  # millions; a page of 4096 bytes takes about 1000, and may take 15,000
+
+    def one_million_more() -> int:
+        nonlocal left
+        left -= 1
+        return int(left < 0)
+
+    file.set_progress_handler(one_million_more, 1_000_000)
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -224,7 +255,8 @@ def fault(path: Path, error: sqlite3.Error) -> str:
         )
     if code == sqlite3.SQLITE_NOTADB and not begins_like_a_store(path):
         return "must be a study, got a file of another kind; check the name, or choose another one"
-    return _damage(path, str(error))
+    too_much = "it asks for more work than a study of its size does"
+    return _damage(path, too_much if code == sqlite3.SQLITE_INTERRUPT else str(error))
 
 
 def begins_like_a_store(path: Path) -> bool:
@@ -237,6 +269,7 @@ def begins_like_a_store(path: Path) -> bool:
 def _holder(path: Path) -> str:
     """Who has the store, as far as it says."""
     with suppress(sqlite3.Error, TypeError), closing(sqlite3.connect(_uri(path, "mode=ro"), uri=True, timeout=1)) as file:
+        _bound_work(file, path)
         (holder,) = file.execute("SELECT holder FROM study").fetchone()
-        return holder or ""
+        return str(holder or "")
     return ""

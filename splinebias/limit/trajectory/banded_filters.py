@@ -153,7 +153,7 @@ class BandedFilters:
     @classmethod
     def of(cls, posed: PosedProblem) -> BandedFilters:
         """The filters of a problem with two slopes, parameterization `Standard`."""
-        data, system, unit = posed.problem.data, posed.system, 1.0
+        data, system = posed.problem.data, posed.seen_from_data
         x, y, steps = data.x, data.y, system.steps
         omega = data.weights / data.weights.sum()
         rows = [system.masses(row, of)._replace(line=np.zeros(3)) for row, of in enumerate(posed.zeta)]
@@ -173,8 +173,10 @@ class BandedFilters:
         shares = np.linalg.solve(gram, hinges.T).T  # the line that is nearest to a hinge
         between = t @ shares + border.T
         corner = corner + border @ shares + shares.T @ between
+        mass, centre, deviation = system.far_lines(posed.zeta)
+        far = FarLines(mass / unit, (x[0] - centre) / system.span, mass * (deviation / system.span) ** 2 / unit)
         target = np.concatenate([np.linalg.solve(gram, weighted.T @ y), bends])
-        return cls(omega, steps, lines, gram, t, p, between, corner, _far_lines(posed, unit), target, -y, unit)
+        return cls(omega, steps, lines, gram, t, p, between, corner, far, target, -y, unit)
 
     def filtered(self, poles: Poles, strengths: Array) -> Filtered:
         """What filters with these poles leave, for strengths > 0 in units of 1/`unit`."""
@@ -330,20 +332,3 @@ def _bends(omega: Array, steps: Array) -> Bands:
     diagonal = near[:-1] ** 2 * share[:-2] + middle**2 * share[1:-1] + near[1:] ** 2 * share[2:]
     first = middle[:-1] * near[1:-1] * share[1:-2] + near[1:-1] * middle[1:] * share[2:-1]
     return Bands.of(diagonal, first, near[1:-2] * near[2:-1] * share[2:-2])
-
-
-def _far_lines(posed: PosedProblem, unit: float) -> FarLines:
-    """F of a problem, in units of `unit`, from places of breakpoints as they are."""
-    system, x = posed.system, posed.problem.data.x
-    at = system.outside
-    c = system.nodes[at]
-    mass = sum(
-        np.broadcast_to(system.weights[at] * zeta[at] * factor[at] ** 2, c.shape)
-        for zeta, factor in zip(posed.zeta, system.factor_at, strict=True)
-    )
-    total = float(np.sum(mass))
-    if not total > 0:
-        return FarLines(0.0, 0.0, 0.0)
-    centre = float((mass * c).sum() / total)
-    spread = float((mass * (c - centre) ** 2).sum()) / system.span**2
-    return FarLines(total / unit, (x[0] - centre) / system.span, spread / unit)

@@ -41,19 +41,17 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int
     if law.degree is None:
         marks = np.concatenate([marks, _doubling(x, marks.min(initial=x[0]), marks.max(initial=x[-1]))])
     cuts = with_points(x, marks)
-    resolution = _Resolution(law, x, order, degree, (x[0] + x[-1]) / 2, span)
-    if law.degree is None:
-        resolution = resolution.seen_from(cuts)
-    if not (np.isfinite(lo) and np.isfinite(hi)):
-        left, right = resolution.seen(cuts, resolution.far_moment(cuts[:-1], cuts[1:]))
-        if not np.isfinite(lo):
-            cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), resolution.far_moment, left)[::-1], cuts]
-        if not np.isfinite(hi):
-            cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), resolution.far_moment, right)]
+    near = _Resolution(law, x, order, degree, (x[0] + x[-1]) / 2, span)
+    finite, cuts = cuts, near.with_tails(cuts)
     if law.degree is not None:
         return Cells(cuts, order)
+    resolution = near.seen_from(cuts)
+    kept = [x, law.knots, ends]
+    if resolution is not near:
+        cuts = resolution.with_tails(finite)
+        kept.append(_far(cuts, x))
     fine = bisect_until(Cells(cuts, order), resolution.test(cuts), max_cells=law.max_cells)
-    return resolution.merge(fine, np.r_[x, law.knots, ends, _far(cuts, x)]) if fine.resolved else fine
+    return resolution.merge(fine, np.concatenate(kept)) if fine.resolved else fine
 
 
 def _dense_cells(law: BreakpointLaw, x: Array, order: int, degree: int) -> Cells:
@@ -96,10 +94,21 @@ class _Resolution:
     centre: float
     size: float
 
+    def with_tails(self, cuts: Array) -> Array:
+        """`cuts` and those of cells that cover infinite ends of the support."""
+        (lo, hi), x = self.law.support, self.x
+        if np.isfinite(lo) and np.isfinite(hi):
+            return cuts
+        span = x[-1] - x[0]
+        left, right = self.seen(cuts, self.far_moment(cuts[:-1], cuts[1:]))
+        before = _tail(cuts[0], -max(span, x[0] - cuts[0]), self.far_moment, left)[::-1] if not np.isfinite(lo) else x[:0]
+        after = _tail(cuts[-1], max(span, cuts[-1] - x[-1]), self.far_moment, right) if not np.isfinite(hi) else x[:0]
+        return np.concatenate([before, cuts, after])
+
     def seen_from(self, cuts: Array) -> _Resolution:
         """The same question with the centre and the size for data at `x`, from cells that `cuts` are the edges of."""
         marks = np.r_[self.law.knots, self.law.landmarks]
-        if not marks.size or (self.x[0] <= marks.max() and self.x[-1] >= marks.min()):
+        if marks.size and self.x[0] <= marks.max() and self.x[-1] >= marks.min():
             return self
         nodes, weights = panel_nodes(cuts[:-1], cuts[1:], self.order)
         mass = weights * self.zeta(nodes).sum(axis=0)

@@ -27,8 +27,8 @@ from experiments import _panels as panels
 from splinebias._array import Array
 from splinebias.functions.compare import compare
 from splinebias.limit.predict import predict, predict_path
+from splinebias.limit.trajectory.cross_validation import Selection
 from splinebias.limit.trajectory.training_time_gcv import (
-    Selection,
     gcv_regularization,
     gcv_score,
     gcv_time,

@@ -23,6 +23,8 @@ from splinebias._arguments import namespace, real_number
 from splinebias.errors import DataError
 
 _NOTHING_ELSE = 1e60  # coefficient of u^2 beside which that of |u|^p is nothing
+_LEAST_POWER = 1.001  # (phi')^-1 is a power of 1000 then
+_LEAST_BETA = 1e-150  # below, squares of u/beta overflow
 NEXT_TO_NOTHING = 1e-140  # the same the other way round: squares of less underflow
 
 
@@ -130,7 +132,8 @@ class Power(Potential):
     Raises
     ------
     DataError
-        If p <= 1 (not strictly convex) or :math:`\varepsilon < 0`.
+        If p <= 1 (not strictly convex), p < 1.001 (:math:`(\phi')^{-1}` leaves the range of doubles) or
+        :math:`\varepsilon < 0`.
     """
 
     p: float
@@ -138,7 +141,12 @@ class Power(Potential):
     name: ClassVar[str] = "power"
 
     def __post_init__(self) -> None:
-        real_number(self.p, "p", above=1, fix="|u|^p is strictly convex for p > 1 only; take e.g. p = 1.1")
+        fix = "|u|^p is strictly convex for p > 1 only; take e.g. p = 1.1"
+        if real_number(self.p, "p", above=1, fix=fix) < _LEAST_POWER:
+            raise DataError(
+                f"`p` must be at least {_LEAST_POWER}, got {self.p!r}: |phi'|^(1/(p - 1)) leaves the range of doubles; "
+                f"take p = {_LEAST_POWER}, with which curvature is as sparse as these can tell"
+            )
         real_number(self.quadratic, "quadratic", at_least=0, fix="a negative quadratic part is not convex; take 0 or more")
 
     def value(self, u: Any) -> Any:
@@ -217,14 +225,19 @@ class Hypentropy(Potential):
     Parameters
     ----------
     beta : float
-        The :math:`\beta` above, > 0. Large: like :math:`u^2/(2\beta)`; small: curvature becomes sparse.
+        The :math:`\beta` above, at least 1e-150. Large: like :math:`u^2/(2\beta)`; small: curvature becomes sparse.
     """
 
     beta: float
     name: ClassVar[str] = "hypentropy"
 
     def __post_init__(self) -> None:
-        real_number(self.beta, "beta", above=0, fix="beta is the scale at which phi turns from quadratic to u log u")
+        fix = "beta is the scale at which phi turns from quadratic to u log u"
+        if real_number(self.beta, "beta", above=0, fix=fix) < _LEAST_BETA:
+            raise DataError(
+                f"`beta` must be at least {_LEAST_BETA:g}, got {self.beta!r}: u/beta leaves the range of doubles; take e.g. "
+                "beta = 1e-20, with which curvature is sparse, too"
+            )
 
     def value(self, u: Any) -> Any:
         xp = namespace(u)

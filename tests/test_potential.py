@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats as st
 import torch
 
 import splinebias as sb
@@ -168,3 +169,16 @@ def test_next_to_no_quadratic_part(p: float, quadratic: float) -> None:
 def test_potentials_name_themselves():
     names = [phi.name for phi in (sb.Quadratic(), sb.Power(3), sb.Hypentropy(1.0))]
     assert names == ["quadratic", "power", "hypentropy"] and sb.Potential.name == ""
+
+
+@pytest.mark.parametrize(("kind", "size", "name"), [(sb.Power, 1.0000001, "p"), (sb.Hypentropy, 1e-300, "beta")])
+def test_potentials_whose_inverse_leaves_doubles_are_refused(kind, size, name):
+    with pytest.raises(sb.DataError, match=f"`{name}` must be at least .*leaves the range of doubles; take"):
+        kind(size)
+
+
+@pytest.mark.parametrize("potential", [sb.Power(1.001), sb.Hypentropy(1e-20)], ids=str)
+def test_those_that_are_taken_instead_are_solved(potential):
+    data = sb.Dataset([-1, -0.2, 0, 0.2, 1], np.array([0, 0, 0.3, 0, 0]) - 0.15)
+    found = sb.predict(sb.Problem(data, sb.Initialization.rademacher(st.uniform(-1.2, 2.4)), potential=sb.Scaled(potential)))
+    assert found.outcome is sb.Outcome.CONVERGED and np.isfinite(found.penalty)

@@ -18,6 +18,8 @@ from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.numerics.cells import RESOLVED, Cells, bisect_until, coarse, noise, panel_nodes, with_points
 
 _MAX_TAIL_CELLS = 400
+_CLOSE = 1e-3  # of the distance
+_LEVER = 60  # spans of the data
 _DENSE = 5000  # data, from which on most are closer together than a law changes (2 to 4 times faster predictions)
 _WITHIN = 1e-3  # of a cell: there six nodes resolve the law
 
@@ -39,17 +41,17 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int
     if law.degree is None:
         marks = np.concatenate([marks, _doubling(x, marks.min(initial=x[0]), marks.max(initial=x[-1]))])
     cuts = with_points(x, marks)
-    resolution = _Resolution(law, x, order, degree)
-    if not (np.isfinite(lo) and np.isfinite(hi)):
-        left, right = resolution.seen(cuts, resolution.far_moment(cuts[:-1], cuts[1:]))
-        if not np.isfinite(lo):
-            cuts = np.r_[_tail(cuts[0], -max(span, x[0] - cuts[0]), resolution.far_moment, left)[::-1], cuts]
-        if not np.isfinite(hi):
-            cuts = np.r_[cuts, _tail(cuts[-1], max(span, cuts[-1] - x[-1]), resolution.far_moment, right)]
+    near = _Resolution(law, x, order, degree, (x[0] + x[-1]) / 2, span)
+    finite, cuts = cuts, near.with_tails(cuts)
     if law.degree is not None:
         return Cells(cuts, order)
+    resolution = near.seen_from(cuts)
+    kept = [x, law.knots, ends]
+    if resolution is not near:
+        cuts = resolution.with_tails(finite)
+        kept.append(_far(cuts, x))
     fine = bisect_until(Cells(cuts, order), resolution.test(cuts), max_cells=law.max_cells)
-    return resolution.merge(fine, np.r_[x, law.knots, ends]) if fine.resolved else fine
+    return resolution.merge(fine, np.concatenate(kept)) if fine.resolved else fine
 
 
 def _dense_cells(law: BreakpointLaw, x: Array, order: int, degree: int) -> Cells:
@@ -71,26 +73,59 @@ def _dense_cells(law: BreakpointLaw, x: Array, order: int, degree: int) -> Cells
     cells = Cells(np.concatenate([edges[:first], x, edges[last + 1 :]]), order).split(inner[needed])
     outer = np.r_[0:first, cells.edges.size - edges.size + last : cells.edges.size - 1]
     opened = np.searchsorted(cells.edges, np.concatenate([x[loose], x[at[needed] - 1], inner[needed]]), side="right") - 1
-    test = _Resolution(law, ends, order, degree).test(edges)
+    span = ends[1] - ends[0]
+    test = _Resolution(law, ends, order, degree, ends.mean(), span).seen_from(edges).test(edges)
     found = bisect_until(cells, test, max_cells=law.max_cells, only=np.unique(np.concatenate([outer, opened])))
     return replace(found, resolved=found.resolved and law_cells.resolved)
 
 
 @dataclass(frozen=True, eq=False)
 class _Resolution:
-    r"""The question whether cells resolve :math:`\zeta^{(k)}`, k = `degree`, of a law for data at `x`."""
+    r"""The question whether cells resolve :math:`\zeta^{(k)}`, k = `degree`, of a law for data at `x`.
+
+    Moments count relative to those about `centre`, in units of `size`: middle and span of the data, or, for data so far from
+    the breakpoints that these hardly differ from there, mean and deviation of the breakpoints.
+    """
 
     law: BreakpointLaw
     x: Array
     order: int
     degree: int
+    centre: float
+    size: float
+
+    def with_tails(self, cuts: Array) -> Array:
+        """`cuts` and those of cells that cover infinite ends of the support."""
+        (lo, hi), x = self.law.support, self.x
+        if np.isfinite(lo) and np.isfinite(hi):
+            return cuts
+        span = x[-1] - x[0]
+        left, right = self.seen(cuts, self.far_moment(cuts[:-1], cuts[1:]))
+        before = _tail(cuts[0], -max(span, x[0] - cuts[0]), self.far_moment, left)[::-1] if not np.isfinite(lo) else x[:0]
+        after = _tail(cuts[-1], max(span, cuts[-1] - x[-1]), self.far_moment, right) if not np.isfinite(hi) else x[:0]
+        return np.concatenate([before, cuts, after])
+
+    def seen_from(self, cuts: Array) -> _Resolution:
+        """The same question with the centre and the size for data at `x`, from cells that `cuts` are the edges of."""
+        marks = np.r_[self.law.knots, self.law.landmarks]
+        if marks.size and self.x[0] <= marks.max() and self.x[-1] >= marks.min():
+            return self
+        nodes, weights = panel_nodes(cuts[:-1], cuts[1:], self.order)
+        mass = weights * self.zeta(nodes).sum(axis=0)
+        total = float(mass.sum())
+        if not total > 0:
+            return self
+        centre = float((mass * nodes).sum()) / total
+        deviation = float(np.sqrt((mass * (nodes - centre) ** 2).sum() / total))
+        away = max(self.x[0] - centre, centre - self.x[-1])
+        return replace(self, centre=centre, size=deviation) if 0 < deviation < _CLOSE * away else self
 
     def zeta(self, nodes: Array) -> Array:
         """Both sides, shape (2, ...)."""
         return zetas(self.law, nodes, self.degree)
 
     def far_moment(self, left: Array, right: Array) -> Array:
-        """Moment 2k about the data's centre per side and panel, shape (2, N)."""
+        """Moment 2k about the centre per side and panel, shape (2, N)."""
         nodes, weights = panel_nodes(left, right, self.order)
         return np.asarray((weights * self.zeta(nodes) * self._square(nodes) ** self.degree).sum(axis=2))
 
@@ -106,16 +141,16 @@ class _Resolution:
         return np.array([[plus[before_last].sum(), minus.sum()], [plus.sum(), minus[after_first].sum()]])
 
     def _square(self, nodes: Array) -> Array:
-        return np.asarray((nodes - (self.x[0] + self.x[-1]) / 2) ** 2)
+        return np.asarray((nodes - self.centre) ** 2)
 
     def _values(self, left: Array, right: Array) -> tuple[Array, Array]:
         """zeta at the nodes, shape (2, N, q), and what panels contribute per side, shape (2, N).
 
-        That counts distances below a span as a span: near the data zeta matters as it is.
+        That counts distances below the size as the size: near the data zeta matters as it is.
         """
         nodes, weights = panel_nodes(left, right, self.order)
         zeta = self.zeta(nodes)
-        lever = (self._square(nodes) + (self.x[-1] - self.x[0]) ** 2) ** self.degree
+        lever = (self._square(nodes) + self.size**2) ** self.degree
         return zeta, np.asarray((weights * lever * zeta).sum(axis=2))
 
     def test(self, cuts: Array) -> Callable[[Array, Array, float], NDArray[np.bool_]]:
@@ -168,6 +203,16 @@ def _doubling(x: Array, lowest: float, highest: float) -> Array:
     steps = span * (2.0 ** np.arange(1, _MAX_TAIL_CELLS) - 1)
     cuts = np.r_[x[0] - steps, x[-1] + steps]
     return np.asarray(cuts[(cuts > lowest) & (cuts < highest)])
+
+
+def _far(cuts: Array, x: Array) -> Array:
+    """Those of `cuts`, doubling beyond data x, from which on one cell to the data would have too long a lever.
+
+    A function is expanded about the left ends of cells, where it may be as large as they are far away, and its curvature is
+    resolved relative to the largest one on a cell, which grows towards the bulk of a law.
+    """
+    lever = _LEVER * (x[-1] - x[0])
+    return np.asarray(cuts[(cuts < x[0] - lever) | (cuts > x[-1] + lever)])
 
 
 def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], seen: Array) -> Array:

@@ -11,6 +11,7 @@ from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.numerics.cells import Cells
+from splinebias.numerics.legendre import gauss_legendre
 from splinebias.numerics.repeated_integrals import places
 
 CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that finds the solution
@@ -59,6 +60,14 @@ class Discretization(Nodes):
     weights: Array
     zeta: Array
     interval: NDArray[np.intp]
+
+    def share(self, x: Array) -> Array:
+        """As of any nodes, from where they lie in their cells: to all digits also where nodes as numbers have few left."""
+        at = np.clip(self.interval - 1, 0, x.size - 2)
+        place = gauss_legendre(self.cells.order)[0][:, None]
+        near = 1 / np.diff(x)[at]
+        share = ((self.cells.edges[:-1] - x[at]) * near + (self.cells.widths * near) * place).T
+        return np.asarray(share)
 
     @classmethod
     def of(cls, law: BreakpointLaw, x: Array, order: int) -> Discretization:

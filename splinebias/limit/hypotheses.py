@@ -119,18 +119,16 @@ def require_reachable(posed: PosedProblem) -> None:
     -----
     A point on a stretch without breakpoints that is collinear with its neighbours is accepted: the function is affine
     there. With powers of ReLU the same is asked of k + 2 neighbouring points and polynomials of degree k.
-    With `NTK` only the moments are checked; what is out of reach then shows in the residual.
+    With `NTK` the tangent features of both layers are polynomials of degree k on a stretch without breakpoints as well, so
+    bends are refused alike; slope and offset are not checked, and what is out of reach of them shows in the residual.
     """
     problem = posed.problem
     require_attained(problem, problem.limit_potential.moment_order, bias=not problem.free)
-    if not isinstance(problem.parameterization, Standard):
-        return
     if problem.activation.two_slopes is None:
         _require_derivatives(posed)
         return
-    dead = dead_directions(posed)
     x, y = problem.data.x, problem.data.y
-    at = np.flatnonzero(dead.points[1:-1]) + 1
+    at = np.flatnonzero(_dead_points(_occupied(posed))[1:-1]) + 1
     left, right = x[at] - x[at - 1], x[at + 1] - x[at]
     off_chord = (y[at] * (left + right) - y[at - 1] * right - y[at + 1] * left) / (left + right)
     bad = at[np.abs(off_chord) > 1e-12 * (np.abs(y).max() or 1.0)]
@@ -141,7 +139,9 @@ def require_reachable(posed: PosedProblem) -> None:
             f"{x[i + 1]:g}), but the data bend there; use a law whose breakpoints -b/w reach it, or drop the point"
         )
     # whether the data lie in the range of the (singular) kernel matrix is decided by the O(M) solve itself
-    if dead.affine and solve_quadratic(posed.system, posed.zeta, y).misfit > 1e-9:
+    if not isinstance(problem.parameterization, Standard):
+        return
+    if dead_directions(posed).affine and solve_quadratic(posed.system, posed.zeta, y).misfit > 1e-9:
         raise DataError(
             "the neurons supply no free slope or offset beyond the data (zeta vanishes on one side), and these data "
             'need one; use affine="free" or a law with breakpoints on both sides'
@@ -161,12 +161,8 @@ def _require_derivatives(posed: PosedProblem) -> None:
 
 def dead_directions(posed: PosedProblem) -> DeadDirections:
     """The directions in which the kernel matrix is singular, from the masses of zeta per data interval and side."""
-    act, grid = posed.problem.two_slopes, posed.grid
-    has = np.zeros((2, posed.problem.data.size + 1), dtype=bool)
-    for side, zeta in zip(has, grid.zeta, strict=True):
-        side[grid.interval[(zeta > 0).any(axis=1)]] = True
-    beside = has[:, :-1] | has[:, 1:]
-    points = np.asarray(~beside.any(axis=0))
+    act, has = posed.problem.two_slopes, _occupied(posed)
+    beside, points = has[:, :-1] | has[:, 1:], _dead_points(has)
     if posed.problem.free:
         return DeadDirections(points, 0)
     # G + (q/kink) line = 0 where side + has mass, G - (p/kink) line = 0 where side - has: both at a node force line = 0
@@ -176,3 +172,17 @@ def dead_directions(posed: PosedProblem) -> DeadDirections:
     beside[1, 0] |= act.left == 0  # v_1 = line(x_1) by definition
     conditions = 2 if outer else int(min(2, beside.all(axis=0).sum()))
     return DeadDirections(points, 2 - conditions)
+
+
+def _occupied(posed: PosedProblem) -> NDArray[np.bool_]:
+    """Whether zeta of either side has mass on each of the data intervals and beyond the data, shape (2, M + 1)."""
+    grid = posed.grid
+    has = np.zeros((2, posed.problem.data.size + 1), dtype=bool)
+    for side, zeta in zip(has, grid.zeta, strict=True):
+        side[grid.interval[(zeta > 0).any(axis=1)]] = True
+    return has
+
+
+def _dead_points(has: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Points with no breakpoints on either of the intervals beside them, shape (M,)."""
+    return np.asarray(~(has[:, :-1] | has[:, 1:]).any(axis=0))

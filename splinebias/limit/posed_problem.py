@@ -13,10 +13,13 @@ from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.unfolding import Unfolding
 from splinebias.initialization.breakpoints import Side
 from splinebias.limit.discretization import CHECK, Discretization
-from splinebias.limit.dual.equations import DualSystem
+from splinebias.limit.dual.dual_function import LineFrame
+from splinebias.limit.dual.equations import DualSystem, FarMass
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.kernels.power_system import PowerSystem
 from splinebias.problem import Problem
+
+_CLOSE = 1e-3  # of the distance: the square of this is what rounding of a line known at the data is magnified by
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,14 @@ class PosedProblem:
     def system(self) -> DualSystem:
         """The equations of the dual on that grid, for activations of two slopes."""
         problem = self.problem
+        near = self.seen_from_data
+        frame = None if problem.free else _far_frame(near.far_lines(self.zeta), near.x)
+        return near if frame is None else DualSystem(near.x, self.grid, near.activation, free=False, frame=frame)
+
+    @cached_property
+    def seen_from_data(self) -> DualSystem:
+        """The same equations with the line known by its value at the first data point, wherever breakpoints are."""
+        problem = self.problem
         return DualSystem(problem.data.x, self.grid, problem.two_slopes, free=problem.free)
 
     @cached_property
@@ -54,7 +65,7 @@ class PosedProblem:
     def zeta(self) -> Array:
         """Curvature densities of those sides at the nodes, shape (S, N, q), or (S, N, 1) if constant on every cell."""
         zeta = self.grid.zeta
-        return zeta if len(self.system.factors) == 2 else zeta[:1] + zeta[1:]
+        return zeta if len(self.seen_from_data.factors) == 2 else zeta[:1] + zeta[1:]
 
     @cached_property
     def power_system(self) -> PowerSystem:
@@ -84,6 +95,14 @@ class PosedProblem:
         at = x.searchsorted(few)
         fresh = x[np.minimum(at, x.size - 1)] != few
         return np.insert(x, at[fresh], few[fresh]) if fresh.any() else x
+
+
+def _far_frame(lines: FarMass, x: Array) -> LineFrame | None:
+    """Where the line counts if the breakpoints that make it are far from data `x` and close together, else None."""
+    away = max(x[0] - lines.centre, lines.centre - x[-1])
+    if not lines.mass > 0 or not 0 < lines.deviation < _CLOSE * away:
+        return None
+    return LineFrame(lines.centre - lines.deviation, lines.centre + lines.deviation)
 
 
 def _order(problem: Problem) -> int:

@@ -55,3 +55,15 @@ def test_moments_are_asked_of_the_laws_that_have_to_have_them() -> None:
 def test_range_of_the_data(x: list[float], y: list[float], message: str) -> None:
     with pytest.raises(sb.DataError, match=message):
         require_range(sb.Dataset(x, y))
+
+
+@pytest.mark.parametrize("activation", [sb.ReLU(), sb.Abs()], ids=str)
+@pytest.mark.parametrize("parameterization", [sb.Standard(), sb.NTK()], ids=str)
+def test_bends_out_of_reach_are_refused_whichever_layers_are_trained(parameterization, activation):
+    """No breakpoints between -2 and 2: there the features of both layers are affine."""
+    init = sb.Initialization(sb.Rademacher(), st.uniform(2, 1), output=st.norm())
+    bent = sb.Problem(sb.Dataset([-1, 0, 1, 2.5], [0, 1, 0, 3]), init, activation, parameterization=parameterization)
+    with pytest.raises(sb.DataError, match="no neuron can bend the function near x = 0"):
+        sb.predict(bent)
+    straight = sb.Problem(sb.Dataset([-1, 0, 1, 2.5], [1, 1, 1, 3]), init, activation, parameterization=parameterization)
+    assert sb.predict(straight).outcome is sb.Outcome.CONVERGED

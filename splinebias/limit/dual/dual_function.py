@@ -11,11 +11,14 @@ so the nodal values :math:`v_j = G(x_j)` (with :math:`v_M = 0`) and :math:`\beta
 :math:`\sum \lambda_i = \sum \lambda_i x_i = 0`, that is :math:`\beta = v_1 = 0`.
 
 Where :math:`g_+ = g_-` for all multipliers, both sides are one.
+
+Data far from the breakpoints of a law (time stamps) ask for a line that is small there and large at the data: it is known by
+its value at those breakpoints then, see `LineFrame`, because the difference of two large ones has no digits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -32,6 +35,18 @@ class Zeros(NamedTuple):
 
     place: Array
     offset: Array
+
+
+class LineFrame(NamedTuple):
+    r"""Two places at which :math:`\ell` counts; an unknown is its value at the `first`. In general, the ends of the data."""
+
+    first: float
+    last: float
+
+    @classmethod
+    def of(cls, x: Array) -> LineFrame:
+        """The ends of data `x`."""
+        return cls(float(x[0]), float(x[-1]))
 
 
 def line_factors(activation: TwoSlope, *, free: bool) -> Factors:
@@ -72,18 +87,19 @@ class SideFunction:
 
     def zeros(self) -> Zeros:
         """The isolated zeros, in order."""
-        g, x, first, beta = self.nodal, self.dual.x, self.dual.values[0], self.dual.beta
+        g, x, beta, frame = self.nodal, self.dual.x, self.dual.beta, self.dual.frame
         (cross,) = (g[:-1] * g[1:] < 0).nonzero()
         offset = g[cross] / (g[cross] - g[cross + 1]) * (x[cross + 1] - x[cross])
         found, span = Zeros(x[cross] + offset, offset), self.dual.span
         if beta == 0:
             return found
-        root = span * first / beta  # of the line, relative to x_1
+        way = span * self.dual.height / beta  # to the zero of the line
+        place, root = frame.first + way, way + (frame.first - x[0])  # relative to x_1
         if not np.isfinite(root) or 0 <= root <= span:
             return found
         if root < 0:
-            return Zeros(np.concatenate([[x[0] + root], found.place]), np.concatenate([[root], found.offset]))
-        return Zeros(np.concatenate([found.place, [x[0] + root]]), np.concatenate([found.offset, [root - span]]))
+            return Zeros(np.concatenate([[place], found.place]), np.concatenate([[root], found.offset]))
+        return Zeros(np.concatenate([found.place, [place]]), np.concatenate([found.offset, [root - span]]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +112,10 @@ class DualFunction:
         Data abscissae.
     values : Array, shape (M,)
         The :math:`v_j` above; the last is 0.
-    beta : float
-        The :math:`\beta` above.
+    beta, height : float
+        The :math:`\beta` above, and :math:`\ell` at the first place of the `frame`: :math:`v_1`, where that is x_1.
+    frame : LineFrame
+        Where :math:`\ell` is known best.
     activation : TwoSlope
         Gives p and q.
     free : bool
@@ -111,58 +129,67 @@ class DualFunction:
     x: Array
     values: Array
     beta: float
+    height: float
+    frame: LineFrame
     activation: TwoSlope
     free: bool
     nodal: Array
 
     @classmethod
-    def of(cls, x: Array, u: Array, activation: TwoSlope, *, free: bool) -> DualFunction:
-        r"""From unknowns :math:`(\beta, v_1, \dots, v_{M-1})`, with a free affine part :math:`(v_2, \dots, v_{M-1})`."""
-        values, beta = np.zeros(x.size), 0.0
+    def of(cls, x: Array, u: Array, activation: TwoSlope, *, free: bool, frame: LineFrame | None = None) -> DualFunction:
+        r"""From unknowns :math:`(\beta, \ell(\text{first}), v_2, \dots, v_{M-1})`, the first two if they are not free."""
+        values, beta, height = np.zeros(x.size), 0.0, 0.0
+        frame = LineFrame.of(x) if frame is None else frame
         if free:
             values[1:-1] = u
         else:
-            beta, values[:-1] = float(u[0]), u[1:]
-        return cls._from_values(x, values, beta, activation, free)
+            beta, height, values[1:-1] = float(u[0]), float(u[1]), u[2:]
+        return cls._from_values(x, values, beta, height, frame, activation, free)
 
     @classmethod
-    def _from_values(cls, x: Array, values: Array, beta: float, activation: TwoSlope, free: bool) -> DualFunction:
-        line = values[0] - beta * ((x - x[0]) / (x[-1] - x[0]))
+    def _from_values(
+        cls, x: Array, values: Array, beta: float, height: float, frame: LineFrame, activation: TwoSlope, free: bool
+    ) -> DualFunction:
+        """From values at the inner data, to which that at x_1 is added."""
+        line = height - beta * ((x - frame.first) / (x[-1] - x[0]))
+        values[0] = line[0]
         nodal = _nodal(activation.kink * values, line, activation, free)
-        return cls(x, values, beta, activation, free, nodal)
+        return cls(x, values, beta, height, frame, activation, free, nodal)
 
     def through(self, inner: Array, line: Array, factor: Array | float) -> DualFunction:
-        r"""The dual function that is `inner` at the inner data and whose :math:`\ell` has these values at the two ends.
+        r"""The dual function that is `inner` at the inner data and whose :math:`\ell` has these values in the frame.
 
         `factor` is that of :math:`\ell` in `inner`, whose entries may belong to different sides.
         """
-        first, last = line.tolist()
-        along = first - (first - last) * ((self.x - self.x[0]) / self.span)
+        (first, last), (begin, end) = line.tolist(), self.frame
+        along = first - (first - last) * ((self.x - begin) / (end - begin))
         kinks = inner - factor * along  # (p - q) G
-        kinks[0], kinks[-1] = self.activation.kink * first, 0.0
+        kinks[0], kinks[-1] = self.activation.kink * along[0], 0.0
         values = kinks / self.activation.kink
-        values[0] = first
-        nodal = _nodal(kinks, along, self.activation, self.free)
-        return DualFunction(self.x, values, first - last, self.activation, self.free, nodal)
+        values[0] = along[0]
+        nodal, beta = _nodal(kinks, along, self.activation, self.free), (first - last) * (self.span / (end - begin))
+        return DualFunction(self.x, values, beta, first, self.frame, self.activation, self.free, nodal)
 
     def unknowns(self) -> Array:
         """Inverse of `of`, shape (U,)."""
-        return self.values[1:-1] if self.free else np.concatenate([[self.beta], self.values[:-1]])
+        return self.values[1:-1] if self.free else np.concatenate([[self.beta, self.height], self.values[1:-1]])
 
     def moved(self, step: DualFunction) -> DualFunction:
         """The sum of the two, in which g at the data keeps the relative precision of the increments.
 
         Where increments larger by powers of ten leave their rounding behind, the two sides are made from `values` anew.
         """
-        values, beta = self.values + step.values, self.beta + step.beta
-        new = DualFunction(self.x, values, beta, self.activation, self.free, self.nodal + step.nodal)
+        values, beta, height = self.values + step.values, self.beta + step.beta, self.height + step.height
+        new = replace(self, values=values, beta=beta, height=height, nodal=self.nodal + step.nodal)
         far_apart = 1e-12  # part of g by which the two sides may disagree
-        return self._from_values(self.x, values, beta, self.activation, self.free) if new.torn > far_apart else new
+        if not new.torn > far_apart:
+            return new
+        return self._from_values(self.x, values, beta, height, self.frame, self.activation, self.free)
 
     def times(self, factor: float) -> DualFunction:
         """A multiple of it."""
-        values, beta, nodal = self.values * factor, self.beta * factor, self.nodal * factor
-        return DualFunction(self.x, values, beta, self.activation, self.free, nodal)
+        values, nodal = self.values * factor, self.nodal * factor
+        return replace(self, values=values, beta=self.beta * factor, height=self.height * factor, nodal=nodal)
 
     @cached_property
     def factors(self) -> Factors:
@@ -184,7 +211,7 @@ class DualFunction:
             return 0.0
         (plus, minus), ((_, factor), (_, other)) = self.nodal, self.factors
         gap = np.abs(plus - minus - (factor - other) * self.line(self.x))
-        gap -= 1e-14 * np.abs(self.line_ends).max()  # rounding after many increments
+        gap -= 1e-14 * np.abs(self.line(self.x[[0, -1]])).max()  # rounding after many increments
         size = np.maximum(np.abs(plus), np.abs(minus))
         return float(np.divide(gap, size, out=np.zeros_like(gap), where=(gap > 0) & (size > 0)).max())
 
@@ -195,12 +222,12 @@ class DualFunction:
 
     def line(self, c: Array) -> Array:
         r""":math:`\ell(c)`, same shape as `c`."""
-        return np.asarray(self.values[0] - self.beta * ((c - self.x[0]) / self.span))
+        return np.asarray(self.height - self.beta * ((c - self.frame.first) / self.span))
 
     @cached_property
     def line_ends(self) -> Array:
-        r""":math:`\ell` at the first and at the last data point, shape (2,)."""
-        return np.array([self.values[0], self.values[0] - self.beta])
+        r""":math:`\ell` at the two places of the frame, shape (2,)."""
+        return np.array([self.height, self.height - self.beta * ((self.frame.last - self.frame.first) / self.span)])
 
     def zeros(self) -> Array:
         """The isolated zeros of all sides, sorted."""

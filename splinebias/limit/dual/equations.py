@@ -1,6 +1,7 @@
 r"""The dual problem in its O(M) unknowns (theory section 5): what integrals over data intervals mean for it.
 
-Unknowns :math:`u = (\beta, v_1, \dots, v_{M-1})`; see `dual_function` for their meaning. In them the linear form
+Unknowns :math:`u = (\beta, v_1, \dots, v_{M-1})`; see `dual_function` for their meaning, and for what takes the place of
+:math:`v_1` where data are far from the breakpoints. In them the linear form
 :math:`\lambda^T y` has coefficients :math:`(y_1/(x_M - x_1),\ \text{first chord slope},\ \text{slope jumps of the linear
 interpolant})`, and the Hessian :math:`\sum_s \int D_s(c)\, \nabla g_s \nabla g_s^T dc` is tridiagonal in
 :math:`v_2, \dots, v_{M-1}` with a border of two: :math:`\beta` and :math:`v_1`.
@@ -11,6 +12,7 @@ quadrature all integrals are sums over its nodes, and a quadratic potential make
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -21,7 +23,7 @@ from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.initialization.breakpoints import BreakpointLaw, Side
 from splinebias.limit.discretization import Nodes
-from splinebias.limit.dual.dual_function import DualFunction, line_factors
+from splinebias.limit.dual.dual_function import DualFunction, LineFrame, line_factors
 from splinebias.numerics.bordered import BorderedTridiagonal
 
 
@@ -58,6 +60,14 @@ class Masses(NamedTuple):
     line: Array
 
 
+class FarMass(NamedTuple):
+    """The curvature densities beyond the data, where units make lines: mass, mean place and standard deviation."""
+
+    mass: float
+    centre: float
+    deviation: float
+
+
 class DualEquations:
     """The unknowns of a problem and the algebra on them.
 
@@ -69,6 +79,8 @@ class DualEquations:
         Two-slope activation.
     free : bool
         Whether the affine part is free; then the unknowns are v_2, ..., v_{M-1} only.
+    frame : LineFrame, optional
+        Where the line is known best; None: at the ends of the data.
 
     Attributes
     ----------
@@ -76,9 +88,11 @@ class DualEquations:
         Of every side, see `line_factors`.
     """
 
-    def __init__(self, x: Array, activation: TwoSlope, *, free: bool) -> None:
+    def __init__(self, x: Array, activation: TwoSlope, *, free: bool, frame: LineFrame | None = None) -> None:
         self.x, self.activation, self.free = x, activation, free
+        self.frame = LineFrame.of(x) if frame is None else frame
         self.steps, self.span = np.diff(x), float(x[-1] - x[0])
+        self.lead = (self.frame.first - self.x[0]) / self.span  # of the line at x_1: v_1 = height + lead * beta
         self.factors = line_factors(activation, free=free)
 
     def sides_of(self, law: BreakpointLaw) -> tuple[Side, ...]:
@@ -92,17 +106,20 @@ class DualEquations:
 
     def tau(self, c: Array) -> Array:
         """Derivative of the line with respect to beta at breakpoints `c`, same shape."""
-        return np.asarray((c - self.x[0]) / -self.span)
+        return np.asarray((c - self.frame.first) / -self.span)
 
     def target(self, y: Array) -> Array:
         """Coefficients of lambda^T y in the unknowns, shape (U,)."""
         slopes = np.diff(y) / self.steps
         bends = np.diff(slopes)
-        return bends if self.free else np.concatenate([[y[0] / self.span, slopes[0]], bends])
+        if self.free:
+            return np.asarray(bends)
+        first = y[0] / self.span
+        return np.concatenate([[first + self.lead * slopes[0] if self.lead else first, slopes[0]], bends])
 
     def function(self, u: Array) -> DualFunction:
         """The dual function with unknowns u."""
-        return DualFunction.of(self.x, u, self.activation, free=self.free)
+        return DualFunction.of(self.x, u, self.activation, free=self.free, frame=self.frame)
 
     def gathered(self, moments: Sequence[Moments], *, sizes: bool | Array = False) -> Array:
         r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc`, the equations of the model, shape (..., U).
@@ -124,6 +141,9 @@ class DualEquations:
         hats *= self.activation.kink
         if self.free:
             return hats[..., 1:-1]
+        if self.lead:
+            led = self.lead * hats[..., :1]
+            line[..., :1] += np.where(sizes, np.abs(led), led)
         hats[..., 0] += line[..., 1]
         return np.concatenate([line[..., :1], hats[..., :-1]], axis=-1)
 
@@ -157,6 +177,11 @@ class DualEquations:
         border = border[:, 1:-1]
         if border.size:
             border[1, 0] += off[0]
+        if self.lead:
+            ends[0, 0] += self.lead * (2 * turned + self.lead * first)
+            ends[0, 1] = ends[1, 0] = both + self.lead * (shifted + first)
+            if border.size:
+                border[0, 0] += self.lead * off[0]
         return BorderedTridiagonal(diagonal[1:-1], off[1:-1], border, ends)
 
     def scale(self, y: Array) -> Array:
@@ -166,7 +191,10 @@ class DualEquations:
         """
         size = float(np.abs(y).max()) or 1.0
         scale = size * (1 / self.steps[:-1] + 1 / self.steps[1:])
-        return scale if self.free else np.concatenate([[size / self.span, size / self.steps[0]], scale])
+        if self.free:
+            return scale
+        offset = size / self.span + abs(self.lead) * (size / self.steps[0])
+        return np.concatenate([[offset, size / self.steps[0]], scale])
 
 
 def misfit(residual: Array, scale: Array, load: Array | float) -> float:
@@ -193,10 +221,12 @@ class DualSystem(DualEquations):
         Two-slope activation.
     free : bool
         Whether the affine part is free.
+    frame : LineFrame, optional
+        As in `DualEquations`.
     """
 
-    def __init__(self, x: Array, grid: Nodes, activation: TwoSlope, *, free: bool) -> None:
-        super().__init__(x, activation, free=free)
+    def __init__(self, x: Array, grid: Nodes, activation: TwoSlope, *, free: bool, frame: LineFrame | None = None) -> None:
+        super().__init__(x, activation, free=free, frame=frame)
         self.nodes, self.weights, self.interval = grid.nodes, grid.weights, grid.interval
         self.right = grid.share(x)
         self.left = 1 - self.right
@@ -234,6 +264,18 @@ class DualSystem(DualEquations):
     def curvature(self, density: Array) -> BorderedTridiagonal:
         """The Hessian for densities D at the nodes."""
         return self.hessian([self.masses(row, of) for row, of in enumerate(density)])
+
+    def far_lines(self, density: Array) -> FarMass:
+        """What densities D at the nodes have beyond the data, on the sides that act on them."""
+        if not self.outside.size:
+            return FarMass(0.0, 0.0, 0.0)
+        acting = (density[:, self.outside] * self.factor_at[:, self.outside] ** 2).sum(axis=0)
+        mass, c = self.weights[self.outside] * acting, self.nodes[self.outside]
+        total = float(mass.sum())
+        if not total > 0:
+            return FarMass(0.0, 0.0, 0.0)
+        centre = float((mass * c).sum()) / total
+        return FarMass(total, centre, math.sqrt(float((mass * (c - centre) ** 2).sum()) / total))
 
     def masses(self, row: int, density: Array) -> Masses:
         """Integrals of a density of the side number `row`, times products of basis functions."""

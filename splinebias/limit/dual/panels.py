@@ -60,7 +60,7 @@ class PlacedCells:
         local, upper = left - before, right - before
         along = np.stack([local, upper]) / gap
         number = np.arange(interval.size)
-        return cls(number, left, right, interval, local, upper - local, gap, along, around, x.size)
+        return cls(number, left, right, interval, local, right - left, gap, along, around, x.size)
 
     def take(self, at: Any) -> PlacedCells:
         """Some of the cells."""

@@ -97,12 +97,7 @@ class LinearFlow:
             If an unscaled potential does not have :math:`0 < \phi''(0) < \infty`.
         """
         problem = posed.problem
-        if not problem.linear:
-            raise CapabilityError(
-                f"linear filters of the residual need a quadratic or unscaled potential, got scaled {problem.phi}; "
-                "take sb.Quadratic(), or follow the trajectory with sb.predict_path"
-            )
-        require_mobile(problem.phi, "a linear flow")
+        require_linear(problem)
         span = span_of(posed)
         residuals, modes = span.modes()
         return cls(problem, residuals, modes, span, modes.vectors.T @ residuals.start, problem.phi.hess_at_zero)
@@ -163,3 +158,13 @@ class LinearFlow:
             outcome = Outcome.REACHED_TIME if made.outcome.ok else made.outcome
             found.append(replace(made, outcome=outcome, stats=made.stats | {"time": t}))
         return found
+
+
+def require_linear(problem: Problem) -> None:
+    """Raise CapabilityError for scaled potentials that are not quadratic, DataError for others that are not mobile."""
+    if not problem.linear:
+        raise CapabilityError(
+            f"linear filters of the residual need a quadratic or unscaled potential, got scaled {problem.phi}; "
+            "take sb.Quadratic(), or follow the trajectory with sb.predict_path"
+        )
+    require_mobile(problem.phi, "a linear flow")

@@ -10,39 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from splinebias._arguments import real_number
 from splinebias._array import Array
 from splinebias.limit.hypotheses import require_reachable
 from splinebias.limit.posed_problem import PosedProblem
-from splinebias.limit.prediction import Prediction
-from splinebias.limit.trajectory.linear_flow import Decay, Filter, LinearFlow, Shrinkage
+from splinebias.limit.prediction import Prediction, beyond_bending
+from splinebias.limit.trajectory.banded_filters import SMOOTHING, TRAINING, BandedFilters, Poles
+from splinebias.limit.trajectory.cross_validation import Scored, ScoredBands, ScoredModes, Selection, selected
+from splinebias.limit.trajectory.linear_flow import Decay, Filter, LinearFlow, Shrinkage, require_linear
 from splinebias.problem import Problem
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What cross-validation chose.
-
-    Attributes
-    ----------
-    value : float
-        Training time, or regularization.
-    score : float
-        Generalized cross-validation score, in units of y squared: an estimate of the mean squared error of prediction at the
-        data, plus the variance of the noise.
-    degrees_of_freedom : float
-        Trace of the hat matrix, between 0 (or 2, with a free affine part) and M.
-    """
-
-    value: float
-    score: float
-    degrees_of_freedom: float
 
 
 def smoothing_spline(problem: Problem, regularization: float) -> Prediction:
@@ -107,21 +88,24 @@ def gcv_time(problem: Problem) -> Selection:
     Returns
     -------
     Selection
-        `value` is the time: 0 if no training is best, infinity if interpolation is.
+        `value` is the time, in the units of the problem as it is: 0 if no training is best, infinity if interpolation is.
 
     Raises
     ------
     DataError, CapabilityError
-        As `smoothing_spline`.
+        As `smoothing_spline`; with two slopes and parameterization `Standard`, for any number of points.
 
     Notes
     -----
+    Two slopes and parameterization `Standard`: O(M) for each time that is tried, also where the data are far from the
+    breakpoints of the law (time stamps). Others: one dense decomposition.
     Hypotheses, not checked: independent noise of variance :math:`\sigma^2/m_i`, no outliers, M not small. Replicates enter
     by their means; what they say about :math:`\sigma^2` by themselves is not used.
     Source: Craven & Wahba, Numer. Math. 31, 1979.
     """
-    flow = _flow(problem)
-    return _select(flow, Decay, flow.stiffness)
+    filters, stiffness = _filters(problem, TRAINING, Decay)
+    found = selected(filters)
+    return replace(found, value=stiffness * found.value)
 
 
 def gcv_regularization(problem: Problem) -> Selection:
@@ -129,57 +113,39 @@ def gcv_regularization(problem: Problem) -> Selection:
 
     `value` is infinity if no fit is best, 0 if interpolation is.
     """
-    found = _select(_flow(problem), lambda t: Shrinkage(1 / t), 1.0)
+    found = selected(_filters(problem, SMOOTHING, lambda t: Shrinkage(1 / t))[0])
     return replace(found, value=math.inf if found.value == 0 else 1 / found.value)
 
 
 def gcv_score(problem: Problem, times: Any) -> Array:
-    """V(t) of `gcv_time` at training times 0 <= t < infinity, same shape."""
-    flow = _flow(problem)
-    return np.array([_score(flow, Decay(t / flow.stiffness)) for t in np.ravel(times)]).reshape(np.shape(times))
+    """V(t) of `gcv_time` at training times 0 <= t < infinity, same shape; by decay modes, dense."""
+    scored = ScoredModes(_flow(problem), Decay)
+    return scored.scores(np.ravel(np.asarray(times, dtype=float)) / scored.flow.stiffness)[0].reshape(np.shape(times))
+
+
+def _posed(problem: Problem) -> PosedProblem:
+    """A problem whose data are within reach of its neurons."""
+    posed = PosedProblem(problem)
+    require_reachable(posed)
+    return posed
 
 
 def _flow(problem: Problem) -> LinearFlow:
     """The decay modes of a problem, whose data are within reach of its neurons."""
-    posed = PosedProblem(problem)
-    require_reachable(posed)
-    return LinearFlow.of(posed)
+    return LinearFlow.of(_posed(problem))
+
+
+def _filters(problem: Problem, poles: Poles, family: Callable[[float], Filter]) -> tuple[Scored, float]:
+    """The cheapest way to the scores of a family of filters, and the stiffness of the flow."""
+    posed = _posed(problem)
+    require_linear(problem)
+    if beyond_bending(problem) is None:
+        banded = BandedFilters.of(posed)
+        return ScoredBands(banded, poles, posed.grid.cells.resolved), problem.phi.hess_at_zero
+    flow = LinearFlow.of(posed)
+    return ScoredModes(flow, family), flow.stiffness
 
 
 def _degrees_of_freedom(flow: LinearFlow, rule: Filter) -> float:
     """The trace of the hat matrix of a filter."""
     return float(flow.problem.data.size - rule.left(flow.modes.rates).sum())
-
-
-def _score(flow: LinearFlow, rule: Filter) -> float:
-    """The generalized cross-validation score of a filter; see `gcv_time`."""
-    left = rule.left(flow.modes.rates)
-    if left.max() == 0:  # the limit: only the slowest mode counts
-        left = (flow.modes.rates == flow.modes.rates.min()).astype(float)
-    left = left / left.max()
-    residual = left * flow.start
-    return float(residual @ residual / (left.sum() / flow.problem.data.size) ** 2)
-
-
-def _select(flow: LinearFlow, family: Callable[[float], Filter], kappa: float) -> Selection:
-    """The filter of least score among `family` (strength) for strengths from 0 to infinity; times kappa."""
-    size, rates = flow.problem.data.size, flow.modes.rates
-    if not flow.start.any():
-        return Selection(0.0, 0.0, float(size - rates.size))  # the data are a line that is free
-    start = -math.log10(rates[0])
-    stop = start + 1
-    while (
-        size - _degrees_of_freedom(flow, family(10**stop)) > 0.5 and stop < 300
-    ):  # of less, scores are quotients of roundings
-        stop += 1
-    grid = np.linspace(start - 4, stop, 20 * math.ceil(stop - start + 4))  # so fine that no minimum is missed; it is cheap
-    scores = [_score(flow, family(10**e)) for e in grid]
-    best = int(np.argmin(scores))
-    if best == 0:
-        return Selection(0.0, float(flow.start @ flow.start) / (rates.size / size) ** 2, float(size - rates.size))
-    if best == grid.size - 1:
-        return Selection(math.inf, scores[-1], float(size))
-    ends = (float(grid[best - 1]), float(grid[best + 1]))
-    found = minimize_scalar(lambda e: _score(flow, family(10**e)), bounds=ends, method="bounded", options={"xatol": 1e-8})
-    strength = 10 ** float(found.x)
-    return Selection(kappa * strength, float(found.fun), _degrees_of_freedom(flow, family(strength)))

@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +34,6 @@ from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +110,8 @@ class StartProcess:
         when = "at the limit" if self.time == math.inf else f"at time {self.time:g}"
         return f"StartProcess({self.problem.describe()}; {when})"
 
-    def plot(self, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any) -> Axes:
-        """Mean and band of two standard deviations; arguments as in `sb.plot`."""
+    def plot(self, ax: Any = None, *, interval: tuple[float, float] | None = None, **line: Any) -> Any:
+        """Mean and band of two standard deviations on matplotlib axes, which are returned; arguments as in `sb.plot`."""
         from splinebias.plots import plot_start_process
 
         return plot_start_process(self, ax, interval=interval, **line)

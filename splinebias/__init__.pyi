@@ -15,6 +15,9 @@ from .errors import StudyStopped as StudyStopped
 from .estimator import SplineBiasRegressor as SplineBiasRegressor
 from .finite_width.band import ErrorBand as ErrorBand
 from .finite_width.band import error_band as error_band
+from .finite_width.diagnosis import Diagnosis as Diagnosis
+from .finite_width.diagnosis import NetworkReport as NetworkReport
+from .finite_width.diagnosis import diagnose as diagnose
 from .finite_width.laziness import Laziness as Laziness
 from .finite_width.laziness import laziness as laziness
 from .finite_width.required_width import RequiredWidth as RequiredWidth

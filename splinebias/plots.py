@@ -23,6 +23,7 @@ from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
 from splinebias._files import check_writable, write_atomically
 from splinebias.errors import DataError
+from splinebias.finite_width.diagnosis import Diagnosis
 from splinebias.initialization.initialization import Initialization
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.start_process import StartProcess
@@ -52,7 +53,9 @@ _POINTS: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "c
 _ERROR: dict[str, Any] = {"xscale": "log", "yscale": "log", "xlabel": "width $n$", "ylabel": r"error $\sup\,|f_n - f|$"}
 
 
-def plot(result: Prediction | StartProcess | Training | Study | StudyGrid | Initialization, ax: Axes | None = None) -> Axes:
+def plot(
+    result: Prediction | StartProcess | Diagnosis | Training | Study | StudyGrid | Initialization, ax: Axes | None = None
+) -> Axes:
     """The picture of `result`: `plot_prediction`, `plot_start_process`, `plot_training`, `plot_study` and so on.
 
     Those, and more, are in `splinebias.plots`.
@@ -65,6 +68,7 @@ def plot(result: Prediction | StartProcess | Training | Study | StudyGrid | Init
     pictures: dict[type, Callable[..., Axes]] = {
         Prediction: plot_prediction,
         StartProcess: plot_start_process,
+        Diagnosis: plot_diagnosis,
         Study: plot_study,
         StudyGrid: plot_grid,
         Initialization: plot_curvature_penalty,
@@ -131,6 +135,24 @@ def plot_start_process(
         }
         axes.fill_between(x, mean - 2 * deviation, mean + 2 * deviation, **band)
         plot_prediction(law.prediction, axes, interval=(lo, hi), **({"label": "mean over starts"} | line))
+    return axes
+
+
+def plot_diagnosis(found: Diagnosis, ax: Axes | None = None, **line: Any) -> Axes:
+    """The parts of the gap between a network and its limit as curves, and the gap itself; keywords go to ``Axes.plot``."""
+    lo, hi = found.interval
+    known = [np.asarray(getattr(part.function, "knots", [])) for part in found.parts if hasattr(part.function, "knots")]
+    x = np.unique(np.concatenate([np.linspace(lo, hi, _SAMPLES), found.problem.data.x, *known]))
+    x = x[(x >= lo) & (x <= hi)]
+    colors = dict(zip(("start", "sampling", "hidden kernel", "moving features", "unfinished"), OKABE_ITO[1:], strict=False))
+    with _drawn_on(ax) as axes:
+        total: dict[str, Any] = {"color": BLACK, "linewidth": 1.0, "label": f"gap, sup {found.total.sup:.2g}"}
+        axes.plot(x, found.total.function(x), **(total | line))
+        for part in found.parts:
+            style: dict[str, Any] = {"color": colors.get(part.name, PURPLE), "label": f"{part.name}, {part.sup:.2g}"}
+            axes.plot(x, part.function(x), **(style | {"linewidth": 1.2} | line))
+        axes.plot(found.problem.data.x, np.zeros(found.problem.data.size), "o", color=BLACK, markersize=3, label="_data")
+        axes.set(xlabel="$x$", ylabel=r"$f_n - f_\infty$, in parts", xlim=(lo, hi))
     return axes
 
 

@@ -41,7 +41,10 @@ HEAVY_HOMES = {  # relative to the package; a folder stands for everything in it
     "distributed": {"studies/work/pools.py"},
     "sklearn": {"estimator.py"},
 }
-UPWARD = {"limit/start_process.py": {"plots.py"}}  # results draw themselves: imports in a method `plot` may point up
+UPWARD = {
+    "limit/start_process.py": {"plots.py"},
+    "finite_width/diagnosis.py": {"plots.py"},
+}  # results draw themselves: imports in a method `plot` may point up
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 MODULES = [file for file in FILES if file != "__init__.py"]
 

@@ -31,6 +31,7 @@ from .initialization.initialization import Initialization as Initialization
 from .initialization.laws import Constant as Constant
 from .initialization.laws import Discrete as Discrete
 from .initialization.laws import Rademacher as Rademacher
+from .learning_rates import training_time as training_time
 from .limit.banded import BandedSolver as BandedSolver
 from .limit.dual.solver import DualSolver as DualSolver
 from .limit.grid_solver import GridSolver as GridSolver

@@ -268,7 +268,7 @@ def diagnose(
         return _report(network, problem, limit, where)
     chain = _chain(network, problem, start, time, descent, limit)
     parts = []
-    for (name, order), upper, lower in zip(chain.names, chain.functions, chain.functions[1:], strict=True):
+    for (name, order), upper, lower in zip(chain.names, chain.functions[:-1], chain.functions[1:], strict=True):
         parts.append(_part(name, order, upper, lower, where))
     total = _part("total", "", chain.functions[0], chain.functions[-1], where)
     order_of = {name: rank for rank, name in enumerate(_HELP)}

@@ -50,6 +50,8 @@ from .potential import Power as Power
 from .potential import Quadratic as Quadratic
 from .potential import Scaled as Scaled
 from .problem import Problem as Problem
+from .regimes.minimum_norm import MinimumNorm as MinimumNorm
+from .regimes.minimum_norm import minimum_norm as minimum_norm
 from .studies.agreement import Agreement as Agreement
 from .studies.agreement import agreement as agreement
 from .studies.results import Study as Study

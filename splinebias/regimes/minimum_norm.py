@@ -193,7 +193,8 @@ def minimum_norm(
     (7.211102551, [-0.666666667, 0.666666667])
     """
     began = time.perf_counter()
-    strength = _checked(data, penalize_bias, affine, output_bias, strength)
+    check(data, penalize_bias=penalize_bias, affine=affine, output_bias=output_bias)
+    strength = real_number(strength, "strength", at_least=0.0, fix="0 interpolates, more regularizes")
     x, y, m = data.x, data.y, data.weights
     if penalize_bias:
         found = circle.least(x, y, m, strength, free=affine == "free", constant=output_bias)
@@ -224,8 +225,8 @@ def minimum_norm(
     )
 
 
-def _checked(data: Any, penalize_bias: Any, affine: Any, output_bias: Any, strength: Any) -> float:
-    """The strength, once all arguments have been checked."""
+def check(data: Any, *, penalize_bias: Any = False, affine: Any = "free", output_bias: Any = True) -> None:
+    """Refuse arguments that are none of `minimum_norm`, and data whose slopes overflow, with a DataError."""
     if not isinstance(data, Dataset):
         raise DataError(f"`data` must be a Dataset, got {type(data).__name__}; pass sb.Dataset(x, y)")
     for name, value in (("penalize_bias", penalize_bias), ("output_bias", output_bias)):
@@ -233,7 +234,6 @@ def _checked(data: Any, penalize_bias: Any, affine: Any, output_bias: Any, stren
             raise DataError(f"`{name}` must be True or False, got {value!r}")
     if affine not in ("free", "network"):
         raise DataError(f"`affine` must be 'free' or 'network', got {affine!r}{nearest(affine, ('free', 'network'))}")
-    s: float = real_number(strength, "strength", at_least=0.0, fix="0 interpolates, more regularizes")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         slopes = np.diff(data.y) / np.diff(data.x)
         sizes = (np.abs(slopes).sum() * 4, np.square(data.x).sum(), np.square(data.y).sum())
@@ -243,7 +243,6 @@ def _checked(data: Any, penalize_bias: Any, affine: Any, output_bias: Any, stren
             f"|y| up to {np.abs(data.y).max():g} and neighbours {np.diff(data.x).min():g} apart; scale the data or merge "
             "such points"
         )
-    return s
 
 
 def _beyond_rounding(misfit: Array, data: Dataset, found: Found) -> float:

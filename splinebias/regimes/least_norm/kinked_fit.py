@@ -181,12 +181,14 @@ class Fit:
                 found, steps = self._descend(knots, signs, s, best)
             count += steps
             lower = self.objective(found, s)
-            if sweep <= _FAST and not lower < value:  # too bold: one knot at a time, and no step beyond a sign
+            if sweep <= _FAST and not self._better(
+                found, lower, best, value
+            ):  # too bold: one knot at a time, and no step beyond a sign
                 new = self._violations(best, s, one=True)
                 knots, signs = _joined(best, new, np.sign(best.dual[new]))
                 found, steps = self._descend(knots, signs, s, best)
                 count, lower = count + steps, self.objective(found, s)
-            if not lower < value:
+            if not self._better(found, lower, best, value):
                 break  # rounding
             best, value = found, lower
         return best, count
@@ -197,6 +199,12 @@ class Fit:
         m = np.add.reduceat(self.m, starts)
         x, y = (np.add.reduceat(self.m * v, starts) / m for v in (self.x, self.line + self.rest))
         return Fit(x, y, m)
+
+    @staticmethod
+    def _better(found: Kinked, lower: float, best: Kinked, value: float) -> bool:
+        """Whether a fit has a lower objective, or one that rounding cannot tell apart and a better certificate."""
+        same = abs(lower - value) <= 1e-13 * abs(value)
+        return bool(np.abs(found.dual).max() < np.abs(best.dual).max()) if same else lower < value
 
     def _violations(self, fit: Kinked, s: float, *, one: bool) -> Indices:
         """Data where \\|G\\| exceeds s the most: one between any two neighbouring knots, or the worst alone."""

@@ -28,10 +28,12 @@ from experiments import (
     jm_rates,
     jm_sgd,
     jm_trajectory,
+    least_norm_sheet,
     lm_figure1,
     lm_figure2,
     penalty_sheet,
     potential_sheet,
+    weight_decay_mcycle,
 )
 
 FIGURES = Path(__file__).parent.parent / "figures"
@@ -43,6 +45,8 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     jm_trajectory: {"widths": (40,), "points": 3},
     penalty_sheet: {"widths": (60,), "loss_tol": 1e-3, "jobs": 1},
     potential_sheet: {"points": 3},
+    least_norm_sheet: {"width": 20, "steps": 50},
+    weight_decay_mcycle: {"points": 5},
     flow_cost: {"widths": (20, 40), "seeds": (0,), "shown": 40, "max_steps": 60},
     flow_trajectories: {"widths": (50, 100, 200), "seeds": (0,), "points": 3},
     band_coverage: {"widths": (20, 40, 60), "networks": 6, "loss_tol": 1e-3, "shown": 2},
@@ -281,7 +285,7 @@ def test_the_function_of_least_total_curvature_interpolates_and_has_that_dual_va
     """Strong duality: 2 sum |m_j| = 2 max y.lambda over |sum_i lambda_i |x_i - c|| <= 1 on the support."""
     data = common.load("liang_montufar_b")
     problem = sb.Problem(data, sb.Initialization.rademacher(st.uniform(-1, 2)), sb.Abs())
-    least = potential_sheet.least_total_curvature(problem)
+    least = sb.sparse_limit(problem).function
     np.testing.assert_allclose(least(data.x), data.y, atol=1e-14)
     nodes = np.linspace(-1, 1, 2001)  # holds the data
     features = np.abs(nodes[:, None] - data.x)

@@ -131,9 +131,13 @@ def test_cross_validation_is_the_least_score_of_a_fine_grid():
     data = noisy(40)
     path = sb.weight_decay_path(data)
     strength, score = path.gcv()
+    plain, least = path.gcv(inflation=1)
     grid = np.geomspace(1e-6, 1, 4000) * path.breaks[0]
     df = path.degrees_of_freedom[np.searchsorted(-path.breaks, -grid)]
-    scores = 2 * path.losses(grid)[df < 40] / (1 - df[df < 40] / 40) ** 2
+    used = 1.4 * df < 40
+    scores = 2 * path.losses(grid)[used] / (1 - 1.4 * df[used] / 40) ** 2
+    assert plain <= strength
+    assert least <= score
     assert score <= scores.min() * (1 + 1e-12)
     assert score == pytest.approx(scores.min(), rel=0.01)
     assert np.isin(strength, path.breaks)
@@ -145,8 +149,10 @@ def test_what_is_refused():
         sb.weight_decay_path([1, 2])
     with pytest.raises(sb.DataError, match="`strengths` must be a finite real number >= 0, got -1"):
         sb.weight_decay_path(C8).fitted([0.1, -1])
-    with pytest.raises(sb.DataError, match="more points than a line has freedom, got 2"):
+    with pytest.raises(sb.DataError, match=r"more than 2\.8 points, got 2"):
         sb.weight_decay_path(sb.Dataset([0, 1], [0, 1])).gcv()
+    with pytest.raises(sb.DataError, match="`inflation` must be a finite real number >= 1, got 0"):
+        sb.weight_decay_path(C8).gcv(inflation=0)
     for value in (-1, np.nan, None):
         with pytest.raises(sb.DataError, match="`weight_decay` must be a finite real number >= 0"):
             sb.sgd_strength(value)

@@ -68,7 +68,7 @@ def main(config: Config) -> dict[str, Any]:
         figure = Figure(figsize=(7.2, 4.6), layout="constrained")
         axes = figure.subplots(2, 2)
         for ax, letter, (name, points) in zip(axes.flat, "abcd", SETS.items(), strict=True):
-            data = sb.Dataset(*points)
+            data = sb.Dataset(np.array(points[0]), np.array(points[1]))
             network, reached = trained(data, config)
             strength = sb.sgd_strength(config.decay)
             optimum = sb.minimum_norm(data, penalize_bias=True, affine="network", strength=strength)
@@ -91,7 +91,7 @@ def trained(data: sb.Dataset, config: Config) -> tuple[sb.PiecewiseLinear, float
     d = torch.zeros((), dtype=torch.float64)
     for parameter in (w, b, a, d):
         parameter.requires_grad_(True)
-    groups = [{"params": [w, b, a], "weight_decay": config.decay}, {"params": [d]}]
+    groups: list[dict[str, Any]] = [{"params": [w, b, a], "weight_decay": config.decay}, {"params": [d]}]
     optimizer = torch.optim.SGD(groups, lr=config.rate, momentum=config.momentum)
     x, y = torch.tensor(data.x), torch.tensor(data.y)
     for step in range(config.steps):
@@ -99,12 +99,13 @@ def trained(data: sb.Dataset, config: Config) -> tuple[sb.PiecewiseLinear, float
             for group in optimizer.param_groups:
                 group["lr"] /= 4
         optimizer.zero_grad()
-        ((torch.relu(x[:, None] * w + b) @ a + d - y) ** 2).mean().backward()
+        loss = ((torch.relu(x[:, None] * w + b) @ a + d - y) ** 2).mean()
+        torch.autograd.backward(loss)
         optimizer.step()
     hidden, biases, output = (parameter.detach().numpy() for parameter in (w, b, a))
     function = sb.PiecewiseLinear.from_units(hidden, biases, output, float(d.detach()), sb.ReLU())
-    loss = float(np.mean((function(data.x) - data.y) ** 2) / 2)
-    return function, loss + sb.sgd_strength(config.decay) * float(np.abs(output) @ np.hypot(hidden, biases))
+    misfit = float(np.mean((function(data.x) - data.y) ** 2) / 2)
+    return function, misfit + sb.sgd_strength(config.decay) * float(np.abs(output) @ np.hypot(hidden, biases))
 
 
 def _draw(ax: Axes, data: sb.Dataset, network: sb.PiecewiseLinear, config: Config) -> dict[str, Any]:

@@ -436,3 +436,20 @@ def test_twelve_problems_have_their_constants_predicted_and_measured(run):
         assert [found["width"] for found in row["measured"]] == list(WIDTHS)
         for found in row["measured"]:
             assert found["ratio"] == pytest.approx(found["constant"] / row["predicted"], rel=1e-12)
+
+
+def test_kept_networks_with_weight_decay_are_at_the_least_objective():
+    kept = json.loads((FIGURES / "least_norm_sheet.json").read_text(encoding="utf-8"))
+    assert len(kept["sets"]) == 4
+    for found in kept["sets"].values():
+        assert 0 <= found["reached"] - found["optimum"] < 1e-6
+    assert [found["unique"] for found in kept["sets"].values()] == [False, False, False, True]
+
+
+def test_kept_weight_decay_spends_few_knots_and_scores_like_early_stopping():
+    kept = json.loads((FIGURES / "weight_decay_mcycle.json").read_text(encoding="utf-8"))
+    path = sb.weight_decay_path(weight_decay_mcycle.mapped())
+    assert path.gcv() == pytest.approx((kept["strength"], kept["score"]))
+    plain = weight_decay_mcycle.scores(path, path.breaks, 1.0)[np.searchsorted(-path.breaks, -kept["strength"])]
+    assert plain == pytest.approx(kept["lazy_score"], rel=0.02)
+    assert kept["knots"] < 15

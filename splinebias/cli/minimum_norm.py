@@ -48,7 +48,8 @@ def minimum_norm(
 ) -> None:
     """Find the function of least norm through the data.
 
-    Weight decay and small starts lead to it. Of the problem its data and its affine part count; the law of the initialization does not matter here.
+    Weight decay and small starts lead to it. Of the problem its data and its affine part count; the law of the
+    initialization does not matter here.
 
     \b
     Examples:

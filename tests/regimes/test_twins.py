@@ -68,6 +68,24 @@ def test_far_from_zero_and_on_every_scale():
                 assert far.norm / 2457000.5 == pytest.approx(near.norm, rel=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_extreme_units(scale):
+    """With a skip connection every scale of x is solved; without one, what is not says so."""
+    x, y = scale * np.array([-1, -0.6, 0.1, 0.2, 0.8]), np.array([0.1, 0.9, -0.3, 0.5, 0])
+    data = sb.Dataset(x, y)
+    for penalize_bias in (False, True):
+        top = sb.largest_strength(data, penalize_bias=penalize_bias)
+        for share in (0.0, 0.1):
+            found = sb.minimum_norm(data, penalize_bias=penalize_bias, strength=share * top)
+            assert found.outcome.ok
+            if not share:
+                np.testing.assert_allclose(found.function(x), y, atol=1e-9)
+    for output_bias in (True, False):
+        found = sb.minimum_norm(data, penalize_bias=True, affine="network", output_bias=output_bias)
+        misfit = np.abs(found.function(x) - y).max()
+        assert misfit < 1e-6 or found.outcome is sb.Outcome.INACCURATE
+
+
 def test_symmetric_data_have_symmetric_minimizers():
     x = np.linspace(-1, 1, 9)
     data = sb.Dataset(x, np.abs(x) ** 1.5 - np.cos(4 * x))

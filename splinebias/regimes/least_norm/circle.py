@@ -2,6 +2,8 @@ r"""Least norm with penalized biases, :math:`\kappa = \sqrt{1 + c^2}`: which way
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from splinebias._array import Array
@@ -12,11 +14,13 @@ from splinebias.regimes.least_norm.atoms import Atoms
 from splinebias.regimes.least_norm.bends import Bends, Masses
 from splinebias.regimes.least_norm.certificate import largest_on_circle
 from splinebias.regimes.least_norm.exchange import Exchanged, exchange
+from splinebias.regimes.least_norm.kinked_fit import Fit
 from splinebias.regimes.least_norm.sectors import Sectors
 from splinebias.regimes.least_norm.shortest_path import shortest_path
-from splinebias.regimes.least_norm.total_curvature import Found
+from splinebias.regimes.least_norm.total_curvature import Found, residual
 
 MOST_POINTS = 500  # that the exchange of directions takes for interpolants and without skip connection
+_SMALL = 1e-8  # of |x|
 _FAR = 1e12  # units that break beyond are constants near the data
 
 
@@ -29,6 +33,11 @@ def least(x: Array, y: Array, m: Array, s: float, *, free: bool, constant: bool)
             free or abs(ends) <= np.abs(found.masses.jumps).sum()
         ):  # units of both orientations share the bends: no line is needed
             return found
+    if s and free and np.abs(x).max() < _SMALL:  # kappa is 1 to all digits
+        fit = Fit(x, y, m)
+        fitted, steps = fit.solve(s)
+        found = _interpolant(fit.bends(fitted))
+        return replace(found, residual=max(found.residual, residual(fitted, s)), steps=steps)
     if x.size > MOST_POINTS and not (s and free):
         raise CapabilityError(
             f"the exchange of directions takes at most {MOST_POINTS} points, got {x.size}; affine='free' takes any number, "
@@ -38,10 +47,13 @@ def least(x: Array, y: Array, m: Array, s: float, *, free: bool, constant: bool)
 
 
 def _exchanged(sectors: Sectors, s: float) -> Found:
-    """The minimizer by exchange of directions."""
-    found = exchange(sectors, s)
-    function, masses = _spline(found.atoms, sectors)
-    return Found(function, masses, found.atoms.norm, found.residual, _only(found, sectors), steps=found.rounds)
+    """The minimizer by exchange of directions, for data of height 1."""
+    height = float(np.abs(sectors.y).max()) or 1.0
+    found = exchange(replace(sectors, y=sectors.y / height), s / height)
+    unit = found.atoms
+    atoms = replace(unit, a=height * unit.a, linear=height * unit.linear)
+    function, masses = _spline(atoms, sectors)
+    return Found(function, masses, atoms.norm, found.residual, _only(found, sectors), steps=found.rounds)
 
 
 def _spline(atoms: Atoms, sectors: Sectors) -> tuple[PiecewiseLinear, Masses]:
@@ -70,12 +82,21 @@ def _spline(atoms: Atoms, sectors: Sectors) -> tuple[PiecewiseLinear, Masses]:
 
 
 def _only(found: Exchanged, sectors: Sectors) -> bool:
-    """Whether the places where G touches its bound determine the function: then there is no other minimizer."""
-    peaks = sectors.peaks(found.multipliers)
+    """Whether the places where G touches its bound determine the function: then there is no other minimizer.
+
+    Minimizers may bend there only, and all have the same values at the data.
+    """
+    x, peaks = sectors.x, sectors.peaks(found.multipliers)
     touching = peaks.angles[np.abs(np.abs(peaks.values) - 1) <= 1e-7]
-    columns = np.hstack([sectors.features(touching), sectors.linear])
-    size = np.sqrt((columns**2).sum(axis=0))
-    return bool(np.linalg.matrix_rank(columns / np.where(size > 0, size, 1.0), tol=1e-9) == columns.shape[1])
+    c = np.sort(sectors.breakpoints(touching)[2])
+    c = c[(c > x[0]) & (c < x[-1])]
+    reach = x[-1] - x[0]
+    c = c[np.r_[True, np.diff(c) > 1e-10 * reach]] if c.size else c
+    outside = sectors.breakpoints(touching)[2]
+    if np.any((np.abs(outside - x[0]) < 1e-10 * reach) | (outside < x[0]) | (outside > x[-1])):
+        return False  # bends beside the data do not show in them
+    columns = np.stack([np.ones_like(x), (x - x[0]) / reach, *(np.maximum(x - at, 0.0) / (x[-1] - at) for at in c)], axis=1)
+    return bool(np.linalg.matrix_rank(columns, tol=1e-9) == columns.shape[1])
 
 
 def _interpolant(bends: Bends) -> Found:
@@ -85,7 +106,7 @@ def _interpolant(bends: Bends) -> Found:
     norm = float(np.hypot(1.0, masses.knots) @ np.abs(masses.jumps))
     largest = largest_on_circle(bends.x, touch.angles)
     proved = float(np.hypot(1.0, bends.x) * np.cos(touch.angles) @ bends.changes) / max(largest, 1.0)
-    residual = max(largest - 1, abs(norm - proved) / norm) if norm else 0.0
+    left = max(largest - 1, abs(norm - proved) / norm) if norm else 0.0
     ends = bends.slopes[0] - touch.first, bends.slopes[-1] + touch.last
     function = masses.function(bends, float(ends[0]), float(ends[1]))
-    return Found(function, masses, norm, residual, unique=True)
+    return Found(function, masses, norm, left, unique=True)

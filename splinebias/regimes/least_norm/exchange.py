@@ -129,6 +129,7 @@ def _certified(atoms: Atoms, sectors: Sectors, multipliers: Array, rounds: int) 
     return Exchanged(atoms, tried[int(np.argmin(residuals))], min(residuals), rounds)
 
 
+@np.errstate(over="ignore")
 def certificate(atoms: Atoms, sectors: Sectors, s: float, multipliers: Array) -> float:
     """The largest of: excess of \\|G\\| over 1, what G pulls at the linear part, gap between the norm and what G proves."""
     rounding = 8 * float(np.finfo(float).eps) * float(np.abs(sectors.y).max())
@@ -242,6 +243,7 @@ def _ridge(gram: Array, right: Array) -> Array:
     return np.asarray(scale * np.linalg.solve(scaled, scale * right))
 
 
+@np.errstate(over="ignore")  # relative sizes, while there are no units
 def _polished(atoms: Atoms, sectors: Sectors, s: float, multipliers: Array) -> tuple[Atoms, Array]:
     """Newton's method with units that stop at the edges of their sectors and leave when their weight comes to zero."""
     smallest, rounding = np.inf, 1e-14 * float(np.sum(sectors.y**2 / sectors.d))

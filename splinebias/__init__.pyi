@@ -57,6 +57,16 @@ from .potential import Power as Power
 from .potential import Quadratic as Quadratic
 from .potential import Scaled as Scaled
 from .problem import Problem as Problem
+from .regimes.minimum_norm import MinimumNorm as MinimumNorm
+from .regimes.minimum_norm import minimum_norm as minimum_norm
+from .regimes.network_norm import NetworkNorm as NetworkNorm
+from .regimes.network_norm import network_norm as network_norm
+from .regimes.sparse_limit import SparseLimit as SparseLimit
+from .regimes.sparse_limit import sparse_limit as sparse_limit
+from .regimes.weight_decay import WeightDecayPath as WeightDecayPath
+from .regimes.weight_decay import largest_strength as largest_strength
+from .regimes.weight_decay import sgd_strength as sgd_strength
+from .regimes.weight_decay import weight_decay_path as weight_decay_path
 from .studies.agreement import Agreement as Agreement
 from .studies.agreement import agreement as agreement
 from .studies.results import Study as Study

@@ -22,12 +22,13 @@ import numpy as np
 from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
 from splinebias._files import check_writable, write_atomically
+from splinebias.data import Dataset
 from splinebias.errors import DataError
 from splinebias.finite_width.diagnosis import Diagnosis
 from splinebias.initialization.initialization import Initialization
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.start_process import StartProcess
-from splinebias.problem import Problem
+from splinebias.regimes.minimum_norm import MinimumNorm
 from splinebias.studies.results import Study, StudyGrid
 
 if TYPE_CHECKING:
@@ -53,10 +54,8 @@ _POINTS: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "c
 _ERROR: dict[str, Any] = {"xscale": "log", "yscale": "log", "xlabel": "width $n$", "ylabel": r"error $\sup\,|f_n - f|$"}
 
 
-def plot(
-    result: Prediction | StartProcess | Diagnosis | Training | Study | StudyGrid | Initialization, ax: Axes | None = None
-) -> Axes:
-    """The picture of `result`: `plot_prediction`, `plot_start_process`, `plot_training`, `plot_study` and so on.
+def plot(result: Any, ax: Axes | None = None) -> Axes:
+    """The picture of a prediction, start process, training, diagnosis, least norm, study or initialization.
 
     Those, and more, are in `splinebias.plots`.
 
@@ -69,6 +68,7 @@ def plot(
         Prediction: plot_prediction,
         StartProcess: plot_start_process,
         Diagnosis: plot_diagnosis,
+        MinimumNorm: plot_minimum_norm,
         Study: plot_study,
         StudyGrid: plot_grid,
         Initialization: plot_curvature_penalty,
@@ -79,10 +79,8 @@ def plot(
     for kind, picture in pictures.items():
         if isinstance(result, kind):
             return picture(result, ax)
-    raise DataError(
-        "`result` must be a Prediction, StartProcess, Training, Study, StudyGrid or Initialization, got "
-        f"{type(result).__name__}"
-    )
+    names = ", ".join(sorted(kind.__name__ for kind in pictures))
+    raise DataError(f"`result` must have a picture, as these have: Training, {names}; got {type(result).__name__}")
 
 
 def plot_prediction(
@@ -104,7 +102,8 @@ def plot_prediction(
     time = prediction.stats.get("time", np.inf)
     label = "infinite-width limit" if np.isinf(time) else f"infinite width, time {time:.4g}"
     style: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 1.2, "label": label} | line
-    return _curve_and_data(prediction.function, prediction.problem, ax, interval, style)
+    ends = prediction.problem.default_interval if interval is None else check_interval(interval)
+    return _curve_and_data(prediction.function, prediction.problem.data, ax, ends, style)
 
 
 def plot_training(
@@ -115,7 +114,29 @@ def plot_training(
     It is thick and lies below predictions, so that both show where they coincide.
     """
     style: dict[str, Any] = {"color": BLUE, "linewidth": 2.5, "zorder": 1.9, "label": f"network, width {run.width}"} | line
-    return _curve_and_data(run.function, run.problem, ax, interval, style)
+    ends = run.problem.default_interval if interval is None else check_interval(interval)
+    return _curve_and_data(run.function, run.problem.data, ax, ends, style)
+
+
+def plot_minimum_norm(
+    least: MinimumNorm, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The function of least norm and the data; with free biases, a pale area that all minimizers lie in.
+
+    Arguments are as in `plot_prediction`.
+    """
+    lo, hi = least.data.span
+    ends = (lo - 0.25 * (hi - lo), hi + 0.25 * (hi - lo)) if interval is None else check_interval(interval)
+    label = "least norm" if least.strength == 0 else f"weight decay, strength {least.strength:.3g}"
+    style: dict[str, Any] = {"color": VERMILLION, "linewidth": 1.2, "label": label} | line
+    with _drawn_on(ax) as axes:
+        if not (least.penalize_bias or least.unique):
+            knots = np.union1d(least.lower.knots, least.upper.knots)
+            x = np.unique(np.r_[np.linspace(*ends, _SAMPLES), knots[(knots > ends[0]) & (knots < ends[1])]])
+            area: dict[str, Any] = {"color": style["color"], "alpha": _PALE, "linewidth": 0, "label": "all minimizers"}
+            axes.fill_between(x, least.lower(x), least.upper(x), **area)
+        _curve_and_data(least.function, least.data, axes, ends, style)
+    return axes
 
 
 def plot_start_process(
@@ -385,14 +406,13 @@ def _axes(ax: Axes | None) -> Axes:
 
 def _curve_and_data(
     function: Any,
-    problem: Problem,
+    data: Dataset,
     ax: Axes | None,
-    interval: tuple[float, float] | None,
+    interval: tuple[float, float],
     style: dict[str, Any],
 ) -> Axes:
     """The graph of a function, knots included, over the data points; the points are labelled once per axes."""
-    lo, hi = problem.default_interval if interval is None else check_interval(interval)
-    data, knots = problem.data, np.asarray(getattr(function, "knots", problem.data.x))
+    (lo, hi), knots = interval, np.asarray(getattr(function, "knots", data.x))
     x = np.unique(np.r_[np.linspace(lo, hi, _SAMPLES), knots[(knots > lo) & (knots < hi)]])
     inside = (data.x >= lo) & (data.x <= hi)
     points: dict[str, Any] = {"color": BLACK, "marker": "o", "markersize": 4, "linestyle": "none", "zorder": 3}

@@ -47,7 +47,8 @@ def line_before(sectors: Sectors, sector: Whole) -> Line:
 
 def beyond(after: Line, before: Line, h: Array) -> Flags:
     """Which neurons with hidden parameters h, shape (2, K), are out of the sector between two lines."""
-    return ((h[0] * after.x + h[1]) * after.side < 0) | ((h[0] * before.x + h[1]) * before.side > 0)
+    out: Flags = ((h[0] * after.x + h[1]) * after.side < 0) | ((h[0] * before.x + h[1]) * before.side > 0)
+    return out
 
 
 class Arrival(NamedTuple):

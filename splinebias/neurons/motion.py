@@ -1,6 +1,7 @@
 r"""The exact motion of a neuron while its drive is constant: a hyperbolic rotation of (a, h·u).
 
-With the drive :math:`D = (P, Q) = \sum_j \sigma'_j F_j \tilde x_j`, :math:`\kappa = |D|`, :math:`u = D/\kappa` and h = (w, b),
+With the drive :math:`D = (P, Q) = \sum_j \sigma'_j F_j \tilde x_j`, :math:`\kappa = |D|`, :math:`u = D/\kappa` and h =
+(w, b),
 
 .. math:: a' = -D \cdot h, \qquad h' = -a D
 
@@ -32,15 +33,16 @@ def moved(a: Array, v: Array, z: Array) -> tuple[Array, Array]:
 def first_angle(a: Array, v: Array, gap: Array) -> Array:
     r"""The least angle z > 0 at which v has changed by -`gap`; infinity if it never does; any shape.
 
-    With :math:`y = e^z - 1`, :math:`(v - a) y^2 + 2(\text{gap} - a) y + 2\,\text{gap} = 0`. Where gap = 0, z = 0 is no answer:
-    v returns after z if a changes sign before.
+    With :math:`y = e^z - 1`, :math:`(v - a) y^2 + 2(\text{gap} - a) y + 2\,\text{gap} = 0`. Where gap = 0, z = 0 is no
+    answer: v returns after z if a changes sign before.
     """
     with np.errstate(all="ignore"):  # what is not a number > 0 is no answer
         half = gap - a
         root = np.sqrt(gap * gap + a * a - 2 * gap * v)
         q = -(half + np.where(half < 0, -root, root))
         both = np.stack([q / (v - a), 2 * gap / q])
-        return np.log1p(np.where(both > 0, both, np.inf).min(axis=0))
+        angle: Array = np.log1p(np.where(both > 0, both, np.inf).min(axis=0))
+        return angle
 
 
 def angle_of_sign_change(numerator: Array, denominator: Array) -> Array:
@@ -50,4 +52,5 @@ def angle_of_sign_change(numerator: Array, denominator: Array) -> Array:
     """
     with np.errstate(all="ignore"):
         ratio = numerator / denominator
-        return np.where((ratio > 0) & (ratio < 1), np.arctanh(ratio), np.inf)
+        angle: Array = np.where((ratio > 0) & (ratio < 1), np.arctanh(ratio), np.inf)
+        return angle

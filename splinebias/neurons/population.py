@@ -117,18 +117,19 @@ class _Walk:
         count, width = self._shape
         self._network = np.repeat(np.arange(count), width)
         self._base = self._network * sectors.count
-        self._a, self._sector, self._on = (v.ravel().copy() for v in (neurons.a, neurons.sector, neurons.on_line))
-        self._h = np.stack([neurons.w.ravel(), neurons.b.ravel()])
-        self._left = span[self._network]
+        self._a, self._h = neurons.a.ravel().copy(), np.stack([neurons.w.ravel(), neurons.b.ravel()])
+        self._sector, self._on = neurons.sector.ravel().copy(), neurons.on_line.ravel().copy()
+        self._left: Array = span[self._network]
         self._events, self._undetermined = np.zeros((2, count), dtype=np.int64)
 
     def result(self, pending: Whole) -> Journey:
         """What is there now, with the neurons `pending` not through."""
         complete = np.ones(self._shape[0], dtype=bool)
         complete[self._network[pending]] = False
-        w, b = self._h
-        arrays = (v.reshape(self._shape) for v in (self._a, w, b, self._sector, self._on))
-        return Journey(Neurons(*arrays), self._events, self._undetermined, complete)
+        shape, (w, b) = self._shape, self._h
+        sector, on_line = self._sector.reshape(shape), self._on.reshape(shape)
+        end = Neurons(self._a.reshape(shape), w.reshape(shape), b.reshape(shape), sector, on_line)
+        return Journey(end, self._events, self._undetermined, complete)
 
     def go(self, pending: Whole) -> Whole:
         """Move the neurons `pending` to their next event or to the end; which are not there yet."""
@@ -211,4 +212,5 @@ def onto(sectors: Sectors, line: Whole, h: Array) -> Array:
     j = line % sectors.x.size
     x, length = sectors.x[j], sectors.lengths[j]
     gap = (h[0] * x + h[1]) / length
-    return h - gap * np.stack([x, np.ones_like(x)]) / length
+    nearest: Array = h - gap * np.stack([x, np.ones_like(x)]) / length
+    return nearest

@@ -60,19 +60,24 @@ class OnLine:
     @property
     def held(self) -> Flags:
         """Whether both sides push towards the line."""
-        return (self.toward > 0).all(0)
+        here, there = self.toward > 0
+        held: Flags = here & there
+        return held
 
     @property
     def undetermined(self) -> Flags:
         """Whether leaving is a solution of the flow, but not the only one."""
-        return (self.toward <= 0).all(0) & (self.toward < 0).any(0)
+        here, there = self.toward
+        free: Flags = (here <= 0) & (there <= 0) & ((here < 0) | (there < 0))
+        return free
 
     @property
     def goes_on(self) -> Flags:
         """Whether a neuron that is not held goes to sector s + 1 rather than s."""
         here, there = self.toward
         right = self.line.side < 0  # of the kink: there wx + b > 0
-        return (here > 0) | ((there < 0) & (here == 0)) | ((there <= 0) & right & ~((here < 0) & (there == 0)))
+        on: Flags = (here > 0) | ((there < 0) & (here == 0)) | ((there <= 0) & right & ~((here < 0) & (there == 0)))
+        return on
 
 
 class Emergence(NamedTuple):

@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 
 from splinebias._arguments import real_number
 from splinebias._array import Array
-from splinebias.limit.hypotheses import require_reachable
+from splinebias.limit.hypotheses import require_limit, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.linear_flow import Decay, Filter, LinearFlow, Shrinkage
@@ -141,6 +141,7 @@ def gcv_score(problem: Problem, times: Any) -> Array:
 
 def _flow(problem: Problem) -> LinearFlow:
     """The decay modes of a problem, whose data are within reach of its neurons."""
+    require_limit(problem)
     posed = PosedProblem(problem)
     require_reachable(posed)
     return LinearFlow.of(posed)

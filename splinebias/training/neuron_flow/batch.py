@@ -11,6 +11,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.errors import Outcome
 from splinebias.networks.network import Network
+from splinebias.neurons.sectors import Flags
 from splinebias.training.batch import Batch
 from splinebias.training.field import Field
 from splinebias.training.method import Recorder, Run, Snapshot
@@ -77,18 +78,22 @@ class NeuronBatch(Batch):
                 return
 
     def _survey(self, step: NeuronStep) -> None:
-        """Take note of the spectrum, and of networks none of whose parameters moves."""
+        """Take note of the spectrum, of networks at rest, and of those that only seem to be."""
         self._spectrum, state = step, self._state
-        epsilon = state.rho.shape[-1] * np.finfo(float).eps
-        still = step.fall() <= epsilon * step.largest * (state.rho**2).sum(-1)
-        if (still & (state.medium.decay == 0)).any():
-            medium, force = state.medium, state.force(state.rho)
-            speed = state.relative_speeds()[0] / (np.abs(force) @ medium.sectors.lengths)
-            bias = np.abs(force.sum(-1)) / np.abs(force).sum(-1)
-            for row, at_rest in zip(self._rows, still & (speed <= epsilon) & (bias <= 1e-8), strict=True):
-                row.critical = bool(at_rest)
         for row, finite in zip(self._rows, step.finite, strict=True):
             row.broken = not finite
+        epsilon = state.rho.shape[-1] * np.finfo(float).eps
+        still = step.fall() <= epsilon * step.largest * (state.rho**2).sum(-1)
+        idle = np.array([row.idle >= self._limits.patience // 2 for row in self._rows])
+        if not (still | idle).any():
+            return
+        force = np.abs(state.force(state.rho))
+        speed, bias = state.speed, np.abs(state.force(state.rho).sum(-1)) / force.sum(-1)
+        relative = speed / state.medium.rate / (force @ state.medium.sectors.lengths)
+        at_rest = still & (relative <= epsilon) & (bias <= 1e-8) & (state.medium.decay == 0)
+        grows = speed * np.nan_to_num(self._control.h) > 1e-6  # neurons too small to be seen are no rest
+        for row, rest, grow in zip(self._rows, at_rest.tolist(), grows.tolist(), strict=True):
+            row.critical, row.idle = rest, 0 if grow else row.idle
 
     def _until(self) -> Array:
         """Flow time to the next time asked for, shape (B,)."""
@@ -97,7 +102,7 @@ class NeuronBatch(Batch):
         stops = [min(times[len(self._snapshots[row.number])] / clock, self._limits.horizon) for row in self._rows]
         return np.array([stop - row.tau for stop, row in zip(stops, self._rows, strict=True)])
 
-    def _save(self, taken: Array) -> None:
+    def _save(self, taken: Flags) -> None:
         """Snapshots of the networks that have reached a time of `saveat`."""
         if not self._saveat:
             return

@@ -1,16 +1,18 @@
 r"""Networks as populations of neurons: values and tangent kernel at the data, and what moves them.
 
-With output weights :math:`s a_k` (the s of the parameterization, a of order 1), curvature :math:`\kappa` of the potential and
-a weight decay :math:`\mu`, gradient flow of :math:`L + \tfrac{\mu}{2} \sum_k (a_k^2 + w_k^2 + b_k^2)` is, for every neuron,
+With output weights :math:`s a_k` (the s of the parameterization, a of order 1), curvature :math:`\kappa` of the potential
+and a weight decay :math:`\mu`, gradient flow of :math:`L + \tfrac{\mu}{2} \sum_k (a_k^2 + w_k^2 + b_k^2)` is, for every
+neuron,
 
 .. math:: a' = -c\, D \cdot h - \tfrac{\mu}{\kappa} a, \qquad h' = -c\, a D - \tfrac{\mu}{\kappa} h,
           \qquad c = s/\kappa, \quad D = \sum_j \sigma'_j \omega_j r_j (x_j, 1), \quad h = (w, b),
 
 and :math:`d' = -c s \sum_j \omega_j r_j` for the output bias, which does not decay. Symmetrized with
-:math:`W = \mathrm{diag}(\omega)`, the residual :math:`\rho = W^{1/2} r` moves by :math:`\rho' = -A \rho - 2\tfrac{\mu}{\kappa} (\rho + \eta)`,
+:math:`W = \mathrm{diag}(\omega)`, the residual :math:`\rho = W^{1/2} r` moves by
+:math:`\rho' = -A \rho - 2\tfrac{\mu}{\kappa} (\rho + \eta)`,
 
-.. math:: A = c s\, W^{1/2} \Bigl(1 + \sum_k \sigma'_{ki} \sigma'_{kj}\, \tilde x_i^T (a_k^2 + h_k h_k^T) \tilde x_j\Bigr) W^{1/2},
-          \qquad \eta = W^{1/2} (y - d),
+.. math:: A = c s\, W^{1/2} \Bigl(1 + \sum_k \sigma'_{ki} \sigma'_{kj}\,
+          \tilde x_i^T (a_k^2 + h_k h_k^T) \tilde x_j\Bigr) W^{1/2}, \qquad \eta = W^{1/2} (y - d),
 
 because units are homogeneous of degree 2 in (a, w, b). A neuron that slides along a line has :math:`a^2 e e^T` for
 :math:`a^2`, e the direction of the line. Where an affine part is free, all of it is projected along lines.
@@ -22,7 +24,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.networks.network import Network
 from splinebias.neurons.population import Journey, Neurons, advance
-from splinebias.neurons.sectors import Sectors
+from splinebias.neurons.sectors import Flags, Sectors, Whole
 from splinebias.training.field import Field
 
 
@@ -105,22 +106,24 @@ class NeuronState:
         return self.medium.field
 
     @cached_property
-    def _bins(self) -> Array:
+    def _bins(self) -> Whole:
         """The number of its sector for every neuron of every network, shape (B n,)."""
-        count = self.medium.sectors.count
-        return (self.neurons.sector + count * np.arange(self.d.size)[:, None]).ravel()
+        bins: Whole = (self.neurons.sector + self.medium.sectors.count * np.arange(self.d.size)[:, None]).ravel()
+        return bins
 
     def _by_sector(self, *parts: Array) -> Array:
         """Sums over the neurons in each sector, arrays of shape (B, n) to (B, 2M, parts)."""
         count = self.medium.sectors.count
-        sums = [np.bincount(self._bins, part.ravel(), self.d.size * count) for part in parts]
+        size = self.d.size * count
+        sums = [np.bincount(self._bins, part.ravel(), size).astype(np.float64, copy=False) for part in parts]
         return np.stack(sums, axis=-1).reshape(self.d.size, count, len(parts))
 
     @cached_property
-    def occupied(self) -> Any:
+    def occupied(self) -> Flags:
         """Whether there are neurons in a sector, shape (B, 2M)."""
         count = self.medium.sectors.count
-        return np.bincount(self._bins, minlength=self.d.size * count).reshape(-1, count) > 0
+        occupied: Flags = np.bincount(self._bins, minlength=self.d.size * count).reshape(-1, count) > 0
+        return occupied
 
     @cached_property
     def units(self) -> Array:
@@ -142,7 +145,8 @@ class NeuronState:
     @cached_property
     def loss(self) -> Array:
         """The loss L of every network, shape (B,)."""
-        return (self.rho * self.rho).sum(-1) / 2
+        loss: Array = (self.rho * self.rho).sum(-1) / 2
+        return loss
 
     @cached_property
     def operator(self) -> Array:
@@ -181,27 +185,38 @@ class NeuronState:
             end = end.scaled(np.exp(-medium.decay * h))
         return NeuronState(end, self.d - medium.rate * medium.scale * h * force.sum(-1), medium), journey
 
-    def relative_speeds(self) -> tuple[Array, Array]:
-        r"""The largest :math:`|(a', h')| / |(a, h)|` of a neuron, and of its drive, without decay, each (B,)."""
-        n, medium = self.neurons, self.medium
-        drives = medium.sectors.drives(self.force(self.rho))
-        p, q = (np.take_along_axis(drives[..., i], n.sector, axis=1) for i in range(2))
-        if n.on_line.any():
-            x = np.where(n.on_line, medium.sectors.x[n.sector % medium.sectors.x.size], 0.0)
-            along = (p - x * q) / (1 + x * x)
-            p, q = np.where(n.on_line, along, p), np.where(n.on_line, -x * along, q)
-        kappa = np.hypot(p, q)
+    @cached_property
+    def drives(self) -> Array:
+        """The D above of every sector, shape (B, 2M, 2)."""
+        return self.medium.sectors.drives(self.force(self.rho))
+
+    @property
+    def growth_rate(self) -> Array:
+        """The largest rate c |D| at which neurons grow, without decay, shape (B,)."""
+        drives = np.hypot(self.drives[..., 0], self.drives[..., 1])
+        rate: Array = self.medium.rate * np.where(self.occupied, drives, 0.0).max(-1)
+        return rate
+
+    @property
+    def speed(self) -> Array:
+        r"""The largest :math:`|(a', h')| / |(a, h)|` of a neuron, without decay, shape (B,)."""
+        n, sectors = self.neurons, self.medium.sectors
+        p, q = (np.take_along_axis(self.drives[..., i], n.sector, axis=1) for i in range(2))
+        x = sectors.x[n.sector % sectors.x.size]
+        along = (p - x * q) / (1 + x * x)
+        p, q = np.where(n.on_line, along, p), np.where(n.on_line, -x * along, q)
         size = np.sqrt(n.a**2 + n.w**2 + n.b**2)
-        motion = np.hypot(p * n.w + q * n.b, n.a * kappa)
-        speed = np.divide(motion, size, out=np.zeros_like(size), where=size > 0).max(-1)
-        return medium.rate * speed, medium.rate * kappa.max(-1)
+        motion = np.hypot(p * n.w + q * n.b, n.a * np.hypot(p, q))
+        speed: Array = np.divide(motion, size, out=np.zeros_like(size), where=size > 0).max(-1)
+        return self.medium.rate * speed
 
     @cached_property
     def size(self) -> Array:
         """A bound of the root mean square of the units' sum at the data, shape (B,)."""
         n, medium = self.neurons, self.medium
         length = np.sqrt(((medium.root * medium.sectors.lengths) ** 2).sum())
-        return medium.scale * length * (n.a**2 + n.w**2 + n.b**2).sum(-1) / 2
+        size: Array = medium.scale * length * (n.a**2 + n.w**2 + n.b**2).sum(-1) / 2
+        return size
 
     def network(self, row: int) -> Network:
         """Network number `row` of the batch, with its skip part."""

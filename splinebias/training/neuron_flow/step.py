@@ -67,7 +67,7 @@ class NeuronStep:
     def __init__(self, start: NeuronState) -> None:
         self._start = start
         operator = start.operator
-        self.finite = np.isfinite(operator).all((-1, -2))
+        self.finite: Flags = np.asarray(np.isfinite(operator).all((-1, -2)))
         self._rates, self._vectors = np.linalg.eigh(np.where(self.finite[:, None, None], operator, 0.0))
         self.largest = np.where(self.finite, self._rates[:, -1], np.inf)
         above = self._rates > np.finfo(float).eps * self._rates.shape[-1] * self._rates[:, -1:]
@@ -102,7 +102,8 @@ class NeuronStep:
 
 
 def _norm(rho: Array) -> Array:
-    return np.sqrt((rho * rho).sum(-1))
+    norm: Array = np.sqrt((rho * rho).sum(-1))
+    return norm
 
 
 def _mean_and_end(start: NeuronState, rates: Array, vectors: Array, h: Array) -> tuple[Array, Array]:
@@ -131,7 +132,8 @@ def _phi(s: Array) -> tuple[Array, Array]:
 def _turn(start: NeuronState, end: NeuronState, h: Array) -> Array:
     """The angle of the Magnus term in the sectors that hold neurons at both ends, the largest of each network, (B,)."""
     medium = start.medium
-    one, other = (medium.sectors.drives(state.force(state.rho)) for state in (start, end))
+    one, other = start.drives, end.drives
     cross = np.abs(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0])
     largest = np.where(start.occupied & end.occupied, cross, 0.0).max(-1)
-    return (medium.rate * h) ** 2 / 12 * largest
+    turn: Array = (medium.rate * h) ** 2 / 12 * largest
+    return turn

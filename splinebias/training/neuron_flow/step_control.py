@@ -50,36 +50,32 @@ class StepControl:
     def propose(self, state: NeuronState, step: NeuronStep) -> Array:
         """Sizes of the next steps, shape (B,).
 
-        A step in which neurons grow by more than a factor e must leave their sum within the tolerance: what such a
-        step does not see is how the residuals answer.
+        A step in which neurons grow by more than a factor e must leave their sum within the tolerance: such a step does not
+        see how residuals answer. Where it does, as on the plateau after a small start, neurons are exact at any size.
         """
         with np.errstate(divide="ignore", invalid="ignore"):
-            first = min(self._rtol, 1.0) ** (1 / 3) / step.largest
-            _, drive = state.relative_speeds()
             room = np.log(self._tolerance(state.loss) / state.size) / 2
-            bound = np.maximum(room, 1.0) / drive
-            h = np.where(np.isnan(self.h), np.maximum(first, np.where(room > 1, bound, 0.0)), self.h)
-            h = np.where(self._decays(state), h, np.minimum(h, 40 / step.smallest))
+            bound = np.maximum(room, 1.0) / state.growth_rate
+            first = np.where(room > 1, bound, min(self._rtol, 1.0) ** (1 / 3) / step.largest)
+            h = np.where(np.isnan(self.h), first, self.h)
+            rest = np.where(state.medium.decay > 0, np.inf, 40 / step.smallest)  # nothing happens after 40 e-foldings
+            rest = np.where(room > 1, np.inf, rest)  # of what is there; on a plateau the spectrum says nothing
         self._grows = bound < h
-        self.h = np.minimum(h, bound)
+        self.h = np.minimum(np.minimum(h, rest), bound)
         return self.h
-
-    @staticmethod
-    def _decays(state: NeuronState) -> Flags:
-        decays: Flags = state.medium.decay > 0
-        return decays
 
     def judge(self, state: NeuronState, attempt: Attempt, h: Array) -> Flags:
         """Which steps of sizes `h` are taken; sizes the next ones, too."""
         loss = attempt.end.loss
+        same = (1 + 64 * np.finfo(float).eps) * state.loss + self._rounding**2 / 2  # up to rounding
         with np.errstate(all="ignore"):
             error = np.maximum(attempt.error / self._tolerance(state.loss), attempt.turn / self._rtol)
             finite = np.isfinite(error) & np.isfinite(loss) & attempt.complete
-            falls = self._decays(state) | (loss <= np.maximum(state.loss, self._rounding**2 / 2))
             factor = np.where(finite, 0.9 * error ** (-1 / 3), 0.0)
-        taken: Flags = finite & falls & (error <= 1)
-        longer = np.maximum(self.h, h * np.clip(factor, 0.1, self._most))  # a step cut short by a time says little
-        self.h = np.where(taken, np.where(h < self.h, longer, h * np.clip(factor, 0.1, self._most)), h * np.clip(factor, 0.1, 0.5))
+        taken: Flags = finite & (error <= 1) & ((loss <= same) | (state.medium.decay > 0))
+        longer, shorter = h * np.clip(factor, 0.1, self._most), h * np.clip(factor, 0.1, 0.5)
+        longer = np.where(h < self.h, np.maximum(longer, self.h), longer)  # it was cut short by a time asked for
+        self.h = np.where(taken, longer, shorter)
         self._most = np.where(taken, np.minimum(1.5 * self._most, 100.0), 1.5)
         self.growth = self.growth + (taken & self._grows)
         return taken

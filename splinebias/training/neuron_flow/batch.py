@@ -91,7 +91,8 @@ class NeuronBatch(Batch):
         speed, bias = state.speed, np.abs(state.force(state.rho).sum(-1)) / force.sum(-1)
         relative = speed / state.medium.rate / (force @ state.medium.sectors.lengths)
         at_rest = still & (relative <= epsilon) & (bias <= 1e-8) & (state.medium.decay == 0)
-        grows = speed * np.nan_to_num(self._control.h) > 1e-6  # neurons too small to be seen are no rest
+        # neurons too small to be seen that grow are no rest; where a loss is flat to rounding, speeds are to its square root
+        grows = (relative > 1e-5) & (speed * np.nan_to_num(self._control.h) > 1e-3)
         for row, rest, grow in zip(self._rows, at_rest.tolist(), grows.tolist(), strict=True):
             row.critical, row.idle = rest, 0 if grow else row.idle
 

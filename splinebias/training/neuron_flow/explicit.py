@@ -86,7 +86,7 @@ class ExplicitBatch(Batch):
         """Whether a unit of each network moves relative to its own size."""
         units = theta[:, :-1].reshape(theta.shape[0], 3, -1)
         moves = (units - self._state.theta[:, :-1].reshape(units.shape)).norm(dim=1)
-        grow: list[bool] = (moves > 1e-6 * units.norm(dim=1)).any(-1).tolist()
+        grow: list[bool] = (moves > 1e-3 * units.norm(dim=1)).any(-1).tolist()
         return grow
 
     def _save(self, moving: Sequence[bool]) -> None:

@@ -190,14 +190,7 @@ class NeuronState:
         """The D above of every sector, shape (B, 2M, 2)."""
         return self.medium.sectors.drives(self.force(self.rho))
 
-    @property
-    def growth_rate(self) -> Array:
-        """The largest rate c |D| at which neurons grow, without decay, shape (B,)."""
-        drives = np.hypot(self.drives[..., 0], self.drives[..., 1])
-        rate: Array = self.medium.rate * np.where(self.occupied, drives, 0.0).max(-1)
-        return rate
-
-    @property
+    @cached_property
     def speed(self) -> Array:
         r"""The largest :math:`|(a', h')| / |(a, h)|` of a neuron, without decay, shape (B,)."""
         n, sectors = self.neurons, self.medium.sectors

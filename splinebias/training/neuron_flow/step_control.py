@@ -50,12 +50,13 @@ class StepControl:
     def propose(self, state: NeuronState, step: NeuronStep) -> Array:
         """Sizes of the next steps, shape (B,).
 
-        A step in which neurons grow by more than a factor e must leave their sum within the tolerance: such a step does not
-        see how residuals answer. Where it does, as on the plateau after a small start, neurons are exact at any size.
+        A step in which neurons could grow by more than a factor e must leave their sum within the tolerance: such a step
+        does not see how residuals answer. Where it does, as on the plateau after a small start, neurons are exact at any
+        size.
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             room = np.log(self._tolerance(state.loss) / state.size) / 2
-            bound = np.maximum(room, 1.0) / state.growth_rate
+            bound = np.maximum(room, 1.0) / state.speed
             first = np.where(room > 1, bound, min(self._rtol, 1.0) ** (1 / 3) / step.largest)
             h = np.where(np.isnan(self.h), first, self.h)
             rest = np.where(state.medium.decay > 0, np.inf, 40 / step.smallest)  # nothing happens after 40 e-foldings
@@ -66,9 +67,9 @@ class StepControl:
 
     def judge(self, state: NeuronState, attempt: Attempt, h: Array) -> Flags:
         """Which steps of sizes `h` are taken; sizes the next ones, too."""
-        loss = attempt.end.loss
         same = (1 + 64 * np.finfo(float).eps) * state.loss + self._rounding**2 / 2  # up to rounding
         with np.errstate(all="ignore"):
+            loss = attempt.end.loss
             error = np.maximum(attempt.error / self._tolerance(state.loss), attempt.turn / self._rtol)
             finite = np.isfinite(error) & np.isfinite(loss) & attempt.complete
             factor = np.where(finite, 0.9 * error ** (-1 / 3), 0.0)

@@ -284,6 +284,18 @@ def test_richness_is_what_moves_features():
     assert moves[0] < 0.15 * moves[1] < 0.03 * moves[2]
 
 
+def test_ensembles_have_the_mean_and_the_spread_of_the_mean_field():
+    """Set A, output weights 0, gamma = 1, t = 10 (regimes, section 6): a Volterra equation for the infinite population."""
+    x = np.array([-1, -0.2, 0, -1.3, -0.6, -0.1, 0.5, 0.8])
+    mean = [-0.10967, -0.08119, -0.07901, -0.12371, -0.09276, -0.07969, -0.08918, -0.10083]
+    spread = [0.06317, 0.02326, 0.02494, 0.08871, 0.03539, 0.02388, 0.03145, 0.0480]
+    runs = sb.train_ensemble(rich(SET_A), 400, range(120), method=sb.NeuronFlow(1e-3, time=10.0))
+    values = np.array([run.function(x) for run in runs])
+    deviation = values.std(0, ddof=1)
+    assert (np.abs(values.mean(0) - mean) < 4 * deviation / np.sqrt(120)).all()
+    np.testing.assert_allclose(np.sqrt(400) * deviation, spread, rtol=0.25)  # 4 standard errors of a deviation
+
+
 # -- hard cases -----------------------------------------------------------------------------------------------------
 
 

@@ -48,7 +48,9 @@ def train(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Train one network and measure how far it ends from the limit, if that is known: of mean-field networks it is not.
+    """Train one network and measure how far it ends from the limit.
+
+    Mean-field networks have none in closed form: for them there is no distance.
 
     \b
     Example:

@@ -114,6 +114,8 @@ class _Walk:
     def __init__(self, neurons: Neurons, sectors: Sectors, drives: Array, span: Array) -> None:
         self._shape, self._sectors = neurons.a.shape, sectors
         self._drives = np.ascontiguousarray(np.moveaxis(drives, -1, 0).reshape(2, -1))
+        self._kappa = np.hypot(self._drives[0], self._drives[1])
+        self._u = self._drives / np.where(self._kappa > 0, self._kappa, 1.0)
         count, width = self._shape
         self._network = np.repeat(np.arange(count), width)
         self._base = self._network * sectors.count
@@ -144,9 +146,8 @@ class _Walk:
     def _fly(self, k: Whole) -> None:
         """Move free neurons to the next line or to the end."""
         a, sector, left, h = self._a[k], self._sector[k], self._left[k], self._h[:, k]
-        drive = self._drives[:, self._base[k] + sector]
-        kappa = np.hypot(drive[0], drive[1])
-        u = drive / np.where(kappa > 0, kappa, 1.0)
+        place = self._base[k] + sector
+        kappa, u = self._kappa[place], self._u[:, place]
         v, z = h[0] * u[0] + h[1] * u[1], kappa * left
         end, change = moved(a, v, z)
         goal = h + change * u
@@ -204,7 +205,7 @@ class _Walk:
         way = leave_origin(self._sectors, self._a[k], np.moveaxis(self._drives[:, table], 0, -1))
         self._sector[k], self._on[k] = way.sector, way.on_line
         self._left[k[~way.moves]] = 0.0
-        np.add.at(self._events, self._network[k], 1)
+        np.add.at(self._undetermined, self._network[k[way.moves]], 1)
 
 
 def onto(sectors: Sectors, line: Whole, h: Array) -> Array:

@@ -75,9 +75,9 @@ class NeuronFlow(TrainingMethod):
     A neuron dies only if the flow kills it: it reaches a sample beyond which it has no active one, and stops there.
 
     Other statistics: ``events``, arrivals of neurons at samples; ``sliding``, neurons at samples at the end;
-    ``undetermined``, neurons that left a sample, or w = b = 0, where more than one motion solves the flow. That happens
-    when the output weight of a sliding neuron changes sign: its sample repels it from then on. Here it goes where the sample
-    is on its right side (ReLU: active); descent decides it by rounding, and may end elsewhere.
+    ``undetermined``, neurons that left a sample where more than one motion solves the flow, or w = b = 0, where more than
+    one may. The first happens when the output weight of a sliding neuron changes sign: its sample repels it from then on.
+    Here it goes where the sample is on its right side (ReLU: active); descent decides it by rounding, and may end elsewhere.
 
     Hypotheses of an infinite-width limit, not checked: a large width.
 

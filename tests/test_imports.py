@@ -21,7 +21,7 @@ LAYERS = [  # a folder or module may import from those above it in this list, an
     ["numerics", "data", "activation", "potential", "parameterization"],
     ["initialization", "functions", "learning_rates"],
     ["problem"],
-    ["networks"],
+    ["networks", "neurons"],
     ["limit"],
     ["training", "curvature_penalty"],
     ["finite_width", "regimes"],

@@ -7,7 +7,7 @@ import numpy as np
 from splinebias.errors import DataError
 from splinebias.finite_width.influence import growth
 from splinebias.initialization.laws import as_law
-from splinebias.limit.hypotheses import dead_directions, require_moments
+from splinebias.limit.hypotheses import dead_directions, require_limit, require_moments
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.parameterization import NTK
@@ -25,7 +25,10 @@ def check_second_moments(problem: Problem) -> None:
     ------
     DataError
         If a law has no such moment.
+    CapabilityError
+        With `MeanField`, whose networks have no limit in closed form.
     """
+    require_limit(problem)
     why = "errors then shrink more slowly than n^(-1/2); choose lighter tails"
     order = 2 * (1 + growth(problem.limit_potential))
     require_moments(problem, order, "one neuron's contribution has a finite variance only with", why, bias=not problem.free)

@@ -19,8 +19,7 @@ from splinebias._arguments import interval as check_interval
 from splinebias._arguments import real_number, whole_number
 from splinebias._array import Array
 from splinebias.errors import DataError
-from splinebias.finite_width.existence import check_second_moments, check_told_apart, check_unique
-from splinebias.finite_width.influence import InfluenceModel
+from splinebias.finite_width.influence import InfluenceModel, check_second_moments, check_told_apart, check_unique
 from splinebias.finite_width.influence_at_limit import LimitInfluence
 from splinebias.finite_width.influence_in_modes import ModeInfluence
 from splinebias.finite_width.largest_error import DrawnErrors, LargestError

@@ -45,6 +45,7 @@ from .limit.trajectory.training_time_gcv import gcv_regularization as gcv_regula
 from .limit.trajectory.training_time_gcv import gcv_time as gcv_time
 from .limit.trajectory.training_time_gcv import smoothing_spline as smoothing_spline
 from .networks.network import Network as Network
+from .networks.torch_modules import from_torch as from_torch
 from .parameterization import NTK as NTK
 from .parameterization import Standard as Standard
 from .plots import plot as plot

@@ -64,7 +64,7 @@ def from_torch(module: Any, *, dtype: Any = "float64", device: Any = "cpu") -> N
 
     Notes
     -----
-    Checked: values at 200 points on both sides of the breakpoints, in float64 on a copy where the module can be copied,
+    Checked: values at some 200 points on both sides of the breakpoints, in float64 on a copy where the module can be copied,
     else in its own precision, to rounding. The copy is compared with random parameters too, as values say nothing of the
     activation where output weights are 0. Not checked: which of its parameters an optimizer would move; `train` moves
     all of them, biases that the module does not have included. What PyTorch starts from is

@@ -19,7 +19,7 @@ from splinebias.networks.network import Network
 from splinebias.networks.torch_layers import AbsLayer, ReLUPowerLayer
 
 _POWERS = (2, 3, 4)
-_AT_ONCE = 4_000_000  # products of units and points
+_AT_ONCE = 10_000_000  # products of units and points
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,18 +87,20 @@ class Values:
     def agree(self, network: Network) -> bool:
         """Whether a network has these values, to the rounding of sums over its units."""
         degree = network.activation.degree
-        steepest = max(1.0, abs(float(network.activation.value(-1.0))))
         x, w, b, a = self.x.abs(), network.w.abs(), network.b.abs(), network.a.abs()
-        size = torch.stack([(a * (w * point + b) ** degree).sum() for point in x]) * steepest
+        size = torch.zeros_like(x)
+        for j in range(degree + 1):  # the binomial series of (w x + b)^degree
+            size += math.comb(degree, j) * (a * w**j * b ** (degree - j)).sum() * x**j
+        size = size * max(1.0, abs(float(network.activation.value(-1.0))))
         size = size + network.d.abs() + network.skip[0].abs() * x + network.skip[1].abs()
         allowed = (16 + 4 * math.sqrt(network.width)) * degree * self.rounding * size
         return bool(((_values(network, self.x) - self.y).abs() <= allowed).all())
 
     def activations(self, network: Network, named: list[Activation]) -> list[Activation]:
         """With which activations a network has the values: those `named` by parts of a module come first."""
-        known: list[Activation] = [*named, ReLU(), Abs(), *map(ReLUPower, _POWERS)]
-        if fits := [one for one in dict.fromkeys(known) if self.agree(replace(network, activation=one))]:
-            return fits
+        for known in (named, [ReLU(), Abs(), *map(ReLUPower, _POWERS)]):
+            if fits := [one for one in known if self.agree(replace(network, activation=one))]:
+                return fits
         right = _values(replace(network, activation=ReLU()), self.x)
         left = right - _values(replace(network, activation=Abs()), self.x)  # what units add per slope on their left
         slope = float((left * (self.y - right)).sum() / (left**2).sum()) if bool(left.any()) else 0.0
@@ -151,20 +153,20 @@ def named_activations(module: nn.Module) -> list[Activation]:
 
 
 def _points(hidden: nn.Linear) -> Tensor:
-    """200 points: around the breakpoints of the units, and in a standard interval; in float64."""
+    """Some 200 points, fewer for very many units: between the breakpoints, and in a standard interval; in float64."""
     w, b = (part.numpy() for part in _numbers(hidden))
     with np.errstate(all="ignore"):
         c = -b / w
     c = np.unique(c[np.abs(c) < 1e4])
-    marks = np.quantile(c, np.linspace(0, 1, 101)) if c.size else np.zeros(1)
-    rng = np.random.default_rng(0)
-    between = rng.uniform(size=100) * (np.roll(np.resize(marks, 100), -1) - np.resize(marks, 100)) + np.resize(marks, 100)
-    return torch.tensor(np.r_[between, rng.uniform(-3, 3, 96), marks[0] - 1, marks[-1] + 1, -10.0, 10.0])
+    count, rng = int(np.clip(_AT_ONCE // hidden.out_features, 20, 100)), np.random.default_rng(0)
+    marks = np.quantile(c, np.linspace(0, 1, count)) if c.size else np.zeros(count)
+    between = marks[:-1] + rng.uniform(size=count - 1) * np.diff(marks)
+    return torch.tensor(np.r_[between, rng.uniform(-3, 3, count), marks[0] - 1, marks[-1] + 1, -10.0, 10.0])
 
 
 def _values(network: Network, x: Tensor) -> Tensor:
-    """The network at `x`, in parts that fit in memory."""
-    return torch.cat([network(part) for part in torch.split(x, max(1, _AT_ONCE // network.width))])
+    """The network at `x`, by its pieces: its units take too much time at many points."""
+    return torch.tensor(network.function()(x.numpy()))
 
 
 def _forward(module: nn.Module, x: Tensor, width: int) -> Tensor:

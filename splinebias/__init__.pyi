@@ -68,6 +68,7 @@ from .training.descent.descent import MirrorDescent as MirrorDescent
 from .training.descent.descent import StochasticMirrorDescent as StochasticMirrorDescent
 from .training.ensemble import train_ensemble as train_ensemble
 from .training.flow.flow import MirrorFlow as MirrorFlow
+from .training.load import load as load
 from .training.train import Training as Training
 from .training.train import train as train
 

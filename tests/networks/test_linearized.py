@@ -216,7 +216,7 @@ def test_the_parts_of_the_gap_of_one_torch_network_are_those_of_the_start_page()
     module = torch.nn.Sequential(torch.nn.Linear(1, 1000), torch.nn.ReLU(), torch.nn.Linear(1000, 1))
     problem = sb.Problem(SET_A, sb.Initialization.pytorch_default(both_layers=True))
     network, time = sb.from_torch(module), 1e6
-    run = sb.train(problem, start=network, method=sb.MirrorFlow(time=time, rtol=1e-7), loss_tol=1e-30)
+    run = sb.train(problem, start=network, method=sb.MirrorFlow(time=time, rtol=1e-7), loss_tol=1e-16)
     both, outer = network.linearized(problem, time), network.linearized(problem, time, hidden=False)
     functions = [run.function, both, outer, sb.predict(problem, start=network, time=time).function]
     sups = [sb.compare(f, g, (-1.5, 1.5)).sup for f, g in itertools.pairwise(functions)]

@@ -48,6 +48,7 @@ from .limit.trajectory.training_time_gcv import gcv_regularization as gcv_regula
 from .limit.trajectory.training_time_gcv import gcv_time as gcv_time
 from .limit.trajectory.training_time_gcv import smoothing_spline as smoothing_spline
 from .networks.network import Network as Network
+from .networks.torch_modules import from_torch as from_torch
 from .parameterization import NTK as NTK
 from .parameterization import MeanField as MeanField
 from .parameterization import Standard as Standard
@@ -81,6 +82,7 @@ from .training.descent.descent import MirrorDescent as MirrorDescent
 from .training.descent.descent import StochasticMirrorDescent as StochasticMirrorDescent
 from .training.ensemble import train_ensemble as train_ensemble
 from .training.flow.flow import MirrorFlow as MirrorFlow
+from .training.load import load as load
 from .training.neuron_flow.neuron_flow import NeuronFlow as NeuronFlow
 from .training.train import Training as Training
 from .training.train import train as train

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,33 @@ class Training(Run):
     def change(self) -> PiecewisePolynomial:
         """What training added to the start function, f_n - f_0: exact, the function that the theorems are about."""
         return difference(self.network, self.start)
+
+    def save(self, path: str | Path) -> None:
+        """Write the run to a file that ``sb.load`` reads back, atomically, without pickle.
+
+        Kept to the last bit: problem, seed, network, start, history, snapshots, loss, steps, time, outcome, advice, stats,
+        seconds. The layout is that of ``numpy.savez``.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be written.
+        CapabilityError
+            If the problem has a law, a potential or an activation that is not one of the library's own.
+        """
+        from splinebias.networks.archive import write_archive
+
+        names = ("seed", "steps", "loss", "time", "seconds", "advice")
+        run = {name: getattr(self, name) for name in names} | {"outcome": self.outcome.name}
+        tables = {"run": run, "stats": self.stats, "problem": self.problem.to_tables()}
+        history = {f"history_{name}": getattr(self.history, name) for name in ("steps", "loss", "time")}
+        kept = [part.network.arrays("snapshot") for part in self.snapshots]
+        none = {name: part[None][:0] for name, part in self.network.arrays("snapshot").items()}
+        snapshots = {name: np.stack([part[name] for part in kept]) if kept else none[name] for name in none}
+        for name in ("time", "loss"):
+            snapshots[f"snapshot_{name}"] = np.array([getattr(part, name) for part in self.snapshots], dtype=float)
+        arrays = self.network.arrays("network") | self.start.arrays("start") | history | snapshots
+        write_archive(path, "training", tables, arrays)
 
     def __repr__(self) -> str:
         return (

@@ -1,8 +1,8 @@
 r"""Nodes in the plane of (w, b) for the referee: sums over them are expectations of functions with kinks where wx + b = 0.
 
-One variable is outer and one inner. Inner integrals are sums of Gauss-Legendre rules between kinks, knots and quantiles of the
-law; outer panels shrink geometrically towards w = 0. Nodes are told by w and by :math:`\tau = w x_0 + b` in extended precision,
-so that :math:`wx + b = \tau + w (x - x_0)` keeps its digits however far the data are from the origin.
+One variable is outer and one inner. Inner integrals are sums of Gauss-Legendre rules between kinks, knots and quantiles of
+the law; outer panels shrink geometrically towards w = 0. Nodes are told by w and by :math:`\tau = w x_0 + b` in extended
+precision, so that :math:`wx + b = \tau + w (x - x_0)` keeps its digits however far the data are from the origin.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def marks(law: Any, order: float) -> Any:
     with np.errstate(all="ignore"):
         found = np.r_[law.ppf(_SHARES), law.ppf(0.5), law.isf(_SHARES)]
     middle, scale = law.ppf(0.5), law.isf(0.25) - law.ppf(0.25)
-    if not (law.dist.name == "uniform"):
+    if law.dist.name != "uniform":
         steps = scale * 4.0 ** -np.arange(31.0 if _singular(law) else 13.0)
         found = np.r_[found, lo + steps, hi - steps] if lo > -math.inf or hi < math.inf else found
         far = scale * 3.0 ** np.arange(1, 64)
@@ -175,7 +175,7 @@ def _lines(w: Any, density: Any, fixed: Any, frame: Frame, mass: Any = 1.0) -> N
     row, tau, weights = frame.between(np.concatenate([ends, bends], axis=1))
     with np.errstate(all="ignore"):
         weights = weights * density(w[row], (tau - shift[row]).astype(float)) * np.broadcast_to(mass, w.shape)[row]
-    keep = weights > 0
+    keep = (weights > 0) & np.isfinite(weights)  # a density may be infinite at an end
     tau = tau[keep]
     return Nodes(w[row][keep], tau, float(np.finfo(LONG).eps) * np.abs(tau).astype(float), weights[keep])
 
@@ -218,7 +218,7 @@ def _swapped(weight: Any, b: float, share: float, frame: Frame) -> Nodes:
     w, weights = (np.concatenate(of) for of in zip(*found, strict=True))
     mass = weights * weight.pdf(w.astype(float)) * share
     tau = w * frame.x0 + LONG(b)
-    keep = mass > 0
+    keep = (mass > 0) & np.isfinite(mass)
     return Nodes(w[keep], tau[keep], np.full(keep.sum(), 4 * float(np.finfo(LONG).eps) * abs(b)), mass[keep])
 
 
@@ -231,7 +231,7 @@ def _on_circle(frame: Frame) -> Nodes:
     steps = quarter * LONG(3) ** -np.arange(40)
     around = [side + of for side in (right.min(), right.max(), left.min(), left.max()) for of in (steps, -steps)]
     turns = np.r_[right, left, fixed, *around]
-    row, angle, weights = frame.between(np.clip(turns, -quarter, 3 * quarter)[None])
+    _, angle, weights = frame.between(np.clip(turns, -quarter, 3 * quarter)[None])
     w, b = np.cos(angle), np.sin(angle)
     return Nodes(w, w * frame.x0 + b, np.full(w.size, 4 * float(np.finfo(LONG).eps)), weights / (2 * math.pi))
 

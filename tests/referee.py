@@ -103,6 +103,8 @@ def _ruling(prediction: sb.Prediction, goal: float) -> Ruling:
     missed = np.abs(prediction.function(data.x) - data.y).max() / size
     cost = abs(finest.penalty) or 1.0
     blur += 4 * _EPS * float(np.abs(prediction.multipliers * data.y).sum())  # the multipliers are its slopes in y
+    if not finest.settled:  # of rounded multipliers: units that they should leave alone may cost anything
+        blur = math.inf
     return Ruling(
         x, finest.value, bound,
         error=float(np.max([*off, missed])),  # np.max keeps a NaN

@@ -64,6 +64,7 @@ from .studies.study import study as study
 from .studies.study import study_grid as study_grid
 from .training.descent.descent import MirrorDescent as MirrorDescent
 from .training.descent.descent import StochasticMirrorDescent as StochasticMirrorDescent
+from .training.ensemble import Ensemble as Ensemble
 from .training.ensemble import train_ensemble as train_ensemble
 from .training.flow.flow import MirrorFlow as MirrorFlow
 from .training.train import Training as Training

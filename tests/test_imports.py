@@ -17,7 +17,7 @@ PACKAGE = Path(sb.__file__).parent
 LAYERS = [  # a folder or module may import from those above it in this list, and from nothing beside or below it
     ["errors", "_array"],
     ["_arguments"],
-    ["_files"],
+    ["_files", "_result"],
     ["numerics", "data", "activation", "potential", "parameterization"],
     ["initialization", "functions"],
     ["problem"],
@@ -26,6 +26,7 @@ LAYERS = [  # a folder or module may import from those above it in this list, an
     ["training", "curvature_penalty"],
     ["finite_width"],
     ["studies"],
+    ["_canvas"],
     ["estimator", "plots"],
     ["cli"],
     ["__main__"],
@@ -36,12 +37,12 @@ MOST_FLOORS = 17  # of what is imported when a module is loaded: to come down to
 HEAVY_HOMES = {  # relative to the package; a folder stands for everything in it
     "torch": {"networks", "training"},
     "cvxpy": {"limit/grid_solver.py"},
-    "matplotlib": {"plots.py", "cli/console.py"},
+    "matplotlib": {"_canvas.py", "plots.py", "cli/console.py"},
     "loky": {"studies/work/pools.py"},
     "distributed": {"studies/work/pools.py"},
     "sklearn": {"estimator.py"},
 }
-UPWARD = {"limit/start_process.py": {"plots.py"}}  # results draw themselves: imports in a method `plot` may point up
+UPWARD = {"_result.py": {"plots.py"}}  # results draw themselves: the methods that all inherit may point up
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 MODULES = [file for file in FILES if file != "__init__.py"]
 

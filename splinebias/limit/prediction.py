@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from splinebias._array import Array
+from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.sums import FunctionSum
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
-    r"""The infinite-width limit of a Problem.
+class Prediction(DrawnFunction):
+    r"""The infinite-width limit of a Problem; ``prediction(x, nu=0)`` is its function.
 
     Attributes
     ----------
@@ -71,7 +72,7 @@ class Prediction:
 
     def __repr__(self) -> str:
         return (
-            f"Prediction({self.problem.describe()}; penalty {self.penalty:.10g}, residual {self.residual:.1e}, "
+            f"Prediction({self.problem.describe()}; penalty {self.penalty:.6g}, residual {self.residual:.1e}, "
             f"{self.outcome})"
         )
 

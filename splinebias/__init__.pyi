@@ -1,5 +1,6 @@
 """The public names of splinebias, each in the module that defines it: the only table, read when a name is first used."""
 
+from . import datasets as datasets
 from .activation import Abs as Abs
 from .activation import LeakyReLU as LeakyReLU
 from .activation import ReLU as ReLU
@@ -53,6 +54,9 @@ from .potential import Power as Power
 from .potential import Quadratic as Quadratic
 from .potential import Scaled as Scaled
 from .problem import Problem as Problem
+from .rescaling import Rescaling as Rescaling
+from .rescaling import Restored as Restored
+from .rescaling import rescaled as rescaled
 from .studies.agreement import Agreement as Agreement
 from .studies.agreement import agreement as agreement
 from .studies.results import Study as Study

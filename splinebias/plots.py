@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from splinebias.limit.start_process import StartProcess
     from splinebias.limit.trajectory.path import Path as TrainingPath
     from splinebias.problem import Problem
+    from splinebias.rescaling import Restored
     from splinebias.studies.results import Study, StudyGrid
     from splinebias.training.ensemble import Ensemble
     from splinebias.training.train import Training
@@ -138,6 +139,19 @@ def plot_training(
         style: dict[str, Any] = {"color": color, "linewidth": 2.5, "zorder": 1.9} | _plain(line)
         where = default_places(run.problem, interval)
         _curve_and_data(run.function, run.problem, axes, where, style, shown, whole=interval is not None)
+    return axes
+
+
+def plot_restored(
+    function: Restored, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """A function of rescaled data in the units of the data, with the data; arguments as in `plot_prediction`."""
+    problem = function.problem
+    with drawn_on(ax) as axes:
+        number = number_of(axes, "restored")
+        style: dict[str, Any] = {"color": _NETWORKS[number % len(_NETWORKS)], "linewidth": 1.2} | _plain(line)
+        where, shown = default_places(problem, interval), Shown("restored", "fit to rescaled data", words_of(problem))
+        _curve_and_data(function, problem, axes, where, style, shown, whole=interval is not None)
     return axes
 
 
@@ -423,7 +437,8 @@ def html_of(result: Any) -> str:
     if axes.get_legend() is None:
         axes.legend(fontsize="x-small")
     content = base64.b64encode(_rendered(figure, "png", dpi=90, metadata={"Software": None})).decode("ascii")
-    text = escape(str(result))
+    advice = getattr(result, "advice", "") if type(result).__name__ == "Prediction" else ""
+    text = escape("\n".join(filter(None, [str(result), advice])))
     return (
         f'<div><pre style="white-space: pre-wrap">{text}</pre>'
         f'<img alt="{escape(type(result).__name__)}" src="data:image/png;base64,{content}"></div>'
@@ -505,6 +520,7 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "Prediction": plot_prediction,
     "StartProcess": plot_start_process,
     "Training": plot_training,
+    "Restored": plot_restored,
     "Ensemble": plot_ensemble,
     "Path": plot_path,
     "ErrorBand": plot_band,

@@ -15,6 +15,7 @@ from splinebias.functions.sums import FunctionSum
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
+from splinebias.rescaling import few_breakpoints
 
 if TYPE_CHECKING:
     from splinebias.limit.dual.dual_function import DualFunction
@@ -69,6 +70,14 @@ class Prediction(DrawnFunction):
         changed = self.function.parts[-1] if isinstance(self.function, FunctionSum) else self.function
         assert isinstance(changed, WeightedSpline)
         return changed
+
+    @property
+    def advice(self) -> str:
+        """What to do about an outcome that is not ok, and about a law with few breakpoints among the data; mostly empty.
+
+        Worked out when asked for; notebooks show it.
+        """
+        return "; ".join(filter(None, ["" if self.outcome.ok else self.outcome.value, few_breakpoints(self.problem)]))
 
     def __repr__(self) -> str:
         return (

@@ -25,6 +25,7 @@ from experiments import (
     lm_figure2,
     penalty_sheet,
     potential_sheet,
+    torch_default,
 )
 from splinebias.errors import SplinebiasError
 
@@ -41,6 +42,7 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
     band_constants: {"widths": (1000,), "networks": 10},
     jm_rates: _STUDY,
     jm_defaults: _STUDY | {"titanium_widths": (3162, 10_000), "titanium_seeds": (0,), "titanium_tol": 1e-4},
+    torch_default: {"widths": (100, 300), "seeds": (0,), "networks": 2, "time": 1e4},
     jm_sgd: {"widths": (50, 100), "seeds": (0, 1), "loss_tol": 1e-3},
 }
 

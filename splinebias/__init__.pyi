@@ -14,8 +14,12 @@ from .errors import SolveError as SolveError
 from .errors import SplinebiasError as SplinebiasError
 from .errors import StudyStopped as StudyStopped
 from .estimator import SplineBiasRegressor as SplineBiasRegressor
+from .estimator import SplineBiasRegressorCV as SplineBiasRegressorCV
 from .finite_width.band import ErrorBand as ErrorBand
 from .finite_width.band import error_band as error_band
+from .finite_width.diagnosis import Diagnosis as Diagnosis
+from .finite_width.diagnosis import NetworkReport as NetworkReport
+from .finite_width.diagnosis import diagnose as diagnose
 from .finite_width.laziness import Laziness as Laziness
 from .finite_width.laziness import laziness as laziness
 from .finite_width.required_width import RequiredWidth as RequiredWidth
@@ -29,6 +33,7 @@ from .initialization.initialization import Initialization as Initialization
 from .initialization.laws import Constant as Constant
 from .initialization.laws import Discrete as Discrete
 from .initialization.laws import Rademacher as Rademacher
+from .learning_rates import training_time as training_time
 from .limit.banded import BandedSolver as BandedSolver
 from .limit.dual.solver import DualSolver as DualSolver
 from .limit.grid_solver import GridSolver as GridSolver

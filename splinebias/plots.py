@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from splinebias.finite_width.band import ErrorBand
+    from splinebias.finite_width.diagnosis import Diagnosis
     from splinebias.initialization.initialization import Initialization
     from splinebias.limit.prediction import Prediction
     from splinebias.limit.start_process import StartProcess
@@ -84,7 +85,7 @@ def plot(result: Any, ax: Axes | None = None, **options: Any) -> Axes:
 
     Parameters
     ----------
-    result : Prediction, Training, Path, ErrorBand, StartProcess, Ensemble, Study, StudyGrid or Initialization
+    result : Prediction, Training, Path, ErrorBand, StartProcess, Diagnosis, Ensemble, Study, Initialization, ...
         What to draw.
     ax : matplotlib.axes.Axes, optional
         Where; None: new axes with a legend.
@@ -221,6 +222,24 @@ def plot_start_process(
     what, where = "random starts: 2 standard deviations", default_places(law.problem, interval)
     line = {"label": "mean over starts"} | line
     return _limit_and_band(law.prediction, law.std, what, ax, where, line, whole=interval is not None)
+
+
+def plot_diagnosis(found: Diagnosis, ax: Axes | None = None, **line: Any) -> Axes:
+    """The parts of the gap between a network and its limit as curves, and the gap itself; keywords go to ``Axes.plot``."""
+    lo, hi = found.interval
+    known = [np.asarray(getattr(part.function, "knots", [])) for part in found.parts if hasattr(part.function, "knots")]
+    x = np.unique(np.concatenate([np.linspace(lo, hi, SAMPLES), found.problem.data.x, *known]))
+    x = x[(x >= lo) & (x <= hi)]
+    colors = dict(zip(("start", "sampling", "hidden kernel", "moving features", "unfinished"), OKABE_ITO[1:], strict=False))
+    with drawn_on(ax) as axes:
+        total: dict[str, Any] = {"color": BLACK, "linewidth": 1.0, "label": f"gap, sup {found.total.sup:.2g}"}
+        axes.plot(x, found.total.function(x), **(total | line))
+        for part in found.parts:
+            style: dict[str, Any] = {"color": colors.get(part.name, PURPLE), "label": f"{part.name}, {part.sup:.2g}"}
+            axes.plot(x, part.function(x), **(style | {"linewidth": 1.2} | line))
+        axes.plot(found.problem.data.x, np.zeros(found.problem.data.size), "o", color=BLACK, markersize=3, label="_data")
+        axes.set(xlabel="$x$", ylabel=r"$f_n - f_\infty$, in parts", xlim=(lo, hi))
+    return axes
 
 
 def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
@@ -524,6 +543,7 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "Ensemble": plot_ensemble,
     "Path": plot_path,
     "ErrorBand": plot_band,
+    "Diagnosis": plot_diagnosis,
     "Study": plot_study,
     "StudyGrid": plot_grid,
     "Initialization": plot_curvature_penalty,

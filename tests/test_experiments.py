@@ -32,6 +32,7 @@ from experiments import (
     lm_figure2,
     penalty_sheet,
     potential_sheet,
+    torch_default,
 )
 
 FIGURES = Path(__file__).parent.parent / "figures"
@@ -57,6 +58,7 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
         "titanium_tol": 1e-2,
         "jobs": 1,
     },
+    torch_default: {"widths": WIDTHS, "seeds": SEEDS, "networks": 3, "time": 100.0},
     jm_sgd: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 1e-2, "jobs": 1},
 }
 EXPERIMENTS = list(TINY)

@@ -41,12 +41,13 @@ def results():
         "path": sb.predict_path(PROBLEM, [10, 0, np.inf, 1]),
         "band": sb.error_band(PROBLEM, 400, draws=200),
         "start process": sb.start_process(RANDOM),
+        "diagnosis": sb.diagnose(runs[0]),
         "study": STUDY,
         "grid": StudyGrid((replace(STUDY, names={"a": "1"}), replace(STUDY, names={"a": "2"}))),
     }
 
 
-NAMES = ("prediction", "early", "started", "run", "ensemble", "path", "band", "start process", "study", "grid")
+NAMES = ("prediction", "early", "started", "run", "ensemble", "path", "band", "start process", "diagnosis", "study", "grid")
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +109,7 @@ def test_paths_ensembles_bands_and_starts_are_tables(results):
     band, law = results["band"].to_frame(X), results["start process"].to_frame(X)
     np.testing.assert_array_equal(band["std"], results["band"].std(X))
     np.testing.assert_array_equal(law["mean"], results["start process"].mean(X))
+    assert list(results["diagnosis"].to_frame()["name"])[-1] == results["diagnosis"].total.name
     assert len(STUDY.to_frame()) == 4 == len(STUDY.to_dataframe())
     assert list(results["run"].history.to_frame().columns) == ["steps", "loss", "time"]
 

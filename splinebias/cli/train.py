@@ -64,6 +64,8 @@ def train(
     from splinebias.training.train import train as train_network  # torch takes two seconds: bad input is refused before that
 
     run = train_network(spec, width, seed, method=made(METHODS, method), loss_tol=loss_tol)
+    if not spec.initialization.starts_at_zero:
+        limit = solve(spec, start=run.start)
     distance = compare(run.function, limit.function, interval=where)
     save(run, limit)
     if as_json:

@@ -54,7 +54,7 @@ class PiecewisePolynomial:
             c = -b / w
         near = np.abs(c) < _FAR  # False for nan as well
         knots, index = np.unique(c[near], return_inverse=True)
-        edges = _with_powers_of_two(np.union1d(knots, 0.0))
+        edges = with_powers_of_two(np.union1d(knots, 0.0))
         middle = edges.size // 2
         top = a * w**power * math.factorial(power)  # derivative number p of an active unit
         jumps = np.zeros(edges.size)
@@ -208,7 +208,7 @@ class PiecewiseLinear(PiecewisePolynomial):
             raise DataError("`values` must be finite, slopes too; got nan or infinity")
         slopes = np.r_[left_slope, np.diff(values) / np.diff(knots), right_slope]
         self._values, self._kinks = values, np.diff(slopes)
-        edges = _with_powers_of_two(knots)
+        edges = with_powers_of_two(knots)
         piece = np.searchsorted(knots, edges, side="right")
         near = np.clip(piece - 1, 0, knots.size - 1)  # expand from whichever knot of the piece is closer
         far = np.clip(piece, 0, knots.size - 1)
@@ -342,7 +342,7 @@ class WeightedSpline(PiecewisePolynomial):
         return super()._arguments(rest) | {"exact": exact}
 
 
-def _with_powers_of_two(points: Array) -> Array:
+def with_powers_of_two(points: Array) -> Array:
     """Increasing `points`, and powers of two between them and 0.
 
     A piece is expanded about its left end, which may be a million times farther out than the point asked for: with these

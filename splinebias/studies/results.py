@@ -110,8 +110,11 @@ class Study(Drawn):
     def mean_shift(self, width: int, x: Any) -> tuple[Array, Array]:
         """The mean of f_n(x) - f(x) over the runs of a width whose outcome is ok, and its standard error, each of x's shape.
 
-        `ErrorBand.mean_shift` predicts it for hidden weights that do not move. DataError without two such runs.
+        `ErrorBand.mean_shift` predicts it for hidden weights that do not move. DataError without two such runs, or if
+        networks do not start at zero.
         """
+        if not self.problem.initialization.starts_at_zero:
+            raise DataError("the mean shift is that of networks that start at zero, and these start at random functions")
         seeds = [row.seed for row in self.rows if row.ok and row.width == width]
         if len(seeds) < 2:
             raise DataError(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from splinebias._arguments import real_number, whole_number
 from splinebias._result import DrawnFunction
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
-from splinebias.networks.network import Network
+from splinebias.networks.network import Network, difference
 from splinebias.problem import Problem
 from splinebias.training.field import Field
 from splinebias.training.flow.flow import MirrorFlow
@@ -74,6 +75,11 @@ class Training(Run, DrawnFunction):
     def width(self) -> int:
         """The number n of hidden units."""
         return self.network.width
+
+    @cached_property
+    def change(self) -> PiecewisePolynomial:
+        """What training added to the start function, f_n - f_0: exact, the function that the theorems are about."""
+        return difference(self.network, self.start)
 
     def __repr__(self) -> str:
         return (

@@ -22,6 +22,7 @@ from splinebias import __version__
 from splinebias.curvature_penalty.value import penalty
 from splinebias.errors import SplinebiasError
 from splinebias.functions.compare import compare
+from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
 from splinebias.studies.row import FAILED, Done, Row, failed_row
 from splinebias.studies.spec import StudySpec, run_seed
@@ -128,8 +129,10 @@ def _run(batch: Batch, train: Callable[..., Sequence[Training]]) -> list[Done]:
 
 
 def _measured(batch: Batch, seed: int, run: Training) -> Done:
-    """The row of one network."""
+    """The row of one network; one that did not start at zero is compared with the limit from its own start."""
     limit = batch.prediction
+    if not run.problem.initialization.starts_at_zero:
+        limit = predict(run.problem, start=run.start)
     distance = compare(run.function, limit.function, interval=batch.interval)
     row = Row(
         width=batch.width,
@@ -153,7 +156,7 @@ def _measured(batch: Batch, seed: int, run: Training) -> Done:
 def _penalty(run: Training) -> float:
     """The penalty of the network; nan where the functional is not defined or cannot be minimized."""
     try:
-        return penalty(run.function, run.problem)
+        return penalty(run.function if run.problem.initialization.starts_at_zero else run.change, run.problem)
     except SplinebiasError:
         return math.nan
 

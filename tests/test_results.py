@@ -251,3 +251,11 @@ def test_the_penalty_of_a_result_is_that_of_its_function(results):
 def test_numbers_print_short(value, start):
     assert repr(value).startswith(start)
     assert len(repr(value)) < 200
+
+
+def test_where_x_is_not_finite_nothing_is_known(results):
+    x = np.array([[np.nan, np.inf], [-np.inf, 0.5]])
+    for f in (results["prediction"], results["band"].std, results["start process"].std, results["start process"].mean):
+        found = f(x)
+        assert np.isnan(found[~np.isfinite(x)]).all()
+        assert found[1, 1] == pytest.approx(f(np.array([0.5]))[0], rel=1e-12)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import real_array, real_number, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import DataError
@@ -84,8 +84,13 @@ class ErrorBand(Drawn):
         return math.sqrt(self.copies / self.width)
 
     def std(self, x: Any) -> Array:
-        r"""Standard deviation of :math:`f_n(x)`, any shape; 0 at the data if the training time is infinite."""
-        x = _finite(x, "x")
+        r"""Standard deviation of :math:`f_n(x)`, any shape; 0 at the data if the training time is infinite.
+
+        nan where x is nan or infinite, as the functions themselves.
+        """
+        x = real_array(x, "x")
+        if not (known := np.isfinite(x)).all():
+            return np.asarray(np.where(known, self.std(np.where(known, x, self.problem.data.x[0])), math.nan))
         points = np.unique(x)
         variance, at_once = np.empty_like(points), 400  # points whose influences are held together
         for start in range(0, points.size, at_once):

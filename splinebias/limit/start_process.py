@@ -74,8 +74,10 @@ class StartProcess(Drawn):
         return np.asarray((whole + whole.T) / 2)
 
     def std(self, x: Any) -> Array:
-        """The standard deviation at `x`, same shape; 0 at the data at time infinity."""
+        """The standard deviation at `x`, same shape; 0 at the data at time infinity, nan where x is nan or infinite."""
         x = real_array(x, "x")
+        if not (known := np.isfinite(x)).all():
+            return np.asarray(np.where(known, self.std(np.where(known, x, self.problem.data.x[0])), math.nan))
         flat, unique = x.ravel(), {}
         for first in range(0, flat.size, 500):  # a block of the covariance at a time
             some = flat[first : first + 500]

@@ -1,5 +1,6 @@
 """The public names of splinebias, each in the module that defines it: the only table, read when a name is first used."""
 
+from . import datasets as datasets
 from .activation import Abs as Abs
 from .activation import LeakyReLU as LeakyReLU
 from .activation import ReLU as ReLU
@@ -13,6 +14,7 @@ from .errors import SolveError as SolveError
 from .errors import SplinebiasError as SplinebiasError
 from .errors import StudyStopped as StudyStopped
 from .estimator import SplineBiasRegressor as SplineBiasRegressor
+from .estimator import SplineBiasRegressorCV as SplineBiasRegressorCV
 from .finite_width.band import ErrorBand as ErrorBand
 from .finite_width.band import error_band as error_band
 from .finite_width.diagnosis import Diagnosis as Diagnosis
@@ -69,6 +71,9 @@ from .regimes.weight_decay import WeightDecayPath as WeightDecayPath
 from .regimes.weight_decay import largest_strength as largest_strength
 from .regimes.weight_decay import sgd_strength as sgd_strength
 from .regimes.weight_decay import weight_decay_path as weight_decay_path
+from .rescaling import Rescaling as Rescaling
+from .rescaling import Restored as Restored
+from .rescaling import rescaled as rescaled
 from .studies.agreement import Agreement as Agreement
 from .studies.agreement import agreement as agreement
 from .studies.results import Study as Study
@@ -80,6 +85,7 @@ from .studies.study import study as study
 from .studies.study import study_grid as study_grid
 from .training.descent.descent import MirrorDescent as MirrorDescent
 from .training.descent.descent import StochasticMirrorDescent as StochasticMirrorDescent
+from .training.ensemble import Ensemble as Ensemble
 from .training.ensemble import train_ensemble as train_ensemble
 from .training.flow.flow import MirrorFlow as MirrorFlow
 from .training.load import load as load

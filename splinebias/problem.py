@@ -5,7 +5,7 @@ At finite width a Problem is sampled and trained; at infinite width it is solved
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,20 @@ class Problem:
         if not isinstance(self.parameterization, Standard):
             raise CapabilityError(f"this needs sb.Standard() networks, got {self.parameterization}")
         return activation
+
+    def replace(self, **changes: Any) -> Problem:
+        """This problem with other parts: ``problem.replace(potential=sb.Scaled(sb.Hypentropy(0.1)))``.
+
+        Raises
+        ------
+        DataError
+            For a name that is no part of a problem; otherwise as `Problem`.
+        """
+        known = [part.name for part in fields(self)]
+        for name in changes:
+            if name not in known:
+                raise DataError(f"a problem has {', '.join(known)}, got {name!r}{nearest(name, known)}")
+        return replace(self, **changes)
 
     def describe(self) -> str:
         """One line for tables and plots."""

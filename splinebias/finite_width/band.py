@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import real_array, real_number, whole_number
 from splinebias._array import Array
+from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import DataError
 from splinebias.finite_width.influence import InfluenceModel, check_second_moments, check_told_apart, check_unique
 from splinebias.finite_width.influence_at_limit import LimitInfluence
@@ -37,7 +38,7 @@ _MOST_DRAWS = 10_000_000  # 80 MB, a minute
 
 
 @dataclass(frozen=True, eq=False)
-class ErrorBand:
+class ErrorBand(Drawn):
     r"""The law of :math:`f_n - f` to leading order: a Gaussian process of mean zero and size :math:`n^{-1/2}`.
 
     Attributes
@@ -82,8 +83,13 @@ class ErrorBand:
         return math.sqrt(self.copies / self.width)
 
     def std(self, x: Any) -> Array:
-        r"""Standard deviation of :math:`f_n(x)`, any shape; 0 at the data if the training time is infinite."""
-        x = _finite(x, "x")
+        r"""Standard deviation of :math:`f_n(x)`, any shape; 0 at the data if the training time is infinite.
+
+        nan where x is nan or infinite, as the functions themselves.
+        """
+        x = real_array(x, "x")
+        if not (known := np.isfinite(x)).all():
+            return np.asarray(np.where(known, self.std(np.where(known, x, self.problem.data.x[0])), math.nan))
         points = np.unique(x)
         variance, at_once = np.empty_like(points), 400  # points whose influences are held together
         for start in range(0, points.size, at_once):
@@ -197,8 +203,21 @@ class ErrorBand:
         """The band of another width; nothing is computed again."""
         return replace(self, width=_check_width(self.problem, width))
 
+    def to_frame(self, x: Any = None) -> Any:
+        """Limit and deviation as a pandas DataFrame with columns ``x``, ``f`` and ``std``; `x` as in `Prediction.to_frame`.
+
+        Raises
+        ------
+        CapabilityError
+            If pandas is not installed.
+        """
+        x = table_points(self.problem, x)
+        return frame_of({"x": x, "f": self.prediction(x), "std": self.std(x)})
+
     def __repr__(self) -> str:
-        return f"ErrorBand({self.problem.describe()}; width {self.width}, interval {self.interval}, time {self.time:g})"
+        lo, hi = self.interval
+        where = f"width {self.width}, interval [{lo:g}, {hi:g}], time {self.time:g}"
+        return f"ErrorBand({self.problem.describe()}; {where}: expected sup {self.expected_sup:.3g})"
 
 
 def error_band(

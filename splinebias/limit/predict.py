@@ -192,7 +192,7 @@ def _check_problem(problem: Problem) -> None:
     require_limit(problem)
     require_range(problem.data)
     if not problem.scaled:  # theory section 3
-        require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled")
+        require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled (in a file: scaled = true)")
 
 
 def _check_time(time: Any, name: str) -> float:

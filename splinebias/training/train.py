@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from splinebias._arguments import real_number, whole_number
+from splinebias._result import DrawnFunction
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.networks.network import Network, difference
@@ -29,8 +30,8 @@ _LONG = 1.0  # seconds after which a run is worth a progress bar
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Training(Run):
-    """A trained network and how it got there.
+class Training(Run, DrawnFunction):
+    """A trained network and how it got there; ``run(x, nu=0)`` is its function.
 
     Attributes
     ----------

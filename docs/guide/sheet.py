@@ -36,14 +36,29 @@ def sheet() -> Figure:
     sb.diagnose(ensemble[0]).plot(axes[6])
     study = sb.study(PROBLEM, [25, 50, 100, 200], range(8), loss_tol=1e-6)
     study.plot(axes[7])
-    specification = sb.StudySpec({"A": PROBLEM, "free": PROBLEM.replace(affine="free")}, [25, 50, 100], range(6), loss_tol=1e-6)
+    specification = sb.StudySpec(
+        {"A": PROBLEM, "free": PROBLEM.replace(affine="free")}, [25, 50, 100], range(6), loss_tol=1e-6
+    )
     sb.study_grid(specification).plot(axes[8])
     sb.plot(sb.Initialization.pytorch_default(), axes[9])
     steep = sb.Problem(sb.Dataset([0, 1, 1.98, 2], [0, 0, 0, 1]), sb.Initialization.rademacher(st.norm(0, 3)))
     sb.predict(steep).plot(axes[10])
     units = sb.rescaled(sb.Problem(sb.datasets.mcycle(), sb.Initialization.gaussian()))
     units.restored(sb.predict(units.problem, time=sb.gcv_time(units.problem).value)).plot(axes[11])
-    titles = "predictions networks ensemble path band start diagnosis study grid law steep rescaled".split()
+    titles = [
+        "predictions",
+        "networks",
+        "ensemble",
+        "path",
+        "band",
+        "start",
+        "diagnosis",
+        "study",
+        "grid",
+        "law",
+        "steep",
+        "rescaled",
+    ]
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title)
         ax.legend(fontsize="x-small")

@@ -50,7 +50,9 @@ from .limit.trajectory.training_time_gcv import gcv_regularization as gcv_regula
 from .limit.trajectory.training_time_gcv import gcv_time as gcv_time
 from .limit.trajectory.training_time_gcv import smoothing_spline as smoothing_spline
 from .networks.network import Network as Network
+from .networks.torch_modules import from_torch as from_torch
 from .parameterization import NTK as NTK
+from .parameterization import MeanField as MeanField
 from .parameterization import Standard as Standard
 from .plots import plot as plot
 from .potential import Hypentropy as Hypentropy
@@ -59,6 +61,16 @@ from .potential import Power as Power
 from .potential import Quadratic as Quadratic
 from .potential import Scaled as Scaled
 from .problem import Problem as Problem
+from .regimes.minimum_norm import MinimumNorm as MinimumNorm
+from .regimes.minimum_norm import minimum_norm as minimum_norm
+from .regimes.network_norm import NetworkNorm as NetworkNorm
+from .regimes.network_norm import network_norm as network_norm
+from .regimes.sparse_limit import SparseLimit as SparseLimit
+from .regimes.sparse_limit import sparse_limit as sparse_limit
+from .regimes.weight_decay import WeightDecayPath as WeightDecayPath
+from .regimes.weight_decay import largest_strength as largest_strength
+from .regimes.weight_decay import sgd_strength as sgd_strength
+from .regimes.weight_decay import weight_decay_path as weight_decay_path
 from .rescaling import Rescaling as Rescaling
 from .rescaling import Restored as Restored
 from .rescaling import rescaled as rescaled
@@ -76,6 +88,8 @@ from .training.descent.descent import StochasticMirrorDescent as StochasticMirro
 from .training.ensemble import Ensemble as Ensemble
 from .training.ensemble import train_ensemble as train_ensemble
 from .training.flow.flow import MirrorFlow as MirrorFlow
+from .training.load import load as load
+from .training.neuron_flow.neuron_flow import NeuronFlow as NeuronFlow
 from .training.train import Training as Training
 from .training.train import train as train
 

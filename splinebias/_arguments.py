@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -103,3 +104,11 @@ def interval(value: Any, name: str = "interval") -> tuple[float, float]:
     if ends.dtype.kind not in "iuf" or ends.shape != (2,) or not np.isfinite(ends).all() or not ends[0] < ends[1]:
         raise DataError(f"`{name}` must be a pair of finite numbers (lo, hi) with lo < hi, got {value!r}")
     return float(ends[0]), float(ends[1])
+
+
+def memory_left() -> float:
+    """Bytes of memory that this machine has left, about; infinity where the system does not say."""
+    for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
+        with suppress(AttributeError, ValueError, OSError):  # no such function, no such name, not now
+            return float(os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE"))
+    return math.inf

@@ -16,16 +16,16 @@ from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.initialization import Initialization
-from splinebias.parameterization import NTK, Parameterization, Standard
+from splinebias.parameterization import NTK, MeanField, Parameterization, Standard
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
 
 _PARTS: dict[str, dict[str, Any]] = {  # besides the data: the kinds of each in TOML, laws aside
     "initialization": {},
     "activation": {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU, "relu_power": ReLUPower},
     "potential": {"quadratic": Quadratic, "power": Power, "hypentropy": Hypentropy},
-    "parameterization": {"standard": Standard, "ntk": NTK},
+    "parameterization": {"standard": Standard, "ntk": NTK, "mean_field": MeanField},
 }
-_EXAMPLES = {"relu_power": "2", "power": "4", "hypentropy": "1.0"}  # of what has no default
+_EXAMPLES = {"relu_power": "2", "power": "4", "hypentropy": "1.0", "mean_field": "1.0"}  # of what has no default
 _TABLES = ("data", "initialization", "problem", "activation", "potential", "parameterization")
 _LISTED = "[data], [initialization] and optionally " + ", ".join(f"[{name}]" for name in _TABLES[2:])
 
@@ -48,7 +48,8 @@ class Problem:
         "network": slope and intercept are made by the neurons like everything else. "free": a skip
         connection :math:`\alpha x + \beta`, trained infinitely faster, makes them free of charge.
     parameterization : Parameterization
-        `Standard()`: wide networks train their output weights only. `NTK()`: they train both layers.
+        `Standard()`: wide networks train their output weights only. `NTK()`: they train both layers. `MeanField(richness)`:
+        they learn features.
 
     Raises
     ------
@@ -74,7 +75,7 @@ class Problem:
             "initialization": (Initialization, "an sb.Initialization"),
             "activation": (Activation, "an activation such as sb.ReLU()"),
             "potential": ((Potential, Scaled), "a potential such as sb.Quadratic() or sb.Scaled(sb.Power(4, quadratic=1))"),
-            "parameterization": (Parameterization, "sb.Standard() or sb.NTK()"),
+            "parameterization": (Parameterization, "sb.Standard(), sb.NTK() or sb.MeanField(1.0)"),
         }
         for name, (kind, wanted) in rules.items():
             value = getattr(self, name)
@@ -105,8 +106,7 @@ class Problem:
 
         How a limit extrapolates is part of the theory.
         """
-        lo, hi = self.data.span
-        return lo - (hi - lo) / 4, hi + (hi - lo) / 4
+        return self.data.default_interval
 
     @property
     def scaled(self) -> bool:

@@ -13,6 +13,7 @@ from splinebias.cli.console import Commands
 from splinebias.cli.diagnose import diagnose
 from splinebias.cli.finite_width import band, laziness, width
 from splinebias.cli.gcv import gcv
+from splinebias.cli.minimum_norm import minimum_norm
 from splinebias.cli.predict import predict
 from splinebias.cli.study import study
 from splinebias.cli.train import train
@@ -44,3 +45,4 @@ main.add_command(study)
 for command in (band, width, laziness, gcv):
     main.add_command(command)
 main.add_command(diagnose)
+main.add_command(minimum_norm)

@@ -20,8 +20,7 @@ from splinebias._arguments import real_array, real_number, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import DataError
-from splinebias.finite_width.existence import check_second_moments, check_told_apart, check_unique
-from splinebias.finite_width.influence import InfluenceModel
+from splinebias.finite_width.influence import InfluenceModel, check_second_moments, check_told_apart, check_unique
 from splinebias.finite_width.influence_at_limit import LimitInfluence
 from splinebias.finite_width.influence_in_modes import ModeInfluence
 from splinebias.finite_width.largest_error import DrawnErrors, LargestError
@@ -212,7 +211,7 @@ class ErrorBand(Drawn):
         CapabilityError
             If pandas is not installed.
         """
-        x = table_points(self.problem, x)
+        x = table_points(self.problem.data, x)
         return frame_of({"x": x, "f": self.prediction(x), "std": self.std(x)})
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.sums import FunctionSum
+from splinebias.limit.hypotheses import require_limit
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
@@ -143,6 +144,7 @@ def require(solver: Solver, problem: Problem) -> None:
     if not isinstance(solver, Solver):
         hint = "; call it: add ()" if isinstance(solver, type) else ""
         raise DataError(f"`solver` must be a solver such as sb.DualSolver(), got {solver!r}{hint}")
+    require_limit(problem)
     missing = solver.supports(problem)
     if missing is not None:
         raise CapabilityError(f"{type(solver).__name__} cannot take this problem: {missing}")

@@ -13,19 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from splinebias._arguments import whole_number
 from splinebias.activation import Activation
 from splinebias.data import Dataset
-from splinebias.errors import DataError
+from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial
 from splinebias.networks.linearization import Linearization, linearize
-from splinebias.problem import Problem
+from splinebias.problem import Problem, part_to_table
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -227,6 +228,49 @@ class Network:
             )
         clock = setting.parameterization.clock(self.width)
         return linearized(theta, skip, setting, Progress.of(time, learning_rate, steps, clock), hidden=hidden)
+
+    def arrays(self, name: str) -> dict[str, np.ndarray[Any, Any]]:
+        """The parameters and the skip part as arrays, called `name`_theta and `name`_skip, in their precision."""
+        parts = {"theta": self.theta, "skip": self.skip}
+        return {f"{name}_{part}": value.detach().cpu().numpy() for part, value in parts.items()}
+
+    def save(self, path: str | Path) -> None:
+        """Write the network to a file that ``sb.load`` reads back bit for bit, atomically, without pickle.
+
+        Raises
+        ------
+        DataError
+            If this is a batch, or the file cannot be written.
+        CapabilityError
+            If the activation is not one of the library's own.
+        """
+        from splinebias.networks.archive import write_archive
+
+        if self.theta.ndim != 1:
+            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].save(path)")
+        tables = {"activation": part_to_table("activation", self.activation)}
+        write_archive(path, "network", tables, self.arrays("network"))
+
+    def to_torch(self) -> nn.Module:
+        """The network as a torch module with copies of its parameters, in their precision, on their device.
+
+        ``nn.Sequential(nn.Linear(1, n), activation, nn.Linear(n, 1))``, in a module that adds an ``nn.Linear(1, 1)`` if
+        there is a skip part; ``sb.from_torch`` reads it back.
+
+        Raises
+        ------
+        DataError
+            If this is a batch.
+        CapabilityError
+            If the activation is not one of the library's own.
+        """
+        from splinebias.networks.torch_layers import activation_layer, as_module
+
+        if self.theta.ndim != 1:
+            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].to_torch()")
+        if (layer := activation_layer(self.activation)) is None:
+            raise CapabilityError(f"only the library's own activations have a torch module, got {self.activation!r}")
+        return as_module(self.theta.detach(), self.skip.detach(), layer)
 
 
 def difference(network: Network, other: Network) -> PiecewisePolynomial:

@@ -15,8 +15,8 @@ from splinebias.errors import DataError
 from splinebias.networks.network import Network
 from splinebias.potential import Potential, Scaled
 from splinebias.problem import Problem
-from splinebias.training.flow.flow import MirrorFlow
-from splinebias.training.method import TrainingMethod, checked_method
+from splinebias.training.default import default_method
+from splinebias.training.method import TrainingMethod, checked_method, checked_width
 from splinebias.training.train import Training, checked_loss_tol, trained
 
 
@@ -113,9 +113,10 @@ def train_ensemble(
     [(Quadratic(), 2), (Hypentropy(beta=0.1), 0)]
     """
     problems = [problem] if potentials is None else _with_potentials(problem, potentials)
-    method = MirrorFlow() if method is None else method
+    method = default_method(*problems) if method is None else method
     for each in problems:
         checked_method(each, method)
+        width = checked_width(each, method, width)
     loss_tol = checked_loss_tol(loss_tol)
     numbers = _distinct(seeds)
     start = Network.sample(problem, width, numbers, dtype=dtype, device=device)

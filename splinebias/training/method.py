@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from splinebias._arguments import whole_number
 from splinebias._array import Array
 from splinebias._result import frame_of
 from splinebias.errors import CapabilityError, DataError, Outcome
@@ -165,6 +166,10 @@ class TrainingMethod(ABC):
         """None if the problem can be taken, else what is missing or wrong, in words; asked before any work."""
         return None
 
+    def fits(self, problem: Problem, width: int) -> str | None:
+        """None if networks of this width fit into memory, else how many units do, in words; asked before any work."""
+        return None
+
     @abstractmethod
     def run(
         self,
@@ -218,3 +223,11 @@ def checked_method(problem: Problem, method: TrainingMethod) -> TrainingMethod:
         raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
     require_reachable(PosedProblem(problem))
     return method
+
+
+def checked_width(problem: Problem, method: TrainingMethod, width: int) -> int:
+    """`width` as a whole number >= 1, after the check that networks of it fit into memory; DataError or CapabilityError."""
+    width = whole_number(width, "width", at_least=1, fix="a network needs a unit")
+    if (missing := method.fits(problem, width)) is not None:
+        raise CapabilityError(f"{type(method).__name__} cannot take this width: {missing}")
+    return width

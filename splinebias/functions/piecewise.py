@@ -22,6 +22,7 @@ from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.json_state import checked_object, increasing, numbers, read_object
 from splinebias.numerics.repeated_integrals import integrate_through, pieces_from_jet
 
+_NARROW = 1e-3  # functions on so little are expanded about no point a unit away
 _FAR = 1e12  # breakpoints beyond this are folded into the linear part: exact for |x| < _FAR
 
 
@@ -214,7 +215,8 @@ class PiecewiseLinear(PiecewisePolynomial):
         far = np.clip(piece, 0, knots.size - 1)
         anchor = np.where(np.abs(edges - knots[near]) <= np.abs(edges - knots[far]), near, far)
         starts = values[anchor] + slopes[piece] * (edges - knots[anchor])
-        pad = max(1.0, np.spacing(np.abs(edges).max()))
+        span = float(edges[-1] - edges[0])
+        pad = span if 0 < span < _NARROW else max(1.0, float(np.spacing(np.abs(edges).max())))
         starts = np.r_[starts[0] - left_slope * pad, starts]
         coefficients = np.stack([np.r_[left_slope, slopes[piece]], starts])
         super().__init__(PPoly(coefficients, np.r_[edges[0] - pad, edges, edges[-1] + pad], extrapolate=True), knots)

@@ -36,7 +36,7 @@ from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import Outcome
 from splinebias.initialization.breakpoints import Side
-from splinebias.limit.dual.dual_function import DualFunction, line_factors
+from splinebias.limit.dual.dual_function import DualFunction, LineFrame, line_factors
 from splinebias.limit.prediction import Prediction, beyond_bending
 from splinebias.limit.weight_sizes import WeightSizes
 from splinebias.numerics.double_exponential import FINE, PLAIN, PieceRule, UnitRule, clenshaw_curtis, on_pieces, to_infinity
@@ -121,18 +121,21 @@ class _Bends:
         Its dual functions.
     rounding : Array, shape (2, M)
         How far they may be off at the data, of plus and minus.
+    turn : float
+        How far the slope of their line may be off.
     """
 
     problem: Problem
     function: DualFunction
     rounding: Array
+    turn: float
 
     @classmethod
     def of(cls, prediction: Prediction) -> _Bends:
         """Those of the solver, or what the multipliers say."""
         if (known := prediction.dual_function) is not None:
             size = np.abs(np.broadcast_to(known.nodal, (2, known.x.size)))
-            return cls(prediction.problem, known, 4 * _EPS * size)
+            return cls(prediction.problem, known, 4 * _EPS * size, 4 * _EPS * abs(known.beta) / known.span)
         problem, activation = prediction.problem, prediction.problem.two_slopes
         x, weights, p, q = problem.data.x, prediction.multipliers, activation.right, activation.left
         before, after = _levers(x, weights.astype(np.longdouble))
@@ -142,9 +145,9 @@ class _Bends:
         ends = np.array([after[0], -before[-1]], dtype=float)  # of the line
         line = ends * (not problem.free)
         nodal = nodal[: len(line_factors(activation, free=problem.free))]
-        values = np.array(after, dtype=float)
-        function = DualFunction(x, values, float(line[0] - line[1]), activation, problem.free, nodal)
-        return cls(problem, function, lost)
+        values, beta = np.array(after, dtype=float), float(line[0] - line[1])
+        function = DualFunction(x, values, beta, float(line[0]), LineFrame.of(x), activation, problem.free, nodal)
+        return cls(problem, function, lost, _EPS * float(np.abs(weights).sum()))
 
     @cached_property
     def activation(self) -> TwoSlope:
@@ -166,9 +169,11 @@ class _Bends:
         """The dual function of side 0 (plus) or 1 (minus) at `c`, and how far it may be off, each of the shape of `c`."""
         function, x = self.function, self.function.x
         own = function.sides[min(side, len(function.sides) - 1)]
-        apart = np.maximum(x[0] - c, 0) + np.maximum(c - x[-1], 0)
-        along = 4 * _EPS * abs(function.beta) / function.span + self.rounding[side].max() / function.span
-        return own(c), np.interp(c, x, self.rounding[side]) + (0.0 if self.problem.free else along) * apart
+        lost = np.interp(c, x, self.rounding[side])
+        if self.problem.free:
+            return own(c), lost
+        away = 4 * _EPS * abs(function.height) + self.turn * np.abs(c - function.frame.first)
+        return own(c), np.where((c < x[0]) | (c > x[-1]), away, lost)
 
     def curvature(self, c: Array, side: int) -> tuple[Array, Array]:
         """The I_s above at `c`, and a bound on its error, each of the shape of `c`."""

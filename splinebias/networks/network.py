@@ -273,6 +273,17 @@ class Network:
         return as_module(self.theta.detach(), self.skip.detach(), layer)
 
 
+def difference(network: Network, other: Network) -> PiecewisePolynomial:
+    """f - g of two networks of one activation, exact: the function of the units of both."""
+    blocks = []
+    for net, sign in ((network, 1.0), (other, -1.0)):
+        theta, n = net.theta.detach().cpu().double(), net.width
+        blocks.append([theta[:n], theta[n : 2 * n], sign * theta[2 * n : -1], sign * theta[-1:]])
+    (w, b, a, d), (w2, b2, a2, d2) = blocks
+    skip = network.skip.detach().cpu().double() - other.skip.detach().cpu().double()
+    return Network(torch.cat([w, w2, b, b2, a, a2, d + d2]), network.activation, skip).function()
+
+
 def tensor_kind(dtype: Any, device: Any) -> tuple[torch.dtype, torch.device]:
     """`dtype` ("float64", "float32" or a torch dtype) and `device` as torch objects that work here, or a DataError."""
     kind = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from marks import nightly
 from torch import nn
 
 import splinebias as sb
@@ -91,7 +92,7 @@ def test_mini_batches_with_momentum_are_those_of_torch():
     torch.testing.assert_close(run.network.theta, found.theta, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("options", MOMENTA[1:], ids=str)
+@pytest.mark.parametrize("options", [*MOMENTA[2:4], *map(nightly, [MOMENTA[1], MOMENTA[4]])], ids=str)
 def test_momentum_is_the_flow_at_its_own_time_up_to_the_rate(options):
     """Half the rate and twice the steps: the same time, half the distance."""
     start = sb.from_torch(module_of(width=100))
@@ -119,7 +120,7 @@ CUBE = sb.Scaled(sb.Power(3, quadratic=1))
     ],
     ids=str,
 )
-@pytest.mark.parametrize("batch_size", [None, 3])
+@pytest.mark.parametrize("batch_size", [None, nightly(3)])
 def test_momentum_ends_where_the_flow_does(options, potential, batch_size):
     """At the automatic rate, for other potentials, with mini-batches: as near as the loss that is left says."""
     data = sb.Dataset([-1, -0.3, 0.4, 1], [0.1, -0.1, 0.2, 0.0])
@@ -134,10 +135,10 @@ def test_momentum_ends_where_the_flow_does(options, potential, batch_size):
 def test_networks_of_a_batch_keep_their_own_momentum():
     """One that ends early takes nothing of the others with it."""
     method = sb.MirrorDescent(momentum=0.8)
-    together = sb.train_ensemble(PROBLEM, 50, [1, 2, 3], method=method, loss_tol=1e-3)
+    together = sb.train_ensemble(PROBLEM, 50, [1, 2, 3], method=method, loss_tol=4e-3)
     assert len({run.steps for run in together}) > 1
     for run in together:
-        alone = sb.train(PROBLEM, 50, run.seed, method=method, loss_tol=1e-3)
+        alone = sb.train(PROBLEM, 50, run.seed, method=method, loss_tol=4e-3)
         torch.testing.assert_close(run.network.theta, alone.network.theta, rtol=0, atol=1e-9)
 
 

@@ -6,6 +6,7 @@ from .activation import ReLU as ReLU
 from .activation import ReLUPower as ReLUPower
 from .curvature_penalty.value import penalty as penalty
 from .data import Dataset as Dataset
+from .data import Points as Points
 from .errors import CapabilityError as CapabilityError
 from .errors import DataError as DataError
 from .errors import Outcome as Outcome
@@ -37,6 +38,7 @@ from .limit.kernels.tangent import tangent_kernel as tangent_kernel
 from .limit.predict import Prediction as Prediction
 from .limit.predict import predict as predict
 from .limit.predict import predict_path as predict_path
+from .limit.several_inputs.solver import PointsSolver as PointsSolver
 from .limit.start_process import StartProcess as StartProcess
 from .limit.start_process import start_process as start_process
 from .limit.trajectory.path import Path as Path

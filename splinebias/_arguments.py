@@ -93,3 +93,13 @@ def interval(value: Any, name: str = "interval") -> tuple[float, float]:
     if ends.dtype.kind not in "iuf" or ends.shape != (2,) or not np.isfinite(ends).all() or not ends[0] < ends[1]:
         raise DataError(f"`{name}` must be a pair of finite numbers (lo, hi) with lo < hi, got {value!r}")
     return float(ends[0]), float(ends[1])
+
+
+def points_of(value: Any, inputs: int, name: str = "x") -> Array:
+    """`value` as finite float64 points of shape (..., inputs), or a DataError."""
+    array = real_array(value, name)
+    if array.ndim == 0 or array.shape[-1] != inputs:
+        raise DataError(f"`{name}` must have shape (..., {inputs}), an input each along the last axis, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise DataError(f"`{name}` must be finite, got {np.count_nonzero(~np.isfinite(array))} numbers that are not")
+    return array

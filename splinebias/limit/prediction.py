@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.several_inputs import PointFunction, PointFunctionSum
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
@@ -27,8 +28,9 @@ class Prediction:
     ----------
     problem : Problem
         What was solved.
-    function : WeightedSpline or FunctionSum
-        The limit f; from a start function on, the sum of that and of `change`.
+    function : WeightedSpline, FunctionSum or PointFunction
+        The limit f; from a start function on, the sum of that and of `change`. Of several inputs, a `PointFunction`, which
+        takes points of shape (..., d) and has a `gradient`.
     penalty : float
         The cost of `change`: :math:`E[\alpha^2] = y^T\lambda` for unscaled potentials, :math:`E[D_\phi(\alpha, 0)]` for
         scaled ones; with `NTK`, :math:`y^T\lambda` is the squared distance that all parameters move.
@@ -53,7 +55,7 @@ class Prediction:
     """
 
     problem: Problem
-    function: WeightedSpline | FunctionSum
+    function: WeightedSpline | FunctionSum | PointFunction
     penalty: float
     residual: float
     outcome: Outcome
@@ -67,6 +69,13 @@ class Prediction:
         """What training adds to the start function: f - f_0, the weighted spline of the theorems."""
         changed = self.function.parts[-1] if isinstance(self.function, FunctionSum) else self.function
         assert isinstance(changed, WeightedSpline)
+        return changed
+
+    @property
+    def change_at_points(self) -> PointFunction:
+        """`change` of several inputs."""
+        changed = self.function.parts[-1] if isinstance(self.function, PointFunctionSum) else self.function
+        assert isinstance(changed, PointFunction)
         return changed
 
     def __repr__(self) -> str:
@@ -118,6 +127,8 @@ def timed(prediction: Prediction, began: float) -> Prediction:
 
 def beyond_bending(problem: Problem) -> str | None:
     """Why `problem` is no weighted second-derivative problem, in words, or None: solvers of those alone ask this."""
+    if problem.beyond_one_input is not None:
+        return problem.beyond_one_input
     if problem.activation.two_slopes is None:
         return (
             f"it takes two-slope activations only and the activation is {problem.activation}; "

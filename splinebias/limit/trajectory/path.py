@@ -12,6 +12,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.several_inputs import PointFunction
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
@@ -43,7 +44,7 @@ class Path:
     predictions: tuple[Prediction, ...]
 
     @property
-    def functions(self) -> tuple[WeightedSpline | FunctionSum, ...]:
+    def functions(self) -> tuple[WeightedSpline | FunctionSum | PointFunction, ...]:
         """f_t, one per time."""
         return tuple(prediction.function for prediction in self.predictions)
 
@@ -58,7 +59,7 @@ class Path:
         return next((p.outcome for p in self.predictions if not p.outcome.ok), Outcome.REACHED_TIME)
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
-        """Derivative number `nu` of every f_t at `x`, shape (T, \\*x.shape)."""
+        """Derivative number `nu` of every f_t at `x`, shape (T, \\*x.shape); of several inputs (T, ...) for (..., d)."""
         return np.stack([f(x, nu) for f in self.functions])
 
     def __repr__(self) -> str:

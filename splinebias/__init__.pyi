@@ -22,6 +22,8 @@ from .finite_width.required_width import RequiredWidth as RequiredWidth
 from .finite_width.required_width import required_width as required_width
 from .functions.compare import Comparison as Comparison
 from .functions.compare import compare as compare
+from .functions.compare_on_box import BoxComparison as BoxComparison
+from .functions.compare_on_box import compare_on_box as compare_on_box
 from .functions.piecewise import PiecewiseLinear as PiecewiseLinear
 from .functions.piecewise import PiecewisePolynomial as PiecewisePolynomial
 from .functions.piecewise import WeightedSpline as WeightedSpline

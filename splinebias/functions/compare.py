@@ -7,14 +7,16 @@ those. Here every piece between two neighbouring knots of either function is sea
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
 from splinebias.errors import DataError
+from splinebias.functions.compare_on_box import BoxComparison, compare_on_box
 from splinebias.numerics.cells import Cells
 
 
@@ -40,7 +42,15 @@ class Comparison:
     interval: tuple[float, float]
 
 
-def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison:
+@overload
+def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison: ...
+
+
+@overload
+def compare(f: Any, g: Any, interval: Sequence[tuple[float, float]] | Array) -> BoxComparison: ...
+
+
+def compare(f: Any, g: Any, interval: Any) -> Comparison | BoxComparison:
     r"""Measure :math:`f - g` on `interval`.
 
     Parameters
@@ -49,11 +59,12 @@ def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison:
         Vectorized functions of x: anything of this library, a scipy piecewise polynomial, ``np.sin``, a lambda.
         Where one has `edges`, `knots` or scipy's `x`, the search is done between those points.
     interval : tuple of float
-        (lo, hi), finite, lo < hi.
+        (lo, hi), finite, lo < hi. Of several inputs a box, one such pair for each, as ``problem.default_box``.
 
     Returns
     -------
     Comparison
+        Of several inputs a `BoxComparison`, whose sup is a lower bound: see `compare_on_box`, which has its settings.
 
     Raises
     ------
@@ -69,6 +80,8 @@ def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison:
     functions does not say where its knots are, the interval is cut into 1,000 more pieces, all equal, and its kinks are
     resolved to the error of that grid.
     """
+    if _is_box(interval):
+        return compare_on_box(f, g, interval)
     lo, hi = check_interval(interval)
     for name, function in (("f", f), ("g", g)):
         if not callable(function):
@@ -85,6 +98,14 @@ def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison:
     square = float((cells.weights * delta[:, 1:-1] ** 2).sum())
     sup, argmax = _largest(difference, samples, np.abs(delta))
     return Comparison(sup, math.sqrt(square), argmax, (lo, hi))
+
+
+def _is_box(interval: Any) -> bool:
+    """Whether `interval` is one for each of several inputs."""
+    try:
+        return np.ndim(interval) == 2
+    except ValueError:  # rows of different lengths, to be refused
+        return False
 
 
 def _values(function: Any, name: str, x: Array) -> Array:

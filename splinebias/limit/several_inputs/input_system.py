@@ -12,6 +12,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
+from splinebias.limit.hypotheses import require_moments
 from splinebias.limit.several_inputs.closed_kernels import InputKernel, PiecewiseKernel
 from splinebias.limit.several_inputs.kernel_of import input_kernel
 from splinebias.limit.several_inputs.sampled_kernel import REPLICATES, SampledKernel
@@ -158,6 +159,13 @@ class _Replicate(NamedTuple):
             return self.sampled.replicate(self.number, one, two)
 
         return self.kernel.matrix_with(other, x, x2) if isinstance(self.kernel, PiecewiseKernel) else other(x, x2)
+
+
+def require_points(problem: Problem) -> None:
+    """Raise DataError unless points can be fitted: the law has moments, and affine functions are told apart if free."""
+    require_moments(problem, 2, "this needs", "kernels would be infinite; choose lighter tails")
+    if problem.free:
+        affine_basis(problem.data.x)
 
 
 def affine_basis(x: Array) -> Array:

@@ -14,8 +14,9 @@ from splinebias.data import Dataset, Points
 from splinebias.errors import DataError
 from splinebias.functions.several_inputs import OfOneInput, PointFunctionSum, values_at
 from splinebias.functions.sums import as_function
-from splinebias.limit.hypotheses import require_mobile, require_moments
+from splinebias.limit.hypotheses import require_mobile
 from splinebias.limit.prediction import Prediction, Solver, require
+from splinebias.limit.several_inputs.input_system import require_points
 from splinebias.limit.several_inputs.solver import PointsSolver
 from splinebias.problem import Problem
 
@@ -46,7 +47,7 @@ def predict_points(
     assert isinstance(chosen, PointsSolver), "no other solver takes points of several inputs"
     if not problem.scaled:
         require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled")
-    require_moments(problem, 2, "this needs", "kernels would be infinite; choose lighter tails")
+    require_points(problem)
     return tuple(chosen.at(problem, times))
 
 

@@ -20,6 +20,7 @@ from .finite_width.laziness import Laziness as Laziness
 from .finite_width.laziness import laziness as laziness
 from .finite_width.required_width import RequiredWidth as RequiredWidth
 from .finite_width.required_width import required_width as required_width
+from .finite_width.several_inputs.band_of_points import PointsBand as PointsBand
 from .functions.compare import Comparison as Comparison
 from .functions.compare import compare as compare
 from .functions.compare_on_box import BoxComparison as BoxComparison

@@ -100,6 +100,17 @@ class InputSystem:
         r""":math:`\lambda` with :math:`K \lambda = y`, up to affine functions if these are free, shape (M,) or (M, k)."""
         return solved(self.matrix, self.plane, y)
 
+    def cardinal(self, x: Array) -> Array:
+        """The functions that are 1 at one point and 0 at the others, at x (P, d): f(x) = cardinal y, shape (P, M)."""
+        every = np.eye(self.problem.data.size)
+        multipliers = solved(self.matrix, self.plane, every)
+        found = self.kernel.matrix(x, self.x) @ multipliers
+        if self.plane is not None:
+            columns = np.c_[self.x, np.ones(len(self.x))]
+            affine = np.linalg.lstsq(columns, every - self.matrix @ multipliers, rcond=None)[0]
+            found += np.c_[x, np.ones(len(x))] @ affine
+        return np.asarray(found)
+
     def affine_part(self, values: Array) -> tuple[Array, Array]:
         """Slope and intercept, shape (d + 1,), of the best affine function if it is free, else 0, and what is left."""
         x, m = self.x, self.problem.data.weights

@@ -24,7 +24,9 @@ _TABLES = {  # name in README.md: module and function, called with full=True or 
     "precision": "bench_precision:tabulate",
     "flow": "bench_flow:tabulate",
     "flow sizes": "bench_flow:tabulate_sizes",
+    "neuron flow": "bench_neuron_flow:tabulate",
     "band": "bench_band:tabulate",
+    "least norm": "bench_least_norm:tabulate",
     "study": "bench_study:tabulate",
     "startup": "bench_startup:tabulate",
 }

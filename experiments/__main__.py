@@ -21,10 +21,13 @@ from experiments import (
     jm_rates,
     jm_sgd,
     jm_trajectory,
+    least_norm_sheet,
     lm_figure1,
     lm_figure2,
     penalty_sheet,
     potential_sheet,
+    torch_default,
+    weight_decay_mcycle,
 )
 from splinebias.errors import SplinebiasError
 
@@ -35,12 +38,15 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
     jm_trajectory: {"widths": (540,), "points": 25, "loss_tol": 1e-7},
     penalty_sheet: {"widths": (540,), "loss_tol": 1e-7},
     potential_sheet: {"points": 11},
+    least_norm_sheet: {"steps": 3000},
+    weight_decay_mcycle: {"points": 20},
     flow_cost: {"widths": (100, 1000), "seeds": (0,), "shown": 300, "max_steps": 3000},
     flow_trajectories: {"widths": (100, 300, 1000), "seeds": (0,), "points": 9},
     band_coverage: {"widths": (180,), "networks": 20},
     band_constants: {"widths": (1000,), "networks": 10},
     jm_rates: _STUDY,
     jm_defaults: _STUDY | {"titanium_widths": (3162, 10_000), "titanium_seeds": (0,), "titanium_tol": 1e-4},
+    torch_default: {"widths": (100, 300), "seeds": (0,), "networks": 2, "time": 1e4},
     jm_sgd: {"widths": (50, 100), "seeds": (0, 1), "loss_tol": 1e-3},
 }
 

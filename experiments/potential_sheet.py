@@ -5,18 +5,17 @@ Absolute-value networks of infinite width, W = ±1, B uniform on (-1, 1), scaled
 :math:`u\,\mathrm{asinh}(u/\beta) - \sqrt{u^2 + \beta^2}`, from a nearly quadratic one to :math:`\beta` = 0.001. (a), (d) The
 functions; (b), (e) their curvature, on an axis that is linear near zero and logarithmic further out. (c), (f) Total
 curvature :math:`\int |f''|`, relative to the least that a function of such a network through the data can have: the gap
-closes in proportion to p - 1, and about to 1/log(1/beta) only (dotted).
+closes in proportion to p - 1, and about to 1/log(1/beta) only (dotted). That function is the limit p to 1, `sparse_limit`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
 import splinebias as sb
 from experiments import _common as common
@@ -75,7 +74,7 @@ def main(config: Config) -> dict[str, Any]:
     common.prepare(NAME, config)
     law = sb.Initialization.rademacher(stats.uniform(-1, 2))
     problem = sb.Problem(common.load(config.data), law, sb.Abs())
-    least = least_total_curvature(problem)
+    least = sb.sparse_limit(problem).function
     power_names = [f"$p = {p:g}$" for p in config.powers]
     beta_names = [rf"$\beta = {beta:g}$" for beta in config.betas]
     families = [
@@ -115,20 +114,6 @@ def main(config: Config) -> dict[str, Any]:
         document = common.publish(NAME, config, figure, results)
     print(_summary(families, least))
     return document
-
-
-def least_total_curvature(problem: sb.Problem) -> sb.PiecewiseLinear:
-    r"""The interpolant :math:`\sum_j m_j |x - c_j|` of least total curvature :math:`2 \sum_j |m_j|`.
-
-    It suffices to let c be the data and the ends of the support, by linear duality: for any multipliers,
-    :math:`\sum_i \lambda_i |x_i - c|` is linear in between, so it is largest at one of them.
-    """
-    data, support = problem.data, problem.initialization.breakpoint_law.support
-    nodes = np.union1d(data.x, [end for end in support if math.isfinite(end)])
-    features = np.abs(data.x[:, None] - nodes)
-    found = optimize.linprog(np.ones(2 * nodes.size), A_eq=np.hstack([features, -features]), b_eq=data.y)
-    masses = found.x[: nodes.size] - found.x[nodes.size :]
-    return sb.PiecewiseLinear.from_units(np.ones(nodes.size), -nodes, masses, 0.0, problem.two_slopes)
 
 
 def total_curvature(f: sb.WeightedSpline) -> float:

@@ -1,5 +1,6 @@
 """The public names of splinebias, each in the module that defines it: the only table, read when a name is first used."""
 
+from . import datasets as datasets
 from .activation import Abs as Abs
 from .activation import LeakyReLU as LeakyReLU
 from .activation import ReLU as ReLU
@@ -14,8 +15,12 @@ from .errors import SolveError as SolveError
 from .errors import SplinebiasError as SplinebiasError
 from .errors import StudyStopped as StudyStopped
 from .estimator import SplineBiasRegressor as SplineBiasRegressor
+from .estimator import SplineBiasRegressorCV as SplineBiasRegressorCV
 from .finite_width.band import ErrorBand as ErrorBand
 from .finite_width.band import error_band as error_band
+from .finite_width.diagnosis import Diagnosis as Diagnosis
+from .finite_width.diagnosis import NetworkReport as NetworkReport
+from .finite_width.diagnosis import diagnose as diagnose
 from .finite_width.laziness import Laziness as Laziness
 from .finite_width.laziness import laziness as laziness
 from .finite_width.required_width import RequiredWidth as RequiredWidth
@@ -32,6 +37,7 @@ from .initialization.initialization import Initialization as Initialization
 from .initialization.laws import Constant as Constant
 from .initialization.laws import Discrete as Discrete
 from .initialization.laws import Rademacher as Rademacher
+from .learning_rates import training_time as training_time
 from .limit.banded import BandedSolver as BandedSolver
 from .limit.dual.solver import DualSolver as DualSolver
 from .limit.grid_solver import GridSolver as GridSolver
@@ -49,7 +55,9 @@ from .limit.trajectory.training_time_gcv import gcv_regularization as gcv_regula
 from .limit.trajectory.training_time_gcv import gcv_time as gcv_time
 from .limit.trajectory.training_time_gcv import smoothing_spline as smoothing_spline
 from .networks.network import Network as Network
+from .networks.torch_modules import from_torch as from_torch
 from .parameterization import NTK as NTK
+from .parameterization import MeanField as MeanField
 from .parameterization import Standard as Standard
 from .plots import plot as plot
 from .potential import Hypentropy as Hypentropy
@@ -58,6 +66,19 @@ from .potential import Power as Power
 from .potential import Quadratic as Quadratic
 from .potential import Scaled as Scaled
 from .problem import Problem as Problem
+from .regimes.minimum_norm import MinimumNorm as MinimumNorm
+from .regimes.minimum_norm import minimum_norm as minimum_norm
+from .regimes.network_norm import NetworkNorm as NetworkNorm
+from .regimes.network_norm import network_norm as network_norm
+from .regimes.sparse_limit import SparseLimit as SparseLimit
+from .regimes.sparse_limit import sparse_limit as sparse_limit
+from .regimes.weight_decay import WeightDecayPath as WeightDecayPath
+from .regimes.weight_decay import largest_strength as largest_strength
+from .regimes.weight_decay import sgd_strength as sgd_strength
+from .regimes.weight_decay import weight_decay_path as weight_decay_path
+from .rescaling import Rescaling as Rescaling
+from .rescaling import Restored as Restored
+from .rescaling import rescaled as rescaled
 from .studies.agreement import Agreement as Agreement
 from .studies.agreement import agreement as agreement
 from .studies.results import Study as Study
@@ -69,8 +90,11 @@ from .studies.study import study as study
 from .studies.study import study_grid as study_grid
 from .training.descent.descent import MirrorDescent as MirrorDescent
 from .training.descent.descent import StochasticMirrorDescent as StochasticMirrorDescent
+from .training.ensemble import Ensemble as Ensemble
 from .training.ensemble import train_ensemble as train_ensemble
 from .training.flow.flow import MirrorFlow as MirrorFlow
+from .training.load import load as load
+from .training.neuron_flow.neuron_flow import NeuronFlow as NeuronFlow
 from .training.train import Training as Training
 from .training.train import train as train
 

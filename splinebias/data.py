@@ -14,6 +14,7 @@ import numpy as np
 
 from splinebias._arguments import real_vector
 from splinebias._array import Array
+from splinebias._columns import digits, frame_column, number_column, of_rounding, without_masked, without_zeros
 from splinebias._files import unreadable
 from splinebias.errors import CapabilityError, DataError
 
@@ -30,17 +31,20 @@ class Dataset:
         Abscissae and ordinates; any order, at least two distinct abscissae. An exact duplicate
         (equal x and equal y) is merged into one point, weights added.
     weights : array_like, shape (M,), optional
-        How often each point was observed, :math:`m_i > 0`. The loss is
-        :math:`\frac{1}{2 \sum m} \sum_i m_i (f(x_i) - y_i)^2`. Default: one each.
+        How often each point was observed, :math:`m_i \ge 0`. The loss is
+        :math:`\frac{1}{2 \sum m} \sum_i m_i (f(x_i) - y_i)^2`. Default: one each. Points of weight 0 are left out, with a
+        warning.
 
     Raises
     ------
     DataError
         For NaN or infinity, complex or text, wrong or different shapes, fewer than two points,
-        masked entries, equal x with different y (use `from_replicates`), non-positive weights.
+        equal x with different y (use `from_replicates`), negative weights.
 
     Notes
     -----
+    Tables of one column are vectors, and torch tensors arrays, whose gradients are not followed. Points that are masked in
+    one of the arrays are left out, with a warning.
     Arrays are copied, sorted by x and made read-only. Weights change training trajectories at finite
     time only: any interpolant has zero loss whatever its weights.
     """
@@ -50,12 +54,8 @@ class Dataset:
     weights: Array = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        x, y = _pair(self.x, self.y)
-        m = np.ones_like(x) if self.weights is None else real_vector(self.weights, "weights")
-        if m.shape != x.shape or (m <= 0).any():
-            raise DataError(
-                f"`weights` must be {x.size} positive numbers, got {m.size} with minimum {m.min(initial=math.inf):g}"
-            )
+        original = self.x
+        x, y, m = _points(self.x, self.y, self.weights, depth=4)
         order = np.argsort(x, kind="stable")
         x, y, m = x[order], y[order], m[order]
         same = np.flatnonzero(x[1:] == x[:-1])
@@ -63,8 +63,9 @@ class Dataset:
         if clash.size:
             i = clash[0]
             raise DataError(
-                f"equal `x` must have equal `y`, got x = {x[i]:g} with y = {y[i]:g} and {y[i + 1]:g}; "
+                f"equal `x` must have equal `y`, got x = {digits(x[i])} with y = {y[i]:g} and {y[i + 1]:g}; "
                 "average replicates: Dataset.from_replicates(x, y), or `replicates = true` for data in files"
+                + of_rounding(original, x[i], x[-1] - x[0])
             )
         if same.size:
             x, y, m = _group(x, y, m)
@@ -75,16 +76,40 @@ class Dataset:
             object.__setattr__(self, name, array)
 
     @classmethod
-    def from_replicates(cls, x: Any, y: Any) -> Dataset:
-        """Group equal x into one point with the mean of its y and weight = number of replicates.
+    def from_replicates(cls, x: Any, y: Any, weights: Any = None) -> Dataset:
+        """Group equal x into one point with the weighted mean of its y and the sum of its weights, by default one each.
 
         The gradient flow on the replicated data equals the weighted flow on the grouped data.
         """
-        x, y = _pair(x, y)
+        x, y, m = _points(x, y, weights, depth=3)
         if not x.size:
             raise DataError("at least 2 distinct points are needed, got none; add points")
         order = np.argsort(x, kind="stable")
-        return cls(*_group(x[order], y[order], np.ones_like(x)))
+        return cls(*_group(x[order], y[order], m[order]))
+
+    @classmethod
+    def from_dataframe(
+        cls, frame: Any, *, x: Any = "x", y: Any = "y", weights: Any = None, replicates: bool = False
+    ) -> Dataset:
+        """Columns of a DataFrame, of pandas or of anything that has `columns` and gives them by name.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            With columns of numbers; missing entries are refused: ``frame.dropna()``.
+        x, y, weights : hashable
+            Names of columns; `weights` None: one each.
+        replicates : bool
+            Whether equal x are averaged: see `from_replicates`.
+
+        Raises
+        ------
+        DataError
+            If a column is missing or holds no numbers; otherwise as `Dataset`.
+        """
+        columns = [frame_column(frame, x), frame_column(frame, y)]
+        columns += [] if weights is None else [frame_column(frame, weights)]
+        return (cls.from_replicates if replicates else cls)(*columns)
 
     @classmethod
     def from_csv(cls, path: str | Path, *, x: str = "x", y: str = "y", replicates: bool = False) -> Dataset:
@@ -152,11 +177,7 @@ class Points:
 
     def __post_init__(self) -> None:
         x, y = _rows(self.x, self.y)
-        m = np.ones_like(y) if self.weights is None else real_vector(self.weights, "weights")
-        if m.shape != y.shape or (m <= 0).any():
-            raise DataError(
-                f"`weights` must be {y.size} positive numbers, got {m.size} with minimum {m.min(initial=math.inf):g}"
-            )
+        m = np.ones_like(y) if self.weights is None else _positive(self.weights, y)
         distinct, place = np.unique(x, axis=0, return_inverse=True)
         place = place.ravel()
         order = np.argsort(place, kind="stable")
@@ -177,13 +198,15 @@ class Points:
             object.__setattr__(self, name, array)
 
     @classmethod
-    def from_replicates(cls, x: Any, y: Any) -> Points:
-        """Group equal rows of x into one point with the mean of its y and weight = number of replicates."""
+    def from_replicates(cls, x: Any, y: Any, weights: Any = None) -> Points:
+        """Group equal rows of x into one point with the weighted mean of its y and the sum of its weights (one each)."""
         x, y = _rows(x, y)
+        m = np.ones_like(y) if weights is None else _positive(weights, y)
         if not y.size:
             raise DataError("at least 2 distinct points are needed, got none; add points")
         distinct, place = np.unique(x, axis=0, return_inverse=True)
-        numbers, mean, count = _group(np.sort(place.ravel()), y[np.argsort(place.ravel(), kind="stable")], np.ones_like(y))
+        order = np.argsort(place.ravel(), kind="stable")
+        numbers, mean, count = _group(place.ravel()[order].astype(float), y[order], m[order])
         return cls(distinct[numbers.astype(int)], mean, count)
 
     @classmethod
@@ -253,6 +276,16 @@ class Points:
 
     def __hash__(self) -> int:
         return hash((self.size, self.inputs, float(self.y.sum())))  # equality looks at all points
+
+
+def _positive(weights: Any, y: Array) -> Array:
+    """Weights > 0, as many as ordinates, or a DataError."""
+    m = real_vector(weights, "weights")
+    if m.shape != y.shape or (m <= 0).any():
+        raise DataError(
+            f"`weights` must be {y.size} positive numbers, got {m.size} with minimum {m.min(initial=math.inf):g}"
+        )
+    return m
 
 
 def _names(x: Any) -> tuple[str, ...]:
@@ -327,12 +360,20 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _pair(x: Any, y: Any) -> tuple[Array, Array]:
-    """Abscissae and ordinates as vectors of one length, or a DataError."""
-    x, y = real_vector(x, "x"), real_vector(y, "y")
+def _points(x: Any, y: Any, weights: Any, *, depth: int) -> tuple[Array, Array, Array]:
+    """Abscissae, ordinates and positive weights as vectors of one length, or a DataError; warnings are for `depth` up."""
+    x, y, weights = without_masked([x, y, weights], depth=depth)
+    x, y = number_column(x, "x"), number_column(y, "y")
     if x.shape != y.shape:
         raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
-    return x, y
+    m = np.ones_like(x) if weights is None else number_column(weights, "weights")
+    if m.shape != x.shape or (m < 0).any():
+        raise DataError(
+            f"`weights` must be {x.size} numbers >= 0, got {m.size} with minimum {m.min(initial=math.inf):g}; drop points "
+            "that do not count, or give them 0"
+        )
+    x, y, m = without_zeros([x, y], m, depth=depth)
+    return x, y, m
 
 
 def _group(x: Array, y: Array, m: Array) -> tuple[Array, Array, Array]:

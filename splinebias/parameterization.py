@@ -10,6 +10,8 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from splinebias._arguments import real_number
+
 
 class Parameterization(ABC):
     """How the output weights of a network of n units are scaled."""
@@ -66,3 +68,47 @@ class NTK(Parameterization):
 
     def clock(self, width: int) -> float:
         return 1.0
+
+
+@dataclass(frozen=True)
+class MeanField(Parameterization):
+    r""":math:`f = \frac{1}{\gamma n} (\sum_k a_k \sigma(w_k x + b_k) + d)` with a, w, b all O(1): features are learned.
+
+    Training time is :math:`t = \sum \eta / (\gamma^2 n)`, so that in t the function moves at a speed that depends neither
+    on n nor on :math:`\gamma`, and the parameters of a neuron by
+
+    .. math:: \frac{d\theta}{dt} = -\gamma \sum_j \omega_j r_j \nabla_\theta (a \sigma(w x_j + b)),
+              \qquad r = f - y, \quad \omega_j = m_j / \textstyle\sum_i m_i.
+
+    Parameters
+    ----------
+    richness : float
+        The :math:`\gamma` above, > 0, a pure number if x, y and the parameters are of order 1: as :math:`\gamma \to 0`
+        features stay and the flow is that of the tangent kernel (lazy), at :math:`\gamma` of order 1 and above they are
+        learned.
+
+    Raises
+    ------
+    DataError
+        If `richness` is no finite number > 0.
+
+    Notes
+    -----
+    The start is :math:`f_0 = 0`: output weights 0, or antisymmetric pairs whose law of output weights is
+    `Initialization.output`. d is one more output weight, of a unit that is constantly 1: it adds 1/n to the kernel,
+    nothing in the limit, as in `Standard`. At fixed n, d aside, this is `NTK` with a, w, b multiplied by
+    :math:`(\gamma \sqrt n)^{-1/2}`.
+    References: Bordelon & Pehlevan, NeurIPS 2023, for the limit of large n at fixed :math:`\gamma`.
+    """
+
+    richness: float
+
+    def __post_init__(self) -> None:
+        fix = "take e.g. 1.0, and small ones for networks that learn no features"
+        object.__setattr__(self, "richness", real_number(self.richness, "richness", above=0, fix=fix))
+
+    def output_scale(self, width: int) -> float:
+        return 1 / (self.richness * width)
+
+    def clock(self, width: int) -> float:
+        return 1 / (self.richness**2 * width)

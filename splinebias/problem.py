@@ -6,7 +6,7 @@ At finite width a Problem is sampled and trained; at infinite width it is solved
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,16 @@ from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.initialization import Initialization
-from splinebias.parameterization import NTK, Parameterization, Standard
+from splinebias.parameterization import NTK, MeanField, Parameterization, Standard
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
 
 _PARTS: dict[str, dict[str, Any]] = {  # besides the data: the kinds of each in TOML, laws aside
     "initialization": {},
     "activation": {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU, "relu_power": ReLUPower},
     "potential": {"quadratic": Quadratic, "power": Power, "hypentropy": Hypentropy},
-    "parameterization": {"standard": Standard, "ntk": NTK},
+    "parameterization": {"standard": Standard, "ntk": NTK, "mean_field": MeanField},
 }
-_EXAMPLES = {"relu_power": "2", "power": "4", "hypentropy": "1.0"}  # of what has no default
+_EXAMPLES = {"relu_power": "2", "power": "4", "hypentropy": "1.0", "mean_field": "1.0"}  # of what has no default
 _TABLES = ("data", "initialization", "problem", "activation", "potential", "parameterization")
 _LISTED = "[data], [initialization] and optionally " + ", ".join(f"[{name}]" for name in _TABLES[2:])
 
@@ -52,7 +52,8 @@ class Problem:
         "network": slope and intercept are made by the neurons like everything else. "free": a skip
         connection :math:`\alpha x + \beta`, trained infinitely faster, makes them free of charge.
     parameterization : Parameterization
-        `Standard()`: wide networks train their output weights only. `NTK()`: they train both layers.
+        `Standard()`: wide networks train their output weights only. `NTK()`: they train both layers. `MeanField(richness)`:
+        they learn features.
 
     Raises
     ------
@@ -78,7 +79,7 @@ class Problem:
             "initialization": (Initialization, "an sb.Initialization"),
             "activation": (Activation, "an activation such as sb.ReLU()"),
             "potential": ((Potential, Scaled), "a potential such as sb.Quadratic() or sb.Scaled(sb.Power(4, quadratic=1))"),
-            "parameterization": (Parameterization, "sb.Standard() or sb.NTK()"),
+            "parameterization": (Parameterization, "sb.Standard(), sb.NTK() or sb.MeanField(1.0)"),
         }
         for name, (kind, wanted) in rules.items():
             value = getattr(self, name)
@@ -118,6 +119,19 @@ class Problem:
             f"it works along the axis of breakpoints, of one input, and the data are {self.data!r}; predict (by "
             "sb.PointsSolver), train, error_band and compare take them, and one input goes into sb.Dataset"
         )
+
+    @property
+    def line_data(self) -> Dataset:
+        """The data, of one input.
+
+        Raises
+        ------
+        CapabilityError
+            If they are `Points`: what asks for this works on a line.
+        """
+        if not isinstance(self.data, Dataset):
+            raise CapabilityError(f"this cannot take the problem: {self.beyond_one_input}")
+        return self.data
 
     @property
     def default_interval(self) -> tuple[float, float]:
@@ -171,6 +185,20 @@ class Problem:
         if not isinstance(self.parameterization, Standard):
             raise CapabilityError(f"this needs sb.Standard() networks, got {self.parameterization}")
         return activation
+
+    def replace(self, **changes: Any) -> Problem:
+        """This problem with other parts: ``problem.replace(potential=sb.Scaled(sb.Hypentropy(0.1)))``.
+
+        Raises
+        ------
+        DataError
+            For a name that is no part of a problem; otherwise as `Problem`.
+        """
+        known = [part.name for part in fields(self)]
+        for name in changes:
+            if name not in known:
+                raise DataError(f"a problem has {', '.join(known)}, got {name!r}{nearest(name, known)}")
+        return replace(self, **changes)
 
     def describe(self) -> str:
         """One line for tables and plots."""

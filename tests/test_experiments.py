@@ -28,10 +28,13 @@ from experiments import (
     jm_rates,
     jm_sgd,
     jm_trajectory,
+    least_norm_sheet,
     lm_figure1,
     lm_figure2,
     penalty_sheet,
     potential_sheet,
+    torch_default,
+    weight_decay_mcycle,
 )
 
 FIGURES = Path(__file__).parent.parent / "figures"
@@ -43,6 +46,8 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     jm_trajectory: {"widths": (40,), "points": 3},
     penalty_sheet: {"widths": (60,), "loss_tol": 1e-3, "jobs": 1},
     potential_sheet: {"points": 3},
+    least_norm_sheet: {"width": 20, "steps": 50},
+    weight_decay_mcycle: {"points": 5},
     flow_cost: {"widths": (20, 40), "seeds": (0,), "shown": 40, "max_steps": 60},
     flow_trajectories: {"widths": (50, 100, 200), "seeds": (0,), "points": 3},
     band_coverage: {"widths": (20, 40, 60), "networks": 6, "loss_tol": 1e-3, "shown": 2},
@@ -57,6 +62,7 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
         "titanium_tol": 1e-2,
         "jobs": 1,
     },
+    torch_default: {"widths": WIDTHS, "seeds": SEEDS, "networks": 3, "time": 100.0},
     jm_sgd: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 1e-2, "jobs": 1},
 }
 EXPERIMENTS = list(TINY)
@@ -281,7 +287,7 @@ def test_the_function_of_least_total_curvature_interpolates_and_has_that_dual_va
     """Strong duality: 2 sum |m_j| = 2 max y.lambda over |sum_i lambda_i |x_i - c|| <= 1 on the support."""
     data = common.load("liang_montufar_b")
     problem = sb.Problem(data, sb.Initialization.rademacher(st.uniform(-1, 2)), sb.Abs())
-    least = potential_sheet.least_total_curvature(problem)
+    least = sb.sparse_limit(problem).function
     np.testing.assert_allclose(least(data.x), data.y, atol=1e-14)
     nodes = np.linspace(-1, 1, 2001)  # holds the data
     features = np.abs(nodes[:, None] - data.x)
@@ -432,3 +438,20 @@ def test_twelve_problems_have_their_constants_predicted_and_measured(run):
         assert [found["width"] for found in row["measured"]] == list(WIDTHS)
         for found in row["measured"]:
             assert found["ratio"] == pytest.approx(found["constant"] / row["predicted"], rel=1e-12)
+
+
+def test_kept_networks_with_weight_decay_are_at_the_least_objective():
+    kept = json.loads((FIGURES / "least_norm_sheet.json").read_text(encoding="utf-8"))
+    assert len(kept["sets"]) == 4
+    for found in kept["sets"].values():
+        assert 0 <= found["reached"] - found["optimum"] < 1e-6
+    assert [found["unique"] for found in kept["sets"].values()] == [False, False, False, True]
+
+
+def test_kept_weight_decay_spends_few_knots_and_scores_like_early_stopping():
+    kept = json.loads((FIGURES / "weight_decay_mcycle.json").read_text(encoding="utf-8"))
+    path = sb.weight_decay_path(weight_decay_mcycle.mapped())
+    assert path.gcv() == pytest.approx((kept["strength"], kept["score"]))
+    plain = weight_decay_mcycle.scores(path, path.breaks, 1.0)[np.searchsorted(-path.breaks, -kept["strength"])]
+    assert plain == pytest.approx(kept["lazy_score"], rel=0.02)
+    assert kept["knots"] < 15

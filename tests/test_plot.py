@@ -245,7 +245,7 @@ def test_a_fitted_constant_looks_measured_and_a_predicted_one_predicted():
 def test_other_things_have_no_picture():
     with pytest.raises(
         sb.DataError,
-        match="`result` must be a Prediction, StartProcess, Training, Study, StudyGrid or Initialization, got str",
+        match="`result` must be a Prediction, .*, Path, ErrorBand, .*, StudyGrid or Initialization, got str",
     ):
         plot("network")
     with pytest.raises(sb.DataError, match="`interval` must be a pair of finite numbers"):

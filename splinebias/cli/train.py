@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -27,6 +28,9 @@ from splinebias.cli.console import (
 @click.option("--width", type=int, required=True, help="Number of hidden units.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Where all randomness comes from.")
 @method_option
+@click.option(
+    "--richness", type=float, metavar="GAMMA", help="Train mean-field networks of this richness, whatever the problem says."
+)
 @click.option("--loss-tol", type=float, default=1e-12, show_default=True, help="Loss to reach, in the units of y squared.")
 @interval_option
 @root_option
@@ -41,6 +45,7 @@ def train(
     width: int,
     seed: int,
     method: str | None,
+    richness: float | None,
     loss_tol: float,
     interval: list[float] | None,
     plot: Path | None,
@@ -48,31 +53,42 @@ def train(
 ) -> None:
     """Train one network and measure how far it ends from the limit.
 
+    Mean-field networks have none in closed form: for them there is no distance.
+
     \b
     Example:
         splinebias train problem.toml --width 4860 --seed 0 --plot network.png
+        splinebias train problem.toml --width 1000 --richness 2
     """
     from splinebias._arguments import interval as check_interval
     from splinebias.functions.compare import compare
     from splinebias.limit.predict import predict as solve
+    from splinebias.parameterization import MeanField
     from splinebias.problem import Problem
 
     spec = Problem.from_toml(problem, root=root)
+    if richness is not None:
+        spec = replace(spec, parameterization=MeanField(richness))
     save = picture(plot)
     where = spec.default_interval if interval is None else check_interval(interval)
-    limit = solve(spec)
+    limit = None if isinstance(spec.parameterization, MeanField) else solve(spec)
     from splinebias.training.train import train as train_network  # torch takes two seconds: bad input is refused before that
 
     run = train_network(spec, width, seed, method=made(METHODS, method), loss_tol=loss_tol)
-    distance = compare(run.function, limit.function, interval=where)
-    save(run, limit)
+    if limit is not None and not spec.initialization.starts_at_zero:
+        limit = solve(spec, start=run.start)
+    distance = None if limit is None else compare(run.function, limit.function, interval=where)
+    save(run, *filter(None, [limit]))
     if as_json:
         print_json(
             head_of(spec, run.outcome, run.advice)
             | {"width": run.width, "seed": run.seed, "loss": run.loss, "steps": run.steps, "time": run.time}
             | {"seconds": run.seconds, "stats": run.stats}
-            | {"prediction": {"penalty": limit.penalty, "outcome": limit.outcome.name}}
-            | {"distance": {"sup": distance.sup, "l2": distance.l2, "argmax": distance.argmax, "interval": where}}
+            | {"prediction": limit and {"penalty": limit.penalty, "outcome": limit.outcome.name}}
+            | {
+                "distance": distance
+                and {name: getattr(distance, name) for name in ("sup", "l2", "argmax")} | {"interval": where}
+            }
         )
     else:
         print_facts(
@@ -81,7 +97,9 @@ def train(
             training=f"{run.steps} steps to time {run.time:.6g} in {run.seconds:.2f} s",
             outcome=run.advice,
             loss=f"{run.loss:.3e}",
-            distance=f"sup {distance.sup:.4g} (at x = {distance.argmax:.4g}), L2 {distance.l2:.4g} "
+            distance="unknown: mean-field networks have no limit in closed form"
+            if distance is None
+            else f"sup {distance.sup:.4g} (at x = {distance.argmax:.4g}), L2 {distance.l2:.4g} "
             f"from the limit on [{where[0]:g}, {where[1]:g}]",
         )
-    ctx.exit(0 if run.outcome.ok and limit.outcome.ok else 1)
+    ctx.exit(0 if run.outcome.ok and (limit is None or limit.outcome.ok) else 1)

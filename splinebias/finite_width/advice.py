@@ -7,7 +7,7 @@ import math
 from typing import Protocol
 
 from splinebias.errors import CapabilityError, SplinebiasError
-from splinebias.finite_width.data_crossings import crossing_share
+from splinebias.finite_width.influence_in_modes import crossing_share
 from splinebias.finite_width.largest_error import DrawnErrors
 from splinebias.finite_width.laziness import roughly
 from splinebias.limit.prediction import Prediction, beyond_bending

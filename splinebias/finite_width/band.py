@@ -16,19 +16,21 @@ from typing import Any
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import real_array, real_number, whole_number
 from splinebias._array import Array
+from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import DataError
-from splinebias.finite_width.existence import check_second_moments, check_told_apart, check_unique
-from splinebias.finite_width.influence import InfluenceModel
+from splinebias.finite_width.influence import InfluenceModel, check_second_moments, check_told_apart, check_unique
 from splinebias.finite_width.influence_at_limit import LimitInfluence
 from splinebias.finite_width.influence_in_modes import ModeInfluence
 from splinebias.finite_width.largest_error import DrawnErrors, LargestError
 from splinebias.finite_width.neuron_quadrature import NeuronQuadrature
+from splinebias.finite_width.random_start import RandomStartInfluence, start_directions
 from splinebias.finite_width.several_inputs.band_of_points import PointsBand, band_of_points
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import Prediction, predict
 from splinebias.limit.prediction import beyond_bending
+from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
@@ -37,7 +39,7 @@ _MOST_DRAWS = 10_000_000  # 80 MB, a minute
 
 
 @dataclass(frozen=True, eq=False)
-class ErrorBand:
+class ErrorBand(Drawn):
     r"""The law of :math:`f_n - f` to leading order: a Gaussian process of mean zero and size :math:`n^{-1/2}`.
 
     Attributes
@@ -82,8 +84,13 @@ class ErrorBand:
         return math.sqrt(self.copies / self.width)
 
     def std(self, x: Any) -> Array:
-        r"""Standard deviation of :math:`f_n(x)`, any shape; 0 at the data if the training time is infinite."""
-        x = _finite(x, "x")
+        r"""Standard deviation of :math:`f_n(x)`, any shape; 0 at the data if the training time is infinite.
+
+        nan where x is nan or infinite, as the functions themselves.
+        """
+        x = real_array(x, "x")
+        if not (known := np.isfinite(x)).all():
+            return np.asarray(np.where(known, self.std(np.where(known, x, self.problem.data.x[0])), math.nan))
         points = np.unique(x)
         variance, at_once = np.empty_like(points), 400  # points whose influences are held together
         for start in range(0, points.size, at_once):
@@ -197,8 +204,21 @@ class ErrorBand:
         """The band of another width; nothing is computed again."""
         return replace(self, width=_check_width(self.problem, width))
 
+    def to_frame(self, x: Any = None) -> Any:
+        """Limit and deviation as a pandas DataFrame with columns ``x``, ``f`` and ``std``; `x` as in `Prediction.to_frame`.
+
+        Raises
+        ------
+        CapabilityError
+            If pandas is not installed.
+        """
+        x = table_points(self.problem, x)
+        return frame_of({"x": x, "f": self.prediction(x), "std": self.std(x)})
+
     def __repr__(self) -> str:
-        return f"ErrorBand({self.problem.describe()}; width {self.width}, interval {self.interval}, time {self.time:g})"
+        lo, hi = self.interval
+        where = f"width {self.width}, interval [{lo:g}, {hi:g}], time {self.time:g}"
+        return f"ErrorBand({self.problem.describe()}; {where}: expected sup {self.expected_sup:.3g})"
 
 
 def error_band(
@@ -207,10 +227,14 @@ def error_band(
     *,
     interval: Any = None,
     time: float = math.inf,
+    start: Any = None,
     draws: int = 20_000,
     seed: int = 0,
 ) -> ErrorBand | PointsBand:
     r"""How far networks of a width are from their infinite-width limit, without training one.
+
+    Of networks that do not start at zero, from the limit that belongs to their start function: the band is that of
+    :math:`f_n - f_0`.
 
     Parameters
     ----------
@@ -223,6 +247,9 @@ def error_band(
         Of several inputs a box, shape (d, 2).
     time : float
         Training time, as in `predict`.
+    start : function, optional
+        The function at time 0 of the networks that are meant, as in `predict`. None: if the law of the problem makes
+        networks start at random functions, the covariance averaged over these (see `random_start`).
     draws, seed : int
         Samples of the largest error, 100 to 10,000,000, and the seed of their randomness. The relative Monte-Carlo error of
         `expected_sup` is about 0.5 / sqrt(draws).
@@ -240,17 +267,18 @@ def error_band(
         If an argument is out of range; if the limit is not unique, because no neuron sees some direction; if the variance of
         one neuron's contribution is infinite.
     CapabilityError
-        If the problem is not one that `predict` can take; at finite times, with a scaled potential that is not quadratic and
+        If the problem is not one that `predict` can take; without `start`, for random starts with `NTK` or a scaled
+        potential that is not quadratic; at finite times, with a scaled potential that is not quadratic and
         more than 300 points.
 
     Notes
     -----
     With `NTK` the variance is that of the tangent kernel at the start. What training changes of it is of relative order
-    n^(-1/2) in the variance for activations with a kink, see `data_crossings`: ``band.advice`` warns where it shows.
+    n^(-1/2) in the variance for activations with a kink, see `crossing_share`: ``band.advice`` warns where it shows.
 
     *Hypotheses checked:* a unique limit, second moments of the influence (moments of order 4k of W and B for quadratic
     problems with activations of degree k); by ``band.advice``, when it is asked for, that n is large enough. *Not checked:*
-    with antisymmetric pairs and `Standard` networks, that output weights start at :math:`O(n^{-1/2})`.
+    with a law of output weights, that what they add to the kernel, 1/n of it, is small.
     Source: delta method for the M-estimator of theory section 7.
 
     Examples
@@ -273,8 +301,17 @@ def error_band(
     width = _check_width(problem, width)
     where = problem.default_interval if interval is None else check_interval(interval)
     check_second_moments(problem)
-    prediction = predict(problem, time=time)
-    model, copies = _influences(prediction), copies_of(problem)
+    if start is not None:
+        residuals, function = residual_problem(problem, start)
+        own = predict(residuals, time=time)
+        prediction, model = shifted(own, problem, function), _influences(own)
+    else:
+        prediction = predict(problem, time=time)
+        model = _influences(prediction)
+        if not problem.initialization.starts_at_zero:
+            others = [_influences(predict(other, time=time)) for other in start_directions(problem)]
+            model = RandomStartInfluence((model, *others))
+    copies = copies_of(problem)
     largest = LargestError(model, LargestError.places(problem.data.x, where), copies, draws, seed)
     return ErrorBand(prediction, width, where, float(time), model, copies, largest)
 

@@ -48,6 +48,10 @@ class RequiredWidth:
         text = f"width {self.width} for an error below {self.sup_error:g} with probability {self.probability:g}"
         return f"{text}; {self.advice}" if self.advice else text
 
+    def __repr__(self) -> str:
+        warned = ", with advice" if self.advice else ""
+        return f"RequiredWidth({self.width} for an error below {self.sup_error:g} in {self.probability:.3g}{warned})"
+
 
 def required_width(
     problem: Problem,

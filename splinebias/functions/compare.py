@@ -17,6 +17,7 @@ from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.functions.compare_on_box import BoxComparison, compare_on_box
+from splinebias.functions.sums import as_function
 from splinebias.numerics.cells import Cells
 
 
@@ -41,25 +42,32 @@ class Comparison:
     argmax: float
     interval: tuple[float, float]
 
+    def __repr__(self) -> str:
+        lo, hi = self.interval
+        return f"Comparison(sup {self.sup:.4g} at x = {self.argmax:.4g}, l2 {self.l2:.4g} on [{lo:g}, {hi:g}])"
+
 
 @overload
-def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison: ...
+def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comparison: ...
 
 
 @overload
 def compare(f: Any, g: Any, interval: Sequence[tuple[float, float]] | Array) -> BoxComparison: ...
 
 
-def compare(f: Any, g: Any, interval: Any) -> Comparison | BoxComparison:
+def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:
     r"""Measure :math:`f - g` on `interval`.
 
     Parameters
     ----------
-    f, g : callable
-        Vectorized functions of x: anything of this library, a scipy piecewise polynomial, ``np.sin``, a lambda.
-        Where one has `edges`, `knots` or scipy's `x`, the search is done between those points.
-    interval : tuple of float
-        (lo, hi), finite, lo < hi. Of several inputs a box, one such pair for each, as ``problem.default_box``.
+    f, g : callable, or anything with a `function`
+        Vectorized functions of x: a prediction, a trained network, any function of this library, a scipy piecewise
+        polynomial, ``np.sin``, a lambda. Where one has `edges`, `knots` or scipy's `x`, the search is done between those
+        points.
+    interval : tuple of float, optional
+        (lo, hi), finite, lo < hi. None: the default interval of the problem that one side, or both, belong to: the span of
+        its data and a quarter of it more on either side. Of several inputs a box, one such pair for each, to be given:
+        ``problem.default_box``.
 
     Returns
     -------
@@ -69,7 +77,8 @@ def compare(f: Any, g: Any, interval: Any) -> Comparison | BoxComparison:
     Raises
     ------
     DataError
-        If `interval` is no such pair, if an argument is not callable, or if a value on the interval is not finite.
+        If `interval` is no such pair, if it is left out and neither side knows its problem, or they know different default
+        intervals; if an argument is no function, or a value on the interval is not finite.
 
     Notes
     -----
@@ -82,10 +91,8 @@ def compare(f: Any, g: Any, interval: Any) -> Comparison | BoxComparison:
     """
     if _is_box(interval):
         return compare_on_box(f, g, interval)
-    lo, hi = check_interval(interval)
-    for name, function in (("f", f), ("g", g)):
-        if not callable(function):
-            raise DataError(f"`{name}` must be callable, got {function!r}; pass e.g. prediction.function")
+    lo, hi = check_interval(_default_interval(f, g) if interval is None else interval)
+    f, g = as_function(f, "f"), as_function(g, "g")
     cells = Cells(_cuts(f, g, lo, hi), 12)  # the square of a polynomial of degree 11 is integrated exactly
     left, right = cells.panels
     samples = np.column_stack([left, cells.nodes, np.nextafter(right, left)])
@@ -106,6 +113,23 @@ def _is_box(interval: Any) -> bool:
         return np.ndim(interval) == 2
     except ValueError:  # rows of different lengths, to be refused
         return False
+
+
+def _default_interval(f: Any, g: Any) -> tuple[float, float]:
+    """The default interval of the problems that f and g belong to, or a DataError."""
+    problems = [value.problem for value in (f, g) if hasattr(getattr(value, "problem", None), "default_interval")]
+    found: list[tuple[float, float]] = list(dict.fromkeys(problem.default_interval for problem in problems))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise DataError(
+            "`interval` must be given where neither `f` nor `g` knows its problem, got none; pass interval=(lo, hi), or a "
+            "prediction or trained network rather than its function"
+        )
+    raise DataError(
+        f"`interval` must be given where the data of `f` and `g` have different spans, got none; take {found[0]} or "
+        f"{found[1]}"
+    )
 
 
 def _values(function: Any, name: str, x: Array) -> Array:

@@ -22,6 +22,7 @@ from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.json_state import checked_object, increasing, numbers, read_object
 from splinebias.numerics.repeated_integrals import integrate_through, pieces_from_jet
 
+_NARROW = 1e-3  # functions on so little are expanded about no point a unit away
 _FAR = 1e12  # breakpoints beyond this are folded into the linear part: exact for |x| < _FAR
 
 
@@ -54,7 +55,7 @@ class PiecewisePolynomial:
             c = -b / w
         near = np.abs(c) < _FAR  # False for nan as well
         knots, index = np.unique(c[near], return_inverse=True)
-        edges = _with_powers_of_two(np.union1d(knots, 0.0))
+        edges = with_powers_of_two(np.union1d(knots, 0.0))
         middle = edges.size // 2
         top = a * w**power * math.factorial(power)  # derivative number p of an active unit
         jumps = np.zeros(edges.size)
@@ -208,13 +209,14 @@ class PiecewiseLinear(PiecewisePolynomial):
             raise DataError("`values` must be finite, slopes too; got nan or infinity")
         slopes = np.r_[left_slope, np.diff(values) / np.diff(knots), right_slope]
         self._values, self._kinks = values, np.diff(slopes)
-        edges = _with_powers_of_two(knots)
+        edges = with_powers_of_two(knots)
         piece = np.searchsorted(knots, edges, side="right")
         near = np.clip(piece - 1, 0, knots.size - 1)  # expand from whichever knot of the piece is closer
         far = np.clip(piece, 0, knots.size - 1)
         anchor = np.where(np.abs(edges - knots[near]) <= np.abs(edges - knots[far]), near, far)
         starts = values[anchor] + slopes[piece] * (edges - knots[anchor])
-        pad = max(1.0, np.spacing(np.abs(edges).max()))
+        span = float(edges[-1] - edges[0])
+        pad = span if 0 < span < _NARROW else max(1.0, float(np.spacing(np.abs(edges).max())))
         starts = np.r_[starts[0] - left_slope * pad, starts]
         coefficients = np.stack([np.r_[left_slope, slopes[piece]], starts])
         super().__init__(PPoly(coefficients, np.r_[edges[0] - pad, edges, edges[-1] + pad], extrapolate=True), knots)
@@ -342,7 +344,7 @@ class WeightedSpline(PiecewisePolynomial):
         return super()._arguments(rest) | {"exact": exact}
 
 
-def _with_powers_of_two(points: Array) -> Array:
+def with_powers_of_two(points: Array) -> Array:
     """Increasing `points`, and powers of two between them and 0.
 
     A piece is expanded about its left end, which may be a million times farther out than the point asked for: with these

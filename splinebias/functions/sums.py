@@ -26,8 +26,10 @@ def as_function(value: Any, name: str) -> Any:
     found = getattr(value, "function", None)
     if found is None or isinstance(value, FunctionSum):
         found = value
-    elif inspect.ismethod(found):
+    elif inspect.ismethod(found) and not inspect.signature(found).parameters:
         found = found()
+    elif inspect.ismethod(found):  # a study has many, each with its width and seed
+        found = None
     if not callable(found) or isinstance(found, type):
         raise DataError(f"`{name}` must be a function of x, or have one as its `function`, got {value!r}")
     return found
@@ -35,15 +37,18 @@ def as_function(value: Any, name: str) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class FunctionSum:
-    """The sum of functions, f(x) + g(x) + ..., of which each is evaluated in its own way.
+    """A sum of multiples of functions, a f(x) + b g(x) + ..., of which each is evaluated in its own way.
 
     Attributes
     ----------
     parts : tuple of callable
         The functions; derivatives need those of all of them.
+    factors : tuple of float
+        Their factors; empty: all 1.
     """
 
     parts: tuple[Any, ...]
+    factors: tuple[float, ...] = ()
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
         """Derivative number `nu` at `x`, same shape as `x`.
@@ -55,7 +60,7 @@ class FunctionSum:
         """
         nu, x = whole_number(nu, "nu"), real_array(x, "x")
         total = np.zeros(x.shape)
-        for part in self.parts:
+        for factor, part in zip(self.factors or (1.0,) * len(self.parts), self.parts, strict=True):
             try:
                 values = part(x) if nu == 0 else part(x, nu)
             except TypeError as error:
@@ -64,7 +69,7 @@ class FunctionSum:
                 raise CapabilityError(
                     f"derivative number {nu} of a sum needs that of every part, and {part!r} takes x alone: {error}"
                 ) from None
-            total = total + np.asarray(values, dtype=float)
+            total = total + factor * np.asarray(values, dtype=float)
         return total
 
     @property

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias.data import Dataset
-from splinebias.errors import DataError, SplinebiasError
+from splinebias.errors import CapabilityError, DataError, SplinebiasError
 from splinebias.limit.dual.equations import solve_quadratic
-from splinebias.parameterization import Standard
+from splinebias.parameterization import MeanField, Standard
 from splinebias.potential import Potential
 from splinebias.problem import Problem
 
@@ -33,6 +33,16 @@ def require_range(data: Dataset) -> None:
     if (gap := np.diff(data.x).min()) < 1 / largest:
         raise DataError(
             f"predictions need neighbouring x at least {1 / largest:g} apart, got {gap:g}; rescale or merge points"
+        )
+
+
+def require_limit(problem: Problem) -> None:
+    """Raise CapabilityError if no kernel and no functional says where infinitely wide networks of `problem` go."""
+    if isinstance(problem.parameterization, MeanField):
+        raise CapabilityError(
+            f"the limit of {problem.parameterization} networks has no closed form, since features move; train some with "
+            "sb.train or sb.train_ensemble (sb.NeuronFlow), or take sb.Standard(), or sb.NTK() where output weights start "
+            "at random: their lazy limit, richness -> 0"
         )
 
 
@@ -123,6 +133,8 @@ def require_reachable(posed: PosedProblem) -> None:
     bends are refused alike; slope and offset are not checked, and what is out of reach of them shows in the residual.
     """
     problem = posed.problem
+    if isinstance(problem.parameterization, MeanField):  # breakpoints move
+        return
     require_attained(problem, problem.limit_potential.moment_order, bias=not problem.free)
     if problem.activation.two_slopes is None:
         _require_derivatives(posed)

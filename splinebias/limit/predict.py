@@ -16,7 +16,7 @@ from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.banded import BandedSolver
 from splinebias.limit.dual.solver import DualSolver
-from splinebias.limit.hypotheses import require_mobile, require_range, require_reachable
+from splinebias.limit.hypotheses import require_limit, require_mobile, require_range, require_reachable
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.posed_problem import PosedProblem
@@ -67,7 +67,8 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
         If no neuron of the law can supply what the data ask for; if an unscaled potential has no usable curvature at zero;
         for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there.
     CapabilityError
-        If the chosen solver cannot take the problem; for a finite time, if a solver is named, or as in `predict_path`.
+        If the chosen solver cannot take the problem; for parameterization `MeanField`; for a finite time, if a solver is
+        named, or as in `predict_path`.
 
     Notes
     -----
@@ -196,9 +197,10 @@ def _require_problem(problem: Problem) -> None:
 def _check_problem(problem: Problem) -> None:
     _require_problem(problem)
     assert isinstance(problem.data, Dataset), "points of several inputs go their own way"
+    require_limit(problem)
     require_range(problem.data)
     if not problem.scaled:  # theory section 3
-        require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled")
+        require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled (in a file: scaled = true)")
 
 
 def _check_time(time: Any, name: str) -> float:

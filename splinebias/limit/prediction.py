@@ -8,21 +8,24 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from splinebias._array import Array
+from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.several_inputs import PointFunction, PointFunctionSum
 from splinebias.functions.sums import FunctionSum
+from splinebias.limit.hypotheses import require_limit
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
+from splinebias.rescaling import few_breakpoints
 
 if TYPE_CHECKING:
     from splinebias.limit.dual.dual_function import DualFunction
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
-    r"""The infinite-width limit of a Problem.
+class Prediction(DrawnFunction):
+    r"""The infinite-width limit of a Problem; ``prediction(x, nu=0)`` is its function.
 
     Attributes
     ----------
@@ -78,9 +81,18 @@ class Prediction:
         assert isinstance(changed, PointFunction)
         return changed
 
+    @property
+    def advice(self) -> str:
+        """What to do about an outcome that is not ok, and about a law with few breakpoints among the data; mostly empty.
+
+        Worked out when asked for; notebooks show it.
+        """
+        few = "" if self.problem.beyond_one_input is not None else few_breakpoints(self.problem)
+        return "; ".join(filter(None, ["" if self.outcome.ok else self.outcome.value, few]))
+
     def __repr__(self) -> str:
         return (
-            f"Prediction({self.problem.describe()}; penalty {self.penalty:.10g}, residual {self.residual:.1e}, "
+            f"Prediction({self.problem.describe()}; penalty {self.penalty:.6g}, residual {self.residual:.1e}, "
             f"{self.outcome})"
         )
 
@@ -144,6 +156,7 @@ def require(solver: Solver, problem: Problem) -> None:
     if not isinstance(solver, Solver):
         hint = "; call it: add ()" if isinstance(solver, type) else ""
         raise DataError(f"`solver` must be a solver such as sb.DualSolver(), got {solver!r}{hint}")
+    require_limit(problem)
     missing = solver.supports(problem)
     if missing is not None:
         raise CapabilityError(f"{type(solver).__name__} cannot take this problem: {missing}")

@@ -14,19 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from splinebias._arguments import whole_number
 from splinebias.activation import Activation
-from splinebias.errors import DataError
+from splinebias.data import Dataset
+from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial
 from splinebias.functions.several_inputs import UnitsFunction
 from splinebias.networks.linearization import Linearization, linearize
-from splinebias.problem import Problem
+from splinebias.problem import Problem, part_to_table
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -176,6 +178,140 @@ class Network:
         if two_slopes is not None:
             return PiecewiseLinear.from_units(w, b, a, float(self.d), two_slopes, skip=skip)
         return PiecewisePolynomial.from_power_units(w, b, a, float(self.d), self.activation.degree, skip=skip)
+
+    def linearized(
+        self,
+        data: Dataset | Problem,
+        time: float | None = None,
+        *,
+        learning_rate: Any = None,
+        steps: int | None = None,
+        hidden: bool = True,
+    ) -> PiecewisePolynomial:
+        r"""What this network, frozen to first order at its own parameters, would be after training, in closed form.
+
+        .. math:: f_t = f_0 + K(\cdot, X) K^{-1} (1 - e^{-\tau K W}) (y - f_0(X)), \qquad W = \mathrm{diag}(\omega),
+
+        with the tangent kernel :math:`K = J D J^T` of the actual parameters and :math:`\tau = \sum \eta`, the sum of
+        learning rates (t/n for `Standard`). With all parameters and gradient descent, for two slopes,
+
+        .. math:: K(x, x') = \sum_k \sigma_k(x) \sigma_k(x') + \sum_k a_k^2 \sigma_k'(x) \sigma_k'(x') (x x' + 1) + 1.
+
+        Modes that K does not reach are left as they are. In steps, :math:`\prod_s (1 - \eta_s K W)` is the exponential.
+
+        Parameters
+        ----------
+        data : Dataset or Problem
+            What is fitted. A problem also says the potential (D = 1/Phi'' at the start), the parameterization and whether
+            the affine part is free; its law of weights plays no role. Data alone: gradient descent with `Standard`.
+        time : float, optional
+            Training time t >= 0. None: infinity, or what the learning rates add up to.
+        learning_rate : float, sequence of float or callable, optional
+            The :math:`\eta` of gradient descent on :math:`\frac12\sum_i \omega_i r_i^2`, for all steps, or for each one.
+            None: the flow.
+        steps : int, optional
+            The number of steps, where `learning_rate` does not say it.
+        hidden : bool
+            Whether hidden weights and biases are trained too; the output weights and the output bias are always.
+
+        Returns
+        -------
+        PiecewisePolynomial
+            f_t, exact, in float64: linear pieces if the activation has two slopes, with kinks at the breakpoints, and with
+            jumps if `hidden` (the derivative of a unit by its bias is a step). At a jump, the limit from the right: a unit
+            with its breakpoint at a datum counts as what it is on the right of it.
+
+        Raises
+        ------
+        DataError
+            If this is a batch or has parameters that are not finite; for a time that is no number >= 0, or contradicts the
+            learning rates; for steps that diverge; if it has a skip connection that `data` do not leave free.
+        CapabilityError
+            For a scaled potential other than the quadratic one, whose flow is not linear.
+
+        Notes
+        -----
+        O(n log n + M^3) time, O(n + M^2) memory. *Hypotheses:* none; how far the trained network is from it is what moving
+        features do, O(n^-2) with all parameters and O(n^-1) with the output layer alone.
+        Of unscaled potentials the metric is frozen too.
+        References: Jacot, Gabriel & Hongler, NeurIPS 2018; the linear flow of Jin & Montufar (2023) for the output layer.
+        """
+        from splinebias.networks.linearized import Progress, Setting, linearized
+
+        if self.theta.ndim != 1:
+            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].linearized(...)")
+        theta, skip = (part.detach().cpu().double().numpy() for part in (self.theta, self.skip))
+        if not np.isfinite(theta).all() or not np.isfinite(skip).all():
+            raise DataError(f"a network must have finite parameters, got {int((~np.isfinite(theta)).sum())} that are not")
+        if not isinstance(hidden, bool):
+            raise DataError(f"`hidden` must be True or False, got {hidden!r}")
+        setting = Setting.of(data, self.activation)
+        if not setting.free and skip.any():
+            raise DataError(
+                f'a network with a skip connection, here {skip.tolist()}, needs a problem with affine="free"; give that as '
+                "`data`"
+            )
+        clock = setting.parameterization.clock(self.width)
+        return linearized(theta, skip, setting, Progress.of(time, learning_rate, steps, clock), hidden=hidden)
+
+    def arrays(self, name: str) -> dict[str, np.ndarray[Any, Any]]:
+        """The parameters and the skip part as arrays, called `name`_theta and `name`_skip, in their precision."""
+        parts = {"theta": self.theta, "skip": self.skip}
+        return {f"{name}_{part}": value.detach().cpu().numpy() for part, value in parts.items()}
+
+    def save(self, path: str | Path) -> None:
+        """Write the network to a file that ``sb.load`` reads back bit for bit, atomically, without pickle.
+
+        Raises
+        ------
+        DataError
+            If this is a batch, or the file cannot be written.
+        CapabilityError
+            If the activation is not one of the library's own.
+        """
+        from splinebias.networks.archive import write_archive
+
+        if self.theta.ndim != 1:
+            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].save(path)")
+        tables = {"activation": part_to_table("activation", self.activation)}
+        write_archive(path, "network", tables, self.arrays("network"))
+
+    def to_torch(self) -> nn.Module:
+        """The network as a torch module with copies of its parameters, in their precision, on their device.
+
+        ``nn.Sequential(nn.Linear(1, n), activation, nn.Linear(n, 1))``, in a module that adds an ``nn.Linear(1, 1)`` if
+        there is a skip part; ``sb.from_torch`` reads it back.
+
+        Raises
+        ------
+        DataError
+            If this is a batch.
+        CapabilityError
+            If the activation is not one of the library's own.
+        """
+        from splinebias.networks.torch_layers import activation_layer, as_module
+
+        if self.theta.ndim != 1:
+            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].to_torch()")
+        if self.inputs > 1:
+            raise CapabilityError(f"torch modules are made of networks of one input, got {self.inputs}")
+        if (layer := activation_layer(self.activation)) is None:
+            raise CapabilityError(f"only the library's own activations have a torch module, got {self.activation!r}")
+        return as_module(self.theta.detach(), self.skip.detach(), layer)
+
+
+def difference(network: Network, other: Network) -> PiecewisePolynomial | UnitsFunction:
+    """f - g of two networks of one activation, exact: the function of the units of both."""
+    rows, ends = [], []
+    for net, sign in ((network, 1.0), (other, -1.0)):
+        theta = net.theta.detach().cpu().double()
+        units = theta[:-1].reshape(net.inputs + 2, -1).clone()  # w of each input, b, a
+        units[-1] *= sign
+        rows.append(units)
+        ends.append(sign * theta[-1:])
+    skip = network.skip.detach().cpu().double() - other.skip.detach().cpu().double()
+    theta = torch.cat([torch.cat(rows, dim=-1).flatten(), ends[0] + ends[1]])
+    return Network(theta, network.activation, skip).function()
 
 
 def tensor_kind(dtype: Any, device: Any) -> tuple[torch.dtype, torch.device]:

@@ -28,7 +28,7 @@ from splinebias.initialization.law_files import canonical
 from splinebias.potential import Potential, Scaled
 from splinebias.problem import Problem
 from splinebias.studies.spec_text import AXES, read_spec, to_tables
-from splinebias.training.flow.flow import MirrorFlow
+from splinebias.training.default import default_method
 from splinebias.training.method import TrainingMethod
 
 _MOST = 1_000_000  # widths or seeds of a study
@@ -118,7 +118,7 @@ class StudySpec:
     potentials, initializations, activations : mapping of str to object
         What replaces that part of every problem, one after the other; empty: the problem's own.
     methods : mapping of str to TrainingMethod
-        How to train; empty: ``MirrorFlow()``.
+        How to train; empty: as `train` does unless told.
     seed : int
         Where all randomness comes from, see `run_seed`.
     interval : (float, float), optional
@@ -185,14 +185,13 @@ class StudySpec:
     def cases(self) -> tuple[Case, ...]:
         """All combinations of problems, their parts, and methods, in the order of the axes."""
         axes = [getattr(self, axis) for axis in AXES]
-        axes[-1] = axes[-1] or {"": MirrorFlow()}
         found = []
         for chosen in product(*((axis or {"": None}).items() for axis in axes)):
             names = {axis[:-1]: name for axis, (name, _) in zip(AXES, chosen, strict=True) if name}
             problem, *parts, method = (value for _, value in chosen)
             given = {axis[:-1]: part for axis, part in zip(AXES[1:-1], parts, strict=True) if part is not None}
             made = replace(problem, **given)
-            found.append(Case(names, made, method, self.interval or made.default_interval))
+            found.append(Case(names, made, method or default_method(made), self.interval or made.default_interval))
         return tuple(found)
 
     def __len__(self) -> int:

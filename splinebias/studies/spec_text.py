@@ -17,6 +17,7 @@ _PARTS = AXES[1:-1]
 _STUDY = ("seed", "widths", "seeds", "loss_tol", "interval")
 _METHODS = {
     "flow": ("flow.flow", "MirrorFlow"),
+    "neuron_flow": ("neuron_flow.neuron_flow", "NeuronFlow"),
     "descent": ("descent.descent", "MirrorDescent"),
     "stochastic_descent": ("descent.descent", "StochasticMirrorDescent"),
 }

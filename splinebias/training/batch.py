@@ -5,8 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from splinebias.errors import Outcome
 from splinebias.training.field import State
 from splinebias.training.method import Recorder, Run
@@ -67,7 +65,7 @@ class Batch(ABC):
         if all(moved):
             self._state = new
         elif any(moved):
-            self._state = self._state.moved(torch.tensor(moved, device=new.dual.device), new)
+            self._state = self._state.moved(moved, new)
 
     def _note(self, row: Progress) -> None:
         """Tell the recorder of a network where it is."""
@@ -91,7 +89,7 @@ class Batch(ABC):
         """Go on with the networks number `kept` only."""
         self._rows = [self._rows[j] for j in kept]
         if kept:
-            self._state = self._state.of_networks(torch.tensor(kept, device=self._state.dual.device))
+            self._state = self._state.of_networks(kept)
 
     def _run(self, j: int, reason: Reason, stats: dict[str, float]) -> Run:
         """The run of network number `j` of the batch, which ends for `reason`."""

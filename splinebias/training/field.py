@@ -80,10 +80,11 @@ class State:
         skip = self.field.loss.skip(self.linear.value[row])
         return Network(self.theta[row].clone(), self.field.activation, skip)
 
-    def of_networks(self, kept: Tensor) -> State:
+    def of_networks(self, kept: Sequence[int]) -> State:
         """The state of the networks number `kept`, increasing."""
-        return self.field.of_networks(kept).at(self.dual[kept])
+        index = torch.tensor(kept, device=self.dual.device)
+        return self.field.of_networks(index).at(self.dual[index])
 
-    def moved(self, taken: Tensor, new: State) -> State:
-        """The state `new` for the networks `taken`, boolean, shape (B,), and this one for the others."""
-        return self.field.at(torch.where(taken[:, None], new.dual, self.dual))
+    def moved(self, taken: Sequence[bool], new: State) -> State:
+        """The state `new` for the networks `taken`, and this one for the others."""
+        return self.field.at(torch.where(torch.tensor(taken, device=self.dual.device)[:, None], new.dual, self.dual))

@@ -12,11 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from splinebias._arguments import whole_number
 from splinebias._array import Array
+from splinebias._result import frame_of
 from splinebias.data import Points
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewisePolynomial
@@ -52,6 +54,14 @@ class History:
     loss: Array
     time: Array
 
+    def to_frame(self) -> Any:
+        """The records as a pandas DataFrame; CapabilityError if pandas is not installed."""
+        return frame_of({"steps": self.steps, "loss": self.loss, "time": self.time})
+
+    def __repr__(self) -> str:
+        first, last = self.loss[[0, -1]].tolist()
+        return f"History({self.steps.size} records of {self.steps[-1]} steps: loss {first:.2e} to {last:.2e})"
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
@@ -75,6 +85,13 @@ class Snapshot:
     def function(self) -> PiecewisePolynomial | PointFunction:
         """The network as the function it is, piecewise linear for two slopes; worked out when first asked for."""
         return self.network.function()
+
+    def __call__(self, x: Any, nu: int = 0) -> Array:
+        """Derivative number `nu` of `function` at `x`, same shape as `x`."""
+        return self.function(x, nu)
+
+    def __repr__(self) -> str:
+        return f"Snapshot(time {self.time:.4g}, loss {self.loss:.2e}, width {self.network.width})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +169,10 @@ class TrainingMethod(ABC):
         """None if the problem can be taken, else what is missing or wrong, in words; asked before any work."""
         return None
 
+    def fits(self, problem: Problem, width: int) -> str | None:
+        """None if networks of this width fit into memory, else how many units do, in words; asked before any work."""
+        return None
+
     @abstractmethod
     def run(
         self,
@@ -208,3 +229,11 @@ def checked_method(problem: Problem, method: TrainingMethod) -> TrainingMethod:
     else:
         require_reachable(PosedProblem(problem))
     return method
+
+
+def checked_width(problem: Problem, method: TrainingMethod, width: int) -> int:
+    """`width` as a whole number >= 1, after the check that networks of it fit into memory; DataError or CapabilityError."""
+    width = whole_number(width, "width", at_least=1, fix="a network needs a unit")
+    if (missing := method.fits(problem, width)) is not None:
+        raise CapabilityError(f"{type(method).__name__} cannot take this width: {missing}")
+    return width

@@ -8,29 +8,32 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from splinebias._arguments import real_number, whole_number
+from splinebias._result import DrawnFunction
 from splinebias.data import Points
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.functions.several_inputs import OfOneInput, PointFunction
-from splinebias.networks.network import Network
+from splinebias.networks.network import Network, difference
 from splinebias.problem import Problem
+from splinebias.training.default import default_method
 from splinebias.training.field import Field
-from splinebias.training.flow.flow import MirrorFlow
-from splinebias.training.method import History, Recorder, Report, Run, TrainingMethod, checked_method
+from splinebias.training.method import History, Recorder, Report, Run, TrainingMethod, checked_method, checked_width
 
 UNITS_AT_ONCE = 100_000  # larger batches were not faster when measured, and take more memory
 _LONG = 1.0  # seconds after which a run is worth a progress bar
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Training(Run):
-    """A trained network and how it got there.
+class Training(Run, DrawnFunction):
+    """A trained network and how it got there; ``run(x, nu=0)`` is its function.
 
     Attributes
     ----------
@@ -45,7 +48,8 @@ class Training(Run):
     steps : int
         Steps taken.
     time : float
-        Training time t = n * (sum of learning rates), or their sum with `NTK`: comparable between widths.
+        Training time t = n * (sum of learning rates) with `Standard`, see the other parameterizations for theirs: comparable
+        between widths.
     outcome : Outcome
         How the run ended; ``outcome.ok`` if it reached `loss_tol`.
     advice : str
@@ -76,6 +80,38 @@ class Training(Run):
         """The number n of hidden units."""
         return self.network.width
 
+    @cached_property
+    def change(self) -> PiecewisePolynomial | PointFunction:
+        """What training added to the start function, f_n - f_0: exact, the function that the theorems are about."""
+        return difference(self.network, self.start)
+
+    def save(self, path: str | Path) -> None:
+        """Write the run to a file that ``sb.load`` reads back, atomically, without pickle.
+
+        Kept to the last bit: problem, seed, network, start, history, snapshots, loss, steps, time, outcome, advice, stats,
+        seconds. The layout is that of ``numpy.savez``.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be written.
+        CapabilityError
+            If the problem has a law, a potential or an activation that is not one of the library's own.
+        """
+        from splinebias.networks.archive import write_archive
+
+        names = ("seed", "steps", "loss", "time", "seconds", "advice")
+        run = {name: getattr(self, name) for name in names} | {"outcome": self.outcome.name}
+        tables = {"run": run, "stats": self.stats, "problem": self.problem.to_tables()}
+        history = {f"history_{name}": getattr(self.history, name) for name in ("steps", "loss", "time")}
+        kept = [part.network.arrays("snapshot") for part in self.snapshots]
+        none = {name: part[None][:0] for name, part in self.network.arrays("snapshot").items()}
+        snapshots = {name: np.stack([part[name] for part in kept]) if kept else none[name] for name in none}
+        for name in ("time", "loss"):
+            snapshots[f"snapshot_{name}"] = np.array([getattr(part, name) for part in self.snapshots], dtype=float)
+        arrays = self.network.arrays("network") | self.start.arrays("start") | history | snapshots
+        write_archive(path, "training", tables, arrays)
+
     def __repr__(self) -> str:
         return (
             f"Training({self.problem.describe()}; width {self.width}, seed {self.seed}: loss {self.loss:.2e} after "
@@ -99,7 +135,7 @@ def train(
 
     The loss is :math:`L = \frac{1}{2\sum m} \sum_i m_i (f(x_i) - y_i)^2` with the data's weights m; training time is
     :math:`t = n \sum \eta` over the learning rates :math:`\eta` (theory sections 1, 4), :math:`t = \sum \eta` with
-    parameterization `NTK`.
+    parameterization `NTK`, :math:`t = \sum \eta / (\gamma^2 n)` with `MeanField`.
 
     Parameters
     ----------
@@ -114,7 +150,7 @@ def train(
         device and in its precision; the law of `problem` is not drawn from. None: a draw of that law. With a scaled
         potential the mirror map is centred at this network.
     method : TrainingMethod, optional
-        How to move; None: ``MirrorFlow()``, the integrated flow.
+        How to move; None: the integrated flow, ``MirrorFlow()``, and ``NeuronFlow()`` with parameterization `MeanField`.
     loss_tol : float
         Loss to reach, absolute, in the units of y squared.
     dtype : {"float64", "float32"} or torch.dtype
@@ -137,7 +173,7 @@ def train(
         not finite; data that no unit can reach; a potential without
         :math:`0 < \phi''(0) < \infty` (output weights start at 0, where flow would be stuck or infinitely fast).
     CapabilityError
-        If `method` cannot take this problem.
+        If `method` cannot take this problem, this precision or device, or networks so wide.
 
     Notes
     -----
@@ -155,7 +191,7 @@ def train(
     >>> run.outcome.name, bool(abs(run.function(0.0) - 1) < 1e-3)
     ('CONVERGED', True)
     """
-    method = checked_method(problem, MirrorFlow() if method is None else method)
+    method = checked_method(problem, default_method(problem) if method is None else method)
     seed = whole_number(seed, "seed")
     loss_tol = checked_loss_tol(loss_tol)
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
@@ -163,10 +199,11 @@ def train(
     if start is None:
         if width is None:
             raise DataError("`width` must be the number of units, got None; give it, or a network to `start` from")
+        width = checked_width(problem, method, width)
         batch = Network.sample(problem, width, [seed], dtype=dtype, device=device)
     else:
         batch = _checked_start(problem, start, width)
-        width = batch.width
+        width = checked_width(problem, method, batch.width)
     with _reporting(progress, loss_tol, f"width {width}, seed {seed}") as report:
         return trained([problem], [seed], batch, method, loss_tol, report)[0]
 

@@ -23,8 +23,17 @@ y = [-0.15, -0.15, 0.15, -0.15, -0.15]
 weight = {name = "rademacher"}
 bias = {name = "uniform", args = [-1, 2]}
 """
-COMMANDS = ["predict", "train", "study", "study run", "study status", "study show"]
-REQUIRED = {"predict": [], "train": ["--width", "40"], "study": ["--widths", "20,40", "--seeds", "2"]}
+REQUIRED = {
+    "predict": [],
+    "train": ["--width", "40"],
+    "study": ["--widths", "20,40", "--seeds", "2"],
+    "band": ["--width", "40"],
+    "width": ["--error", "0.1"],
+    "laziness": ["--width", "40"],
+    "gcv": [],
+    "minimum-norm": [],
+}
+COMMANDS = [*REQUIRED, "study run", "study status", "study show"]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from marks import nightly
 from problems import SET_A, UNIFORM
 
 import splinebias as sb
-from splinebias.finite_width.data_crossings import crossing_share
+from splinebias.finite_width.influence_in_modes import crossing_share
 
 X = np.array([-1.4, -0.7, -0.1, 0.1, 0.5, 0.9, 1.2])
 NORMAL = sb.Initialization(st.norm(), st.norm(), st.norm())

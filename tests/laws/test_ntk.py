@@ -334,10 +334,13 @@ class TestProblem:
 
     def test_bad_parameterizations_are_refused(self) -> None:
         for wrong in ("ntk", sb.NTK, None):
-            with pytest.raises(sb.DataError, match=r"`parameterization` must be sb.Standard\(\) or sb.NTK\(\)"):
+            with pytest.raises(
+                sb.DataError, match=r"`parameterization` must be sb.Standard\(\), sb.NTK\(\) or sb.MeanField\(1.0\)"
+            ):
                 sb.Problem(SET_A, UNIFORM, parameterization=wrong)  # type: ignore[arg-type]
         text = sb.Problem(SET_A, UNIFORM).to_toml().replace('"standard"', '"mup"')
-        with pytest.raises(sb.DataError, match="`parameterization.name` must be one of standard, ntk, got 'mup'"):
+        wanted = "`parameterization.name` must be one of standard, ntk, mean_field, got 'mup'"
+        with pytest.raises(sb.DataError, match=wanted):
             sb.Problem.from_toml(text)
 
     @pytest.mark.parametrize("output", [None, sb.Constant(0.0)], ids=str)

@@ -223,7 +223,7 @@ DATA = "[problems.A.data]\nx = [0, 1]\ny = [0, 1]\n[problems.A.initialization]\n
         (HEAD + DATA + "[potentials.u2]\nname = 'cubic'\n", "`potential.name` must be one of quadratic, power, hypentropy"),
         (
             HEAD + DATA + "[methods.m]\nname = 'flew'\n",
-            "[methods.m] `name` must be one of flow, descent, stochastic_descent, got 'flew'",
+            "[methods.m] `name` must be one of flow, neuron_flow, descent, stochastic_descent, got 'flew'",
         ),
         (HEAD + DATA + "[methods.m]\nname = 'flow'\nstep = 1\n", "[methods.m] has parameters that flow does not take"),
         (HEAD + "[problems.A]\nfile = 'missing.toml'\n", "[problems.A]: cannot read the problem file"),

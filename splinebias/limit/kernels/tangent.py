@@ -21,7 +21,7 @@ from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import DataError
 from splinebias.initialization.continuous_breakpoints import CentredGaussian
-from splinebias.limit.hypotheses import require_attained
+from splinebias.limit.hypotheses import require_attained, require_limit
 from splinebias.limit.kernels.features import Combination, FeatureKernel, enough_points
 from splinebias.numerics.cells import Cells
 from splinebias.numerics.repeated_integrals import within_reach
@@ -114,6 +114,7 @@ def tangent_kernel(problem: Problem, x: Array, x2: Array | None = None) -> Array
     for name, points in (("x", x), ("x2", x2)):
         if points.size == 0:
             raise DataError(f"`{name}` must hold at least one point, got none")
+    require_limit(problem)
     require_attained(problem, Quadratic().moment_order, bias=True)
     return limit_kernel(problem).matrix(x, x2)
 

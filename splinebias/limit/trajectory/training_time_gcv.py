@@ -17,7 +17,7 @@ import numpy as np
 
 from splinebias._arguments import real_number
 from splinebias._array import Array
-from splinebias.limit.hypotheses import require_reachable
+from splinebias.limit.hypotheses import require_limit, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, beyond_bending
 from splinebias.limit.trajectory.banded_filters import SMOOTHING, TRAINING, BandedFilters, Poles
@@ -125,6 +125,7 @@ def gcv_score(problem: Problem, times: Any) -> Array:
 
 def _posed(problem: Problem) -> PosedProblem:
     """A problem whose data are within reach of its neurons."""
+    require_limit(problem)
     posed = PosedProblem(problem)
     require_reachable(posed)
     return posed

@@ -13,6 +13,7 @@ and, to first order, :math:`\rho` moves by :math:`d\rho/d\tau = -S\rho`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -63,14 +64,16 @@ class FlowState(State):
         """Rounding errors of the sums over units, to which those of the residual are at least equal, shape (B,)."""
         return torch.finfo(self.dual.dtype).eps * self.linear.value.abs().amax(-1)
 
-    def of_networks(self, kept: Tensor) -> FlowState:
+    def of_networks(self, kept: Sequence[int]) -> FlowState:
         """The state of the networks number `kept`, increasing."""
-        return self.field.of_networks(kept).at(self.dual[kept], self.held.of_networks(kept))
+        index = torch.tensor(kept, device=self.dual.device)
+        return self.field.of_networks(index).at(self.dual[index], self.held.of_networks(index))
 
-    def moved(self, taken: Tensor, new: FlowState) -> FlowState:  # type: ignore[override]
-        """The state `new` for the networks `taken`, boolean, shape (B,), and this one for the others."""
-        held = self.held.where(~taken[self.held.row]).join(new.held.where(taken[new.held.row]))
-        return self.field.at(torch.where(taken[:, None], new.dual, self.dual), held)
+    def moved(self, taken: Sequence[bool], new: FlowState) -> FlowState:  # type: ignore[override]
+        """The state `new` for the networks `taken`, and this one for the others."""
+        mask = torch.tensor(taken, device=self.dual.device)
+        held = self.held.where(~mask[self.held.row]).join(new.held.where(mask[new.held.row]))
+        return self.field.at(torch.where(mask[:, None], new.dual, self.dual), held)
 
     # -- the field and its linearization
 

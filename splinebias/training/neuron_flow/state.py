@@ -1,0 +1,230 @@
+r"""Networks as populations of neurons: values and tangent kernel at the data, and what moves them.
+
+With output weights :math:`s a_k` (the s of the parameterization, a of order 1), curvature :math:`\kappa` of the potential
+and a weight decay :math:`\mu`, gradient flow of :math:`L + \tfrac{\mu}{2} \sum_k (a_k^2 + w_k^2 + b_k^2)` is, for every
+neuron,
+
+.. math:: a' = -c\, D \cdot h - \tfrac{\mu}{\kappa} a, \qquad h' = -c\, a D - \tfrac{\mu}{\kappa} h,
+          \qquad c = s/\kappa, \quad D = \sum_j \sigma'_j \omega_j r_j (x_j, 1), \quad h = (w, b),
+
+and :math:`d' = -c s \sum_j \omega_j r_j` for the output bias, which does not decay. Symmetrized with
+:math:`W = \mathrm{diag}(\omega)`, the residual :math:`\rho = W^{1/2} r` moves by
+:math:`\rho' = -A \rho - 2\tfrac{\mu}{\kappa} (\rho + \eta)`,
+
+.. math:: A = c s\, W^{1/2} \Bigl(1 + \sum_k \sigma'_{ki} \sigma'_{kj}\,
+          \tilde x_i^T (a_k^2 + h_k h_k^T) \tilde x_j\Bigr) W^{1/2}, \qquad \eta = W^{1/2} (y - d),
+
+because units are homogeneous of degree 2 in (a, w, b). A neuron that slides along a line has :math:`a^2 e e^T` for
+:math:`a^2`, e the direction of the line. Where an affine part is free, all of it is projected along lines.
+Source: derived here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from splinebias._array import Array
+from splinebias.activation import TwoSlope
+from splinebias.networks.network import Network
+from splinebias.neurons.population import Journey, Neurons, advance
+from splinebias.neurons.sectors import Flags, Sectors, Whole
+from splinebias.training.field import Field
+
+
+@dataclass(frozen=True, eq=False)
+class Medium:
+    r"""What B networks of width n have in common, and the two rates of each.
+
+    Attributes
+    ----------
+    field : Field
+        The loss, and the clock.
+    sectors : Sectors
+        The samples.
+    scale : float
+        The s above.
+    rate, decay : Array, shape (B,)
+        :math:`c` and :math:`\mu/\kappa` above, per sum of learning rates.
+    root : Array, shape (M,)
+        Diagonal of :math:`W^{1/2}`.
+    lines : Array, shape (2, M), or (0, M) where no affine part is free
+        An orthonormal basis of :math:`W^{1/2}` times lines.
+    """
+
+    field: Field
+    sectors: Sectors
+    scale: float
+    rate: Array
+    decay: Array
+    root: Array
+    lines: Array
+
+    @classmethod
+    def of(cls, start: Network, field: Field, weight_decay: float) -> Medium:
+        """The medium of the networks `start`, whose potentials are all quadratic."""
+        loss, mirror = field.loss, field.mirror
+        assert isinstance(start.activation, TwoSlope), "other neurons do not move in closed form"
+        kappa = np.array([potential.stiffness for potential in mirror.potentials])[mirror.owner.numpy()]
+        scale = 1.0 if mirror.unit is None else float(mirror.unit[-1])
+        root = loss.weights.sqrt().numpy()
+        lines = np.zeros((0, root.size)) if loss.line is None else loss.line.numpy() * root
+        sectors = Sectors(loss.points[0].numpy(), start.activation)
+        return cls(field, sectors, scale, scale / kappa, weight_decay / kappa, root, lines)
+
+    def at(self, start: Network) -> NeuronState:
+        """The state of the networks `start`."""
+        a, w, b, d = (part.numpy() for part in (start.a, start.w, start.b, start.d))
+        return NeuronState(Neurons.at(self.sectors, a / self.scale, w, b), d, self)
+
+    def project(self, rho: Array) -> Array:
+        """What no line can make of rho, shape (..., M)."""
+        return rho - (rho @ self.lines.T) @ self.lines
+
+
+class NeuronState:
+    """Where B networks are.
+
+    Attributes
+    ----------
+    neurons : Neurons
+        Their units.
+    d : Array, shape (B,)
+        Output biases.
+    """
+
+    def __init__(self, neurons: Neurons, d: Array, medium: Medium) -> None:
+        self.neurons, self.d, self.medium = neurons, d, medium
+
+    @property
+    def field(self) -> Field:
+        """The loss and the clock."""
+        return self.medium.field
+
+    @cached_property
+    def _bins(self) -> Whole:
+        """The number of its sector for every neuron of every network, shape (B n,)."""
+        bins: Whole = (self.neurons.sector + self.medium.sectors.count * np.arange(self.d.size)[:, None]).ravel()
+        return bins
+
+    def _by_sector(self, *parts: Array) -> Array:
+        """Sums over the neurons in each sector, arrays of shape (B, n) to (B, 2M, parts)."""
+        count = self.medium.sectors.count
+        size = self.d.size * count
+        sums = [np.bincount(self._bins, part.ravel(), size).astype(np.float64, copy=False) for part in parts]
+        return np.stack(sums, axis=-1).reshape(self.d.size, count, len(parts))
+
+    @cached_property
+    def occupied(self) -> Flags:
+        """Whether there are neurons in a sector, shape (B, 2M)."""
+        count = self.medium.sectors.count
+        occupied: Flags = np.bincount(self._bins, minlength=self.d.size * count).reshape(-1, count) > 0
+        return occupied
+
+    @cached_property
+    def units(self) -> Array:
+        """Values at the data without output bias and skip part, shape (B, M)."""
+        n, medium = self.neurons, self.medium
+        return medium.scale * medium.sectors.values(self._by_sector(n.a * n.w, n.a * n.b))
+
+    @cached_property
+    def rho(self) -> Array:
+        r"""The :math:`\rho` above, shape (B, M)."""
+        medium = self.medium
+        return medium.project(medium.root * (self.units + self.d[:, None] - medium.field.loss.y.numpy()))
+
+    @property
+    def residual(self) -> torch.Tensor:
+        """r = f(x) - y, after the best skip part if the affine part is free, shape (B, M)."""
+        return torch.from_numpy(self.rho / self.medium.root)
+
+    @cached_property
+    def loss(self) -> Array:
+        """The loss L of every network, shape (B,)."""
+        loss: Array = (self.rho * self.rho).sum(-1) / 2
+        return loss
+
+    @cached_property
+    def operator(self) -> Array:
+        """The A above, shape (B, M, M)."""
+        n, medium = self.neurons, self.medium
+        square = n.a * n.a
+        forms = [square + n.w * n.w, n.w * n.b, square + n.b * n.b]
+        if n.on_line.any():
+            x = medium.sectors.x[n.sector[n.on_line] % medium.sectors.x.size]
+            lost = square[n.on_line] / (1 + x * x)  # a^2 (1 - e e^T) = a^2 (x, 1)(x, 1)^T / |(x, 1)|^2
+            for form, part in zip(forms, (x * x, x, np.ones_like(x)), strict=True):
+                form[n.on_line] -= lost * part
+        gram = medium.sectors.gram(self._by_sector(*forms))
+        kernel = (medium.rate * medium.scale)[:, None, None] * (gram + 1)
+        kernel = medium.root[:, None] * kernel * medium.root
+        if medium.lines.size:
+            kernel = medium.project(np.swapaxes(medium.project(kernel), -1, -2))
+        return kernel
+
+    @cached_property
+    def pull(self) -> Array:
+        r"""Where weight decay draws :math:`-\rho` to: the :math:`\eta` above, shape (B, M)."""
+        medium = self.medium
+        return medium.project(medium.root * (medium.field.loss.y.numpy() - self.d[:, None]))
+
+    def force(self, rho: Array) -> Array:
+        r""":math:`\omega r` for a residual rho, shape (B, M)."""
+        return self.medium.root * rho
+
+    def flown(self, rho: Array, h: Array) -> tuple[NeuronState, Journey]:
+        r"""The state after the times `h`, shape (B,), of flow with a constant residual `rho`, and the way there."""
+        medium, force = self.medium, self.force(rho)
+        journey = advance(self.neurons, medium.sectors, force, medium.rate * h)
+        end = journey.end
+        if medium.decay.any():
+            end = end.scaled(np.exp(-medium.decay * h))
+        return NeuronState(end, self.d - medium.rate * medium.scale * h * force.sum(-1), medium), journey
+
+    @cached_property
+    def drives(self) -> Array:
+        """The D above of every sector, shape (B, 2M, 2)."""
+        return self.medium.sectors.drives(self.force(self.rho))
+
+    @cached_property
+    def speed(self) -> Array:
+        r"""The largest :math:`|(a', h')| / |(a, h)|` of a neuron, without decay, shape (B,)."""
+        n, sectors = self.neurons, self.medium.sectors
+        p, q = (np.take_along_axis(self.drives[..., i], n.sector, axis=1) for i in range(2))
+        x = sectors.x[n.sector % sectors.x.size]
+        along = (p - x * q) / (1 + x * x)
+        p, q = np.where(n.on_line, along, p), np.where(n.on_line, -x * along, q)
+        size = np.sqrt(n.a**2 + n.w**2 + n.b**2)
+        motion = np.hypot(p * n.w + q * n.b, n.a * np.hypot(p, q))
+        speed: Array = np.divide(motion, size, out=np.zeros_like(size), where=size > 0).max(-1)
+        return self.medium.rate * speed
+
+    @cached_property
+    def size(self) -> Array:
+        """A bound of the root mean square of the units' sum at the data, shape (B,)."""
+        n, medium = self.neurons, self.medium
+        length = np.sqrt(((medium.root * medium.sectors.lengths) ** 2).sum())
+        size: Array = medium.scale * length * (n.a**2 + n.w**2 + n.b**2).sum(-1) / 2
+        return size
+
+    def network(self, row: int) -> Network:
+        """Network number `row` of the batch, with its skip part."""
+        n, loss = self.neurons, self.field.loss
+        parts = [n.w[row], n.b[row], self.medium.scale * n.a[row], self.d[row : row + 1]]
+        skip = loss.skip(torch.from_numpy(self.units[row] + self.d[row]))
+        return Network(torch.from_numpy(np.concatenate(parts)), self.field.activation, skip)
+
+    def of_networks(self, kept: Sequence[int]) -> NeuronState:
+        """The state of the networks number `kept`, increasing."""
+        index = np.asarray(kept)
+        medium = replace(self.medium, rate=self.medium.rate[index], decay=self.medium.decay[index])
+        return NeuronState(self.neurons.of_networks(index), self.d[index], medium)
+
+    def moved(self, taken: Sequence[bool], new: NeuronState) -> NeuronState:
+        """The state `new` for the networks `taken`, and this one for the others."""
+        mask = np.asarray(taken)
+        return NeuronState(self.neurons.where(mask, new.neurons), np.where(mask, new.d, self.d), self.medium)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments._common import Settings, label
-from splinebias.data import Dataset
+from splinebias.data import Dataset, Points
 from splinebias.limit.prediction import Prediction
 from splinebias.numerics.estimate import Estimate
 from splinebias.plots import BLACK, BLUE, GREEN, ORANGE, plot_errors, plot_inverse_root, plot_prediction, plot_training
@@ -64,7 +64,7 @@ def draw_functions(ax: Axes, limits: Sequence[Prediction], runs: Sequence[Traini
     ax.set(xlabel="$x$ (dimensionless)", ylabel="$f(x)$ (dimensionless)")
 
 
-def draw_data(ax: Axes, data: Dataset) -> None:
+def draw_data(ax: Axes, data: Dataset | Points) -> None:
     """The data points, on top of everything."""
     ax.plot(data.x, data.y, color=BLACK, marker="o", markersize=4, linestyle="none", zorder=3)
 

@@ -7,6 +7,7 @@ from .activation import ReLU as ReLU
 from .activation import ReLUPower as ReLUPower
 from .curvature_penalty.value import penalty as penalty
 from .data import Dataset as Dataset
+from .data import Points as Points
 from .errors import CapabilityError as CapabilityError
 from .errors import DataError as DataError
 from .errors import Outcome as Outcome
@@ -24,8 +25,11 @@ from .finite_width.laziness import Laziness as Laziness
 from .finite_width.laziness import laziness as laziness
 from .finite_width.required_width import RequiredWidth as RequiredWidth
 from .finite_width.required_width import required_width as required_width
+from .finite_width.several_inputs.band_of_points import PointsBand as PointsBand
 from .functions.compare import Comparison as Comparison
 from .functions.compare import compare as compare
+from .functions.compare_on_box import BoxComparison as BoxComparison
+from .functions.compare_on_box import compare_on_box as compare_on_box
 from .functions.piecewise import PiecewiseLinear as PiecewiseLinear
 from .functions.piecewise import PiecewisePolynomial as PiecewisePolynomial
 from .functions.piecewise import WeightedSpline as WeightedSpline
@@ -43,6 +47,7 @@ from .limit.kernels.tangent import tangent_kernel as tangent_kernel
 from .limit.predict import Prediction as Prediction
 from .limit.predict import predict as predict
 from .limit.predict import predict_path as predict_path
+from .limit.several_inputs.solver import PointsSolver as PointsSolver
 from .limit.start_process import StartProcess as StartProcess
 from .limit.start_process import start_process as start_process
 from .limit.trajectory.path import Path as Path

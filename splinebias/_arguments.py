@@ -106,6 +106,16 @@ def interval(value: Any, name: str = "interval") -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
+def points_of(value: Any, inputs: int, name: str = "x") -> Array:
+    """`value` as finite float64 points of shape (..., inputs), or a DataError."""
+    array = real_array(value, name)
+    if array.ndim == 0 or array.shape[-1] != inputs:
+        raise DataError(f"`{name}` must have shape (..., {inputs}), an input each along the last axis, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise DataError(f"`{name}` must be finite, got {np.count_nonzero(~np.isfinite(array))} numbers that are not")
+    return array
+
+
 def memory_left() -> float:
     """Bytes of memory that this machine has left, about; infinity where the system does not say."""
     for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):

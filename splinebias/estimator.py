@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from splinebias._array import Array
 from splinebias.activation import Activation, ReLU
-from splinebias.data import Dataset
+from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.band import error_band
 from splinebias.initialization.initialization import Initialization
@@ -31,15 +31,15 @@ except ImportError as error:  # pragma: no cover - exercised where scikit-learn 
 
 
 class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    r"""The infinitely wide network's function, as an estimator of one variable.
+    r"""The infinitely wide network's function, as an estimator of one variable, or of all with ``features="all"``.
 
-    Fits the f of `splinebias.predict` to column `feature` of X. Rows with equal x are averaged and
+    Fits the f of `splinebias.predict` to column `feature` of X, or to all its columns. Rows with equal x are averaged and
     weighted by their number. With ``time=math.inf`` f interpolates; a finite training time smooths.
 
     Parameters
     ----------
     initialization : Initialization, optional
-        Law of hidden weights and biases; None: ``Initialization.gaussian()``, whose breakpoints reach everywhere.
+        Law of hidden weights and biases; None: ``Initialization.gaussian(dim=...)``, whose kinks reach everywhere.
     potential : Potential or Scaled, optional
         Mirror potential; None: ``Quadratic()``.
     activation : Activation, optional
@@ -50,9 +50,12 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Training time t, dimensionless; infinity: the limit. It smooths at about the scale on which a smoothing spline with
         regularization 1/t does, so search powers of ten. With a `Scaled` potential a finite time takes seconds to a minute.
     feature : int
-        The column of X that is used. The theory is univariate: all other columns are ignored, with a warning.
+        The column of X that is used: all other columns are ignored, with a warning.
     width : int, optional
         The number n of units of the networks whose scatter ``predict(X, return_std=True)`` tells; None: infinitely many.
+    features : {"all"} or None
+        "all": the columns of X are the inputs of one function, whose kernels are those of `PointsSolver`, and `feature` is
+        not looked at. Columns are taken as they are: scale them first, for example with scikit-learn's StandardScaler.
 
     Attributes
     ----------
@@ -83,6 +86,7 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         time: float = math.inf,
         feature: int = 0,
         width: int | None = None,
+        features: str | None = None,
     ) -> None:
         self.initialization = initialization
         self.potential = potential
@@ -91,15 +95,23 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.time = time
         self.feature = feature
         self.width = width
+        self.features = features
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Solve for f on column `feature` of X, shape (n_samples, n_features), and y, shape (n_samples,).
+        """Solve for f on columns of X, shape (n_samples, n_features), and y, shape (n_samples,).
 
         `sample_weight`, shape (n_samples,), is how often each row counts, >= 0; None: once. At infinite time it matters only
         where rows of equal x are averaged.
         """
         _refuse_dates(X)
         X, y = validate_data(self, X, y, y_numeric=True, ensure_min_samples=2)
+        if self.features is not None and not (isinstance(self.features, str) and self.features == "all"):
+            raise DataError(f'`features` must be "all" or None, got {self.features!r}; for one column give `feature`')
+        if self._several:
+            m = np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True))
+            rows, values = np.asarray(X, dtype=float)[m > 0], np.asarray(y, dtype=float)[m > 0]
+            data = Points.from_replicates(rows, values, m[m > 0])
+            return self._fitted(data, Initialization.gaussian(dim=data.inputs))
         column = self._column(np.asarray(X, dtype=float))
         if column.shape[0] and np.ptp(column) == 0:
             raise ValueError(f"`feature` {self.feature} must take at least two values, got the constant {column[0]:g}")
@@ -109,9 +121,14 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 UserWarning,
                 stacklevel=2,
             )
+        counted = self._counted(column, np.asarray(y, dtype=float), sample_weight)
+        return self._fitted(Dataset.from_replicates(*counted), Initialization.gaussian())
+
+    def _fitted(self, data: Dataset | Points, law: Initialization) -> Self:
+        """Itself with the prediction for `data`, by `law` unless it has one of its own."""
         problem = Problem(
-            Dataset.from_replicates(*self._counted(column, np.asarray(y, dtype=float), sample_weight)),
-            self.initialization or Initialization.gaussian(),
+            data,
+            self.initialization or law,
             self.activation or ReLU(),
             self.potential or Quadratic(),
             self.affine,
@@ -123,12 +140,12 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             warnings.warn(
                 f"{self.outcome_} with residual {self.prediction_.residual:.1e}: {self.outcome_.value}",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         return self
 
     def predict(self, X: ArrayLike, *, return_std: bool = False) -> Array | tuple[Array, Array]:
-        r"""f at column `feature` of X; shape (n_samples,).
+        r"""f at the columns of X that were fitted; shape (n_samples,).
 
         Parameters
         ----------
@@ -154,9 +171,15 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         _refuse_dates(X)
         X = validate_data(self, X, reset=False)
-        x = self._column(np.asarray(X, dtype=float))
+        values = np.asarray(X, dtype=float)
+        x = values if self._several else self._column(values)
         f = self.prediction_.function(x)
         return (f, self._std(x)) if return_std else f
+
+    @property
+    def _several(self) -> bool:
+        """Whether more columns than one are inputs; of one column the line is faster."""
+        return self.features == "all" and self.n_features_in_ > 1
 
     def _chosen_time(self, problem: Problem) -> float:
         """The training time to fit with."""
@@ -170,7 +193,7 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 "`return_std` needs networks that differ: a `width`, or an `initialization` with random output weights, "
                 "as in pytorch_default(both_layers=True), got neither; wide networks that start at zero are all f"
             )
-        variance = np.zeros(x.shape)
+        variance = np.zeros(len(x))
         if not problem.initialization.starts_at_zero:
             variance += start_process(problem, time=self.time_).std(x) ** 2
         if self.width is not None:

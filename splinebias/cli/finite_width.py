@@ -52,12 +52,14 @@ def band(
     Example:
         splinebias band problem.toml --width 4860 --at 0.5 --plot band.png
     """
-    from splinebias.finite_width.band import error_band
+    from splinebias.finite_width.band import ErrorBand, error_band
     from splinebias.problem import Problem
 
     spec, save = Problem.from_toml(problem, root=root), picture(plot)
     where = None if interval is None else (interval[0], interval[1])
+    spec.line_data  # noqa: B018 (refuses several inputs, which have no points --at)
     found = error_band(spec, width, interval=where, time=time, seed=seed)
+    assert isinstance(found, ErrorBand), "the data are of one input"
     points = at or []
     limits, deviations = (found.prediction(points).tolist(), found.std(points).tolist()) if points else ([], [])
     save(found)

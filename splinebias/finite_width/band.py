@@ -26,6 +26,7 @@ from splinebias.finite_width.influence_in_modes import ModeInfluence
 from splinebias.finite_width.largest_error import DrawnErrors, LargestError
 from splinebias.finite_width.neuron_quadrature import NeuronQuadrature
 from splinebias.finite_width.random_start import RandomStartInfluence, start_directions
+from splinebias.finite_width.several_inputs.band_of_points import PointsBand, band_of_points
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import Prediction, predict
 from splinebias.limit.prediction import beyond_bending
@@ -224,12 +225,12 @@ def error_band(
     problem: Problem,
     width: int,
     *,
-    interval: tuple[float, float] | None = None,
+    interval: Any = None,
     time: float = math.inf,
     start: Any = None,
     draws: int = 20_000,
     seed: int = 0,
-) -> ErrorBand:
+) -> ErrorBand | PointsBand:
     r"""How far networks of a width are from their infinite-width limit, without training one.
 
     Of networks that do not start at zero, from the limit that belongs to their start function: the band is that of
@@ -243,6 +244,7 @@ def error_band(
         The number n of units, at least the number of points (even, and twice that, for antisymmetric pairs).
     interval : (float, float), optional
         Where the largest error is meant. None: the span of the data and a quarter of it more on either side, as in `study`.
+        Of several inputs a box, shape (d, 2).
     time : float
         Training time, as in `predict`.
     start : function, optional
@@ -255,7 +257,9 @@ def error_band(
     Returns
     -------
     ErrorBand
-        With ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``mean_shift(x)``, ``advice`` and more.
+        With ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``mean_shift(x)``, ``advice`` and more. Of
+        several inputs a `PointsBand` of the limit, without the last two: expectations are means over sampled units, with
+        ``std_error(x)``, and largest errors those at 512 points of the box.
 
     Raises
     ------
@@ -288,10 +292,13 @@ def error_band(
     """
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
-    width, draws = _check_width(problem, width), whole_number(draws, "draws", at_least=100)
+    draws = whole_number(draws, "draws", at_least=100)
     if draws > _MOST_DRAWS:
         raise DataError(f"`draws` must be at most {_MOST_DRAWS:,}, got {draws}; the error falls like 0.5 / sqrt(draws)")
     seed = whole_number(seed, "seed")
+    if problem.beyond_one_input is not None:
+        return band_of_points(problem, width, interval, time, draws, seed)
+    width = _check_width(problem, width)
     where = problem.default_interval if interval is None else check_interval(interval)
     check_second_moments(problem)
     if start is not None:

@@ -102,9 +102,12 @@ def required_width(
     probability = check_probability(probability)
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    if problem.beyond_one_input is not None:
+        raise CapabilityError(f"required_width cannot take the problem: {problem.beyond_one_input}")
     copies = copies_of(problem)
     least = copies * problem.data.size
     band = error_band(problem, least, interval=interval, draws=draws, seed=seed)
+    assert isinstance(band, ErrorBand), "points of several inputs have no default interval"
 
     def width_for(constant: float) -> int:
         return max(least, copies * math.ceil((constant / sup_error) ** 2 / copies))

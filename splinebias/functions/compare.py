@@ -7,14 +7,16 @@ those. Here every piece between two neighbouring knots of either function is sea
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
 from splinebias.errors import DataError
+from splinebias.functions.compare_on_box import BoxComparison, compare_on_box
 from splinebias.functions.sums import as_function
 from splinebias.numerics.cells import Cells
 
@@ -45,7 +47,15 @@ class Comparison:
         return f"Comparison(sup {self.sup:.4g} at x = {self.argmax:.4g}, l2 {self.l2:.4g} on [{lo:g}, {hi:g}])"
 
 
-def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comparison:
+@overload
+def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comparison: ...
+
+
+@overload
+def compare(f: Any, g: Any, interval: Sequence[tuple[float, float]] | Array) -> BoxComparison: ...
+
+
+def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:
     r"""Measure :math:`f - g` on `interval`.
 
     Parameters
@@ -56,11 +66,13 @@ def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comp
         points.
     interval : tuple of float, optional
         (lo, hi), finite, lo < hi. None: the default interval of the problem that one side, or both, belong to: the span of
-        its data and a quarter of it more on either side.
+        its data and a quarter of it more on either side. Of several inputs a box, one such pair for each, to be given:
+        ``problem.default_box``.
 
     Returns
     -------
     Comparison
+        Of several inputs a `BoxComparison`, whose sup is a lower bound: see `compare_on_box`, which has its settings.
 
     Raises
     ------
@@ -77,6 +89,8 @@ def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comp
     functions does not say where its knots are, the interval is cut into 1,000 more pieces, all equal, and its kinks are
     resolved to the error of that grid.
     """
+    if _is_box(interval):
+        return compare_on_box(f, g, interval)
     lo, hi = check_interval(_default_interval(f, g) if interval is None else interval)
     f, g = as_function(f, "f"), as_function(g, "g")
     cells = Cells(_cuts(f, g, lo, hi), 12)  # the square of a polynomial of degree 11 is integrated exactly
@@ -91,6 +105,14 @@ def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comp
     square = float((cells.weights * delta[:, 1:-1] ** 2).sum())
     sup, argmax = _largest(difference, samples, np.abs(delta))
     return Comparison(sup, math.sqrt(square), argmax, (lo, hi))
+
+
+def _is_box(interval: Any) -> bool:
+    """Whether `interval` is one for each of several inputs."""
+    try:
+        return np.ndim(interval) == 2
+    except ValueError:  # rows of different lengths, to be refused
+        return False
 
 
 def _default_interval(f: Any, g: Any) -> tuple[float, float]:

@@ -181,7 +181,15 @@ class BreakpointLaw(ABC):
 
 
 class PairLaw(ABC):
-    """The law of (w, b): sampled, and as a breakpoint law."""
+    """The law of (w, b): sampled, and as a breakpoint law.
+
+    Attributes
+    ----------
+    inputs : int
+        How many inputs a unit has; above 1 there are no breakpoints, see `several_inputs`.
+    """
+
+    inputs: int = 1
 
     @abstractmethod
     def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:

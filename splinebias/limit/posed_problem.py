@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from splinebias._array import Array
+from splinebias.errors import CapabilityError
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.unfolding import Unfolding
 from splinebias.initialization.breakpoints import Side
@@ -32,9 +33,18 @@ class PosedProblem:
     ----------
     problem : Problem
         What is fitted.
+
+    Raises
+    ------
+    CapabilityError
+        If the data have several inputs: nothing here would make sense.
     """
 
     problem: Problem
+
+    def __post_init__(self) -> None:
+        if (missing := self.problem.beyond_one_input) is not None:
+            raise CapabilityError(f"this cannot take the problem: {missing}")
 
     @cached_property
     def grid(self) -> Discretization:

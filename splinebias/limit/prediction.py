@@ -11,6 +11,7 @@ from splinebias._array import Array
 from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.several_inputs import PointFunction, PointFunctionSum
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.hypotheses import require_limit
 from splinebias.limit.posed_problem import PosedProblem
@@ -30,8 +31,9 @@ class Prediction(DrawnFunction):
     ----------
     problem : Problem
         What was solved.
-    function : WeightedSpline or FunctionSum
-        The limit f; from a start function on, the sum of that and of `change`.
+    function : WeightedSpline, FunctionSum or PointFunction
+        The limit f; from a start function on, the sum of that and of `change`. Of several inputs, a `PointFunction`, which
+        takes points of shape (..., d) and has a `gradient`.
     penalty : float
         The cost of `change`: :math:`E[\alpha^2] = y^T\lambda` for unscaled potentials, :math:`E[D_\phi(\alpha, 0)]` for
         scaled ones; with `NTK`, :math:`y^T\lambda` is the squared distance that all parameters move.
@@ -56,7 +58,7 @@ class Prediction(DrawnFunction):
     """
 
     problem: Problem
-    function: WeightedSpline | FunctionSum
+    function: WeightedSpline | FunctionSum | PointFunction
     penalty: float
     residual: float
     outcome: Outcome
@@ -73,12 +75,20 @@ class Prediction(DrawnFunction):
         return changed
 
     @property
+    def change_at_points(self) -> PointFunction:
+        """`change` of several inputs."""
+        changed = self.function.parts[-1] if isinstance(self.function, PointFunctionSum) else self.function
+        assert isinstance(changed, PointFunction)
+        return changed
+
+    @property
     def advice(self) -> str:
         """What to do about an outcome that is not ok, and about a law with few breakpoints among the data; mostly empty.
 
         Worked out when asked for; notebooks show it.
         """
-        return "; ".join(filter(None, ["" if self.outcome.ok else self.outcome.value, few_breakpoints(self.problem)]))
+        few = "" if self.problem.beyond_one_input is not None else few_breakpoints(self.problem)
+        return "; ".join(filter(None, ["" if self.outcome.ok else self.outcome.value, few]))
 
     def __repr__(self) -> str:
         return (
@@ -129,6 +139,8 @@ def timed(prediction: Prediction, began: float) -> Prediction:
 
 def beyond_bending(problem: Problem) -> str | None:
     """Why `problem` is no weighted second-derivative problem, in words, or None: solvers of those alone ask this."""
+    if problem.beyond_one_input is not None:
+        return problem.beyond_one_input
     if problem.activation.two_slopes is None:
         return (
             f"it takes two-slope activations only and the activation is {problem.activation}; "

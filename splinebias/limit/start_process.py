@@ -187,6 +187,8 @@ def start_process(problem: Problem, *, time: float = math.inf) -> StartProcess:
     >>> float(law.std(0.0)), bool(0.01 < law.std(0.5) < 0.1)
     (0.0, True)
     """
+    if isinstance(problem, Problem) and problem.beyond_one_input is not None:
+        raise CapabilityError(f"start_process cannot take the problem: {problem.beyond_one_input}")
     prediction = predict(problem, time=time)
     if not problem.linear:
         raise CapabilityError(

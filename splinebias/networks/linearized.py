@@ -57,7 +57,7 @@ class Setting:
                 f"a linearization has a closed form for quadratic and unscaled potentials, got {data.potential}; train with "
                 "a large width instead"
             )
-        return cls(data.data, activation, data.phi, data.scaled, data.free, data.parameterization)
+        return cls(data.line_data, activation, data.phi, data.scaled, data.free, data.parameterization)
 
     def metric(self, theta: Array) -> Array:
         r"""The diagonal :math:`D = 1/\Phi''` at the start, in units of the parameters (w, b, a, d), shape (3n + 1,)."""

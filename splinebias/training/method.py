@@ -19,10 +19,13 @@ import numpy as np
 from splinebias._arguments import whole_number
 from splinebias._array import Array
 from splinebias._result import frame_of
+from splinebias.data import Points
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.functions.several_inputs import PointFunction
 from splinebias.limit.hypotheses import require_mobile, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.several_inputs.input_system import require_points
 from splinebias.problem import Problem
 
 if TYPE_CHECKING:
@@ -79,7 +82,7 @@ class Snapshot:
     network: Network
 
     @cached_property
-    def function(self) -> PiecewisePolynomial:
+    def function(self) -> PiecewisePolynomial | PointFunction:
         """The network as the function it is, piecewise linear for two slopes; worked out when first asked for."""
         return self.network.function()
 
@@ -221,7 +224,10 @@ def checked_method(problem: Problem, method: TrainingMethod) -> TrainingMethod:
     missing = method.supports(problem)
     if missing is not None:
         raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
-    require_reachable(PosedProblem(problem))
+    if isinstance(problem.data, Points):
+        require_points(problem)
+    else:
+        require_reachable(PosedProblem(problem))
     return method
 
 

@@ -166,8 +166,13 @@ class Progress:
 
 
 def largest_miss(network: Network, residual: Tensor, x: Tensor) -> str:
-    """Where `network` misses the data most, in words, with what is left to bend f there; residual and x: (M,)."""
+    """Where `network` misses the data most, in words, with what is left to bend f there; residual and x: (M,).
+
+    Of D > 1 inputs x has shape (D, M).
+    """
     worst = int(residual.abs().argmax())
+    if x.ndim > 1:
+        return f"y by {float(residual[worst]):.3g} at x = {[round(v, 4) for v in x[:, worst].tolist()]}"
     at, c = x[worst], -network.b / network.w
     left, right = c[c <= at], c[c >= at]
     near = ", beyond all breakpoints"

@@ -17,8 +17,10 @@ import torch
 
 from splinebias._arguments import real_number, whole_number
 from splinebias._result import DrawnFunction
+from splinebias.data import Points
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.functions.several_inputs import OfOneInput, PointFunction
 from splinebias.networks.network import Network, difference
 from splinebias.problem import Problem
 from splinebias.training.default import default_method
@@ -39,8 +41,8 @@ class Training(Run, DrawnFunction):
         What was fitted.
     width, seed : int
         Number of units; the integer all randomness came from.
-    function : PiecewisePolynomial
-        The trained network, exact, as ``f(x, nu=0)``.
+    function : PiecewisePolynomial or PointFunction
+        The trained network, exact, as ``f(x, nu=0)``; of `Points` a `PointFunction`, with a `gradient`.
     loss : float
         L = sum m_i (f(x_i) - y_i)^2 / (2 sum m_i) at the end.
     steps : int
@@ -68,7 +70,7 @@ class Training(Run, DrawnFunction):
 
     problem: Problem
     seed: int
-    function: PiecewisePolynomial
+    function: PiecewisePolynomial | PointFunction
     history: History
     seconds: float
     start: Network
@@ -79,7 +81,7 @@ class Training(Run, DrawnFunction):
         return self.network.width
 
     @cached_property
-    def change(self) -> PiecewisePolynomial:
+    def change(self) -> PiecewisePolynomial | PointFunction:
         """What training added to the start function, f_n - f_0: exact, the function that the theorems are about."""
         return difference(self.network, self.start)
 
@@ -216,6 +218,8 @@ def _checked_start(problem: Problem, start: Any, width: int | None) -> Network:
         raise DataError(f"`width` must be left out or be that of `start`, {start.width}, got {width}")
     if start.activation != (wanted := problem.activation.two_slopes or problem.activation):
         raise DataError(f"`start` must have the activation of the problem, {wanted}, got {start.activation}")
+    if start.inputs != problem.initialization.inputs:
+        raise DataError(f"`start` must have the {problem.initialization.inputs} inputs of the problem, got {start.inputs}")
     if not bool(torch.isfinite(start.theta).all()) or not bool(torch.isfinite(start.skip).all()):
         bad = int((~torch.isfinite(start.theta)).sum() + (~torch.isfinite(start.skip)).sum())
         raise DataError(f"`start` must have finite parameters, got {bad} that are not")
@@ -257,13 +261,20 @@ def trained(
             **vars(run),
             problem=problem,
             seed=seed,
-            function=run.network.function(),
+            function=_function(problem, run.network),
             history=record.finish(run),
             seconds=seconds,
             start=start[number],
         )
         for number, ((problem, seed), run, record) in enumerate(zip(pairs, runs, records, strict=True))
     )
+
+
+def _function(problem: Problem, network: Network) -> PiecewisePolynomial | PointFunction:
+    """The function of a network, for points of shape (..., 1) if the data are such."""
+    function = network.function()
+    line = isinstance(problem.data, Points) and problem.data.inputs == 1
+    return OfOneInput(function) if line else function
 
 
 @contextmanager

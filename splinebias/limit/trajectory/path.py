@@ -13,6 +13,7 @@ from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import CapabilityError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.several_inputs import PointFunction
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
@@ -44,7 +45,7 @@ class Path(Drawn):
     predictions: tuple[Prediction, ...]
 
     @property
-    def functions(self) -> tuple[WeightedSpline | FunctionSum, ...]:
+    def functions(self) -> tuple[WeightedSpline | FunctionSum | PointFunction, ...]:
         """f_t, one per time."""
         return tuple(prediction.function for prediction in self.predictions)
 
@@ -59,7 +60,7 @@ class Path(Drawn):
         return next((p.outcome for p in self.predictions if not p.outcome.ok), Outcome.REACHED_TIME)
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
-        """Derivative number `nu` of every f_t at `x`, shape (T, \\*x.shape)."""
+        """Derivative number `nu` of every f_t at `x`, shape (T, \\*x.shape); of several inputs (T, ...) for (..., d)."""
         return np.stack([f(x, nu) for f in self.functions])
 
     def to_frame(self, x: Any = None) -> Any:

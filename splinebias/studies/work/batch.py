@@ -22,6 +22,7 @@ from splinebias import __version__
 from splinebias.curvature_penalty.value import penalty
 from splinebias.errors import SplinebiasError
 from splinebias.functions.compare import compare
+from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
 from splinebias.studies.row import FAILED, Done, Row, failed_row
@@ -159,6 +160,7 @@ def _measured(batch: Batch, seed: int, run: Training) -> Done:
         passes=int(run.stats.get("passes", 0)),
         reason="" if run.outcome.ok else run.advice,
     )
+    assert isinstance(run.function, PiecewisePolynomial), "studies are of one input"
     return Done(row, pack(run.function), environment())
 
 

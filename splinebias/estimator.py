@@ -227,7 +227,7 @@ class SplineBiasRegressorCV(SplineBiasRegressor):
 
     Parameters
     ----------
-    initialization, potential, activation, affine, feature, width
+    initialization, potential, activation, affine, feature, width, features
         As in `SplineBiasRegressor`. The potential must be unscaled or quadratic.
 
     Attributes
@@ -258,11 +258,13 @@ class SplineBiasRegressorCV(SplineBiasRegressor):
         affine: str = "network",
         feature: int = 0,
         width: int | None = None,
+        features: str | None = None,
     ) -> None:
         self.initialization = initialization
         self.potential = potential
         self.activation = activation
         self.affine = affine
+        self.features = features
         self.feature = feature
         self.width = width
 

@@ -48,11 +48,13 @@ class Comparison:
 
 
 @overload
-def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comparison: ...
+def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comparison:
+    """The distance of two functions of one input."""
 
 
 @overload
-def compare(f: Any, g: Any, interval: Sequence[tuple[float, float]] | Array) -> BoxComparison: ...
+def compare(f: Any, g: Any, interval: Sequence[tuple[float, float]] | Array) -> BoxComparison:
+    """The distance of two functions of several inputs on a box."""
 
 
 def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:

@@ -82,10 +82,9 @@ def default_places(problem: Problem, interval: tuple[float, float] | None) -> tu
 
 
 def places(function: Any, data: Dataset, lo: float, hi: float) -> Array:
-    """Points of [lo, hi] that show a function: equal steps, its knots, the data."""
+    """Points of [lo, hi] that show a function: equal steps and its knots, or the data if it does not know these."""
     knots = np.asarray(getattr(function, "knots", data.x))
-    x = np.r_[np.linspace(lo, hi, SAMPLES), knots, data.x]
-    return np.unique(x[(x >= lo) & (x <= hi)])
+    return np.unique(np.r_[np.linspace(lo, hi, SAMPLES), knots[(knots > lo) & (knots < hi)]])
 
 
 def draw_curve(axes: Axes, x: Array, y: Array, style: Mapping[str, Any], shown: Shown) -> None:

@@ -48,11 +48,13 @@ class Comparison:
 
 
 @overload
-def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comparison: ...
+def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comparison:
+    """Measure f - g on an interval of one input."""
 
 
 @overload
-def compare(f: Any, g: Any, interval: Sequence[tuple[float, float]] | Array) -> BoxComparison: ...
+def compare(f: Any, g: Any, interval: Sequence[tuple[float, float]] | Array) -> BoxComparison:
+    """Measure f - g on a box of several inputs."""
 
 
 def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:

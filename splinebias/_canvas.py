@@ -13,6 +13,7 @@ import numpy as np
 
 from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
+from splinebias.data import Dataset
 from splinebias.problem import Problem
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ def default_places(problem: Problem, interval: tuple[float, float] | None) -> tu
     return problem.default_interval if interval is None else check_interval(interval)
 
 
-def places(function: Any, problem: Any, lo: float, hi: float) -> Array:
+def places(function: Any, data: Dataset, lo: float, hi: float) -> Array:
     """Points of [lo, hi] that show a function: equal steps, its knots, the data."""
-    knots = np.asarray(getattr(function, "knots", problem.data.x))
-    x = np.r_[np.linspace(lo, hi, SAMPLES), knots, problem.data.x]
+    knots = np.asarray(getattr(function, "knots", data.x))
+    x = np.r_[np.linspace(lo, hi, SAMPLES), knots, data.x]
     return np.unique(x[(x >= lo) & (x <= hi)])
 
 
@@ -104,27 +105,26 @@ def draw_band(axes: Axes, x: Array, low: Array, high: Array, **fill: Any) -> Non
         axes.fill_between(x, low, high, **fill)
 
 
-def frame(axes: Axes, problem: Any, x: Array, *curves: Array, whole: bool) -> None:
+def frame(axes: Axes, data: Dataset, x: Array, *curves: Array, whole: bool) -> None:
     """Let `curves` at `x` count for the range of the axes: where `whole`, all of them.
 
     Else what lies beside the data takes at most half the height of what lies among them, above and below: functions
     that extrapolate steeply leave the frame, and do not flatten the data.
     """
-    lo, hi = problem.data.span
+    lo, hi = data.span
     values = np.stack(curves)
     low, high = float(values.min()), float(values.max())
     among = (x >= lo) & (x <= hi)
     if not whole and among.any():
-        inner = np.r_[values[:, among].ravel(), problem.data.y]
+        inner = np.r_[values[:, among].ravel(), data.y]
         room = _ROOM * (np.ptp(inner) or abs(inner[0]) or 1.0)
         low, high = max(low, float(inner.min() - room)), min(high, float(inner.max() + room))
     axes.update_datalim([(float(x[0]), low), (float(x[-1]), high)])
     axes.autoscale_view()
 
 
-def draw_data(axes: Axes, problem: Any, lo: float, hi: float, **points: Any) -> None:
-    """The data of a problem in [lo, hi], labelled once per axes, and the names of the axes."""
-    data = problem.data
+def draw_data(axes: Axes, data: Dataset, lo: float, hi: float, **points: Any) -> None:
+    """Data in [lo, hi], labelled once per axes, and the names of the axes."""
     inside = (data.x >= lo) & (data.x <= hi)
     style: dict[str, Any] = {"color": "#000000", "marker": "o", "markersize": 4, "linestyle": "none", "zorder": 3}
     label = "_data" if has(axes, "data") else "data"

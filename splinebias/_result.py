@@ -40,10 +40,9 @@ class Drawn:
 
 
 class DrawnFunction(Drawn):
-    """A result that is a function of x: it has a `function`, and a `problem` that says where the data are."""
+    """A result that is a function of x: it has a `function`, and a `problem` or `data` that say where the data are."""
 
     function: Any
-    problem: Any
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
         """Derivative number `nu` of `function` at `x`, same shape as `x`."""
@@ -62,16 +61,17 @@ class DrawnFunction(Drawn):
         CapabilityError
             If pandas is not installed.
         """
-        x = table_points(self.problem, x)
+        data = self.problem.data if hasattr(self, "problem") else self.data  # type: ignore[attr-defined]
+        x = table_points(data, x)
         return frame_of({"x": x, "f": self(x)})
 
 
-def table_points(problem: Any, x: Any) -> Array:
-    """`x` as a vector, or if it is None the data of `problem` among 201 points of its default interval."""
+def table_points(data: Any, x: Any) -> Array:
+    """`x` as a vector, or if it is None the data among 201 points of their default interval."""
     if x is not None:
         return real_vector(np.atleast_1d(x), "x", fix="drop such points")
-    lo, hi = problem.default_interval
-    return np.union1d(np.linspace(lo, hi, _POINTS), problem.data.x)
+    lo, hi = data.default_interval
+    return np.union1d(np.linspace(lo, hi, _POINTS), data.x)
 
 
 def frame_of(columns: Mapping[str, Any]) -> Any:

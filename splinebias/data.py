@@ -129,6 +129,12 @@ class Dataset:
         """Smallest and largest abscissa."""
         return float(self.x[0]), float(self.x[-1])
 
+    @property
+    def default_interval(self) -> tuple[float, float]:
+        """Where functions are compared and drawn unless told otherwise: the span, a quarter wider on each side."""
+        lo, hi = self.span
+        return lo - (hi - lo) / 4, hi + (hi - lo) / 4
+
     def __len__(self) -> int:
         return self.size
 

@@ -45,14 +45,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from splinebias.data import Dataset
     from splinebias.finite_width.band import ErrorBand
     from splinebias.finite_width.diagnosis import Diagnosis
     from splinebias.initialization.initialization import Initialization
     from splinebias.limit.prediction import Prediction
     from splinebias.limit.start_process import StartProcess
     from splinebias.limit.trajectory.path import Path as TrainingPath
-    from splinebias.problem import Problem
     from splinebias.regimes.minimum_norm import MinimumNorm
+    from splinebias.regimes.sparse_limit import SparseLimit
     from splinebias.rescaling import Restored
     from splinebias.studies.results import Study, StudyGrid
     from splinebias.training.ensemble import Ensemble
@@ -72,6 +73,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = OKABE_ITO = (
 _LIMITS = (BLACK, VERMILLION, GREEN, PURPLE, SKY)  # of predictions that share axes, and their dashes
 _DASHES: tuple[Any, ...] = ("--", (0, (1, 1.3)), "-.", (0, (5, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 2)))
 _NETWORKS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
+_NORMS = (VERMILLION, PURPLE, SKY, GREEN)
 _BANDS = (GREEN, SKY, ORANGE, PURPLE)
 _MOST_LINES = 20  # networks of an ensemble, and times of a path that have a label of their own
 _PALE = 0.2  # opacity of predicted bands that are coloured
@@ -140,7 +142,7 @@ def plot_training(
         color = _NETWORKS[number_of(axes, "network") % len(_NETWORKS)]
         style: dict[str, Any] = {"color": color, "linewidth": 2.5, "zorder": 1.9} | _plain(line)
         where = default_places(run.problem, interval)
-        _curve_and_data(run.function, run.problem, axes, where, style, shown, whole=interval is not None)
+        _curve_and_data(run.function, run.problem.data, axes, where, style, shown, whole=interval is not None)
     return axes
 
 
@@ -153,7 +155,43 @@ def plot_restored(
         number = number_of(axes, "restored")
         style: dict[str, Any] = {"color": _NETWORKS[number % len(_NETWORKS)], "linewidth": 1.2} | _plain(line)
         where, shown = default_places(problem, interval), Shown("restored", "fit to rescaled data", words_of(problem))
-        _curve_and_data(function, problem, axes, where, style, shown, whole=interval is not None)
+        _curve_and_data(function, problem.data, axes, where, style, shown, whole=interval is not None)
+    return axes
+
+
+def plot_minimum_norm(
+    least: MinimumNorm, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The function of least norm and the data; with free biases, a pale area that all minimizers lie in.
+
+    Arguments are as in `plot_prediction`.
+    """
+    ends = least.data.default_interval if interval is None else check_interval(interval)
+    label = "least norm" if least.strength == 0 else f"weight decay, strength {least.strength:.3g}"
+    shown = Shown("least norm", label, {"norm": str(least.norm)})
+    with drawn_on(ax) as axes:
+        color = _NORMS[number_of(axes, "least norm") % len(_NORMS)]
+        style: dict[str, Any] = {"color": color, "linewidth": 1.2} | _plain(line)
+        if not (least.penalize_bias or least.unique):
+            knots = np.union1d(least.lower.knots, least.upper.knots)
+            x = np.unique(np.r_[np.linspace(*ends, SAMPLES), knots[(knots > ends[0]) & (knots < ends[1])]])
+            low, high = least.lower(x), least.upper(x)
+            draw_band(axes, x, low, high, color=style["color"], alpha=_PALE, linewidth=0, label="all minimizers")
+            frame(axes, least.data, x, low, high, whole=interval is not None)
+        _curve_and_data(least.function, least.data, axes, ends, style, shown, whole=interval is not None)
+    return axes
+
+
+def plot_sparse_limit(
+    sparse: SparseLimit, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """A function that costs least as p goes to 1, and the data; arguments as in `plot_prediction`."""
+    shown = Shown("sparse limit", "limit as p goes to 1", words_of(sparse.problem))
+    with drawn_on(ax) as axes:
+        color = _NORMS[number_of(axes, "sparse limit") % len(_NORMS)]
+        style: dict[str, Any] = {"color": color, "linestyle": "--", "linewidth": 1.2} | _plain(line)
+        where = default_places(sparse.problem, interval)
+        _curve_and_data(sparse.function, sparse.problem.data, axes, where, style, shown, whole=interval is not None)
     return axes
 
 
@@ -171,11 +209,11 @@ def plot_ensemble(
             what = words_of(run.problem)["potential"] if len(potentials) > 1 else f"{len(few)} of {len(ensemble)}"
             label = f"_{what}" if number in labelled else f"networks, width {run.width}: {what}"
             labelled.add(number)
-            x = places(run.function, run.problem, lo, hi)
+            x = places(run.function, run.problem.data, lo, hi)
             style = {"color": _NETWORKS[number % len(_NETWORKS)], "linewidth": 0.7, "alpha": 0.7, "zorder": 1.9}
             draw_curve(axes, x, run(x), style | {"label": label} | _plain(line), Shown("ensemble", label, {}))
-            frame(axes, run.problem, x, run(x), whole=interval is not None)
-        draw_data(axes, ensemble[0].problem, lo, hi)
+            frame(axes, run.problem.data, x, run(x), whole=interval is not None)
+        draw_data(axes, ensemble[0].problem.data, lo, hi)
     return axes
 
 
@@ -187,7 +225,7 @@ def plot_path(
     The limit, if it is among the times, is black and dashed. Of more than 8 times about 6 are labelled.
     """
     lo, hi = default_places(path.problem, interval)
-    x = places(path.functions[0], path.problem, lo, hi)
+    x = places(path.functions[0], path.problem.data, lo, hi)
     order = np.argsort(path.times, kind="stable")
     finite = [i for i in order if np.isfinite(path.times[i])]
     every = 1 if len(finite) <= 8 else -(-len(finite) // 6)
@@ -201,8 +239,8 @@ def plot_path(
         for i in order[len(finite) :][:1]:
             style = {"color": BLACK, "linestyle": "--", "linewidth": 1.2, "label": "infinite-width limit"}
             draw_curve(axes, x, values[i], style | _plain(line), Shown("prediction", "infinite-width limit", {}))
-        frame(axes, path.problem, x, *values, whole=interval is not None)
-        draw_data(axes, path.problem, lo, hi)
+        frame(axes, path.problem.data, x, *values, whole=interval is not None)
+        draw_data(axes, path.problem.data, lo, hi)
     return axes
 
 
@@ -214,30 +252,6 @@ def plot_band(band: ErrorBand, ax: Axes | None = None, *, interval: tuple[float,
     what = f"networks, width {band.width}: 2 standard deviations"
     where = band.interval if interval is None else interval
     return _limit_and_band(band.prediction, band.std, what, ax, where, line, whole=interval is not None)
-
-
-def plot_minimum_norm(
-    least: MinimumNorm, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
-) -> Axes:
-    """The function of least norm and the data; with free biases, a pale area that all minimizers lie in.
-
-    Arguments are as in `plot_prediction`.
-    """
-    lo, hi = least.data.span
-    lo, hi = (lo - 0.25 * (hi - lo), hi + 0.25 * (hi - lo)) if interval is None else check_interval(interval)
-    label = "least norm" if least.strength == 0 else f"weight decay, strength {least.strength:.3g}"
-    x = places(least.function, least, lo, hi)
-    style: dict[str, Any] = {"color": VERMILLION, "linewidth": 1.2, "label": label} | _plain(line)
-    with drawn_on(ax) as axes:
-        if not (least.penalize_bias or least.unique):
-            x = np.union1d(places(least.lower, least, lo, hi), places(least.upper, least, lo, hi))
-            area: dict[str, Any] = {"color": style["color"], "alpha": _PALE, "linewidth": 0, "label": "all minimizers"}
-            draw_band(axes, x, least.lower(x), least.upper(x), **area)
-        y = np.asarray(least.function(x))
-        draw_curve(axes, x, y, style, Shown("least norm", label, {}))
-        frame(axes, least, x, y, whole=interval is not None)
-        draw_data(axes, least, lo, hi)
-    return axes
 
 
 def plot_start_process(
@@ -515,12 +529,12 @@ def _limit_and_data(
     color, dashes = _LIMITS[number % len(_LIMITS)], _DASHES[number % len(_DASHES)]
     style: dict[str, Any] = {"color": color, "linestyle": dashes, "linewidth": 1.2} | _plain(line)
     shown = Shown("prediction", label, words)
-    _curve_and_data(prediction.function, prediction.problem, axes, where, style, shown, whole=whole)
+    _curve_and_data(prediction.function, prediction.problem.data, axes, where, style, shown, whole=whole)
 
 
 def _curve_and_data(
     function: Any,
-    problem: Problem,
+    data: Dataset,
     axes: Axes,
     where: tuple[float, float],
     style: dict[str, Any],
@@ -530,11 +544,11 @@ def _curve_and_data(
 ) -> None:
     """The graph of a function, knots included, over the data points; the points are labelled once per axes."""
     lo, hi = where
-    x = places(function, problem, lo, hi)
+    x = places(function, data, lo, hi)
     y = np.asarray(function(x))
     draw_curve(axes, x, y, style, shown)
-    frame(axes, problem, x, y, whole=whole)
-    draw_data(axes, problem, lo, hi)
+    frame(axes, data, x, y, whole=whole)
+    draw_data(axes, data, lo, hi)
 
 
 def _limit_and_band(
@@ -555,7 +569,7 @@ def _limit_and_band(
     with drawn_on(ax) as axes:
         color = _BANDS[number_of(axes, "prediction") % len(_BANDS)]
         draw_band(axes, x, mean - reach, mean + reach, color=color, alpha=0.25, linewidth=0, label=what)
-        frame(axes, prediction.problem, x, mean - reach, mean + reach, whole=whole)
+        frame(axes, prediction.problem.data, x, mean - reach, mean + reach, whole=whole)
         _limit_and_data(prediction, axes, (lo, hi), line, whole=whole)
     return axes
 
@@ -570,6 +584,7 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "ErrorBand": plot_band,
     "Diagnosis": plot_diagnosis,
     "MinimumNorm": plot_minimum_norm,
+    "SparseLimit": plot_sparse_limit,
     "Study": plot_study,
     "StudyGrid": plot_grid,
     "Initialization": plot_curvature_penalty,

@@ -139,8 +139,7 @@ class Problem:
 
         How a limit extrapolates is part of the theory.
         """
-        lo, hi = self.data.span
-        return lo - (hi - lo) / 4, hi + (hi - lo) / 4
+        return self.data.default_interval
 
     @property
     def default_box(self) -> Array:

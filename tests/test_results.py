@@ -42,12 +42,28 @@ def results():
         "band": sb.error_band(PROBLEM, 400, draws=200),
         "start process": sb.start_process(RANDOM),
         "diagnosis": sb.diagnose(runs[0]),
+        "least norm": sb.minimum_norm(DATA),
+        "sparse limit": sb.sparse_limit(PROBLEM),
         "study": STUDY,
         "grid": StudyGrid((replace(STUDY, names={"a": "1"}), replace(STUDY, names={"a": "2"}))),
     }
 
 
-NAMES = ("prediction", "early", "started", "run", "ensemble", "path", "band", "start process", "diagnosis", "study", "grid")
+NAMES = (
+    "prediction",
+    "early",
+    "started",
+    "run",
+    "ensemble",
+    "path",
+    "band",
+    "start process",
+    "diagnosis",
+    "least norm",
+    "sparse limit",
+    "study",
+    "grid",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +103,7 @@ def test_results_print_a_short_line_and_show_a_small_picture(results, name):
     assert len(page) < 80_000
 
 
-@pytest.mark.parametrize("name", ["prediction", "early", "started", "run"])
+@pytest.mark.parametrize("name", ["prediction", "early", "started", "run", "least norm", "sparse limit"])
 def test_results_are_their_functions(results, name):
     result = results[name]
     np.testing.assert_array_equal(result(X), result.function(X))
@@ -216,6 +232,7 @@ def test_a_band_is_two_deviations_wide(results):
 def test_results_are_compared_on_the_interval_of_their_problem(results):
     run = results["run"]
     expected = sb.compare(run.function, LIMIT.function, (-1.5, 1.5))
+    assert sb.compare(results["least norm"], LIMIT).interval == (-1.5, 1.5)
     for pair in ((run, LIMIT), (run.function, LIMIT), (run, LIMIT.function), (run.network, LIMIT)):
         assert sb.compare(*pair) == expected
     assert sb.compare(run, LIMIT, (-1, 1)).interval == (-1.0, 1.0)

@@ -104,7 +104,7 @@ def width(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Predict how wide networks have to be for an error; the picture is the band of that width.
+    """Predict the width for an error; the picture is its band.
 
     \b
     Example:
@@ -137,7 +137,7 @@ def width(
 @root_option
 @json_option
 def laziness(*, problem: Path, root: Path | None, width: int, seed: int, as_json: bool) -> None:
-    """Predict how far hidden weights move, and where laziness starts.
+    """Predict how far the hidden weights move.
 
     \b
     Example:

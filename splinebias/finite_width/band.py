@@ -212,7 +212,7 @@ class ErrorBand(Drawn):
         CapabilityError
             If pandas is not installed.
         """
-        x = table_points(self.problem, x)
+        x = table_points(self.problem.data, x)
         return frame_of({"x": x, "f": self.prediction(x), "std": self.std(x)})
 
     def __repr__(self) -> str:

@@ -118,9 +118,10 @@ def _is_box(interval: Any) -> bool:
 
 
 def _default_interval(f: Any, g: Any) -> tuple[float, float]:
-    """The default interval of the problems that f and g belong to, or a DataError."""
-    problems = [value.problem for value in (f, g) if hasattr(getattr(value, "problem", None), "default_interval")]
-    found: list[tuple[float, float]] = list(dict.fromkeys(problem.default_interval for problem in problems))
+    """The default interval of the data that f and g belong to, or a DataError."""
+    known = [getattr(getattr(value, "problem", value), "data", None) for value in (f, g)]
+    ends = [data.default_interval for data in known if data is not None and hasattr(data, "default_interval")]
+    found: list[tuple[float, float]] = list(dict.fromkeys(ends))
     if len(found) == 1:
         return found[0]
     if not found:

@@ -121,7 +121,7 @@ class StartProcess(Drawn):
         CapabilityError
             If pandas is not installed.
         """
-        x = table_points(self.problem, x)
+        x = table_points(self.problem.data, x)
         return frame_of({"x": x, "mean": self.mean(x), "std": self.std(x)})
 
     @cached_property

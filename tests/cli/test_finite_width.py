@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,3 +107,12 @@ def test_shells_complete_commands_as_documented():
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True, check=False)
     offered = {line.removeprefix("plain,") for line in done.stdout.splitlines()}
     assert {"band", "diagnose", "gcv", "laziness", "predict", "study", "train", "width"} <= offered
+
+
+def test_the_commands_of_the_guide_exist(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "guide" / "command-line.md"
+    lines = re.findall(r"^\| `splinebias ([^`]+)`", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert {line.split()[0] for line in lines} == set(main.commands)
+    for line in lines:
+        result = run(*line.replace("problem.toml", str(tmp_path / "problem.toml")).split())
+        assert "cannot read the problem" in result.stderr

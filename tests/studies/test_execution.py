@@ -537,8 +537,13 @@ def test_an_interrupt_that_python_loses_still_stops_the_study(tmp_path):
     def progress(done, total):
         Forgetful()
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interrupt:
         sb.study_grid(SMALL, store=tmp_path / "study.sqlite", progress=progress)
+    (note,) = interrupt.value.__notes__
+    assert "runs are kept in" in note and "study.sqlite; the same call goes on from there" in note
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        sb.study_grid(SMALL, progress=progress)
+    assert "are lost; with store=... they are kept" in interrupt.value.__notes__[0]
     assert 0 < status(tmp_path / "study.sqlite").done < len(SMALL)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -71,7 +71,7 @@ class Path(Drawn):
         CapabilityError
             If pandas is not installed.
         """
-        x = table_points(self.problem, x)
+        x = table_points(self.problem.data, x)
         columns = {"time": np.repeat(self.times, x.size), "x": np.tile(x, self.times.size), "f": self(x).ravel()}
         return frame_of(columns)
 

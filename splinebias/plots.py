@@ -142,7 +142,7 @@ def plot_training(
         color = _NETWORKS[number_of(axes, "network") % len(_NETWORKS)]
         style: dict[str, Any] = {"color": color, "linewidth": 2.5, "zorder": 1.9} | _plain(line)
         where = default_places(run.problem, interval)
-        _curve_and_data(run.function, run.problem.data, axes, where, style, shown, whole=interval is not None)
+        _curve_and_data(run.function, run.problem.line_data, axes, where, style, shown, whole=interval is not None)
     return axes
 
 
@@ -155,7 +155,7 @@ def plot_restored(
         number = number_of(axes, "restored")
         style: dict[str, Any] = {"color": _NETWORKS[number % len(_NETWORKS)], "linewidth": 1.2} | _plain(line)
         where, shown = default_places(problem, interval), Shown("restored", "fit to rescaled data", words_of(problem))
-        _curve_and_data(function, problem.data, axes, where, style, shown, whole=interval is not None)
+        _curve_and_data(function, problem.line_data, axes, where, style, shown, whole=interval is not None)
     return axes
 
 
@@ -191,7 +191,7 @@ def plot_sparse_limit(
         color = _NORMS[number_of(axes, "sparse limit") % len(_NORMS)]
         style: dict[str, Any] = {"color": color, "linestyle": "--", "linewidth": 1.2} | _plain(line)
         where = default_places(sparse.problem, interval)
-        _curve_and_data(sparse.function, sparse.problem.data, axes, where, style, shown, whole=interval is not None)
+        _curve_and_data(sparse.function, sparse.problem.line_data, axes, where, style, shown, whole=interval is not None)
     return axes
 
 
@@ -209,11 +209,11 @@ def plot_ensemble(
             what = words_of(run.problem)["potential"] if len(potentials) > 1 else f"{len(few)} of {len(ensemble)}"
             label = f"_{what}" if number in labelled else f"networks, width {run.width}: {what}"
             labelled.add(number)
-            x = places(run.function, run.problem.data, lo, hi)
+            x = places(run.function, run.problem.line_data, lo, hi)
             style = {"color": _NETWORKS[number % len(_NETWORKS)], "linewidth": 0.7, "alpha": 0.7, "zorder": 1.9}
             draw_curve(axes, x, run(x), style | {"label": label} | _plain(line), Shown("ensemble", label, {}))
-            frame(axes, run.problem.data, x, run(x), whole=interval is not None)
-        draw_data(axes, ensemble[0].problem.data, lo, hi)
+            frame(axes, run.problem.line_data, x, run(x), whole=interval is not None)
+        draw_data(axes, ensemble[0].problem.line_data, lo, hi)
     return axes
 
 
@@ -225,7 +225,7 @@ def plot_path(
     The limit, if it is among the times, is black and dashed. Of more than 8 times about 6 are labelled.
     """
     lo, hi = default_places(path.problem, interval)
-    x = places(path.functions[0], path.problem.data, lo, hi)
+    x = places(path.functions[0], path.problem.line_data, lo, hi)
     order = np.argsort(path.times, kind="stable")
     finite = [i for i in order if np.isfinite(path.times[i])]
     every = 1 if len(finite) <= 8 else -(-len(finite) // 6)
@@ -239,8 +239,8 @@ def plot_path(
         for i in order[len(finite) :][:1]:
             style = {"color": BLACK, "linestyle": "--", "linewidth": 1.2, "label": "infinite-width limit"}
             draw_curve(axes, x, values[i], style | _plain(line), Shown("prediction", "infinite-width limit", {}))
-        frame(axes, path.problem.data, x, *values, whole=interval is not None)
-        draw_data(axes, path.problem.data, lo, hi)
+        frame(axes, path.problem.line_data, x, *values, whole=interval is not None)
+        draw_data(axes, path.problem.line_data, lo, hi)
     return axes
 
 
@@ -267,7 +267,7 @@ def plot_diagnosis(found: Diagnosis, ax: Axes | None = None, **line: Any) -> Axe
     """The parts of the gap between a network and its limit as curves, and the gap itself; keywords go to ``Axes.plot``."""
     lo, hi = found.interval
     known = [np.asarray(getattr(part.function, "knots", [])) for part in found.parts if hasattr(part.function, "knots")]
-    x = np.unique(np.concatenate([np.linspace(lo, hi, SAMPLES), found.problem.data.x, *known]))
+    x = np.unique(np.concatenate([np.linspace(lo, hi, SAMPLES), found.problem.line_data.x, *known]))
     x = x[(x >= lo) & (x <= hi)]
     colors = dict(zip(("start", "sampling", "hidden kernel", "moving features", "unfinished"), OKABE_ITO[1:], strict=False))
     with drawn_on(ax) as axes:
@@ -276,7 +276,9 @@ def plot_diagnosis(found: Diagnosis, ax: Axes | None = None, **line: Any) -> Axe
         for part in found.parts:
             style: dict[str, Any] = {"color": colors.get(part.name, PURPLE), "label": f"{part.name}, {part.sup:.2g}"}
             axes.plot(x, part.function(x), **(style | {"linewidth": 1.2} | line))
-        axes.plot(found.problem.data.x, np.zeros(found.problem.data.size), "o", color=BLACK, markersize=3, label="_data")
+        axes.plot(
+            found.problem.line_data.x, np.zeros(found.problem.line_data.size), "o", color=BLACK, markersize=3, label="_data"
+        )
         axes.set(xlabel="$x$", ylabel=r"$f_n - f_\infty$, in parts", xlim=(lo, hi))
     return axes
 
@@ -529,7 +531,7 @@ def _limit_and_data(
     color, dashes = _LIMITS[number % len(_LIMITS)], _DASHES[number % len(_DASHES)]
     style: dict[str, Any] = {"color": color, "linestyle": dashes, "linewidth": 1.2} | _plain(line)
     shown = Shown("prediction", label, words)
-    _curve_and_data(prediction.function, prediction.problem.data, axes, where, style, shown, whole=whole)
+    _curve_and_data(prediction.function, prediction.problem.line_data, axes, where, style, shown, whole=whole)
 
 
 def _curve_and_data(
@@ -563,13 +565,13 @@ def _limit_and_band(
 ) -> Axes:
     """A prediction between two standard deviations, on the interval `where`."""
     lo, hi = check_interval(where)
-    data = prediction.problem.data.x
+    data = prediction.problem.line_data.x
     x = np.unique(np.r_[np.linspace(lo, hi, 401), data[(data >= lo) & (data <= hi)]])
     mean, reach = np.asarray(prediction.function(x)), 2 * std(x)
     with drawn_on(ax) as axes:
         color = _BANDS[number_of(axes, "prediction") % len(_BANDS)]
         draw_band(axes, x, mean - reach, mean + reach, color=color, alpha=0.25, linewidth=0, label=what)
-        frame(axes, prediction.problem.data, x, mean - reach, mean + reach, whole=whole)
+        frame(axes, prediction.problem.line_data, x, mean - reach, mean + reach, whole=whole)
         _limit_and_data(prediction, axes, (lo, hi), line, whole=whole)
     return axes
 

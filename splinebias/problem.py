@@ -139,7 +139,7 @@ class Problem:
 
         How a limit extrapolates is part of the theory.
         """
-        return self.data.default_interval
+        return self.line_data.default_interval
 
     @property
     def default_box(self) -> Array:

@@ -249,6 +249,8 @@ class SplineBiasRegressorCV(SplineBiasRegressor):
     *Hypotheses, not checked:* independent noise whose variance is inverse to the weights. Source: Craven & Wahba 1979.
     """
 
+    features = None  # cross-validation of training times is of one input
+
     def __init__(
         self,
         initialization: Initialization | None = None,

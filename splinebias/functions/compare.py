@@ -49,12 +49,12 @@ class Comparison:
 
 @overload
 def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comparison:
-    """The distance of two functions of one input."""
+    """Measure f - g on an interval of one input."""
 
 
 @overload
 def compare(f: Any, g: Any, interval: Sequence[tuple[float, float]] | Array) -> BoxComparison:
-    """The distance of two functions of several inputs on a box."""
+    """Measure f - g on a box of several inputs."""
 
 
 def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:

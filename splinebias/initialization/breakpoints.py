@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from splinebias._array import Array
 from splinebias.initialization import zeta
 from splinebias.initialization.laws import Continuous, Discrete
+from splinebias.initialization.zeta import OneRadius, ScaleFamily
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,11 @@ class Side:
         r""":math:`\log \rho`, also where :math:`\rho` underflows, as far as the law gives it: else -inf."""
         return self.law.log_masses(c, self.sign)
 
+    @property
+    def families(self) -> tuple[ScaleFamily, ...]:
+        """Scale families that these units are the sum of; none: they are no such sum."""
+        return self.law.scale_families(self.sign)
+
 
 @dataclass(frozen=True, eq=False)
 class BothSides(Side):
@@ -83,6 +89,11 @@ class BothSides(Side):
             return v, rho + sigma
         v, w = np.broadcast_to(v, rho.shape), np.broadcast_to(w, sigma.shape)
         return np.concatenate([v, w], axis=-1), np.concatenate([rho, sigma], axis=-1)
+
+    @property
+    def families(self) -> tuple[ScaleFamily, ...]:
+        plus, minus = (side.families for side in self.law.sides)
+        return (*plus, *minus) if plus and minus else ()
 
     def log_masses(self, c: Array) -> Array:
         plus, minus = (side.log_masses(c) for side in self.law.sides)
@@ -133,6 +144,10 @@ class BreakpointLaw(ABC):
         with np.errstate(divide="ignore"):
             return np.log(self.slices(c, side)[1])
 
+    def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
+        """Scale families whose sum the units with weights of sign `side` are; none: no such sum is known."""
+        return ()
+
     def steep(self, order: float) -> BreakpointLaw:
         r"""This law with `slices` for integrands that grow like :math:`v^a`, a = `order`, or exponentially (infinity).
 
@@ -141,7 +156,7 @@ class BreakpointLaw(ABC):
         return self
 
     def finest(self) -> BreakpointLaw:
-        """This law with `slices` as fine as there are: a check of the usual ones."""
+        """This law with `slices` as fine as there are, and no `scale_families`: a check of the usual ones, and of these."""
         return self
 
     def occupied(self, c: Array) -> NDArray[np.bool_]:
@@ -278,6 +293,12 @@ class UnitCircle(BreakpointLaw):
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         return zeta.unit_circle(c)
 
+    def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
+        def part(number: int) -> Callable[[Array], Array]:
+            return lambda c: zeta.unit_circle(c)[number][..., 0]
+
+        return (ScaleFamily(OneRadius(), part(0), part(1)),)
+
 
 @dataclass(eq=False)
 class MixtureBreakpoints(BreakpointLaw):
@@ -306,6 +327,10 @@ class MixtureBreakpoints(BreakpointLaw):
 
     def log_masses(self, c: Array, side: int) -> Array:
         return np.concatenate([np.log(p) + law.log_masses(c, side) for p, law in self._parts], axis=-1)
+
+    def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
+        found = [(p, law.scale_families(side)) for p, law in self._parts]
+        return tuple(of.times(p) for p, families in found for of in families) if all(of for _, of in found) else ()
 
     def steep(self, order: float) -> MixtureBreakpoints:
         return MixtureBreakpoints(self.probabilities, [law.steep(order) for law in self.laws])

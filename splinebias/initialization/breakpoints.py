@@ -103,7 +103,7 @@ class BothSides(Side):
 
 
 class BreakpointLaw(ABC):
-    """Joint law of breakpoint, weight magnitude and weight sign.
+    r"""Joint law of breakpoint, weight magnitude and weight sign.
 
     Attributes
     ----------
@@ -117,6 +117,8 @@ class BreakpointLaw(ABC):
         Degree of the polynomial that zeta is between its knots, None if it is not one.
     max_cells : int
         Quadrature cells that resolving zeta may cost; with more the law counts as unresolved.
+    spread : bool
+        Whether \|w\| has a density at every breakpoint, rather than finitely many values.
     """
 
     knots: Array
@@ -124,6 +126,7 @@ class BreakpointLaw(ABC):
     support: tuple[float, float]
     degree: int | None = None
     max_cells: int = 20_000
+    spread: bool = False
 
     @cached_property
     def sides(self) -> tuple[Side, Side]:
@@ -316,6 +319,7 @@ class MixtureBreakpoints(BreakpointLaw):
         degrees = [law.degree for law in self.laws if law.degree is not None]
         self.degree = max(degrees) if len(degrees) == len(self.laws) else None
         self.max_cells = max(law.max_cells for law in self.laws)
+        self.spread = any(law.spread for law in self.laws)
 
     def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
         return np.asarray(sum(p * law.zeta(c, side, degree) for p, law in self._parts))

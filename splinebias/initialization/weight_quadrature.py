@@ -37,6 +37,7 @@ class QuadratureLaw(BreakpointLaw):
         Whether it has more nodes than needed, as a check.
     """
 
+    spread: ClassVar[bool] = True  # type: ignore[misc]
     order: float = field(default=MODERATE, kw_only=True)
     fine: bool = field(default=False, kw_only=True)
 

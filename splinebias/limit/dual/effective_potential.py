@@ -63,7 +63,6 @@ def conjugate_power(potential: Potential) -> float | None:
     return q if q <= _STEEPEST else None
 
 
-@lru_cache(maxsize=64)
 def effective_potential(potential: Potential, profile: Profile) -> EffectivePotential | None:
     """The effective potential, or None where none is known that is good to 1e-13."""
     if isinstance(profile, OneRadius):
@@ -74,8 +73,13 @@ def effective_potential(potential: Potential, profile: Profile) -> EffectivePote
         return None
     if isinstance(profile, RadiusOfBox):
         return PowerOnBox(potential)
-    table = PowerTable(potential.p, profile)
+    table = _table(potential.p, profile)
     return TabledPower(potential.quadratic, table) if table.fits else None
+
+
+@lru_cache(maxsize=64)
+def _table(p: float, profile: Profile) -> PowerTable:
+    return PowerTable(p, profile)
 
 
 def _of_hypentropy(beta: float, profile: Profile) -> EffectivePotential | None:

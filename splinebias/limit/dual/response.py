@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import Side
-from splinebias.initialization.zeta import OneRadius
+from splinebias.initialization.zeta import OneRadius, Profile
 from splinebias.limit.dual.effective_potential import EffectivePotential, conjugate_power, effective_potential
 from splinebias.potential import Hypentropy, Potential, Quadratic
 
@@ -246,18 +246,18 @@ class EffectiveModel:
     @classmethod
     def at(cls, side: Side, potential: Potential, c: Array) -> EffectiveModel | None:
         """The model at breakpoints `c`, any shape; None where the law is no sum of families, or one has no known Psi."""
-        found: dict[EffectivePotential, list[tuple[Array, Array]]] = {}
+        found: dict[Profile, list[EffectivePart]] = {}
         families = side.families
         if not families or all(isinstance(family.profile, OneRadius) for family in families):
             return None
         for family in families:
             if (effective := effective_potential(potential, family.profile)) is None:
                 return None
-            parts, scale, mass = found.setdefault(effective, []), family.scale(c), family.mass(c)
-            if parts and (parts[-1][0] == scale).all():  # the other sign of w
-                mass = mass + parts.pop()[1]
-            parts.append((scale, mass))
-        return cls(tuple(EffectivePart(of, *part) for of, parts in found.items() for part in parts))
+            parts, scale, mass = found.setdefault(family.profile, []), family.scale(c), family.mass(c)
+            if parts and (parts[-1].scale == scale).all():  # the other sign of w
+                mass = mass + parts.pop().mass
+            parts.append(EffectivePart(effective, scale, mass))
+        return cls(tuple(part for parts in found.values() for part in parts))
 
     @property
     def speeds(self) -> int:

@@ -224,6 +224,8 @@ class JointBreakpoints(DensityLaw):
 
     def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
         joint = self.joint
+        if not self.fine and joint.length is not None:
+            return (joint.length.family(side),)
         if self.fine or joint.name != "multivariate_t" or joint.centre.any():
             return ()
         df, precision = float(joint.law.df), np.linalg.inv(joint.scatter)

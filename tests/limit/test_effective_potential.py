@@ -166,3 +166,64 @@ def test_predictions_are_those_of_the_quadrature_for_every_law(law, potential):
         pytest.skip("no exponential moments, or a quadrature that is coarser than this")
     for activation, data in ((sb.ReLU(), SET_A), (sb.Abs(), SET_B)):
         agreement(law, activation, POTENTIALS[potential], data)
+
+
+class Ring:
+    """A law of one's own that is a function of the length of (w, b) along every ray, times one of the direction."""
+
+    def pdf(self, points):
+        w, b = points[..., 0], points[..., 1]
+        q = self.radius(points) ** 2
+        return 2 * q * np.exp(-q) / np.pi * (1 + 0.5 * (w**2 - 4 * b**2) / np.where(q > 0, q, 1.0))
+
+    def rvs(self, size, random_state):
+        r, angle = np.sqrt(random_state.gamma(2, size=size)), random_state.uniform(0, 2 * np.pi, 4 * size)
+        kept = angle[random_state.uniform(0, 1.5, 4 * size) < 1 + 0.5 * np.cos(2 * angle)][:size]
+        return np.stack([r * np.cos(kept), r * np.sin(kept) / 2], axis=-1)
+
+    def radius(self, points):
+        return np.hypot(points[..., 0], 2 * points[..., 1])
+
+
+class Silent(Ring):
+    """The same law, which does not say so."""
+
+    radius = None
+
+    def pdf(self, points):
+        return Ring().pdf(points)
+
+
+class TooLong(Ring):
+    """Claims that its density is a function of another length."""
+
+    def pdf(self, points):
+        return Ring().pdf(points)
+
+    def radius(self, points):
+        return np.hypot(points[..., 0], points[..., 1])
+
+
+class Squared(TooLong):
+    """Claims a length that is none."""
+
+    def radius(self, points):
+        return points[..., 0] ** 2 + points[..., 1] ** 2
+
+
+@pytest.mark.parametrize("potential", [Power(4, 1.0), Power(3)], ids=str)
+def test_a_law_of_ones_own_may_say_that_it_is_a_scale_family(potential):
+    said, silent = (sb.Initialization.joint(law()) for law in (Ring, Silent))
+    assert said.breakpoint_law.scale_families(1)
+    assert not silent.breakpoint_law.scale_families(1)
+    fast, slow = (sb.predict(sb.Problem(SET_B, law, potential=sb.Scaled(potential))) for law in (said, silent))
+    assert fast.outcome.ok
+    assert slow.outcome.ok
+    np.testing.assert_allclose(fast.function(QUERY), slow.function(QUERY), atol=1e-9)
+
+
+def test_a_law_that_is_no_scale_family_is_refused():
+    with pytest.raises(sb.DataError, match="one function of its `radius` times a number"):
+        sb.Initialization.joint(TooLong())
+    with pytest.raises(sb.DataError, match="grow in proportion to"):
+        sb.Initialization.joint(Squared())

@@ -241,7 +241,13 @@ class PowerTable:
     @cached_property
     def fits(self) -> bool:
         """Whether the law of u is analytic, with moments in range, and the table does not get too long."""
-        return self.step > 0 and self.p >= 1 + 1 / _STEEPEST and all(map(math.isfinite, (*self.moments, *self.ends)))
+        known = self.step > 0 and self.p >= 1 + 1 / _STEEPEST and all(map(math.isfinite, (*self.moments, *self.ends)))
+        return known and self._is_moment()
+
+    def _is_moment(self) -> bool:
+        """Whether the rule finds E[u^2], up to rounding: not if the law is less smooth than its strip says."""
+        total = float(self.rule[1].sum())
+        return abs(total - self.moments[0]) <= 1e-13 * self.moments[0]
 
     @cached_property
     def conjugate_power(self) -> float:

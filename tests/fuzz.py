@@ -56,11 +56,11 @@ class Trial(NamedTuple):
 
 def tried(seed: int) -> Trial:
     """Predict the problem of a seed, and ask the referee if that says CONVERGED."""
-    kind, problem = fuzz_problem(seed)
-    began = time.process_time()
+    kind, began = kind_of(seed), time.process_time()
     try:
+        problem = fuzz_problem(seed)[1]
         prediction = sb.predict(problem)
-    except sb.SplinebiasError as refusal:
+    except sb.SplinebiasError as refusal:  # by a part of the problem, or by what is asked of it
         return Trial(seed, kind, type(refusal).__name__, str(refusal), time.process_time() - began)
     trial = Trial(
         seed, kind, prediction.outcome.name, problem.describe(), time.process_time() - began, prediction.residual,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from splinebias._array import Array
-from splinebias.activation import Activation, ReLU
+from splinebias.activation import Homogeneous, ReLU
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.initialization import Initialization
@@ -39,7 +39,7 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Law of hidden weights and biases; None: ``Initialization.gaussian()``, whose breakpoints reach everywhere.
     potential : Potential or Scaled, optional
         Mirror potential; None: ``Quadratic()``.
-    activation : Activation, optional
+    activation : Homogeneous, optional
         None: ``ReLU()``.
     affine : {"network", "free"}
         As in `Problem`.
@@ -70,7 +70,7 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self,
         initialization: Initialization | None = None,
         potential: Potential | Scaled | None = None,
-        activation: Activation | None = None,
+        activation: Homogeneous | None = None,
         *,
         affine: str = "network",
         time: float = math.inf,

@@ -24,7 +24,7 @@ LAYERS = [  # a folder or module may import from those above it in this list, an
     ["networks"],
     ["limit"],
     ["training", "curvature_penalty"],
-    ["finite_width"],
+    ["finite_width", "regimes"],
     ["studies"],
     ["estimator", "plots"],
     ["cli"],

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from splinebias.activation import Activation, TwoSlope
+from splinebias.activation import Homogeneous, TwoSlope
 from splinebias.networks.activation_pattern import pattern
 
 
@@ -48,7 +48,7 @@ class Linearization(ABC):
         return torch.stack(rows, dim=-2)
 
 
-def linearize(theta: Tensor, points: Tensor, activation: Activation) -> Linearization:
+def linearize(theta: Tensor, points: Tensor, activation: Homogeneous) -> Linearization:
     """The network with parameters `theta`, shape (..., 3n + 1), at `points`, shape (2, M): rows x, increasing, and 1."""
     two_slopes = activation.two_slopes
     if two_slopes is not None:
@@ -144,11 +144,11 @@ class FeatureLinearization(Linearization):
         Parameters.
     points : Tensor, shape (2, M)
         Rows x and 1.
-    activation : Activation
+    activation : Homogeneous
         The :math:`\sigma` above.
     """
 
-    def __init__(self, theta: Tensor, points: Tensor, activation: Activation) -> None:
+    def __init__(self, theta: Tensor, points: Tensor, activation: Homogeneous) -> None:
         units = _blocks(theta)
         self._points = points
         z = points.mT @ units[..., :2, :]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from splinebias._arguments import whole_number
-from splinebias.activation import Activation
+from splinebias.activation import Homogeneous
 from splinebias.data import Dataset
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial
@@ -38,14 +38,14 @@ class Network:
     ----------
     theta : Tensor, shape (..., 3n + 1)
         Parameters (w, b, a, d) of the formula above, each block in the order of the units.
-    activation : Activation
+    activation : Homogeneous
         The :math:`\sigma` above.
     skip : Tensor, shape (..., 2)
         (slope, intercept) above; zeros unless the affine part is free.
     """
 
     theta: Tensor
-    activation: Activation
+    activation: Homogeneous
     skip: Tensor
 
     @classmethod

@@ -63,6 +63,8 @@ from .potential import Power as Power
 from .potential import Quadratic as Quadratic
 from .potential import Scaled as Scaled
 from .problem import Problem as Problem
+from .regimes.alignment import AlignmentMargin as AlignmentMargin
+from .regimes.alignment import alignment_margin as alignment_margin
 from .regimes.condensation import Orientations as Orientations
 from .regimes.condensation import condensed_orientations as condensed_orientations
 from .studies.agreement import Agreement as Agreement

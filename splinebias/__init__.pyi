@@ -2,9 +2,15 @@
 
 from . import datasets as datasets
 from .activation import Abs as Abs
+from .activation import Centred as Centred
 from .activation import LeakyReLU as LeakyReLU
 from .activation import ReLU as ReLU
 from .activation import ReLUPower as ReLUPower
+from .activation import Sigmoid as Sigmoid
+from .activation import Softplus as Softplus
+from .activation import Tanh as Tanh
+from .activation import X2Tanh as X2Tanh
+from .activation import XTanh as XTanh
 from .curvature_penalty.value import penalty as penalty
 from .data import Dataset as Dataset
 from .data import Points as Points
@@ -66,6 +72,10 @@ from .potential import Power as Power
 from .potential import Quadratic as Quadratic
 from .potential import Scaled as Scaled
 from .problem import Problem as Problem
+from .regimes.alignment import AlignmentMargin as AlignmentMargin
+from .regimes.alignment import alignment_margin as alignment_margin
+from .regimes.condensation import Orientations as Orientations
+from .regimes.condensation import condensed_orientations as condensed_orientations
 from .regimes.minimum_norm import MinimumNorm as MinimumNorm
 from .regimes.minimum_norm import minimum_norm as minimum_norm
 from .regimes.network_norm import NetworkNorm as NetworkNorm

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from splinebias._array import Array
-from splinebias.activation import Activation, ReLU
+from splinebias.activation import Homogeneous, ReLU
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.band import error_band
@@ -42,7 +42,7 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Law of hidden weights and biases; None: ``Initialization.gaussian(dim=...)``, whose kinks reach everywhere.
     potential : Potential or Scaled, optional
         Mirror potential; None: ``Quadratic()``.
-    activation : Activation, optional
+    activation : Homogeneous, optional
         None: ``ReLU()``.
     affine : {"network", "free"}
         As in `Problem`.
@@ -80,7 +80,7 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self,
         initialization: Initialization | None = None,
         potential: Potential | Scaled | None = None,
-        activation: Activation | None = None,
+        activation: Homogeneous | None = None,
         *,
         affine: str = "network",
         time: float = math.inf,
@@ -255,7 +255,7 @@ class SplineBiasRegressorCV(SplineBiasRegressor):
         self,
         initialization: Initialization | None = None,
         potential: Potential | Scaled | None = None,
-        activation: Activation | None = None,
+        activation: Homogeneous | None = None,
         *,
         affine: str = "network",
         feature: int = 0,

@@ -15,7 +15,7 @@ import numpy as np
 from splinebias._arguments import nearest
 from splinebias._array import Array
 from splinebias._files import named_file, read_toml, write_toml
-from splinebias.activation import Abs, Activation, LeakyReLU, ReLU, ReLUPower, TwoSlope
+from splinebias.activation import Abs, Activation, Homogeneous, LeakyReLU, ReLU, ReLUPower, TwoSlope
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw
@@ -44,7 +44,7 @@ class Problem:
         The points, of one input or of several, as many as the initialization has.
     initialization : Initialization
         Law of the hidden weights and biases: where curvature is penalized.
-    activation : Activation
+    activation : Homogeneous
         Which slope terms appear.
     potential : Potential or Scaled
         How the magnitude of curvature is penalized. A bare potential is the *unscaled* one.
@@ -59,6 +59,8 @@ class Problem:
     ------
     DataError
         If an argument is of the wrong kind, or `NTK()` comes without a law of output weights other than 0.
+    CapabilityError
+        If the activation is not homogeneous, such as `Tanh`: this theory has no limit for it.
 
     Notes
     -----
@@ -68,16 +70,22 @@ class Problem:
 
     data: Dataset | Points
     initialization: Initialization
-    activation: Activation = ReLU()
+    activation: Homogeneous = ReLU()
     potential: Potential | Scaled = Quadratic()
     affine: str = "network"
     parameterization: Parameterization = Standard()
 
     def __post_init__(self) -> None:
+        if isinstance(self.activation, Activation) and not isinstance(self.activation, Homogeneous):
+            raise CapabilityError(
+                f"a Problem needs a homogeneous activation, got {self.activation!r}: without a breakpoint per neuron "
+                "there is no curvature density, and its limits are no splines; take sb.ReLU() or sb.ReLUPower(k), or ask "
+                "what small starts do: sb.condensed_orientations(data, activation)"
+            )
         rules = {
             "data": ((Dataset, Points), "an sb.Dataset, or of several inputs sb.Points"),
             "initialization": (Initialization, "an sb.Initialization"),
-            "activation": (Activation, "an activation such as sb.ReLU()"),
+            "activation": (Homogeneous, "an activation such as sb.ReLU()"),
             "potential": ((Potential, Scaled), "a potential such as sb.Quadratic() or sb.Scaled(sb.Power(4, quadratic=1))"),
             "parameterization": (Parameterization, "sb.Standard(), sb.NTK() or sb.MeanField(1.0)"),
         }

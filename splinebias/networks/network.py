@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from splinebias._arguments import whole_number
-from splinebias.activation import Activation
+from splinebias.activation import Homogeneous
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial
@@ -41,14 +41,14 @@ class Network:
     ----------
     theta : Tensor, shape (..., 3n + 1), of D inputs (..., (D + 2) n + 1)
         Parameters (w, b, a, d) of the formula above, each block in the order of the units.
-    activation : Activation
+    activation : Homogeneous
         The :math:`\sigma` above.
     skip : Tensor, shape (..., 2), of D inputs (..., D + 1)
         (slope, intercept) above; zeros unless the affine part is free. Its length says how many inputs there are.
     """
 
     theta: Tensor
-    activation: Activation
+    activation: Homogeneous
     skip: Tensor
 
     @classmethod

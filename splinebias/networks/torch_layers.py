@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from splinebias.activation import Abs, Activation, LeakyReLU, ReLU, ReLUPower
+from splinebias.activation import Abs, Homogeneous, LeakyReLU, ReLU, ReLUPower
 
 
 class AbsLayer(nn.Module):
@@ -45,7 +45,7 @@ class SkipConnection(nn.Module):
         return values
 
 
-def activation_layer(activation: Activation) -> nn.Module | None:
+def activation_layer(activation: Homogeneous) -> nn.Module | None:
     """A module that computes the activation, None if it is not one of the library's own."""
     if isinstance(activation, ReLU):
         return nn.ReLU()

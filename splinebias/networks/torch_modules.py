@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from splinebias.activation import Activation, ReLU
+from splinebias.activation import Homogeneous, ReLU
 from splinebias.errors import DataError
 from splinebias.networks.network import Network, tensor_kind
 from splinebias.networks.torch_values import Role, Values, double_copy, named_activations, randomized
@@ -113,8 +113,8 @@ def _checked(module: nn.Module, layers: list[nn.Linear]) -> Network:
 
 
 def _fitting(
-    probe: nn.Module | None, role: Role, values: Values, network: Network, named: list[Activation]
-) -> list[Activation]:
+    probe: nn.Module | None, role: Role, values: Values, network: Network, named: list[Homogeneous]
+) -> list[Homogeneous]:
     """The activations with which the network of a role has the values; of a copy also with random parameters."""
     if probe is None or not randomized(role):
         return values.activations(network, named)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from splinebias.activation import Abs, Activation, LeakyReLU, ReLU, ReLUPower
+from splinebias.activation import Abs, Homogeneous, LeakyReLU, ReLU, ReLUPower
 from splinebias.errors import DataError
 from splinebias.networks.network import Network
 from splinebias.networks.torch_layers import AbsLayer, ReLUPowerLayer
@@ -38,7 +38,7 @@ class Role:
         fits = fits and role.hidden.out_features == role.output.in_features
         return role if fits and (role.skip is None or role.skip.in_features == role.skip.out_features == 1) else None
 
-    def network(self, activation: Activation) -> Network:
+    def network(self, activation: Homogeneous) -> Network:
         """The network with the numbers of the layers, in float64."""
         skip = torch.zeros(2, dtype=torch.float64) if self.skip is None else torch.cat(_numbers(self.skip))
         return Network(torch.cat([*_numbers(self.hidden), *_numbers(self.output)]), activation, skip)
@@ -96,7 +96,7 @@ class Values:
         allowed = (16 + 4 * math.sqrt(network.width)) * degree * self.rounding * size
         return bool(((_values(network, self.x) - self.y).abs() <= allowed).all())
 
-    def activations(self, network: Network, named: list[Activation]) -> list[Activation]:
+    def activations(self, network: Network, named: list[Homogeneous]) -> list[Homogeneous]:
         """With which activations a network has the values: those `named` by parts of a module come first."""
         for known in (named, [ReLU(), Abs(), *map(ReLUPower, _POWERS)]):
             if fits := [one for one in known if self.agree(replace(network, activation=one))]:
@@ -105,7 +105,7 @@ class Values:
         left = right - _values(replace(network, activation=Abs()), self.x)  # what units add per slope on their left
         slope = float((left * (self.y - right)).sum() / (left**2).sum()) if bool(left.any()) else 0.0
         slopes = [round(slope, digits) for digits in (3, 6, 9)] + [slope]
-        leaky: list[Activation] = [LeakyReLU(s) for s in slopes if s not in (0, -1) and abs(s - 1) > 1e-6 and abs(s) < 1e15]
+        leaky: list[Homogeneous] = [LeakyReLU(s) for s in slopes if s not in (0, -1) and abs(s - 1) > 1e-6 and abs(s) < 1e15]
         return [one for one in leaky if self.agree(replace(network, activation=one))][:1]  # the shortest decimal of them
 
     def miss(self, network: Network) -> str:
@@ -137,9 +137,9 @@ def randomized(role: Role) -> bool:
     return kept
 
 
-def named_activations(module: nn.Module) -> list[Activation]:
+def named_activations(module: nn.Module) -> list[Homogeneous]:
     """The activations that parts of the module are called by."""
-    found: list[Activation] = []
+    found: list[Homogeneous] = []
     for part in module.modules():
         if isinstance(part, nn.ReLU):
             found.append(ReLU())

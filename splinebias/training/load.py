@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from splinebias._arguments import nearest
-from splinebias.activation import Activation
+from splinebias.activation import Homogeneous
 from splinebias.errors import DataError, Outcome
 from splinebias.networks.archive import Archive, entry
 from splinebias.networks.network import Network
@@ -64,7 +64,7 @@ def _network_file(archive: Archive) -> Network:
     return _network(archive, "network", activation.two_slopes or activation)
 
 
-def _network(archive: Archive, name: str, activation: Activation, width: int | None = None) -> Network:
+def _network(archive: Archive, name: str, activation: Homogeneous, width: int | None = None) -> Network:
     """The network called `name`, of a given `width` if there is one."""
     theta = archive.array(f"{name}_theta", (None if width is None else 3 * width + 1,))
     if theta.size < 4 or theta.size % 3 != 1:
@@ -72,7 +72,7 @@ def _network(archive: Archive, name: str, activation: Activation, width: int | N
     return _made(theta, archive.array(f"{name}_skip", (2,)), activation)
 
 
-def _made(theta: Any, skip: Any, activation: Activation) -> Network:
+def _made(theta: Any, skip: Any, activation: Homogeneous) -> Network:
     """The network with these arrays, which must be of one precision."""
     if theta.dtype != skip.dtype:
         raise DataError(f"parameters and skip part must have one precision, got {theta.dtype} and {skip.dtype}")
@@ -114,7 +114,7 @@ def _history(archive: Archive) -> History:
     return History(steps, loss, time)
 
 
-def _snapshots(archive: Archive, activation: Activation, width: int) -> tuple[Snapshot, ...]:
+def _snapshots(archive: Archive, activation: Homogeneous, width: int) -> tuple[Snapshot, ...]:
     """The networks on the way."""
     theta = archive.array("snapshot_theta", (None, 3 * width + 1))
     skip = archive.array("snapshot_skip", (len(theta), 2))

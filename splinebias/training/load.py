@@ -64,12 +64,17 @@ def _network_file(archive: Archive) -> Network:
     return _network(archive, "network", activation.two_slopes or activation)
 
 
-def _network(archive: Archive, name: str, activation: Homogeneous, width: int | None = None) -> Network:
-    """The network called `name`, of a given `width` if there is one."""
-    theta = archive.array(f"{name}_theta", (None if width is None else 3 * width + 1,))
-    if theta.size < 4 or theta.size % 3 != 1:
-        raise DataError(f"`{name}_theta` must hold 3 n + 1 numbers with n >= 1, got {theta.size}; use what `save` wrote")
-    return _made(theta, archive.array(f"{name}_skip", (2,)), activation)
+def _network(archive: Archive, name: str, activation: Homogeneous, like: Network | None = None) -> Network:
+    """The network called `name`, of the width and inputs of another if there is one; the skip part says how many inputs."""
+    skip = archive.array(f"{name}_skip", (None,) if like is None else tuple(like.skip.shape))
+    theta = archive.array(f"{name}_theta", (None,) if like is None else tuple(like.theta.shape))
+    rows = skip.size + 1
+    if skip.size < 2 or theta.size < rows + 1 or theta.size % rows != 1:
+        raise DataError(
+            f"`{name}_theta` must hold (D + 2) n + 1 numbers with n >= 1, and `{name}_skip` D + 1 for D inputs, got "
+            f"{theta.size} and {skip.size}; use what `save` wrote"
+        )
+    return _made(theta, skip, activation)
 
 
 def _made(theta: Any, skip: Any, activation: Homogeneous) -> Network:
@@ -91,10 +96,10 @@ def _training(archive: Archive) -> Training:
     return Training(
         problem=problem,
         network=network,
-        start=_network(archive, "start", activation, network.width),
+        start=_network(archive, "start", activation, network),
         function=network.function(),
         history=_history(archive),
-        snapshots=_snapshots(archive, activation, network.width),
+        snapshots=_snapshots(archive, activation, network),
         stats={name: entry(stats, name, float) for name in stats},
         outcome=Outcome[outcome],
         **{name: entry(run, name, kind) for name, kind in FIELDS.items()},
@@ -114,10 +119,10 @@ def _history(archive: Archive) -> History:
     return History(steps, loss, time)
 
 
-def _snapshots(archive: Archive, activation: Homogeneous, width: int) -> tuple[Snapshot, ...]:
-    """The networks on the way."""
-    theta = archive.array("snapshot_theta", (None, 3 * width + 1))
-    skip = archive.array("snapshot_skip", (len(theta), 2))
+def _snapshots(archive: Archive, activation: Homogeneous, like: Network) -> tuple[Snapshot, ...]:
+    """The networks on the way, of the width and inputs of another."""
+    theta = archive.array("snapshot_theta", (None, *like.theta.shape))
+    skip = archive.array("snapshot_skip", (len(theta), *like.skip.shape))
     loss, time = (archive.array(f"snapshot_{name}", (len(theta),), finite=False) for name in ("loss", "time"))
     rows = zip(time.tolist(), loss.tolist(), theta, skip, strict=True)
     return tuple(Snapshot(t, value, _made(part.copy(), line.copy(), activation)) for t, value, part, line in rows)

@@ -177,7 +177,7 @@ CHANGES = {
     "no start": (lambda m: {k: v for k, v in m.items() if k != "start_theta.npy"}, "an array 'start_theta', got none"),
     "shape": (lambda m: m | {"start_theta.npy": npy(np.zeros(10))}, r"'start_theta' must have the shape 13, got \(10,\)"),
     "square": (lambda m: m | {"network_theta.npy": npy(np.zeros((13, 1)))}, "must have the shape any number"),
-    "empty": (lambda m: m | {"network_theta.npy": npy(np.zeros(1))}, "3 n \\+ 1 numbers with n >= 1, got 1"),
+    "empty": (lambda m: m | {"network_theta.npy": npy(np.zeros(1))}, "numbers with n >= 1, .* got 1"),
     "nan": (lambda m: m | {"network_theta.npy": npy(np.full(13, math.nan))}, "must be finite, got 13 entries"),
     "whole": (lambda m: m | {"network_theta.npy": npy(np.zeros(13, dtype=np.int64))}, "of int64"),
     "mixed": (lambda m: m | {"network_skip.npy": npy(np.zeros(2, dtype=np.float32))}, "one precision"),
@@ -261,3 +261,19 @@ def mutated(content, rng):
             case 2:
                 found[at:at] = found[at : at + length]
     return bytes(found)
+
+
+def test_a_run_of_several_inputs_comes_back(tmp_path):
+    rng = np.random.default_rng(0)
+    points = sb.Points(rng.normal(size=(5, 2)), rng.normal(size=5))
+    problem = sb.Problem(points, sb.Initialization.gaussian(dim=2), affine="free")
+    run = sb.train(problem, 60, 1, loss_tol=1e-6)
+    run.save(tmp_path / "run.zip")
+    back = sb.load(tmp_path / "run.zip")
+    assert isinstance(back, sb.Training)
+    torch.testing.assert_close(back.network.theta, run.network.theta, rtol=0, atol=0)
+    assert back.network.inputs == 2
+    x = rng.normal(size=(7, 2))
+    np.testing.assert_array_equal(back.function(x), run.function(x))
+    run.network.save(tmp_path / "network.zip")
+    assert sb.load(tmp_path / "network.zip").inputs == 2

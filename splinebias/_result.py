@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ class Drawn:
         """What notebooks show: the text of the result over a small picture."""
         from splinebias.plots import html_of
 
+        if getattr(getattr(self, "problem", None), "beyond_one_input", None) is not None:  # no picture of several inputs
+            return f'<pre style="white-space: pre-wrap">{escape(repr(self))}</pre>'
         return html_of(self)
 
 

@@ -265,6 +265,11 @@ class Points:
             "inputs; one input goes into sb.Dataset(x, y)"
         )
 
+    @property
+    def default_interval(self) -> tuple[float, float]:
+        """Refused, as `span`; see ``problem.default_box``."""
+        return self.span
+
     def with_ordinates(self, y: Array) -> Points:
         """The same points with other ordinates, shape (M,), in the order of `x` here."""
         return Points(self.x, y, self.weights)

@@ -258,3 +258,17 @@ def test_what_the_solver_of_points_refuses():
         sb.predict(sb.Problem(sb.Points(np.c_[X[:, 0], X[:, 0]], Y), SPHERE, affine="free"))
     with pytest.raises(sb.DataError, match="take dim=2"):
         sb.Problem(POINTS, sb.Initialization.gaussian())
+
+
+def test_results_show_themselves_in_words_and_refuse_tables_and_files(tmp_path):
+    found, run = sb.predict(sb.Problem(POINTS, SPHERE)), sb.train(sb.Problem(POINTS, SPHERE), 30, loss_tol=1e-2)
+    for result in (found, run):
+        assert "8 points" in result._repr_html_()
+        np.testing.assert_array_equal(result(AT), result.function(AT))
+        for refused in (result.plot, result.to_frame):
+            with pytest.raises(sb.CapabilityError, match="one input"):
+                refused()
+    with pytest.raises(sb.CapabilityError, match="one input"):
+        run.save(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+    np.testing.assert_allclose(run.change(AT), run.function(AT) - run.start.function()(AT), atol=1e-12)

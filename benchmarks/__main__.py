@@ -25,6 +25,7 @@ _TABLES = {  # name in README.md: module and function, called with full=True or 
     "flow": "bench_flow:tabulate",
     "flow sizes": "bench_flow:tabulate_sizes",
     "band": "bench_band:tabulate",
+    "sparse step": "bench_sparse_step:tabulate",
     "study": "bench_study:tabulate",
     "startup": "bench_startup:tabulate",
 }

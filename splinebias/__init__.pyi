@@ -67,6 +67,8 @@ from .regimes.alignment import AlignmentMargin as AlignmentMargin
 from .regimes.alignment import alignment_margin as alignment_margin
 from .regimes.condensation import Orientations as Orientations
 from .regimes.condensation import condensed_orientations as condensed_orientations
+from .regimes.large_bias import BiasKernel as BiasKernel
+from .regimes.large_bias import bias_generalized_kernel as bias_generalized_kernel
 from .studies.agreement import Agreement as Agreement
 from .studies.agreement import agreement as agreement
 from .studies.results import Study as Study

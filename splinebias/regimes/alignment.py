@@ -1,7 +1,6 @@
-r"""Early alignment: whether, and how fast, neurons of a small balanced start turn to one class each.
+r"""Early alignment: whether, and how fast, neurons of a small balanced start turn to one class each, before the loss moves.
 
-That is before the loss moves. Networks :math:`f = \sum_j v_j [w_j \cdot x]_+` on points :math:`x_i \in R^d` with labels
-:math:`y_i = \pm 1`, by gradient flow
+Networks :math:`f = \sum_j v_j [w_j \cdot x]_+` on points :math:`x_i \in R^d` with labels :math:`y_i = \pm 1`, gradient flow
 on a mean loss, :math:`|v_j| = |w_j|` of size :math:`\varepsilon` at the start.
 """
 

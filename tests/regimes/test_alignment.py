@@ -87,6 +87,23 @@ def test_stable_rank_is_at_most_two_once_aligned(loss):
     assert network.alignment_time < network.predicted.time_scale() / loss.first_pull  # far below: the bound is never tight
 
 
+def test_the_bound_is_never_tight():
+    """It grows 37-fold from 8 to 128 points, and as 1/sqrt(mu) in mu; measured times do neither."""
+    rng, loss = np.random.default_rng(0), Exponential()
+    times = {}
+    for size, spread in ((8, 0.6), (128, 0.6), (40, 0.2), (40, 0.75)):
+        angles, y = rng.uniform(-spread, spread, size), np.where(np.arange(size) % 2 == 0, 1, -1)
+        x = y[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        network = train_aligning(x, y, width=60, scale=1e-6, loss=loss, loss_tol=0.5)
+        times[size, spread] = network.alignment_time, network.predicted.time_scale()
+    (few, low), (many, high) = times[8, 0.6], times[128, 0.6]
+    assert high > 30 * low
+    assert many < 2 * few
+    (near, low), (far, high) = times[40, 0.2], times[40, 0.75]
+    assert high > 2 * low
+    assert far < 1.8 * near
+
+
 def test_neurons_align_or_die():
     """All but those of no class end active on their class alone, or on nothing."""
     network = run()

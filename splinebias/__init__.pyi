@@ -58,6 +58,9 @@ from .potential import Power as Power
 from .potential import Quadratic as Quadratic
 from .potential import Scaled as Scaled
 from .problem import Problem as Problem
+from .regimes.adaptive import AdaptiveMeasures as AdaptiveMeasures
+from .regimes.adaptive import adaptive_measures as adaptive_measures
+from .regimes.adaptive import adaptive_problem as adaptive_problem
 from .regimes.minimum_norm import MinimumNorm as MinimumNorm
 from .regimes.minimum_norm import minimum_norm as minimum_norm
 from .regimes.network_norm import NetworkNorm as NetworkNorm
@@ -77,6 +80,8 @@ from .studies.same_limit import compare_limits as compare_limits
 from .studies.spec import StudySpec as StudySpec
 from .studies.study import study as study
 from .studies.study import study_grid as study_grid
+from .theorems.verdict import Verdict as Verdict
+from .theorems.verify import verify as verify
 from .training.descent.descent import MirrorDescent as MirrorDescent
 from .training.descent.descent import StochasticMirrorDescent as StochasticMirrorDescent
 from .training.ensemble import train_ensemble as train_ensemble

@@ -26,7 +26,7 @@ LAYERS = [  # a folder or module may import from those above it in this list, an
     ["training", "curvature_penalty"],
     ["finite_width", "regimes"],
     ["studies"],
-    ["estimator", "plots"],
+    ["estimator", "plots", "theorems"],
     ["cli"],
     ["__main__"],
 ]

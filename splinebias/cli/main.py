@@ -1,4 +1,4 @@
-"""The command line: `splinebias predict | train | study | diagnose | minimum-norm`, readings of functions of those names.
+"""The command line: `splinebias predict | train | study | diagnose | minimum-norm | verify`, functions of those names.
 
 Exit status: 0 if the computation reached what was asked for, 1 if it ended with another `Outcome`, 2 for bad input (one
 line on stderr, before any work starts). numpy and whatever needs it are imported when a command runs, so that help is quick.
@@ -15,6 +15,7 @@ from splinebias.cli.minimum_norm import minimum_norm
 from splinebias.cli.predict import predict
 from splinebias.cli.study import study
 from splinebias.cli.train import train
+from splinebias.cli.verify import verify
 
 
 @click.group(cls=Commands)
@@ -22,7 +23,7 @@ from splinebias.cli.train import train
 def main() -> None:
     """What a wide shallow network on the line converges to, and how far a real one is from it.
 
-    Every command reads a problem from a TOML file:
+    Every command but verify reads a problem from a TOML file:
 
     \b
         [data]
@@ -42,3 +43,4 @@ main.add_command(train)
 main.add_command(study)
 main.add_command(diagnose)
 main.add_command(minimum_norm)
+main.add_command(verify)

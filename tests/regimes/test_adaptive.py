@@ -22,9 +22,9 @@ def trained(problem, width=60, seed=0, **options):
 
 
 def with_network(run, w, b, a, d=0.0):
-    """The run as if it had ended at these parameters, a with its scale."""
+    """The run as if it had started and ended at these parameters, a with its scale."""
     network = Network(torch.tensor(np.r_[w, b, a, d], dtype=torch.float64), sb.ReLU(), torch.zeros(2, dtype=torch.float64))
-    return replace(run, network=network, function=network.function())
+    return replace(run, network=network, start=network, function=network.function())
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,7 @@ def test_axes_do_not_change_with_the_width_and_are_those_of_the_papers_scalings(
     rich, lazy = sb.Problem(D7, law, parameterization=sb.MeanField(1.0)), sb.Problem(D7, law, parameterization=sb.NTK())
     sizes, imbalances = [], []
     for problem in (rich, lazy):
-        found = [
-            sb.adaptive_measures(sb.train(problem, n, method=SHORT, progress=False)) for n in (40_000, 160_000)
-        ]
+        found = [sb.adaptive_measures(sb.train(problem, n, method=SHORT, progress=False)) for n in (40_000, 160_000)]
         sizes.append(found[1].size / found[0].size)
         imbalances.append(found[1].imbalance / found[0].imbalance)
         assert found[1].imbalance < 0
@@ -70,7 +68,7 @@ def test_axes_do_not_change_with_the_width_and_are_those_of_the_papers_scalings(
 # -- the reduced system -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "imbalance", "time"), [(1.0, -2.0, 3.0), (0.5, 0.0, 1.5), (1.0, 3.0, 1.0)])
+@pytest.mark.parametrize(("size", "imbalance", "time"), [(1.0, -2.0, 10.0), (0.5, 0.0, 0.8), (1.0, 3.0, 0.1)])
 def test_radii_and_angles_follow_the_reduced_system(size, imbalance, time):
     r"""r' = -(delta^2 + 4r^2)^(1/2) g(theta), theta' = -2r / ((delta^2 + 4r^2)^(1/2) - delta) g'(theta), alpha = gamma n."""
     problem = sb.adaptive_problem(D7, size, imbalance)
@@ -90,13 +88,14 @@ def test_radii_and_angles_follow_the_reduced_system(size, imbalance, time):
         return gamma * np.r_[-root * g, -2 * r / (root - delta) * turn, -miss.mean()]
 
     begin = np.r_[a * np.hypot(w, b), np.arctan2(b, w), 0.0]
-    end = solve_ivp(velocity, (0, time), begin, rtol=1e-9, atol=1e-11, max_step=time / 100).y[:, -1]
+    end = solve_ivp(velocity, (0, time), begin, rtol=1e-8, atol=1e-10, max_step=time / 100).y[:, -1]
     method = sb.NeuronFlow(1e-7, time=time)
     run = sb.train(problem, start=start, method=method, loss_tol=1e-14, progress=False)
     theta = np.arctan2(run.network.b.numpy(), run.network.w.numpy())
     radius = run.network.a.numpy() * gamma * n * np.hypot(run.network.w.numpy(), run.network.b.numpy())
     turned = np.abs(np.angle(np.exp(1j * (theta - begin[n:-1]))))
-    assert turned.max() > 0.05  # features moved
+    assert turned.max() > 0.02  # features moved
+    assert run.stats["sliding"] == 0  # where an explicit method would stall
     np.testing.assert_allclose(np.angle(np.exp(1j * (theta - end[n:-1]))), 0, atol=2e-4)
     np.testing.assert_allclose(radius, end[:n], atol=2e-4 * np.abs(end[:n]).max())
     assert sb.adaptive_measures(run).drift < 1e-11

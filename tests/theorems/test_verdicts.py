@@ -2,7 +2,10 @@
 
 import json
 import math
+import re
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +148,19 @@ def test_claims_agree_and_no_hypothesis_is_violated(name):
 def test_every_claim_has_a_wrong_prediction_that_is_refused():
     refused = {claim for claim, _, _ in WRONG.values()}
     assert refused == {claim for claims in verify.catalogue().values() for claim in claims}
+
+
+def test_the_table_of_the_documentation_has_every_verdict_as_it_is_found_now():
+    page = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "verdicts.py"))
+    body = page["MARKS"].search(page["PAGE"].read_text(encoding="utf-8")).group()
+    rows = [re.split(r" (?<!\\)\| ", line[2:-2]) for line in body.splitlines()[3:-1]]
+    assert [row[0] for row in rows] == list(dict.fromkeys(name for _, _, names in WRONG.values() for name in names))
+    assert all(row[7] == "yes" for row in rows)
+    for found in verify.made(liang_montufar.relu_functional, fast=True):
+        (row,) = (row for row in rows if row[0] == found.name)
+        fresh = page["row"](found)
+        assert [row[k] for k in (1, 2, 3, 7, 8)] == [fresh[k] for k in (1, 2, 3, 7, 8)], "run: python docs/verdicts.py"
+        np.testing.assert_allclose(np.array(row[4:7], float), np.array(fresh[4:7], float), rtol=1e-2)
 
 
 # -- the verb and the command -----------------------------------------------------------------------------------------

@@ -72,6 +72,9 @@ from .potential import Power as Power
 from .potential import Quadratic as Quadratic
 from .potential import Scaled as Scaled
 from .problem import Problem as Problem
+from .regimes.adaptive import AdaptiveMeasures as AdaptiveMeasures
+from .regimes.adaptive import adaptive_measures as adaptive_measures
+from .regimes.adaptive import adaptive_problem as adaptive_problem
 from .regimes.alignment import AlignmentMargin as AlignmentMargin
 from .regimes.alignment import alignment_margin as alignment_margin
 from .regimes.condensation import Orientations as Orientations
@@ -100,6 +103,8 @@ from .studies.same_limit import compare_limits as compare_limits
 from .studies.spec import StudySpec as StudySpec
 from .studies.study import study as study
 from .studies.study import study_grid as study_grid
+from .theorems.verdict import Verdict as Verdict
+from .theorems.verify import verify as verify
 from .training.descent.descent import MirrorDescent as MirrorDescent
 from .training.descent.descent import StochasticMirrorDescent as StochasticMirrorDescent
 from .training.ensemble import Ensemble as Ensemble

@@ -28,7 +28,7 @@ LAYERS = [  # a folder or module may import from those above it in this list, an
     ["finite_width", "regimes"],
     ["studies"],
     ["_canvas"],
-    ["estimator", "plots"],
+    ["estimator", "plots", "theorems"],
     ["cli"],
     ["__main__"],
 ]

@@ -17,6 +17,7 @@ from splinebias.cli.minimum_norm import minimum_norm
 from splinebias.cli.predict import predict
 from splinebias.cli.study import study
 from splinebias.cli.train import train
+from splinebias.cli.verify import verify
 
 
 @click.group(cls=Commands)
@@ -24,7 +25,7 @@ from splinebias.cli.train import train
 def main() -> None:
     """What a wide shallow network on the line converges to, and how far a real one is from it.
 
-    Every command reads a problem from a TOML file:
+    Every command but verify reads a problem from a TOML file:
 
     \b
         [data]
@@ -46,3 +47,4 @@ for command in (band, width, laziness, gcv):
     main.add_command(command)
 main.add_command(diagnose)
 main.add_command(minimum_norm)
+main.add_command(verify)

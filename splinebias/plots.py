@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
+from splinebias._arguments import whole_number
 from splinebias._array import Array
 from splinebias._files import check_writable, write_atomically
 from splinebias.data import Dataset
@@ -28,6 +29,7 @@ from splinebias.finite_width.diagnosis import Diagnosis
 from splinebias.initialization.initialization import Initialization
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.start_process import StartProcess
+from splinebias.regimes.fluctuations import Fluctuations
 from splinebias.regimes.minimum_norm import MinimumNorm
 from splinebias.studies.results import Study, StudyGrid
 
@@ -55,7 +57,7 @@ _ERROR: dict[str, Any] = {"xscale": "log", "yscale": "log", "xlabel": "width $n$
 
 
 def plot(result: Any, ax: Axes | None = None) -> Axes:
-    """The picture of a prediction, start process, training, diagnosis, least norm, study or initialization.
+    """The picture of a prediction, start process, training, diagnosis, least norm, fluctuations, study or initialization.
 
     Those, and more, are in `splinebias.plots`.
 
@@ -69,6 +71,7 @@ def plot(result: Any, ax: Axes | None = None) -> Axes:
         StartProcess: plot_start_process,
         Diagnosis: plot_diagnosis,
         MinimumNorm: plot_minimum_norm,
+        Fluctuations: plot_fluctuations,
         Study: plot_study,
         StudyGrid: plot_grid,
         Initialization: plot_curvature_penalty,
@@ -136,6 +139,34 @@ def plot_minimum_norm(
             area: dict[str, Any] = {"color": style["color"], "alpha": _PALE, "linewidth": 0, "label": "all minimizers"}
             axes.fill_between(x, least.lower(x), least.upper(x), **area)
         _curve_and_data(least.function, least.data, axes, ends, style)
+    return axes
+
+
+def plot_fluctuations(found: Fluctuations, ax: Axes | None = None, *, width: int = 400, **line: Any) -> Axes:
+    """The limit of networks that learn features at each time, and two standard deviations of those of a width around it.
+
+    Parameters
+    ----------
+    found : Fluctuations
+        What to draw, at its points.
+    ax : matplotlib.axes.Axes, optional
+        Where; None: new axes with a legend.
+    width : int
+        The n of the bands.
+    **line
+        Passed to ``Axes.plot`` for the curves.
+    """
+    spread = 2 * found.std / math.sqrt(whole_number(width, "width", at_least=1))
+    order = np.argsort(found.x)
+    x, data = found.x[order], found.problem.data
+    with _drawn_on(ax) as axes:
+        for number, (time, mean, two) in enumerate(zip(found.times, found.mean[:, order], spread[:, order], strict=True)):
+            color = OKABE_ITO[1:][number % 7]
+            style: dict[str, Any] = {"color": color, "linewidth": 1.2, "label": f"infinite width, time {time:.4g}"} | line
+            axes.fill_between(x, mean - two, mean + two, color=style["color"], alpha=_PALE, linewidth=0)
+            axes.plot(x, mean, **style)
+        axes.plot(data.x, data.y, "o", color=BLACK, markersize=3, label="data")
+        axes.set(xlabel="$x$", ylabel=rf"$f$, and 2 std at $n = {width}$")
     return axes
 
 

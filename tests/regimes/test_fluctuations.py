@@ -7,8 +7,9 @@ from marks import nightly
 from problems import SET_A
 
 import splinebias as sb
+from splinebias.plots import plot_fluctuations
 from splinebias.regimes.mean_field.particles import particles_of
-from splinebias.regimes.mean_field.path import again, follow, merged
+from splinebias.regimes.mean_field.path import again, follow
 from splinebias.regimes.mean_field.population import Population
 
 NORMAL = st.norm(0, 1)
@@ -81,9 +82,10 @@ LAZY = {
     "pairs, other scales": (sb.Initialization(st.norm(0, 2), st.norm(0, 0.5), output=st.norm(0, 0.5)), {}),
     "points": (sb.Initialization(st.uniform(-1, 2), st.uniform(-1, 2), output=sb.Rademacher()), {}),
 }
+EASY = ("signs", "absolute values", "weighted data", "free line", "stiff potential", "pairs, other scales", "points")
 
 
-@pytest.mark.parametrize("name", LAZY)
+@pytest.mark.parametrize("name", [name if name in EASY else nightly(name) for name in LAZY])
 def test_poor_networks_have_the_lazy_band_at_every_time(name):
     """A twin that shares nothing: covariances of influences in decay modes, by quadrature over breakpoints."""
     law, parts = LAZY[name]
@@ -100,7 +102,7 @@ def test_poor_networks_have_the_lazy_band_at_every_time(name):
 
 
 def test_independent_neurons_start_at_random():
-    r"""Variance :math:`E[a^2] E[\sigma^2] / \gamma^2 = (1 + x^2)/(2 \gamma^2)`; none with pairs and zeros; it falls at data."""
+    r"""Variance :math:`E[a^2] E[\sigma^2] / \gamma^2 = (1 + x^2)/(2 \gamma^2)`; none with pairs and zeros."""
     x = np.array([-1.0, 0.3, 2.0])
     found = sb.fluctuations(problem(ALONE, 2.0), [0.0, 1.0], x=x, particles=512)
     np.testing.assert_allclose(found.std[0], np.sqrt((1 + x**2) / 8), rtol=2e-3)
@@ -130,25 +132,28 @@ def test_covariances_and_losses_belong_to_what_is_asked_for():
 
 @pytest.mark.parametrize("law", [ZERO, PAIRS], ids=["zero", "pairs"])
 def test_steps_are_of_second_order_and_errors_fall_with_particles(law):
-    case, x = problem(law, 2.0), np.array([-0.6, 0.5])
-    _, population, path = path_of(case, [10.0])
+    case = problem(law, 2.0)
+    _, population, path = path_of(case, [2.0])
     start = path.nodes[0]
-    fine = [size / 8 for size in path.sizes for _ in range(8)]
 
-    def end(sizes):
-        one = again(population, start, sizes, (len(sizes),))
-        return population.values(one.nodes[-1])[0]
+    def end(parts):
+        sizes = [size / parts for size in path.sizes for _ in range(parts)]
+        return population.values(again(population, start, sizes, (len(sizes),)).nodes[-1])[0]
 
-    exact = end(fine)
-    one, two = (np.abs(end(sizes) - exact).max() for sizes in (merged(path)[0], path.sizes))
+    exact = end(8)
+    one, two = (np.abs(end(parts) - exact).max() for parts in (1, 2))
     assert 2.5 < one / two < 8
-    means = [sb.fluctuations(case, [3.0], x=x, particles=n).mean for n in (64, 2048)]
-    some = sb.fluctuations(case, [3.0], x=x, particles=256)
-    assert np.abs(some.mean - means[1]).max() < 0.6 * np.abs(means[0] - means[1]).max()
+    ends = []
+    for particles in (150, 2400, 10_000):
+        _, population, path = path_of(case, [30.0], particles)
+        ends.append(population.values(path.nodes[-1])[0])
+    few, some = (np.abs(end - ends[-1]).max() for end in ends[:2])
+    assert some < 0.25 * few < 1e-3
 
 
 def test_sliders_whose_output_weight_changes_sign_are_an_outcome():
-    found = sb.fluctuations(problem(PAIRS, 4.0), [20.0], x=[0.0], particles=256, rtol=3e-3, tolerance=1.0)
+    law = sb.Initialization(st.uniform(-1, 2), st.uniform(-1, 2), output=sb.Rademacher())
+    found = sb.fluctuations(problem(law, 3.0), [20.0], x=[0.0], particles=256, rtol=3e-3, tolerance=10.0)
     assert found.undetermined > 0
     assert found.outcome is sb.Outcome.INACCURATE
     assert "slid along a sample until their output weight changed sign" in found.advice
@@ -165,7 +170,7 @@ def test_too_few_particles_are_an_outcome():
 @pytest.mark.parametrize(
     ("law", "richness", "width", "seeds", "times"),
     [
-        (ZERO, 1.0, 200, 80, [1.0, 4.0]),
+        (ZERO, 1.0, 200, 40, [3.0]),
         nightly(ZERO, 1.0, 400, 300, [1.0, 10.0, 100.0]),
         nightly(ZERO, 2.0, 400, 300, [1.0, 10.0, 100.0]),
         nightly(PAIRS, 1.0, 400, 300, [1.0, 10.0]),
@@ -174,14 +179,14 @@ def test_too_few_particles_are_an_outcome():
     ids=["zero-short", "zero", "zero-rich", "pairs", "alone"],
 )
 def test_finite_networks_fluctuate_as_predicted(law, richness, width, seeds, times):
-    """Variances within 10 % and Monte-Carlo error (four of its deviations), means within theirs and O(1/n)."""
+    """Variances within 10 % and Monte-Carlo error (three of its deviations), means within theirs and O(1/n)."""
     case, x = problem(law, richness), np.array([-1, -0.6, 0, 0.5])
-    found = sb.fluctuations(case, times, x=x, particles=None if law is ZERO and width > 200 else 512)
+    found = sb.fluctuations(case, times, x=x, particles=None if law is ZERO and width > 200 else 256)
     method = sb.NeuronFlow(1e-4, time=times[-1], saveat=times)
     runs = sb.train_ensemble(case, width, seeds=range(seeds), method=method, loss_tol=1e-14)
     values = np.array([[snapshot.function(x) for snapshot in run.snapshots] for run in runs])
     measured, predicted = values.var(0, ddof=1) * width, found.std**2
-    slack = 0.1 + 4 * np.sqrt(2 / (seeds - 1)) + 3 * found.std_error / found.std
+    slack = 0.1 + 3 * np.sqrt(2 / (seeds - 1)) + 3 * found.std_error / found.std
     assert (np.abs(measured / predicted - 1) < slack).all()
     mean_slack = 4 * np.sqrt(predicted / (width * seeds)) + 1.0 / width
     assert (np.abs(values.mean(0) - found.mean) < mean_slack).all()
@@ -226,3 +231,16 @@ def test_what_is_refused_and_how(name):
     call, kind, message = REFUSALS[name]
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_pictures_show_the_mean_and_two_deviations_at_a_width():
+    found = sb.fluctuations(problem(), [1.0, 3.0], x=[-1.0, 0.0, 1.0], particles=64)
+    axes = sb.plot(found)
+    assert [line.get_label() for line in axes.lines[:2]] == ["infinite width, time 1", "infinite width, time 3"]
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), found.mean[1])
+    low, high = (getattr(axes.collections[1].get_paths()[0].vertices[:, 1], end)() for end in ("min", "max"))
+    band = 2 * found.std[1] / np.sqrt(400)
+    assert low == pytest.approx((found.mean[1] - band).min())
+    assert high == pytest.approx((found.mean[1] + band).max())
+    with pytest.raises(sb.DataError, match="`width` must be a whole number >= 1"):
+        plot_fluctuations(found, width=0)

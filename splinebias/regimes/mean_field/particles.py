@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from splinebias._array import Array
+from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.continuous_breakpoints import CentredGaussian
 from splinebias.initialization.densities import law_name, shape_loc_scale
 from splinebias.initialization.initialization import Initialization
@@ -34,6 +35,7 @@ from splinebias.initialization.weight_bias_laws import Independent
 from splinebias.numerics.legendre import gauss_legendre
 
 _LARGEST_RULE = 16  # nodes; longer panels are cut: what neurons do later is smooth nowhere in particular
+_FEWEST_A_PANEL, _FEWEST_HEIGHTS = 4, 8  # nodes, on average: half as many still are another rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,16 @@ class Particles:
         return covariance
 
 
+def fewest(initialization: Initialization, kinks: Array) -> int:
+    """The number of particles from which on half as many tell how good they are."""
+    if initialization.output is None:
+        return _FEWEST_A_PANEL * (_circle_edges(initialization.breakpoint_law, kinks).size - 1)
+    if _centred_scales(initialization) is None:
+        return 1
+    each = _FEWEST_HEIGHTS * _FEWEST_A_PANEL * (_angles(kinks).size - 1)
+    return 2 * each if initialization.paired else each
+
+
 def particles_of(initialization: Initialization, kinks: Array, count: int, seed: int) -> Particles:
     """About `count` particles for a law; `kinks` are the x at which neurons bend what is asked for."""
     if initialization.output is None:
@@ -106,18 +118,24 @@ def _angles(kinks: Array) -> Array:
     return np.unique(np.concatenate([right, math.pi + right, quarters]))
 
 
-def _panels(edges: Array, share: Array, count: int, least: int) -> tuple[Array, Array]:
+def _panels(edges: Array, share: Array, count: int) -> tuple[Array, Array]:
     """Nodes and weights of Gauss-Legendre rules between edges, about `count` in all as the panels' shares say."""
     nodes, weights = [], []
     for lo, hi, part in zip(edges[:-1], edges[1:], share / share.sum(), strict=True):
         if part > 0:
-            wanted = max(least, math.ceil(count * part))
+            wanted = math.ceil(count * part)
             cells = math.ceil(wanted / _LARGEST_RULE)
             x, weight = gauss_legendre(math.ceil(wanted / cells))
             size = (hi - lo) / cells
             nodes.append((lo + size * (np.arange(cells)[:, None] + x)).ravel())
             weights.append(np.tile(size * weight, cells))
     return np.concatenate(nodes), np.concatenate(weights)
+
+
+def _circle_edges(law: BreakpointLaw, kinks: Array) -> Array:
+    """Angles between which a rule for a law is smooth, as far as is known."""
+    ends = np.array([end for end in law.support if math.isfinite(end)])
+    return _angles(np.concatenate([kinks, law.knots, law.landmarks, ends]))
 
 
 def _on_circle(initialization: Initialization, kinks: Array, count: int) -> Particles:
@@ -130,14 +148,13 @@ def _on_circle(initialization: Initialization, kinks: Array, count: int) -> Part
         one, two = (np.where(right, law.zeta(c, 1, degree), law.zeta(c, -1, degree)) for degree in (1, 2))
         return stretch**2 * one, stretch**3 * two
 
-    ends = np.array([end for end in law.support if math.isfinite(end)])
-    edges = _angles(np.concatenate([kinks, law.knots, law.landmarks, ends]))
+    edges = _circle_edges(law, kinks)
     probe, weight = gauss_legendre(8)
     width = np.diff(edges)
     inside = edges[:-1, None] + width[:, None] * probe
     mass = width * (np.asarray(masses(inside)[0]) @ weight)
     width = np.where(mass > 0, width, 0.0)
-    angle, weight = _panels(edges, width / width.sum() + mass / mass.sum(), count, 2)
+    angle, weight = _panels(edges, width / width.sum() + mass / mass.sum(), count)
     one, two = masses(angle)
     return Particles(np.zeros_like(angle), np.cos(angle), np.sin(angle), weight * one, weight * two, paired=False)
 
@@ -156,12 +173,12 @@ def _on_sphere(scales: tuple[float, float, float], kinks: Array, count: int, pai
 
     Heights are split at 0, where pairs need one half only, and at :math:`a^2 = w^2 + b^2`, which neurons do not cross.
     """
-    across = max(6, round(math.sqrt(count / 8)))
+    across = max(2, round(math.sqrt(count / 8)))
     cone = math.sqrt(0.5)
     rungs = np.array([0.0, cone, 1.0]) if paired else np.array([-1.0, -cone, 0.0, cone, 1.0])
-    height, step = _panels(rungs, np.diff(rungs), across, 2)
+    height, step = _panels(rungs, np.diff(rungs), across)
     edges = _angles(kinks)
-    angle, turn = _panels(edges, np.diff(edges), max(1, count // height.size), 2)
+    angle, turn = _panels(edges, np.diff(edges), max(1, count // height.size))
     a, phi = (grid.ravel() for grid in np.meshgrid(height, angle, indexing="ij"))
     area = np.outer(step, turn).ravel() * (2 if paired else 1)
     level = np.sqrt(1 - a * a)

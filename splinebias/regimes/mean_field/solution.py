@@ -12,7 +12,7 @@ from splinebias.parameterization import MeanField
 from splinebias.problem import Problem
 from splinebias.regimes.mean_field.influence import influences
 from splinebias.regimes.mean_field.observables import Asked, Kernel, Values
-from splinebias.regimes.mean_field.particles import Particles, particles_of
+from splinebias.regimes.mean_field.particles import Particles, fewest, particles_of
 from splinebias.regimes.mean_field.path import MeanFieldPath, again, follow, merged
 from splinebias.regimes.mean_field.population import Population
 
@@ -128,8 +128,9 @@ def _population(problem: Problem, particles: Particles) -> Population:
 
 
 def solve(problem: Problem, times: Array, x: Array, count: int, rtol: float, seed: int) -> Solution:
-    """The solution with about `count` particles and steps by their error."""
-    particles = particles_of(problem.initialization, _kinks(problem, x), count, seed)
+    """The solution with about `count` particles, more if its rule needs them, and steps by their error."""
+    kinks = _kinks(problem, x)
+    particles = particles_of(problem.initialization, kinks, max(count, fewest(problem.initialization, kinks)), seed)
     population = _population(problem, particles)
     stiffness = problem.phi.stiffness
     assert stiffness is not None

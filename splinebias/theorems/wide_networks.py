@@ -140,7 +140,7 @@ class CostOfNeurons:
         r"""Three standard errors, from neurons of the law; :math:`\phi'(\alpha) = \lambda\sigma` with the `multipliers`."""
         problem, networks = self.networks.problem, self.networks
         w, b, _ = problem.initialization.sample(100_000, np.random.default_rng(1))
-        slope = problem.activation.value(np.multiply.outer(problem.data.x, w) + b).T @ multipliers
+        slope = problem.activation.value(np.multiply.outer(problem.line_data.x, w) + b).T @ multipliers
         alpha = self.slope_inverse(slope)
         spread = float(np.std(slope * alpha - self.cost(alpha)))
         return SIGMAS * spread * math.sqrt(networks.band.copies / (networks.width * networks.count))

@@ -90,9 +90,9 @@ def test_neurons_alone_end_at_all_of_the_orientations(activation):
 def test_neurons_alone_move_as_their_flow_in_time_does():
     """Beside the flow in angles: a' = Q, h' = a grad Q in plain time, p = 1, where nothing blows up."""
     found, pull = sb.condensed_orientations(Z8, sb.Tanh()), np.array([Z8.y @ Z8.x, Z8.y.sum()])
-    ended = found.decoupled(*STARTS[:, :20])
-    for start, angle in zip(STARTS[:, :20].T, ended.angles, strict=True):
-        flow = solve_ivp(lambda _, z: np.r_[z[1:] @ pull, z[0] * pull], (0, 80), start, rtol=1e-10, atol=1e-12)
+    ended = found.decoupled(*STARTS[:, :6])
+    for start, angle in zip(STARTS[:, :6].T, ended.angles, strict=True):
+        flow = solve_ivp(lambda _, z: np.r_[z[1:] @ pull, z[0] * pull], (0, 80), start, rtol=1e-9, atol=1e-12)
         end = np.degrees(np.arctan2(flow.y[2, -1], flow.y[1, -1]))
         assert abs((end - angle + 180) % 360 - 180) < 1e-3
 

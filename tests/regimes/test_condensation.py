@@ -192,6 +192,19 @@ def test_refusals(call, error, message):
         call()
 
 
+@pytest.mark.parametrize("power", [2, 5, 8, 12])
+@pytest.mark.parametrize("spread", [1e-3, 1.0])
+def test_data_far_away_pull_in_one_direction(power, spread):
+    """Q is nearly cos^p there, whose slope has a zero of order p - 1."""
+    x = 1000 + spread * np.array([-1.0, 0.0, 0.7, 2.0])
+    found = sb.condensed_orientations(sb.Dataset(x, [1, -0.5, 0.3, 0.2]), sb.ReLUPower(power))
+    assert found.angles.size >= 1
+    strongest = np.abs(found.strengths).argmax()
+    assert abs(found.angles[strongest] - np.degrees(1e-3)) < 1e-3
+    assert found.strengths[strongest] == pytest.approx(1000**power, rel=0.05)
+    assert np.abs(np.delete(found.strengths, strongest)).max(initial=0) < 1e-4 * 1000**power
+
+
 def test_extrema_at_zero_are_no_orientations():
     """Q = cos^2: the minima at 90 and 270 degrees are zero to rounding."""
     found = sb.condensed_orientations(sb.Dataset([-1, 0, 1], [0.5, -1, 0.5]), sb.XTanh())

@@ -1,15 +1,9 @@
 """The public names of splinebias, each in the module that defines it: the only table, read when a name is first used."""
 
 from .activation import Abs as Abs
-from .activation import Centred as Centred
 from .activation import LeakyReLU as LeakyReLU
 from .activation import ReLU as ReLU
 from .activation import ReLUPower as ReLUPower
-from .activation import Sigmoid as Sigmoid
-from .activation import Softplus as Softplus
-from .activation import Tanh as Tanh
-from .activation import X2Tanh as X2Tanh
-from .activation import XTanh as XTanh
 from .curvature_penalty.value import penalty as penalty
 from .data import Dataset as Dataset
 from .errors import CapabilityError as CapabilityError
@@ -69,6 +63,12 @@ from .regimes.condensation import Orientations as Orientations
 from .regimes.condensation import condensed_orientations as condensed_orientations
 from .regimes.large_bias import BiasKernel as BiasKernel
 from .regimes.large_bias import bias_generalized_kernel as bias_generalized_kernel
+from .smooth_activation import Centred as Centred
+from .smooth_activation import Sigmoid as Sigmoid
+from .smooth_activation import Softplus as Softplus
+from .smooth_activation import Tanh as Tanh
+from .smooth_activation import X2Tanh as X2Tanh
+from .smooth_activation import XTanh as XTanh
 from .studies.agreement import Agreement as Agreement
 from .studies.agreement import agreement as agreement
 from .studies.results import Study as Study

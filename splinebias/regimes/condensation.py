@@ -173,8 +173,8 @@ def condensed_orientations(data: Dataset, activation: Activation) -> Orientation
         _require_mean_zero(data, activation)
     term = LeadingTerm.of(data, activation)
     at = term.critical_directions()
-    middle = (at + np.r_[at[1:], at[0] + _TURN]) / 2
-    after = np.sign(term.slope(middle))  # on the arc behind each candidate
+    inside = at + np.arange(1, 8)[:, None] / 8 * (np.r_[at[1:], at[0] + _TURN] - at)
+    after = np.sign(term.slope(inside).sum(axis=0))  # on the arc behind each candidate; seven points: one may be a zero
     before = np.roll(after, 1)
     level = term.value(at)
     tops = (before > 0) & (after < 0)

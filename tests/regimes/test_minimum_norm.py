@@ -102,7 +102,7 @@ def test_both_envelopes_are_reached_and_nothing_beyond(affine):
     rng = np.random.default_rng(7)
     for data in [d for size in (3, 5, 9) for d in random_data(rng, size)]:
         least = sb.minimum_norm(data, affine=affine)
-        for x in rng.uniform(data.x[0] - 0.5, data.x[-1] + 0.5, 12):
+        for x in rng.uniform(data.x[0] - 0.5, data.x[-1] + 0.5, 6):
             for edge, away in ((least.lower, -1), (least.upper, 1)):
                 at = float(edge(x))
                 on = sb.Dataset(np.r_[data.x, x], np.r_[data.y, at])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from splinebias._array import Array
+from splinebias.regimes.least_norm.atoms import Atoms
+from splinebias.regimes.least_norm.sectors import Sectors
 
 
 def largest_on_circle(x: Array, angles: Array) -> float:
@@ -30,3 +32,23 @@ def largest_on_circle(x: Array, angles: Array) -> float:
         if inside.any():
             largest = max(largest, float(np.sqrt(np.maximum(square[inside], 0.0)).max()))
     return largest
+
+
+@np.errstate(over="ignore")
+def of_units(atoms: Atoms, sectors: Sectors, s: float, multipliers: Array) -> float:
+    """The largest of: excess of \\|G\\| over 1, what G pulls at the linear part, gap between the norm and what G proves."""
+    rounding = 8 * float(np.finfo(float).eps) * float(np.abs(sectors.y).max())
+    if s and np.abs(s * sectors.d * multipliers).max() <= rounding:
+        return 0.0  # what costs nothing passes through the data
+    peaks = sectors.peaks(multipliers)
+    largest = float(np.abs(peaks.values).max(initial=0.0))
+    scale = np.abs(sectors.linear).T @ np.abs(multipliers)
+    pull = np.abs(sectors.linear.T @ multipliers) / np.where(scale > 0, scale, 1.0)
+    fitted = atoms.values(sectors)
+    proved = float(multipliers @ (fitted - sectors.linear @ atoms.linear)) / max(largest, 1.0)
+    norm = max(atoms.norm, float(np.finfo(float).tiny))
+    gap = abs(atoms.norm - proved) / norm if atoms.a.size else 0.0
+    missed = sectors.y - fitted - s * sectors.d * multipliers
+    size = float(np.abs(s * sectors.d * multipliers).max() if s else np.abs(sectors.y).max())
+    excess = max(float(np.abs(missed).max()) - rounding, 0.0) / max(size, float(np.finfo(float).tiny))
+    return float(max(largest - 1.0, pull.max(initial=0.0), gap, excess))

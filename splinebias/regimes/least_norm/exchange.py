@@ -20,6 +20,7 @@ from scipy.optimize import linprog
 from splinebias._array import Array
 from splinebias.errors import SolveError
 from splinebias.regimes.least_norm.atoms import Atoms, Step, merged, newton_step
+from splinebias.regimes.least_norm.certificate import of_units
 from splinebias.regimes.least_norm.sectors import Sectors
 
 _ROUNDS, _PROGRAMS, _STEPS = 40, 15, 40  # of exchange, with linear programs, and of Newton's method in each
@@ -76,7 +77,7 @@ def _fit(sectors: Sectors, s: float, atoms: Atoms) -> Exchanged:
         if round_ or not atoms.a.size:
             atoms = merged(_active_set(_with_peaks(atoms, sectors, multipliers), sectors, s), sectors)
         atoms, multipliers = _polished(atoms, sectors, s, multipliers)
-        found = Exchanged(atoms, multipliers, certificate(atoms, sectors, s, multipliers), round_ + 1)
+        found = Exchanged(atoms, multipliers, of_units(atoms, sectors, s, multipliers), round_ + 1)
         stale = best is not None and found.residual >= 0.5 * best.residual
         if best is None or found.residual < best.residual:
             best = found
@@ -91,7 +92,7 @@ def _from_fits(sectors: Sectors, empty: Atoms) -> Exchanged:
     sizes."""
     largest, atoms = largest_strength(sectors), empty
     if not largest:  # what costs nothing fits
-        return Exchanged(atoms, np.zeros(sectors.x.size), certificate(atoms, sectors, 0.0, np.zeros(sectors.x.size)), 0)
+        return Exchanged(atoms, np.zeros(sectors.x.size), of_units(atoms, sectors, 0.0, np.zeros(sectors.x.size)), 0)
     rounds, best = 0, None
     for share in 10.0 ** -np.arange(1, 11):
         fitted = _fit(sectors, share * largest, atoms)
@@ -127,28 +128,8 @@ def _certified(atoms: Atoms, sectors: Sectors, multipliers: Array, rounds: int) 
     """The atoms after Newton's method through the data, with the better of two certificates."""
     atoms, moved = _polished(atoms, sectors, 0.0, multipliers)
     tried = [moved, _corrected(atoms, sectors, multipliers)]
-    residuals = [certificate(atoms, sectors, 0.0, each) for each in tried]
+    residuals = [of_units(atoms, sectors, 0.0, each) for each in tried]
     return Exchanged(atoms, tried[int(np.argmin(residuals))], min(residuals), rounds)
-
-
-@np.errstate(over="ignore")
-def certificate(atoms: Atoms, sectors: Sectors, s: float, multipliers: Array) -> float:
-    """The largest of: excess of \\|G\\| over 1, what G pulls at the linear part, gap between the norm and what G proves."""
-    rounding = 8 * float(np.finfo(float).eps) * float(np.abs(sectors.y).max())
-    if s and np.abs(s * sectors.d * multipliers).max() <= rounding:
-        return 0.0  # what costs nothing passes through the data
-    peaks = sectors.peaks(multipliers)
-    largest = float(np.abs(peaks.values).max(initial=0.0))
-    scale = np.abs(sectors.linear).T @ np.abs(multipliers)
-    pull = np.abs(sectors.linear.T @ multipliers) / np.where(scale > 0, scale, 1.0)
-    fitted = atoms.values(sectors)
-    proved = float(multipliers @ (fitted - sectors.linear @ atoms.linear)) / max(largest, 1.0)
-    norm = max(atoms.norm, float(np.finfo(float).tiny))
-    gap = abs(atoms.norm - proved) / norm if atoms.a.size else 0.0
-    missed = sectors.y - fitted - s * sectors.d * multipliers
-    size = float(np.abs(s * sectors.d * multipliers).max() if s else np.abs(sectors.y).max())
-    excess = max(float(np.abs(missed).max()) - rounding, 0.0) / max(size, float(np.finfo(float).tiny))
-    return float(max(largest - 1.0, pull.max(initial=0.0), gap, excess))
 
 
 def _corrected(atoms: Atoms, sectors: Sectors, multipliers: Array) -> Array:

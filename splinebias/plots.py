@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
+from splinebias._arguments import whole_number
 from splinebias._array import Array
 from splinebias._canvas import (
     SAMPLES,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from splinebias.limit.prediction import Prediction
     from splinebias.limit.start_process import StartProcess
     from splinebias.limit.trajectory.path import Path as TrainingPath
+    from splinebias.regimes.fluctuations import Fluctuations
     from splinebias.regimes.minimum_norm import MinimumNorm
     from splinebias.regimes.sparse_limit import SparseLimit
     from splinebias.rescaling import Restored
@@ -252,6 +254,35 @@ def plot_band(band: ErrorBand, ax: Axes | None = None, *, interval: tuple[float,
     what = f"networks, width {band.width}: 2 standard deviations"
     where = band.interval if interval is None else interval
     return _limit_and_band(band.prediction, band.std, what, ax, where, line, whole=interval is not None)
+
+
+def plot_fluctuations(found: Fluctuations, ax: Axes | None = None, *, width: int = 400, **line: Any) -> Axes:
+    """The limit of networks that learn features at each time, and two standard deviations of those of a width around it.
+
+    Parameters
+    ----------
+    found : Fluctuations
+        What to draw, at its points.
+    ax : matplotlib.axes.Axes, optional
+        Where; None: new axes with a legend.
+    width : int
+        The n of the bands.
+    **line
+        Passed to ``Axes.plot`` for the curves.
+    """
+    spread = 2 * found.std / math.sqrt(whole_number(width, "width", at_least=1))
+    order = np.argsort(found.x)
+    x, data = found.x[order], found.problem.line_data
+    with drawn_on(ax) as axes:
+        for number, (time, mean, two) in enumerate(zip(found.times, found.mean[:, order], spread[:, order], strict=True)):
+            color, label = OKABE_ITO[1:][number % 7], f"infinite width, time {time:.4g}"
+            style: dict[str, Any] = {"color": color, "linewidth": 1.2, "label": label} | line
+            draw_band(axes, x, mean - two, mean + two, color=style["color"], alpha=_PALE, linewidth=0)
+            draw_curve(axes, x, mean, style, Shown("fluctuations", label, {}))
+            frame(axes, data, x, mean - two, mean + two, whole=True)
+        draw_data(axes, data, float(x[0]), float(x[-1]))
+        axes.set(ylabel=rf"$f$, and 2 std at $n = {width}$")
+    return axes
 
 
 def plot_start_process(
@@ -586,6 +617,7 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "ErrorBand": plot_band,
     "Diagnosis": plot_diagnosis,
     "MinimumNorm": plot_minimum_norm,
+    "Fluctuations": plot_fluctuations,
     "SparseLimit": plot_sparse_limit,
     "Study": plot_study,
     "StudyGrid": plot_grid,

@@ -15,6 +15,7 @@ from splinebias.activation import ReLU
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.compare import compare
+from splinebias.functions.piecewise import PiecewiseLinear
 from splinebias.initialization.initialization import Initialization
 from splinebias.initialization.laws import Discrete
 from splinebias.limit.predict import predict
@@ -122,7 +123,7 @@ class AdaptiveMeasures:
 
         Small starts often end before: neurons die, and what is left cannot bend where the data ask for it.
         """
-        data = self.run.problem.data
+        data = self.run.problem.line_data
         mean = np.average(data.y, weights=data.weights)
         spread = float(np.average((data.y - mean) ** 2, weights=data.weights)) / 2
         return self.run.loss <= 1e-4 * (spread or 1.0)
@@ -148,7 +149,7 @@ class AdaptiveMeasures:
 
         0 for every minimizer; a network within may still bend more than needed.
         """
-        f, lower, upper = self.run.function, self.fitted.lower, self.fitted.upper
+        f, lower, upper = _line(self.run), self.fitted.lower, self.fitted.upper
         edges = [g.knots for g in (f, lower, upper)]
         lo, hi = self._hull
         x = np.clip(np.r_[np.concatenate(edges), lo, hi], lo, hi)  # the difference is linear in between
@@ -166,7 +167,7 @@ class AdaptiveMeasures:
 
     @property
     def _hull(self) -> tuple[float, float]:
-        x = self.run.problem.data.x
+        x = self.run.problem.line_data.x
         return float(x[0]), float(x[-1])
 
     def __repr__(self) -> str:
@@ -218,12 +219,12 @@ def adaptive_measures(run: Training) -> AdaptiveMeasures:
             f"the adaptive regime is measured for ReLU networks without skip connection, got {problem.activation}, "
             f'affine="{problem.affine}"'
         )
-    x, scale = problem.data.x, problem.parameterization.output_scale(run.width)
+    x, scale = problem.line_data.x, problem.parameterization.output_scale(run.width)
     start, end = (_parameters(network) for network in (run.start, run.network))
     delta = [(a / scale) ** 2 - w**2 - b**2 for w, b, a in (start, end)]
     w, b, a = start
     size = np.max((a / scale) ** 2 + w**2 + b**2)
-    norm = _least_norm(problem.data)
+    norm = _least_norm(problem.line_data)
     return AdaptiveMeasures(
         run,
         float(np.abs(a) @ np.hypot(w, b)) / norm,
@@ -264,11 +265,17 @@ def _parameters(network: Any) -> tuple[Array, Array, Array]:
     return w, b, a
 
 
+def _line(run: Training) -> PiecewiseLinear:
+    """The trained ReLU network of one input."""
+    assert isinstance(run.function, PiecewiseLinear)
+    return run.function
+
+
 def _curvature(run: Training, x: Array) -> float:
     """The total curvature strictly between the outermost data, bends at one place counted as one."""
-    f, near = run.function, _ONE_KNOT * (x[-1] - x[0])
+    f, near = _line(run), _ONE_KNOT * (x[-1] - x[0])
     group = np.r_[0, np.cumsum(np.diff(f.knots) > near)]
-    bends = np.bincount(group, weights=f.kinks)  # type: ignore[attr-defined]
+    bends = np.bincount(group, weights=f.kinks)
     first = np.r_[True, np.diff(group) > 0]
     last = np.r_[np.diff(group) > 0, True]
     inside = (f.knots[first] > x[0] + near) & (f.knots[last] < x[-1] - near)

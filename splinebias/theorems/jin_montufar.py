@@ -95,15 +95,15 @@ def stochastic(*, fast: bool, function: Limit = limit_function) -> Verdict:
 
 def natural_spline(problem: Problem) -> CubicSpline:
     """The natural cubic spline through the data, by SciPy."""
-    return CubicSpline(problem.data.x, problem.data.y, bc_type="natural")
+    return CubicSpline(problem.line_data.x, problem.line_data.y, bc_type="natural")
 
 
 def free_affine(*, fast: bool, spline: Callable[[Problem], Any] = natural_spline) -> tuple[Verdict, ...]:
     """With a skip connection and constant zeta the limit is the natural cubic spline, at the cost of its curvature."""
     problem = Problem(DATA, UNIFORM, affine="free")
     networks = WideNetworks(problem, 6400, 16 if fast else 64)
-    function, (lo, hi) = spline(problem), problem.data.x[[0, -1]]
-    square = _square_of_curvature(function, problem.data.x) / 0.5  # zeta = 1/2 on [-1, 1], which the data span
+    function, (lo, hi) = spline(problem), problem.line_data.x[[0, -1]]
+    square = _square_of_curvature(function, problem.line_data.x) / 0.5  # zeta = 1/2 on [-1, 1], which the data span
     cost = CostOfNeurons(networks, np.square, lambda z: z / 2)
     linear_ends = _with_linear_ends(function, lo, hi)
     return (

@@ -35,7 +35,7 @@ SCALED = {"u^4 + u^2": Power(4, quadratic=1), "u^2": Power(2)}
 
 def plain_limit(problem: Problem) -> Any:
     """The limit of gradient descent, whatever the potential of the problem."""
-    return limit_function(Problem(problem.data, problem.initialization, problem.activation))
+    return limit_function(Problem(problem.line_data, problem.initialization, problem.activation))
 
 
 def unscaled(*, fast: bool, function: Limit = plain_limit) -> tuple[Verdict, ...]:
@@ -68,7 +68,7 @@ def relu_functional(*, fast: bool, of: Callable[[Any, Dataset], float] = functio
         "LM functional",
         "the least n sum a_k^2 is G_1 + G_2 + G_3: curvature, slopes and offset",
         f"{_RELU}; the deviation at finite width: {DERIVED}",
-        of(limit.function, problem.data),
+        of(limit.function, problem.line_data),
         2 * limit.multipliers,
     )
 
@@ -99,7 +99,7 @@ def scaled(
             f"LM cost {name}",
             f"with the scaled potential {name} the mean of phi(n a_k) over neurons is that integral",
             f"{_ABS}; the deviation at finite width: {DERIVED}",
-            of(limit.function, problem.data, phi),
+            of(limit.function, problem.line_data, phi),
             limit.multipliers,
         )
         verdicts += [end, cost]

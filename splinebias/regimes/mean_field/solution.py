@@ -1,0 +1,146 @@
+"""The limit and its fluctuations for one set of particles and steps, and the same with fewer of either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from splinebias._array import Array
+from splinebias.parameterization import MeanField
+from splinebias.problem import Problem
+from splinebias.regimes.mean_field.influence import influences
+from splinebias.regimes.mean_field.observables import Asked, Kernel, Values
+from splinebias.regimes.mean_field.particles import Particles, fewest, particles_of
+from splinebias.regimes.mean_field.path import MeanFieldPath, again, follow, merged
+from splinebias.regimes.mean_field.population import Population
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What particles and steps say.
+
+    Attributes
+    ----------
+    problem : Problem
+        What is fitted.
+    x : Array, shape (Q,)
+        Points.
+    particles : Particles
+        The particles.
+    path : MeanFieldPath
+        Their path.
+    influence : Array, shape (T, Q, N)
+        Influences u of all neurons on f.
+    kernel_influence : Array, shape (M^2, N)
+        Those on the kernel at the last time.
+    """
+
+    problem: Problem
+    x: Array
+    particles: Particles
+    path: MeanFieldPath
+    influence: Array
+    kernel_influence: Array
+
+    @classmethod
+    def on(cls, problem: Problem, x: Array, particles: Particles, path: MeanFieldPath) -> Solution:
+        """The solution on a path."""
+        places = np.concatenate([x, problem.data.x]) if problem.free else x
+        asked = [Asked(node, Values(places)) for node in path.outputs]
+        *values, kernel = influences(path, [*asked, Asked(path.outputs[-1], Kernel(problem.data.size))])
+        influence = np.array(values)
+        if problem.free:
+            influence = influence[:, : x.size] - path.population.line(x) @ influence[:, x.size :]
+        return cls(problem, x, particles, path, influence, kernel)
+
+    @cached_property
+    def mean(self) -> Array:
+        """f at the times and points, shape (T, Q)."""
+        population, path = self.path.population, self.path
+        mean = []
+        for node in path.outputs:
+            neurons = path.nodes[node]
+            values = Values(self.x).total(population, neurons)[0]
+            if population.free:
+                values = values + population.line(self.x) @ (population.y - population.values(neurons)[0])
+            mean.append(values)
+        return np.array(mean)
+
+    @cached_property
+    def cov(self) -> Array:
+        """n times the covariance at each time, shape (T, Q, Q)."""
+        return np.array([self.particles.covariance(u) for u in self.influence])
+
+    @cached_property
+    def std(self) -> Array:
+        """Its roots on the diagonal, shape (T, Q)."""
+        return np.asarray(np.sqrt(np.maximum(np.einsum("tqq->tq", self.cov), 0.0)))
+
+    @property
+    def losses(self) -> Array:
+        """The loss of the limit at each time, shape (T,)."""
+        population, path = self.path.population, self.path
+        residuals = np.array([population.residual(path.nodes[node]) for node in path.outputs])
+        return np.asarray(residuals**2 @ population.weights / 2)
+
+    @property
+    def kernel(self) -> Array:
+        """The tangent kernel at the data at the last time, shape (M, M)."""
+        return np.asarray(self.path.population.kernel(self.path.nodes[self.path.outputs[-1]])[0])
+
+    @property
+    def kernel_std(self) -> Array:
+        """Root of n times the variances of its entries, shape (M, M)."""
+        count = self.problem.data.size
+        variance = np.diag(self.particles.covariance(self.kernel_influence))
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0)).reshape(count, count))
+
+    @property
+    def undetermined(self) -> float:
+        """Share of neurons that left a line where more than one motion solves the flow."""
+        return self.path.undetermined / self.path.population.mass.size
+
+    def longer_steps(self) -> Solution:
+        """The same particles with steps twice as long."""
+        path = self.path
+        longer = again(path.population, path.nodes[0], *merged(path))
+        return Solution.on(self.problem, self.x, self.particles, longer)
+
+    def extrapolated(self, coarse: Solution) -> Solution:
+        """This one with influences freed of their error of second order in the steps; covariances stay positive."""
+        influence = self.influence + (self.influence - coarse.influence) / 3
+        kernel = self.kernel_influence + (self.kernel_influence - coarse.kernel_influence) / 3
+        return replace(self, influence=influence, kernel_influence=kernel)
+
+
+def _kinks(problem: Problem, x: Array) -> Array:
+    return np.unique(np.concatenate([problem.data.x, x]))
+
+
+def _population(problem: Problem, particles: Particles) -> Population:
+    parameterization = problem.parameterization
+    assert isinstance(parameterization, MeanField)
+    activation = problem.activation.two_slopes
+    assert activation is not None
+    return Population.of(problem.line_data, activation, parameterization.richness, particles, problem.free)
+
+
+def solve(problem: Problem, times: Array, x: Array, count: int, rtol: float, seed: int) -> Solution:
+    """The solution with about `count` particles, more if its rule needs them, and steps by their error."""
+    kinks = _kinks(problem, x)
+    particles = particles_of(problem.initialization, kinks, max(count, fewest(problem.initialization, kinks)), seed)
+    population = _population(problem, particles)
+    stiffness = problem.phi.stiffness
+    assert stiffness is not None
+    path = follow(population, population.start(particles), times / stiffness, rtol)
+    return Solution.on(problem, x, particles, path)
+
+
+def halved_particles(fine: Solution, seed: int) -> Solution:
+    """The solution with half the particles and the same steps."""
+    problem, x, path = fine.problem, fine.x, fine.path
+    particles = particles_of(problem.initialization, _kinks(problem, x), fine.particles.neurons[0].size // 2, seed)
+    population = _population(problem, particles)
+    return Solution.on(problem, x, particles, again(population, population.start(particles), path.sizes, path.outputs))

@@ -28,6 +28,8 @@ _TABLES = {  # name in README.md: module and function, called with full=True or 
     "fluctuations": "bench_fluctuations:tabulate",
     "band": "bench_band:tabulate",
     "least norm": "bench_least_norm:tabulate",
+    "several inputs": "bench_several_inputs:tabulate",
+    "sparse step": "bench_sparse_step:tabulate",
     "study": "bench_study:tabulate",
     "startup": "bench_startup:tabulate",
 }

@@ -30,6 +30,7 @@ from experiments import (
     weight_decay_mcycle,
 )
 from splinebias.errors import SplinebiasError
+from splinebias.potential import Hypentropy, Potential, Power
 
 _STUDY: dict[str, Any] = {"widths": (60, 180, 540), "seeds": (0, 1), "loss_tol": 1e-7}
 _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their settings
@@ -49,26 +50,58 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
     torch_default: {"widths": (100, 300), "seeds": (0,), "networks": 2, "time": 1e4},
     jm_sgd: {"widths": (50, 100), "seeds": (0, 1), "loss_tol": 1e-3},
 }
+_OF_POTENTIALS: tuple[Any, ...] = (lm_figure1, lm_figure2)
+
+
+def _potential(text: str) -> Potential:
+    """A potential as the command line writes it: ``4``, ``4+1`` for u^4 + u^2, ``hypentropy:0.1``."""
+    try:
+        if text.startswith("hypentropy:"):
+            return Hypentropy(float(text.removeprefix("hypentropy:")))
+        power, _, quadratic = text.partition("+")
+        return Power(float(power), quadratic=float(quadratic or 0))
+    except ValueError as error:  # of numbers, and refusals of the library
+        raise argparse.ArgumentTypeError(f"{text!r} is no potential ({error}); write 4, 4+1 or hypentropy:0.1") from None
+
+
+def _described(experiment: Any) -> str:
+    """What an experiment shows, and its settings with their defaults."""
+    settings = experiment.Config()
+    lines = [f"{name} = {getattr(settings, name)!r}" for name in experiment.Config.__dataclass_fields__]
+    return "\n".join(
+        [f"{experiment.NAME}: {(experiment.__doc__ or '').strip()}", "", "Config:", *(f"  {line}" for line in lines)]
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run all experiments with the settings that `arguments` (default: the command line) ask for."""
-    parser = argparse.ArgumentParser(prog="python -m experiments", description="Redo the figures.")
+    parser = argparse.ArgumentParser(prog="python -m experiments", description="Redo the figures.", add_help=False)
+    parser.add_argument(
+        "-h", "--help", action="store_true", help="this text; with names: what they show, and their settings"
+    )
     names = [experiment.NAME for experiment in _EXPERIMENTS]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(names)} (default: all)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--small", action="store_true", help="some seconds: narrow networks, fewer of them")
     size.add_argument("--full", action="store_true", help="published widths and seeds (the default)")
+    kinds = "4, 4+1 for u^4 + u^2, or hypentropy:0.1"
+    shown = f"up to three, of {' and '.join(found.NAME for found in _OF_POTENTIALS)}: {kinds}"
+    parser.add_argument("--potentials", nargs="+", type=_potential, metavar="P", help=shown)
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder to write to (default: figures)")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(names):
         parser.error(f"no experiment is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    for experiment, small in _EXPERIMENTS.items():
-        if options.names and experiment.NAME not in options.names:
-            continue
+    chosen = {found: small for found, small in _EXPERIMENTS.items() if not options.names or found.NAME in options.names}
+    if options.help:
+        print("\n\n".join(map(_described, chosen)) if options.names else parser.format_help())
+        return 0
+    asked = {} if options.potentials is None else {"potentials": tuple(options.potentials)}
+    if asked and (set(chosen) - set(_OF_POTENTIALS) or len(options.potentials) > 3):
+        parser.error(f"--potentials takes {shown}; give the names of these experiments, and no other")
+    for experiment, small in chosen.items():
         began = time.perf_counter()
         try:
-            experiment.main(experiment.Config(out=options.out, **small if options.small else {}))
+            experiment.main(experiment.Config(out=options.out, **(small if options.small else {}) | asked))
         except (SplinebiasError, OSError) as error:
             print(f"{parser.prog}: {error}", file=sys.stderr)
             return 2

@@ -25,9 +25,10 @@ from splinebias.errors import DataError
 from splinebias.finite_width.band import error_band
 from splinebias.functions.compare import compare
 from splinebias.initialization.initialization import Initialization
+from splinebias.limit.hypotheses import require_mobile
 from splinebias.limit.prediction import Prediction
 from splinebias.plots import save_figure
-from splinebias.potential import Potential, Power, Scaled
+from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
 from splinebias.problem import Problem
 from splinebias.studies.results import Row, Study
 from splinebias.studies.study import run_seed, study
@@ -92,9 +93,13 @@ def load(name: str) -> Dataset:
 
 
 def label(potential: Potential) -> str:
-    """The formula of a power potential, as the inside of a TeX formula: ``|u|^3 + u^2``."""
+    """The formula of a potential that figures can name, as the inside of a TeX formula: ``|u|^3 + u^2``."""
+    if isinstance(potential, Hypentropy):
+        return rf"\rho_{{{potential.beta:g}}}"
+    if isinstance(potential, Quadratic):
+        return "u^2/2"
     if not isinstance(potential, Power):
-        raise DataError(f"the figures name power potentials only, got {potential!r}; take sb.Power(p, quadratic=eps)")
+        raise DataError(f"the figures name powers and hypentropies only, got {potential!r}; take sb.Power(p, quadratic=eps)")
     p, eps = potential.p, potential.quadratic
     power = f"u^{p:g}" if p % 2 == 0 else f"|u|^{p:g}"
     return power + (f" + {'' if eps == 1 else f'{eps:g} '}u^2" if eps else "")
@@ -213,7 +218,16 @@ def function_record(limit: Prediction, run: Training, settings: Settings) -> dic
 
 
 def prepare(name: str, settings: Output) -> None:
-    """Make the output folder and refuse unusable paths before any work starts."""
+    """Make the output folder; refuse unusable paths, and potentials that no network can be trained with, before any work.
+
+    Raises
+    ------
+    DataError
+        For those, and for potentials that no figure has a name for.
+    """
+    for potential in getattr(settings, "potentials", ()):
+        label(potential)
+        require_mobile(potential, "a figure with trained networks")
     settings.out.mkdir(parents=True, exist_ok=True)
     for suffix in (".png", ".pdf", ".json"):
         check_writable(settings.out / f"{name}{suffix}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments._common import Settings, label
-from splinebias.data import Dataset
+from splinebias.data import Dataset, Points
 from splinebias.limit.prediction import Prediction
 from splinebias.numerics.estimate import Estimate
 from splinebias.plots import BLACK, BLUE, GREEN, ORANGE, plot_errors, plot_inverse_root, plot_prediction, plot_training
@@ -57,14 +57,14 @@ def style(size: float = 8.0) -> Any:
 
 def draw_functions(ax: Axes, limits: Sequence[Prediction], runs: Sequence[Training], settings: Settings) -> None:
     """Networks in the colours of the potentials, the predicted splines dashed on top of them, and the data."""
-    for run, color, line_width in zip(runs, COLORS, _LINE_WIDTHS, strict=True):
+    for run, color, line_width in zip(runs, COLORS, _LINE_WIDTHS, strict=False):
         plot_training(run, ax, interval=settings.interval, color=color, linewidth=line_width)
     for limit in limits:
         plot_prediction(limit, ax, interval=settings.interval, **DASHED)
     ax.set(xlabel="$x$ (dimensionless)", ylabel="$f(x)$ (dimensionless)")
 
 
-def draw_data(ax: Axes, data: Dataset) -> None:
+def draw_data(ax: Axes, data: Dataset | Points) -> None:
     """The data points, on top of everything."""
     ax.plot(data.x, data.y, color=BLACK, marker="o", markersize=4, linestyle="none", zorder=3)
 
@@ -102,7 +102,7 @@ def legend_row(potentials: Sequence[Potential], constants: Sequence[float]) -> l
     rates = ", ".join(rf"${constant:g}/\sqrt{{n}}$" for constant in dict.fromkeys(constants))
     row: list[Artist] = [
         Line2D([], [], color=color, marker=marker, markersize=3.5, linewidth=2.0, label=f"network, ${label(potential)}$")
-        for potential, color, marker in zip(potentials, COLORS, _MARKERS, strict=True)
+        for potential, color, marker in zip(potentials, COLORS, _MARKERS, strict=False)
     ]
     row.append(Line2D([], [], **DASHED | {"label": f"predicted: spline; {rates}"}))
     row.append(Line2D([], [], color=BLACK, marker="o", markersize=4, linestyle="none", label="data"))
@@ -110,6 +110,10 @@ def legend_row(potentials: Sequence[Potential], constants: Sequence[float]) -> l
 
 
 def place_legend(figure: Figure, *rows: Sequence[Artist]) -> None:
-    """The one legend of a figure, below its panels, in rows of one length."""
-    handles = [handle for column in zip(*rows, strict=True) for handle in column]  # legends are filled column by column
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(rows[0]), frameon=False, columnspacing=1.5)
+    """The one legend of a figure, below its panels, in rows; short ones end in nothing."""
+    from matplotlib.lines import Line2D
+
+    columns = max(map(len, rows))
+    filled = [[*row, *(Line2D([], [], linestyle="none", label=" ") for _ in range(columns - len(row)))] for row in rows]
+    handles = [handle for column in zip(*filled, strict=True) for handle in column]  # legends are filled column by column
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, columnspacing=1.5)

@@ -72,6 +72,7 @@ def main(config: Config) -> dict[str, Any]:
         figure, axes = panels.new_figure()
         for ax, (name, problem) in zip(axes, problems().items(), strict=False):
             band = sb.error_band(problem, config.widths[0], interval=config.interval)
+            assert isinstance(band, sb.ErrorBand), "the problems are of one input"
             for width in config.widths:
                 seeds = [run_seed(seed, width) for seed in range(config.networks)]
                 runs = sb.train_ensemble(problem, width, seeds, loss_tol=config.loss_tol)

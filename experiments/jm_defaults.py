@@ -151,7 +151,7 @@ def _draw_distances(ax: Axes, grid: StudyGrid, distances: dict[str, Array], cons
     ax.set_ylim(bottom=ax.get_ylim()[0] / 12)
 
 
-def _natural(data: sb.Dataset) -> CubicSpline:
+def _natural(data: sb.Dataset | sb.Points) -> CubicSpline:
     """SciPy's natural cubic spline."""
     return CubicSpline(data.x, data.y, bc_type="natural")
 

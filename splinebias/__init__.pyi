@@ -1,11 +1,19 @@
 """The public names of splinebias, each in the module that defines it: the only table, read when a name is first used."""
 
+from . import datasets as datasets
 from .activation import Abs as Abs
+from .activation import Centred as Centred
 from .activation import LeakyReLU as LeakyReLU
 from .activation import ReLU as ReLU
 from .activation import ReLUPower as ReLUPower
+from .activation import Sigmoid as Sigmoid
+from .activation import Softplus as Softplus
+from .activation import Tanh as Tanh
+from .activation import X2Tanh as X2Tanh
+from .activation import XTanh as XTanh
 from .curvature_penalty.value import penalty as penalty
 from .data import Dataset as Dataset
+from .data import Points as Points
 from .errors import CapabilityError as CapabilityError
 from .errors import DataError as DataError
 from .errors import Outcome as Outcome
@@ -13,6 +21,7 @@ from .errors import SolveError as SolveError
 from .errors import SplinebiasError as SplinebiasError
 from .errors import StudyStopped as StudyStopped
 from .estimator import SplineBiasRegressor as SplineBiasRegressor
+from .estimator import SplineBiasRegressorCV as SplineBiasRegressorCV
 from .finite_width.band import ErrorBand as ErrorBand
 from .finite_width.band import error_band as error_band
 from .finite_width.diagnosis import Diagnosis as Diagnosis
@@ -22,8 +31,11 @@ from .finite_width.laziness import Laziness as Laziness
 from .finite_width.laziness import laziness as laziness
 from .finite_width.required_width import RequiredWidth as RequiredWidth
 from .finite_width.required_width import required_width as required_width
+from .finite_width.several_inputs.band_of_points import PointsBand as PointsBand
 from .functions.compare import Comparison as Comparison
 from .functions.compare import compare as compare
+from .functions.compare_on_box import BoxComparison as BoxComparison
+from .functions.compare_on_box import compare_on_box as compare_on_box
 from .functions.piecewise import PiecewiseLinear as PiecewiseLinear
 from .functions.piecewise import PiecewisePolynomial as PiecewisePolynomial
 from .functions.piecewise import WeightedSpline as WeightedSpline
@@ -41,6 +53,7 @@ from .limit.kernels.tangent import tangent_kernel as tangent_kernel
 from .limit.predict import Prediction as Prediction
 from .limit.predict import predict as predict
 from .limit.predict import predict_path as predict_path
+from .limit.several_inputs.solver import PointsSolver as PointsSolver
 from .limit.start_process import StartProcess as StartProcess
 from .limit.start_process import start_process as start_process
 from .limit.trajectory.path import Path as Path
@@ -48,6 +61,7 @@ from .limit.trajectory.training_time_gcv import gcv_regularization as gcv_regula
 from .limit.trajectory.training_time_gcv import gcv_time as gcv_time
 from .limit.trajectory.training_time_gcv import smoothing_spline as smoothing_spline
 from .networks.network import Network as Network
+from .networks.torch_modules import from_torch as from_torch
 from .parameterization import NTK as NTK
 from .parameterization import MeanField as MeanField
 from .parameterization import Standard as Standard
@@ -58,8 +72,17 @@ from .potential import Power as Power
 from .potential import Quadratic as Quadratic
 from .potential import Scaled as Scaled
 from .problem import Problem as Problem
+from .regimes.adaptive import AdaptiveMeasures as AdaptiveMeasures
+from .regimes.adaptive import adaptive_measures as adaptive_measures
+from .regimes.adaptive import adaptive_problem as adaptive_problem
+from .regimes.alignment import AlignmentMargin as AlignmentMargin
+from .regimes.alignment import alignment_margin as alignment_margin
+from .regimes.condensation import Orientations as Orientations
+from .regimes.condensation import condensed_orientations as condensed_orientations
 from .regimes.fluctuations import Fluctuations as Fluctuations
 from .regimes.fluctuations import fluctuations as fluctuations
+from .regimes.large_bias import BiasKernel as BiasKernel
+from .regimes.large_bias import bias_generalized_kernel as bias_generalized_kernel
 from .regimes.minimum_norm import MinimumNorm as MinimumNorm
 from .regimes.minimum_norm import minimum_norm as minimum_norm
 from .regimes.network_norm import NetworkNorm as NetworkNorm
@@ -70,6 +93,9 @@ from .regimes.weight_decay import WeightDecayPath as WeightDecayPath
 from .regimes.weight_decay import largest_strength as largest_strength
 from .regimes.weight_decay import sgd_strength as sgd_strength
 from .regimes.weight_decay import weight_decay_path as weight_decay_path
+from .rescaling import Rescaling as Rescaling
+from .rescaling import Restored as Restored
+from .rescaling import rescaled as rescaled
 from .studies.agreement import Agreement as Agreement
 from .studies.agreement import agreement as agreement
 from .studies.results import Study as Study
@@ -79,10 +105,14 @@ from .studies.same_limit import compare_limits as compare_limits
 from .studies.spec import StudySpec as StudySpec
 from .studies.study import study as study
 from .studies.study import study_grid as study_grid
+from .theorems.verdict import Verdict as Verdict
+from .theorems.verify import verify as verify
 from .training.descent.descent import MirrorDescent as MirrorDescent
 from .training.descent.descent import StochasticMirrorDescent as StochasticMirrorDescent
+from .training.ensemble import Ensemble as Ensemble
 from .training.ensemble import train_ensemble as train_ensemble
 from .training.flow.flow import MirrorFlow as MirrorFlow
+from .training.load import load as load
 from .training.neuron_flow.neuron_flow import NeuronFlow as NeuronFlow
 from .training.train import Training as Training
 from .training.train import train as train

@@ -29,6 +29,7 @@ def real_number(value: Any, name: str, *, above: float = -math.inf, at_least: fl
         rule = f"a finite real number > {above:g}"
     elif at_least > -math.inf:
         rule = f"a finite real number >= {at_least:g}"
+    value = _entry(value)
     accepted = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
     try:
         finite = accepted and math.isfinite(value)
@@ -39,9 +40,18 @@ def real_number(value: Any, name: str, *, above: float = -math.inf, at_least: fl
     return float(value)
 
 
+def _entry(value: Any) -> Any:
+    """The entry of an array or a tensor of no dimension; anything else as it is."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+
+
 def whole_number(value: Any, name: str, *, at_least: int = 0, fix: str = "") -> int:
-    """`value` as an int >= `at_least`, or a DataError."""
+    """`value` as an int >= `at_least`, or a DataError; 1e3 is 1000, and an array of no dimension is its entry."""
+    given, value = value, _entry(value)
+    if isinstance(value, float | np.floating) and math.isfinite(value) and value == int(value):
+        value = int(value)
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral) or value < at_least:
+        value = given
         raise DataError(f"`{name}` must be a whole number >= {at_least}, got {value!r}" + (f"; {fix}" if fix else ""))
     return int(value)
 
@@ -94,6 +104,16 @@ def interval(value: Any, name: str = "interval") -> tuple[float, float]:
     if ends.dtype.kind not in "iuf" or ends.shape != (2,) or not np.isfinite(ends).all() or not ends[0] < ends[1]:
         raise DataError(f"`{name}` must be a pair of finite numbers (lo, hi) with lo < hi, got {value!r}")
     return float(ends[0]), float(ends[1])
+
+
+def points_of(value: Any, inputs: int, name: str = "x") -> Array:
+    """`value` as finite float64 points of shape (..., inputs), or a DataError."""
+    array = real_array(value, name)
+    if array.ndim == 0 or array.shape[-1] != inputs:
+        raise DataError(f"`{name}` must have shape (..., {inputs}), an input each along the last axis, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise DataError(f"`{name}` must be finite, got {np.count_nonzero(~np.isfinite(array))} numbers that are not")
+    return array
 
 
 def memory_left() -> float:

@@ -1,7 +1,7 @@
 r"""Activations: which slope terms appear, and which order of spline a wide network induces.
 
-All of them are positively homogeneous, :math:`\sigma(|w| z) = |w|^k \sigma(z)`, so a neuron
-:math:`\sigma(wx + b)` is :math:`|w|^k \sigma(\pm(x - c))` with breakpoint :math:`c = -b/w`.
+Homogeneous ones, :math:`\sigma(|w| z) = |w|^k \sigma(z)`, make of a neuron :math:`\sigma(wx + b)` the function
+:math:`|w|^k \sigma(\pm(x - c))` with breakpoint :math:`c = -b/w`. Smooth ones are known by their first power at zero.
 The bodies run on numpy arrays and torch tensors alike.
 """
 
@@ -21,7 +21,21 @@ _LARGEST_POWER = 20
 
 
 class Activation(ABC):
+    r"""A function :math:`\sigma` that neurons apply to :math:`wx + b`: its value and its derivative, and nothing else."""
+
+    @abstractmethod
+    def value(self, z: Any) -> Any:
+        r""":math:`\sigma(z)`, same shape and kind as `z`."""
+
+    @abstractmethod
+    def derivative(self, z: Any) -> Any:
+        r""":math:`\sigma'(z)`, same shape and kind as `z`; at a kink the limit from the left."""
+
+
+class Homogeneous(Activation):
     r"""A function :math:`\sigma` that is one homogeneous polynomial of degree k on each side of zero.
+
+    Only these have a breakpoint, hence a limit that is a spline: a `Problem` takes no others.
 
     Attributes
     ----------
@@ -48,17 +62,41 @@ class Activation(ABC):
     def two_slopes(self) -> TwoSlope | None:
         """This activation as one of two slopes, None if it has not two slopes."""
 
-    @abstractmethod
-    def value(self, z: Any) -> Any:
-        r""":math:`\sigma(z)`, same shape and kind as `z`."""
 
+class Smooth(Activation):
+    r"""A smooth function with :math:`\sigma(z) = \sigma(0) + \kappa z^p + O(z^{p+1})`, :math:`\kappa \ne 0`.
+
+    It has no breakpoints, so that there is no curvature density and no spline: `condensed_orientations` reads it, `Problem`
+    does not.
+
+    Attributes
+    ----------
+    multiplicity : int
+        The p >= 1 above: at a small start, networks feel this power only.
+    leading : float
+        The :math:`\kappa` above, :math:`\sigma^{(p)}(0)/p!`.
+    at_zero : float
+        :math:`\sigma(0)`.
+    """
+
+    @property
     @abstractmethod
-    def derivative(self, z: Any) -> Any:
-        r""":math:`\sigma'(z)`, same shape and kind as `z`; at zero the limit from the left."""
+    def multiplicity(self) -> int:
+        """Order p of the first derivative that does not vanish at zero."""
+
+    @property
+    @abstractmethod
+    def leading(self) -> float:
+        """Coefficient of the power p at zero."""
+
+    @property
+    def at_zero(self) -> float:
+        """The value at zero."""
+        return float(self.value(0.0))
 
 
 @dataclass(frozen=True)
-class TwoSlope(Activation):
+class TwoSlope(Homogeneous):
     r"""A two-slope activation :math:`\sigma(z) = p z` for :math:`z > 0`, :math:`q z` for :math:`z < 0`.
 
     Attributes
@@ -145,7 +183,7 @@ class LeakyReLU(TwoSlope):
 
 
 @dataclass(frozen=True)
-class ReLUPower(Activation):
+class ReLUPower(Homogeneous):
     r""":math:`\sigma(z) = \max(z, 0)^k` with ``power`` :math:`1 \le k \le 20` (1: ReLU).
 
     A wide network is then governed by :math:`h^{(k+1)}/k!` in the place of h'', and by
@@ -187,3 +225,126 @@ class ReLUPower(Activation):
         if self.power == 1:
             return ReLU().derivative(z)
         return self.power * (z * (z > 0)) ** (self.power - 1)
+
+
+@dataclass(frozen=True)
+class Tanh(Smooth):
+    r"""The hyperbolic tangent, of multiplicity 1."""
+
+    @property
+    def multiplicity(self) -> int:
+        return 1
+
+    @property
+    def leading(self) -> float:
+        return 1.0
+
+    def value(self, z: Any) -> Any:
+        return namespace(z).tanh(z)
+
+    def derivative(self, z: Any) -> Any:
+        return 1 - namespace(z).tanh(z) ** 2
+
+
+@dataclass(frozen=True)
+class XTanh(Tanh):
+    r""":math:`\sigma(z) = z \tanh z`, of multiplicity 2."""
+
+    @property
+    def multiplicity(self) -> int:
+        return 2
+
+    def value(self, z: Any) -> Any:
+        return z * super().value(z)
+
+    def derivative(self, z: Any) -> Any:
+        return super().value(z) + z * super().derivative(z)
+
+
+@dataclass(frozen=True)
+class X2Tanh(Tanh):
+    r""":math:`\sigma(z) = z^2 \tanh z`, of multiplicity 3."""
+
+    @property
+    def multiplicity(self) -> int:
+        return 3
+
+    def value(self, z: Any) -> Any:
+        return z * z * super().value(z)
+
+    def derivative(self, z: Any) -> Any:
+        return 2 * z * super().value(z) + z * z * super().derivative(z)
+
+
+@dataclass(frozen=True)
+class Sigmoid(Smooth):
+    r"""The logistic function :math:`\sigma(z) = 1/(1 + e^{-z})`: :math:`\sigma(0) = 1/2`, then multiplicity 1."""
+
+    @property
+    def multiplicity(self) -> int:
+        return 1
+
+    @property
+    def leading(self) -> float:
+        return 0.25
+
+    def value(self, z: Any) -> Any:
+        return (1 + namespace(z).tanh(z / 2)) / 2  # no overflow on either side
+
+    def derivative(self, z: Any) -> Any:
+        return (1 - namespace(z).tanh(z / 2) ** 2) / 4
+
+
+@dataclass(frozen=True)
+class Softplus(Smooth):
+    r"""A smooth ReLU, :math:`\sigma(z) = \log(1 + e^z)`: :math:`\sigma(0) = \log 2`, then multiplicity 1."""
+
+    @property
+    def multiplicity(self) -> int:
+        return 1
+
+    @property
+    def leading(self) -> float:
+        return 0.5
+
+    def value(self, z: Any) -> Any:
+        xp = namespace(z)
+        return z * (z > 0) + xp.log1p(xp.exp(-abs(z)))
+
+    def derivative(self, z: Any) -> Any:
+        return Sigmoid().value(z)
+
+
+@dataclass(frozen=True)
+class Centred(Smooth):
+    r""":math:`\sigma(z) - \sigma(0)` of a smooth activation: makes networks of `Sigmoid` or `Softplus` start near zero.
+
+    Raises
+    ------
+    DataError
+        If `base` is no smooth activation.
+    """
+
+    base: Smooth
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, Smooth):
+            raise DataError(f"`base` must be a smooth activation such as sb.Sigmoid(), got {self.base!r}")
+
+    @property
+    def multiplicity(self) -> int:
+        return self.base.multiplicity
+
+    @property
+    def leading(self) -> float:
+        return self.base.leading
+
+    @property
+    def at_zero(self) -> float:
+        return 0.0
+
+    def value(self, z: Any) -> Any:
+        return self.base.value(z) - self.base.at_zero
+
+    def derivative(self, z: Any) -> Any:
+        return self.base.derivative(z)

@@ -1,4 +1,4 @@
-"""Dataset: the one place where data are validated."""
+"""Dataset and Points, of one and of several inputs: the one place where data are validated."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import numpy as np
 
 from splinebias._arguments import real_vector
 from splinebias._array import Array
+from splinebias._columns import digits, frame_column, number_column, of_rounding, without_masked, without_zeros
 from splinebias._files import unreadable
-from splinebias.errors import DataError
+from splinebias.errors import CapabilityError, DataError
 
 _SHOWN = 20  # characters of a cell in a refusal
 
@@ -30,17 +31,20 @@ class Dataset:
         Abscissae and ordinates; any order, at least two distinct abscissae. An exact duplicate
         (equal x and equal y) is merged into one point, weights added.
     weights : array_like, shape (M,), optional
-        How often each point was observed, :math:`m_i > 0`. The loss is
-        :math:`\frac{1}{2 \sum m} \sum_i m_i (f(x_i) - y_i)^2`. Default: one each.
+        How often each point was observed, :math:`m_i \ge 0`. The loss is
+        :math:`\frac{1}{2 \sum m} \sum_i m_i (f(x_i) - y_i)^2`. Default: one each. Points of weight 0 are left out, with a
+        warning.
 
     Raises
     ------
     DataError
         For NaN or infinity, complex or text, wrong or different shapes, fewer than two points,
-        masked entries, equal x with different y (use `from_replicates`), non-positive weights.
+        equal x with different y (use `from_replicates`), negative weights.
 
     Notes
     -----
+    Tables of one column are vectors, and torch tensors arrays, whose gradients are not followed. Points that are masked in
+    one of the arrays are left out, with a warning.
     Arrays are copied, sorted by x and made read-only. Weights change training trajectories at finite
     time only: any interpolant has zero loss whatever its weights.
     """
@@ -50,12 +54,8 @@ class Dataset:
     weights: Array = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        x, y = _pair(self.x, self.y)
-        m = np.ones_like(x) if self.weights is None else real_vector(self.weights, "weights")
-        if m.shape != x.shape or (m <= 0).any():
-            raise DataError(
-                f"`weights` must be {x.size} positive numbers, got {m.size} with minimum {m.min(initial=math.inf):g}"
-            )
+        original = self.x
+        x, y, m = _points(self.x, self.y, self.weights, depth=4)
         order = np.argsort(x, kind="stable")
         x, y, m = x[order], y[order], m[order]
         same = np.flatnonzero(x[1:] == x[:-1])
@@ -63,8 +63,9 @@ class Dataset:
         if clash.size:
             i = clash[0]
             raise DataError(
-                f"equal `x` must have equal `y`, got x = {x[i]:g} with y = {y[i]:g} and {y[i + 1]:g}; "
+                f"equal `x` must have equal `y`, got x = {digits(x[i])} with y = {y[i]:g} and {y[i + 1]:g}; "
                 "average replicates: Dataset.from_replicates(x, y), or `replicates = true` for data in files"
+                + of_rounding(original, x[i], x[-1] - x[0])
             )
         if same.size:
             x, y, m = _group(x, y, m)
@@ -75,16 +76,40 @@ class Dataset:
             object.__setattr__(self, name, array)
 
     @classmethod
-    def from_replicates(cls, x: Any, y: Any) -> Dataset:
-        """Group equal x into one point with the mean of its y and weight = number of replicates.
+    def from_replicates(cls, x: Any, y: Any, weights: Any = None) -> Dataset:
+        """Group equal x into one point with the weighted mean of its y and the sum of its weights, by default one each.
 
         The gradient flow on the replicated data equals the weighted flow on the grouped data.
         """
-        x, y = _pair(x, y)
+        x, y, m = _points(x, y, weights, depth=3)
         if not x.size:
             raise DataError("at least 2 distinct points are needed, got none; add points")
         order = np.argsort(x, kind="stable")
-        return cls(*_group(x[order], y[order], np.ones_like(x)))
+        return cls(*_group(x[order], y[order], m[order]))
+
+    @classmethod
+    def from_dataframe(
+        cls, frame: Any, *, x: Any = "x", y: Any = "y", weights: Any = None, replicates: bool = False
+    ) -> Dataset:
+        """Columns of a DataFrame, of pandas or of anything that has `columns` and gives them by name.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            With columns of numbers; missing entries are refused: ``frame.dropna()``.
+        x, y, weights : hashable
+            Names of columns; `weights` None: one each.
+        replicates : bool
+            Whether equal x are averaged: see `from_replicates`.
+
+        Raises
+        ------
+        DataError
+            If a column is missing or holds no numbers; otherwise as `Dataset`.
+        """
+        columns = [frame_column(frame, x), frame_column(frame, y)]
+        columns += [] if weights is None else [frame_column(frame, weights)]
+        return (cls.from_replicates if replicates else cls)(*columns)
 
     @classmethod
     def from_csv(cls, path: str | Path, *, x: str = "x", y: str = "y", replicates: bool = False) -> Dataset:
@@ -104,6 +129,12 @@ class Dataset:
         """Smallest and largest abscissa."""
         return float(self.x[0]), float(self.x[-1])
 
+    @property
+    def default_interval(self) -> tuple[float, float]:
+        """Where functions are compared and drawn unless told otherwise: the span, a quarter wider on each side."""
+        lo, hi = self.span
+        return lo - (hi - lo) / 4, hi + (hi - lo) / 4
+
     def __len__(self) -> int:
         return self.size
 
@@ -121,8 +152,180 @@ class Dataset:
         return hash((self.size, self.span))  # equality looks at all points
 
 
-def _read_columns(path: str | Path, names: tuple[str, str]) -> Array:
-    """Two columns of a CSV file, shape (M, 2); a file that is no table is refused without a word of what is in it."""
+@dataclass(frozen=True, eq=False)
+class Points:
+    r"""Points :math:`(x_i, y_i)`, :math:`i = 1..M`, to be interpolated, with distinct rows :math:`x_i` of d inputs.
+
+    Parameters
+    ----------
+    x : array_like, shape (M, d)
+        Inputs, one row a point, in any order, at least two distinct rows. Of one input `Dataset` is faster, and is taken by
+        every verb. An exact duplicate (equal row and equal y) is merged into one point, weights added.
+    y : array_like, shape (M,)
+        Ordinates.
+    weights : array_like, shape (M,), optional
+        How often each point was observed, :math:`m_i > 0`, as in `Dataset`. Default: one each.
+
+    Raises
+    ------
+    DataError
+        For NaN or infinity, complex or text, wrong or different shapes, fewer than two points, masked entries, equal rows
+        with different y (use `from_replicates`), non-positive weights.
+
+    Notes
+    -----
+    Arrays are copied, rows are sorted (by the first input, then by the second, ...), and both are made read-only.
+    """
+
+    x: Array
+    y: Array
+    weights: Array = field(default=None)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        x, y = _rows(self.x, self.y)
+        m = np.ones_like(y) if self.weights is None else _positive(self.weights, y)
+        distinct, place = np.unique(x, axis=0, return_inverse=True)
+        place = place.ravel()
+        order = np.argsort(place, kind="stable")
+        first = order[np.flatnonzero(np.r_[True, np.diff(place[order]) > 0])] if order.size else order
+        clash = np.flatnonzero(y != y[first[place]]) if order.size else order
+        if clash.size:
+            i = clash[0]
+            raise DataError(
+                f"equal rows of `x` must have equal `y`, got x = {x[i].tolist()} with y = {y[first[place[i]]]:g} and "
+                f"{y[i]:g}; average replicates: Points.from_replicates(x, y)"
+            )
+        if len(distinct) < 2:
+            raise DataError(
+                f"at least 2 distinct points are needed, got {len(distinct)}; add a point with another row of `x`"
+            )
+        for name, array in (("x", distinct), ("y", y[first]), ("weights", np.bincount(place, weights=m))):
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def from_replicates(cls, x: Any, y: Any, weights: Any = None) -> Points:
+        """Group equal rows of x into one point with the weighted mean of its y and the sum of its weights (one each)."""
+        x, y = _rows(x, y)
+        m = np.ones_like(y) if weights is None else _positive(weights, y)
+        if not y.size:
+            raise DataError("at least 2 distinct points are needed, got none; add points")
+        distinct, place = np.unique(x, axis=0, return_inverse=True)
+        order = np.argsort(place.ravel(), kind="stable")
+        numbers, mean, count = _group(place.ravel()[order].astype(float), y[order], m[order])
+        return cls(distinct[numbers.astype(int)], mean, count)
+
+    @classmethod
+    def from_csv(cls, path: str | Path, *, x: Sequence[str], y: str = "y", replicates: bool = False) -> Points:
+        """Read named columns of a CSV file with a header line: those of the inputs `x`, in this order, and `y`."""
+        if not isinstance(path, str | Path):
+            raise DataError(f"`path` must be the name of a CSV file, got {path!r}")
+        table = _read_columns(path, (*_names(x), y))
+        make = cls.from_replicates if replicates else cls
+        return make(table[:, :-1], table[:, -1])
+
+    @classmethod
+    def from_dataframe(cls, frame: Any, *, x: Sequence[str], y: str = "y", replicates: bool = False) -> Points:
+        """Columns of a pandas DataFrame (or another with columns by name): those of the inputs `x`, in order, and `y`."""
+        names = _names(x)
+        absent = [name for name in (*names, y) if name not in frame]
+        if absent:
+            raise DataError(
+                f"column {absent[0]!r} is missing in the data frame; it has {', '.join(map(str, frame.columns))}"
+            )
+        make = cls.from_replicates if replicates else cls
+        return make(np.stack([real_vector(frame[name], str(name)) for name in names], axis=1), real_vector(frame[y], str(y)))
+
+    @property
+    def size(self) -> int:
+        """Number M of distinct points."""
+        return int(self.y.size)
+
+    @property
+    def inputs(self) -> int:
+        """Number d of inputs."""
+        return int(self.x.shape[1])
+
+    @property
+    def box(self) -> Array:
+        """Smallest and largest value of every input, shape (d, 2)."""
+        return np.stack([self.x.min(axis=0), self.x.max(axis=0)], axis=1)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Refused: there is no smallest and largest of several inputs.
+
+        Raises
+        ------
+        CapabilityError
+            Always: what asks for it works on a line.
+        """
+        raise CapabilityError(
+            f"this works on a line, of one input, and got {self!r}; predict, train, error_band and compare take several "
+            "inputs; one input goes into sb.Dataset(x, y)"
+        )
+
+    @property
+    def default_interval(self) -> tuple[float, float]:
+        """Refused, as `span`; see ``problem.default_box``."""
+        return self.span
+
+    def with_ordinates(self, y: Array) -> Points:
+        """The same points with other ordinates, shape (M,), in the order of `x` here."""
+        return Points(self.x, y, self.weights)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __repr__(self) -> str:
+        return f"Points({self.size} points of {self.inputs} input{'s' * (self.inputs > 1)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Points) and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("x", "y", "weights")
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.size, self.inputs, float(self.y.sum())))  # equality looks at all points
+
+
+def _positive(weights: Any, y: Array) -> Array:
+    """Weights > 0, as many as ordinates, or a DataError."""
+    m = real_vector(weights, "weights")
+    if m.shape != y.shape or (m <= 0).any():
+        raise DataError(
+            f"`weights` must be {y.size} positive numbers, got {m.size} with minimum {m.min(initial=math.inf):g}"
+        )
+    return m
+
+
+def _names(x: Any) -> tuple[str, ...]:
+    """Names of the columns of inputs, or a DataError."""
+    if isinstance(x, str) or not isinstance(x, Sequence) or not len(x):
+        raise DataError(f'`x` must be the names of the columns of all inputs, such as ["x1", "x2"], got {x!r}')
+    return tuple(x)
+
+
+def _rows(x: Any, y: Any) -> tuple[Array, Array]:
+    """Rows of inputs and as many ordinates, or a DataError."""
+    try:
+        shape = np.shape(x)
+    except ValueError:
+        raise DataError("`x` must be a matrix of shape (M, d), got rows of different lengths") from None
+    if len(shape) != 2 or shape[1] == 0:
+        hint = "for one input use sb.Dataset(x, y)" if len(shape) == 1 else "one row a point, one column an input"
+        raise DataError(f"`x` of Points must be a matrix of shape (M, d), got shape {shape}; {hint}")
+    if isinstance(x, list | tuple):
+        x = np.asarray(x)
+    columns = [real_vector(x[:, j] if hasattr(x, "ndim") else np.asarray(x)[:, j], f"x[:, {j}]") for j in range(shape[1])]
+    rows, y = np.stack(columns, axis=1) + 0.0, real_vector(y, "y")  # + 0.0: no -0.0, which sorts apart from 0.0
+    if len(rows) != y.size:
+        raise DataError(f"`x` and `y` must have one length, got {len(rows)} and {y.size}; pair every row of x with one y")
+    return rows, y
+
+
+def _read_columns(path: str | Path, names: tuple[str, ...]) -> Array:
+    """Named columns of a CSV file, a column each; a file that is no table is refused without a word of what is in it."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -142,14 +345,15 @@ def _read_columns(path: str | Path, names: tuple[str, str]) -> Array:
         raise unreadable("data", path, error) from None
     except csv.Error as error:
         raise DataError(f"cannot read the data file {path} as CSV: {error}; mend that line") from None
-    table = np.empty((len(rows), 2))
+    table = np.empty((len(rows), len(names)))
     for number, (line, row) in enumerate(rows):
         cells = [row[name] for name in names]
         try:
             table[number] = [float(cell) for cell in cells]
         except (TypeError, ValueError):
             shown = ", ".join("nothing" if cell is None else repr(cell[:_SHOWN]) for cell in cells)
-            raise DataError(f"line {line} of {path} must hold two numbers, got {shown}; mend that line") from None
+            count = "two" if len(names) == 2 else len(names)
+            raise DataError(f"line {line} of {path} must hold {count} numbers, got {shown}; mend that line") from None
     return table
 
 
@@ -167,12 +371,20 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _pair(x: Any, y: Any) -> tuple[Array, Array]:
-    """Abscissae and ordinates as vectors of one length, or a DataError."""
-    x, y = real_vector(x, "x"), real_vector(y, "y")
+def _points(x: Any, y: Any, weights: Any, *, depth: int) -> tuple[Array, Array, Array]:
+    """Abscissae, ordinates and positive weights as vectors of one length, or a DataError; warnings are for `depth` up."""
+    x, y, weights = without_masked([x, y, weights], depth=depth)
+    x, y = number_column(x, "x"), number_column(y, "y")
     if x.shape != y.shape:
         raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
-    return x, y
+    m = np.ones_like(x) if weights is None else number_column(weights, "weights")
+    if m.shape != x.shape or (m < 0).any():
+        raise DataError(
+            f"`weights` must be {x.size} numbers >= 0, got {m.size} with minimum {m.min(initial=math.inf):g}; drop points "
+            "that do not count, or give them 0"
+        )
+    x, y, m = without_zeros([x, y], m, depth=depth)
+    return x, y, m
 
 
 def _group(x: Array, y: Array, m: Array) -> tuple[Array, Array, Array]:

@@ -17,6 +17,9 @@ from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.parameterization import Parameterization, Standard
 
+Rates = float | tuple[float, ...] | Callable[[int], float]
+"""A constant learning rate, those of all steps, or a function of the number of the step, 0 for the first."""
+
 _STANDARD = Standard()
 
 
@@ -108,22 +111,24 @@ def distinct_rates(learning_rate: Any, steps: int | None) -> tuple[Array, Array]
     return np.array([rates]), np.array([float(steps)])
 
 
-def checked_rates(learning_rate: Any) -> float | tuple[float, ...] | Callable[[int], float]:
+def checked_rates(learning_rate: Any, *, fix: str = "or give one for every step, or a function of its number") -> Rates:
     """A learning rate > 0, some that are >= 0 as a tuple, or a callable as it is; or a DataError."""
     if callable(learning_rate):
-        return learning_rate  # type: ignore[no-any-return]
+        rates: Callable[[int], float] = learning_rate
+        return rates
     if isinstance(learning_rate, str | bytes) or not isinstance(learning_rate, Sequence | np.ndarray):
-        fix = "or a sequence with one for every step, or a function of the number of the step"
         return real_number(learning_rate, "learning_rate", above=0, fix=fix)
-    rates = real_vector(
+    values = real_vector(
         learning_rate if isinstance(learning_rate, np.ndarray) else list(learning_rate), "learning_rate", fix="mend it"
     )
-    if (rates < 0).any():
-        raise DataError(f"`learning_rate` must hold numbers >= 0, got {rates.min():g}; give the size of every step")
-    return tuple(rates.tolist())
+    if (values < 0).any():
+        raise DataError(f"`learning_rate` must hold numbers >= 0, got {values.min():g}; give the size of every step")
+    return tuple(values.tolist())
 
 
-def rate_at(rates: Callable[[int], float], step: int) -> float:
+def rate_at(rates: Rates, step: int) -> float:
     """The learning rate of the step number `step`, 0 for the first, or a DataError."""
+    if not callable(rates):
+        return rates[step] if isinstance(rates, tuple) else rates
     fix = f"that is what the function says for step {step}"
     return real_number(rates(step), "learning_rate", at_least=0, fix=fix)

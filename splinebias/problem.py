@@ -5,14 +5,18 @@ At finite width a Problem is sampled and trained; at infinite width it is solved
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from splinebias._arguments import nearest
+from splinebias._array import Array
 from splinebias._files import named_file, read_toml, write_toml
-from splinebias.activation import Abs, Activation, LeakyReLU, ReLU, ReLUPower, TwoSlope
-from splinebias.data import Dataset
+from splinebias.activation import Abs, Activation, Homogeneous, LeakyReLU, ReLU, ReLUPower, TwoSlope
+from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.initialization import Initialization
@@ -36,11 +40,11 @@ class Problem:
 
     Parameters
     ----------
-    data : Dataset
-        The points.
+    data : Dataset or Points
+        The points, of one input or of several, as many as the initialization has.
     initialization : Initialization
         Law of the hidden weights and biases: where curvature is penalized.
-    activation : Activation
+    activation : Homogeneous
         Which slope terms appear.
     potential : Potential or Scaled
         How the magnitude of curvature is penalized. A bare potential is the *unscaled* one.
@@ -55,6 +59,8 @@ class Problem:
     ------
     DataError
         If an argument is of the wrong kind, or `NTK()` comes without a law of output weights other than 0.
+    CapabilityError
+        If the activation is not homogeneous, such as `Tanh`: this theory has no limit for it.
 
     Notes
     -----
@@ -62,18 +68,24 @@ class Problem:
     checked by `predict` and `train`, which need it. Not checked: that a given width is wide enough.
     """
 
-    data: Dataset
+    data: Dataset | Points
     initialization: Initialization
-    activation: Activation = ReLU()
+    activation: Homogeneous = ReLU()
     potential: Potential | Scaled = Quadratic()
     affine: str = "network"
     parameterization: Parameterization = Standard()
 
     def __post_init__(self) -> None:
+        if isinstance(self.activation, Activation) and not isinstance(self.activation, Homogeneous):
+            raise CapabilityError(
+                f"a Problem needs a homogeneous activation, got {self.activation!r}: without a breakpoint per neuron "
+                "there is no curvature density, and its limits are no splines; take sb.ReLU() or sb.ReLUPower(k), or ask "
+                "what small starts do: sb.condensed_orientations(data, activation)"
+            )
         rules = {
-            "data": (Dataset, "an sb.Dataset"),
+            "data": ((Dataset, Points), "an sb.Dataset, or of several inputs sb.Points"),
             "initialization": (Initialization, "an sb.Initialization"),
-            "activation": (Activation, "an activation such as sb.ReLU()"),
+            "activation": (Homogeneous, "an activation such as sb.ReLU()"),
             "potential": ((Potential, Scaled), "a potential such as sb.Quadratic() or sb.Scaled(sb.Power(4, quadratic=1))"),
             "parameterization": (Parameterization, "sb.Standard(), sb.NTK() or sb.MeanField(1.0)"),
         }
@@ -84,6 +96,12 @@ class Problem:
                 raise DataError(f"`{name}` must be {wanted}, got {value!r}{hint}")
         if not isinstance(self.affine, str) or self.affine not in ("network", "free"):
             raise DataError(f'`affine` must be "network" or "free", got {self.affine!r}')
+        inputs = self.data.inputs if isinstance(self.data, Points) else 1
+        if self.initialization.inputs != inputs:
+            raise DataError(
+                f"`initialization` must have the {inputs} input{'s' * (inputs > 1)} of the data, got "
+                f"{self.initialization!r} with {self.initialization.inputs}; presets take dim={inputs}"
+            )
         if isinstance(self.parameterization, NTK) and not self.initialization.output_second_moment > 0:
             raise DataError(
                 f"NTK() needs a law of output weights with E[a^2] > 0, got output = {self.initialization.output!r}; give "
@@ -101,13 +119,42 @@ class Problem:
         return not self.scaled or self.phi.stiffness is not None
 
     @property
+    def beyond_one_input(self) -> str | None:
+        """Why there is no axis of breakpoints, in words, or None: what works along that axis asks this."""
+        if not isinstance(self.data, Points):
+            return None
+        return (
+            f"it works along the axis of breakpoints, of one input, and the data are {self.data!r}; predict (by "
+            "sb.PointsSolver), train, error_band and compare take them, and one input goes into sb.Dataset"
+        )
+
+    @property
+    def line_data(self) -> Dataset:
+        """The data, of one input.
+
+        Raises
+        ------
+        CapabilityError
+            If they are `Points`: what asks for this works on a line.
+        """
+        if not isinstance(self.data, Dataset):
+            raise CapabilityError(f"this cannot take the problem: {self.beyond_one_input}")
+        return self.data
+
+    @property
     def default_interval(self) -> tuple[float, float]:
         """Where functions are compared and drawn unless told otherwise: the span of the data, a quarter wider on each side.
 
         How a limit extrapolates is part of the theory.
         """
-        lo, hi = self.data.span
-        return lo - (hi - lo) / 4, hi + (hi - lo) / 4
+        return self.line_data.default_interval
+
+    @property
+    def default_box(self) -> Array:
+        """As `default_interval`, of every input: shape (d, 2)."""
+        box = self.data.box if isinstance(self.data, Points) else np.array([self.data.span])
+        margin = (box[:, 1] - box[:, 0]) / 4
+        return np.stack([box[:, 0] - margin, box[:, 1] + margin], axis=1)
 
     @property
     def scaled(self) -> bool:
@@ -145,6 +192,20 @@ class Problem:
         if not isinstance(self.parameterization, Standard):
             raise CapabilityError(f"this needs sb.Standard() networks, got {self.parameterization}")
         return activation
+
+    def replace(self, **changes: Any) -> Problem:
+        """This problem with other parts: ``problem.replace(potential=sb.Scaled(sb.Hypentropy(0.1)))``.
+
+        Raises
+        ------
+        DataError
+            For a name that is no part of a problem; otherwise as `Problem`.
+        """
+        known = [part.name for part in fields(self)]
+        for name in changes:
+            if name not in known:
+                raise DataError(f"a problem has {', '.join(known)}, got {name!r}{nearest(name, known)}")
+        return replace(self, **changes)
 
     def describe(self) -> str:
         """One line for tables and plots."""
@@ -293,7 +354,7 @@ def _check_halves(law: dict[str, Any]) -> None:
         )
 
 
-def _read_data(table: dict[str, Any], folder: Path | None, root: str | Path | None) -> Dataset:
+def _read_data(table: dict[str, Any], folder: Path | None, root: str | Path | None) -> Dataset | Points:
     """The points of [data]: given there, or in a CSV file."""
     table = dict(table)
     replicates = table.pop("replicates", False)
@@ -302,13 +363,24 @@ def _read_data(table: dict[str, Any], folder: Path | None, root: str | Path | No
     known = {"csv", "x", "y"} if "csv" in table else {"x", "y", "weights"}
     for name in set(table) - known:
         raise DataError(f"[data] has `x` and `y`, or `csv`, and no `{name}`{nearest(name, [*known, 'csv', 'replicates'])}")
+    kind = Points if isinstance(table.get("x"), list) and table["x"] and _several(table) else Dataset
     if "csv" in table:
         names = {name: table.pop(name) for name in ("x", "y") if name in table}
-        if not all(isinstance(name, str) for name in [table["csv"], *names.values()]):
+        if not all(isinstance(name, str) for name in [table["csv"], *_flat(names.values())]):
             raise DataError(f"[data] with `csv` names a file and its columns x and y, got {table | names}")
-        return Dataset.from_csv(named_file(table["csv"], "csv", folder, root), **names, replicates=replicates)
+        return kind.from_csv(named_file(table["csv"], "csv", folder, root), **names, replicates=replicates)
     if not {"x", "y"} <= set(table):
         raise DataError(f"[data] needs `x` and `y` (or `csv`), got {sorted(table)}")
     if replicates and "weights" in table:
         raise DataError("[data] takes `weights` or `replicates = true`, got both; replicates are their own weights")
-    return Dataset.from_replicates(**table) if replicates else Dataset(**table)
+    return kind.from_replicates(**table) if replicates else kind(**table)
+
+
+def _several(table: dict[str, Any]) -> bool:
+    """Whether `x` of [data] is of several inputs: rows, or with `csv` the names of columns."""
+    return "csv" in table or isinstance(table["x"][0], list)
+
+
+def _flat(names: Iterable[Any]) -> list[Any]:
+    """Names of columns, lists of them taken apart."""
+    return [part for name in names for part in (name if isinstance(name, list) else [name])]

@@ -53,3 +53,35 @@ def test_leaky_relu_contains_the_others():
 def test_bad_slopes_are_refused(slope, message):
     with pytest.raises(sb.DataError, match=message):
         sb.LeakyReLU(slope)
+
+
+SMOOTH = [sb.Tanh(), sb.XTanh(), sb.X2Tanh(), sb.Sigmoid(), sb.Softplus(), sb.Centred(sb.Softplus())]
+
+
+@pytest.mark.parametrize("activation", SMOOTH, ids=str)
+def test_smooth_activations_have_their_derivative_and_their_first_power(activation):
+    z = np.linspace(-3, 3, 41)
+    slope = (activation.value(z + 1e-6) - activation.value(z - 1e-6)) / 2e-6
+    np.testing.assert_allclose(activation.derivative(z), slope, atol=1e-8)
+    ratios = [(activation.value(h) - activation.at_zero) / h**activation.multiplicity for h in (1e-2, 1e-3)]
+    assert abs(ratios[1] - activation.leading) < 2e-4
+    assert abs(ratios[1] - activation.leading) <= abs(ratios[0] - activation.leading)
+
+
+@pytest.mark.parametrize("activation", SMOOTH, ids=str)
+def test_smooth_activations_run_on_tensors_and_far_out(activation):
+    for body in (activation.value, activation.derivative):
+        np.testing.assert_allclose(body(torch.from_numpy(Z)).numpy(), body(Z), rtol=1e-13, atol=1e-15)
+    assert np.isfinite(activation.value(np.array([-1e4, 1e4]))).all()
+
+
+@pytest.mark.parametrize("activation", SMOOTH, ids=str)
+def test_problems_refuse_smooth_activations(activation):
+    data = sb.Dataset([0, 1], [0, 1])
+    with pytest.raises(sb.CapabilityError, match="a Problem needs a homogeneous activation, got .*condensed_orientations"):
+        sb.Problem(data, sb.Initialization.gaussian(), activation)
+
+
+def test_only_smooth_activations_are_centred():
+    with pytest.raises(sb.DataError, match="`base` must be a smooth activation"):
+        sb.Centred(sb.ReLU())

@@ -19,7 +19,8 @@ import splinebias as sb
 
 CHECKS = [
     pair
-    for pair in estimator_checks_generator(sb.SplineBiasRegressor())
+    for estimator in (sb.SplineBiasRegressor(), sb.SplineBiasRegressorCV())
+    for pair in estimator_checks_generator(estimator)
     if pair[1].func.__name__ != "check_array_api_input"  # which skips itself unless SCIPY_ARRAY_API is set
 ]
 
@@ -84,7 +85,7 @@ def test_an_inaccurate_fit_is_a_convergence_warning_and_an_outcome():
     assert model.fit(x, [0.0, 1.0, 0.0, 1.0]).outcome_ is sb.Outcome.CONVERGED
     far = sb.SplineBiasRegressor()
     with pytest.warns(ConvergenceWarning, match=r"INACCURATE with residual \d"):
-        far.fit(x + 1e9, [0.0, 1.0, 0.0, 1.0])
+        far.fit([[-1e6], [0.0], [1e6]], [0.0, 1.0, 0.0])
     assert far.outcome_ is sb.Outcome.INACCURATE
 
 
@@ -100,3 +101,60 @@ def test_an_inaccurate_fit_is_a_convergence_warning_and_an_outcome():
 def test_dates_are_refused_with_the_way_to_numbers(dates):
     with pytest.raises(sb.DataError, match=r"got dates or durations; subtract the first one and divide by a unit"):
         sb.SplineBiasRegressor().fit(dates, [0.0, 1.0, 0.0])
+
+
+RNG = np.random.default_rng(2)
+NOISY = np.sort(RNG.uniform(-1, 1, 40))[:, None]
+VALUES = np.sin(4 * NOISY[:, 0]) + 0.3 * RNG.normal(size=40)
+
+
+@pytest.mark.parametrize("model", [sb.SplineBiasRegressor(time=50.0), sb.SplineBiasRegressorCV()])
+def test_weights_count_rows(model):
+    """A row of weight 2 is two rows, one of weight 0 is none; at x that repeat and at those that do not."""
+    X, y = np.r_[NOISY, NOISY[:10]], np.r_[VALUES, VALUES[:10] + 0.2]
+    weights = RNG.integers(0, 4, y.size)
+    weighted = model.fit(X, y, sample_weight=weights).predict(NOISY)
+    time = model.time_
+    repeated = model.fit(np.repeat(X, weights, axis=0), np.repeat(y, weights)).predict(NOISY)
+    np.testing.assert_allclose(weighted, repeated, rtol=0, atol=1e-9)
+    assert model.time_ == pytest.approx(time, rel=1e-6)
+    plain = model.fit(X, y).predict(NOISY)
+    assert np.abs(plain - weighted).max() > 1e-3
+
+
+def test_weights_that_leave_one_x_are_refused():
+    with pytest.raises(ValueError, match="`sample_weight` must leave at least two values of `feature` 0, got 1"):
+        sb.SplineBiasRegressor().fit([[0.0], [1.0]], [0.0, 1.0], sample_weight=[1, 0])
+
+
+def test_the_time_of_least_score_is_that_of_gcv_time():
+    model = sb.SplineBiasRegressorCV().fit(NOISY, VALUES)
+    problem = sb.Problem(sb.Dataset.from_replicates(NOISY[:, 0], VALUES), sb.Initialization.gaussian())
+    assert model.time_ == model.selection_.value == sb.gcv_time(problem).value
+    assert 0 < model.time_ < math.inf
+    np.testing.assert_array_equal(model.predict(NOISY), sb.predict(problem, time=model.time_)(NOISY[:, 0]))
+    assert "time" not in model.get_params()
+    with pytest.raises(sb.CapabilityError, match="quadratic"):
+        sb.SplineBiasRegressorCV(potential=sb.Scaled(sb.Hypentropy(0.1))).fit(NOISY, VALUES)
+
+
+@pytest.mark.parametrize("time", [20.0, math.inf])
+def test_deviations_are_those_of_starts_and_of_widths(time):
+    X, y, query = [[-1.0], [0.0], [1.0]], [0.0, 1.0, 0.0], np.array([[-1.0], [-0.5], [0.3], [2.0]])
+    random, zero = sb.Initialization.pytorch_default(both_layers=True), sb.Initialization.pytorch_default()
+    problem = sb.Problem(sb.Dataset([-1, 0, 1], y), random)
+    f, std = sb.SplineBiasRegressor(random, time=time).fit(X, y).predict(query, return_std=True)
+    np.testing.assert_array_equal(std, sb.start_process(problem, time=time).std(query[:, 0]))
+    np.testing.assert_array_equal(f, sb.predict(problem, time=time)(query[:, 0]))
+    narrow = sb.SplineBiasRegressor(zero, time=time, width=400).fit(X, y).predict(query, return_std=True)[1]
+    band = sb.error_band(problem.replace(initialization=zero), 400, time=time)
+    np.testing.assert_allclose(narrow, band.std(query[:, 0]), rtol=1e-12)
+    both = sb.SplineBiasRegressor(random, time=time, width=400).fit(X, y).predict(query, return_std=True)[1]
+    assert (both >= std).all()
+    assert (both[1:] > std[1:]).all()
+
+
+def test_deviations_of_networks_that_are_all_the_same_are_refused():
+    model = sb.SplineBiasRegressor().fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 0.0])
+    with pytest.raises(sb.DataError, match="`return_std` needs networks that differ: a `width`, or an `initialization`"):
+        model.predict([[0.5]], return_std=True)

@@ -307,8 +307,33 @@ def test_the_default_settings_are_the_published_ones(experiment):
 def test_labels_are_formulas():
     assert common.label(sb.Power(1.5)) == "|u|^1.5"
     assert common.label(sb.Power(3, quadratic=0.5)) == "|u|^3 + 0.5 u^2"
-    with pytest.raises(sb.DataError, match="the figures name power potentials only, got Hypentropy"):
-        common.label(sb.Hypentropy(1.0))
+    assert common.label(sb.Hypentropy(0.1)) == r"\rho_{0.1}"
+    assert common.label(sb.Quadratic()) == "u^2/2"
+
+
+def test_potentials_are_refused_before_any_work_or_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(common, "convergence", None)  # would be a TypeError if it were reached
+    figure = ["lm_figure2", "--out", str(tmp_path)]
+    assert command.main([*figure, "--potentials", "1.5", "hypentropy:0.1"]) == 2
+    assert "needs 0 < phi''(0) < inf, got phi''(0) = inf for Power(p=1.5" in capsys.readouterr().err
+    for wrong, message in ((["x"], "is no potential"), (["2"] * 4, "up to three, of lm_figure1 and lm_figure2")):
+        with pytest.raises(SystemExit, match="2"):
+            command.main([*figure, "--potentials", *wrong])
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["penalty_sheet", "--potentials", "2"])
+    seen = []
+    monkeypatch.setattr(command.lm_figure2, "main", seen.append)
+    assert command.main([*figure, "--potentials", "4+1", "hypentropy:0.1"]) == 0
+    assert seen[0].potentials == (sb.Power(4, quadratic=1), sb.Hypentropy(0.1))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda found: found.NAME)
+def test_help_of_an_experiment_shows_its_settings(experiment, capsys):
+    assert command.main([experiment.NAME, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"{experiment.NAME}: ")
+    assert all(f"  {name} = " in text for name in experiment.Config.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(("arguments", "widest", "seeds"), [(["--small"], 540, 2), ([], 4860, 5), (["--full"], 4860, 5)])

@@ -245,7 +245,7 @@ def test_a_fitted_constant_looks_measured_and_a_predicted_one_predicted():
 def test_other_things_have_no_picture():
     with pytest.raises(
         sb.DataError,
-        match="`result` must have a picture, as these have: .*Prediction.*got str",
+        match="`result` must be a Prediction, .*, Path, ErrorBand, .*, StudyGrid or Initialization, got str",
     ):
         plot("network")
     with pytest.raises(sb.DataError, match="`interval` must be a pair of finite numbers"):
@@ -316,15 +316,3 @@ def test_an_interrupted_save_leaves_the_old_files(tmp_path, monkeypatch):
         save_figure(Figure(), tmp_path / "limit")
     assert [(tmp_path / name).read_bytes() for name in ("limit.png", "limit.pdf")] == old
     assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_minimizers_of_least_norm_are_a_pale_area_with_the_data_on_top():
-    data = sb.Dataset([-2, -1, 0, 1, 2], [4, 1, 0, 1, 4])
-    axes = sb.plot(sb.minimum_norm(data))
-    (area,) = axes.collections
-    low, high = area.get_paths()[0].get_extents().get_points()[:, 0]
-    assert (low, high) == (-3, 3)
-    assert {line.get_label() for line in axes.lines} == {"least norm", "data"}
-    unique = sb.plot(sb.minimum_norm(data, penalize_bias=True, strength=0.1))
-    assert not unique.collections
-    assert "weight decay, strength 0.1" in {line.get_label() for line in unique.lines}

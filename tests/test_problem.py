@@ -126,7 +126,7 @@ def test_description_names_every_part():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: sb.Problem(([0, 1], [0, 1]), INIT), "`data` must be an sb.Dataset, got"),
+        (lambda: sb.Problem(([0, 1], [0, 1]), INIT), "`data` must be an sb.Dataset, or of several inputs sb.Points, got"),
         (
             lambda: sb.Problem(DATA, "pytorch_default"),
             "`initialization` must be an sb.Initialization, got 'pytorch_default'",

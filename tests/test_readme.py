@@ -27,7 +27,16 @@ def lines(command):
     return [line for block in blocks("sh") for line in block.splitlines() if line.startswith(f"{command} ")]
 
 
-@pytest.mark.parametrize(("page", "least"), [("README.md", 8), ("docs/extending.md", 15)])
+@pytest.mark.parametrize(
+    ("page", "least"),
+    [
+        ("README.md", 8),
+        ("docs/extending.md", 15),
+        ("docs/guide/results.md", 12),
+        ("docs/guide/data.md", 10),
+        ("docs/guide/estimator.md", 8),
+    ],
+)
 def test_the_examples_print_what_they_say(page, least):
     failed, attempted = doctest.testfile(str(ROOT / page), module_relative=False, encoding="utf-8")
     assert attempted >= least

@@ -48,7 +48,7 @@ def diagnose(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Split the gap between a network and its infinite-width limit into named parts that add up to it.
+    """Split the gap of a network to its limit into named parts.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The command line: `splinebias predict | train | study | diagnose | minimum-norm`, readings of functions of those names.
+"""The command line: `splinebias predict | train | study | ...`, each a thin reading of the public function of its name.
 
 Exit status: 0 if the computation reached what was asked for, 1 if it ended with another `Outcome`, 2 for bad input (one
 line on stderr, before any work starts). numpy and whatever needs it are imported when a command runs, so that help is quick.
@@ -11,10 +11,13 @@ import click
 from splinebias import __version__
 from splinebias.cli.console import Commands
 from splinebias.cli.diagnose import diagnose
+from splinebias.cli.finite_width import band, laziness, width
+from splinebias.cli.gcv import gcv
 from splinebias.cli.minimum_norm import minimum_norm
 from splinebias.cli.predict import predict
 from splinebias.cli.study import study
 from splinebias.cli.train import train
+from splinebias.cli.verify import verify
 
 
 @click.group(cls=Commands)
@@ -22,7 +25,7 @@ from splinebias.cli.train import train
 def main() -> None:
     """What a wide shallow network on the line converges to, and how far a real one is from it.
 
-    Every command reads a problem from a TOML file:
+    Every command but verify reads a problem from a TOML file:
 
     \b
         [data]
@@ -40,5 +43,8 @@ def main() -> None:
 main.add_command(predict)
 main.add_command(train)
 main.add_command(study)
+for command in (band, width, laziness, gcv):
+    main.add_command(command)
 main.add_command(diagnose)
 main.add_command(minimum_norm)
+main.add_command(verify)

@@ -65,9 +65,9 @@ def minimum_norm(
         raise click.UsageError('--gcv is for free biases and affine = "free", without --strength and --penalize-bias.', ctx)
     save = picture(plot)
     if gcv:
-        strength, _ = weight_decay_path(spec.data).gcv()
+        strength, _ = weight_decay_path(spec.line_data).gcv()
     least = solve(
-        spec.data, penalize_bias=penalize_bias, affine=spec.affine, output_bias=not no_output_bias, strength=strength
+        spec.line_data, penalize_bias=penalize_bias, affine=spec.affine, output_bias=not no_output_bias, strength=strength
     )
     values = [] if at is None else least.function(at).tolist()
     save(least)
@@ -80,7 +80,7 @@ def minimum_norm(
         )
     else:
         print_facts(
-            data=repr(spec.data),
+            data=repr(spec.line_data),
             outcome=least.outcome.value,
             norm=f"{least.norm:.12g}",
             loss=f"{least.loss:.6g} at strength {strength:g}",

@@ -39,7 +39,7 @@ _file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 
 @click.group(cls=DefaultCommand, default="run")
 def study() -> None:
-    """Train networks of several widths and fit the rate of approach.
+    """Train networks of several widths and fit the rate.
 
     FILE.toml is a problem, with --widths, or a whole study (docs/run-a-study.md). With a store, every run is kept as it
     finishes, and the same command continues after any interruption. Without the name of a command below, it is `run`,

@@ -51,7 +51,7 @@ def train(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Train one network and measure how far it ends from the limit.
+    """Train one network and measure its distance to the limit.
 
     Mean-field networks have none in closed form: for them there is no distance.
 

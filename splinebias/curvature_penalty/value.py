@@ -18,6 +18,7 @@ from splinebias.activation import ReLU
 from splinebias.curvature_penalty.measured_curvature import Reader, is_network, network_kinks
 from splinebias.curvature_penalty.slope_terms import Demand
 from splinebias.errors import CapabilityError, DataError
+from splinebias.functions.sums import as_function
 from splinebias.limit.hypotheses import require_attained
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.parameterization import Standard
@@ -49,10 +50,11 @@ def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
 
     Parameters
     ----------
-    f : callable
-        A function of this library; a scipy piecewise polynomial, read between its end points and continued
-        by its tangents (degree k: Taylor polynomials) there, not by its end polynomials; or any vectorized ``f(x, nu)`` that
-        has k continuous derivatives and is a polynomial of degree k at both ends. Derivatives up to number k + 1 are asked.
+    f : callable, or anything with a `function`
+        A prediction, a trained network, a function of this library; a scipy piecewise polynomial, read between its end
+        points and continued by its tangents (degree k: Taylor polynomials) there, not by its end polynomials; or any
+        vectorized ``f(x, nu)`` that has k continuous derivatives and is a polynomial of degree k at both ends. Derivatives
+        up to number k + 1 are asked.
     problem : Problem
         Its law, activation, potential and affine part define the functional. f need not pass through the data, which only
         say where the axis is looked at first.
@@ -94,9 +96,7 @@ def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
     """
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
-    if not callable(f):
-        hint = "; pass its attribute `function`" if hasattr(f, "function") else ""
-        raise DataError(f"`f` must be a function that answers f(x, nu), got {f!r}{hint}")
+    f = as_function(f, "f")
     _check_capability(problem)
     require_attained(problem, problem.limit_potential.moment_order, bias=not problem.free)
     reader = Reader(problem.initialization.breakpoint_law, problem.activation.degree, problem.data.x)

@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import real_array, real_number, whole_number
 from splinebias._array import Array
+from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import DataError
-from splinebias.finite_width.existence import check_second_moments, check_told_apart, check_unique
-from splinebias.finite_width.influence import InfluenceModel
+from splinebias.finite_width.influence import InfluenceModel, check_second_moments, check_told_apart, check_unique
 from splinebias.finite_width.influence_at_limit import LimitInfluence
 from splinebias.finite_width.influence_in_modes import ModeInfluence
 from splinebias.finite_width.largest_error import DrawnErrors, LargestError
 from splinebias.finite_width.neuron_quadrature import NeuronQuadrature
 from splinebias.finite_width.random_start import RandomStartInfluence, start_directions
+from splinebias.finite_width.several_inputs.band_of_points import PointsBand, band_of_points
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import Prediction, predict
 from splinebias.limit.prediction import beyond_bending
@@ -38,7 +39,7 @@ _MOST_DRAWS = 10_000_000  # 80 MB, a minute
 
 
 @dataclass(frozen=True, eq=False)
-class ErrorBand:
+class ErrorBand(Drawn):
     r"""The law of :math:`f_n - f` to leading order: a Gaussian process of mean zero and size :math:`n^{-1/2}`.
 
     Attributes
@@ -83,8 +84,13 @@ class ErrorBand:
         return math.sqrt(self.copies / self.width)
 
     def std(self, x: Any) -> Array:
-        r"""Standard deviation of :math:`f_n(x)`, any shape; 0 at the data if the training time is infinite."""
-        x = _finite(x, "x")
+        r"""Standard deviation of :math:`f_n(x)`, any shape; 0 at the data if the training time is infinite.
+
+        nan where x is nan or infinite, as the functions themselves.
+        """
+        x = real_array(x, "x")
+        if not (known := np.isfinite(x)).all():
+            return np.asarray(np.where(known, self.std(np.where(known, x, self.problem.data.x[0])), math.nan))
         points = np.unique(x)
         variance, at_once = np.empty_like(points), 400  # points whose influences are held together
         for start in range(0, points.size, at_once):
@@ -198,20 +204,33 @@ class ErrorBand:
         """The band of another width; nothing is computed again."""
         return replace(self, width=_check_width(self.problem, width))
 
+    def to_frame(self, x: Any = None) -> Any:
+        """Limit and deviation as a pandas DataFrame with columns ``x``, ``f`` and ``std``; `x` as in `Prediction.to_frame`.
+
+        Raises
+        ------
+        CapabilityError
+            If pandas is not installed.
+        """
+        x = table_points(self.problem.data, x)
+        return frame_of({"x": x, "f": self.prediction(x), "std": self.std(x)})
+
     def __repr__(self) -> str:
-        return f"ErrorBand({self.problem.describe()}; width {self.width}, interval {self.interval}, time {self.time:g})"
+        lo, hi = self.interval
+        where = f"width {self.width}, interval [{lo:g}, {hi:g}], time {self.time:g}"
+        return f"ErrorBand({self.problem.describe()}; {where}: expected sup {self.expected_sup:.3g})"
 
 
 def error_band(
     problem: Problem,
     width: int,
     *,
-    interval: tuple[float, float] | None = None,
+    interval: Any = None,
     time: float = math.inf,
     start: Any = None,
     draws: int = 20_000,
     seed: int = 0,
-) -> ErrorBand:
+) -> ErrorBand | PointsBand:
     r"""How far networks of a width are from their infinite-width limit, without training one.
 
     Of networks that do not start at zero, from the limit that belongs to their start function: the band is that of
@@ -225,6 +244,7 @@ def error_band(
         The number n of units, at least the number of points (even, and twice that, for antisymmetric pairs).
     interval : (float, float), optional
         Where the largest error is meant. None: the span of the data and a quarter of it more on either side, as in `study`.
+        Of several inputs a box, shape (d, 2).
     time : float
         Training time, as in `predict`.
     start : function, optional
@@ -237,7 +257,9 @@ def error_band(
     Returns
     -------
     ErrorBand
-        With ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``mean_shift(x)``, ``advice`` and more.
+        With ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``mean_shift(x)``, ``advice`` and more. Of
+        several inputs a `PointsBand` of the limit, without the last two: expectations are means over sampled units, with
+        ``std_error(x)``, and largest errors those at 512 points of the box.
 
     Raises
     ------
@@ -270,10 +292,13 @@ def error_band(
     """
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
-    width, draws = _check_width(problem, width), whole_number(draws, "draws", at_least=100)
+    draws = whole_number(draws, "draws", at_least=100)
     if draws > _MOST_DRAWS:
         raise DataError(f"`draws` must be at most {_MOST_DRAWS:,}, got {draws}; the error falls like 0.5 / sqrt(draws)")
     seed = whole_number(seed, "seed")
+    if problem.beyond_one_input is not None:
+        return band_of_points(problem, width, interval, time, draws, seed)
+    width = _check_width(problem, width)
     where = problem.default_interval if interval is None else check_interval(interval)
     check_second_moments(problem)
     if start is not None:

@@ -28,6 +28,7 @@ import numpy as np
 
 from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
+from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
 from splinebias.functions.compare import compare
 from splinebias.functions.sums import FunctionSum
@@ -73,7 +74,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Diagnosis:
+class Diagnosis(Drawn):
     """The gap between a trained network and the infinite-width limit, in parts that add up to it.
 
     Attributes
@@ -141,11 +142,10 @@ class Diagnosis:
         facts = {"problem": self.problem.describe(), "width": self.width, "time": self.time, "interval": self.interval}
         return facts | {"parts": sizes, "advice": self.advice}
 
-    def plot(self, ax: Any = None, **line: Any) -> Any:
-        """The parts as curves on matplotlib axes, which are returned; keywords go to ``Axes.plot``."""
-        from splinebias.plots import plot_diagnosis
-
-        return plot_diagnosis(self, ax, **line)
+    def to_frame(self) -> Any:
+        """A row per part, and one for the total, as a pandas DataFrame; CapabilityError if pandas is not installed."""
+        rows = (*self.parts, self.total)
+        return frame_of({name: [getattr(row, name) for row in rows] for name in ("name", "sup", "l2", "order")})
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,18 +90,7 @@ class LargestError(LawOfSups):
     @cached_property
     def sups(self) -> Array:
         """The samples, sorted, shape (draws,)."""
-        if not np.isfinite(self.covariance).all():
-            raise SolveError("the covariance of the errors is beyond all floats; take other units of x and y")
-        values, vectors = np.linalg.eigh(self.covariance)
-        kept = np.cumsum(np.maximum(values, 0.0)) > 1e-6 * np.maximum(values, 0.0).sum()  # all but that of the variance
-        root = (vectors[:, kept] * np.sqrt(values[kept])).T
-        rng, found, at_once = np.random.default_rng(self.seed), [], 4000
-        for start in range(0, self.draws, at_once):
-            normal = rng.standard_normal((min(at_once, self.draws - start), root.shape[0]))
-            found.append(np.abs(normal @ root).max(axis=1, initial=0.0))
-        sups = np.sort(np.concatenate(found))
-        sups.setflags(write=False)
-        return sups
+        return sampled_sups(self.covariance, self.draws, self.seed)
 
     @cached_property
     def covariance(self) -> Array:
@@ -166,6 +155,28 @@ class DrawnErrors(LawOfSups):
         found.sort()
         found.setflags(write=False)
         return found
+
+
+def sampled_sups(covariance: Array, draws: int, seed: int) -> Array:
+    """Samples of the largest value of a centred Gaussian process of this covariance, sorted, shape (draws,).
+
+    Raises
+    ------
+    SolveError
+        If the covariance is not finite.
+    """
+    if not np.isfinite(covariance).all():
+        raise SolveError("the covariance of the errors is beyond all floats; take other units of x and y")
+    values, vectors = np.linalg.eigh(covariance)
+    kept = np.cumsum(np.maximum(values, 0.0)) > 1e-6 * np.maximum(values, 0.0).sum()  # all but that of the variance
+    root = (vectors[:, kept] * np.sqrt(values[kept])).T
+    rng, found, at_once = np.random.default_rng(seed), [], 4000
+    for start in range(0, draws, at_once):
+        normal = rng.standard_normal((min(at_once, draws - start), root.shape[0]))
+        found.append(np.abs(normal @ root).max(axis=1, initial=0.0))
+    sups = np.sort(np.concatenate(found))
+    sups.setflags(write=False)
+    return sups
 
 
 def check_probability(value: Any) -> float:

@@ -282,6 +282,9 @@ class Laziness:
         )
         return f"{text}; {self.advice}" if self.advice else text
 
+    def __repr__(self) -> str:
+        return f"Laziness({self.problem.describe()}; width {self.width})"
+
 
 def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     r"""Predict how far hidden weights move in training: does the infinite-width picture apply at this width?

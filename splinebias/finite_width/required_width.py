@@ -48,6 +48,10 @@ class RequiredWidth:
         text = f"width {self.width} for an error below {self.sup_error:g} with probability {self.probability:g}"
         return f"{text}; {self.advice}" if self.advice else text
 
+    def __repr__(self) -> str:
+        warned = ", with advice" if self.advice else ""
+        return f"RequiredWidth({self.width} for an error below {self.sup_error:g} in {self.probability:.3g}{warned})"
+
 
 def required_width(
     problem: Problem,
@@ -98,9 +102,12 @@ def required_width(
     probability = check_probability(probability)
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    if problem.beyond_one_input is not None:
+        raise CapabilityError(f"required_width cannot take the problem: {problem.beyond_one_input}")
     copies = copies_of(problem)
     least = copies * problem.data.size
     band = error_band(problem, least, interval=interval, draws=draws, seed=seed)
+    assert isinstance(band, ErrorBand), "points of several inputs have no default interval"
 
     def width_for(constant: float) -> int:
         return max(least, copies * math.ceil((constant / sup_error) ** 2 / copies))

@@ -7,14 +7,17 @@ those. Here every piece between two neighbouring knots of either function is sea
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
 from splinebias.errors import DataError
+from splinebias.functions.compare_on_box import BoxComparison, compare_on_box
+from splinebias.functions.sums import as_function
 from splinebias.numerics.cells import Cells
 
 
@@ -39,26 +42,45 @@ class Comparison:
     argmax: float
     interval: tuple[float, float]
 
+    def __repr__(self) -> str:
+        lo, hi = self.interval
+        return f"Comparison(sup {self.sup:.4g} at x = {self.argmax:.4g}, l2 {self.l2:.4g} on [{lo:g}, {hi:g}])"
 
-def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison:
+
+@overload
+def compare(f: Any, g: Any, interval: tuple[float, float] | None = None) -> Comparison:
+    """Measure f - g on an interval of one input."""
+
+
+@overload
+def compare(f: Any, g: Any, interval: Sequence[tuple[float, float]] | Array) -> BoxComparison:
+    """Measure f - g on a box of several inputs."""
+
+
+def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:
     r"""Measure :math:`f - g` on `interval`.
 
     Parameters
     ----------
-    f, g : callable
-        Vectorized functions of x: anything of this library, a scipy piecewise polynomial, ``np.sin``, a lambda.
-        Where one has `edges`, `knots` or scipy's `x`, the search is done between those points.
-    interval : tuple of float
-        (lo, hi), finite, lo < hi.
+    f, g : callable, or anything with a `function`
+        Vectorized functions of x: a prediction, a trained network, any function of this library, a scipy piecewise
+        polynomial, ``np.sin``, a lambda. Where one has `edges`, `knots` or scipy's `x`, the search is done between those
+        points.
+    interval : tuple of float, optional
+        (lo, hi), finite, lo < hi. None: the default interval of the problem that one side, or both, belong to: the span of
+        its data and a quarter of it more on either side. Of several inputs a box, one such pair for each, to be given:
+        ``problem.default_box``.
 
     Returns
     -------
     Comparison
+        Of several inputs a `BoxComparison`, whose sup is a lower bound: see `compare_on_box`, which has its settings.
 
     Raises
     ------
     DataError
-        If `interval` is no such pair, if an argument is not callable, or if a value on the interval is not finite.
+        If `interval` is no such pair, if it is left out and neither side knows its problem, or they know different default
+        intervals; if an argument is no function, or a value on the interval is not finite.
 
     Notes
     -----
@@ -69,10 +91,10 @@ def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison:
     functions does not say where its knots are, the interval is cut into 1,000 more pieces, all equal, and its kinks are
     resolved to the error of that grid.
     """
-    lo, hi = check_interval(interval)
-    for name, function in (("f", f), ("g", g)):
-        if not callable(function):
-            raise DataError(f"`{name}` must be callable, got {function!r}; pass e.g. prediction.function")
+    if _is_box(interval):
+        return compare_on_box(f, g, interval)
+    lo, hi = check_interval(_default_interval(f, g) if interval is None else interval)
+    f, g = as_function(f, "f"), as_function(g, "g")
     cells = Cells(_cuts(f, g, lo, hi), 12)  # the square of a polynomial of degree 11 is integrated exactly
     left, right = cells.panels
     samples = np.column_stack([left, cells.nodes, np.nextafter(right, left)])
@@ -85,6 +107,32 @@ def compare(f: Any, g: Any, interval: tuple[float, float]) -> Comparison:
     square = float((cells.weights * delta[:, 1:-1] ** 2).sum())
     sup, argmax = _largest(difference, samples, np.abs(delta))
     return Comparison(sup, math.sqrt(square), argmax, (lo, hi))
+
+
+def _is_box(interval: Any) -> bool:
+    """Whether `interval` is one for each of several inputs."""
+    try:
+        return np.ndim(interval) == 2
+    except ValueError:  # rows of different lengths, to be refused
+        return False
+
+
+def _default_interval(f: Any, g: Any) -> tuple[float, float]:
+    """The default interval of the data that f and g belong to, or a DataError."""
+    known = [getattr(getattr(value, "problem", value), "data", None) for value in (f, g)]
+    ends = [data.default_interval for data in known if data is not None and hasattr(data, "default_interval")]
+    found: list[tuple[float, float]] = list(dict.fromkeys(ends))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise DataError(
+            "`interval` must be given where neither `f` nor `g` knows its problem, got none; pass interval=(lo, hi), or a "
+            "prediction or trained network rather than its function"
+        )
+    raise DataError(
+        f"`interval` must be given where the data of `f` and `g` have different spans, got none; take {found[0]} or "
+        f"{found[1]}"
+    )
 
 
 def _values(function: Any, name: str, x: Array) -> Array:

@@ -21,7 +21,7 @@ from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.curved_rows import CurvedRows, Degrees, Rows
 from splinebias.functions.json_state import checked_list, checked_object, increasing, made, numbers, row_numbers
 from splinebias.functions.piecewise import WeightedSpline
-from splinebias.functions.unfolding import Unfolding
+from splinebias.functions.unfolding import PowerUnfolding, Unfolding
 from splinebias.numerics.cells import Cells, bisect_until, panel_nodes, unresolved
 from splinebias.numerics.legendre import legendre_to_monomial
 from splinebias.numerics.repeated_integrals import integrate_through, jets_through, pieces, within_reach
@@ -177,16 +177,18 @@ class CurvedSpline(WeightedSpline):
 
     def _state(self) -> dict[str, Any]:
         """All there is to know about the function, in lists, numbers and words."""
-        potential = self._branches[0].curved.unfolding.potential
+        unfolding = self._branches[0].curved.unfolding
+        potential = unfolding.potential
         if type(potential).__name__ not in _KNOWN:
             raise CapabilityError(
                 f"JSON text can hold the potentials {', '.join(_KNOWN)} and not {potential!r}; pickle the function, or "
                 "write to_ppoly(resolved=True)"
             )
+        spread = {"spread": True} if isinstance(unfolding, PowerUnfolding) and unfolding.stretch != 1 else {}
         return {
             "points": [part.tolist() for part in self._points],
             "knots": self._knots.tolist(),
-            "potential": {"name": type(potential).__name__, **asdict(potential)},  # type: ignore[call-overload]
+            "potential": {"name": type(potential).__name__, **asdict(potential), **spread},  # type: ignore[call-overload]
             "branches": [branch.state() for branch in self._branches],
         }
 
@@ -194,7 +196,11 @@ class CurvedSpline(WeightedSpline):
     def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
         """Arguments that make the function with a `_state`; DataError if it is none."""
         state = checked_object(state, f"a {cls.__name__}", ("points", "knots", "potential", "branches"))
-        unfolding = Unfolding.of(made(_KNOWN, state["potential"], "`potential`"))
+        potential = dict(checked_object(state["potential"], "`potential`"))
+        spread = potential.pop("spread", False)  # absent from what earlier versions wrote
+        if not isinstance(spread, bool):
+            raise DataError(f"`potential.spread` must be true or false, got {spread!r}; use what to_json() wrote")
+        unfolding = Unfolding.of(made(_KNOWN, potential, "`potential`"), spread=spread)
         x, y = checked_list(state["points"], "`points`", 2)
         x = increasing(x, "points", least=2)
         branches = state["branches"]

@@ -58,6 +58,13 @@ class Rows(NamedTuple):
         """Breakpoints, shape (N, q)."""
         return self.anchor[:, None] + self.offset
 
+    def middle(self, unfolding: Unfolding) -> Array:
+        """Breakpoints in the middle between `start` and `stop`, shape (N,)."""
+        bent = self.rate != 0
+        s = (self.start + self.stop) / 2
+        along = np.divide(unfolding.unfold(s)[0] - self.z, self.rate, out=s.copy(), where=bent)
+        return np.asarray(self.anchor + along)
+
     def take(self, at: Any) -> Rows:
         """Some of the rows."""
         return Rows(*(column[at] for column in self))

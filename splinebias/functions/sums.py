@@ -26,8 +26,10 @@ def as_function(value: Any, name: str) -> Any:
     found = getattr(value, "function", None)
     if found is None or isinstance(value, FunctionSum):
         found = value
-    elif inspect.ismethod(found):
+    elif inspect.ismethod(found) and not inspect.signature(found).parameters:
         found = found()
+    elif inspect.ismethod(found):  # a study has many, each with its width and seed
+        found = None
     if not callable(found) or isinstance(found, type):
         raise DataError(f"`{name}` must be a function of x, or have one as its `function`, got {value!r}")
     return found

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from splinebias._array import Array
 from splinebias.initialization import zeta
 from splinebias.initialization.laws import Continuous, Discrete
+from splinebias.initialization.zeta import OneRadius, ScaleFamily
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,11 @@ class Side:
         r""":math:`\log \rho`, also where :math:`\rho` underflows, as far as the law gives it: else -inf."""
         return self.law.log_masses(c, self.sign)
 
+    @property
+    def families(self) -> tuple[ScaleFamily, ...]:
+        """Scale families that these units are the sum of; none: they are no such sum."""
+        return self.law.scale_families(self.sign)
+
 
 @dataclass(frozen=True, eq=False)
 class BothSides(Side):
@@ -84,6 +90,11 @@ class BothSides(Side):
         v, w = np.broadcast_to(v, rho.shape), np.broadcast_to(w, sigma.shape)
         return np.concatenate([v, w], axis=-1), np.concatenate([rho, sigma], axis=-1)
 
+    @property
+    def families(self) -> tuple[ScaleFamily, ...]:
+        plus, minus = (side.families for side in self.law.sides)
+        return (*plus, *minus) if plus and minus else ()
+
     def log_masses(self, c: Array) -> Array:
         plus, minus = (side.log_masses(c) for side in self.law.sides)
         if self.slices(c)[1].shape[-1] < plus.shape[-1] + minus.shape[-1]:
@@ -92,7 +103,7 @@ class BothSides(Side):
 
 
 class BreakpointLaw(ABC):
-    """Joint law of breakpoint, weight magnitude and weight sign.
+    r"""Joint law of breakpoint, weight magnitude and weight sign.
 
     Attributes
     ----------
@@ -106,6 +117,8 @@ class BreakpointLaw(ABC):
         Degree of the polynomial that zeta is between its knots, None if it is not one.
     max_cells : int
         Quadrature cells that resolving zeta may cost; with more the law counts as unresolved.
+    spread : bool
+        Whether \|w\| has a density at every breakpoint, rather than finitely many values.
     """
 
     knots: Array
@@ -113,6 +126,7 @@ class BreakpointLaw(ABC):
     support: tuple[float, float]
     degree: int | None = None
     max_cells: int = 20_000
+    spread: bool = False
 
     @cached_property
     def sides(self) -> tuple[Side, Side]:
@@ -133,6 +147,10 @@ class BreakpointLaw(ABC):
         with np.errstate(divide="ignore"):
             return np.log(self.slices(c, side)[1])
 
+    def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
+        """Scale families whose sum the units with weights of sign `side` are; none: no such sum is known."""
+        return ()
+
     def steep(self, order: float) -> BreakpointLaw:
         r"""This law with `slices` for integrands that grow like :math:`v^a`, a = `order`, or exponentially (infinity).
 
@@ -141,7 +159,7 @@ class BreakpointLaw(ABC):
         return self
 
     def finest(self) -> BreakpointLaw:
-        """This law with `slices` as fine as there are: a check of the usual ones."""
+        """This law with `slices` as fine as there are, and no `scale_families`: a check of the usual ones, and of these."""
         return self
 
     def occupied(self, c: Array) -> NDArray[np.bool_]:
@@ -181,7 +199,15 @@ class BreakpointLaw(ABC):
 
 
 class PairLaw(ABC):
-    """The law of (w, b): sampled, and as a breakpoint law."""
+    """The law of (w, b): sampled, and as a breakpoint law.
+
+    Attributes
+    ----------
+    inputs : int
+        How many inputs a unit has; above 1 there are no breakpoints, see `several_inputs`.
+    """
+
+    inputs: int = 1
 
     @abstractmethod
     def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -278,6 +304,12 @@ class UnitCircle(BreakpointLaw):
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         return zeta.unit_circle(c)
 
+    def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
+        def part(number: int) -> Callable[[Array], Array]:
+            return lambda c: zeta.unit_circle(c)[number][..., 0]
+
+        return (ScaleFamily(OneRadius(), part(0), part(1)),)
+
 
 @dataclass(eq=False)
 class MixtureBreakpoints(BreakpointLaw):
@@ -295,6 +327,7 @@ class MixtureBreakpoints(BreakpointLaw):
         degrees = [law.degree for law in self.laws if law.degree is not None]
         self.degree = max(degrees) if len(degrees) == len(self.laws) else None
         self.max_cells = max(law.max_cells for law in self.laws)
+        self.spread = any(law.spread for law in self.laws)
 
     def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
         return np.asarray(sum(p * law.zeta(c, side, degree) for p, law in self._parts))
@@ -306,6 +339,10 @@ class MixtureBreakpoints(BreakpointLaw):
 
     def log_masses(self, c: Array, side: int) -> Array:
         return np.concatenate([np.log(p) + law.log_masses(c, side) for p, law in self._parts], axis=-1)
+
+    def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
+        found = [(p, law.scale_families(side)) for p, law in self._parts]
+        return tuple(of.times(p) for p, families in found for of in families) if all(of for _, of in found) else ()
 
     def steep(self, order: float) -> MixtureBreakpoints:
         return MixtureBreakpoints(self.probabilities, [law.steep(order) for law in self.laws])

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from splinebias._array import Array
 from splinebias.initialization import zeta
 from splinebias.initialization.breakpoints import quotient_support
+from splinebias.initialization.densities import law_name, shape_loc_scale
 from splinebias.initialization.joint_laws import JointDensity
 from splinebias.initialization.laws import Continuous
 from splinebias.initialization.weight_quadrature import DensityLaw, QuadratureLaw
+from splinebias.initialization.zeta import RadiusOfExponential, RadiusOfStudent, ScaleFamily
 from splinebias.numerics.half_line import gaussian_ray, tanh_sinh
+
+_NORMAL = RadiusOfExponential(2.0, 2.0)
 
 
 @dataclass(eq=False)
@@ -37,6 +42,9 @@ class CentredGaussian(QuadratureLaw):
         scale = 1 / np.sqrt(1 / self.s_w**2 + (c[..., None] / self.s_b) ** 2)
         return scale * u, scale**2 * u * np.exp(-(u**2) / 2) * du / (2 * np.pi * self.s_w * self.s_b)
 
+    def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
+        return () if self.fine else (zeta.elliptical(np.diag([self.s_w**-2.0, self.s_b**-2.0]), _NORMAL, math.sqrt(2)),)
+
 
 @dataclass(eq=False)
 class CentredUniform(QuadratureLaw):
@@ -56,6 +64,9 @@ class CentredUniform(QuadratureLaw):
         u, du = tanh_sinh(0.06 if self.fine else 0.12)
         top = zeta.largest_weight(c, self.w_max, self.b_max)[..., None]
         return top * u, top**2 * u * du / (4 * self.w_max * self.b_max)
+
+    def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
+        return () if self.fine else (zeta.box((-self.w_max, self.w_max), (-self.b_max, self.b_max), side),)
 
 
 @dataclass(eq=False)
@@ -113,11 +124,68 @@ class ContinuousWeight(DensityLaw):
             scale = np.minimum(self.weight.scale, self.bias.scale / np.abs(c))
         return np.take_along_axis(left, order, -1), np.take_along_axis(width, order, -1), scale
 
+    def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
+        if self.fine:
+            return ()
+        (weight, w_box), (bias, b_box) = (_exponential(law) for law in (self.weight, self.bias))
+        if w_box and b_box:
+            return (zeta.box(self.weight.support, self.bias.support, side),)
+        if weight is None or bias is None or weight.shape != bias.shape:
+            return ()
+        profile, ends = RadiusOfExponential(weight.power + bias.power, weight.shape), (weight.scale, bias.scale)
+
+        def scale(c: Array) -> Array:
+            length = ends[0] ** -profile.shape + (np.abs(c) / ends[1]) ** profile.shape
+            return np.asarray(length ** (-1 / profile.shape))
+
+        def mass(c: Array) -> Array:
+            v = scale(c)
+            return np.asarray(v**2 * self.weight.pdf(side * v) * self.bias.pdf(-side * v * c) / profile.density(np.ones(())))
+
+        return (ScaleFamily(profile, scale, mass),)
+
     @cached_property
     def _reach(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Intervals of w and b that matter: light tails are cut, unless a heavy one makes the v-axis a ray anyway."""
         ends = self.weight.reach(self.order), self.bias.reach(self.order)
         return ends if np.isfinite(ends).all() else (self.weight.support, self.bias.support)
+
+
+class Exponential(NamedTuple):
+    r"""A density proportional to :math:`|x|^{m - 1} e^{-(|x|/s)^\beta}` on either side of 0, or on one."""
+
+    power: float
+    shape: float
+    scale: float
+
+
+_EXPONENTIAL: dict[str, Callable[..., tuple[float, float, float]]] = {  # m, beta and s for scale 1
+    "norm": lambda: (1.0, 2.0, math.sqrt(2)),
+    "halfnorm": lambda: (1.0, 2.0, math.sqrt(2)),
+    "rayleigh": lambda: (2.0, 2.0, math.sqrt(2)),
+    "laplace": lambda: (1.0, 1.0, 1.0),
+    "expon": lambda: (1.0, 1.0, 1.0),
+    "gamma": lambda a: (a, 1.0, 1.0),
+    "dgamma": lambda a: (a, 1.0, 1.0),
+    "gennorm": lambda beta: (1.0, beta, 1.0),
+    "halfgennorm": lambda beta: (1.0, beta, 1.0),
+    "weibull_min": lambda k: (k, k, 1.0),
+    "dweibull": lambda k: (k, k, 1.0),
+}
+
+
+def _exponential(law: Continuous) -> tuple[Exponential | None, bool]:
+    """What `law` is, or None; and whether it is uniform on an interval that holds 0."""
+    name = law_name(law.frozen)
+    if name not in _EXPONENTIAL and name != "uniform":
+        return None, False
+    shapes, loc, scale = shape_loc_scale(law.frozen)
+    if name == "uniform":
+        return None, loc <= 0 <= loc + scale
+    if loc != 0:
+        return None, False
+    power, shape, unit = _EXPONENTIAL[name](*(float(of) for of in shapes))
+    return Exponential(power, shape, unit * scale), False
 
 
 def _cuts(law: Continuous, landmarks: tuple[int, ...]) -> tuple[float, ...]:
@@ -154,6 +222,15 @@ class JointBreakpoints(DensityLaw):
         edges = np.stack([np.zeros(c.shape), *inner, np.full(c.shape, np.inf)], axis=-1)
         return edges[..., :-1], np.diff(edges, axis=-1), ray.width * np.sqrt(1 + ray.distance)
 
+    def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
+        joint = self.joint
+        if not self.fine and joint.length is not None:
+            return (joint.length.family(side),)
+        if self.fine or joint.name != "multivariate_t" or joint.centre.any():
+            return ()
+        df, precision = float(joint.law.df), np.linalg.inv(joint.scatter)
+        return (zeta.elliptical(precision, *((_NORMAL, math.sqrt(2)) if math.isinf(df) else (RadiusOfStudent(df),))),)
+
 
 @dataclass(eq=False)
 class GaussianBreakpoints(QuadratureLaw):
@@ -175,6 +252,11 @@ class GaussianBreakpoints(QuadratureLaw):
         with np.errstate(under="ignore"):
             rho = scale * width**2 * u * np.exp(-((u - centre) ** 2 + distance) / 2) * du
         return width * u, rho
+
+    def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
+        if self.fine or self.joint.centre.any():
+            return ()
+        return (zeta.elliptical(np.linalg.inv(self.joint.scatter), _NORMAL, math.sqrt(2)),)
 
 
 def _quotient_quantiles(joint: JointDensity) -> Array:

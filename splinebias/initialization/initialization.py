@@ -17,6 +17,7 @@ from splinebias.initialization.joint_laws import as_joint, joint_from_table
 from splinebias.initialization.law_files import law_from_table, law_to_table
 from splinebias.initialization.laws import Constant, Discrete, Rademacher, as_law, describe_law, normalized
 from splinebias.initialization.samples import Samples
+from splinebias.initialization.several_inputs.input_laws import FromSampler, IndependentCoordinates, OnSphere, checked_inputs
 from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture, OnUnitCircle
 
 _PRESETS = ("pytorch_default", "gaussian", "uniform", "unit_circle")  # those whose parameters are numbers
@@ -104,32 +105,38 @@ class Initialization:
         return cls(Rademacher(), bias_law)
 
     @classmethod
-    def gaussian(cls, s_w: float = 1.0, s_b: float = 1.0) -> Initialization:
-        r"""W ~ N(0, s_w^2), B ~ N(0, s_b^2): :math:`\zeta_\pm(c) = s_w^3 s_b^3 / (\pi (s_b^2 + c^2 s_w^2)^2)`."""
+    def gaussian(cls, s_w: float = 1.0, s_b: float = 1.0, *, dim: int = 1) -> Initialization:
+        r"""W ~ N(0, s_w^2), B ~ N(0, s_b^2): :math:`\zeta_\pm(c) = s_w^3 s_b^3 / (\pi (s_b^2 + c^2 s_w^2)^2)`.
+
+        Of `dim` inputs all weights of a unit have that law, independently.
+        """
         from scipy import stats
 
-        return cls(stats.norm(0, real_number(s_w, "s_w", above=0)), stats.norm(0, real_number(s_b, "s_b", above=0)))
+        weight, bias = (stats.norm(0, real_number(s, name, above=0)) for s, name in ((s_w, "s_w"), (s_b, "s_b")))
+        return cls.coordinates(weight, bias, dim=dim)
 
     @classmethod
-    def uniform(cls, w_max: float = 1.0, b_max: float = 1.0) -> Initialization:
-        r"""W ~ U(-w_max, w_max), B ~ U(-b_max, b_max).
+    def uniform(cls, w_max: float = 1.0, b_max: float = 1.0, *, dim: int = 1) -> Initialization:
+        r"""W ~ U(-w_max, w_max), B ~ U(-b_max, b_max); of `dim` inputs all weights of a unit have that law, independently.
 
         :math:`\zeta_\pm(c) = \min(w_{max}, b_{max}/|c|)^4 / (16 w_{max} b_{max})`.
         """
         from scipy import stats
 
         w_max, b_max = real_number(w_max, "w_max", above=0), real_number(b_max, "b_max", above=0)
-        return cls(stats.uniform(-w_max, 2 * w_max), stats.uniform(-b_max, 2 * b_max))
+        return cls.coordinates(stats.uniform(-w_max, 2 * w_max), stats.uniform(-b_max, 2 * b_max), dim=dim)
 
     @classmethod
-    def pytorch_default(cls, *, both_layers: bool = False) -> Initialization:
+    def pytorch_default(cls, *, both_layers: bool = False, dim: int = 1) -> Initialization:
         r"""The default of ``torch.nn.Linear``: W and B uniform on (-1, 1), and with `both_layers` a and d as in torch, too.
+
+        Of `dim` inputs W and B are uniform on :math:`(-d^{-1/2}, d^{-1/2})`.
 
         ``Linear(n, 1)`` draws a and d uniform on :math:`(-1/\sqrt n, 1/\sqrt n)`: then :math:`\sqrt n\, a` and
         :math:`\sqrt n\, d` are uniform on (-1, 1) and units independent, for parameterization `Standard`. Networks do not
         start at zero. False: output weights start at 0.
         """
-        law = cls.uniform(1.0, 1.0)
+        law = cls.uniform(checked_inputs(dim) ** -0.5, dim**-0.5, dim=dim)
         if not both_layers:
             return law
         from scipy import stats
@@ -181,6 +188,47 @@ class Initialization:
         n = whole_number(width, "width", at_least=1)
         _require_biases(bias, "xavier")
         return cls(stats.norm(0, (2 / (1 + n)) ** 0.5), bias, stats.norm(0, (2 * n / (n + 1)) ** 0.5), antisymmetric=False)
+
+    @classmethod
+    def coordinates(cls, weight: Any, bias: Any, output: Any = None, *, dim: int) -> Initialization:
+        """Units of `dim` inputs: all their weights, of one law, and the bias are independent; of one input as usual."""
+        if checked_inputs(dim) == 1:
+            return cls(weight, bias, output)
+        return cls(output=output, pair=IndependentCoordinates((weight, bias), dim))
+
+    @classmethod
+    def sphere(cls, bias_law: Any, output: Any = None, *, dim: int) -> Initialization:
+        r"""w uniform on the unit sphere of `dim` inputs, independent of B ~ `bias_law`; of one input, W = +-1.
+
+        For B ~ U(-b, b), wherever \|x\| <= b, limits are polyharmonic splines of :math:`|x - x'|^3` in any dimension.
+        """
+        if checked_inputs(dim) == 1:
+            return cls(Rademacher(), bias_law, output)
+        return cls(output=output, pair=OnSphere(bias_law, dim))
+
+    @classmethod
+    def from_sampler(cls, sampler: Any, output: Any = None) -> Initialization:
+        """Units of several inputs that an object of one's own draws.
+
+        Parameters
+        ----------
+        sampler : object
+            With ``sample(width, rng) -> (w, b)``, independent units: w of shape (width, d), d >= 2, b of shape (width,). A
+            dimension is taken from a trial.
+        output : law, optional
+            As in the constructor.
+
+        Raises
+        ------
+        DataError
+            If it draws something else, or 16,384 draws show tails that have no second moment.
+
+        Notes
+        -----
+        Limits are averages over its draws, with an error that their residual holds. *Not checked:* second moments, beyond
+        tails that clearly have none.
+        """
+        return cls(output=output, pair=FromSampler.of(sampler))
 
     @classmethod
     def unit_circle(cls, output: Any = None) -> Initialization:
@@ -323,8 +371,13 @@ class Initialization:
         return self.breakpoint_law.both.density(np.asarray(c, dtype=float))
 
     @property
+    def inputs(self) -> int:
+        """The number of inputs of a unit."""
+        return self.pair_law.inputs
+
+    @property
     def second_moments(self) -> tuple[float, float]:
-        """The second moments E[W^2] and E[B^2] of weight and bias."""
+        """The second moments E[W^2] and E[B^2] of weight (of several inputs: of one of them, on average) and bias."""
         return self.pair_law.second_moments
 
     @property
@@ -347,6 +400,8 @@ class Initialization:
     def sample(self, width: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
         """Draw (w, b, a), each of shape (width,): hidden weights, biases, and output weights in the units of `output`.
 
+        Of d > 1 inputs w has shape (width, d).
+
         In antisymmetric pairs units 2j and 2j + 1 share w and b and have opposite a; `width` must then be even.
         """
         width = whole_number(width, "width", at_least=1)
@@ -360,7 +415,7 @@ class Initialization:
             raise DataError(f"`width` must be even for antisymmetric pairs, got {width}; use {width + 1}")
         w, b = self.pair_law.sample(width // 2, rng)
         a = as_law(self.output, "output").sample(width // 2, rng)
-        return np.repeat(w, 2), np.repeat(b, 2), np.stack([a, -a], axis=1).ravel()
+        return np.repeat(w, 2, axis=0), np.repeat(b, 2), np.stack([a, -a], axis=1).ravel()
 
     def sample_output_bias(self, rng: np.random.Generator) -> float:
         """One draw of the output bias in the units of `output_bias`; to be drawn after `sample`."""
@@ -416,6 +471,12 @@ class Initialization:
             if not {"w", "b"} <= set(joint) <= {"name", "w", "b", "bandwidth"}:
                 raise DataError(f"`joint` of samples takes `w`, `b` and `bandwidth`, got {sorted(joint)}")
             return cls.from_samples(joint["w"], joint["b"], bandwidth=joint.get("bandwidth"))
+        if (several := {"sphere": {"bias"}, "coordinates": {"weight", "bias"}}.get(str(joint.get("name")))) is not None:
+            if set(joint) != {"name", "dim"} | several:
+                raise DataError(f"`joint` of {joint['name']} takes {sorted({'dim'} | several)}, got {sorted(joint)}")
+            laws = [law_from_table(joint[name], name) for name in ("weight", "bias") if name in several]
+            make = cls.sphere if joint["name"] == "sphere" else cls.coordinates
+            return make(*laws, dim=joint["dim"])
         if joint.get("name") != "mixture":
             return cls.joint(joint_from_table(joint))
         if set(joint) != {"name", "probabilities", "components"}:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.densities import TAIL_SCALES, tails_have_moment
+from splinebias.initialization.zeta import Profile, ScaleFamily
 from splinebias.numerics.half_line import log_ray
 
 _PARAMETERS = {"multivariate_normal": ("mean", "cov"), "multivariate_t": ("loc", "shape", "df")}
@@ -60,6 +62,8 @@ class JointDensity:
         E[W^2] and E[B^2].
     name : str
         scipy's name of a law of its own, empty for others.
+    length : JointLength or None
+        A length of (w, b) that the density depends on, if the law has a `radius`.
     """
 
     law: Any
@@ -67,6 +71,7 @@ class JointDensity:
     scatter: Array
     second_moments: tuple[float, float]
     name: str = ""
+    length: JointLength | None = None
 
     def pdf(self, w: Array, b: Array) -> Array:
         """p(w, b), of the common shape of `w` and `b`."""
@@ -107,6 +112,112 @@ class JointDensity:
         matrix = "[" + ", ".join("[" + ", ".join(f"{v:g}" for v in row) + "]" for row in self.scatter) + "]"
         mean = ", ".join(f"{v:g}" for v in self.centre)
         return f"{self.name}([{mean}], {matrix}" + (")" if self.gaussian else f", df={self.law.df:g})")
+
+
+@dataclass(frozen=True, eq=False)
+class RadiusOfDensity(Profile):
+    r"""The law of the length of (w, b) along a ray: :math:`f(u) \propto u\, p(u d)`, d of length 1.
+
+    Attributes
+    ----------
+    joint : JointDensity
+        Gives p.
+    direction : Array, shape (2,)
+        The d above.
+    tail, strip : float
+        As of any profile.
+    """
+
+    joint: JointDensity
+    direction: Array
+    tail: float
+    strip: float
+
+    def density(self, u: Array) -> Array:
+        return np.asarray(u * self.joint.pdf(u * self.direction[0], u * self.direction[1]) / self._mass)
+
+    def moment(self, order: float) -> float:
+        return self._integral(order) / self._mass if order < self.tail else math.inf
+
+    @cached_property
+    def _mass(self) -> float:
+        return self._integral(0.0)
+
+    def _integral(self, order: float) -> float:
+        """Of u^(k + 1) p(u d), by even steps in log u."""
+        t = np.arange(-60.0, 700.0 / (order + 4), 0.02)
+        u = np.exp(t)
+        with np.errstate(all="ignore"):
+            terms = u**2 * self.joint.pdf(u * self.direction[0], u * self.direction[1])
+            return float(0.02 * np.where(terms > 0, terms * u**order, 0.0).sum())
+
+
+class JointLength(NamedTuple):
+    """A length of (w, b) and what the density makes of it along rays from 0.
+
+    Attributes
+    ----------
+    radius : function
+        The length of points (..., 2), homogeneous of degree 1.
+    profile : RadiusOfDensity
+        Its law along every ray.
+    typical : float
+        A length that occurs.
+    """
+
+    radius: Any
+    profile: RadiusOfDensity
+    typical: float
+
+    def family(self, side: int) -> ScaleFamily:
+        """The units with weights of a sign."""
+        joint, u = self.profile.joint, self.typical
+        constant = float(self.profile.density(np.array(u)))
+
+        def scale(c: Array) -> Array:
+            w = np.full(np.shape(c), float(side))
+            return np.asarray(1 / np.asarray(self.radius(np.stack([w, -side * c], axis=-1)), dtype=float))
+
+        def mass(c: Array) -> Array:
+            v = scale(c)
+            return np.asarray(v**2 * u * joint.pdf(side * v * u, -side * v * u * c) / constant)
+
+        return ScaleFamily(self.profile, scale, mass)
+
+
+def _length(joint: JointDensity) -> JointLength | None:
+    """The length that a law of one's own says its density depends on, checked at a few points; None if it says nothing."""
+    radius = getattr(joint.law, "radius", None)
+    if radius is None:
+        return None
+    angles = 2 * np.pi * (np.arange(12) + 0.3) / 12
+    w, b = np.linalg.cholesky(joint.scatter) @ np.stack([np.cos(angles), np.sin(angles)])
+    points = np.stack([w, b], axis=-1)
+    try:
+        sizes, larger = (np.asarray(radius(factor * points), dtype=float).reshape(angles.size) for factor in (1.0, 3.0))
+    except (TypeError, ValueError, IndexError) as error:
+        raise DataError(f"`radius` of {joint.law!r} must take points of shape (..., 2): {error}") from None
+    if not ((sizes > 0) & np.isfinite(sizes)).all() or not np.allclose(larger, 3 * sizes, rtol=1e-9):
+        raise DataError(
+            f"`radius` of {joint.law!r} must be positive and grow in proportion to (w, b), got {larger[0]:g} at three times "
+            f"a point where it is {sizes[0]:g}; give a norm of (w, b), or leave `radius` out"
+        )
+    typical = float(np.median(sizes))
+    at = np.array([0.2, 0.5, 1.0, 1.6, 2.4])[:, None] * typical / sizes
+    values = joint.pdf(at * w, at * b)
+    shape = values / values.max(axis=0)
+    uneven = np.abs(shape - shape[:, :1]).max(axis=0)
+    if not (uneven <= 1e-9).all():
+        k = int(np.argmax(np.where(np.isnan(uneven), math.inf, uneven)))
+        raise DataError(
+            f"along every ray from 0 the density of {joint.law!r} must be one function of its `radius` times a number, and "
+            f"relative to its largest value it is {shape[0, 0]:g} on the ray through ({w[0]:.3g}, {b[0]:.3g}) and "
+            f"{shape[0, k]:g} on that through ({w[k]:.3g}, {b[k]:.3g}); correct `radius`, or leave it out"
+        )
+    tails = [order for order in (2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0, 64.0) if joint.has_moment(order)]
+    tail = math.inf if tails[-1] == 64.0 else tails[-1]
+    direction = points[0] / sizes[0]
+    return JointLength(radius, RadiusOfDensity(joint, direction, tail, math.pi / 8), typical)
 
 
 def as_joint(law: Any) -> JointDensity:
@@ -188,7 +299,7 @@ def _measured(law: Any) -> JointDensity:
             f"the density of {law!r} is not smooth enough to be integrated (mass {coarse:.10g}, then {mass:.10g}); give a "
             "smooth density, or a mixture of independent laws"
         )
-    return replace(joint, second_moments=tuple(moments))
+    return replace(joint, second_moments=tuple(moments), length=_length(joint))
 
 
 def _moments(joint: JointDensity, angles: int) -> Array:

@@ -37,6 +37,7 @@ class QuadratureLaw(BreakpointLaw):
         Whether it has more nodes than needed, as a check.
     """
 
+    spread: ClassVar[bool] = True  # type: ignore[misc]
     order: float = field(default=MODERATE, kw_only=True)
     fine: bool = field(default=False, kw_only=True)
 
@@ -89,6 +90,12 @@ class DensityLaw(QuadratureLaw):
     def light(self) -> bool:
         """Whether tails, if any, are known to be lighter than exponential, so that an exponential can be tested on them."""
         return False
+
+    def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
+        families = self.scale_families(side)
+        if not families or not all(2 * degree < family.profile.tail for family in families):
+            return super().zeta(c, side, degree)
+        return np.asarray(sum(family.zeta(c, 2 * degree) for family in families))
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         return self._rule.slices(c, side)

@@ -1,4 +1,4 @@
-r"""Curvature densities in closed form, each formula once; every other law integrates the definition (`weight_quadrature`).
+r"""Curvature densities in closed form, each formula once, and scale families; other laws integrate (`weight_quadrature`).
 
 .. math:: \zeta^{(k)}_\pm(c) = \int_{\pm w > 0} |w|^{2k+1} p_{W,B}(w, -wc)\, dw
 
@@ -20,14 +20,21 @@ b_max)
 
 The first three have finitely many sizes :math:`v_m` of a weight at a breakpoint: their functions return these and the masses
 :math:`\rho_m`, :math:`\zeta^{(k)} = \sum_m \rho_m v_m^{2k}`. The others return :math:`\zeta^{(k)}`.
+
+Most of these laws are *scale families*: \|w\| at a breakpoint is one law times a scale, so that every integral over \|w\| is
+a function of one variable. Which law and which scale is said by a `ScaleFamily`.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.numerics.half_line import gaussian_moment
@@ -86,3 +93,156 @@ def centred_uniform(c: Array, w_max: float, b_max: float, degree: int = 1) -> Ar
 def largest_weight(c: Array, w_max: float, b_max: float) -> Array:
     r""":math:`\min(w_{max}, b_{max}/|c|)`, same shape as `c`: the largest \|w\| of a unit that bends at c."""
     return np.asarray(np.minimum(w_max, b_max / np.maximum(np.abs(c), b_max / w_max)))
+
+
+class Profile(ABC):
+    r"""The law of :math:`u = |w|/\tau` where it is the same at every breakpoint.
+
+    Attributes
+    ----------
+    tail : float
+        Moments below this order are finite.
+    strip : float
+        The density times a power is analytic in log u for imaginary parts below this; 0: it is not.
+    """
+
+    tail: float = math.inf
+    strip: float = 0.0
+
+    @abstractmethod
+    def density(self, u: Array) -> Array:
+        """The density f(u), of the shape of `u` > 0."""
+
+    @abstractmethod
+    def moment(self, order: float) -> float:
+        r""":math:`E[u^k]`, k = `order` >= 0 below `tail`; infinity from there on, and beyond doubles."""
+
+
+@dataclass(frozen=True)
+class RadiusOfExponential(Profile):
+    r""":math:`f(u) \propto u^{m - 1} e^{-u^\beta}`, m = `power`, :math:`\beta` = `shape`.
+
+    Of normal laws it is (2, 2): \|w\| is :math:`\sqrt2\, \tau_0 u` where :math:`|w|/\tau_0` has Rayleigh's law. Of pairs of
+    Laplace laws it is (2, 1).
+    """
+
+    power: float
+    shape: float
+
+    @property
+    def strip(self) -> float:  # type: ignore[override]
+        return math.pi / (2 * self.shape)
+
+    def density(self, u: Array) -> Array:
+        constant = self.shape / math.gamma(self.power / self.shape)
+        return np.asarray(constant * u ** (self.power - 1) * np.exp(-(u**self.shape)))
+
+    def moment(self, order: float) -> float:
+        logarithm = math.lgamma((self.power + order) / self.shape) - math.lgamma(self.power / self.shape)
+        return math.exp(logarithm) if logarithm < 700 else math.inf
+
+
+@dataclass(frozen=True)
+class RadiusOfStudent(Profile):
+    r""":math:`f(u) = u\,(1 + u^2/\nu)^{-(\nu + 2)/2}`, :math:`\nu` = `df`: of centred multivariate t laws."""
+
+    df: float
+
+    strip = math.pi / 2
+
+    @property
+    def tail(self) -> float:  # type: ignore[override]
+        return self.df
+
+    def density(self, u: Array) -> Array:
+        return np.asarray(u * np.exp(-(self.df + 2) / 2 * np.log1p(u**2 / self.df)))
+
+    def moment(self, order: float) -> float:
+        if order >= self.df:
+            return math.inf
+        half = order / 2
+        logarithm = half * math.log(self.df) + math.lgamma(1 + half) + math.lgamma(self.df / 2 - half)
+        logarithm -= math.lgamma(self.df / 2)
+        return math.exp(logarithm) if logarithm < 700 else math.inf
+
+
+@dataclass(frozen=True)
+class RadiusOfBox(Profile):
+    r""":math:`f(u) = 2u` on (0, 1): of laws that are uniform on a box around 0."""
+
+    def density(self, u: Array) -> Array:
+        return np.where(u < 1, 2 * u, 0.0)
+
+    def moment(self, order: float) -> float:
+        return 2 / (2 + order)
+
+
+@dataclass(frozen=True)
+class OneRadius(Profile):
+    r"""u = 1: one \|w\| at every breakpoint."""
+
+    def density(self, u: Array) -> Array:
+        raise NotImplementedError("one size has no density")
+
+    def moment(self, order: float) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class ScaleFamily:
+    r"""Units of one sign whose \|w\| has, at every breakpoint, one law up to its scale.
+
+    .. math:: \rho_s(c, v)\, dv = R(c)\, f(v/\tau(c))\, dv/\tau(c)
+
+    It is so where p(w, b) is a function of the direction of (w, b) times one of a length of it.
+
+    Attributes
+    ----------
+    profile : Profile
+        The law f above.
+    scale, mass : function
+        The tau and the R above, of breakpoints, any shape; R is the density of breakpoints of these units.
+    """
+
+    profile: Profile
+    scale: Callable[[Array], Array]
+    mass: Callable[[Array], Array]
+
+    def zeta(self, c: Array, order: float) -> Array:
+        r""":math:`\int \rho_s v^k\, dv = R\, \tau^k E[u^k]`, k = `order`, same shape as `c`."""
+        mass = self.mass(c)
+        return np.asarray(mass * self.scale(c) ** order * self.profile.moment(order) if order else mass)
+
+    def times(self, probability: float) -> ScaleFamily:
+        """The units of a component that has this probability."""
+        return ScaleFamily(self.profile, self.scale, lambda c: probability * self.mass(c))
+
+
+def elliptical(precision: NDArray[np.floating[Any]], profile: Profile, width: float = 1.0) -> ScaleFamily:
+    r"""Of densities that are functions of :math:`q = (w, b) P (w, b)^T`, P = `precision`.
+
+    :math:`\tau = \text{width} \cdot q(1, -c)^{-1/2}`, and :math:`R = q(1, -c)^{-1} |P|^{1/2}/(2\pi)`.
+    """
+    (p_ww, p_wb), (_, p_bb) = precision
+    root = math.sqrt(float(np.linalg.det(precision)))
+
+    def length(c: Array) -> Array:
+        return np.asarray(p_ww - 2 * p_wb * c + p_bb * c**2)
+
+    return ScaleFamily(profile, lambda c: width / np.sqrt(length(c)), lambda c: root / (2 * math.pi) / length(c))
+
+
+def box(weight: tuple[float, float], bias: tuple[float, float], sign: int) -> ScaleFamily:
+    r"""Of (W, B) uniform on a box that holds 0, given by its ends: :math:`R = \tau^2/(2 \cdot \text{area})`.
+
+    :math:`\tau = \min(w, b/|c|)`, w and b being the ends of the box in the directions of `sign` and of -sc.
+    """
+    area = (weight[1] - weight[0]) * (bias[1] - bias[0])
+    w_end = max(sign * weight[0], sign * weight[1])
+
+    def scale(c: Array) -> Array:
+        b_end = np.where(sign * c < 0, bias[1], -bias[0])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.where(c == 0, w_end, np.minimum(w_end, b_end / np.abs(c))))
+
+    return ScaleFamily(RadiusOfBox(), scale, lambda c: scale(c) ** 2 / (2 * area))

@@ -24,6 +24,7 @@ _DENSE = 5000  # data, from which on most are closer together than a law changes
 _WITHIN = 1e-3  # of a cell: there six nodes resolve the law
 
 
+@np.errstate(over="ignore", invalid="ignore")  # moments that a free line does without may be infinite
 def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int = 1) -> Cells:
     r"""Cells that hold the data and the law's support and resolve :math:`\zeta^{(k)}`, k = `degree`, on both sides.
 

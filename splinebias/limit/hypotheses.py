@@ -134,6 +134,8 @@ def require_reachable(posed: PosedProblem) -> None:
     bends are refused alike; slope and offset are not checked, and what is out of reach of them shows in the residual.
     """
     problem = posed.problem
+    if isinstance(problem.parameterization, MeanField):  # breakpoints move
+        return
     require_attained(problem, problem.limit_potential.moment_order, bias=not problem.free)
     if problem.activation.two_slopes is None:
         _require_derivatives(posed)

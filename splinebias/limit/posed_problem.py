@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from splinebias._array import Array
+from splinebias.errors import CapabilityError
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.unfolding import Unfolding
 from splinebias.initialization.breakpoints import Side
@@ -24,7 +25,7 @@ _CLOSE = 1e-3  # of the distance: the square of this is what rounding of a line 
 
 @dataclass(frozen=True, eq=False)
 class PosedProblem:
-    """A problem on its way to a prediction: whoever needs a part of it computes it, whoever comes later finds it.
+    r"""A problem on its way to a prediction: whoever needs a part of it computes it, whoever comes later finds it.
 
     It is made once, where a computation begins, and handed on: to the checks of the data, to a solver, to the flow.
 
@@ -32,9 +33,21 @@ class PosedProblem:
     ----------
     problem : Problem
         What is fitted.
+    over_sizes : bool
+        Whether to integrate over \|w\| by the finest rules, also where effective potentials make that unnecessary: a check.
+
+    Raises
+    ------
+    CapabilityError
+        If the data have several inputs: nothing here would make sense.
     """
 
     problem: Problem
+    over_sizes: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if (missing := self.problem.beyond_one_input) is not None:
+            raise CapabilityError(f"this cannot take the problem: {missing}")
 
     @cached_property
     def grid(self) -> Discretization:
@@ -59,7 +72,8 @@ class PosedProblem:
     @cached_property
     def sides(self) -> tuple[Side, ...]:
         """The sides whose dual functions differ, with rules for |w| that integrate the curvature of the potential."""
-        return self.system.sides_of(self.problem.breakpoint_law())
+        law = self.problem.breakpoint_law()
+        return self.system.sides_of(law.finest() if self.over_sizes else law)
 
     @property
     def zeta(self) -> Array:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from splinebias._array import Array
+from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.banded import BandedSolver
 from splinebias.limit.dual.solver import DualSolver
@@ -21,6 +22,7 @@ from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
 from splinebias.limit.second_opinion import checked
+from splinebias.limit.several_inputs.predict import predict_points
 from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
@@ -46,7 +48,8 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
         What is fitted.
     solver : solver, optional
         `BandedSolver`, `DualSolver`, `PowerSolver`, `KernelSolver` or `GridSolver`; None picks the fastest exact one. They
-        solve for the limit; finite times have a method of their own.
+        solve for the limit; finite times have a method of their own. For `Points` of several inputs `PointsSolver`, at all
+        times.
     time : float
         Training time t = n * (sum of learning rates), >= 0. Infinity, the default: the limit. See `predict_path`.
     start : function, optional
@@ -75,6 +78,8 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     """
     began = clock.perf_counter()
     _check_time(time, "time")
+    if isinstance(problem, Problem) and isinstance(problem.data, Points):
+        return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
     if start is not None:
         _require_problem(problem)
         residuals, function = residual_problem(problem, start)
@@ -158,9 +163,11 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     >>> path.losses.round(4), bool(abs(path(0.0)[-1] - 1) < 1e-12)
     (array([0.1667, 0.098 , 0.    ]), True)
     """
-    from splinebias.limit.trajectory.path import follow, require_finite_times  # a limit does without them
+    from splinebias.limit.trajectory.path import Path, follow, require_finite_times  # a limit does without them
 
     times = _check_times(times)
+    if isinstance(problem, Problem) and isinstance(problem.data, Points):
+        return Path(problem, times, predict_points(problem, None, times.tolist(), start, predict))
     if start is not None:
         _require_problem(problem)
         residuals, function = residual_problem(problem, start)
@@ -189,10 +196,11 @@ def _require_problem(problem: Problem) -> None:
 
 def _check_problem(problem: Problem) -> None:
     _require_problem(problem)
+    assert isinstance(problem.data, Dataset), "points of several inputs go their own way"
     require_limit(problem)
     require_range(problem.data)
     if not problem.scaled:  # theory section 3
-        require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled")
+        require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled (in a file: scaled = true)")
 
 
 def _check_time(time: Any, name: str) -> float:

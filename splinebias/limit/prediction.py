@@ -8,28 +8,32 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from splinebias._array import Array
+from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.several_inputs import PointFunction, PointFunctionSum
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.hypotheses import require_limit
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
+from splinebias.rescaling import few_breakpoints
 
 if TYPE_CHECKING:
     from splinebias.limit.dual.dual_function import DualFunction
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
-    r"""The infinite-width limit of a Problem.
+class Prediction(DrawnFunction):
+    r"""The infinite-width limit of a Problem; ``prediction(x, nu=0)`` is its function.
 
     Attributes
     ----------
     problem : Problem
         What was solved.
-    function : WeightedSpline or FunctionSum
-        The limit f; from a start function on, the sum of that and of `change`.
+    function : WeightedSpline, FunctionSum or PointFunction
+        The limit f; from a start function on, the sum of that and of `change`. Of several inputs, a `PointFunction`, which
+        takes points of shape (..., d) and has a `gradient`.
     penalty : float
         The cost of `change`: :math:`E[\alpha^2] = y^T\lambda` for unscaled potentials, :math:`E[D_\phi(\alpha, 0)]` for
         scaled ones; with `NTK`, :math:`y^T\lambda` is the squared distance that all parameters move.
@@ -54,7 +58,7 @@ class Prediction:
     """
 
     problem: Problem
-    function: WeightedSpline | FunctionSum
+    function: WeightedSpline | FunctionSum | PointFunction
     penalty: float
     residual: float
     outcome: Outcome
@@ -70,9 +74,25 @@ class Prediction:
         assert isinstance(changed, WeightedSpline)
         return changed
 
+    @property
+    def change_at_points(self) -> PointFunction:
+        """`change` of several inputs."""
+        changed = self.function.parts[-1] if isinstance(self.function, PointFunctionSum) else self.function
+        assert isinstance(changed, PointFunction)
+        return changed
+
+    @property
+    def advice(self) -> str:
+        """What to do about an outcome that is not ok, and about a law with few breakpoints among the data; mostly empty.
+
+        Worked out when asked for; notebooks show it.
+        """
+        few = "" if self.problem.beyond_one_input is not None else few_breakpoints(self.problem)
+        return "; ".join(filter(None, ["" if self.outcome.ok else self.outcome.value, few]))
+
     def __repr__(self) -> str:
         return (
-            f"Prediction({self.problem.describe()}; penalty {self.penalty:.10g}, residual {self.residual:.1e}, "
+            f"Prediction({self.problem.describe()}; penalty {self.penalty:.6g}, residual {self.residual:.1e}, "
             f"{self.outcome})"
         )
 
@@ -119,6 +139,8 @@ def timed(prediction: Prediction, began: float) -> Prediction:
 
 def beyond_bending(problem: Problem) -> str | None:
     """Why `problem` is no weighted second-derivative problem, in words, or None: solvers of those alone ask this."""
+    if problem.beyond_one_input is not None:
+        return problem.beyond_one_input
     if problem.activation.two_slopes is None:
         return (
             f"it takes two-slope activations only and the activation is {problem.activation}; "

@@ -39,11 +39,21 @@ from splinebias.initialization.breakpoints import Side
 from splinebias.limit.dual.dual_function import DualFunction, LineFrame, line_factors
 from splinebias.limit.prediction import Prediction, beyond_bending
 from splinebias.limit.weight_sizes import WeightSizes
-from splinebias.numerics.double_exponential import FINE, PLAIN, PieceRule, UnitRule, clenshaw_curtis, on_pieces, to_infinity
+from splinebias.numerics.double_exponential import (
+    FINE,
+    PLAIN,
+    SHORT,
+    PieceRule,
+    UnitRule,
+    clenshaw_curtis,
+    on_pieces,
+    to_infinity,
+)
 from splinebias.parameterization import NTK
 from splinebias.problem import Problem
 
 _GAPS = 4  # between data that are looked at closely
+_MANY = 24  # pieces of the breakpoint axis, each of whose nodes costs an integral over |w|
 _FEW = 60  # data between which all gaps get the fine rule
 _POWERS = 10_000_000  # products that the check of powers of ReLU may cost
 _EPS = 2.3e-16
@@ -255,7 +265,8 @@ def _of_bends(prediction: Prediction) -> list[Functional]:
     problem, f = prediction.problem, prediction.function
     bends, x = _Bends.of(prediction), problem.data.x
     span, few, sizes = float(x[-1] - x[0]), x.size <= _FEW, bends.sizes
-    looked = _looked_at(x)
+    dense = sizes is not None and sizes.dense
+    looked = _looked_at(x, 0 if dense else _GAPS)
     middles = x[looked] + np.diff(x)[looked] / 2
     far = np.array([x[0] - 40 * span, x[0] - span / 2, x[-1] + span / 2, x[-1] + 40 * span])
     marks = np.unique(np.r_[x if few else x[np.r_[0, looked, looked + 1, -1]], middles, far, bends.breaks])
@@ -264,28 +275,57 @@ def _of_bends(prediction: Prediction) -> list[Functional]:
     if not few:  # of the pieces between data, those in the gaps that are looked at
         kept = (gap < 0) | (gap >= x.size - 1) | np.isin(gap, looked)
         pieces, gap = pieces[kept], gap[kept]
-    at = _Sampled.with_tails(bends, pieces, PLAIN if sizes is not None and sizes.dense else FINE)
+    at = _Sampled.with_tails(bends, pieces, (PLAIN if pieces.shape[0] <= _MANY else SHORT) if dense else FINE)
     gap = np.r_[gap, -1, x.size - 1]
-    found = _gaps(f, at, bends.activation.kink, gap, x, looked) + _tails(f, at, bends.activation.kink, x, far)
+    said = _Said.of(f, np.array([x[looked], middles, x[looked + 1]]), x[[0, -1]], far)
+    found = _gaps(said, at, bends.activation.kink, gap, x, looked) + _tails(said, at, bends.activation.kink, x, far)
     if problem.free or not (few or sizes is None):
         return found
     if few:
-        return found + _ties(f, bends, at, np.zeros((2, 2)))
+        return found + _ties(said, bends, at, np.zeros((2, 2)))
     outside = (gap < 0) | (gap >= x.size - 1)
     rule = PieceRule(*(of[outside] for of in at.rule))
     outer = _Sampled(at.pieces[outside], rule, at.plus[outside], at.minus[outside], at.lost[:, outside])
-    return found + _ties(f, bends, outer, _between_data(bends))
+    return found + _ties(said, bends, outer, _between_data(bends))
 
 
-def _looked_at(x: Array) -> NDArray[np.intp]:
-    """The gaps between data that are looked at: of more than a few the outermost, the widest and the narrowest."""
+class _Said(NamedTuple):
+    """What the function is said to be where it is looked at: all of it is read at once.
+
+    Attributes
+    ----------
+    gaps : Array, shape (3, G)
+        At the left ends of gaps, in their middles and at their right ends.
+    ends, slopes : Array, shape (2,)
+        At the outermost data.
+    far : Array, shape (4,)
+        Beyond them.
+    """
+
+    gaps: Array
+    ends: Array
+    slopes: Array
+    far: Array
+
+    @classmethod
+    def of(cls, f: Callable[..., Array], gaps: Array, ends: Array, far: Array) -> _Said:
+        """At these places."""
+        values = f(np.concatenate([gaps.ravel(), ends, far]))
+        return cls(values[: gaps.size].reshape(gaps.shape), values[gaps.size : -4], f(ends, 1), values[-4:])
+
+
+def _looked_at(x: Array, count: int = _GAPS) -> NDArray[np.intp]:
+    """The gaps between data that are looked at: of more than a few the widest, the narrowest, and some others.
+
+    These are the outermost and those between `count` equal parts; none for 0, where every breakpoint is costly.
+    """
     gaps = np.diff(x)
-    some = [k * gaps.size // _GAPS for k in range(1, _GAPS)]
-    return np.unique(np.array([0, gaps.size - 1, gaps.argmax(), gaps.argmin(), *some], dtype=np.intp))
+    some = [0, gaps.size - 1, *(k * gaps.size // count for k in range(1, count))] if count else []
+    return np.unique(np.array([gaps.argmax(), gaps.argmin(), *some], dtype=np.intp))
 
 
 def _gaps(
-    f: Callable[..., Array], at: _Sampled, kink: float, gap: NDArray[np.intp], x: Array, looked: NDArray[np.intp]
+    f: _Said, at: _Sampled, kink: float, gap: NDArray[np.intp], x: Array, looked: NDArray[np.intp]
 ) -> list[Functional]:
     """The function in the middle of gaps, less its mean at the two ends; `gap` has the gap of every piece, shape (N,)."""
     lo, hi = x[looked], x[looked + 1]
@@ -296,7 +336,7 @@ def _gaps(
     green = np.where(np.isin(gap, looked)[:, None], green, 0.0)
     rows = at.rows(green, green)
     integral, error = (np.bincount(mine[:, 0], of, looked.size) for of in rows)
-    left, centre, right = f(lo), f(middle), f(hi)
+    left, centre, right = f.gaps
     # in a gap of a few units in the last place the middle is not the middle
     shift = np.abs(right - left) / (hi - lo) * np.spacing(np.maximum(np.abs(lo), np.abs(hi)))
     rounding = 4 * _EPS * np.maximum(np.abs(left), np.abs(right)) + shift
@@ -305,9 +345,9 @@ def _gaps(
     return [Functional(*row) for row, inside in zip(table, (lo < middle) & (middle < hi), strict=True) if inside]
 
 
-def _tails(f: Callable[..., Array], at: _Sampled, kink: float, x: Array, far: Array) -> list[Functional]:
+def _tails(f: _Said, at: _Sampled, kink: float, x: Array, far: Array) -> list[Functional]:
     """The function beyond the outermost data, less its tangents there."""
-    ends, values, slopes = x[[0, -1]], f(x[[0, -1]]), f(x[[0, -1]], 1)
+    ends, values, slopes = x[[0, -1]], f.ends, f.slopes
     found = []
     for before, after in ((0, 3), (1, 2)):
         to = far[[before, after]]
@@ -315,7 +355,7 @@ def _tails(f: Callable[..., Array], at: _Sampled, kink: float, x: Array, far: Ar
         right = (at.pieces[:, 0] >= ends[1]) & (at.pieces[:, 1] <= to[1])
         lever = np.where(left[:, None], at.rule.nodes - to[0], np.where(right[:, None], to[1] - at.rule.nodes, 0.0))
         integral, bound = at.rows(lever, lever)
-        reached = f(to)
+        reached = f.far[[before, after]]
         for k, side in enumerate((left, right)):
             rise = float(slopes[k] * (to[k] - ends[k]))
             size = max(abs(float(values[k])), abs(float(reached[k])), abs(rise))
@@ -324,7 +364,7 @@ def _tails(f: Callable[..., Array], at: _Sampled, kink: float, x: Array, far: Ar
     return found
 
 
-def _ties(f: Callable[..., Array], bends: _Bends, at: _Sampled, rest: Array) -> list[Functional]:
+def _ties(f: _Said, bends: _Bends, at: _Sampled, rest: Array) -> list[Functional]:
     """Value and slope at the first datum; `rest` is what other pieces add to them, and bounds, shape (2, 2)."""
     x, act = bends.problem.data.x, bends.activation
     z = x[0] - at.rule.nodes
@@ -332,7 +372,7 @@ def _ties(f: Callable[..., Array], bends: _Bends, at: _Sampled, rest: Array) -> 
     slope = at.rows(np.where(z > 0, act.right, act.left), -np.where(z < 0, act.right, act.left))
     sums = rest + np.array([value, slope]).sum(axis=-1)
     span = float(x[-1] - x[0])
-    said = float(f(x[0])), float(f(x[0], 1))
+    said = float(f.ends[0]), float(f.slopes[0])
     return [
         Functional(said[0], float(sums[0, 0]), float(sums[0, 1]), abs(said[0])),
         Functional(said[1] * span, float(sums[1, 0]) * span, float(sums[1, 1]) * span, abs(said[1]) * span),

@@ -23,6 +23,7 @@ import numpy as np
 
 from splinebias._arguments import real_array, real_number, real_vector, whole_number
 from splinebias._array import Array
+from splinebias._result import Drawn, frame_of, table_points
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.sums import FunctionSum
@@ -37,7 +38,7 @@ from splinebias.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
-class StartProcess:
+class StartProcess(Drawn):
     r"""The Gaussian process of the functions that networks compute at one time, over random starts.
 
     Attributes
@@ -73,8 +74,10 @@ class StartProcess:
         return np.asarray((whole + whole.T) / 2)
 
     def std(self, x: Any) -> Array:
-        """The standard deviation at `x`, same shape; 0 at the data at time infinity."""
+        """The standard deviation at `x`, same shape; 0 at the data at time infinity, nan where x is nan or infinite."""
         x = real_array(x, "x")
+        if not (known := np.isfinite(x)).all():
+            return np.asarray(np.where(known, self.std(np.where(known, x, self.problem.data.x[0])), math.nan))
         flat, unique = x.ravel(), {}
         for first in range(0, flat.size, 500):  # a block of the covariance at a time
             some = flat[first : first + 500]
@@ -110,11 +113,16 @@ class StartProcess:
         when = "at the limit" if self.time == math.inf else f"at time {self.time:g}"
         return f"StartProcess({self.problem.describe()}; {when})"
 
-    def plot(self, ax: Any = None, *, interval: tuple[float, float] | None = None, **line: Any) -> Any:
-        """Mean and band of two standard deviations on matplotlib axes, which are returned; arguments as in `sb.plot`."""
-        from splinebias.plots import plot_start_process
+    def to_frame(self, x: Any = None) -> Any:
+        """Mean and deviation as a pandas DataFrame with columns ``x``, ``mean``, ``std``; `x` as in `Prediction.to_frame`.
 
-        return plot_start_process(self, ax, interval=interval, **line)
+        Raises
+        ------
+        CapabilityError
+            If pandas is not installed.
+        """
+        x = table_points(self.problem.data, x)
+        return frame_of({"x": x, "mean": self.mean(x), "std": self.std(x)})
 
     @cached_property
     def _cardinal(self) -> Sequence[Any]:
@@ -179,6 +187,8 @@ def start_process(problem: Problem, *, time: float = math.inf) -> StartProcess:
     >>> float(law.std(0.0)), bool(0.01 < law.std(0.5) < 0.1)
     (0.0, True)
     """
+    if isinstance(problem, Problem) and problem.beyond_one_input is not None:
+        raise CapabilityError(f"start_process cannot take the problem: {problem.beyond_one_input}")
     prediction = predict(problem, time=time)
     if not problem.linear:
         raise CapabilityError(

@@ -62,7 +62,7 @@ class WeightSizes:
         terms = values * weights
         whole = terms.sum(axis=-1)
         error = np.abs(whole - (values * half).sum(axis=-1))
-        if rays.marks.shape[-1] == 0:  # equidistant in log v: doubling the nodes about squares the relative error
+        if rays.marks.shape[-1] == 0:  # equidistant: doubling the nodes about squares the relative error
             size = np.abs(terms).sum(axis=-1)
             error = np.where(error < size, error * np.sqrt(error / np.where(size > 0, size, 1.0)), error)
         return whole, error
@@ -76,40 +76,85 @@ class WeightSizes:
         return np.asarray(weight.pdf(w) * bias.pdf(b))
 
 
-Marks = Callable[[Array, int], Array]
+class _Ladder(NamedTuple):
+    """A trapezoidal rule on (0, infinity): sizes over their scale, weights, and those of half of the rule."""
+
+    v: Array
+    weights: Array
+    half: Array
+
+    @classmethod
+    def of(cls, v: Array, pace: Array) -> _Ladder:
+        """From v at equidistant places, and dv between two of them."""
+        return cls(v, pace, np.where(np.arange(v.size) % 2 == 0, 2 * pace, 0.0))
+
+
+def _softplus_ladder(step: float) -> _Ladder:
+    """Even steps in v far out, logarithmic ones near 0: for densities that end like that of a normal law, or sooner."""
+    y = np.arange(-5.5, 15.0, step)
+    bend = np.exp(-y - 3)
+    return _Ladder.of(np.logaddexp(0.0, y - bend), step * (1 + bend) / (1 + np.exp(bend - y)))
+
+
 _LOG = np.arange(-64, 65) * 0.25  # log v over the scale of the law: layers at 0, and tails of Student laws
+_HEAVY, _LIGHT = _Ladder.of(np.exp(_LOG), 0.25 * np.exp(_LOG)), _softplus_ladder(0.4)
 
 
 class _Rays(NamedTuple):
-    """Sizes at which pieces of a rule end, shape (*c.shape, K), K = 0: none; and a scale of sizes, shape c.shape."""
+    """Where the sizes of weights at breakpoints c are.
+
+    Attributes
+    ----------
+    marks : Array, shape (*c.shape, K)
+        Ends of pieces with a rule each; K = 0: one rule for all sizes.
+    scale : Array, shape c.shape
+        A scale of sizes.
+    ladder : _Ladder or None
+        That rule, in units of the scale; beyond marks None: there is nothing.
+    """
 
     marks: Array
     scale: Array
+    ladder: _Ladder | None
 
 
-def _marks(law: PairLaw) -> Callable[[Array, int], _Rays] | None:
+Marks = Callable[[Array, int], _Rays]
+
+
+def _marks(law: PairLaw) -> Marks | None:
     """What describes the sizes v of weights of a sign at breakpoints c; None for laws of which no density is known."""
     if isinstance(law, Joint):
 
         def on_rays(c: Array, sign: int) -> _Rays:
             nearest, width, _ = law.density.ray(c, sign)
             if (np.abs(nearest) < 2 * width).all():
-                return _Rays(np.zeros((*c.shape, 0)), width)
-            return _Rays(nearest[..., None] + width[..., None] * np.array([-5.0, 0.0, 5.0]), width)
+                light = law.density.gaussian and not law.density.centre.any()
+                return _Rays(np.zeros((*c.shape, 0)), width, _LIGHT if light else _HEAVY)
+            return _Rays(nearest[..., None] + width[..., None] * np.array([-5.0, 0.0, 5.0]), width, _HEAVY)
 
         return on_rays
     if not (isinstance(law, Independent) and all(isinstance(part, Continuous) for part in law.laws)):
         return None
     weight, bias = (part for part in law.laws if isinstance(part, Continuous))
+    bounded = bool(np.isfinite([*weight.support, *bias.support]).all())
+    ladder = _LIGHT if weight.is_light and bias.is_light else _HEAVY
+    plain, own, other = _plain(weight) and _plain(bias), _places(weight), _places(bias)
 
     def of_both(c: Array, sign: int) -> _Rays:
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = 1 / np.hypot(1 / math.sqrt(weight.second_moment), c / math.sqrt(bias.second_moment))
-            if _plain(weight) and _plain(bias):
-                return _Rays(np.zeros((*c.shape, 0)), scale)
-            own = np.broadcast_to(sign * _places(weight), (*c.shape, _places(weight).size))
-            other = -sign * _places(bias) / c[..., None]
-        return _Rays(np.concatenate([own, np.where(np.isfinite(other), other, 0.0)], axis=-1), scale)
+            if plain:
+                return _Rays(np.zeros((*c.shape, 0)), scale, ladder)
+            along = -sign * other / c[..., None]
+            marks = np.concatenate(
+                [np.broadcast_to(sign * own, (*c.shape, own.size)), np.where(np.isfinite(along), along, 0.0)], axis=-1
+            )
+            if not bounded:
+                return _Rays(marks, scale, _HEAVY)
+            end = max(0.0, *(sign * end for end in weight.support))
+            toward = np.where(sign * c < 0, max(bias.support[1], 0.0), max(-bias.support[0], 0.0)) / np.abs(c)
+            top = np.minimum(end, np.where(c == 0, math.inf, toward))
+        return _Rays(np.clip(marks, 0.0, top[..., None]), scale, None)
 
     return of_both
 
@@ -122,24 +167,30 @@ def _plain(law: Continuous) -> bool:
 
 def _places(law: Continuous) -> Array:
     """Where a density is not smooth, its median, and two quantiles around its bulk."""
+    if law.degree == 0 and len(law.knots) == 2:  # uniform
+        return np.array(law.knots)
     bulk = law.landmarks[1:-1:3] if len(law.landmarks) > 5 else law.landmarks
     return np.unique(np.r_[law.knots, bulk])
 
 
 def _rule(rays: _Rays) -> tuple[Array, Array, Array]:
     """Nodes, weights and weights of half of the nodes on (0, infinity), each of shape (*c.shape, q)."""
-    marks, scale = rays.marks, rays.scale[..., None]
+    marks, scale, ladder = rays.marks, rays.scale[..., None], rays.ladder
     if marks.shape[-1] == 0:
-        v = scale * np.exp(_LOG)
-        return v, 0.25 * v, np.where(np.arange(_LOG.size) % 2 == 0, 0.5 * v, 0.0)
+        assert ladder is not None
+        return scale * ladder.v, scale * ladder.weights, scale * ladder.half
     shape = marks.shape[:-1]
     edges = np.sort(np.maximum(np.concatenate([np.zeros((*shape, 1)), marks], axis=-1), 0.0), axis=-1)
     wide, left = np.diff(edges, axis=-1), edges[..., :-1]
     used = (wide > 0).reshape(-1, wide.shape[-1]).any(axis=0)
     wide, left = wide[..., used, None], left[..., used, None]
+    rule = PLAIN
+    inner = (left + wide * rule.u, wide * rule.weights, wide * rule.half)
+    if ladder is None:
+        v, weights, half = (of.reshape(*shape, -1) for of in inner)
+        return v, weights, half
     last = edges[..., -1:]
     tail = scale / PLAIN.other**2
-    inner = (left + wide * PLAIN.u, wide * PLAIN.weights, wide * PLAIN.half)
     outer = (last + scale * (PLAIN.u / PLAIN.other), tail * PLAIN.weights, tail * PLAIN.half)
     joined = [np.concatenate([a.reshape(*shape, -1), b], axis=-1) for a, b in zip(inner, outer, strict=True)]
     return joined[0], joined[1], joined[2]

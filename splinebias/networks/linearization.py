@@ -1,6 +1,7 @@
 r"""A network to first order: values and Jacobian at given points, as operators on the parameters.
 
-Parameters are one flat tensor :math:`\theta = (w, b, a, d)` of shape (..., 3n + 1), as in `network`. The Jacobian
+Parameters are one flat tensor :math:`\theta = (w, b, a, d)` of shape (..., 3n + 1), as in `network`; of D inputs, where
+:math:`w_k` has D rows, (..., (D + 2) n + 1), which is a case of `FeatureLinearization`. The Jacobian
 :math:`J = \partial f/\partial\theta` (M x P, P = 3n + 1) is rarely written out: training needs products with it.
 """
 
@@ -11,7 +12,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from splinebias.activation import Activation, TwoSlope
+from splinebias.activation import Homogeneous, TwoSlope
 from splinebias.networks.activation_pattern import pattern
 
 
@@ -48,10 +49,13 @@ class Linearization(ABC):
         return torch.stack(rows, dim=-2)
 
 
-def linearize(theta: Tensor, points: Tensor, activation: Activation) -> Linearization:
-    """The network with parameters `theta`, shape (..., 3n + 1), at `points`, shape (2, M): rows x, increasing, and 1."""
+def linearize(theta: Tensor, points: Tensor, activation: Homogeneous) -> Linearization:
+    """The network with parameters `theta`, shape (..., 3n + 1), at `points`, shape (2, M): rows x, increasing, and 1.
+
+    Of D inputs there are D rows of x.
+    """
     two_slopes = activation.two_slopes
-    if two_slopes is not None:
+    if two_slopes is not None and points.shape[0] == 2:
         return TwoSlopeLinearization(theta, points, two_slopes)
     return FeatureLinearization(theta, points, activation)
 
@@ -140,38 +144,46 @@ class FeatureLinearization(Linearization):
 
     Parameters
     ----------
-    theta : Tensor, shape (..., 3n + 1)
+    theta : Tensor, shape (..., 3n + 1), of D inputs (..., (D + 2) n + 1)
         Parameters.
-    points : Tensor, shape (2, M)
+    points : Tensor, shape (2, M), of D inputs (D + 1, M)
         Rows x and 1.
-    activation : Activation
+    activation : Homogeneous
         The :math:`\sigma` above.
+
+    Attributes
+    ----------
+    positive : Tensor of bool, shape (..., M, n)
+        Where pre-activations are positive.
     """
 
-    def __init__(self, theta: Tensor, points: Tensor, activation: Activation) -> None:
-        units = _blocks(theta)
+    def __init__(self, theta: Tensor, points: Tensor, activation: Homogeneous) -> None:
+        units = _blocks(theta, points.shape[0] + 1)
         self._points = points
-        z = points.mT @ units[..., :2, :]
+        z = points.mT @ units[..., :-1, :]
+        self.positive: Tensor = z > 0
         self._outer: Tensor = activation.value(z)  # (..., M, n)
-        self._inner: Tensor = activation.derivative(z) * units[..., 2:, :]
-        self.value = (self._outer @ units[..., 2, :, None]).squeeze(-1) + theta[..., -1:]
+        self._inner: Tensor = activation.derivative(z) * units[..., -1:, :]
+        self.value = (self._outer @ units[..., -1, :, None]).squeeze(-1) + theta[..., -1:]
 
     def vjp(self, u: Tensor) -> Tensor:
         hidden = ((self._points * u.unsqueeze(-2)) @ self._inner).flatten(-2)  # rows x u and u
         return torch.cat([hidden, (u.unsqueeze(-2) @ self._outer).squeeze(-2), u.sum(-1, keepdim=True)], dim=-1)
 
     def jvp(self, v: Tensor) -> Tensor:
-        moves = _blocks(v)
-        hidden = (self._points * (self._inner @ moves[..., :2, :].mT).mT).sum(-2)
-        return hidden + (self._outer @ moves[..., 2, :, None]).squeeze(-1) + v[..., -1:]
+        moves = _blocks(v, self._points.shape[0] + 1)
+        hidden = (self._points * (self._inner @ moves[..., :-1, :].mT).mT).sum(-2)
+        return hidden + (self._outer @ moves[..., -1, :, None]).squeeze(-1) + v[..., -1:]
 
     def gram(self, scale: Tensor) -> Tensor:
-        d_w, d_b, d_a = (part.unsqueeze(-2) for part in _blocks(scale).unbind(-2))
-        x, inner, outer = self._points[0], self._inner, self._outer
-        kernel: Tensor = x[:, None] * x * ((inner * d_w) @ inner.mT) + (inner * d_b) @ inner.mT + (outer * d_a) @ outer.mT
+        *d_w, d_b, d_a = (part.unsqueeze(-2) for part in _blocks(scale, self._points.shape[0] + 1).unbind(-2))
+        inner, outer = self._inner, self._outer
+        kernel: Tensor = (inner * d_b) @ inner.mT + (outer * d_a) @ outer.mT
+        for x, d_x in zip(self._points[:-1], d_w, strict=True):
+            kernel = kernel + x[:, None] * x * ((inner * d_x) @ inner.mT)
         return kernel + scale[..., -1, None, None]
 
 
-def _blocks(theta: Tensor) -> Tensor:
-    """The blocks w, b, a of (w, b, a, d) as rows, shape (..., 3n + 1) to (..., 3, n)."""
-    return theta[..., :-1].reshape(*theta.shape[:-1], 3, -1)
+def _blocks(theta: Tensor, rows: int = 3) -> Tensor:
+    """The blocks w (of each input), b, a of (w, b, a, d) as rows, shape (..., rows n + 1) to (..., rows, n)."""
+    return theta[..., :-1].reshape(*theta.shape[:-1], rows, -1)

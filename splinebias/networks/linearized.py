@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._array import Array
-from splinebias.activation import Activation
+from splinebias.activation import Homogeneous
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.gated import Gates, gated_sum
@@ -37,14 +37,14 @@ class Setting:
     """What a network is trained on and by: the parts of a Problem without its law of weights."""
 
     data: Dataset
-    activation: Activation
+    activation: Homogeneous
     phi: Potential = Quadratic()
     scaled: bool = False
     free: bool = False
     parameterization: Parameterization = Standard()
 
     @classmethod
-    def of(cls, data: Any, activation: Activation) -> Setting:
+    def of(cls, data: Any, activation: Homogeneous) -> Setting:
         """The setting of a problem, or of data alone: gradient descent, no skip connection; or a refusal."""
         if isinstance(data, Dataset):
             return cls(data, activation)
@@ -57,7 +57,7 @@ class Setting:
                 f"a linearization has a closed form for quadratic and unscaled potentials, got {data.potential}; train with "
                 "a large width instead"
             )
-        return cls(data.data, activation, data.phi, data.scaled, data.free, data.parameterization)
+        return cls(data.line_data, activation, data.phi, data.scaled, data.free, data.parameterization)
 
     def metric(self, theta: Array) -> Array:
         r"""The diagonal :math:`D = 1/\Phi''` at the start, in units of the parameters (w, b, a, d), shape (3n + 1,)."""
@@ -159,7 +159,7 @@ class Units:
     origin: float
 
     @classmethod
-    def of(cls, theta: Array, metric: Array, activation: Activation, origin: float, *, hidden: bool) -> Units:
+    def of(cls, theta: Array, metric: Array, activation: Homogeneous, origin: float, *, hidden: bool) -> Units:
         """The units of the parameters (w, b, a, d)."""
         (w, b, a), (d_w, d_b, d_a) = (part[:-1].reshape(3, -1) for part in (theta, np.sqrt(metric)))
         power, z = activation.degree, w * origin + b

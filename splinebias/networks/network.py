@@ -4,7 +4,8 @@ r"""The finite network of a Problem: values, exact export.
 
 with the affine bracket only if the problem's affine part is free. Its first-order structure is in `linearization`.
 
-Parameters live in one flat tensor :math:`\theta = (w, b, a, d)` of shape (..., 3n + 1); the leading dimensions, if
+With D inputs, D > 1, x and :math:`w_k` are vectors and the skip part is an affine function. Parameters live in one flat
+tensor :math:`\theta = (w, b, a, d)` of shape (..., (D + 2) n + 1), w input by input; the leading dimensions, if
 any, are independent networks of one width, and everything here broadcasts over them. Of parameterization `NTK` a and d hold
 the products with :math:`n^{-1/2}`, so that the formula is the same; that they move 1/n times as fast is up to `MirrorMap`.
 """
@@ -13,19 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from splinebias._arguments import whole_number
-from splinebias.activation import Activation
+from splinebias.activation import Homogeneous
 from splinebias.data import Dataset
-from splinebias.errors import DataError
+from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial
+from splinebias.functions.several_inputs import UnitsFunction
 from splinebias.networks.linearization import Linearization, linearize
-from splinebias.problem import Problem
+from splinebias.problem import Problem, part_to_table
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -36,16 +39,16 @@ class Network:
 
     Parameters
     ----------
-    theta : Tensor, shape (..., 3n + 1)
+    theta : Tensor, shape (..., 3n + 1), of D inputs (..., (D + 2) n + 1)
         Parameters (w, b, a, d) of the formula above, each block in the order of the units.
-    activation : Activation
+    activation : Homogeneous
         The :math:`\sigma` above.
-    skip : Tensor, shape (..., 2)
-        (slope, intercept) above; zeros unless the affine part is free.
+    skip : Tensor, shape (..., 2), of D inputs (..., D + 1)
+        (slope, intercept) above; zeros unless the affine part is free. Its length says how many inputs there are.
     """
 
     theta: Tensor
-    activation: Activation
+    activation: Homogeneous
     skip: Tensor
 
     @classmethod
@@ -87,30 +90,45 @@ class Network:
         law, scale, rows = problem.initialization, problem.parameterization.start_scale(width), []
         for rng in (np.random.default_rng(s) for s in seeds):
             w, b, a = law.sample(width, rng)
-            rows.append(np.concatenate([w, b, scale * a, [scale * law.sample_output_bias(rng)]]))
+            rows.append(np.concatenate([w.T.ravel(), b, scale * a, [scale * law.sample_output_bias(rng)]]))
         theta = torch.tensor(np.array(rows), dtype=kind, device=place)
         activation = problem.activation.two_slopes or problem.activation  # ReLUPower(1) is ReLU
-        return cls(theta if batch else theta[0], activation, theta.new_zeros((len(seeds), 2) if batch else 2))
+        return cls(
+            theta if batch else theta[0],
+            activation,
+            theta.new_zeros((len(seeds), law.inputs + 1) if batch else law.inputs + 1),
+        )
 
     @property
     def width(self) -> int:
         """Number n of units."""
-        return (self.theta.shape[-1] - 1) // 3
+        return (self.theta.shape[-1] - 1) // (self.inputs + 2)
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs."""
+        return self.skip.shape[-1] - 1
 
     @property
     def w(self) -> Tensor:
-        """Hidden weights, shape (..., n)."""
-        return self.theta[..., : self.width]
+        """Hidden weights, shape (..., n); of D > 1 inputs (..., n, D)."""
+        w = self.theta[..., : self.inputs * self.width]
+        return w if self.inputs == 1 else w.reshape(*w.shape[:-1], self.inputs, self.width).mT
 
     @property
     def b(self) -> Tensor:
         """Hidden biases, shape (..., n)."""
-        return self.theta[..., self.width : 2 * self.width]
+        return self._block(0)
 
     @property
     def a(self) -> Tensor:
         """Output weights, shape (..., n)."""
-        return self.theta[..., 2 * self.width : 3 * self.width]
+        return self._block(1)
+
+    def _block(self, number: int) -> Tensor:
+        """The block after w with this number: b or a."""
+        first = (self.inputs + number) * self.width
+        return self.theta[..., first : first + self.width]
 
     @property
     def d(self) -> Tensor:
@@ -124,20 +142,25 @@ class Network:
         return Network(self.theta[index], self.activation, self.skip[index])
 
     def __call__(self, x: Tensor) -> Tensor:
-        """f at `x`, shape (M,) to (..., M), by the defining formula.
+        """f at `x`, shape (M,), of D > 1 inputs (M, D), to (..., M), by the defining formula.
 
         Takes O(nM) memory: for many points evaluate `function()`, which is exact and needs O(n + M).
         """
-        z = self.w.unsqueeze(-2) * x.unsqueeze(-1) + self.b.unsqueeze(-2)  # (..., M, n)
+        x = x.unsqueeze(-1) if self.inputs == 1 else x
+        w = self.w.unsqueeze(-2) if self.inputs == 1 else self.w.mT
+        z = (x * w if self.inputs == 1 else x @ w) + self.b.unsqueeze(-2)  # (..., M, n)
         units: Tensor = (self.activation.value(z) @ self.a.unsqueeze(-1)).squeeze(-1)
-        return units + self.d.unsqueeze(-1) + self.skip[..., :1] * x + self.skip[..., 1:]
+        return units + self.d.unsqueeze(-1) + (self.skip[..., None, :-1] * x).sum(-1) + self.skip[..., -1:]
 
     def linearize(self, x: Tensor) -> Linearization:
-        """Value and Jacobian (of the part without skip) at increasing `x`, shape (M,)."""
-        return linearize(self.theta, torch.stack([x, torch.ones_like(x)]), self.activation)
+        """Value and Jacobian (of the part without skip) at increasing `x`, shape (M,), of D > 1 inputs (M, D)."""
+        rows = x.reshape(x.shape[0], -1).mT
+        return linearize(self.theta, torch.cat([rows, torch.ones_like(rows[:1])]), self.activation)
 
-    def function(self) -> PiecewisePolynomial:
+    def function(self) -> PiecewisePolynomial | UnitsFunction:
         """The network as the function it is, exact, in float64: a `PiecewiseLinear` if the activation has two slopes.
+
+        Of several inputs a `UnitsFunction`, which sums over the units.
 
         Raises
         ------
@@ -147,7 +170,10 @@ class Network:
         if self.theta.ndim != 1:
             raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].function()")
         w, b, a = (part.detach().cpu().double().numpy() for part in (self.w, self.b, self.a))
-        slope, intercept = self.skip.detach().cpu().double().tolist()
+        *slopes, intercept = self.skip.detach().cpu().double().tolist()
+        if self.inputs > 1:
+            return UnitsFunction(w, b, a, float(self.d), self.activation, np.array(slopes), intercept)
+        slope = slopes[0]
         two_slopes, skip = self.activation.two_slopes, (slope, intercept)
         if two_slopes is not None:
             return PiecewiseLinear.from_units(w, b, a, float(self.d), two_slopes, skip=skip)
@@ -228,16 +254,64 @@ class Network:
         clock = setting.parameterization.clock(self.width)
         return linearized(theta, skip, setting, Progress.of(time, learning_rate, steps, clock), hidden=hidden)
 
+    def arrays(self, name: str) -> dict[str, np.ndarray[Any, Any]]:
+        """The parameters and the skip part as arrays, called `name`_theta and `name`_skip, in their precision."""
+        parts = {"theta": self.theta, "skip": self.skip}
+        return {f"{name}_{part}": value.detach().cpu().numpy() for part, value in parts.items()}
 
-def difference(network: Network, other: Network) -> PiecewisePolynomial:
+    def save(self, path: str | Path) -> None:
+        """Write the network to a file that ``sb.load`` reads back bit for bit, atomically, without pickle.
+
+        Raises
+        ------
+        DataError
+            If this is a batch, or the file cannot be written.
+        CapabilityError
+            If the activation is not one of the library's own.
+        """
+        from splinebias.networks.archive import write_archive
+
+        if self.theta.ndim != 1:
+            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].save(path)")
+        tables = {"activation": part_to_table("activation", self.activation)}
+        write_archive(path, "network", tables, self.arrays("network"))
+
+    def to_torch(self) -> nn.Module:
+        """The network as a torch module with copies of its parameters, in their precision, on their device.
+
+        ``nn.Sequential(nn.Linear(1, n), activation, nn.Linear(n, 1))``, in a module that adds an ``nn.Linear(1, 1)`` if
+        there is a skip part; ``sb.from_torch`` reads it back.
+
+        Raises
+        ------
+        DataError
+            If this is a batch.
+        CapabilityError
+            If the activation is not one of the library's own.
+        """
+        from splinebias.networks.torch_layers import activation_layer, as_module
+
+        if self.theta.ndim != 1:
+            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].to_torch()")
+        if self.inputs > 1:
+            raise CapabilityError(f"torch modules are made of networks of one input, got {self.inputs}")
+        if (layer := activation_layer(self.activation)) is None:
+            raise CapabilityError(f"only the library's own activations have a torch module, got {self.activation!r}")
+        return as_module(self.theta.detach(), self.skip.detach(), layer)
+
+
+def difference(network: Network, other: Network) -> PiecewisePolynomial | UnitsFunction:
     """f - g of two networks of one activation, exact: the function of the units of both."""
-    blocks = []
+    rows, ends = [], []
     for net, sign in ((network, 1.0), (other, -1.0)):
-        theta, n = net.theta.detach().cpu().double(), net.width
-        blocks.append([theta[:n], theta[n : 2 * n], sign * theta[2 * n : -1], sign * theta[-1:]])
-    (w, b, a, d), (w2, b2, a2, d2) = blocks
+        theta = net.theta.detach().cpu().double()
+        units = theta[:-1].reshape(net.inputs + 2, -1).clone()  # w of each input, b, a
+        units[-1] *= sign
+        rows.append(units)
+        ends.append(sign * theta[-1:])
     skip = network.skip.detach().cpu().double() - other.skip.detach().cpu().double()
-    return Network(torch.cat([w, w2, b, b2, a, a2, d + d2]), network.activation, skip).function()
+    theta = torch.cat([torch.cat(rows, dim=-1).flatten(), ends[0] + ends[1]])
+    return Network(theta, network.activation, skip).function()
 
 
 def tensor_kind(dtype: Any, device: Any) -> tuple[torch.dtype, torch.device]:

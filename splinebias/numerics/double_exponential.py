@@ -34,7 +34,7 @@ def unit_rule(step: float) -> UnitRule:
     return UnitRule(other[::-1], other, weights, np.where(np.arange(-count, count + 1) % 2 == 0, 2 * weights, 0.0))
 
 
-COARSE, PLAIN, FINE = unit_rule(0.25), unit_rule(0.125), unit_rule(0.0625)
+SHORT, PLAIN, FINE = unit_rule(0.1875), unit_rule(0.125), unit_rule(0.0625)
 
 
 def clenshaw_curtis(count: int) -> UnitRule:

@@ -37,8 +37,11 @@ class Estimate:
             return f"{self.value:.4g} (too few runs for an interval)"
         return f"{self.value:.4g} ({self.level:.0%} interval {self.low:.4g} to {self.high:.4g})"
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Undetermined(Estimate):
     """An `Estimate` that is not one number, and its `reason`."""
 

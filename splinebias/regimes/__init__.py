@@ -1,4 +1,4 @@
-"""Networks away from the lazy limit: the rich end, where the least norm decides, exactly.
+"""Networks away from the lazy limit: the rich end, small starts, early alignment, large bias, features that move.
 
-No network is trained here and no law of an initialization is sampled: these are limits.
+Predicted without training; what is measured beside it is a population of neurons on arrays, networks belong to training/.
 """

@@ -185,7 +185,7 @@ def fluctuations(
     rtol = real_number(rtol, "rtol", above=0, fix="take e.g. 3e-4")
     tolerance = real_number(tolerance, "tolerance", above=0, fix="take e.g. 0.03")
     seed = whole_number(seed, "seed")
-    require_range(problem.data)
+    require_range(problem.line_data)
     _check_moments(problem)
     fine = solve(problem, times, points, count, rtol, seed)
     coarse, fewer = fine.longer_steps(), halved_particles(fine, seed)

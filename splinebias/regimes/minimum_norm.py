@@ -10,6 +10,7 @@ import numpy as np
 
 from splinebias._arguments import nearest, real_number
 from splinebias._array import Array
+from splinebias._result import DrawnFunction
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewiseLinear
@@ -21,8 +22,8 @@ _TOLERANCE = 1e-8  # of the residual, for CONVERGED
 
 
 @dataclass(frozen=True, eq=False)
-class MinimumNorm:
-    r"""The function of least norm, see `minimum_norm`.
+class MinimumNorm(DrawnFunction):
+    r"""The function of least norm, see `minimum_norm`; ``least(x, nu=0)`` is `function`.
 
     Attributes
     ----------
@@ -71,7 +72,7 @@ class MinimumNorm:
     def __repr__(self) -> str:
         what = "bias-penalized" if self.penalize_bias else "free biases"
         return (
-            f"MinimumNorm({self.data!r}, {what}, affine {self.affine}, strength {self.strength:g}; norm {self.norm:.10g}, "
+            f"MinimumNorm({self.data!r}, {what}, affine {self.affine}, strength {self.strength:g}; norm {self.norm:.6g}, "
             f"loss {self.loss:.6g}, {self.knots.size} knots, residual {self.residual:.1e}, {self.outcome})"
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from splinebias._array import Array
+from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome, SolveError
 from splinebias.functions.piecewise import PiecewiseLinear
 from splinebias.initialization.laws import Discrete, Law
@@ -24,8 +25,8 @@ _TOLERANCE = 1e-8  # of the residual, for CONVERGED
 
 
 @dataclass(frozen=True, eq=False)
-class SparseLimit:
-    r"""The limit p to 1 of a problem, see `sparse_limit`.
+class SparseLimit(DrawnFunction):
+    r"""The limit p to 1 of a problem, see `sparse_limit`; ``limit(x, nu=0)`` is `function`.
 
     Attributes
     ----------
@@ -58,7 +59,7 @@ class SparseLimit:
 
     def __repr__(self) -> str:
         return (
-            f"SparseLimit({self.problem.data!r}, {self.problem.activation}; cost {self.cost:.10g}, {self.masses.size} "
+            f"SparseLimit({self.problem.data!r}, {self.problem.activation}; cost {self.cost:.6g}, {self.masses.size} "
             f"units, residual {self.residual:.1e}, {self.outcome})"
         )
 

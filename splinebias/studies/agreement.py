@@ -111,6 +111,7 @@ def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreeme
         raise DataError("`study` must have a run whose outcome is ok, got none; the reasons of its rows say what to change")
     widths = np.unique(width)
     band = error_band(study.problem, int(widths[-1]), interval=study.interval, draws=draws, seed=seed)
+    assert isinstance(band, ErrorBand), "studies are of one input"
     constant = band.constant.value
     ratios = [
         mean_estimate(sup[width == n] / (constant / math.sqrt(n)))

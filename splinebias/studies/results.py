@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.limit.prediction import Prediction
@@ -38,8 +39,8 @@ def limit_of(problem: Problem) -> Prediction:
         return predict(problem)
 
 
-@dataclass(frozen=True, eq=False)
-class Study:
+@dataclass(frozen=True, eq=False, repr=False)
+class Study(Drawn):
     """Networks of one problem beside their limit: what `study` returns, and a part of what `study_grid` does.
 
     Attributes
@@ -207,9 +208,18 @@ class Study:
         """The rows as CSV text with a header line, exact to the last bit; written atomically to `path` if one is given."""
         return csv_of(Row._fields, self.rows, path)
 
-    def to_dataframe(self) -> Any:
+    def to_frame(self) -> Any:
         """The rows as a pandas DataFrame; CapabilityError if pandas is not installed."""
         return dataframe_of(Row._fields, self.rows)
+
+    def to_dataframe(self) -> Any:
+        """The same as `to_frame`, which other results have, too."""
+        return self.to_frame()
+
+    def __repr__(self) -> str:
+        widths = ", ".join(str(width) for width in self.summary["width"])
+        ok = sum(row.ok for row in self.rows)
+        return f"Study({self.label}; widths {widths or 'none'}: {ok} of {len(self.rows)} runs are ok)"
 
     def __str__(self) -> str:
         lo, hi = self.interval
@@ -236,8 +246,8 @@ class Study:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, eq=False)
-class StudyGrid:
+@dataclass(frozen=True, eq=False, repr=False)
+class StudyGrid(Drawn):
     """Studies of all cases of a grid: what `study_grid` returns.
 
     Attributes
@@ -278,9 +288,16 @@ class StudyGrid:
         """All rows as CSV text, a column per axis first; written atomically to `path` if one is given."""
         return csv_of(*self._named_rows, path)
 
-    def to_dataframe(self) -> Any:
+    def to_frame(self) -> Any:
         """All rows as a pandas DataFrame, a column per axis first; CapabilityError if pandas is not installed."""
         return dataframe_of(*self._named_rows)
+
+    def to_dataframe(self) -> Any:
+        """The same as `to_frame`, which other results have, too."""
+        return self.to_frame()
+
+    def __repr__(self) -> str:
+        return f"StudyGrid({len(self.parts)} studies of {sum(len(part.rows) for part in self.parts)} runs)"
 
     def __str__(self) -> str:
         return "\n\n".join(f"== {part.label}\n{part}" if part.names else str(part) for part in self.parts)

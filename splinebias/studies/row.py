@@ -95,7 +95,9 @@ def dataframe_of(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Any
     try:
         import pandas
     except ImportError:
-        raise CapabilityError("to_dataframe needs pandas, which is not installed; use `table` or to_csv()") from None
+        raise CapabilityError(
+            "to_frame needs pandas, which is not installed; pip install pandas, or use `table` or to_csv()"
+        ) from None
     return pandas.DataFrame.from_records(rows, columns=columns)
 
 

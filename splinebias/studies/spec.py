@@ -21,7 +21,7 @@ import numpy as np
 from splinebias._arguments import interval as check_interval
 from splinebias._arguments import real_number, whole_number
 from splinebias._files import write_toml
-from splinebias.activation import Activation
+from splinebias.activation import Homogeneous
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.initialization import Initialization
 from splinebias.initialization.law_files import canonical
@@ -36,7 +36,7 @@ _KINDS: dict[str, Any] = {
     "problems": Problem,
     "potentials": (Potential, Scaled),
     "initializations": Initialization,
-    "activations": Activation,
+    "activations": Homogeneous,
     "methods": TrainingMethod,
 }
 
@@ -145,7 +145,7 @@ class StudySpec:
     seeds: Sequence[int]
     potentials: Mapping[str, Potential | Scaled] = field(default_factory=dict, kw_only=True)
     initializations: Mapping[str, Initialization] = field(default_factory=dict, kw_only=True)
-    activations: Mapping[str, Activation] = field(default_factory=dict, kw_only=True)
+    activations: Mapping[str, Homogeneous] = field(default_factory=dict, kw_only=True)
     methods: Mapping[str, TrainingMethod] = field(default_factory=dict, kw_only=True)
     seed: int = field(default=0, kw_only=True)
     interval: tuple[float, float] | None = field(default=None, kw_only=True)

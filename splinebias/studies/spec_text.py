@@ -115,4 +115,8 @@ def _method_table(method: Any) -> dict[str, Any]:
     if name is None:
         raise CapabilityError(f"only the library's own methods can be written to TOML, got {method!r}; use one of those")
     values = {field.name: getattr(method, field.name) for field in fields(method)}
-    return {"name": name} | {key: value for key, value in values.items() if value is not None}
+    if made := [key for key, value in values.items() if callable(value)]:
+        raise CapabilityError(
+            f"a function cannot be written to TOML, got one as `{made[0]}`; give its values, one for each step"
+        )
+    return {"name": name} | {key: value for key, value in values.items() if value not in (None, 0.0)}  # False is 0 as well

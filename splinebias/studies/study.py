@@ -180,11 +180,23 @@ def study_grid(
             pool = _pool(jobs, scheduler, executor, todo)
             stack.callback(pool.close)
             check_interrupts = stack.enter_context(interruptible())
-            _run(todo, pool, keep, progress, len(spec), check_interrupts)
+            try:
+                _run(todo, pool, keep, progress, len(spec), check_interrupts)
+            except KeyboardInterrupt as interrupt:
+                interrupt.add_note(_kept(keep, len(spec)))
+                raise
         keep.check_in_place()
     if isinstance(keep, _Memory):
         return StudyGrid(keep.parts(limits))
     return StudyGrid(tuple(map(Study.of, read_cases(keep.path), limits)))
+
+
+def _kept(keep: Store | _Memory, total: int) -> str:
+    """What is left after an interrupt, for whoever reads its traceback."""
+    done = sum(map(len, keep.finished()))
+    if isinstance(keep, _Memory):
+        return f"the study was stopped: {done} of {total} runs were done and are lost; with store=... they are kept"
+    return f"the study was stopped: {done} of {total} runs are kept in {keep.path}; the same call goes on from there"
 
 
 def _pool(jobs: int, scheduler: str | None, executor: Executor | None, todo: Sequence[Batch]) -> Pool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from splinebias._array import Array
+from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
 from splinebias.networks.network import Network
 from splinebias.potential import Potential, Scaled
@@ -13,6 +18,37 @@ from splinebias.problem import Problem
 from splinebias.training.default import default_method
 from splinebias.training.method import TrainingMethod, checked_method, checked_width
 from splinebias.training.train import Training, checked_loss_tol, trained
+
+
+class Ensemble(tuple[Training, ...], Drawn):
+    r"""Networks of one width that were trained at once: a tuple of `Training` that draws itself and is a table, too."""
+
+    def __call__(self, x: Any, nu: int = 0) -> Array:
+        r"""Derivative number `nu` of every network at `x`, shape (number of networks, \*x.shape)."""
+        return np.stack([run(x, nu) for run in self])
+
+    def to_frame(self) -> Any:
+        """A row per network, as a pandas DataFrame: potential, width, seed, how the run ended, and what it cost.
+
+        Raises
+        ------
+        CapabilityError
+            If pandas is not installed.
+        """
+        columns: dict[str, list[Any]] = {"potential": [str(run.problem.potential) for run in self]}
+        for name in ("width", "seed", "loss", "steps", "time", "seconds"):
+            columns[name] = [getattr(run, name) for run in self]
+        return frame_of(columns | {"outcome": [run.outcome.name for run in self], "advice": [run.advice for run in self]})
+
+    def __repr__(self) -> str:
+        if not self:
+            return "Ensemble(no networks)"
+        ended = ", ".join(f"{count} {name}" for name, count in Counter(run.outcome.name for run in self).items())
+        losses = [run.loss for run in self]
+        return (
+            f"Ensemble({len(self)} networks of width {self[0].width}; {self[0].problem.describe()}: loss "
+            f"{min(losses):.2e} to {max(losses):.2e}, {ended})"
+        )
 
 
 def train_ensemble(
@@ -25,7 +61,7 @@ def train_ensemble(
     loss_tol: float = 1e-12,
     dtype: Any = "float64",
     device: Any = "cpu",
-) -> tuple[Training, ...]:
+) -> Ensemble:
     r"""Train one network per seed, or per potential and seed, all at once: what `train` gives for each, many times faster.
 
     Small networks spend their time in the overhead of single operations, which a batch shares. Every network still takes
@@ -47,12 +83,12 @@ def train_ensemble(
 
     Returns
     -------
-    tuple of Training
-        In the order of `seeds`, for the first potential, then for the second, ...: number ``i * len(seeds) + j`` has
-        ``seeds[j]`` and ``potentials[i]``, which is that of its `problem`. Up to rounding those of
-        ``train(problem, width, seed)``, which moves the times at which breakpoints are seen to reach a sample, and with
-        them the function by about the tolerance of the method. `seconds` is the wall time of the whole call divided by
-        the number of networks, ``stats["passes"]`` those of the batch while the network was part of it.
+    Ensemble
+        A tuple of `Training`, in the order of `seeds`, for the first potential, then for the second, ...: number
+        ``i * len(seeds) + j`` has ``seeds[j]`` and ``potentials[i]``, which is that of its `problem`. Up to rounding
+        those of ``train(problem, width, seed)``, which moves the times at which breakpoints are seen to reach a sample,
+        and with them the function by about the tolerance of the method. `seconds` is the wall time of the whole call
+        divided by the number of networks, ``stats["passes"]`` those of the batch while the network was part of it.
 
     Raises
     ------
@@ -84,7 +120,7 @@ def train_ensemble(
     loss_tol = checked_loss_tol(loss_tol)
     numbers = _distinct(seeds)
     start = Network.sample(problem, width, numbers, dtype=dtype, device=device)
-    return trained(problems, numbers, start, method, loss_tol)
+    return Ensemble(trained(problems, numbers, start, method, loss_tol))
 
 
 def _with_potentials(problem: Problem, potentials: Sequence[Potential | Scaled]) -> list[Problem]:

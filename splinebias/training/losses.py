@@ -25,15 +25,15 @@ class SquaredLoss:
 
     Parameters
     ----------
-    points : Tensor, shape (2, M)
+    points : Tensor, shape (2, M), of D inputs (D + 1, M)
         Rows x, increasing, and 1.
     y : Tensor, shape (M,)
         Targets.
     weights : Tensor, shape (M,)
         The :math:`\omega` above, positive with sum 1.
-    line : Tensor or None, shape (2, M)
-        Free affine part: the functions 1 and :math:`(x - \bar x)/s` at the data, orthonormal in the weights.
-        None: no skip connection.
+    line : Tensor or None, shape (2, M), of D inputs (D + 1, M)
+        Free affine part: the functions 1 and :math:`(x - \bar x)/s` at the data, orthonormal in the weights; of several
+        inputs others with the same span. None: no skip connection.
     """
 
     points: Tensor
@@ -47,6 +47,12 @@ class SquaredLoss:
         data = problem.data
         x, y, m = (torch.tensor(v, dtype=torch.float64) for v in (data.x, data.y, data.weights))
         weights = m / m.sum()
+        if x.ndim == 2 and x.shape[1] > 1:
+            rows = torch.cat([x.mT, torch.ones_like(y)[None]])
+            centred = torch.cat([x.mT - (x.mT @ weights)[:, None], rows[-1:]])
+            basis = torch.linalg.qr((centred * weights.sqrt()).mT)[0].mT / weights.sqrt()
+            return cls(rows.to(like), y.to(like), weights.to(like), basis.to(like) if problem.free else None)
+        x = x.reshape(-1)
         centred = x - weights @ x
         line = torch.stack([torch.ones_like(x), centred / (weights @ centred**2).sqrt()])
         points = torch.stack([x, torch.ones_like(x)])
@@ -61,11 +67,15 @@ class SquaredLoss:
         return r - (r * self.weights) @ self.line.mT @ self.line
 
     def skip(self, h: Tensor) -> Tensor:
-        """(slope, intercept) of the best skip part for unit sums h, shape (..., 2); zeros without one."""
+        """(slope, intercept) of the best skip part for unit sums h, shape (..., 2), (..., D + 1); zeros without one."""
         if self.line is None:
-            return h.new_zeros((*h.shape[:-1], 2))
+            return h.new_zeros((*h.shape[:-1], self.points.shape[0]))
         x = self.points[0]
         coefficients = ((self.y - h) * self.weights) @ self.line.mT  # of 1 and of (x - mean) / s
+        if self.points.shape[0] > 2:
+            transfer = torch.linalg.lstsq(self.points.mT, self.line.mT).solution  # line = transfer^T points
+            skip: Tensor = coefficients @ transfer.mT
+            return skip
         per_unit = (self.line[1, -1] - self.line[1, 0]) / (x[-1] - x[0])  # 1 / s
         slope = coefficients[..., 1] * per_unit
         return torch.stack([slope, coefficients[..., 0] - slope * (self.weights @ x)], dim=-1)
@@ -90,13 +100,13 @@ class SquaredLoss:
         return projection @ operator @ projection
 
     def decay_rates(self, kernel: Tensor) -> Tensor:
-        r"""Eigenvalues of `operator`, increasing, shape (..., M), or (..., M - 2) without the two lines if they are free.
+        r"""Eigenvalues of `operator`, increasing, shape (..., M), or without those of the rows of `line` if they are free.
 
         Mode j decays as :math:`e^{-\lambda_j \tau}`; a descent step :math:`\eta` is stable while
         :math:`\eta < 2/\lambda_{\max}`.
         """
         rates: Tensor = torch.linalg.eigvalsh(self.operator(kernel))
-        return rates if self.line is None else rates[..., 2:]
+        return rates if self.line is None else rates[..., self.line.shape[0] :]
 
     def decay_range(self, kernel: Tensor) -> tuple[Tensor, Tensor]:
         """Slowest and fastest decay rate, each (...).

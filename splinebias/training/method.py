@@ -12,16 +12,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from splinebias._arguments import whole_number
 from splinebias._array import Array
+from splinebias._result import frame_of
+from splinebias.data import Points
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.functions.several_inputs import PointFunction
 from splinebias.limit.hypotheses import require_mobile, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.several_inputs.input_system import require_points
 from splinebias.problem import Problem
 
 if TYPE_CHECKING:
@@ -50,6 +54,14 @@ class History:
     loss: Array
     time: Array
 
+    def to_frame(self) -> Any:
+        """The records as a pandas DataFrame; CapabilityError if pandas is not installed."""
+        return frame_of({"steps": self.steps, "loss": self.loss, "time": self.time})
+
+    def __repr__(self) -> str:
+        first, last = self.loss[[0, -1]].tolist()
+        return f"History({self.steps.size} records of {self.steps[-1]} steps: loss {first:.2e} to {last:.2e})"
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
@@ -70,9 +82,16 @@ class Snapshot:
     network: Network
 
     @cached_property
-    def function(self) -> PiecewisePolynomial:
+    def function(self) -> PiecewisePolynomial | PointFunction:
         """The network as the function it is, piecewise linear for two slopes; worked out when first asked for."""
         return self.network.function()
+
+    def __call__(self, x: Any, nu: int = 0) -> Array:
+        """Derivative number `nu` of `function` at `x`, same shape as `x`."""
+        return self.function(x, nu)
+
+    def __repr__(self) -> str:
+        return f"Snapshot(time {self.time:.4g}, loss {self.loss:.2e}, width {self.network.width})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +224,10 @@ def checked_method(problem: Problem, method: TrainingMethod) -> TrainingMethod:
     missing = method.supports(problem)
     if missing is not None:
         raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
-    require_reachable(PosedProblem(problem))
+    if isinstance(problem.data, Points):
+        require_points(problem)
+    else:
+        require_reachable(PosedProblem(problem))
     return method
 
 

@@ -66,7 +66,7 @@ class MirrorMap:
         unit = None
         if (scale := parameterization.output_scale(width)) != 1:
             unit = start.new_ones(start.shape[-1])
-            unit[2 * width :] = scale  # a and d
+            unit[-width - 1 :] = scale  # a and d
         return cls(
             potentials=tuple(problem.phi for problem in problems),
             owner=owner,

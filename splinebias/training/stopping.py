@@ -10,7 +10,7 @@ The rules, in this order; the first that holds is the reason:
 - *NO_STEP*: steps of every size were taken back;
 - *ROUNDING*, *AT_REST*: no progress for `patience` steps, at a loss that may be rounding or is more than that;
 - *OVERSHOT*: the steps are used up at a fixed learning rate above that of linear stability, at the start or on the way;
-- *FLOW_STEPS* or *DESCENT_STEPS*: the steps are used up.
+- *FLOW_STEPS*, *DESCENT_STEPS* or *LAST_RATE*: the steps are used up, or the learning rates.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ OVERSHOT = Reason(
     "can kill units for good; unless the loss, {loss:.3g} after {max_steps} steps, is falling, use one below {stable:.3g}",
 )
 FLOW_STEPS = Reason(Outcome.MAX_STEPS, "max_steps = {max_steps} steps led to loss {loss:.3g}: raise `max_steps` or `rtol`")
+LAST_RATE = Reason(Outcome.REACHED_TIME, "the steps whose learning rates were given are taken, at loss {loss:.3g}")
 DESCENT_STEPS = Reason(Outcome.MAX_STEPS, Outcome.MAX_STEPS.value + "{more}")
 
 
@@ -165,8 +166,13 @@ class Progress:
 
 
 def largest_miss(network: Network, residual: Tensor, x: Tensor) -> str:
-    """Where `network` misses the data most, in words, with what is left to bend f there; residual and x: (M,)."""
+    """Where `network` misses the data most, in words, with what is left to bend f there; residual and x: (M,).
+
+    Of D > 1 inputs x has shape (D, M).
+    """
     worst = int(residual.abs().argmax())
+    if x.ndim > 1:
+        return f"y by {float(residual[worst]):.3g} at x = {[round(v, 4) for v in x[:, worst].tolist()]}"
     at, c = x[worst], -network.b / network.w
     left, right = c[c <= at], c[c >= at]
     near = ", beyond all breakpoints"

@@ -9,14 +9,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from splinebias._arguments import real_number, whole_number
+from splinebias._result import DrawnFunction
+from splinebias.data import Points
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.functions.several_inputs import OfOneInput, PointFunction
 from splinebias.networks.network import Network, difference
 from splinebias.problem import Problem
 from splinebias.training.default import default_method
@@ -28,8 +32,8 @@ _LONG = 1.0  # seconds after which a run is worth a progress bar
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Training(Run):
-    """A trained network and how it got there.
+class Training(Run, DrawnFunction):
+    """A trained network and how it got there; ``run(x, nu=0)`` is its function.
 
     Attributes
     ----------
@@ -37,8 +41,8 @@ class Training(Run):
         What was fitted.
     width, seed : int
         Number of units; the integer all randomness came from.
-    function : PiecewisePolynomial
-        The trained network, exact, as ``f(x, nu=0)``.
+    function : PiecewisePolynomial or PointFunction
+        The trained network, exact, as ``f(x, nu=0)``; of `Points` a `PointFunction`, with a `gradient`.
     loss : float
         L = sum m_i (f(x_i) - y_i)^2 / (2 sum m_i) at the end.
     steps : int
@@ -66,7 +70,7 @@ class Training(Run):
 
     problem: Problem
     seed: int
-    function: PiecewisePolynomial
+    function: PiecewisePolynomial | PointFunction
     history: History
     seconds: float
     start: Network
@@ -77,9 +81,37 @@ class Training(Run):
         return self.network.width
 
     @cached_property
-    def change(self) -> PiecewisePolynomial:
+    def change(self) -> PiecewisePolynomial | PointFunction:
         """What training added to the start function, f_n - f_0: exact, the function that the theorems are about."""
         return difference(self.network, self.start)
+
+    def save(self, path: str | Path) -> None:
+        """Write the run to a file that ``sb.load`` reads back, atomically, without pickle.
+
+        Kept to the last bit: problem, seed, network, start, history, snapshots, loss, steps, time, outcome, advice, stats,
+        seconds. The layout is that of ``numpy.savez``.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be written.
+        CapabilityError
+            If the problem has a law, a potential or an activation that is not one of the library's own.
+        """
+        from splinebias.networks.archive import write_archive
+
+        self.problem.line_data  # noqa: B018 (refuses several inputs, which files of runs have no place for)
+        names = ("seed", "steps", "loss", "time", "seconds", "advice")
+        run = {name: getattr(self, name) for name in names} | {"outcome": self.outcome.name}
+        tables = {"run": run, "stats": self.stats, "problem": self.problem.to_tables()}
+        history = {f"history_{name}": getattr(self.history, name) for name in ("steps", "loss", "time")}
+        kept = [part.network.arrays("snapshot") for part in self.snapshots]
+        none = {name: part[None][:0] for name, part in self.network.arrays("snapshot").items()}
+        snapshots = {name: np.stack([part[name] for part in kept]) if kept else none[name] for name in none}
+        for name in ("time", "loss"):
+            snapshots[f"snapshot_{name}"] = np.array([getattr(part, name) for part in self.snapshots], dtype=float)
+        arrays = self.network.arrays("network") | self.start.arrays("start") | history | snapshots
+        write_archive(path, "training", tables, arrays)
 
     def __repr__(self) -> str:
         return (
@@ -187,6 +219,8 @@ def _checked_start(problem: Problem, start: Any, width: int | None) -> Network:
         raise DataError(f"`width` must be left out or be that of `start`, {start.width}, got {width}")
     if start.activation != (wanted := problem.activation.two_slopes or problem.activation):
         raise DataError(f"`start` must have the activation of the problem, {wanted}, got {start.activation}")
+    if start.inputs != problem.initialization.inputs:
+        raise DataError(f"`start` must have the {problem.initialization.inputs} inputs of the problem, got {start.inputs}")
     if not bool(torch.isfinite(start.theta).all()) or not bool(torch.isfinite(start.skip).all()):
         bad = int((~torch.isfinite(start.theta)).sum() + (~torch.isfinite(start.skip)).sum())
         raise DataError(f"`start` must have finite parameters, got {bad} that are not")
@@ -228,13 +262,20 @@ def trained(
             **vars(run),
             problem=problem,
             seed=seed,
-            function=run.network.function(),
+            function=_function(problem, run.network),
             history=record.finish(run),
             seconds=seconds,
             start=start[number],
         )
         for number, ((problem, seed), run, record) in enumerate(zip(pairs, runs, records, strict=True))
     )
+
+
+def _function(problem: Problem, network: Network) -> PiecewisePolynomial | PointFunction:
+    """The function of a network, for points of shape (..., 1) if the data are such."""
+    function = network.function()
+    line = isinstance(problem.data, Points) and problem.data.inputs == 1
+    return OfOneInput(function) if line else function
 
 
 @contextmanager

@@ -23,8 +23,17 @@ y = [-0.15, -0.15, 0.15, -0.15, -0.15]
 weight = {name = "rademacher"}
 bias = {name = "uniform", args = [-1, 2]}
 """
-COMMANDS = ["predict", "train", "minimum-norm", "study", "study run", "study status", "study show"]
-REQUIRED = {"predict": [], "minimum-norm": [], "train": ["--width", "40"], "study": ["--widths", "20,40", "--seeds", "2"]}
+REQUIRED = {
+    "predict": [],
+    "train": ["--width", "40"],
+    "study": ["--widths", "20,40", "--seeds", "2"],
+    "band": ["--width", "40"],
+    "width": ["--error", "0.1"],
+    "laziness": ["--width", "40"],
+    "gcv": [],
+    "minimum-norm": [],
+}
+COMMANDS = [*REQUIRED, "study run", "study status", "study show"]
 
 
 @pytest.fixture
@@ -387,28 +396,3 @@ def test_files_outside_the_folder_of_a_problem_are_read_if_that_is_said(tmp_path
     assert "which leads out of it" in refused.stderr
     assert "--root FOLDER" in refused.stderr
     assert run("predict", problem, "--root", tmp_path).exit_code == 0
-
-
-FREE = PROBLEM + '\n[problem]\naffine = "free"\n'
-
-
-def test_minimum_norm_prints_what_the_function_finds(problem, tmp_path):
-    data = sb.Problem.from_toml(problem).data
-    found = run_json("minimum-norm", problem, "--at", "-1.3,0.1")
-    least = sb.minimum_norm(data, affine="network")
-    assert found["norm"] == least.norm
-    assert found["knots"] == least.knots.tolist()
-    assert [point["f"] for point in found["at"]] == least.function([-1.3, 0.1]).tolist()
-    problem.write_text(FREE)
-    biased = run_json("minimum-norm", problem, "--penalize-bias", "--strength", "1e-3", "--plot", tmp_path / "least.png")
-    assert biased["norm"] == sb.minimum_norm(data, penalize_bias=True, strength=1e-3).norm
-    assert (tmp_path / "least.png").stat().st_size > 0
-    chosen = run_json("minimum-norm", problem, "--gcv")
-    assert chosen["strength"] == sb.weight_decay_path(data).gcv()[0]
-    text = run("minimum-norm", problem).stdout
-    assert "the only minimizer" in text
-
-
-def test_minimum_norm_refuses_in_one_line(problem):
-    assert "`strength` must be a finite real number >= 0" in refused("minimum-norm", problem, "--strength", "-1")
-    assert "--gcv is for free biases" in refused("minimum-norm", problem, "--gcv")

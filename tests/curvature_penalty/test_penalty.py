@@ -351,10 +351,8 @@ def test_arguments_are_checked():
         with pytest.raises(sb.DataError, match=r"`f` must answer f\(x, nu\) .* at nu = 2\); give its derivatives too"):
             sb.penalty(wrong, problem)
     for wrong in ("f", None, 3.0):
-        with pytest.raises(sb.DataError, match=r"`f` must be a function that answers f\(x, nu\), got"):
+        with pytest.raises(sb.DataError, match="`f` must be a function of x, or have one as its `function`, got"):
             sb.penalty(wrong, problem)
-    with pytest.raises(sb.DataError, match="must be a function .*; pass its attribute `function`"):
-        sb.penalty(sb.predict(problem), problem)
     for wrong in (lambda x, nu=0: 0.0, lambda x, nu=0: x[1:], lambda x, nu=0: x + 0j):
         with pytest.raises(sb.DataError, match="`f` must give real numbers of the shape of x, got .*use numpy functions"):
             sb.penalty(wrong, problem)

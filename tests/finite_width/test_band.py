@@ -440,7 +440,7 @@ RIGHT = sb.Initialization(sb.Constant(1.0), st.uniform(-3, 1))  # breakpoints be
         (lambda: sb.error_band(A, 50, draws=10**15), "`draws` must be at most 10,000,000, got 1000000000000000"),
         (lambda: sb.error_band(A, 50).quantile(1), "`probability` must be below 1, got 1"),
         (lambda: sb.error_band(A, 50).quantile(0), "`probability` must be a finite real number > 0, got 0"),
-        (lambda: sb.error_band(A, 50).std([0.0, np.nan]), "`x` must be finite, got 1 entries"),
+        (lambda: sb.error_band(A, 50).cov([0.0, np.nan]), "`x` must be finite, got 1 entries"),
         (lambda: sb.required_width(A, 0.0), "`sup_error` must be a finite real number > 0"),
         (lambda: sb.required_width(A, 0.1, 1.5), "`probability` must be below 1, got 1.5"),
         (lambda: sb.required_width(A, 0.1, 0.0), "`probability` must be a finite real number > 0, got 0.0"),

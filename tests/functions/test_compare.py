@@ -111,7 +111,7 @@ def test_interval_is_checked(interval):
 
 
 def test_arguments_are_checked():
-    with pytest.raises(sb.DataError, match="`g` must be callable, got 3"):
+    with pytest.raises(sb.DataError, match="`g` must be a function of x, or have one as its `function`, got 3"):
         sb.compare(np.sin, 3, (0, 1))
     with pytest.raises(sb.DataError, match="`g` must map an array on the interval to finite numbers of its shape"):
         sb.compare(np.sin, lambda x: x / np.where(x < 0.2, 1.0, np.nan), (0, 0.4))

@@ -19,6 +19,7 @@ from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.networks.network import Network
+from tests.referee import rule
 
 LINE = np.linspace(-2.5, 2.5, 101)
 Z = np.r_[-np.logspace(-3, 2, 11), 0.0, np.logspace(-3, 2, 11)]
@@ -457,3 +458,15 @@ def test_far_neurons_that_make_parabolas_at_no_cost_are_refused():
         for asked in (sb.predict, lambda p: sb.penalty(lambda x, nu=0: [x**2, 2 * x, 2 + 0 * x, 0 * x, 0 * x][nu], p)):
             with pytest.raises(sb.DataError, match=r"moment of order \d of .* far neurons would make x\^2 at no cost"):
                 asked(problem)
+
+
+@pytest.mark.parametrize(("power", "nu"), [(2, 2.5), (3, 3.5), (4, 4.5)])
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_few_points_a_free_line_and_far_neurons(power, nu, size):
+    """What far neurons make, of size b^k, is a line but for what counts: f may not be had by taking that line off."""
+    data = sb.Dataset([0.35, 0.4, 0.81, 1.2][:size], [0.9, 0.87, -0.16, 0.1][:size])
+    law = sb.Initialization.rademacher(st.t(nu, 0, 0.65))
+    found = sb.predict(sb.Problem(data, law, sb.ReLUPower(power), affine="free"))
+    assert found.outcome is sb.Outcome.CONVERGED
+    ruling = rule(found)
+    assert max(ruling.blur, ruling.error, ruling.penalty_error) < 1e-8

@@ -147,7 +147,7 @@ def test_antisymmetric_pairs_start_at_zero():
         Network.sample(problem, 21)
 
 
-@pytest.mark.parametrize("width", [0, -3, 2.5, 5.0, True, None, "10"])
+@pytest.mark.parametrize("width", [0, -3, 2.5, True, None, "10"])
 def test_bad_width_is_refused(width):
     with pytest.raises(sb.DataError, match="`width` must be a whole number >= 1"):
         Network.sample(make_problem(), width)

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from importlib import import_module
@@ -250,10 +251,16 @@ def test_what_keeps_all_work_from_being_done_is_said_once_after_some_seconds(loo
 # -- batches ----------------------------------------------------------------------------------------------------------
 
 
-def test_batches_follow_from_the_specification_and_the_largest_widths_come_first():
+def test_batches_follow_from_the_specification_and_keep_all_widths_at_one_pace():
     limits = [sb.predict(case.problem) for case in LONG.cases]
     made = list(batches(LONG, limits, [set(), set()]))
-    assert [batch.width for batch in made] == sorted((batch.width for batch in made), reverse=True)
+    first = [(batch.case, batch.width) for batch in made[:8]]
+    assert first == [(case, width) for case in (0, 1) for width in (1620, 540, 180, 60)]
+    all_of = Counter((batch.case, batch.width) for batch in made)
+    for cut in range(8, len(made)):
+        some = Counter((batch.case, batch.width) for batch in made[:cut])
+        shares = [(some[key] / count, 1 / count) for key, count in all_of.items()]
+        assert min(share for share, _ in shares) >= max(share - step for share, step in shares)
     runs = [(batch.case, batch.width, seed) for batch in made for seed in batch.seeds]
     assert len(runs) == len(set(runs)) == len(LONG)
     done = [{(540, seed) for seed in range(32)}, set()]
@@ -530,8 +537,13 @@ def test_an_interrupt_that_python_loses_still_stops_the_study(tmp_path):
     def progress(done, total):
         Forgetful()
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interrupt:
         sb.study_grid(SMALL, store=tmp_path / "study.sqlite", progress=progress)
+    (note,) = interrupt.value.__notes__
+    assert "runs are kept in" in note and "study.sqlite; the same call goes on from there" in note
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        sb.study_grid(SMALL, progress=progress)
+    assert "are lost; with store=... they are kept" in interrupt.value.__notes__[0]
     assert 0 < status(tmp_path / "study.sqlite").done < len(SMALL)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

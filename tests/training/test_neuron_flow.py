@@ -1,5 +1,7 @@
 """NeuronFlow: event-located reference, order, twins, conservation, weight decay, small starts, sizes, failures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats as st
@@ -212,7 +214,7 @@ def test_potentials_that_are_gradient_flow_differ_by_their_speed():
     "problem",
     [
         rich(C8, paired(), richness=3.0),
-        sb.Problem(C8, paired(), sb.Abs()),
+        sb.Problem(C8, replace(paired(), output=st.norm(0, 10)), sb.Abs()),  # output weights of order 1 at width 100
         sb.Problem(D7, paired(), sb.LeakyReLU(0.1), parameterization=sb.NTK()),
     ],
     ids=["mean-field", "standard", "ntk"],

@@ -199,7 +199,7 @@ def test_bar_on_a_terminal_waits_for_a_long_run(capsys, monkeypatch):
     [
         ({"width": 0}, "`width` must be a whole number >= 1, got 0"),
         ({"width": -5}, "`width` must be a whole number >= 1, got -5"),
-        ({"width": 10.0}, "`width` must be a whole number >= 1, got 10.0"),
+        ({"width": 10.5}, "`width` must be a whole number >= 1, got 10.5"),
         ({"seed": -1}, "`seed` must be a whole number >= 0, got -1"),
         ({"seed": [0, 1]}, r"`seed` must be a whole number >= 0, got \[0, 1\]"),
         ({"loss_tol": 0}, "`loss_tol` must be a finite real number > 0, got 0"),

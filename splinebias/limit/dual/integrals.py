@@ -16,8 +16,10 @@ from splinebias.limit.discretization import CHECK
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations, Masses, Moments
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
-from splinebias.limit.dual.response import Brink, Response, ResponseModel
+from splinebias.limit.dual.response import Brink, EffectiveResponse, Response, ResponseModel, response_model
 from splinebias.potential import Potential
+
+AnyResponse = Response | EffectiveResponse
 
 _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
 
@@ -73,7 +75,7 @@ class Integrals:
         self.table[:, first : last + 1] += total.reshape(rows, columns)
 
     def add_nodes(
-        self, nodes: PanelNodes, response: Response, equations: DualEquations, factors: tuple[float, float]
+        self, nodes: PanelNodes, response: AnyResponse, equations: DualEquations, factors: tuple[float, float]
     ) -> None:
         """Add what `nodes` contribute, given the response there; `factors` are those of the side, see `line_factors`."""
         shape = nodes.weights.T.shape  # in memory node after node of all rows, like the nodes
@@ -132,7 +134,7 @@ class Sample(NamedTuple):
     brink: Brink | None
 
     @classmethod
-    def of(cls, row: int, nodes: PanelNodes, response: Response) -> Sample:
+    def of(cls, row: int, nodes: PanelNodes, response: AnyResponse) -> Sample:
         """From the response at the nodes."""
         cost = float((nodes.weights * response.penalty).sum())
         return cls(row, nodes, response.value, cost, response.brink(nodes.nodes))
@@ -171,7 +173,7 @@ class Quadrature:
         """How many values of |w| stand for the law at one breakpoint, or at most of them."""
         edges = self.grid.cells.edges
         some = edges[np.linspace(0, edges.size - 1, 5).astype(int), None]
-        return max(1, *(int(ResponseModel.at(side, self.potential, some).rho.shape[-1]) for side in self.sides))
+        return max(1, *(response_model(side, self.potential, some).speeds for side in self.sides))
 
     def at(self, function: DualFunction, curvature: Array) -> tuple[Integrals, ...]:
         r"""The integrals of every side at a dual function; `curvature` is :math:`(\phi')^{-1}` of it at the data."""
@@ -191,7 +193,7 @@ class Quadrature:
                 samples.append(Sample.of(row, nodes, response))
         return found
 
-    def _visited(self, function: DualFunction, order: int) -> Iterator[tuple[int, PanelNodes, Response]]:
+    def _visited(self, function: DualFunction, order: int) -> Iterator[tuple[int, PanelNodes, AnyResponse]]:
         """All nodes with the response there, block by block."""
         count, step = self.grid.placed.number.size, max(1, _BLOCK // (order * self.speeds))
         for row, g in enumerate(function.sides):
@@ -199,8 +201,8 @@ class Quadrature:
                 nodes = self.grid.at(g, None if count <= step else slice(first, first + step), order)
                 yield row, nodes, self._response(row, nodes)
 
-    def _response(self, row: int, nodes: PanelNodes) -> Response:
-        return ResponseModel.at(self.sides[row], self.potential, nodes.nodes)(nodes.rows.g)
+    def _response(self, row: int, nodes: PanelNodes) -> AnyResponse:
+        return response_model(self.sides[row], self.potential, nodes.nodes)(nodes.rows.g)
 
 
 @dataclass(frozen=True, eq=False)

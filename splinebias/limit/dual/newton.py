@@ -190,7 +190,8 @@ def led(posed: PosedProblem, dual: IntegratedDual, start: DualFunction, toleranc
     at, reached, best = 2 * steepness(potential), None, None  # how far from `potential`
     while at > 1 and ratio > 1.05:
         to = max(at / ratio, 1.0)
-        unfolding = Unfolding.of(_gentler(potential, to)) if to > 1 else dual.grid.unfolding
+        spread = dual.problem.initialization.breakpoint_law.spread
+        unfolding = Unfolding.of(_gentler(potential, to), spread=spread) if to > 1 else dual.grid.unfolding
         there = replace(dual, integrator=integrator_of(posed, replace(dual.grid, unfolding=unfolding)))
         if reached is not None:
             start = reached.function

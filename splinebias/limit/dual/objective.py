@@ -150,8 +150,10 @@ class IntegratedDual:
         size = float(np.abs(equations.function(u).nodal).max())
         size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         potential, factor = problem.limit_potential.rescaled(size)
-        unfolding = Unfolding.of(potential)
+        unfolding = Unfolding.of(potential, spread=problem.initialization.breakpoint_law.spread)
         grid = PanelGrid(problem.data.x, posed.grid.cells, unfolding, not unfolding.smooth)
+        if not unfolding.analytic:
+            grid = replace(grid, breaks=np.array([0.0, 0.5, 1.0]))  # nearly always needed
         dual = cls(problem, integrator_of(posed, grid), size, factor)
         return dual, through_mirror(potential, equations.function(u / size))
 

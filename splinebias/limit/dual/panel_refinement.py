@@ -174,7 +174,11 @@ class PanelGrid:
         # many unresolved zeros: not smooth in s; a few: it is the law that changes too much on the cell
         shared = failing & zero & (np.count_nonzero(failing & zero) > 0.1 * np.count_nonzero(zero))
         cut = failing & ~shared
-        middles, panels = np.unique((left[cut] + right[cut]) / 2), np.unique(at_zero[shared])
+        middle = (left + right) / 2
+        if not self.unfolding.analytic:  # a zero is what is hard to resolve: equal steps of s, not of c, lead there
+            folded = np.concatenate([of.rows.middle(self.unfolding) for of in nodes])
+            middle = np.where((folded > left) & (folded < right), folded, middle)
+        middles, panels = np.unique(middle[cut]), np.unique(at_zero[shared])
         first_cut = panels.size > 0 and not self.split  # at the zeros themselves: that may be enough
         halved = panels[:0] if first_cut else panels
         breaks = np.sort(np.r_[self.breaks, (self.breaks[halved] + self.breaks[halved + 1]) / 2])

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import Side
+from splinebias.initialization.zeta import OneRadius, Profile
+from splinebias.limit.dual.effective_potential import EffectivePotential, conjugate_power, effective_potential
 from splinebias.potential import Hypentropy, Potential, Quadratic
 
 _UNDERFLOWING = 1e-290  # masses on the point of it
@@ -93,6 +95,11 @@ class ResponseModel:
 
         faint = None if self.faint is None else flat(self.faint)
         return ResponseModel(self.potential, flat(self.v), flat(self.rho), faint)
+
+    @property
+    def speeds(self) -> int:
+        r"""How many values of \|w\| stand for the law at a breakpoint."""
+        return int(self.rho.shape[-1])
 
     @property
     def occupied(self) -> NDArray[np.bool_]:
@@ -206,6 +213,131 @@ class Response:
         mass, size = (np.take_along_axis(a, least, -1)[..., 0] for a in (log, term))
         faint = (mass > -np.inf) & (mass < little) & np.isfinite(size)
         return Brink(c.ravel(), out.any(axis=-1).ravel(), np.where(faint, size, 0.0).ravel())
+
+
+class EffectivePart(NamedTuple):
+    r"""The units of one scale family at fixed breakpoints.
+
+    Attributes
+    ----------
+    potential : EffectivePotential
+        Gives :math:`\Psi`.
+    scale, mass : Array
+        The :math:`\tau` and R of the family, of the shape of the breakpoints.
+    """
+
+    potential: EffectivePotential
+    scale: Array
+    mass: Array
+
+
+@dataclass(frozen=True, eq=False)
+class EffectiveModel:
+    r"""The response of scale families: integrals over \|w\| are :math:`R \tau^k \Psi^{(k)}(\tau |g|)`, k = 0, 1, 2.
+
+    Attributes
+    ----------
+    parts : tuple of EffectivePart
+        Families whose sum the units are.
+    """
+
+    parts: tuple[EffectivePart, ...]
+
+    @classmethod
+    def at(cls, side: Side, potential: Potential, c: Array) -> EffectiveModel | None:
+        """The model at breakpoints `c`, any shape; None where the law is no sum of families, or one has no known Psi."""
+        found: dict[Profile, list[EffectivePart]] = {}
+        families = side.families
+        if not families or all(isinstance(family.profile, OneRadius) for family in families):
+            return None
+        for family in families:
+            if (effective := effective_potential(potential, family.profile)) is None:
+                return None
+            parts, scale, mass = found.setdefault(family.profile, []), family.scale(c), family.mass(c)
+            if parts and (parts[-1].scale == scale).all():  # the other sign of w
+                mass = mass + parts.pop().mass
+            parts.append(EffectivePart(effective, scale, mass))
+        return cls(tuple(part for parts in found.values() for part in parts))
+
+    @property
+    def speeds(self) -> int:
+        """How many terms there are at a breakpoint."""
+        return len(self.parts)
+
+    def __call__(self, g: Array) -> EffectiveResponse:
+        """Response to dual values `g`, of the shape of the breakpoints."""
+        return EffectiveResponse(self, g)
+
+
+@dataclass(frozen=True, eq=False)
+class EffectiveResponse:
+    r"""The response of scale families to dual values g, with what `Response` has of it.
+
+    Attributes
+    ----------
+    model : EffectiveModel
+        Law and potential.
+    g : Array
+        The dual values.
+    """
+
+    model: EffectiveModel
+    g: Array
+
+    @cached_property
+    def _sums(self) -> Array:
+        r"""Sums of :math:`R\Psi`, :math:`R\tau\Psi'`, :math:`R\tau^2\Psi''`, :math:`R(z\Psi' - \Psi)`, shape (4, ...)."""
+        size = np.abs(self.g)
+        found = np.zeros((4, *size.shape))
+        for potential, scale, mass in self.model.parts:
+            z = scale * size
+            value, first, second = potential(z)
+            first = mass * first
+            terms = np.array([mass * value, scale * first, mass * scale**2 * second, z * first])
+            terms[3] -= terms[0]
+            found += terms if mass.all() else np.where(mass > 0, terms, 0.0)  # Psi may be infinite where no mass is
+        return found
+
+    @property
+    def value(self) -> Array:
+        """Per breakpoint, a: odd in g, because phi is even."""
+        return np.asarray(np.copysign(self._sums[1], self.g))
+
+    @property
+    def slope(self) -> Array:
+        """Per breakpoint, a'."""
+        return np.asarray(self._sums[2])
+
+    @property
+    def conjugate(self) -> Array:
+        """The dual density Psi per breakpoint."""
+        return np.asarray(self._sums[0])
+
+    @property
+    def penalty(self) -> Array:
+        """Per breakpoint, the density of the penalty."""
+        return np.asarray(self._sums[3])
+
+    def brink(self, c: Array) -> Brink | None:
+        """None: masses of families do not underflow where curvature overflows."""
+        return None
+
+
+def response_model(side: Side, potential: Potential, c: Array) -> ResponseModel | EffectiveModel:
+    r"""The response of a side at breakpoints `c`, any shape, without an integral over \|w\| for each g where there is a way.
+
+    A conjugate that is a power of order q needs :math:`\int \rho\, v^q dv` only: then all units have \|w\| = 1.
+    """
+    q = None if isinstance(potential, Quadratic) else conjugate_power(potential)
+    families = side.families
+    if q is not None:
+        if families and all(q < family.profile.tail for family in families):
+            rho = np.asarray(sum(family.zeta(c, q) for family in families))
+        else:
+            v, rho = side.slices(c)
+            rho = np.where(rho > 0, rho * v**q, 0.0).sum(axis=-1)
+        return ResponseModel(potential, np.ones((1,) * (rho.ndim + 1)), rho[..., None])
+    return EffectiveModel.at(side, potential, c) or ResponseModel.at(side, potential, c)
 
 
 @np.errstate(invalid="ignore", over="ignore")

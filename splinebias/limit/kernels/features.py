@@ -19,7 +19,7 @@ import numpy as np
 from scipy.interpolate import PPoly
 
 from splinebias._array import Array
-from splinebias.activation import Activation
+from splinebias.activation import Homogeneous
 from splinebias.initialization.breakpoints import BreakpointLaw, Side
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.numerics.cells import Cells
@@ -49,14 +49,14 @@ class FeatureKernel:
     ----------
     law : BreakpointLaw
         Gives :math:`\zeta^{(m)}`.
-    activation : Activation
+    activation : Homogeneous
         The :math:`\sigma` above.
     derivative : int
         The :math:`\nu` above: 0 (output layer) or 1 (hidden layer).
     """
 
     law: BreakpointLaw
-    activation: Activation
+    activation: Homogeneous
     derivative: int = 0
 
     @property

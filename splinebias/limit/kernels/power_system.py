@@ -128,11 +128,15 @@ class PowerSystem:
     @cached_property
     def _polynomials(self) -> list[Array]:
         """Per side, the dual functions of the forms of order <= k at the nodes, shape (nodes, forms)."""
+        rows = zip(*[self._differences(self.x[index]) for index in self._spread], strict=True)
+        return [np.array(of).reshape(-1, self._nodes.size).T for of in rows] or [np.zeros((self._nodes.size, 0))] * 2
+
+    def _differences(self, points: Array) -> tuple[Array, Array]:
+        r"""Per side, the divided difference of :math:`x \mapsto (\pm(x - c))_+^k` at increasing `points`, c the nodes."""
         k, c = self.kernel.degree, self._nodes
-        plus = [truncated_power(self.x[index], k, c) for index in self._spread]
         # mirrored: [a_0, ..., a_m] (c - .)_+^k = (-1)^m [-a_m, ..., -a_0] (. - (-c))_+^k
-        minus = [(-1) ** (index.size - 1) * truncated_power(-self.x[index][::-1], k, -c) for index in self._spread]
-        return [np.array(rows).reshape(-1, c.size).T for rows in (plus, minus)]
+        mirrored = (-1) ** (points.size - 1) * truncated_power(-points[::-1], k, -c)
+        return truncated_power(points, k, c), mirrored
 
     def dual(self, u: Array) -> list[Array]:
         """Per side, g at the nodes."""
@@ -218,13 +222,23 @@ class PowerSystem:
 
     def _values(self, g: list[Array], y: Array) -> Array:
         """f at `points`: needed if the data are at most k points."""
+        masses = [self.cells.weights.ravel() * zeta * of for zeta, of in zip(self._zeta, g, strict=True)]
         values = np.zeros(self.points.size)
         at = np.searchsorted(self.points, self.x)
-        for side, zeta, of in zip(self.kernel.law.sides, self._zeta, g, strict=True):
-            values += self.kernel.feature(side, self.points[:, None], self._nodes) @ (self.cells.weights.ravel() * zeta * of)
-        if self.free:
-            values += np.polynomial.Polynomial.fit(self.x, y - values[at], 1)(self.points)
         values[at] = y
+        others = np.setdiff1d(np.arange(values.size), at)
+        if self.free:
+            first, last = self.x[[0, -1]]
+            for k in others:
+                x = self.points[k]
+                chord = y[0] + (y[-1] - y[0]) / (last - first) * (x - first)
+                # far neurons make lines of any size, and no second difference: no line is taken off what they make
+                rows = self._differences(np.sort([first, last, x]))
+                bent = sum(float(row @ mass) for row, mass in zip(rows, masses, strict=True))
+                values[k] = chord + (x - first) * (x - last) * bent
+            return values
+        for side, mass in zip(self.kernel.law.sides, masses, strict=True):
+            values[others] += self.kernel.feature(side, self.points[others, None], self._nodes) @ mass
         return values
 
 

@@ -51,6 +51,12 @@ class Selection:
     degrees_of_freedom: float
     outcome: Outcome
 
+    def __repr__(self) -> str:
+        return (
+            f"Selection({self.value:.4g}; score {self.score:.4g}, {self.degrees_of_freedom:.4g} degrees of freedom, "
+            f"{self.outcome})"
+        )
+
 
 class Scored(ABC):
     """A family of filters of the residual, with scores."""

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from splinebias._array import Array
+from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import CapabilityError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.several_inputs import PointFunction
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
@@ -24,7 +26,7 @@ from splinebias.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class Path(Drawn):
     r"""What infinitely wide networks compute during training; ``path(x)`` has one row per time.
 
     Attributes
@@ -43,7 +45,7 @@ class Path:
     predictions: tuple[Prediction, ...]
 
     @property
-    def functions(self) -> tuple[WeightedSpline | FunctionSum, ...]:
+    def functions(self) -> tuple[WeightedSpline | FunctionSum | PointFunction, ...]:
         """f_t, one per time."""
         return tuple(prediction.function for prediction in self.predictions)
 
@@ -58,8 +60,20 @@ class Path:
         return next((p.outcome for p in self.predictions if not p.outcome.ok), Outcome.REACHED_TIME)
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
-        """Derivative number `nu` of every f_t at `x`, shape (T, \\*x.shape)."""
+        """Derivative number `nu` of every f_t at `x`, shape (T, \\*x.shape); of several inputs (T, ...) for (..., d)."""
         return np.stack([f(x, nu) for f in self.functions])
+
+    def to_frame(self, x: Any = None) -> Any:
+        """The functions as a pandas DataFrame with columns ``time``, ``x`` and ``f``; `x` as in `Prediction.to_frame`.
+
+        Raises
+        ------
+        CapabilityError
+            If pandas is not installed.
+        """
+        x = table_points(self.problem.data, x)
+        columns = {"time": np.repeat(self.times, x.size), "x": np.tile(x, self.times.size), "f": self(x).ravel()}
+        return frame_of(columns)
 
     def __repr__(self) -> str:
         first, last = self.times.min(), self.times.max()

@@ -124,7 +124,7 @@ def _population(problem: Problem, particles: Particles) -> Population:
     assert isinstance(parameterization, MeanField)
     activation = problem.activation.two_slopes
     assert activation is not None
-    return Population.of(problem.data, activation, parameterization.richness, particles, problem.free)
+    return Population.of(problem.line_data, activation, parameterization.richness, particles, problem.free)
 
 
 def solve(problem: Problem, times: Array, x: Array, count: int, rtol: float, seed: int) -> Solution:

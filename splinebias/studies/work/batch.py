@@ -22,6 +22,7 @@ from splinebias import __version__
 from splinebias.curvature_penalty.value import penalty
 from splinebias.errors import SplinebiasError
 from splinebias.functions.compare import compare
+from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
 from splinebias.studies.row import FAILED, Done, Row, failed_row
@@ -85,16 +86,25 @@ def together(seeds: Sequence[int], width: int) -> list[tuple[int, ...]]:
 
 
 def batches(spec: StudySpec, limits: Sequence[Prediction], done: Sequence[Collection[tuple[int, int]]]) -> Iterator[Batch]:
-    """The batches of `spec` that are not done, the largest widths first so that none of them is left for the end.
+    """The batches of `spec` that are not done: a batch of every width and case first, then all of them at one pace.
+
+    So an interrupted study has runs of every width, of which it can fit a rate. Where a case has all its widths, the widest
+    comes first; what is left for the end are batches of bounded size.
 
     `limits` and `done`, the pairs (width, seed) to leave out, have one entry per case.
     """
-    for width in reversed(spec.widths):
-        for number, case in enumerate(spec.cases):
-            for group in together(spec.seeds, width):
-                seeds = tuple(seed for seed in group if (width, seed) not in done[number])
-                if seeds:
-                    yield Batch(number, limits[number], case.method, width, seeds, spec.seed, case.interval, spec.loss_tol)
+    groups = {width: together(spec.seeds, width) for width in spec.widths}
+    order = sorted(
+        (rank / len(found), number, -width, rank)
+        for width, found in groups.items()
+        for number in range(len(spec.cases))
+        for rank in range(len(found))
+    )
+    for _, number, minus, rank in order:
+        case, width = spec.cases[number], -minus
+        seeds = tuple(seed for seed in groups[width][rank] if (width, seed) not in done[number])
+        if seeds:
+            yield Batch(number, limits[number], case.method, width, seeds, spec.seed, case.interval, spec.loss_tol)
 
 
 def run_batch(batch: Batch) -> list[Done]:
@@ -150,6 +160,7 @@ def _measured(batch: Batch, seed: int, run: Training) -> Done:
         passes=int(run.stats.get("passes", 0)),
         reason="" if run.outcome.ok else run.advice,
     )
+    assert isinstance(run.function, PiecewisePolynomial), "studies are of one input"
     return Done(row, pack(run.function), environment())
 
 

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from splinebias.learning_rates import Rates
 from splinebias.networks.network import Network
 from splinebias.training.batch import Batch
 from splinebias.training.descent.learning_rate import LearningRate, sharpness
+from splinebias.training.descent.momentum import Momentum
 from splinebias.training.field import Field, State
 from splinebias.training.losses import SquaredLoss
 from splinebias.training.method import Recorder
@@ -30,10 +32,13 @@ def descend(state: State, learning_rate: float | Tensor, emphasis: Tensor | None
     emphasis : Tensor, shape (..., M), optional
         What multiplies the residuals: a random mini-batch. None: ones.
     """
+    return state.field.at(state.dual - learning_rate * gradient(state, emphasis))
+
+
+def gradient(state: State, emphasis: Tensor | None = None) -> Tensor:
+    """The gradient of the loss, shape (..., P), with residuals times `emphasis` if there is one."""
     cotangent = state.field.loss.weights * state.residual
-    if emphasis is not None:
-        cotangent = cotangent * emphasis
-    return state.field.at(state.dual - learning_rate * state.linear.vjp(cotangent))
+    return state.linear.vjp(cotangent if emphasis is None else cotangent * emphasis)
 
 
 def mini_batches(loss: SquaredLoss, batch_size: int, rng: np.random.Generator) -> Iterator[Tensor]:
@@ -54,8 +59,10 @@ class DescentBatch(Batch):
         The B networks.
     field : Field
         What moves them.
-    learning_rate : float or None
-        The constant rate; None: automatic.
+    learning_rate : float, tuple of float, callable or None
+        The constant rate, or that of every step; None: automatic.
+    momentum : Momentum
+        What is added of gradients before.
     batch_size : int or None
         Points of a mini-batch; None: all, so that small steps lower the loss.
     limits : Limits
@@ -70,7 +77,8 @@ class DescentBatch(Batch):
         self,
         start: Network,
         field: Field,
-        learning_rate: float | None,
+        learning_rate: Rates | None,
+        momentum: Momentum,
         batch_size: int | None,
         limits: Limits,
         rngs: Sequence[np.random.Generator],
@@ -78,7 +86,9 @@ class DescentBatch(Batch):
     ) -> None:
         state = field.at(field.mirror.to_dual(start.theta))
         super().__init__(state, limits, records)
-        self._batch_size, noisy = batch_size, batch_size is not None
+        self._batch_size, noisy = batch_size, batch_size is not None or momentum.decay > 0
+        self._momentum = momentum
+        self._velocity: Tensor | None = None  # before the first step
         self._draws = [mini_batches(field.loss, batch_size, rng) for rng in rngs] if batch_size is not None else None
         self._rates = [LearningRate(learning_rate, noisy=noisy) for _ in rngs]
         self._fixed, self._stable = learning_rate, [math.inf] * len(rngs)
@@ -87,13 +97,14 @@ class DescentBatch(Batch):
         """Note whether the fixed rate is stable for networks number `at` of those under way."""
         found = sharpness(self._state.field.loss, self._state.kernel[at], self._batch_size).tolist()
         for row, sharp in zip((self._rows[j] for j in at), found, strict=True):
-            self._stable[row.number] = 2 / sharp if sharp > 0 else math.inf
-            row.unstable = self._fixed is not None and self._fixed > self._stable[row.number]
+            self._stable[row.number] = self._momentum.stable(sharp) if sharp > 0 else math.inf
+            row.unstable = self._fixed is not None and self._rates[row.number].value > self._stable[row.number]
 
     def _advance(self) -> None:
         # a fixed rate after 0, 1, 2, 4, 8, ... steps: features move, and the kernel with them; an automatic one at the start
         powers = [not row.steps & (row.steps - 1) and (self._fixed is not None or not row.steps) for row in self._rows]
-        if watched := [j for j, row in enumerate(self._rows) if powers[j] and not row.unstable]:
+        scheduled = self._fixed is not None and not isinstance(self._fixed, float)  # a rate that is too large may fall
+        if watched := [j for j, row in enumerate(self._rows) if powers[j] and (scheduled or not row.unstable)]:
             self._watch(watched)
         state, rates = self._state, [self._rates[row.number] for row in self._rows]
         if due := [j for j, rate in enumerate(rates) if rate.due]:
@@ -102,16 +113,23 @@ class DescentBatch(Batch):
                 rates[j].update(value)
         h = [rate.value for rate in rates]
         draws = torch.stack([next(self._draws[row.number]) for row in self._rows]) if self._draws is not None else None
-        new = descend(state, torch.tensor(h, dtype=state.dual.dtype, device=state.dual.device)[:, None], draws)
+        push, self._velocity = self._momentum.step(gradient(state, draws), self._velocity)
+        new = state.field.at(state.dual - torch.tensor(h, dtype=push.dtype, device=push.device)[:, None] * push)
         steps = zip(rates, self._rows, new.loss.tolist(), strict=True)
-        self._move([rate.judge(row.loss, loss) for rate, row, loss in steps], h, new)
+        times = [self._momentum.scale * rate for rate in h]
+        self._move([rate.judge(row.loss, loss) for rate, row, loss in steps], times, new)
+
+    def _keep(self, kept: Sequence[int]) -> None:
+        super()._keep(kept)
+        if self._velocity is not None:
+            self._velocity = self._velocity[list(kept)]
 
     def _stats(self, ended: Sequence[int]) -> list[dict[str, float]]:
         slowest, fastest = self._state.field.loss.decay_range(self._state.kernel)
         return [
             {
                 "passes": float(self._rows[j].steps + self._rows[j].rejected),
-                "learning_rate": self._rates[self._rows[j].number].value,
+                "learning_rate": self._rates[self._rows[j].number].latest,
                 "lambda_max": float(fastest[j]),
                 "lambda_min": float(slowest[j]),
             }
@@ -119,6 +137,6 @@ class DescentBatch(Batch):
         ]
 
     def _numbers(self, j: int, stats: Mapping[str, float]) -> Mapping[str, object]:
-        row, speed = self._rows[j], 2 * stats["learning_rate"] * stats["lambda_min"]
+        row, speed = self._rows[j], 2 * self._momentum.scale * stats["learning_rate"] * stats["lambda_min"]
         more = steps_to_go(row.loss, self._limits.loss_tol, speed)
         return {"stable": self._stable[row.number], "max_steps": self._limits.max_steps, "more": more}

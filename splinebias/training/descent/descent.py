@@ -11,13 +11,15 @@ limit of an infinitely fast skip connection (see `SquaredLoss`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import whole_number
+from splinebias.errors import DataError
+from splinebias.learning_rates import checked_rates, momentum_scale
 from splinebias.problem import Problem
 from splinebias.training.method import Recorder, Run, TrainingMethod
 
@@ -30,14 +32,29 @@ if TYPE_CHECKING:
 class _Descent(TrainingMethod):
     """What descents with full batches and with mini-batches share."""
 
-    learning_rate: float | None = None
+    learning_rate: float | Sequence[float] | Callable[[int], float] | None = None
     max_steps: int = field(default=1_000_000, kw_only=True)
+    momentum: float = field(default=0.0, kw_only=True)
+    dampening: float = field(default=0.0, kw_only=True)
+    nesterov: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.learning_rate is not None:
             fix = "leave it None to take it from the spectrum of the tangent kernel"
-            real_number(self.learning_rate, "learning_rate", above=0, fix=fix)
+            object.__setattr__(self, "learning_rate", checked_rates(self.learning_rate, fix=fix))
         whole_number(self.max_steps, "max_steps", at_least=1)
+        momentum_scale(self.momentum, self.dampening)
+        if not isinstance(self.nesterov, bool):
+            raise DataError(f"`nesterov` must be True or False, got {self.nesterov!r}")
+        if self.dampening and not self.momentum:
+            raise DataError(
+                f"`dampening` is of gradients that join a momentum, got {self.dampening!r} without; leave it out"
+            )
+        if self.nesterov and (self.dampening or not self.momentum):
+            raise DataError(
+                f"`nesterov` needs a momentum > 0 and no dampening, got {self.momentum!r} and {self.dampening!r}; "
+                "leave it out"
+            )
 
     @property
     def _batch_size(self) -> int | None:
@@ -56,13 +73,18 @@ class _Descent(TrainingMethod):
         import torch
 
         from splinebias.training.descent.batch import DescentBatch
-        from splinebias.training.stopping import DESCENT_STEPS, Limits
+        from splinebias.training.descent.momentum import Momentum
+        from splinebias.training.stopping import DESCENT_STEPS, LAST_RATE, Limits
 
-        size = self._batch_size
+        size, rates = self._batch_size, self.learning_rate
+        assert rates is None or isinstance(rates, float | tuple) or callable(rates)  # as `__post_init__` leaves it
         epoch = 1 if size is None else math.ceil(field.loss.y.shape[-1] / size)  # steps that see all points
         limits = Limits(loss_tol, self.max_steps, 1000 * epoch, DESCENT_STEPS)
+        if isinstance(rates, tuple) and len(rates) <= self.max_steps:
+            limits = Limits(loss_tol, len(rates), 1000 * epoch, LAST_RATE)
+        momentum = Momentum(self.momentum, self.dampening, self.nesterov)
         with torch.no_grad():
-            return DescentBatch(start, field, self.learning_rate, size, limits, rngs, records).finish()
+            return DescentBatch(start, field, rates, momentum, size, limits, rngs, records).finish()
 
 
 @dataclass(frozen=True)
@@ -75,15 +97,29 @@ class MirrorDescent(_Descent):
         The :math:`\eta` above, constant. None: :math:`1/\lambda_{\max}` of the tangent kernel
         :math:`W^{1/2} J D J^T W^{1/2}`, :math:`W = \mathrm{diag}(\omega)`, :math:`D = 1/\Phi''(\theta)`: half of what linear
         stability allows. As D changes along the run, that is measured again after 1, 2, 4, ... up to 1024 steps, sooner
-        if it changes or the loss rises; a step that would raise it by over 10 % is taken back (see `LearningRate`).
+        if it changes or the loss rises; a step that would raise it by over 10 % is taken back (see `LearningRate`). A
+        sequence: that of every step, >= 0, after which the run ends with REACHED_TIME. A function of s = 0, 1, ...: that of
+        step s.
     max_steps : int
         Most steps to take.
+    momentum, dampening : float
+        The :math:`\beta` and :math:`\delta`, in [0, 1), of the velocity :math:`v = \beta v + (1 - \delta) g` (g in the first
+        step) that takes the place of the gradient g: the convention of ``torch.optim.SGD``, in dual coordinates.
+    nesterov : bool
+        Whether :math:`g + \beta v` takes that place, for :math:`\beta > 0`, :math:`\delta = 0`.
 
     Notes
     -----
     Ends with CONVERGED (loss at most `loss_tol`), MAX_STEPS (the advice estimates how many more), DIVERGED (numbers
     overflowed, or the loss grew 1e4-fold or stalled at a fixed rate above :math:`2/\lambda_{\max}`, which the advice states;
     the network is the last one below that) or STALLED (the smallest loss fell by less than a relative 1e-12 in 1000 steps).
+    With momentum the limit is the same and training time is :math:`t = n (1 - \delta)/(1 - \beta) \sum \eta`: at that time
+    the function is that of plain flow up to :math:`O(\eta)` (derived here: in the end a gradient counts
+    :math:`(1 - \delta)(1 + \beta + \beta^2 + \dots)` times). Linear stability then allows
+    :math:`\eta < 2(1 + \beta)/((1 - \delta)\lambda_{\max})`, with `nesterov`
+    :math:`2(1 + \beta)/((1 + 2\beta)\lambda_{\max})`; no step is taken back.
+    Adam and its like are not here: they scale every parameter by its own history, and no theorem says where they end. A
+    network trained with them can be measured all the same: `compare` takes ``sb.from_torch(module).function()``.
     Hypotheses of the infinite-width limit, not checked: a large width, and :math:`\eta = O(1/n)` (true of None).
 
     References
@@ -104,7 +140,9 @@ class StochasticMirrorDescent(_Descent):
     learning_rate : float, optional
         The :math:`\eta` of the step, constant. None: the inverse of
         :math:`\min(\lambda_{\max} M/B,\; M \max_i \omega_i K_{ii})`, which bounds the curvature of every batch; measured
-        again as in `MirrorDescent`, without taking steps back.
+        again as in `MirrorDescent`, without taking steps back. A sequence or a function: as there.
+    momentum, dampening, nesterov
+        As in `MirrorDescent`.
     batch_size : int
         The B above, between 1 and M.
     max_steps : int

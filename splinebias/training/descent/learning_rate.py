@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from splinebias.learning_rates import Rates, rate_at
 from splinebias.training.losses import SquaredLoss
 
 
@@ -36,22 +37,32 @@ class LearningRate:
 
     Parameters
     ----------
-    fixed : float or None
-        The constant rate; None: automatic.
+    fixed : float, tuple of float, callable or None
+        The constant rate, or that of every step; None: automatic.
     noisy : bool
         Whether the loss may rise by chance (mini-batches): then every step is taken and nothing is concluded from it.
     """
 
-    def __init__(self, fixed: float | None, *, noisy: bool = False) -> None:
+    def __init__(self, fixed: Rates | None, *, noisy: bool = False) -> None:
         self._fixed, self._noisy, self._sharpness = fixed, noisy, math.nan
+        self._steps, self._next, self._last = 0, math.nan, 0.0
         self._safety, self._wait, self._left = 1.0, 1, 0
 
     @property
     def value(self) -> float:
         """The rate of the next step; 0 if no step is safe."""
+        if isinstance(self._fixed, float):
+            return self._fixed
         if self._fixed is not None:
-            return float(self._fixed)
+            if math.isnan(self._next):  # a function is asked once a step
+                self._next = rate_at(self._fixed, self._steps)
+            return self._next
         return self._safety / self._sharpness if self._sharpness > 0 else 0.0
+
+    @property
+    def latest(self) -> float:
+        """The rate of the last step that was taken, of the next one if it is automatic; 0 if there was none."""
+        return self.value if self._fixed is None or isinstance(self._fixed, float) else self._last
 
     @property
     def due(self) -> bool:
@@ -67,6 +78,7 @@ class LearningRate:
     def judge(self, before: float, after: float) -> bool:
         """Whether to take a step that changes the loss from `before` to `after` (possibly not a number)."""
         if self._fixed is not None:
+            self._last, self._steps, self._next = self.value, self._steps + 1, math.nan
             return True
         if not (self._noisy or after <= 1.1 * before):
             self._left, self._safety = 0, self._safety / 2

@@ -19,7 +19,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from splinebias.networks.linearization import TwoSlopeLinearization
+from splinebias.networks.linearization import FeatureLinearization, TwoSlopeLinearization
 from splinebias.training.field import Field, State
 from splinebias.training.flow.held_breakpoints import Arrivals, Boundary, Units
 from splinebias.training.flow.spectrum import DenseSpectrum, KrylovSpectrum, Spectrum
@@ -111,7 +111,7 @@ class FlowState(State):
         loss, scale = self.field.loss, self.rho.new_zeros(self.rho.shape[0])
         if self.rho.shape[-1] > 1000:  # Krylov spaces are cheaper than eigenvectors
             if loss.line is not None:
-                lines = (loss.line * self._root).expand(self.rho.shape[0], 2, -1).unbind(-2)
+                lines = (loss.line * self._root).expand(self.rho.shape[0], -1, -1).unbind(-2)
                 moved = [self._root * self.linear.jvp(self.metric * self.pull(line)) for line in lines]
                 scale = torch.stack([f.norm(dim=-1) for f in moved]).amax(0)
             return KrylovSpectrum(lambda u: self.push(self.pull(u)), self.rho, scale)
@@ -168,6 +168,10 @@ class FlowState(State):
         none = Units.none(after.dual.device)
         if self.field.activation.two_slopes is None:  # then the field is continuous
             return Arrivals(none, none, torch.zeros_like(after.loss, dtype=torch.bool))
+        if self.field.loss.points.shape[0] > 2:  # kinks are lines, planes, ...: seen to pass samples, not held there
+            assert isinstance(self.linear, FeatureLinearization)
+            assert isinstance(after.linear, FeatureLinearization)
+            return Arrivals(none, none, (self.linear.positive != after.linear.positive).any(-1).any(-1))
         crossed = (self._active != after._active) & (self._rightward == after._rightward)
         crossed[after.held.row, after.held.unit] = False
         jumps = crossed.any(-1)

@@ -1,0 +1,69 @@
+"""The picture of `results.md`: what every result draws of itself, on one sheet.
+
+python docs/guide/sheet.py        # writes results.png beside it
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import scipy.stats as st
+from matplotlib.figure import Figure
+
+import splinebias as sb
+from splinebias.plots import save_figure
+
+PROBLEM = sb.Problem(sb.datasets.liang_montufar_a(), sb.Initialization.rademacher(st.uniform(-1, 2)))
+
+
+def sheet() -> Figure:
+    """All pictures."""
+    figure = Figure(figsize=(12.5, 12), layout="constrained")
+    axes = figure.subplots(4, 3).ravel()
+    limit = sb.predict(PROBLEM)
+    limit.plot(axes[0])
+    sb.predict(PROBLEM.replace(affine="free")).plot(axes[0])
+    sb.predict(PROBLEM.replace(activation=sb.Abs(), potential=sb.Scaled(sb.Hypentropy(0.1)))).plot(axes[0])
+    ensemble = sb.train_ensemble(PROBLEM, 200, range(12), loss_tol=1e-8)
+    ensemble[0].plot(axes[1])
+    ensemble[1].plot(axes[1])
+    limit.plot(axes[1])
+    ensemble.plot(axes[2])
+    sb.predict_path(PROBLEM, [*np.geomspace(1, 1e5, 12), np.inf]).plot(axes[3])
+    sb.error_band(PROBLEM, 400).plot(axes[4])
+    sb.start_process(PROBLEM.replace(initialization=sb.Initialization.pytorch_default(both_layers=True))).plot(axes[5])
+    sb.diagnose(ensemble[0]).plot(axes[6])
+    study = sb.study(PROBLEM, [25, 50, 100, 200], range(8), loss_tol=1e-6)
+    study.plot(axes[7])
+    specification = sb.StudySpec(
+        {"A": PROBLEM, "free": PROBLEM.replace(affine="free")}, [25, 50, 100], range(6), loss_tol=1e-6
+    )
+    sb.study_grid(specification).plot(axes[8])
+    sb.plot(sb.Initialization.pytorch_default(), axes[9])
+    steep = sb.Problem(sb.Dataset([0, 1, 1.98, 2], [0, 0, 0, 1]), sb.Initialization.rademacher(st.norm(0, 3)))
+    sb.predict(steep).plot(axes[10])
+    units = sb.rescaled(sb.Problem(sb.datasets.mcycle(), sb.Initialization.gaussian()))
+    units.restored(sb.predict(units.problem, time=sb.gcv_time(units.problem).value)).plot(axes[11])
+    titles = [
+        "predictions",
+        "networks",
+        "ensemble",
+        "path",
+        "band",
+        "start",
+        "diagnosis",
+        "study",
+        "grid",
+        "law",
+        "steep",
+        "rescaled",
+    ]
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set_title(title)
+        ax.legend(fontsize="x-small")
+    return figure
+
+
+if __name__ == "__main__":
+    save_figure(sheet(), Path(__file__).with_name("results.png"))[1].unlink()

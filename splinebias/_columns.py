@@ -1,0 +1,115 @@
+"""Columns of data as they come: tensors, masked arrays, one-column tables, data frames; why equal abscissae are equal."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from splinebias._arguments import nearest, real_vector
+from splinebias._array import Array
+from splinebias.errors import DataError
+
+_DATES = (
+    "subtract the first one and divide by a unit, for example (dates - dates.min()) / np.timedelta64(1, 'D')"  # a way out
+)
+
+
+def plain_column(value: Any) -> Any:
+    """`value` without what numpy does not read by itself: a torch tensor as an array, a table of one column as a vector.
+
+    Gradients of tensors are not followed.
+    """
+    if hasattr(value, "detach") and hasattr(value, "cpu"):
+        value = value.detach().cpu()
+        value = (value.double() if value.is_floating_point() else value).numpy()
+    shape = getattr(value, "shape", None)
+    if shape is None and isinstance(value, list | tuple) and value and all(map(_single, value)):
+        value = np.asarray(value)
+        shape = value.shape
+    if shape is not None and len(shape) == 2 and shape[1] == 1 and shape[0] > 1:
+        masked = isinstance(value, np.ma.MaskedArray)
+        return (value if masked else np.asarray(value)).reshape(-1)
+    return value
+
+
+def _single(entry: Any) -> bool:
+    """Whether an entry of a list is itself a list, or an array, of one entry."""
+    return getattr(entry, "shape", None) == (1,) or (isinstance(entry, list | tuple) and len(entry) == 1)
+
+
+def number_column(value: Any, name: str) -> Array:
+    """`value` as a fresh finite vector, after `plain_column`; DataError for what is none, dates with the way to numbers."""
+    value = plain_column(value)
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind in ("M", "m"):
+        raise DataError(f"`{name}` must hold numbers, got dates or durations; {_DATES}")
+    return real_vector(value, name)
+
+
+def without_masked(columns: Sequence[Any], *, depth: int) -> list[Any]:
+    """Columns of one length without the rows in which one of them is masked, which a warning counts.
+
+    `depth` is the number of frames from here to the caller whom the warning concerns.
+    """
+    plain = [plain_column(column) for column in columns]
+    masks = [np.ma.getmaskarray(column) for column in plain if np.ma.is_masked(column)]
+    if not masks or len({np.shape(column) for column in plain if column is not None}) > 1 or masks[0].ndim != 1:
+        return plain  # as it is, or refused for its shape
+    masked = np.any(masks, axis=0)
+    warnings.warn(
+        f"{np.count_nonzero(masked)} of {masked.size} points are masked and left out", UserWarning, stacklevel=depth + 1
+    )
+    return [None if column is None else np.ma.getdata(np.ma.asarray(column))[~masked] for column in plain]
+
+
+def without_zeros(columns: Sequence[Array], weights: Array, *, depth: int) -> list[Array]:
+    """Columns and `weights` without the rows of weight 0, which a warning counts; `depth` as in `without_masked`."""
+    zero = weights == 0
+    if zero.any():
+        warnings.warn(
+            f"{np.count_nonzero(zero)} of {zero.size} points have weight 0 and are left out",
+            UserWarning,
+            stacklevel=depth + 1,
+        )
+    return [column[~zero] for column in (*columns, weights)]
+
+
+def frame_column(frame: Any, name: Any) -> Any:
+    """The column of a DataFrame that has a name, as an array; DataError if there is none, or two, or no numbers in it."""
+    columns = list(getattr(frame, "columns", ()))
+    if not hasattr(frame, "__getitem__") or not columns:
+        raise DataError(f"`frame` must be a DataFrame with columns, got {type(frame).__name__}; for arrays take sb.Dataset")
+    if columns.count(name) != 1:
+        there = f"{columns.count(name)} of that name" if name in columns else f"{', '.join(map(str, columns[:20]))}"
+        raise DataError(f"column {name!r} must stand once in the frame, got {there}{nearest(name, map(str, columns))}")
+    column = np.asarray(frame[name])
+    if column.dtype.kind != "O":
+        return column
+    try:
+        return column.astype(np.float64)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"column {name!r} must hold numbers, got entries that are none or missing; drop them: frame.dropna()"
+        ) from None
+
+
+def digits(value: float) -> str:
+    """All digits of a number, no more: 1499170048 rather than 1.49917e9."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def of_rounding(original: Any, where: float, span: float) -> str:
+    """Words on why abscissae near `where` may have become equal: the numbers of their type are far apart; or nothing."""
+    kind = getattr(plain_column(original), "dtype", None)
+    held = kind if kind is not None and kind.kind == "f" else np.dtype(np.float64)
+    name = str(getattr(original, "dtype", held)).removeprefix("torch.")
+    gap = float(np.spacing(np.abs(np.asarray(where, dtype=name if name in ("float16", "float32") else held))))
+    if name not in ("float16", "float32") and gap < 1e-9 * span:
+        return ""
+    return (
+        f"; numbers of {name} near {where:.6g} are {gap:.3g} apart, so that points which differed may have become equal: "
+        "subtract the first x before they are rounded, in float64"
+    )

@@ -1,0 +1,195 @@
+r"""Early alignment: whether, and how fast, neurons of a small balanced start turn to one class each, before the loss moves.
+
+Networks :math:`f = \sum_j v_j [w_j \cdot x]_+` on points :math:`x_i \in R^d` with labels :math:`y_i = \pm 1`, gradient flow
+on a mean loss, :math:`|v_j| = |w_j|` of size :math:`\varepsilon` at the start.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from splinebias._arguments import real_array, real_number
+from splinebias._array import Array
+from splinebias.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class AlignmentMargin:
+    r"""What the points say about alignment.
+
+    Attributes
+    ----------
+    points : Array, shape (M, d)
+        The points; abscissae x are given a second coordinate 1.
+    labels : Array, shape (M,)
+        The labels, +1 or -1.
+    margin : float
+        :math:`\mu = \min_{i \ne k} y_i y_k \cos(x_i, x_k)`; the hypothesis of the theorem is :math:`\mu > 0`.
+    worst_pair : tuple of int
+        Indices (i, k) where that minimum is.
+    violated : float
+        Share of the pairs with :math:`y_i y_k \cos(x_i, x_k) \le 0`.
+    growth : tuple of float
+        :math:`\gamma_\pm = |\frac1M \sum_{y_i = \pm 1} x_i|`: log growth rate of aligned neurons of each class, in units of
+        :math:`-\ell'(0)`.
+    hull_distances : tuple of float
+        :math:`m_\pm`: distance of the convex hull of each class from 0.
+    """
+
+    points: Array
+    labels: Array
+    margin: float
+    worst_pair: tuple[int, int]
+    violated: float
+    growth: tuple[float, float]
+    hull_distances: tuple[float, float]
+
+    @property
+    def holds(self) -> bool:
+        r"""Whether the hypothesis :math:`\mu > 0` holds."""
+        return self.margin > 0
+
+    @property
+    def mean_size(self) -> float:
+        r"""Mean of :math:`|x_i|`: times the product of this with :math:`-\ell'(0)` have no unit."""
+        return float(np.linalg.norm(self.points, axis=1).mean())
+
+    @property
+    def late_rate(self) -> float:
+        r""":math:`\bar\gamma = \frac12/(1/m_+ + 1/m_-)`; 0 where a hull contains 0 and neurons cannot fit that class alone.
+
+        With exponential tails of the loss, :math:`\frac{dt}{d(1/L)} \ln(1/L) \to 1/(4 \bar\gamma)`, a heuristic derived
+        here: :math:`L t` is not flat, it falls like :math:`1/\ln(1/L)`.
+        """
+        plus, minus = self.hull_distances
+        return 0.5 * plus * minus / (plus + minus) if plus + minus > 0 else 0.0
+
+    def halving_time(self, scale: float, first_pull: float) -> float:
+        r"""Leading order of the time at which the loss has halved from a start of size :math:`\varepsilon`.
+
+        :math:`\ln(1/\varepsilon)/(\gamma\,|\ell'(0)|)` with the :math:`\gamma_\pm` of the class whose fit brings the share
+        of fitted points above one half.
+        """
+        scale = real_number(scale, "scale", above=0)
+        order = np.argsort(self.growth)[::-1]  # the faster class first
+        sizes = [int((self.labels == sign).sum()) for sign in (1, -1)]
+        late = order[0] if 2 * sizes[order[0]] > self.labels.size else order[1]
+        return math.log(1 / scale) / (self.growth[late] * real_number(first_pull, "first_pull", above=0))
+
+    def time_scale(self) -> float:
+        r"""The bound on the alignment time without its constant, :math:`M \log M/\sqrt\mu` over the mean size, for
+        :math:`-\ell'(0) = 1`.
+
+        † From memory of the paper, unchecked, constants included: there the loss is a sum and the bound
+        :math:`O(\log M/\sqrt\mu)`; the mean loss brings the factor M. Infinite where :math:`\mu \le 0`: no bound.
+        Measured times stay far below it and grow with neither power.
+        """
+        count = self.labels.size
+        return math.inf if not self.holds else count * math.log(count) / (math.sqrt(self.margin) * self.mean_size)
+
+    def largest_subset(self) -> np.ndarray[Any, np.dtype[np.intp]]:
+        r"""Indices of points that greedy deletion leaves: again and again the point with most violated pairs goes, until
+        :math:`\mu > 0` on the rest.
+
+        A lower bound on the largest such subset. It may delete one class entirely: `alignment_margin` refuses the rest.
+        """
+        bad = _products(self.points, self.labels) <= 0
+        np.fill_diagonal(bad, val=False)
+        kept = np.ones(self.labels.size, dtype=bool)
+        counts = bad.sum(axis=1)
+        while counts.max(initial=0) > 0:
+            worst = int(counts.argmax())
+            kept[worst] = False
+            counts = counts - bad[worst]
+            counts[~kept] = 0
+        return np.flatnonzero(kept)
+
+
+def alignment_margin(points: Any, labels: Any) -> AlignmentMargin:
+    r"""Whether the points satisfy the hypothesis of early alignment, and the rates that they predict.
+
+    Parameters
+    ----------
+    points : array_like, shape (M, d) or (M,)
+        Inputs of any dimension without bias; a vector of abscissae stands for the points (x, 1).
+    labels : array_like, shape (M,)
+        The labels, each +1 or -1; both must occur.
+
+    Raises
+    ------
+    DataError
+        For wrong shapes, NaN or infinity, a zero vector, labels other than +1 and -1, or one class only.
+
+    Notes
+    -----
+    Hypotheses checked: :math:`\mu = \min y_i y_k \cos(x_i, x_k) > 0` (`AlignmentMargin.holds`, with the worst pair). Not
+    checked: that the start is balanced and small. Hull distances come from non-negative least squares, exactly.
+    Source: Min, Mallada & Vidal on early neuron alignment, of which the abstract was read; rates derived here.
+
+    Examples
+    --------
+    >>> import splinebias as sb
+    >>> found = sb.alignment_margin([-2, -1.5, 1.5, 2], [-1, -1, 1, 1])
+    >>> print(f"{found.margin:.4f}", found.worst_pair, found.holds)
+    0.3846 (1, 2) True
+    """
+    x, y = _checked(points, labels)
+    products = _products(x, y)
+    upper = np.triu_indices(y.size, 1)
+    pairs = products[upper]
+    worst = int(pairs.argmin())
+    growth = [float(np.linalg.norm(x[y == sign].sum(axis=0))) / y.size for sign in (1, -1)]
+    hulls = [hull_distance(x[y == sign]) for sign in (1, -1)]
+    return AlignmentMargin(
+        x,
+        y,
+        float(pairs[worst]),
+        (int(upper[0][worst]), int(upper[1][worst])),
+        float((pairs <= 0).mean()),
+        (growth[0], growth[1]),
+        (hulls[0], hulls[1]),
+    )
+
+
+def hull_distance(points: Array) -> float:
+    r"""Distance of the convex hull of `points`, shape (k, d), from 0.
+
+    :math:`\min_{\lambda \ge 0} |X^T \lambda|^2 + (\sum \lambda - 1)^2` has :math:`\lambda` proportional to the weights of
+    the nearest point of the hull: on each ray the minimum is :math:`q/(1 + q)`, which grows with the squared distance q.
+    """
+    from scipy.optimize import nnls  # loaded where used: most of the library does without
+
+    size = float(np.linalg.norm(points, axis=1).max())
+    matrix = np.vstack([points.T / size, np.ones(len(points))])
+    weights, _ = nnls(matrix, np.r_[np.zeros(points.shape[1]), 1.0], maxiter=30 * len(points) + 100)
+    distance = float(np.linalg.norm(points.T @ (weights / weights.sum())))
+    return distance if distance > 1e-9 * size else 0.0
+
+
+def _products(x: Array, y: Array) -> Array:
+    r"""All :math:`y_i y_k \cos(x_i, x_k)`, shape (M, M)."""
+    signed = y[:, None] * x / np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(signed @ signed.T)
+
+
+def _checked(points: Any, labels: Any) -> tuple[Array, Array]:
+    x, y = real_array(points, "points"), real_array(labels, "labels")
+    if x.ndim == 1:
+        x = np.stack([x, np.ones_like(x)], axis=1)
+    if x.ndim != 2 or y.shape != x.shape[:1] or not x.size:
+        raise DataError(
+            f"`points` must have shape (M, d) or (M,) and `labels` (M,), got {x.shape} and {y.shape}; one label a point"
+        )
+    if not np.isfinite(x).all():
+        raise DataError(f"`points` must be finite, got {x[~np.isfinite(x)][0]}; drop or impute such points")
+    if (zero := np.flatnonzero(~x.any(axis=1))).size:
+        raise DataError(f"`points` must differ from 0, got the zero vector at index {zero[0]}: it has no direction; drop it")
+    if (wrong := np.flatnonzero(np.abs(y) != 1)).size:
+        raise DataError(f"`labels` must be +1 or -1, got {y[wrong[0]]:g} at index {wrong[0]}; map classes to +1 and -1")
+    if np.unique(y).size < 2:
+        raise DataError(f"`labels` must name two classes, got {y[0]:+g} for all {y.size} points; add points of the other")
+    return x, y

@@ -1,0 +1,70 @@
+"""verify: the verdicts on the theorems of the field, paper by paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from splinebias._arguments import nearest
+from splinebias.errors import DataError
+from splinebias.theorems.verdict import Verdict
+
+Claim = Callable[..., Verdict | tuple[Verdict, ...]]
+
+
+def catalogue() -> dict[str, tuple[Claim, ...]]:
+    """The claims of every paper; what they need of the library is imported now."""
+    from splinebias.theorems import jin_montufar, liang_montufar, williams
+
+    return {"JM": jin_montufar.CLAIMS, "LM": liang_montufar.CLAIMS, "W": williams.CLAIMS}
+
+
+def verify(*papers: str, fast: bool = False) -> list[Verdict]:
+    r"""Put the theorems of papers to the test, with networks that are trained for it.
+
+    Parameters
+    ----------
+    *papers : {"JM", "LM", "W"}
+        Jin & Montúfar (JMLR 2023), Liang & Montúfar (ICLR 2025), Williams et al. (NeurIPS 2019). None: all.
+    fast : bool
+        Fewer networks: seconds a paper. Tolerances follow from the number of networks: with fewer, less is refused, and what
+        agrees is as sure to.
+
+    Returns
+    -------
+    list of Verdict
+        In the order of `papers`. Seeds are fixed: the same versions on the same kind of machine give the same numbers.
+
+    Raises
+    ------
+    DataError
+        For a paper that is not among these.
+
+    Notes
+    -----
+    Networks are compared with limits and bands that are computed without training. *Hypotheses:* each verdict lists its own.
+    A tolerance of three standard errors is exceeded by chance once in 370.
+
+    Examples
+    --------
+    >>> import splinebias as sb
+    >>> verdicts = sb.verify("LM", fast=True)
+    >>> all(verdict.agreed and verdict.applies for verdict in verdicts), verdicts[0].name
+    (True, 'LM unscaled u^4 + u^2')
+    """
+    return [verdict for claim in claims(*papers) for verdict in made(claim, fast=fast)]
+
+
+def claims(*papers: Any) -> list[Claim]:
+    """The functions that make the verdicts on `papers`, each once; on all if none is named."""
+    known = catalogue()
+    for paper in papers:
+        if paper not in known:
+            raise DataError(f"`papers` must be among {', '.join(known)}, got {paper!r}{nearest(paper, known)}")
+    return [claim for paper in dict.fromkeys(papers or known) for claim in known[paper]]
+
+
+def made(claim: Claim, *, fast: bool) -> tuple[Verdict, ...]:
+    """The verdicts of one claim."""
+    found = claim(fast=fast)
+    return (found,) if isinstance(found, Verdict) else found

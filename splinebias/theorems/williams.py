@@ -1,0 +1,168 @@
+r"""Verdicts on Williams et al. (NeurIPS 2019): the adaptive regime and the kernel regime, on two scale-free axes.
+
+Which of them a network is in is a matter of :math:`R_0` and D (`adaptive_problem`). Functions and their keyword arguments:
+as in `jin_montufar`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from splinebias._array import Array
+from splinebias.data import Dataset
+from splinebias.functions.compare import compare
+from splinebias.problem import Problem
+from splinebias.regimes.adaptive import AdaptiveMeasures, adaptive_measures, adaptive_problem, lazy_problem
+from splinebias.theorems.verdict import DERIVED, Hypothesis, Relation, Status, Verdict
+from splinebias.theorems.wide_networks import SIGMAS, Limit, limit_function
+from splinebias.training.ensemble import train_ensemble
+from splinebias.training.method import TrainingMethod
+from splinebias.training.neuron_flow.neuron_flow import NeuronFlow
+
+_SOURCE = "Williams et al. 2019"
+_MEASURED = f"{_SOURCE} for the regimes; this statement of it: {DERIVED}, from experiments"
+_METHOD = NeuronFlow(1e-3)
+_WIDTH = 300
+_MOST = 0.06  # by how much more than needed networks bend at the adaptive end: part of the claim, from other data sets
+SEVEN = Dataset(np.array([-1, -0.7, -0.3, 0.1, 0.3, 0.6, 1]), np.array([0.5, 0.1, -0.25, -0.3, -0.05, 0.3, 1]))
+EIGHT = Dataset(
+    np.array([-0.9, -0.65, -0.4, -0.1, 0.15, 0.45, 0.7, 0.95]), np.array([0.4, -0.3, 0.2, 0.6, -0.1, -0.5, 0.1, 0.3])
+)
+UNEVEN = Dataset(np.array([-0.7, -0.59, -0.36, 0.62, 0.87, 0.97]), np.array([0.66, -0.51, 0.05, -0.05, -0.57, 0.38]))
+
+
+def adaptive_end(*, fast: bool, size: float = 0.1) -> Verdict:
+    r"""At small starts networks bend as little as their own values at the data allow."""
+    found = [
+        measures
+        for data in (SEVEN, EIGHT, UNEVEN)
+        for imbalance in (0.0, 100.0)
+        for measures in _measured(adaptive_problem(data, size, imbalance), 2 if fast else 8)
+    ]
+    fitting = sum(measures.interpolates for measures in found)
+    return Verdict(
+        "W adaptive",
+        f"with R0 = {size:g}, D = 0 or 100, networks have the least int |f''| between the data among interpolants of "
+        f"their own values there ({fitting} of {len(found)} interpolate the data)",
+        _MEASURED,
+        (
+            _same_signs(SEVEN, EIGHT, UNEVEN),
+            Hypothesis.tested("networks bend at all", "int |f''| > 0", holds=all(one.curvature > 0 for one in found)),
+            Hypothesis("the width is large", Status.NOT_CHECKED, f"n = {_WIDTH}"),
+        ),
+        f"largest int |f''| / least of {len(found)} networks",
+        1.0,
+        max(measures.curvature_ratio for measures in found),
+        _MOST,
+    )
+
+
+def boundary(*, fast: bool, size: float = 1.0) -> Verdict:
+    """At R0 = 1 that is over."""
+    found = _measured(adaptive_problem(UNEVEN, size, 0.0), 4 if fast else 16)
+    return Verdict(
+        "W boundary",
+        f"with R0 = {size:g}, D = 0, networks that interpolate bend more than that on some data",
+        _MEASURED,
+        (
+            _same_signs(UNEVEN),
+            Hypothesis.tested(
+                "networks interpolate", "AdaptiveMeasures.interpolates", holds=all(one.interpolates for one in found)
+            ),
+        ),
+        f"mean of int |f''| / least of {len(found)} networks",
+        1 + _MOST,
+        float(np.mean([measures.curvature_ratio for measures in found])),
+        0.0,
+        Relation.AT_LEAST,
+    )
+
+
+def no_interpolant(*, fast: bool, data: Dataset = SEVEN) -> Verdict:
+    """The adaptive end is a set of functions, and not the one that connects the dots."""
+    found = _measured(adaptive_problem(data, 0.1, 0.0), 4 if fast else 16)
+    return Verdict(
+        "W no interpolant",
+        "at the adaptive end networks do not connect the dots where neighbouring changes of slope have one sign",
+        _MEASURED,
+        (_same_signs(data),),
+        f"least sup-distance to the linear interpolant of {len(found)} networks, over the range of y",
+        0.01,
+        min(measures.to_interpolant for measures in found) / float(np.ptp(data.y)),
+        0.0,
+        Relation.AT_LEAST,
+    )
+
+
+def kernel_end(*, fast: bool, function: Limit = limit_function, size: float = 100.0, imbalance: float = -1000.0) -> Verdict:
+    """At large starts with D << -1 networks are at the kernel limit, with the errors of its band."""
+    from splinebias.finite_width.band import error_band
+
+    problem, width, count = adaptive_problem(SEVEN, size, imbalance), (1000 if fast else 4000), 16 if fast else 48
+    lazy = lazy_problem(problem)
+    hull = (float(SEVEN.x[0]), float(SEVEN.x[-1]))
+    runs = train_ensemble(problem, width, range(count), method=_METHOD, loss_tol=1e-10)
+    band, limit = error_band(lazy, width, interval=hull), function(lazy)
+    errors = [compare(run.function, limit, hull).sup for run in runs]
+    spread = float(band.largest.sups.std()) / math.sqrt(width)
+    moved = max(_movement(measures) for measures in map(adaptive_measures, runs))
+    return Verdict(
+        "W kernel",
+        f"with R0 = {size:g}, D = {imbalance:g}, networks are at the limit of predict, not at the natural cubic spline",
+        f"{_SOURCE}; the constant: {DERIVED}",
+        (
+            Hypothesis.tested("the loss was reached", "Training.outcome", holds=all(run.outcome.ok for run in runs)),
+            Hypothesis.tested("features stay", f"(w, b) move by {moved:.1g} of their size", holds=moved < 0.05),
+        ),
+        f"mean of sup|f_n - f| of {count} networks, n = {width}, between the data",
+        band.expected_sup,
+        float(np.mean(errors)),
+        SIGMAS * spread / math.sqrt(count),
+    )
+
+
+def conservation(*, fast: bool, method: TrainingMethod = _METHOD) -> Verdict:
+    """Every neuron keeps a^2 - w^2 - b^2."""
+    found = [
+        measures
+        for size, imbalance in ((0.1, 0.0), (1.0, 10.0))
+        for measures in _measured(adaptive_problem(SEVEN, size, imbalance), 2 if fast else 8, method)
+    ]
+    return Verdict(
+        "W conservation",
+        "gradient flow keeps a^2 - w^2 - b^2 of every neuron",
+        _SOURCE,
+        (Hypothesis.tested("features move", "(w, b)", holds=all(_movement(measures) > 0.5 for measures in found)),),
+        f"largest change over the largest a^2 + w^2 + b^2, {len(found)} networks",
+        0.0,
+        max(measures.drift for measures in found),
+        1e-9,
+    )
+
+
+CLAIMS: tuple[Callable[..., Verdict], ...] = (adaptive_end, boundary, no_interpolant, kernel_end, conservation)
+
+
+def _measured(problem: Problem, count: int, method: TrainingMethod = _METHOD) -> list[AdaptiveMeasures]:
+    """The measures of `count` networks."""
+    runs = train_ensemble(problem, _WIDTH, range(count), method=method, loss_tol=1e-7)
+    return [adaptive_measures(run) for run in runs]
+
+
+def _same_signs(*sets: Dataset) -> Hypothesis:
+    """That minimizers are not unique: neighbouring changes of slope have one sign somewhere in each data set."""
+    changes: Sequence[Array] = [np.diff(np.diff(data.y) / np.diff(data.x)) for data in sets]
+    holds = all(bool((change[1:] * change[:-1] > 0).any()) for change in changes)
+    return Hypothesis.tested(
+        "signs of the changes of slope do not alternate throughout", "differences of the data", holds=holds
+    )
+
+
+def _movement(measures: AdaptiveMeasures) -> float:
+    """The largest movement of the (w, b) of a neuron, over the largest at the start."""
+    start, end = measures.run.start, measures.run.network
+    moved = np.hypot((end.w - start.w).numpy(), (end.b - start.b).numpy())
+    return float(moved.max() / np.hypot(start.w.numpy(), start.b.numpy()).max())

@@ -26,6 +26,7 @@ _TABLES = {  # name in README.md: module and function, called with full=True or 
     "flow": "bench_flow:tabulate",
     "flow sizes": "bench_flow:tabulate_sizes",
     "neuron flow": "bench_neuron_flow:tabulate",
+    "fluctuations": "bench_fluctuations:tabulate",
     "band": "bench_band:tabulate",
     "least norm": "bench_least_norm:tabulate",
     "several inputs": "bench_several_inputs:tabulate",

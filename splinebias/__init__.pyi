@@ -73,10 +73,10 @@ from .regimes.alignment import AlignmentMargin as AlignmentMargin
 from .regimes.alignment import alignment_margin as alignment_margin
 from .regimes.condensation import Orientations as Orientations
 from .regimes.condensation import condensed_orientations as condensed_orientations
-from .regimes.fluctuations import Fluctuations as Fluctuations
-from .regimes.fluctuations import fluctuations as fluctuations
 from .regimes.large_bias import BiasKernel as BiasKernel
 from .regimes.large_bias import bias_generalized_kernel as bias_generalized_kernel
+from .regimes.mean_field.fluctuations import Fluctuations as Fluctuations
+from .regimes.mean_field.fluctuations import fluctuations as fluctuations
 from .regimes.minimum_norm import MinimumNorm as MinimumNorm
 from .regimes.minimum_norm import minimum_norm as minimum_norm
 from .regimes.network_norm import NetworkNorm as NetworkNorm

@@ -12,6 +12,7 @@ from splinebias.neurons.population import Neurons
 from splinebias.regimes.mean_field.population import Population, Step
 
 _MOST_STEPS = 5000
+_REST = 1e-10  # of the size of y: residuals that move nothing any more
 _SHARE = 0.35  # of the time so far: modes of all rates answer to each other, also where residuals are exact at any size
 
 
@@ -30,7 +31,7 @@ class MeanFieldPath:
     outputs : tuple of int
         The nodes at the times asked for.
     undetermined : int
-        Particles that left a line where more than one motion solved the flow.
+        Particles that left a line where more than one motion solved the flow; counted by `follow`.
     """
 
     population: Population
@@ -47,7 +48,7 @@ class MeanFieldPath:
 
 def follow(population: Population, start: Neurons, times: Array, rtol: float) -> MeanFieldPath:
     """The path through increasing `times` >= 0, with errors of a step of `rtol` times the size of y."""
-    scale = max(float(np.sqrt(population.weights @ population.y**2)), np.finfo(float).tiny)
+    scale = _scale(population, start)
     neurons, residual = start, population.residual(start)
     operator = population.operator(start)
     largest = float(np.linalg.eigvalsh(operator)[-1])
@@ -74,7 +75,8 @@ def follow(population: Population, start: Neurons, times: Array, rtol: float) ->
                 now = float(time) if last else now + size
                 neurons, residual = found.end, found.residual
                 operator = population.operator(neurons)
-                undetermined += found.undetermined
+                if np.abs(found.step.mean).max() > _REST * scale:  # what is driven by rounding goes nowhere
+                    undetermined += found.undetermined
                 nodes.append(neurons)
                 steps.append(found.step)
         outputs.append(len(steps))
@@ -82,16 +84,22 @@ def follow(population: Population, start: Neurons, times: Array, rtol: float) ->
 
 
 def again(population: Population, start: Neurons, sizes: list[float], outputs: tuple[int, ...]) -> MeanFieldPath:
-    """A path with given steps."""
+    """A path with given steps; what is undetermined is not counted again."""
     neurons, residual = start, population.residual(start)
-    undetermined, nodes, steps = 0, [start], []
+    nodes, steps = [start], list[Step]()
     for size in sizes:
         found = population.attempt(neurons, residual, population.operator(neurons), size)
         neurons, residual = found.end, found.residual
-        undetermined += found.undetermined
         nodes.append(neurons)
         steps.append(found.step)
-    return MeanFieldPath(population, tuple(nodes), tuple(steps), outputs, undetermined)
+    return MeanFieldPath(population, tuple(nodes), tuple(steps), outputs, 0)
+
+
+def _scale(population: Population, start: Neurons) -> float:
+    """The size of y, or what rounding leaves of neurons that cancel."""
+    size = float(np.sqrt(population.weights @ population.y**2))
+    terms = float((np.abs(population.each_at_data(start)) @ population.mass).max())
+    return max(size, _REST * terms, np.finfo(float).tiny)
 
 
 def merged(path: MeanFieldPath) -> tuple[list[float], tuple[int, ...]]:

@@ -18,7 +18,7 @@ from splinebias._array import Array
 from splinebias.activation import Activation, Smooth
 from splinebias.data import Dataset
 from splinebias.errors import DataError
-from splinebias.regimes.leading_term import LeadingTerm
+from splinebias.regimes.small_starts.leading_term import LeadingTerm
 
 _TURN = 2 * math.pi
 _MOST_STEPS = 10_000

@@ -9,8 +9,8 @@ from scipy.optimize import minimize
 
 import splinebias as sb
 from splinebias.regimes.alignment import hull_distance
-from splinebias.regimes.alignment_flow import train_aligning
-from splinebias.regimes.margin_losses import Exponential, Logistic, Squared
+from splinebias.regimes.small_starts.alignment_flow import train_aligning
+from splinebias.regimes.small_starts.margin_losses import Exponential, Logistic, Squared
 
 SIDE = np.linspace(1.5, 4, 8)
 X = np.r_[-SIDE, SIDE]

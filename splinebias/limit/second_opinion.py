@@ -107,7 +107,10 @@ def checked(prediction: Prediction, tolerance: float) -> Prediction:
 def second_opinion(prediction: Prediction) -> Opinion:
     """The spot check of a prediction of the limit."""
     problem = prediction.problem
-    found = _of_powers(prediction) if beyond_bending(problem) is not None else _of_bends(prediction)
+    try:
+        found = _of_powers(prediction) if beyond_bending(problem) is not None else _of_bends(prediction)
+    except (ArithmeticError, ValueError):  # a potential or a law of one's own that does not take sizes so far out
+        return Opinion(0.0, math.inf)
     size = float(np.abs(problem.data.y).max()) or 1.0
     misfit, bound = 0.0, 0.0
     for said, integral, error, scale in found:
@@ -257,7 +260,9 @@ class _Sampled(NamedTuple):
         """Integrals over every piece of the curvature of each side times these factors, and bounds, shape (N,)."""
         value, bound = self.rule.rows(self.plus * plus + self.minus * minus)
         lost = (self.lost[0] * np.abs(plus) + self.lost[1] * np.abs(minus)) * self.rule.weights
-        return value, bound + np.where(np.isfinite(lost), lost, 0.0).sum(axis=-1)
+        return value, bound + np.nan_to_num(lost, nan=0.0, posinf=np.inf).sum(
+            axis=-1
+        )  # infinity times no weight counts nothing
 
 
 def _of_bends(prediction: Prediction) -> list[Functional]:
@@ -341,7 +346,8 @@ def _gaps(
     shift = np.abs(right - left) / (hi - lo) * np.spacing(np.maximum(np.abs(lo), np.abs(hi)))
     rounding = 4 * _EPS * np.maximum(np.abs(left), np.abs(right)) + shift
     said, bound = centre - (left + right) / 2, abs(kink) * error + rounding
-    table = zip(said.tolist(), (-kink * integral).tolist(), bound.tolist(), strict=True)
+    size = np.maximum(np.abs(centre), np.maximum(np.abs(left), np.abs(right)))
+    table = zip(said.tolist(), (-kink * integral).tolist(), bound.tolist(), size.tolist(), strict=True)
     return [Functional(*row) for row, inside in zip(table, (lo < middle) & (middle < hi), strict=True) if inside]
 
 

@@ -53,12 +53,19 @@ class WeightSizes:
             found = [(p, *part.integral(c, sign, of)) for p, part in parts]
             return np.asarray(sum(p * value for p, value, _ in found)), np.asarray(sum(p * error for p, _, error in found))
         if (marks := _marks(self.law)) is None:
-            v, rho = Side(self.law.breakpoint_law().finest(), sign).slices(c)
-            return np.asarray(np.where(rho > 0, rho * of(v), 0.0).sum(axis=-1)), np.zeros_like(c)
+            side = Side(self.law.breakpoint_law().finest(), sign)
+            v, rho = side.slices(c)
+            found = of(v)
+            # where masses underflow and what they multiply is huge, the product cannot be told
+            lost = (rho < 1e-290) & ~(np.abs(found) < 1e150)
+            if lost.any():
+                lost &= side.log_masses(c) > -np.inf
+            error = np.where(lost.any(axis=-1), np.inf, 0.0)
+            return np.asarray(np.where(rho > 0, rho * found, 0.0).sum(axis=-1)), error
         rays = marks(c, sign)
         v, weights, half = _rule(rays)
-        values = v * self._density(sign * v, -sign * v * c[..., None])
-        values = np.where(values > 0, values * of(v), 0.0)
+        density, found = v * self._density(sign * v, -sign * v * c[..., None]), of(v)
+        values = np.where(density > 0, density * found, 0.0)
         terms = values * weights
         whole = terms.sum(axis=-1)
         error = np.abs(whole - (values * half).sum(axis=-1))

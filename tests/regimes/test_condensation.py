@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 from sets import C8, Z8
-from splinebias.regimes.small_starts.leading_term import LeadingTerm
 
 import splinebias as sb
 from splinebias.activation import Activation, Smooth
+from splinebias.regimes.small_starts.leading_term import LeadingTerm
 from splinebias.regimes.small_starts.small_start import train_from_small_start
 
 STARTS = np.random.default_rng(0).standard_normal((3, 3000))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import (
+    adaptive_map,
     band_constants,
     band_coverage,
     flow_cost,
@@ -41,6 +42,7 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
     potential_sheet: {"points": 11},
     least_norm_sheet: {"steps": 3000},
     weight_decay_mcycle: {"points": 20},
+    adaptive_map: {"width": 100, "sizes": (0.1, 10.0), "imbalances": (-100.0, 0.0), "seeds": (0,)},
     flow_cost: {"widths": (100, 1000), "seeds": (0,), "shown": 300, "max_steps": 3000},
     flow_trajectories: {"widths": (100, 300, 1000), "seeds": (0,), "points": 9},
     band_coverage: {"widths": (180,), "networks": 20},

@@ -2,15 +2,9 @@
 
 from . import datasets as datasets
 from .activation import Abs as Abs
-from .activation import Centred as Centred
 from .activation import LeakyReLU as LeakyReLU
 from .activation import ReLU as ReLU
 from .activation import ReLUPower as ReLUPower
-from .activation import Sigmoid as Sigmoid
-from .activation import Softplus as Softplus
-from .activation import Tanh as Tanh
-from .activation import X2Tanh as X2Tanh
-from .activation import XTanh as XTanh
 from .curvature_penalty.value import penalty as penalty
 from .data import Dataset as Dataset
 from .data import Points as Points
@@ -96,6 +90,12 @@ from .regimes.weight_decay import weight_decay_path as weight_decay_path
 from .rescaling import Rescaling as Rescaling
 from .rescaling import Restored as Restored
 from .rescaling import rescaled as rescaled
+from .smooth_activation import Centred as Centred
+from .smooth_activation import Sigmoid as Sigmoid
+from .smooth_activation import Softplus as Softplus
+from .smooth_activation import Tanh as Tanh
+from .smooth_activation import X2Tanh as X2Tanh
+from .smooth_activation import XTanh as XTanh
 from .studies.agreement import Agreement as Agreement
 from .studies.agreement import agreement as agreement
 from .studies.results import Study as Study

@@ -20,6 +20,7 @@ import splinebias as sb
 from experiments import __main__ as command
 from experiments import _common as common
 from experiments import (
+    adaptive_map,
     band_constants,
     band_coverage,
     flow_cost,
@@ -36,6 +37,7 @@ from experiments import (
     torch_default,
     weight_decay_mcycle,
 )
+from splinebias.regimes.adaptive import lazy_problem
 
 FIGURES = Path(__file__).parent.parent / "figures"
 PUBLISHED = [lm_figure1, lm_figure2]
@@ -48,6 +50,7 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     potential_sheet: {"points": 3},
     least_norm_sheet: {"width": 20, "steps": 50},
     weight_decay_mcycle: {"points": 5},
+    adaptive_map: {"width": 20, "sizes": (0.1, 10.0), "imbalances": (-100.0, 0.0), "seeds": (0,), "loss_tol": 1e-3},
     flow_cost: {"widths": (20, 40), "seeds": (0,), "shown": 40, "max_steps": 60},
     flow_trajectories: {"widths": (50, 100, 200), "seeds": (0,), "points": 3},
     band_coverage: {"widths": (20, 40, 60), "networks": 6, "loss_tol": 1e-3, "shown": 2},
@@ -471,6 +474,21 @@ def test_kept_networks_with_weight_decay_are_at_the_least_objective():
     for found in kept["sets"].values():
         assert 0 <= found["reached"] - found["optimum"] < 1e-6
     assert [found["unique"] for found in kept["sets"].values()] == [False, False, False, True]
+
+
+def test_kept_map_has_least_curvature_at_one_end_and_the_kernel_limit_at_the_other():
+    kept = json.loads((FIGURES / "adaptive_map.json").read_text(encoding="utf-8"))
+    found = [one for row in kept["places"] for place in row for one in place]
+    rich = [one for one in found if one["R0"] < 0.2 and one["D"] > -1]
+    lazy = [one for one in found if one["R0"] > 5 and one["D"] < -500]
+    assert len(rich) == len(lazy) + 3 == 6
+    assert max(one["curvature_ratio"] for one in rich) < 1.06 < min(one["curvature_ratio"] for one in lazy)
+    start = sb.adaptive_problem(adaptive_map.DATA, lazy[0]["R0"], lazy[0]["D"])
+    band = sb.error_band(lazy_problem(start), kept["config"]["width"], interval=(-1, 1))
+    assert max(one["to_kernel"] for one in lazy) < band.quantile(0.99)
+    assert np.median([one["to_kernel"] for one in rich]) > 3 * band.expected_sup
+    assert not all(one["interpolates"] for one in rich)
+    assert max(one["drift"] for one in found) < 1e-9
 
 
 def test_kept_weight_decay_spends_few_knots_and_scores_like_early_stopping():

@@ -19,7 +19,7 @@ LAYERS = [  # a folder or module may import from those above it in this list, an
     ["_arguments"],
     ["_files", "_result", "_columns"],
     ["numerics", "data", "activation", "potential", "parameterization"],
-    ["initialization", "functions", "learning_rates"],
+    ["initialization", "functions", "learning_rates", "smooth_activation"],
     ["datasets", "problem"],
     ["rescaling"],
     ["networks", "neurons"],

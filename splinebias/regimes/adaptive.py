@@ -43,7 +43,7 @@ def adaptive_problem(data: Dataset, size: float, imbalance: float) -> Problem:
     data : Dataset
         At least one slope or height that a network has to make: :math:`R^* > 0`.
     size : float
-        The :math:`R_0` above, > 0: small ones are adaptive, large ones (with D well below -1) lazy.
+        The :math:`R_0` above, > 0: small ones are adaptive unless D << -1, large ones lazy.
     imbalance : float
         The D above, any sign. D >> 1: output weights are larger than hidden ones.
 
@@ -181,10 +181,10 @@ class AdaptiveMeasures:
 def adaptive_measures(run: Training) -> AdaptiveMeasures:
     r"""How near a trained ReLU network is to the adaptive end, least :math:`\int |f''|`, and to the kernel end, `predict`.
 
-    At the adaptive end (:math:`R_0 \le 0.1`) a network has the least :math:`\int |f''|` between the outermost data among
-    interpolants *of its own values there*: it may miss the data, there are many such functions where neighbouring changes of
-    slope have one sign, and it is not the one of least bias-penalized norm. At the kernel end (:math:`R_0` large,
-    :math:`D \ll -1`) it is the limit of `predict`.
+    At the adaptive end (measured: :math:`R_0 \le 0.1`, :math:`D \ge -10`) a network has the least :math:`\int |f''|`
+    between the outermost data among interpolants *of its own values there*: it may miss the data, there are many such
+    functions where neighbouring changes of slope have one sign, and it is not the one of least bias-penalized norm. At the
+    kernel end (measured: :math:`D \le -100`, at every :math:`R_0`) it is the limit of `predict` for its start.
 
     Parameters
     ----------

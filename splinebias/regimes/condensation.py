@@ -18,7 +18,7 @@ from splinebias._array import Array
 from splinebias.activation import Activation, Smooth
 from splinebias.data import Dataset
 from splinebias.errors import DataError
-from splinebias.regimes.leading_term import LeadingTerm
+from splinebias.regimes.small_starts.leading_term import LeadingTerm
 
 _TURN = 2 * math.pi
 _MOST_STEPS = 10_000
@@ -173,8 +173,8 @@ def condensed_orientations(data: Dataset, activation: Activation) -> Orientation
         _require_mean_zero(data, activation)
     term = LeadingTerm.of(data, activation)
     at = term.critical_directions()
-    middle = (at + np.r_[at[1:], at[0] + _TURN]) / 2
-    after = np.sign(term.slope(middle))  # on the arc behind each candidate
+    inside = at + np.arange(1, 8)[:, None] / 8 * (np.r_[at[1:], at[0] + _TURN] - at)
+    after = np.sign(term.slope(inside).sum(axis=0))  # on the arc behind each candidate; seven points: one may be a zero
     before = np.roll(after, 1)
     level = term.value(at)
     tops = (before > 0) & (after < 0)

@@ -86,6 +86,15 @@ class Verdict:
         Absolute. How far the two may be apart; it comes from theory or is part of the claim, not from the measurement.
     relation : Relation
         EQUAL, or AT_MOST or AT_LEAST for claims that are bounds: measured <= predicted + tolerance.
+
+    Examples
+    --------
+    >>> import splinebias as sb
+    >>> from splinebias.theorems.verdict import Hypothesis, Status
+    >>> lazy = Hypothesis("features stay", Status.NOT_CHECKED, "nothing was measured")
+    >>> rate = sb.Verdict("X rate", "errors fall like n^-1/2", "a paper", (lazy,), "exponent", -0.5, -0.46, 0.05)
+    >>> rate.agreed, rate.applies
+    (True, True)
     """
 
     name: str

@@ -44,13 +44,6 @@ def verify(*papers: str, fast: bool = False) -> list[Verdict]:
     -----
     Networks are compared with limits and bands that are computed without training. *Hypotheses:* each verdict lists its own.
     A tolerance of three standard errors is exceeded by chance once in 370.
-
-    Examples
-    --------
-    >>> import splinebias as sb
-    >>> verdicts = sb.verify("LM", fast=True)
-    >>> all(verdict.agreed and verdict.applies for verdict in verdicts), verdicts[0].name
-    (True, 'LM unscaled u^4 + u^2')
     """
     return [verdict for claim in claims(*papers) for verdict in made(claim, fast=fast)]
 

@@ -19,12 +19,11 @@ from splinebias.functions.compare import compare
 from splinebias.limit.predict import predict
 from splinebias.problem import Problem
 from splinebias.theorems.verdict import Hypothesis, Status, Verdict
-from splinebias.training.ensemble import train_ensemble
-from splinebias.training.method import TrainingMethod
-from splinebias.training.train import Training
 
 if TYPE_CHECKING:
     from splinebias.finite_width.band import ErrorBand
+    from splinebias.training.method import TrainingMethod
+    from splinebias.training.train import Training
 
 SIGMAS = 3.0  # standard errors of a mean that a verdict allows: one in 370 is beyond
 Limit = Callable[[Problem], Any]  # a function of x for a problem
@@ -64,6 +63,7 @@ class WideNetworks:
 
     def __post_init__(self) -> None:
         from splinebias.finite_width.band import error_band
+        from splinebias.training.ensemble import train_ensemble
 
         runs = train_ensemble(self.problem, self.width, range(self.count), method=self.method, loss_tol=self.loss_tol)
         object.__setattr__(self, "runs", runs)

@@ -25,7 +25,6 @@ from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.functions.several_inputs import PointFunction
 from splinebias.limit.hypotheses import require_mobile, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
-from splinebias.limit.several_inputs.input_system import require_points
 from splinebias.problem import Problem
 
 if TYPE_CHECKING:
@@ -225,6 +224,8 @@ def checked_method(problem: Problem, method: TrainingMethod) -> TrainingMethod:
     if missing is not None:
         raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
     if isinstance(problem.data, Points):
+        from splinebias.limit.several_inputs.input_system import require_points  # one input does without
+
         require_points(problem)
     else:
         require_reachable(PosedProblem(problem))

@@ -114,5 +114,7 @@ def test_the_commands_of_the_guide_exist(tmp_path):
     lines = re.findall(r"^\| `splinebias ([^`]+)`", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert {line.split()[0] for line in lines} == set(main.commands)
     for line in lines:
+        if line.startswith("verify"):  # the one that reads no problem
+            continue
         result = run(*line.replace("problem.toml", str(tmp_path / "problem.toml")).split())
         assert "cannot read the problem" in result.stderr

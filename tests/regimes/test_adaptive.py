@@ -201,6 +201,8 @@ def test_what_has_no_axes_is_refused(run):
         sb.adaptive_problem(D7, 1.0, np.nan)
     with pytest.raises(sb.DataError, match="`data` must be a Dataset, got int"):
         sb.adaptive_problem(3, 1.0, 0.0)
+    with pytest.raises(sb.DataError, match="`data` must be a Dataset, got Points"):
+        sb.adaptive_problem(sb.Points([[0, 0], [1, 0], [0, 1]], [0, 1, 2]), 1.0, 0.0)
     with pytest.raises(sb.DataError, match="must ask for more than a constant"):
         sb.adaptive_problem(sb.Dataset([0, 1, 2], [3, 3, 3]), 1.0, 0.0)
     with pytest.raises(sb.DataError, match="`run` must be a Training, got Dataset"):

@@ -1,6 +1,7 @@
 """Early alignment: the hypothesis with its worst pair, the rates, and networks that align."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from scipy.optimize import minimize
 
 import splinebias as sb
 from splinebias.regimes.alignment import hull_distance
-from splinebias.regimes.alignment_flow import train_aligning
-from splinebias.regimes.margin_losses import Exponential, Logistic, Squared
+from splinebias.regimes.small_starts.alignment_flow import train_aligning
+from splinebias.regimes.small_starts.margin_losses import Exponential, Logistic, Squared
 
 SIDE = np.linspace(1.5, 4, 8)
 X = np.r_[-SIDE, SIDE]
@@ -18,6 +19,7 @@ LOSSES = [Exponential(), Logistic(), Squared()]
 FEW = np.array([[1, 0.2], [1.0, -0.2], [-0.9, 0.1], [-1, -0.3]]), [1, 1, -1, -1]
 
 
+@cache
 def run(scale=1e-4, loss=LOSSES[0], **options):
     return train_aligning(X, Y, width=50, scale=scale, loss=loss, **options)
 
@@ -136,10 +138,10 @@ def test_small_networks_follow_gradient_descent_on_the_parameters():
     w = torch.tensor(0.1 * u, requires_grad=True)
     v = torch.tensor(0.1 * rng.choice([-1.0, 1.0], 6), requires_grad=True)
     points, labels = torch.tensor(np.stack([X, np.ones(16)], axis=1)), torch.tensor(Y)
-    for _ in range(2000):
+    for _ in range(800):
         value = torch.nn.functional.softplus(-labels * (torch.relu(points @ w.T) @ v)).mean()
         for part, slope in zip((w, v), torch.autograd.grad(value, (w, v)), strict=True):
-            part.data -= 0.002 * slope
+            part.data -= 0.005 * slope
     assert network.losses[-1] == pytest.approx(value.item(), rel=0.03)
     np.testing.assert_allclose(network.sizes, np.linalg.norm(w.detach().numpy(), axis=1), rtol=0.05, atol=0.005)
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 from sets import C8, Z8
+from splinebias.regimes.small_starts.leading_term import LeadingTerm
 
 import splinebias as sb
 from splinebias.activation import Activation, Smooth
-from splinebias.regimes.leading_term import LeadingTerm
-from splinebias.regimes.small_start import train_from_small_start
+from splinebias.regimes.small_starts.small_start import train_from_small_start
 
 STARTS = np.random.default_rng(0).standard_normal((3, 3000))
 SMOOTH = [sb.Tanh(), sb.XTanh(), sb.X2Tanh()]
@@ -90,9 +90,9 @@ def test_neurons_alone_end_at_all_of_the_orientations(activation):
 def test_neurons_alone_move_as_their_flow_in_time_does():
     """Beside the flow in angles: a' = Q, h' = a grad Q in plain time, p = 1, where nothing blows up."""
     found, pull = sb.condensed_orientations(Z8, sb.Tanh()), np.array([Z8.y @ Z8.x, Z8.y.sum()])
-    ended = found.decoupled(*STARTS[:, :20])
-    for start, angle in zip(STARTS[:, :20].T, ended.angles, strict=True):
-        flow = solve_ivp(lambda _, z: np.r_[z[1:] @ pull, z[0] * pull], (0, 80), start, rtol=1e-10, atol=1e-12)
+    ended = found.decoupled(*STARTS[:, :6])
+    for start, angle in zip(STARTS[:, :6].T, ended.angles, strict=True):
+        flow = solve_ivp(lambda _, z: np.r_[z[1:] @ pull, z[0] * pull], (0, 80), start, rtol=1e-9, atol=1e-12)
         end = np.degrees(np.arctan2(flow.y[2, -1], flow.y[1, -1]))
         assert abs((end - angle + 180) % 360 - 180) < 1e-3
 
@@ -190,6 +190,19 @@ def test_activations_of_ones_own():
 def test_refusals(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("power", [2, 5, 8, 12])
+@pytest.mark.parametrize("spread", [1e-3, 1.0])
+def test_data_far_away_pull_in_one_direction(power, spread):
+    """Q is nearly cos^p there, whose slope has a zero of order p - 1."""
+    x = 1000 + spread * np.array([-1.0, 0.0, 0.7, 2.0])
+    found = sb.condensed_orientations(sb.Dataset(x, [1, -0.5, 0.3, 0.2]), sb.ReLUPower(power))
+    assert found.angles.size >= 1
+    strongest = np.abs(found.strengths).argmax()
+    assert abs(found.angles[strongest] - np.degrees(1e-3)) < 1e-3
+    assert found.strengths[strongest] == pytest.approx(1000**power, rel=0.05)
+    assert np.abs(np.delete(found.strengths, strongest)).max(initial=0) < 1e-4 * 1000**power
 
 
 def test_extrema_at_zero_are_no_orientations():

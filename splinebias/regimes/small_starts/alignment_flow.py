@@ -18,7 +18,7 @@ from splinebias._arguments import real_number, whole_number
 from splinebias._array import Array
 from splinebias.errors import DataError, Outcome
 from splinebias.regimes.alignment import AlignmentMargin, alignment_margin
-from splinebias.regimes.margin_losses import MarginLoss
+from splinebias.regimes.small_starts.margin_losses import MarginLoss
 
 
 @dataclass(frozen=True, eq=False)

@@ -132,7 +132,25 @@ class LeadingTerm:
             angles = angles - sector.newton_step(angles)
         angles = (angles - lo) % _TURN
         angles = np.unique(np.where(angles < _TURN, angles, 0.0) + lo)  # -1e-17 modulo a turn is a turn
-        return np.asarray(angles[angles < hi])
+        return sector._completed(angles[angles < hi], lo, hi)
+
+    def _completed(self, roots: Array, lo: float, hi: float) -> Array:
+        """The zeros of a smooth slope with those sign changes that a polynomial solver missed.
+
+        Where all data lie in nearly one direction, p - 1 roots coincide across from it and leave the unit circle by the
+        (p - 1)-th root of rounding; the sign still changes there.
+        """
+        grid = np.linspace(lo, hi, 64 * self.power + 1)
+        slope = self.slope(grid)
+        jumps = np.flatnonzero(slope[:-1] * slope[1:] < 0)
+        near = np.searchsorted(roots, grid)
+        missed = jumps[near[jumps] == near[jumps + 1]]
+        left, right, sign = grid[missed], grid[missed + 1], np.sign(slope[missed])
+        for _ in range(50):
+            middle = (left + right) / 2
+            same = np.sign(self.slope(middle)) == sign
+            left, right = np.where(same, middle, left), np.where(same, right, middle)
+        return np.unique(np.r_[roots, (left + right) / 2])
 
     def newton_step(self, theta: Array) -> Array:
         """Slope over its derivative, zero where that vanishes: for a smooth term."""

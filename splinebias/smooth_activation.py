@@ -1,0 +1,133 @@
+"""Smooth activations, each with the first power that it has at zero: what networks feel of it at a small start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from splinebias._arguments import namespace
+from splinebias.activation import Smooth
+from splinebias.errors import DataError
+
+
+@dataclass(frozen=True)
+class Tanh(Smooth):
+    r"""The hyperbolic tangent, of multiplicity 1."""
+
+    @property
+    def multiplicity(self) -> int:
+        return 1
+
+    @property
+    def leading(self) -> float:
+        return 1.0
+
+    def value(self, z: Any) -> Any:
+        return namespace(z).tanh(z)
+
+    def derivative(self, z: Any) -> Any:
+        return 1 - namespace(z).tanh(z) ** 2
+
+
+@dataclass(frozen=True)
+class XTanh(Tanh):
+    r""":math:`\sigma(z) = z \tanh z`, of multiplicity 2."""
+
+    @property
+    def multiplicity(self) -> int:
+        return 2
+
+    def value(self, z: Any) -> Any:
+        return z * super().value(z)
+
+    def derivative(self, z: Any) -> Any:
+        return super().value(z) + z * super().derivative(z)
+
+
+@dataclass(frozen=True)
+class X2Tanh(Tanh):
+    r""":math:`\sigma(z) = z^2 \tanh z`, of multiplicity 3."""
+
+    @property
+    def multiplicity(self) -> int:
+        return 3
+
+    def value(self, z: Any) -> Any:
+        return z * z * super().value(z)
+
+    def derivative(self, z: Any) -> Any:
+        return 2 * z * super().value(z) + z * z * super().derivative(z)
+
+
+@dataclass(frozen=True)
+class Sigmoid(Smooth):
+    r"""The logistic function :math:`\sigma(z) = 1/(1 + e^{-z})`: :math:`\sigma(0) = 1/2`, then multiplicity 1."""
+
+    @property
+    def multiplicity(self) -> int:
+        return 1
+
+    @property
+    def leading(self) -> float:
+        return 0.25
+
+    def value(self, z: Any) -> Any:
+        return (1 + namespace(z).tanh(z / 2)) / 2  # no overflow on either side
+
+    def derivative(self, z: Any) -> Any:
+        return (1 - namespace(z).tanh(z / 2) ** 2) / 4
+
+
+@dataclass(frozen=True)
+class Softplus(Smooth):
+    r"""A smooth ReLU, :math:`\sigma(z) = \log(1 + e^z)`: :math:`\sigma(0) = \log 2`, then multiplicity 1."""
+
+    @property
+    def multiplicity(self) -> int:
+        return 1
+
+    @property
+    def leading(self) -> float:
+        return 0.5
+
+    def value(self, z: Any) -> Any:
+        xp = namespace(z)
+        return z * (z > 0) + xp.log1p(xp.exp(-abs(z)))
+
+    def derivative(self, z: Any) -> Any:
+        return Sigmoid().value(z)
+
+
+@dataclass(frozen=True)
+class Centred(Smooth):
+    r""":math:`\sigma(z) - \sigma(0)` of a smooth activation: makes networks of `Sigmoid` or `Softplus` start near zero.
+
+    Raises
+    ------
+    DataError
+        If `base` is no smooth activation.
+    """
+
+    base: Smooth
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, Smooth):
+            raise DataError(f"`base` must be a smooth activation such as sb.Sigmoid(), got {self.base!r}")
+
+    @property
+    def multiplicity(self) -> int:
+        return self.base.multiplicity
+
+    @property
+    def leading(self) -> float:
+        return self.base.leading
+
+    @property
+    def at_zero(self) -> float:
+        return 0.0
+
+    def value(self, z: Any) -> Any:
+        return self.base.value(z) - self.base.at_zero
+
+    def derivative(self, z: Any) -> Any:
+        return self.base.derivative(z)

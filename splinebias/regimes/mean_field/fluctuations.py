@@ -209,7 +209,11 @@ def fluctuations(
         tolerance,
         residual,
         Outcome.CONVERGED if good else Outcome.INACCURATE,
-        {"particles": fine.particles.neurons[0].size, "steps": len(fine.path.steps), "seconds": clock.perf_counter() - began},
+        {
+            "particles": fine.particles.neurons[0].size,
+            "steps": len(fine.path.steps),
+            "seconds": clock.perf_counter() - began,
+        },
     )
 
 

@@ -67,6 +67,19 @@ def test_lazy_networks_end_at_the_band_of_the_limit():
     np.testing.assert_allclose(found.std[0, :3], 0, atol=1e-3)
 
 
+@pytest.mark.nightly
+def test_richer_networks_fluctuate_less_at_the_end():
+    """At x = -0.6, t = 1000; the last number is known to 0.0005 at best, finite networks have 0.0064 to 0.0071."""
+    last = np.inf
+    for richness, expected in ((1e-3, 0.074), (0.5, 0.065), (1.0, 0.036), (2.0, 0.007)):
+        found = sb.fluctuations(problem(richness=richness), [1000.0], x=[-0.6], particles=640, rtol=1e-3)
+        std, error = found.std[0, 0], found.std_error[0, 0]
+        assert abs(std - expected) < error + 5e-4
+        assert error < 0.002
+        assert std < last
+        last = std
+
+
 LAZY = {
     "other scales": (sb.Initialization.gaussian(2, 0.5), {}),
     "signs": (sb.Initialization.rademacher(st.uniform(-2, 4)), {}),

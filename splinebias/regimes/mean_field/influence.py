@@ -24,9 +24,12 @@ from splinebias.regimes.mean_field.population import Step
 from splinebias.regimes.mean_field.response import Response, response
 
 
-def influences(path: MeanFieldPath, asked: Sequence[Asked]) -> list[Array]:
-    """The u of all neurons on what is `asked` for, without a free line, each of shape (K, N)."""
-    answers = [response(path, n, asked) for n in range(max(one.node for one in asked))]
+def influences(path: MeanFieldPath, asked: Sequence[Asked], turn: float) -> list[Array]:
+    """The u of all neurons on what is `asked` for, without a free line, each of shape (K, N).
+
+    `turn` is the angle of impulses.
+    """
+    answers = [response(path, n, asked, turn) for n in range(max(one.node for one in asked))]
     forces = _forces(path, answers)
     found = []
     for i, (node, observable) in enumerate(asked):

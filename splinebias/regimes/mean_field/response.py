@@ -20,7 +20,7 @@ from splinebias.regimes.mean_field.observables import Asked
 from splinebias.regimes.mean_field.path import MeanFieldPath
 from splinebias.regimes.mean_field.population import repeated
 
-IMPULSE = 0.03  # the angle by which it turns neurons; what is of third order in it makes R wrong by its square, relative
+IMPULSE = 0.03  # the angle by which it turns neurons; R has an error of second order in it
 
 
 class Response(NamedTuple):
@@ -38,11 +38,11 @@ class Response(NamedTuple):
     asked: tuple[Array, ...]
 
 
-def response(path: MeanFieldPath, n: int, asked: Sequence[Asked]) -> Response:
-    """Answers to impulses during step number `n`, at the data and of what is `asked` for."""
+def response(path: MeanFieldPath, n: int, asked: Sequence[Asked], turn: float) -> Response:
+    """Answers to impulses that `turn` neurons by an angle during step number `n`: at the data, of what is `asked` for."""
     population, steps = path.population, path.steps
     count = population.y.size
-    impulse = IMPULSE / (population.richness * population.weights * population.sectors.lengths)
+    impulse = turn / (population.richness * population.weights * population.sectors.lengths)
     signed = np.concatenate([np.diag(impulse), -np.diag(impulse)])
 
     def difference(values: Array) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.parameterization import MeanField
 from splinebias.problem import Problem
+from splinebias.regimes.mean_field import response
 from splinebias.regimes.mean_field.influence import influences
 from splinebias.regimes.mean_field.observables import Asked, Kernel, Values
 from splinebias.regimes.mean_field.particles import Particles, fewest, particles_of
@@ -45,11 +46,11 @@ class Solution:
     kernel_influence: Array
 
     @classmethod
-    def on(cls, problem: Problem, x: Array, particles: Particles, path: MeanFieldPath) -> Solution:
-        """The solution on a path."""
+    def on(cls, problem: Problem, x: Array, particles: Particles, path: MeanFieldPath, turn: float) -> Solution:
+        """The solution on a path, with impulses that turn neurons by an angle."""
         places = np.concatenate([x, problem.data.x]) if problem.free else x
         asked = [Asked(node, Values(places)) for node in path.outputs]
-        *values, kernel = influences(path, [*asked, Asked(path.outputs[-1], Kernel(problem.data.size))])
+        *values, kernel = influences(path, [*asked, Asked(path.outputs[-1], Kernel(problem.data.size))], turn)
         influence = np.array(values)
         if problem.free:
             influence = influence[:, : x.size] - path.population.line(x) @ influence[:, x.size :]
@@ -102,14 +103,14 @@ class Solution:
         """Share of neurons that left a line where more than one motion solves the flow."""
         return self.path.undetermined / self.path.population.mass.size
 
-    def longer_steps(self) -> Solution:
-        """The same particles with steps twice as long."""
+    def coarser(self) -> Solution:
+        """The same particles with steps twice as long and impulses twice as large."""
         path = self.path
         longer = again(path.population, path.nodes[0], *merged(path))
-        return Solution.on(self.problem, self.x, self.particles, longer)
+        return Solution.on(self.problem, self.x, self.particles, longer, 2 * response.IMPULSE)
 
     def extrapolated(self, coarse: Solution) -> Solution:
-        """This one with influences freed of their error of second order in the steps; covariances stay positive."""
+        """This one with influences freed of their error of second order in steps and impulses; covariances stay positive."""
         influence = self.influence + (self.influence - coarse.influence) / 3
         kernel = self.kernel_influence + (self.kernel_influence - coarse.kernel_influence) / 3
         return replace(self, influence=influence, kernel_influence=kernel)
@@ -135,7 +136,7 @@ def solve(problem: Problem, times: Array, x: Array, count: int, rtol: float, see
     stiffness = problem.phi.stiffness
     assert stiffness is not None
     path = follow(population, population.start(particles), times / stiffness, rtol)
-    return Solution.on(problem, x, particles, path)
+    return Solution.on(problem, x, particles, path, response.IMPULSE)
 
 
 def halved_particles(fine: Solution, seed: int) -> Solution:
@@ -143,4 +144,5 @@ def halved_particles(fine: Solution, seed: int) -> Solution:
     problem, x, path = fine.problem, fine.x, fine.path
     particles = particles_of(problem.initialization, _kinks(problem, x), fine.particles.neurons[0].size // 2, seed)
     population = _population(problem, particles)
-    return Solution.on(problem, x, particles, again(population, population.start(particles), path.sizes, path.outputs))
+    fewer = again(population, population.start(particles), path.sizes, path.outputs)
+    return Solution.on(problem, x, particles, fewer, response.IMPULSE)

@@ -195,7 +195,7 @@ class _Bends:
             assert potential.stiffness is not None
             bent, error = self.sides[side].zeta(c) * (g / potential.stiffness), np.zeros_like(c)
         else:
-            bent, error = self.sizes.integral(c, 1 - 2 * side, lambda v: v * potential.grad_inverse(v * g[..., None]))
+            bent, error = self.sizes.integral(c, 1 - 2 * side, g, lambda v: v * potential.grad_inverse(v * g[..., None]))
         return bent, error + np.abs(bent) * np.minimum(lost / np.where(g != 0, np.abs(g), 1.0), 1.0)
 
     @cached_property
@@ -259,7 +259,8 @@ class _Sampled(NamedTuple):
     def rows(self, plus: Array, minus: Array) -> tuple[Array, Array]:
         """Integrals over every piece of the curvature of each side times these factors, and bounds, shape (N,)."""
         value, bound = self.rule.rows(self.plus * plus + self.minus * minus)
-        lost = (self.lost[0] * np.abs(plus) + self.lost[1] * np.abs(minus)) * self.rule.weights
+        lost = (self.lost[0] + 2 * _EPS * np.abs(self.plus)) * np.abs(plus)
+        lost = (lost + (self.lost[1] + 2 * _EPS * np.abs(self.minus)) * np.abs(minus)) * self.rule.weights
         return value, bound + np.nan_to_num(lost, nan=0.0, posinf=np.inf).sum(
             axis=-1
         )  # infinity times no weight counts nothing
@@ -365,7 +366,8 @@ def _tails(f: _Said, at: _Sampled, kink: float, x: Array, far: Array) -> list[Fu
         for k, side in enumerate((left, right)):
             rise = float(slopes[k] * (to[k] - ends[k]))
             size = max(abs(float(values[k])), abs(float(reached[k])), abs(rise))
-            error = abs(kink) * float(bound[side].sum()) + 8 * _EPS * size
+            placed = abs(float(slopes[k])) * float(np.spacing(max(abs(float(to[k])), abs(float(ends[k])))))
+            error = abs(kink) * float(bound[side].sum()) + 8 * _EPS * size + placed
             found.append(Functional(float(reached[k] - values[k]) - rise, kink * float(integral[side].sum()), error, size))
     return found
 

@@ -44,24 +44,25 @@ class WeightSizes:
             return None
         return [(p, WeightSizes(of)) for p, of in zip(self.law.probabilities, self.law.components, strict=True)]
 
-    def integral(self, c: Array, sign: int, of: Callable[[Array], Array]) -> tuple[Array, Array]:
+    def integral(self, c: Array, sign: int, g: Array, of: Callable[[Array], Array]) -> tuple[Array, Array]:
         """The integral at breakpoints `c` for weights of a sign, and a bound on its error, each of the shape of `c`.
 
-        `of` takes v of shape (*c.shape, q) to F(v) of that shape.
+        `of` takes v of shape (*c.shape, q) to F(v) of that shape, which grows no faster than an exponential of v times the
+        size of `g`, of the shape of `c`.
         """
         if (parts := self._parts()) is not None:
-            found = [(p, *part.integral(c, sign, of)) for p, part in parts]
-            return np.asarray(sum(p * value for p, value, _ in found)), np.asarray(sum(p * error for p, _, error in found))
+            made = [(p, *part.integral(c, sign, g, of)) for p, part in parts]
+            return np.asarray(sum(p * value for p, value, _ in made)), np.asarray(sum(p * error for p, _, error in made))
         if (marks := _marks(self.law)) is None:
             side = Side(self.law.breakpoint_law().finest(), sign)
             v, rho = side.slices(c)
-            found = of(v)
-            # where masses underflow and what they multiply is huge, the product cannot be told
-            lost = (rho < 1e-290) & ~(np.abs(found) < 1e150)
+            values = of(v)
+            # where masses underflow and what they multiply is huge, the product cannot be told, unless it is next to nothing
+            lost = (rho < 1e-290) & ~(np.abs(values) < 1e150)
             if lost.any():
-                lost &= side.log_masses(c) > -np.inf
+                lost &= side.log_masses(c) + v * np.abs(g[..., None]) > -100
             error = np.where(lost.any(axis=-1), np.inf, 0.0)
-            return np.asarray(np.where(rho > 0, rho * found, 0.0).sum(axis=-1)), error
+            return np.asarray(np.where(rho > 0, rho * values, 0.0).sum(axis=-1)), error
         rays = marks(c, sign)
         v, weights, half = _rule(rays)
         density, found = v * self._density(sign * v, -sign * v * c[..., None]), of(v)

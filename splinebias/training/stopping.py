@@ -172,13 +172,13 @@ def largest_miss(network: Network, residual: Tensor, x: Tensor) -> str:
     """
     worst = int(residual.abs().argmax())
     if x.ndim > 1:
-        return f"y by {float(residual[worst]):.3g} at x = {[round(v, 4) for v in x[:, worst].tolist()]}"
+        return f"y by {abs(float(residual[worst])):.3g} at x = {[round(v, 4) for v in x[:, worst].tolist()]}"
     at, c = x[worst], -network.b / network.w
     left, right = c[c <= at], c[c >= at]
     near = ", beyond all breakpoints"
     if left.numel() and right.numel():
         near = f" between breakpoints at {float(left.amax()):.4g} and {float(right.amin()):.4g}"
-    return f"y by {float(residual[worst]):.3g} at x = {float(at):.4g}{near}"
+    return f"y by {abs(float(residual[worst])):.3g} at x = {float(at):.4g}{near}"
 
 
 def steps_to_go(loss: float, loss_tol: float, speed: float) -> str:

@@ -277,7 +277,7 @@ def test_two_discrete_laws_have_no_density():
 
 @pytest.mark.parametrize(
     ("width", "message"),
-    [(0, ">= 1, got 0"), (-3, ">= 1, got -3"), (2.0, "got 2.0"), (True, "got True"), ("8", "got '8'")],
+    [(0, ">= 1, got 0"), (-3, ">= 1, got -3"), (True, "got True"), ("8", "got '8'")],
 )
 def test_bad_widths_are_refused(width, message):
     with pytest.raises(sb.DataError, match=f"`width` must be a whole number .*{message}"):

@@ -118,7 +118,8 @@ def test_zeros_are_cut_before_panels_where_many_are_not_resolved():
     x = np.sort(np.random.default_rng(10).uniform(-1, 1, 10))
     data = sb.Dataset(x, np.sin(5 * x) + 0.1 * np.random.default_rng(1).normal(size=10))
     cut = {}
-    for init in (sb.Initialization.gaussian(), RADEMACHER):
+    several = sb.Initialization(stats.norm(), stats.uniform(-3, 6))  # no scale family, which would have one size
+    for init in (several, RADEMACHER):
         problem = sb.Problem(data, init, potential=sb.Scaled(sb.Power(4, quadratic=1)))
         panels = []
         for split in (False, True):

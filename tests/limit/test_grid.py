@@ -223,7 +223,7 @@ def test_refusals_name_what_can():
         sb.predict(gaussian, sb.GridSolver())
     with pytest.raises(sb.CapabilityError, match="cones of Quadratic, Power and Hypentropy only.*DualSolver"):
         sb.GridSolver().solve(sb.Problem(SET_B, UNIFORM, sb.Abs(), sb.Scaled(Quartic())))
-    for points in (7, 100.0, True):
+    for points in (7, 100.5, True):
         with pytest.raises(sb.DataError, match="`points` must be a whole number >= 8"):
             sb.GridSolver(points)
     with pytest.raises(sb.DataError, match="`tolerance` must be a finite real number > 0"):

@@ -54,7 +54,7 @@ class TestActivation:
         assert sb.ReLUPower(2).two_slopes is None
         np.testing.assert_array_equal(sb.ReLUPower(1).derivative(Z), sb.ReLU().derivative(Z))
 
-    @pytest.mark.parametrize("power", [0, -1, 2.0, 2.5, "2", True, None, 21, 50])
+    @pytest.mark.parametrize("power", [0, -1, 2.5, "2", True, None, 21, 50])
     def test_bad_powers_are_refused(self, power: object) -> None:
         with pytest.raises(sb.DataError, match="`power` must be a whole number >= 1.*, got "):
             sb.ReLUPower(power)  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def test_the_first_power_has_the_solution_of_relu(law: str, affine: str) -> None
         np.testing.assert_allclose(prediction.function(LINE), banded.function(LINE), rtol=0, atol=1e-10)
         np.testing.assert_allclose(prediction.function(LINE, 1), banded.function(LINE, 1), rtol=0, atol=1e-9)
         assert prediction.penalty == pytest.approx(banded.penalty, rel=1e-10)
-        assert prediction.residual < 1e-12
+        assert prediction.residual < 1e-11  # of the second opinion, from rounded multipliers
 
 
 @pytest.mark.parametrize("affine", ["network", "free"])

@@ -19,6 +19,8 @@ SEEDS = range(300)
 SLOW: dict[int, str] = {}  # seeds that take more than half a minute, which are left out, and why
 UNSEEN = {  # seeds of which the referee cannot tell, and why
     34: "|u|^20: nearly a jump at each zero of the dual function, and multipliers from 1e167 to 1e177",
+    47: "points next to each other: f is 1e9 times max |y|, more than rounded multipliers can say",
+    157: "points next to each other: f is 1e10 times max |y|, more than rounded multipliers can say",
     45: "multipliers from 1e4 to 1e20, of data that lie where the law has next to no neurons",
     138: "data on a line: a penalty of 1e-32, which is the rounding of the data",
     284: "|u|^20: nearly a jump at each zero of the dual function",

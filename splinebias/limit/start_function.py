@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from splinebias.data import Dataset
 from splinebias.errors import DataError
 from splinebias.functions.sums import FunctionSum, as_function
 from splinebias.limit.prediction import Prediction
@@ -29,15 +28,15 @@ def residual_problem(problem: Problem, start: Any) -> tuple[Problem, Any]:
     """
     function, data = as_function(start, "start"), problem.data
     values = np.asarray(function(data.x), dtype=float)
-    if values.shape != data.x.shape:
+    if values.shape != data.y.shape:
         raise DataError(
-            f"`start` must map x of shape {data.x.shape} to values of that shape, got shape {values.shape}; of a batch of "
-            "networks give one"
+            f"`start` must map x of shape {data.x.shape} to values of shape {data.y.shape}, got shape {values.shape}; of a "
+            "batch of networks give one"
         )
     if not np.isfinite(values).all():
-        where = data.x[~np.isfinite(values)]
-        raise DataError(f"`start` must be finite at the data, got {values[~np.isfinite(values)][0]} at x = {where[0]:g}")
-    return replace(problem, data=Dataset(data.x, data.y - values, data.weights)), function
+        bad = np.flatnonzero(~np.isfinite(values))[0]
+        raise DataError(f"`start` must be finite at the data, got {values[bad]} at x = {data.x[bad]}")
+    return replace(problem, data=type(data)(data.x, data.y - values, data.weights)), function
 
 
 def shifted(prediction: Prediction, problem: Problem, start: Any) -> Prediction:

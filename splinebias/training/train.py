@@ -100,7 +100,6 @@ class Training(Run, DrawnFunction):
         """
         from splinebias.networks.archive import write_archive
 
-        self.problem.line_data  # noqa: B018 (refuses several inputs, which files of runs have no place for)
         names = ("seed", "steps", "loss", "time", "seconds", "advice")
         run = {name: getattr(self, name) for name in names} | {"outcome": self.outcome.name}
         tables = {"run": run, "stats": self.stats, "problem": self.problem.to_tables()}

@@ -78,3 +78,24 @@ def test_what_is_not_known_over_starts_is_refused_with_the_way_out():
     both = sb.Initialization(st.norm(), st.norm(), output=st.norm(), antisymmetric=False)
     with pytest.raises(sb.CapabilityError, match="antisymmetric pairs"):
         sb.error_band(sb.Problem(SET_A, both, parameterization=sb.NTK()), 500)
+
+
+def test_bands_of_several_inputs_from_a_start():
+    """The residual's band around the limit from the start; starts that are not given are refused, not ignored."""
+    rng = np.random.default_rng(3)
+    points = sb.Points(rng.normal(size=(5, 2)), rng.normal(size=5))
+    problem = sb.Problem(points, sb.Initialization.gaussian(dim=2))
+
+    def start(x):
+        return np.sin(np.asarray(x)).sum(axis=-1)
+
+    band = sb.error_band(problem, 300, start=start, draws=200)
+    residual = sb.Problem(sb.Points(points.x, points.y - start(points.x)), problem.initialization)
+    other = sb.error_band(residual, 300, draws=200)
+    x = rng.normal(size=(4, 2))
+    np.testing.assert_allclose(band.std(x), other.std(x), rtol=1e-9)
+    assert not np.allclose(band.std(x), sb.error_band(problem, 300, draws=200).std(x), rtol=0.05)
+    np.testing.assert_allclose(band.prediction.function(points.x), points.y, rtol=0, atol=1e-8)
+    law = replace(problem.initialization, output=st.norm(), antisymmetric=False)
+    with pytest.raises(sb.CapabilityError, match="give `start`"):
+        sb.error_band(replace(problem, initialization=law), 300)

@@ -222,9 +222,7 @@ def check(read, numbers, folder):
     for number in numbers:
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings(
-                    "ignore", "[0-9]+ of [0-9]+ points"
-                )  # masked, or of weight 0: left out, which is said
+                warnings.filterwarnings("ignore", "[0-9]+ of [0-9]+ points")  # left out, which is said
                 read(random.Random(f"{read.__name__} {number}"), folder)
         except OURS as error:
             refused += 1

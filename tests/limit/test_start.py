@@ -191,3 +191,22 @@ def test_a_network_to_start_from_must_fit():
         sb.train(problem, start=broken)
     with pytest.raises(sb.CapabilityError, match="no linear image|Gaussian for quadratic"):
         sb.start_process(sb.Problem(SET_A, TORCH, sb.ReLU(), sb.Scaled(sb.Power(4, quadratic=1))))
+
+
+@pytest.mark.nightly
+def test_three_hundred_torch_modules_have_the_law():
+    """torch's own default initialization, trained to t = 100 at width 2000: mean and deviation of the start process."""
+    import torch
+
+    trained = []
+    for seed in range(300):
+        torch.manual_seed(seed)
+        module = torch.nn.Sequential(torch.nn.Linear(1, 2000), torch.nn.ReLU(), torch.nn.Linear(2000, 1))
+        run = sb.train(
+            PROBLEM, start=sb.from_torch(module, dtype="float64"), method=sb.MirrorFlow(time=100.0), loss_tol=1e-30
+        )
+        trained.append(run.function(QUERY))
+    law = sb.start_process(PROBLEM, time=100.0)
+    mean, std = np.mean(trained, axis=0), np.std(trained, axis=0, ddof=1)
+    assert (np.abs(mean - law.mean(QUERY)) < 4 * law.std(QUERY) / 300**0.5).all()
+    np.testing.assert_allclose(std, law.std(QUERY), rtol=4 / 600**0.5)

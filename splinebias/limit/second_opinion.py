@@ -56,6 +56,7 @@ _GAPS = 4  # between data that are looked at closely
 _MANY = 24  # pieces of the breakpoint axis, each of whose nodes costs an integral over |w|
 _FEW = 60  # data between which all gaps get the fine rule
 _POWERS = 10_000_000  # products that the check of powers of ReLU may cost
+_STEEP = 20  # powers of |w| beyond which its rules here, made for a few, say nothing: |u|^p with p below 1.05
 _EPS = 2.3e-16
 
 
@@ -107,6 +108,8 @@ def checked(prediction: Prediction, tolerance: float) -> Prediction:
 def second_opinion(prediction: Prediction) -> Opinion:
     """The spot check of a prediction of the limit."""
     problem = prediction.problem
+    if _STEEP < problem.limit_potential.moment_order < math.inf and WeightSizes(problem.initialization.pair_law).dense:
+        return Opinion(0.0, math.inf)
     try:
         found = _of_powers(prediction) if beyond_bending(problem) is not None else _of_bends(prediction)
     except (ArithmeticError, ValueError):  # a potential or a law of one's own that does not take sizes so far out

@@ -61,7 +61,7 @@ COUPLED = {
     "abs": (rich(C8, paired(0.7), sb.Abs()), 6, 3, 30.0, 0.0),
     "leaky, decay": (rich(C8, paired(0.7), sb.LeakyReLU(0.3), 2.0), 8, 3, 60.0, 0.002),
     "relu, decay": (rich(C8, paired(0.7), richness=2.0), 10, 0, 200.0, 0.001),
-    "standard": (sb.Problem(D7, paired(0.7)), 6, 0, 10.0, 0.0),
+    "standard": (sb.Problem(D7, replace(paired(0.7), output=st.norm(0, 0.7 * 6**0.5))), 6, 0, 10.0, 0.0),
 }
 
 
@@ -235,7 +235,8 @@ def test_gradient_flow_conserves_a2_minus_w2_minus_b2_of_every_neuron(problem, d
 def test_weight_decay_ends_at_the_penalized_minimum(share, objective):
     """min L + s int sqrt(1 + c^2) |f''|, free affine part: stored minima of a solver that knows no network."""
     decay = share * LARGEST_STRENGTH
-    run = train(sb.Problem(C8, paired(0.3), affine="free"), 60, weight_decay=decay, time=3e6)
+    law = replace(paired(0.3), output=st.norm(0, 0.3 * 60**0.5))  # all parameters alike at width 60
+    run = train(sb.Problem(C8, law, affine="free"), 60, weight_decay=decay, time=3e6)
     norms = (parameters(run.network, run.problem)[0] ** 2).sum()
     assert abs(run.loss + decay / 2 * norms - objective) < 2e-11
     assert run.outcome is sb.Outcome.REACHED_TIME

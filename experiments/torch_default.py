@@ -18,7 +18,6 @@ import torch
 import splinebias as sb
 from experiments import _common as common
 from experiments import _panels as panels
-from splinebias.networks.network import Network
 from splinebias.plots import BLACK, BLUE, GREEN, OKABE_ITO, VERMILLION
 from splinebias.training.train import Training
 
@@ -95,15 +94,9 @@ def module_of(width: int, seed: int) -> torch.nn.Module:
     return torch.nn.Sequential(torch.nn.Linear(1, width), torch.nn.ReLU(), torch.nn.Linear(width, 1))
 
 
-def network_of(module: torch.nn.Module) -> Network:
-    """The same function as a network in double precision."""
-    theta = torch.cat([part.detach().double().reshape(-1) for part in module.parameters()])
-    return Network(theta, sb.ReLU(), theta.new_zeros(2))
-
-
 def _trained(problem: sb.Problem, width: int, seed: int, config: Config) -> Training:
     method = sb.MirrorFlow(time=config.time, rtol=1e-6)
-    return sb.train(problem, start=network_of(module_of(width, seed)), method=method, loss_tol=1e-30, progress=False)
+    return sb.train(problem, start=sb.from_torch(module_of(width, seed)), method=method, loss_tol=1e-30, progress=False)
 
 
 def _taken_apart(run: Training, config: Config) -> sb.Diagnosis:

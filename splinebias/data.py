@@ -124,6 +124,10 @@ class Dataset:
         """Number M of distinct points."""
         return int(self.x.size)
 
+    def with_ordinates(self, y: Array) -> Dataset:
+        """The same points with other ordinates, shape (M,), in the order of `x` here."""
+        return Dataset(self.x, y, self.weights)
+
     @property
     def span(self) -> tuple[float, float]:
         """Smallest and largest abscissa."""

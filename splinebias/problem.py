@@ -141,6 +141,10 @@ class Problem:
             raise CapabilityError(f"this cannot take the problem: {self.beyond_one_input}")
         return self.data
 
+    def with_ordinates(self, y: Array) -> Problem:
+        """The same problem for other ordinates, shape (M,), in the order of the data here."""
+        return replace(self, data=self.data.with_ordinates(y))
+
     @property
     def default_interval(self) -> tuple[float, float]:
         """Where functions are compared and drawn unless told otherwise: the span of the data, a quarter wider on each side.

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
-from splinebias._arguments import real_array, real_number, whole_number
+from splinebias._arguments import real_array, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.influence import InfluenceModel, check_second_moments, check_told_apart, check_unique
 from splinebias.finite_width.influence_at_limit import LimitInfluence
 from splinebias.finite_width.influence_in_modes import ModeInfluence
-from splinebias.finite_width.largest_error import DrawnErrors, LargestError
+from splinebias.finite_width.largest_error import DrawnErrors, ErrorsOfWidth, LargestError
 from splinebias.finite_width.neuron_quadrature import NeuronQuadrature
 from splinebias.finite_width.random_start import RandomStartInfluence, start_directions
 from splinebias.finite_width.several_inputs.band_of_points import PointsBand, band_of_points
@@ -32,14 +32,13 @@ from splinebias.limit.predict import Prediction, predict
 from splinebias.limit.prediction import beyond_bending
 from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.limit.trajectory.linear_flow import LinearFlow
-from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
 
 _MOST_DRAWS = 10_000_000  # 80 MB, a minute
 
 
 @dataclass(frozen=True, eq=False)
-class ErrorBand(Drawn):
+class ErrorBand(ErrorsOfWidth, Drawn):
     r"""The law of :math:`f_n - f` to leading order: a Gaussian process of mean zero and size :math:`n^{-1/2}`.
 
     Attributes
@@ -124,31 +123,6 @@ class ErrorBand(Drawn):
         x = _finite(x, "x")
         points = np.unique(x)
         return np.asarray(self.model.mean_shift(points, self.copies)[np.searchsorted(points, x)] / self.width)
-
-    # -- the largest error -----------------------------------------------------------------------------------------
-
-    @property
-    def constant(self) -> Estimate:
-        r"""The constant of :math:`E \sup|f_n - f| \approx \mathrm{constant} \cdot n^{-1/2}`; interval: Monte-Carlo error."""
-        return self.largest.mean
-
-    @property
-    def expected_sup(self) -> float:
-        r""":math:`E \sup|f_n - f|` on the interval, in units of y; relative Monte-Carlo error: that of `constant`."""
-        return self.constant.value / math.sqrt(self.width)
-
-    def quantile(self, probability: float) -> float:
-        """The error that the largest one stays below with this probability, in (0, 1)."""
-        return self.largest.quantile(probability).value / math.sqrt(self.width)
-
-    def quantile_interval(self, probability: float) -> tuple[float, float]:
-        """A 95 % interval for the Monte-Carlo error of `quantile`, from order statistics."""
-        found = self.largest.quantile(probability)
-        return found.low / math.sqrt(self.width), found.high / math.sqrt(self.width)
-
-    def probability(self, sup_error: float) -> float:
-        """The probability that the largest error is at most `sup_error` > 0."""
-        return self.largest.probability(real_number(sup_error, "sup_error", above=0) * math.sqrt(self.width))
 
     # -- whether the leading order rules -----------------------------------------------------------------------------
 

@@ -187,3 +187,41 @@ def check_probability(value: Any) -> float:
             f"`probability` must be below 1, got {value!r}; the largest error has no upper bound, take e.g. 0.95"
         )
     return number
+
+
+class ErrorsOfWidth:
+    r"""What a band says of the largest error of networks of its width: that of all widths over :math:`\sqrt n`.
+
+    Attributes
+    ----------
+    width : int
+        The n of a band.
+    largest : LawOfSups
+        The law of the largest error times :math:`\sqrt n`.
+    """
+
+    width: int
+    largest: LawOfSups
+
+    @property
+    def constant(self) -> Estimate:
+        r"""The constant of :math:`E \sup|f_n - f| \approx \mathrm{constant} \cdot n^{-1/2}`; interval: Monte-Carlo error."""
+        return self.largest.mean
+
+    @property
+    def expected_sup(self) -> float:
+        r""":math:`E \sup|f_n - f|` on the interval, in units of y; relative Monte-Carlo error: that of `constant`."""
+        return self.constant.value / math.sqrt(self.width)
+
+    def quantile(self, probability: float) -> float:
+        """The error that the largest one stays below with this probability, in (0, 1)."""
+        return self.largest.quantile(probability).value / math.sqrt(self.width)
+
+    def quantile_interval(self, probability: float) -> tuple[float, float]:
+        """A 95 % interval for the Monte-Carlo error of `quantile`, from order statistics."""
+        found = self.largest.quantile(probability)
+        return found.low / math.sqrt(self.width), found.high / math.sqrt(self.width)
+
+    def probability(self, sup_error: float) -> float:
+        """The probability that the largest error is at most `sup_error` > 0."""
+        return self.largest.probability(real_number(sup_error, "sup_error", above=0) * math.sqrt(self.width))

@@ -12,12 +12,11 @@ the start page).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.data import Dataset
 from splinebias.errors import CapabilityError
 from splinebias.finite_width.influence import Influence, InfluenceModel
 from splinebias.limit.posed_problem import PosedProblem
@@ -60,5 +59,4 @@ def start_directions(problem: Problem) -> list[Problem]:
     modes, root = flow.modes, flow.residuals.root
     size = np.sqrt(problem.initialization.output_second_moment * modes.rates)
     columns = (size * modes.vectors).T / root
-    data = problem.data
-    return [replace(problem, data=Dataset(data.x, column, data.weights)) for column in columns if np.abs(column).max() > 0]
+    return [problem.with_ordinates(column) for column in columns if np.abs(column).max() > 0]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias.data import Dataset
+from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError, SplinebiasError
 from splinebias.limit.dual.equations import solve_quadratic
 from splinebias.parameterization import MeanField, Standard
@@ -24,15 +24,22 @@ if TYPE_CHECKING:  # whoever asks whether data are in reach has posed the proble
     from splinebias.limit.posed_problem import PosedProblem
 
 
+_LARGEST = 1e50  # of |x|, |y| and 1/gaps: a slope reaches its square, a second difference its cube, and those get squared
+
+
+def require_size(data: Dataset | Points) -> None:
+    """Raise DataError for data so large that squares of slopes leave the range of doubles."""
+    for name, size in (("|x|", np.abs(data.x).max()), ("|y|", np.abs(data.y).max())):
+        if size > _LARGEST:
+            raise DataError(f"predictions need {name} <= {_LARGEST:g}, got {size:g}; rescale the data")
+
+
 def require_range(data: Dataset) -> None:
     """Raise DataError for data so large or so close together that squares of slopes leave the range of doubles."""
-    largest = 1e50  # of |x|, |y| and 1/gaps: a slope reaches its square, a second difference its cube, and those get squared
-    for name, size in (("|x|", np.abs(data.x).max()), ("|y|", np.abs(data.y).max())):
-        if size > largest:
-            raise DataError(f"predictions need {name} <= {largest:g}, got {size:g}; rescale the data")
-    if (gap := np.diff(data.x).min()) < 1 / largest:
+    require_size(data)
+    if (gap := np.diff(data.x).min()) < 1 / _LARGEST:
         raise DataError(
-            f"predictions need neighbouring x at least {1 / largest:g} apart, got {gap:g}; rescale or merge points"
+            f"predictions need neighbouring x at least {1 / _LARGEST:g} apart, got {gap:g}; rescale or merge points"
         )
 
 

@@ -167,7 +167,7 @@ class _Bends:
 
     @cached_property
     def activation(self) -> TwoSlope:
-        """The activation."""
+        """The activation of the problem, by its two slopes."""
         return self.problem.two_slopes
 
     @cached_property

@@ -36,7 +36,7 @@ def residual_problem(problem: Problem, start: Any) -> tuple[Problem, Any]:
     if not np.isfinite(values).all():
         bad = np.flatnonzero(~np.isfinite(values))[0]
         raise DataError(f"`start` must be finite at the data, got {values[bad]} at x = {data.x[bad]}")
-    return replace(problem, data=type(data)(data.x, data.y - values, data.weights)), function
+    return problem.with_ordinates(data.y - values), function
 
 
 def shifted(prediction: Prediction, problem: Problem, start: Any) -> Prediction:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,6 @@ import numpy as np
 from splinebias._arguments import real_array, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
-from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.hypotheses import require_attained
@@ -132,8 +131,7 @@ class StartProcess(Drawn):
         if self.time < math.inf:
             flow = LinearFlow.of(PosedProblem(problem))
             return [flow.of_values(unit).at(np.array([self.time]))[0].function for unit in units]
-        data = problem.data
-        return [predict(replace(problem, data=Dataset(data.x, unit, data.weights))).function for unit in units]
+        return [predict(problem.with_ordinates(unit)).function for unit in units]
 
     def _response(self, x: Array) -> Array:
         """P_t at `x`, shape (len(x), M)."""

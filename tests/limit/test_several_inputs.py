@@ -175,7 +175,7 @@ def test_start_functions_are_added_to_the_limit_of_the_residual():
     np.testing.assert_allclose(found.function(POINTS.x), POINTS.y, atol=1e-13)
     alone = sb.predict(sb.Problem(sb.Points(X, Y - start(X)), SPHERE)).function
     np.testing.assert_allclose(found.function(AT), start(AT) + alone(AT), rtol=1e-12)
-    with pytest.raises(sb.DataError, match="map points of shape"):
+    with pytest.raises(sb.DataError, match="to values of shape"):
         sb.predict(sb.Problem(POINTS, SPHERE), start=lambda x: x)
 
 

@@ -17,17 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import points_of, real_number, whole_number
+from splinebias._arguments import points_of, whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.finite_width.largest_error import LawOfSups, sampled_sups
+from splinebias.finite_width.largest_error import ErrorsOfWidth, LawOfSups, sampled_sups
 from splinebias.functions.compare_on_box import checked_box
 from splinebias.initialization.several_inputs.input_laws import FromSampler, SeveralInputs
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.several_inputs.input_system import InputSystem
 from splinebias.limit.several_inputs.sampled_kernel import REPLICATES, sobol_units
 from splinebias.limit.several_inputs.solver import PointsSolver
-from splinebias.numerics.estimate import Estimate
 from splinebias.problem import Problem
 
 _UNITS = 2**16  # in all samples, fewer where points are so many that their features take over a GiB
@@ -109,7 +108,7 @@ class LargestOnBox(LawOfSups):
 
 
 @dataclass(frozen=True, eq=False)
-class PointsBand:
+class PointsBand(ErrorsOfWidth):
     r"""The law of :math:`f_n - f` to leading order, of several inputs: a centred Gaussian process of size :math:`n^{-1/2}`.
 
     Attributes
@@ -162,24 +161,6 @@ class PointsBand:
         x = points_of(x, len(self.box)).reshape(-1, len(self.box))
         x2 = x if x2 is None else points_of(x2, len(self.box), "x2").reshape(-1, len(self.box))
         return np.asarray(self._scale**2 * self.model.covariance(x, x2))
-
-    @property
-    def constant(self) -> Estimate:
-        r"""The constant of :math:`E \sup|f_n - f| \approx \mathrm{constant} \cdot n^{-1/2}`; interval: Monte-Carlo error."""
-        return self.largest.mean
-
-    @property
-    def expected_sup(self) -> float:
-        r""":math:`E \sup|f_n - f|` at the points of the box, in units of y."""
-        return self.constant.value / math.sqrt(self.width)
-
-    def quantile(self, probability: float) -> float:
-        """The error that the largest one stays below with this probability, in (0, 1)."""
-        return self.largest.quantile(probability).value / math.sqrt(self.width)
-
-    def probability(self, sup_error: float) -> float:
-        """The probability that the largest error is at most `sup_error` > 0."""
-        return self.largest.probability(real_number(sup_error, "sup_error", above=0) * math.sqrt(self.width))
 
     @cached_property
     def effective_number(self) -> float:

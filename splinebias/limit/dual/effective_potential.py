@@ -233,7 +233,7 @@ class PowerTable:
 
     @cached_property
     def step(self) -> float:
-        """The h above."""
+        """Distance h of the nodes of the table in log z."""
         p = self.p
         own = math.pi / max(1.0, p - 2) if p > 2 else math.pi * min(1.0, (p - 1) / (2 - p))
         return 0.1 * min(own, self.profile.strip)
@@ -256,7 +256,7 @@ class PowerTable:
 
     @cached_property
     def moments(self) -> tuple[float, float]:
-        """E[u^2] and E[u^q]."""
+        """Moments E[u^2] and E[u^q] of the sizes over their scale, q the conjugate power."""
         return self.profile.moment(2.0), self.profile.moment(self.conjugate_power)
 
     @cached_property

@@ -305,7 +305,7 @@ class EffectiveResponse:
 
     @property
     def slope(self) -> Array:
-        """Per breakpoint, a'."""
+        """Derivative a' of the curvature by the dual function, at every breakpoint."""
         return np.asarray(self._sums[2])
 
     @property

@@ -8,19 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from splinebias.data import Dataset, Points
-from splinebias.errors import DataError
-from splinebias.functions.several_inputs import OfOneInput, PointFunctionSum, values_at
-from splinebias.functions.sums import as_function
-from splinebias.limit.hypotheses import require_mobile
+from splinebias.functions.several_inputs import OfOneInput, PointFunctionSum
+from splinebias.limit.hypotheses import require_mobile, require_size
 from splinebias.limit.prediction import Prediction, Solver, require
 from splinebias.limit.several_inputs.input_system import require_points
 from splinebias.limit.several_inputs.solver import PointsSolver
+from splinebias.limit.start_function import residual_problem
 from splinebias.problem import Problem
-
-_LARGEST = 1e50
 
 
 def predict_points(
@@ -29,11 +24,9 @@ def predict_points(
     """Predictions at times >= 0 for `Points`; those of one input by `on_line`, which is `predict` for `Dataset`."""
     data = problem.data
     assert isinstance(data, Points)
-    _check_range(data)
+    require_size(data)
     if start is not None:
-        function = as_function(start, "start")
-        values = values_at(function, data.x, "start")
-        residuals = replace(problem, data=data.with_ordinates(data.y - values))
+        residuals, function = residual_problem(problem, start)
         made = predict_points(residuals, solver, times, None, on_line)
         return tuple(
             replace(p, problem=problem, function=PointFunctionSum((function, p.function)), start=function) for p in made
@@ -59,9 +52,3 @@ def one_input(problem: Problem) -> Problem:
         "points of one input: sb.Dataset(x[:, 0], y) is faster and is taken by every verb", UserWarning, stacklevel=4
     )
     return replace(problem, data=Dataset(data.x[:, 0], data.y, data.weights))
-
-
-def _check_range(data: Points) -> None:
-    for name, size in (("|x|", np.abs(data.x).max()), ("|y|", np.abs(data.y).max())):
-        if size > _LARGEST:
-            raise DataError(f"predictions need {name} <= {_LARGEST:g}, got {size:g}; rescale the data")

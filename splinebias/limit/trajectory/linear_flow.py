@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, Outcome
 from splinebias.limit.hypotheses import require_mobile
 from splinebias.limit.posed_problem import PosedProblem
@@ -104,8 +103,7 @@ class LinearFlow:
 
     def of_values(self, y: Array) -> LinearFlow:
         """The same flow for other ordinates, shape (M,): no new decomposition."""
-        data = self.problem.data
-        problem = replace(self.problem, data=Dataset(data.x, y, data.weights))
+        problem = self.problem.with_ordinates(y)
         residuals = self.residuals.of_values(problem)
         return replace(self, problem=problem, residuals=residuals, start=self.modes.vectors.T @ residuals.start)
 

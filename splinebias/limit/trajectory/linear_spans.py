@@ -7,13 +7,12 @@ rates lose half the digits of cond(K) only; with `NTK`, K itself is taken, whose
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.data import Dataset
 from splinebias.limit.dual.equations import misfit
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.kernels.kernel_solver import Fit, KernelSolver, through_values
@@ -135,8 +134,3 @@ def span_of(posed: PosedProblem) -> Span:
         require(PowerSolver(), problem)
         return PowerSpan(posed)
     return BendSpan(posed)
-
-
-def with_ordinates(problem: Problem, y: Array) -> Problem:
-    """The data of a problem with other ordinates `y`, shape (M,), and the rest of it as it is."""
-    return replace(problem, data=Dataset(problem.data.x, y, problem.data.weights))

@@ -23,7 +23,6 @@ from splinebias.limit.dual.objective import DualState, IntegratedDual, curved_sp
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.decay_modes import Residuals
-from splinebias.limit.trajectory.linear_spans import with_ordinates
 from splinebias.limit.trajectory.radau import March
 
 _TOLERANCE = 1e-8  # residual above which the outcome is INACCURATE
@@ -153,7 +152,7 @@ class ScaledFlow:
         root, size = self.residuals.root, float(np.abs(dual.y).max())
         if np.abs((self.residuals.velocity(state.residual) - reached.velocity) / root).max() <= close * size:
             return state
-        fitted = with_ordinates(self.posed.problem, dual.size * self.residuals.fitted(reached.velocity))
+        fitted = self.posed.problem.with_ordinates(dual.size * self.residuals.fitted(reached.velocity))
         goal = replace(dual, problem=fitted)
         return dual.at(maximized(goal.at(reached.function), close, 50)[0].function)
 

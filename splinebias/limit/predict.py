@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from splinebias.limit.trajectory.path import Path
 
 __all__ = ["Prediction", "predict", "predict_path"]
+_ACCURATE = 1e-8  # residual above which a function at a finite time is INACCURATE
 
 
 def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf, start: Any = None) -> Prediction:
@@ -152,6 +153,7 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     them: then the outcome is MAX_STEPS (or STALLED, where no step is short enough), and the function that of
     ``stats["time"]``; a small quadratic part avoids it.
 
+    With two-slope activations the residual has the misfit of a second opinion in it, as that of `predict` (`second_opinion`).
     Hypotheses checked: as in `predict`. Not checked: width (error :math:`O(n^{-1/2})` at all times).
     Source: Jin & Montufar (2023), training trajectories and smoothing splines; theory section 6.
 
@@ -178,7 +180,12 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
         require_finite_times(problem)
     posed = PosedProblem(problem)
     require_reachable(posed)
-    return follow(posed, times, predict)
+    found = follow(posed, times, predict)
+    if beyond_bending(problem) is not None:  # multipliers of these flows, cond(K) being what it is, give no function back
+        return found
+    # the limit, if it is among them, has been checked
+    seen = (p if p.stats["time"] == math.inf else checked(p, _ACCURATE) for p in found.predictions)
+    return replace(found, predictions=tuple(seen))
 
 
 def _plain(problem: Problem) -> tuple[Problem, float]:

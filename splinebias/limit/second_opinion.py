@@ -156,14 +156,16 @@ class _Bends:
         x, weights, p, q = problem.data.x, prediction.multipliers, activation.right, activation.left
         before, after = _levers(x, weights.astype(np.longdouble))
         nodal = np.array([p * after - q * before, p * before - q * after], dtype=float)
-        below, above = _levers(x, np.abs(weights))
+        # multipliers are sums over modes, or differences: each is off by the rounding of all of them
+        blur = np.full_like(weights, np.linalg.norm(weights))
+        below, above = _levers(x, blur)
         lost = _EPS * np.array([p * above + abs(q) * below, p * below + abs(q) * above])
         ends = np.array([after[0], -before[-1]], dtype=float)  # of the line
         line = ends * (not problem.free)
         nodal = nodal[: len(line_factors(activation, free=problem.free))]
         values, beta = np.array(after, dtype=float), float(line[0] - line[1])
         function = DualFunction(x, values, beta, float(line[0]), LineFrame.of(x), activation, problem.free, nodal)
-        return cls(problem, function, lost, _EPS * float(np.abs(weights).sum()))
+        return cls(problem, function, lost, _EPS * float(blur.sum()))
 
     @cached_property
     def activation(self) -> TwoSlope:
@@ -449,7 +451,7 @@ def _of_powers(prediction: Prediction) -> list[Functional]:
             for feature, density, multipliers, factors in terms:
                 seen = feature(z)
                 # multipliers are differences of order k + 2: each is off by the rounding of the largest
-                g, sizes = seen @ multipliers, np.abs(seen).sum(axis=-1) * np.abs(multipliers).max()
+                g, sizes = seen @ multipliers, np.abs(seen).sum(axis=-1) * np.linalg.norm(multipliers)
                 for k, (point, factor) in enumerate(zip(at, factors, strict=True)):
                     there = feature(sign * (point - rule.nodes)) * density * factor
                     lost = np.abs(sizes * there * rule.weights)

@@ -125,3 +125,13 @@ def test_many_points_noisy_and_close(size, affine, law):
         assert found.stats["second_opinion_bound"] < 0.01
         bent = replace(found, function=Bent(found.function, 0.9, 0.1))
         assert second_opinion(bent).misfit > 1e-3
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_functions_at_finite_times_are_checked_too(name):
+    path = sb.predict_path(CASES[name], [3.0, 300.0])
+    for found in path.predictions:
+        assert found.outcome is sb.Outcome.REACHED_TIME
+        assert found.stats["second_opinion"] <= found.residual <= 1e-8
+        bent = replace(found, function=Bent(found.function, found.problem.data.x[-1], 1e-2))
+        assert second_opinion(bent).misfit > 1e-3

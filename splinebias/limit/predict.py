@@ -153,7 +153,7 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     them: then the outcome is MAX_STEPS (or STALLED, where no step is short enough), and the function that of
     ``stats["time"]``; a small quadratic part avoids it.
 
-    With two-slope activations the residual has the misfit of a second opinion in it, as that of `predict` (`second_opinion`).
+    With two-slope activations the residual has the misfit of a second opinion in it, as that of `predict`.
     Hypotheses checked: as in `predict`. Not checked: width (error :math:`O(n^{-1/2})` at all times).
     Source: Jin & Montufar (2023), training trajectories and smoothing splines; theory section 6.
 

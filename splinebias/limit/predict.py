@@ -21,7 +21,7 @@ from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
-from splinebias.limit.second_opinion import checked
+from splinebias.limit.second_opinion.opinion import checked
 from splinebias.limit.several_inputs.predict import predict_points
 from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.potential import Quadratic, Scaled

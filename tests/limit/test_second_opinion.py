@@ -9,7 +9,7 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
-from splinebias.limit.second_opinion import second_opinion
+from splinebias.limit.second_opinion.opinion import second_opinion
 from tests.marks import nightly
 from tests.problems import EACH_LAW, EACH_LAW_AND_POTENTIAL, LAWS, PUBLISHED, QUADRATIC_PROBLEMS, SCALED_PROBLEMS, SET_A
 

@@ -1,31 +1,10 @@
-r"""A spot check of predictions: E[alpha sigma(wx + b)] from the multipliers, by a rule that no solver uses.
-
-For two-slope activations and parameterization `Standard` the curvature of side s at a breakpoint c is
-
-.. math:: I_s(c) = \int v\, (\phi')^{-1}(v\, g_s(c))\, \rho_s(c, v)\, dv, \qquad
-          g_s(c) = \sum_i \lambda_i \sigma(s(x_i - c)),
-
-and these must hold, each a sum of integrals between data, ends and quantiles of the law, and zeros of g:
-
-.. math:: f(m) - \tfrac12 (f(l) + f(r)) = -\kappa \int_l^r G(m, c)\, I(c)\, dc, \qquad
-          f(x) - f(e) - f'(e)(x - e) = \kappa \int_e^x (x - c)\, I(c)\, dc,
-
-at midpoints m of gaps (l, r) between data and at x beyond the outermost datum e, with Green's function G of the gap and the
-activation's jump of slope :math:`\kappa`; unless the affine part is free, also value and slope at the first datum:
-:math:`E[\alpha\sigma(wx_1 + b)]` and :math:`E[\alpha w \sigma'(wx_1 + b)]`. Each of these is local or well conditioned,
-where :math:`\sum_i \lambda_i K(x, x_i)` would have lost all digits at some hundred points. For powers of ReLU and `NTK`
-that sum is what there is: it is taken at a few points, with its rounding in the bound.
-
-The rule is the double exponential one, in c and, for laws with a density of (w, b), in v; half of its nodes give the bound
-on its error. Solvers use Gauss-Legendre rules on cells that resolve the law, and eliminate :math:`\lambda`; nothing is
-truncated here that they truncate.
-"""
+"""Curvature from the dual function of two-slope activations, and what it must make of gaps, tails, value and slope."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -34,11 +13,11 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
-from splinebias.errors import Outcome
 from splinebias.initialization.breakpoints import Side
 from splinebias.limit.dual.dual_function import DualFunction, LineFrame, line_factors
-from splinebias.limit.prediction import Prediction, beyond_bending
-from splinebias.limit.weight_sizes import WeightSizes
+from splinebias.limit.prediction import Prediction
+from splinebias.limit.second_opinion.functional import EPS, Functional, looked_at
+from splinebias.limit.second_opinion.weight_sizes import WeightSizes
 from splinebias.numerics.double_exponential import (
     FINE,
     PLAIN,
@@ -49,80 +28,10 @@ from splinebias.numerics.double_exponential import (
     on_pieces,
     to_infinity,
 )
-from splinebias.parameterization import NTK
 from splinebias.problem import Problem
 
-_GAPS = 4  # between data that are looked at closely
 _MANY = 24  # pieces of the breakpoint axis, each of whose nodes costs an integral over |w|
 _FEW = 60  # data between which all gaps get the fine rule
-_POWERS = 10_000_000  # products that the check of powers of ReLU may cost
-_STEEP = 20  # powers of |w| beyond which its rules here, made for a few, say nothing: |u|^p with p below 1.05
-_EPS = 2.3e-16
-
-
-class Opinion(NamedTuple):
-    """What the spot check found.
-
-    Attributes
-    ----------
-    misfit : float
-        How far the function is from what its multipliers say it is, beyond the `bound`, relative to max |y|, or beyond the
-        data to |f| there if that is more.
-    bound : float
-        By how much the check itself may be wrong, in the same unit; infinity: by anything, in one of its parts.
-    """
-
-    misfit: float
-    bound: float
-
-
-class Functional(NamedTuple):
-    """A number that the function has and that the multipliers give.
-
-    Attributes
-    ----------
-    said, integral : float
-        According to the function, and to the multipliers.
-    bound : float
-        On the error of `integral`.
-    scale : float
-        The size relative to which it counts, if larger than max |y|.
-    """
-
-    said: float
-    integral: float
-    bound: float
-    scale: float = 0.0
-
-
-def checked(prediction: Prediction, tolerance: float) -> Prediction:
-    """The prediction with the misfit of the spot check in its residual; INACCURATE if that is above `tolerance`."""
-    opinion = second_opinion(prediction)
-    residual = float(np.max([prediction.residual, opinion.misfit]))  # not max(), which may drop a NaN
-    outcome = prediction.outcome if opinion.misfit <= tolerance else Outcome.INACCURATE
-    stats = prediction.stats | {"second_opinion": opinion.misfit, "second_opinion_bound": opinion.bound}
-    return replace(prediction, residual=residual, outcome=outcome, stats=stats)
-
-
-@np.errstate(all="ignore")
-def second_opinion(prediction: Prediction) -> Opinion:
-    """The spot check of a prediction of the limit."""
-    problem = prediction.problem
-    if _STEEP < problem.limit_potential.moment_order < math.inf and WeightSizes(problem.initialization.pair_law).dense:
-        return Opinion(0.0, math.inf)
-    try:
-        found = _of_powers(prediction) if beyond_bending(problem) is not None else _of_bends(prediction)
-    except (ArithmeticError, ValueError):  # a potential or a law of one's own that does not take sizes so far out
-        return Opinion(0.0, math.inf)
-    size = float(np.abs(problem.data.y).max()) or 1.0
-    misfit, bound = 0.0, 0.0
-    for said, integral, error, scale in found:
-        unit = max(size, scale)
-        if not error <= unit:  # out of the range of doubles, or not summed: the check knows nothing
-            bound = math.inf
-            continue
-        misfit, bound = float(np.max([misfit, (abs(said - integral) - error) / unit])), max(bound, error / unit)
-    return Opinion(misfit, bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +60,7 @@ class _Bends:
         """Those of the solver, or what the multipliers say."""
         if (known := prediction.dual_function) is not None:
             size = np.abs(np.broadcast_to(known.nodal, (2, known.x.size)))
-            return cls(prediction.problem, known, 4 * _EPS * size, 4 * _EPS * abs(known.beta) / known.span)
+            return cls(prediction.problem, known, 4 * EPS * size, 4 * EPS * abs(known.beta) / known.span)
         problem, activation = prediction.problem, prediction.problem.two_slopes
         x, weights, p, q = problem.data.x, prediction.multipliers, activation.right, activation.left
         before, after = _levers(x, weights.astype(np.longdouble))
@@ -159,13 +68,13 @@ class _Bends:
         # multipliers are sums over modes, or differences: each is off by the rounding of all of them
         blur = np.full_like(weights, np.linalg.norm(weights))
         below, above = _levers(x, blur)
-        lost = _EPS * np.array([p * above + abs(q) * below, p * below + abs(q) * above])
+        lost = EPS * np.array([p * above + abs(q) * below, p * below + abs(q) * above])
         ends = np.array([after[0], -before[-1]], dtype=float)  # of the line
         line = ends * (not problem.free)
         nodal = nodal[: len(line_factors(activation, free=problem.free))]
         values, beta = np.array(after, dtype=float), float(line[0] - line[1])
         function = DualFunction(x, values, beta, float(line[0]), LineFrame.of(x), activation, problem.free, nodal)
-        return cls(problem, function, lost, _EPS * float(blur.sum()))
+        return cls(problem, function, lost, EPS * float(blur.sum()))
 
     @cached_property
     def activation(self) -> TwoSlope:
@@ -190,7 +99,7 @@ class _Bends:
         lost = np.interp(c, x, self.rounding[side])
         if self.problem.free:
             return own(c), lost
-        away = 4 * _EPS * abs(function.height) + self.turn * np.abs(c - function.frame.first)
+        away = 4 * EPS * abs(function.height) + self.turn * np.abs(c - function.frame.first)
         return own(c), np.where((c < x[0]) | (c > x[-1]), away, lost)
 
     def curvature(self, c: Array, side: int) -> tuple[Array, Array]:
@@ -244,40 +153,32 @@ class _Sampled(NamedTuple):
     lost: Array
 
     @classmethod
-    def of(cls, bends: _Bends, pieces: Array, shape: UnitRule) -> _Sampled:
-        """The curvature on finite pieces."""
-        return cls._at(bends, pieces, on_pieces(pieces, shape))
-
-    @classmethod
-    def _at(cls, bends: _Bends, pieces: Array, rule: PieceRule) -> _Sampled:
-        (plus, lost), (minus, missed) = (bends.curvature(rule.nodes, side) for side in (0, 1))
-        return cls(pieces, rule, plus, minus, np.stack([lost, missed]))
-
-    @classmethod
     def with_tails(cls, bends: _Bends, pieces: Array, shape: UnitRule) -> _Sampled:
         """The curvature on finite pieces in order, and from the ends of the first and the last to infinity."""
         ends, scales = pieces[[0, -1], [0, 1]], (pieces[:, 1] - pieces[:, 0])[[0, -1]]
         parts = on_pieces(pieces, shape), to_infinity(ends, scales, np.array([-1.0, 1.0]), shape)
         rule = PieceRule(*(np.concatenate(of) for of in zip(*parts, strict=True)))
-        return cls._at(bends, np.concatenate([pieces, [[-math.inf, ends[0]], [ends[1], math.inf]]]), rule)
+        (plus, lost), (minus, missed) = (bends.curvature(rule.nodes, side) for side in (0, 1))
+        everything = np.concatenate([pieces, [[-math.inf, ends[0]], [ends[1], math.inf]]])
+        return cls(everything, rule, plus, minus, np.stack([lost, missed]))
 
     def rows(self, plus: Array, minus: Array) -> tuple[Array, Array]:
         """Integrals over every piece of the curvature of each side times these factors, and bounds, shape (N,)."""
         value, bound = self.rule.rows(self.plus * plus + self.minus * minus)
-        lost = (self.lost[0] + 2 * _EPS * np.abs(self.plus)) * np.abs(plus)
-        lost = (lost + (self.lost[1] + 2 * _EPS * np.abs(self.minus)) * np.abs(minus)) * self.rule.weights
+        lost = (self.lost[0] + 2 * EPS * np.abs(self.plus)) * np.abs(plus)
+        lost = (lost + (self.lost[1] + 2 * EPS * np.abs(self.minus)) * np.abs(minus)) * self.rule.weights
         return value, bound + np.nan_to_num(lost, nan=0.0, posinf=np.inf).sum(
             axis=-1
         )  # infinity times no weight counts nothing
 
 
-def _of_bends(prediction: Prediction) -> list[Functional]:
+def of_bends(prediction: Prediction) -> list[Functional]:
     """Gaps, both tails and, unless free, value and slope at the first datum."""
     problem, f = prediction.problem, prediction.function
     bends, x = _Bends.of(prediction), problem.data.x
     span, few, sizes = float(x[-1] - x[0]), x.size <= _FEW, bends.sizes
     dense = sizes is not None and sizes.dense
-    looked = _looked_at(x, 0 if dense else _GAPS)
+    looked = looked_at(x, 0) if dense else looked_at(x)
     middles = x[looked] + np.diff(x)[looked] / 2
     far = np.array([x[0] - 40 * span, x[0] - span / 2, x[-1] + span / 2, x[-1] + 40 * span])
     marks = np.unique(np.r_[x if few else x[np.r_[0, looked, looked + 1, -1]], middles, far, bends.breaks])
@@ -325,16 +226,6 @@ class _Said(NamedTuple):
         return cls(values[: gaps.size].reshape(gaps.shape), values[gaps.size : -4], f(ends, 1), values[-4:])
 
 
-def _looked_at(x: Array, count: int = _GAPS) -> NDArray[np.intp]:
-    """The gaps between data that are looked at: of more than a few the widest, the narrowest, and some others.
-
-    These are the outermost and those between `count` equal parts; none for 0, where every breakpoint is costly.
-    """
-    gaps = np.diff(x)
-    some = [0, gaps.size - 1, *(k * gaps.size // count for k in range(1, count))] if count else []
-    return np.unique(np.array([gaps.argmax(), gaps.argmin(), *some], dtype=np.intp))
-
-
 def _gaps(
     f: _Said, at: _Sampled, kink: float, gap: NDArray[np.intp], x: Array, looked: NDArray[np.intp]
 ) -> list[Functional]:
@@ -350,7 +241,7 @@ def _gaps(
     left, centre, right = f.gaps
     # in a gap of a few units in the last place the middle is not the middle
     shift = np.abs(right - left) / (hi - lo) * np.spacing(np.maximum(np.abs(lo), np.abs(hi)))
-    rounding = 4 * _EPS * np.maximum(np.abs(left), np.abs(right)) + shift
+    rounding = 4 * EPS * np.maximum(np.abs(left), np.abs(right)) + shift
     said, bound = centre - (left + right) / 2, abs(kink) * error + rounding
     size = np.maximum(np.abs(centre), np.maximum(np.abs(left), np.abs(right)))
     table = zip(said.tolist(), (-kink * integral).tolist(), bound.tolist(), size.tolist(), strict=True)
@@ -372,7 +263,7 @@ def _tails(f: _Said, at: _Sampled, kink: float, x: Array, far: Array) -> list[Fu
             rise = float(slopes[k] * (to[k] - ends[k]))
             size = max(abs(float(values[k])), abs(float(reached[k])), abs(rise))
             placed = abs(float(slopes[k])) * float(np.spacing(max(abs(float(to[k])), abs(float(ends[k])))))
-            error = abs(kink) * float(bound[side].sum()) + 8 * _EPS * size + placed
+            error = abs(kink) * float(bound[side].sum()) + 8 * EPS * size + placed
             found.append(Functional(float(reached[k] - values[k]) - rise, kink * float(integral[side].sum()), error, size))
     return found
 
@@ -422,45 +313,3 @@ def _between_data(bends: _Bends) -> Array:
             error = np.abs(whole - np.einsum("ij,ij->i", terms, rule.half)).sum()
             sums[k] += float(whole.sum()), float(error) + blur * (x[-1] - x[0] if k == 0 else 1.0)
     return sums
-
-
-def _of_powers(prediction: Prediction) -> list[Functional]:
-    r""":math:`\sum_i \lambda_i K(x, x_i)` at a few points, up to a line if that is free, for quadratic problems."""
-    problem, weights = prediction.problem, prediction.multipliers
-    x, act, law = problem.data.x, problem.activation, problem.initialization.breakpoint_law
-    span, looked = float(x[-1] - x[0]), _looked_at(x)
-    at = np.r_[x[0], x[-1], x[looked] + np.diff(x)[looked] / 2, x[0] - span / 2, x[-1] + span / 2]
-    ends = [end for end in law.support if math.isfinite(end)]
-    edges = np.unique(np.r_[x, at, law.knots, law.landmarks, ends])
-    if edges.size * PLAIN.u.size * x.size > _POWERS:
-        return []
-    outer, scales = edges[[0, -1]], np.array([edges[1] - edges[0], edges[-1] - edges[-2]])
-    hidden = problem.initialization.output_second_moment if isinstance(problem.parameterization, NTK) else 0.0
-    sums = np.zeros((at.size, 2))
-    pieces = np.stack([edges[:-1], edges[1:]], axis=1)
-    for rule in (on_pieces(pieces, PLAIN), to_infinity(outer, scales, np.array([-1.0, 1.0]), PLAIN)):
-        for side, sign in zip(law.sides, (1, -1), strict=True):
-            z = sign * (x - rule.nodes[..., None])
-            of_output, of_hidden = side.zeta(rule.nodes, act.degree), hidden * side.zeta(rule.nodes, act.degree - 1)
-            terms = [(act.value, of_output, weights, np.ones_like(at))]
-            if hidden:
-                terms += [
-                    (act.derivative, of_hidden, weights, np.ones_like(at)),
-                    (act.derivative, of_hidden, weights * x, at),
-                ]
-            for feature, density, multipliers, factors in terms:
-                seen = feature(z)
-                # multipliers are differences of order k + 2: each is off by the rounding of the largest
-                g, sizes = seen @ multipliers, np.abs(seen).sum(axis=-1) * np.linalg.norm(multipliers)
-                for k, (point, factor) in enumerate(zip(at, factors, strict=True)):
-                    there = feature(sign * (point - rule.nodes)) * density * factor
-                    lost = np.abs(sizes * there * rule.weights)
-                    sums[k] += [float(of.sum()) for of in rule.rows(g * there)]
-                    sums[k, 1] += 4 * _EPS * float(lost[np.isfinite(lost)].sum())
-    said = prediction.function(at)
-    gap, bounds = sums[:, 0] - said, sums[:, 1]
-    if problem.free:
-        share = (at - at[0]) / (at[1] - at[0])
-        gap = gap - ((1 - share) * gap[0] + share * gap[1])
-        bounds = bounds + np.abs(1 - share) * bounds[0] + np.abs(share) * bounds[1]
-    return [Functional(0.0, float(d), float(b), abs(float(v))) for d, b, v in zip(gap, bounds, said, strict=True)]

@@ -1,0 +1,84 @@
+r"""A spot check of predictions: E[alpha sigma(wx + b)] from the multipliers, by a rule that no solver uses.
+
+For two-slope activations and parameterization `Standard` the curvature of side s at a breakpoint c is
+
+.. math:: I_s(c) = \int v\, (\phi')^{-1}(v\, g_s(c))\, \rho_s(c, v)\, dv, \qquad
+          g_s(c) = \sum_i \lambda_i \sigma(s(x_i - c)),
+
+and these must hold, each a sum of integrals between data, ends and quantiles of the law, and zeros of g:
+
+.. math:: f(m) - \tfrac12 (f(l) + f(r)) = -\kappa \int_l^r G(m, c)\, I(c)\, dc, \qquad
+          f(x) - f(e) - f'(e)(x - e) = \kappa \int_e^x (x - c)\, I(c)\, dc,
+
+at midpoints m of gaps (l, r) between data and at x beyond the outermost datum e, with Green's function G of the gap and the
+activation's jump of slope :math:`\kappa`; unless the affine part is free, also value and slope at the first datum:
+:math:`E[\alpha\sigma(wx_1 + b)]` and :math:`E[\alpha w \sigma'(wx_1 + b)]`. Each of these is local or well conditioned,
+where :math:`\sum_i \lambda_i K(x, x_i)` would have lost all digits at some hundred points. For powers of ReLU and `NTK`
+that sum is what there is: it is taken at a few points, with its rounding in the bound.
+
+The rule is the double exponential one, in c and, for laws with a density of (w, b), in v; half of its nodes give the bound
+on its error. Solvers use Gauss-Legendre rules on cells that resolve the law, and eliminate :math:`\lambda`; nothing is
+truncated here that they truncate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from splinebias.errors import Outcome
+from splinebias.limit.prediction import Prediction, beyond_bending
+from splinebias.limit.second_opinion.bends import of_bends
+from splinebias.limit.second_opinion.powers import of_powers
+from splinebias.limit.second_opinion.weight_sizes import WeightSizes
+
+_STEEP = 20  # powers of |w| beyond which its rules here, made for a few, say nothing: |u|^p with p below 1.05
+
+
+class Opinion(NamedTuple):
+    """What the spot check found.
+
+    Attributes
+    ----------
+    misfit : float
+        How far the function is from what its multipliers say it is, beyond the `bound`, relative to max |y|, or beyond the
+        data to |f| there if that is more.
+    bound : float
+        By how much the check itself may be wrong, in the same unit; infinity: by anything, in one of its parts.
+    """
+
+    misfit: float
+    bound: float
+
+
+def checked(prediction: Prediction, tolerance: float) -> Prediction:
+    """The prediction with the misfit of the spot check in its residual; INACCURATE if that is above `tolerance`."""
+    opinion = second_opinion(prediction)
+    residual = float(np.max([prediction.residual, opinion.misfit]))  # not max(), which may drop a NaN
+    outcome = prediction.outcome if opinion.misfit <= tolerance else Outcome.INACCURATE
+    stats = prediction.stats | {"second_opinion": opinion.misfit, "second_opinion_bound": opinion.bound}
+    return replace(prediction, residual=residual, outcome=outcome, stats=stats)
+
+
+@np.errstate(all="ignore")
+def second_opinion(prediction: Prediction) -> Opinion:
+    """The spot check of a prediction of the limit."""
+    problem = prediction.problem
+    if _STEEP < problem.limit_potential.moment_order < math.inf and WeightSizes(problem.initialization.pair_law).dense:
+        return Opinion(0.0, math.inf)
+    try:
+        found = of_powers(prediction) if beyond_bending(problem) is not None else of_bends(prediction)
+    except (ArithmeticError, ValueError):  # a potential or a law of one's own that does not take sizes so far out
+        return Opinion(0.0, math.inf)
+    size = float(np.abs(problem.data.y).max()) or 1.0
+    misfit, bound = 0.0, 0.0
+    for said, integral, error, scale in found:
+        unit = max(size, scale)
+        if not error <= unit:  # out of the range of doubles, or not summed: the check knows nothing
+            bound = math.inf
+            continue
+        misfit, bound = float(np.max([misfit, (abs(said - integral) - error) / unit])), max(bound, error / unit)
+    return Opinion(misfit, bound)

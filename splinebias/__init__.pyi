@@ -43,6 +43,7 @@ from .limit.dual.solver import DualSolver as DualSolver
 from .limit.grid_solver import GridSolver as GridSolver
 from .limit.kernels.kernel_solver import KernelSolver as KernelSolver
 from .limit.kernels.power_solver import PowerSolver as PowerSolver
+from .limit.kernels.smooth_solver import SmoothSolver as SmoothSolver
 from .limit.kernels.tangent import tangent_kernel as tangent_kernel
 from .limit.predict import Prediction as Prediction
 from .limit.predict import predict as predict

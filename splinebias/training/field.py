@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from splinebias.activation import Homogeneous
+from splinebias.activation import Activation
 from splinebias.networks.linearization import linearize
 from splinebias.networks.network import Network
 from splinebias.problem import Problem
@@ -22,7 +22,7 @@ from splinebias.training.mirror_map import MirrorMap
 class Field:
     """The activation, the loss and the mirror map of B networks of one width."""
 
-    activation: Homogeneous
+    activation: Activation
     loss: SquaredLoss
     mirror: MirrorMap
 

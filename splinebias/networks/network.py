@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from splinebias._arguments import whole_number
+from splinebias._array import Array
 from splinebias.activation import Activation, Homogeneous
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
@@ -99,6 +100,12 @@ class Network:
             activation,
             theta.new_zeros((len(seeds), law.inputs + 1) if batch else law.inputs + 1),
         )
+
+    @classmethod
+    def of_units(cls, w: Array, b: Array, a: Array, activation: Activation) -> Network:
+        """The network of given units of one input, arrays of shape (n,) each, without output bias and skip part."""
+        theta = torch.tensor(np.concatenate([w, b, a, [0.0]]), dtype=torch.float64)
+        return cls(theta, activation.two_slopes or activation, theta.new_zeros(2))
 
     @property
     def width(self) -> int:

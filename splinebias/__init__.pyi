@@ -82,6 +82,12 @@ from .regimes.minimum_norm import MinimumNorm as MinimumNorm
 from .regimes.minimum_norm import minimum_norm as minimum_norm
 from .regimes.network_norm import NetworkNorm as NetworkNorm
 from .regimes.network_norm import network_norm as network_norm
+from .regimes.small_starts.condensed import Condensation as Condensation
+from .regimes.small_starts.condensed import condensation as condensation
+from .regimes.small_starts.condensed import layer_condensation as layer_condensation
+from .regimes.small_starts.point_orientations import PointOrientations as PointOrientations
+from .regimes.small_starts.small_start import SmallStart as SmallStart
+from .regimes.small_starts.small_start import train_from_small_start as train_from_small_start
 from .regimes.sparse_limit import SparseLimit as SparseLimit
 from .regimes.sparse_limit import sparse_limit as sparse_limit
 from .regimes.weight_decay import WeightDecayPath as WeightDecayPath

@@ -172,7 +172,8 @@ def condensed_orientations(data: Dataset | Points, activation: Activation) -> Or
     ``data.with_ordinates(y - mean)`` then.
     Hypotheses checked: the mean of y for :math:`\sigma(0) \ne 0`; that Q is not zero. Not checked: that the start is small
     enough, and, for p >= 2, that a *trained* network shows all of these directions: there growth is faster than
-    exponential and the winner takes all (`train_from_small_start` shows it, `condensation` measures it). The count 2p shows in `Orientations.decoupled`.
+    exponential and the winner takes all (`train_from_small_start` shows it, `condensation` measures it). The count 2p shows
+    in `Orientations.decoupled`.
     Source: Zhou et al. on condensation at small initialization, of which the abstract was read; the condition and the
     count 2p were derived here.
 
@@ -203,7 +204,10 @@ def condensed_orientations(data: Dataset | Points, activation: Activation) -> Or
     kept = np.flatnonzero((tops & (level > term.rounding)) | (bottoms & (level < -term.rounding)))
     signs = np.where(tops[kept], 1.0, -1.0)
     basins = np.array([_arc(at, after, int(i), top=bool(tops[i])) for i in kept])
-    return Orientations(np.degrees(at[kept]), signs, level[kept], basins / (2 * _TURN), np.degrees(at), term)
+    angles = np.degrees(at[kept]) % 360  # 2 pi less rounding is 360 degrees
+    order = np.argsort(angles)
+    found = (part[order] for part in (angles, signs, level[kept], basins / (2 * _TURN)))
+    return Orientations(*found, np.sort(np.degrees(at) % 360), term)
 
 
 def _require_mean_zero(data: Dataset | Points, activation: Smooth) -> None:

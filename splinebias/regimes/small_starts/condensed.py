@@ -126,8 +126,8 @@ def condensation(network: Any, predicted: Orientations | PointOrientations | Non
 
     Notes
     -----
-    Networks of `train` have an output bias, which fits the mean of y at once, long before neurons grow: what they condense at
-    are the orientations of ``data.with_ordinates(y - mean)``. *Not checked:* that the network has begun to fit, and no more.
+    Networks of `train` have an output bias, which fits the mean of y at once, long before neurons grow: what they condense
+    at are the orientations of ``data.with_ordinates(y - mean)``. *Not checked:* that the network has begun to fit, no more.
 
     Examples
     --------
@@ -167,8 +167,8 @@ def layer_condensation(module: Any) -> tuple[Condensation, ...]:
 
     Notes
     -----
-    Rows are (w, b) of a layer, biases 0 where it has none; in deeper layers w are the weights of the neurons before. Signs are
-    those of the output weight in the last hidden layer of networks with one output, and 0 elsewhere.
+    Rows are (w, b) of a layer, biases 0 where it has none; in deeper layers w are the weights of the neurons before. Signs
+    are those of the output weight in the last hidden layer of networks with one output, and 0 elsewhere.
     """
     from splinebias.networks.hidden_layers import hidden_layers  # torch, which only modules need
 

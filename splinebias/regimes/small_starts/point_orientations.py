@@ -48,8 +48,8 @@ def point_orientations(data: Points, activation: Activation) -> PointOrientation
     """The orientations of `data`; refused where Q is no such form."""
     if not isinstance(activation, Smooth) or activation.multiplicity > 2:
         raise CapabilityError(
-            f"of several inputs orientations are known for smooth activations of multiplicity 1 and 2, got {activation!r}: take "
-            "sb.Tanh() or sb.XTanh(), or sb.Dataset for one input"
+            f"of several inputs orientations are known for smooth activations of multiplicity 1 and 2, got {activation!r}; "
+            "take sb.Tanh() or sb.XTanh(), or sb.Dataset for one input"
         )
     rows, pull = np.c_[data.x, np.ones(data.size)], data.weights * data.y * activation.leading
     size = np.abs(pull) @ np.linalg.norm(rows, axis=1) ** activation.multiplicity
@@ -67,8 +67,8 @@ def point_orientations(data: Points, activation: Activation) -> PointOrientation
                 continue
             if abs(values[at] - values[beside]) <= _ROUNDING * size:
                 raise DataError(
-                    f"condensation has isolated orientations only if the eigenvalues of sum m y (x, 1)(x, 1)^T differ at the ends, "
-                    f"got {values[at]:g} twice: every direction of a plane is as good; break the symmetry of the data"
+                    "condensation has single orientations only if the outer eigenvalues of sum m y (x, 1)(x, 1)^T are "
+                    f"simple, got {values[at]:g} twice: every direction of a plane is as good; break the symmetry"
                 )
             directions += [vectors[:, at], -vectors[:, at]]
             signs += [sign, sign]
@@ -76,6 +76,6 @@ def point_orientations(data: Points, activation: Activation) -> PointOrientation
         if directions:
             return PointOrientations(np.array(directions), np.array(signs), np.array(strengths))
     raise DataError(
-        f"condensation needs y with sum m y (u.(x, 1))^{activation.multiplicity} != 0 for some direction u, got none: this power "
-        f"of {activation} does not see the data; change y or take an activation of another multiplicity"
+        f"condensation needs y with sum m y (u.(x, 1))^{activation.multiplicity} != 0 for some direction u, got none: this "
+        f"power of {activation} does not see the data; change y or take an activation of another multiplicity"
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from splinebias._arguments import real_number, whole_number
 from splinebias._array import Array
-from splinebias.activation import Activation, TwoSlope
+from splinebias.activation import Activation, Smooth, TwoSlope
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.initialization.initialization import Initialization
@@ -120,22 +120,26 @@ def train_from_small_start(
     first = float(np.abs(begin[0] @ activation.value(begin[1:].T @ _rows(data).T)).max())
     if not (stop < 1 and first < level):
         raise DataError(
-            f"`stop` must be below 1 and above the start, max |f| = {first:.3g}, got stop * max|y| = {level:.3g}; lower `scale`"
+            f"`stop` must be below 1 and above the start, max |f| = {first:.3g}, got stop * max|y| = {level:.3g}; lower "
+            "`scale`"
         )
     if isinstance(activation, TwoSlope):
         end, time, evaluations, outcome = _by_neuron_flow(data, activation, begin, level, output_bias)
     else:
-        end, time, evaluations, outcome = _by_dop853(data, activation, begin, level, output_bias)
+        end, time, evaluations, outcome = flow_to_level(data, activation, begin, level, output_bias)
     then, now = (Condensation(*_measured(state), predicted) for state in (begin, end))
     ended = {"a": end[0], "start": then, "time": time, "evaluations": evaluations, "outcome": outcome}
     return SmallStart(now.weights, now.signs, now.masses, predicted, **ended)
 
 
-_End = tuple[Array, float, int, Outcome]
+End = tuple[Array, float, int, Outcome]
 
 
-def _by_dop853(data: Dataset | Points, activation: Activation, begin: Array, level: float, output_bias: bool) -> _End:
-    """The parameters, the time, how many evaluations and how it ended, by an explicit method."""
+def flow_to_level(data: Dataset | Points, activation: Activation, begin: Array, level: float, output_bias: bool) -> End:
+    """Follow parameters (a, w, b), rows of shape (n,), until max |f| is `level`, whatever hypothesis holds: by DOP853.
+
+    Returned are those at the end, the time, the number of evaluations, and how it ended.
+    """
     from scipy.integrate import solve_ivp  # nothing else here needs it
 
     rows, y, m = _rows(data), data.y, data.weights / data.weights.sum()
@@ -165,7 +169,7 @@ def _by_dop853(data: Dataset | Points, activation: Activation, begin: Array, lev
     return found.y[:-1, -1].reshape(begin.shape), float(found.t[-1]), int(found.nfev), outcome
 
 
-def _by_neuron_flow(data: Dataset | Points, activation: TwoSlope, begin: Array, level: float, output_bias: bool) -> _End:
+def _by_neuron_flow(data: Dataset | Points, activation: TwoSlope, begin: Array, level: float, output_bias: bool) -> End:
     """The same by exact steps of neurons: `train` to a loss near the stop, then the time of the stop by shooting."""
     from splinebias.networks.network import Network  # and torch, which smooth neurons do without
     from splinebias.training.neuron_flow.neuron_flow import NeuronFlow
@@ -174,8 +178,8 @@ def _by_neuron_flow(data: Dataset | Points, activation: TwoSlope, begin: Array, 
     mean = float(data.weights @ data.y / data.weights.sum())
     if not output_bias and abs(mean) > 1e-12 * np.abs(data.y).max():
         raise CapabilityError(
-            f"neurons with kinks are trained by NeuronFlow, which trains an output bias that fits the mean of y, here {mean:g}, "
-            "first: centre y (data.with_ordinates(y - mean)), or take output_bias=True"
+            f"neurons with kinks are trained by NeuronFlow, with an output bias that fits the mean of y, here {mean:g}, "
+            "first; centre y (data.with_ordinates(y - mean)), or take output_bias=True"
         )
     problem = Problem(data, Initialization.gaussian(), activation)
     start = Network.of_units(w=begin[1], b=begin[2], a=begin[0], activation=activation)
@@ -201,6 +205,53 @@ def _by_neuron_flow(data: Dataset | Points, activation: TwoSlope, begin: Array, 
         rate = math.log(height / before[1]) / (run.time - before[0])
     closed = abs(math.log(height / level)) <= _CLOSE
     return state, run.time / begin.shape[1], steps, Outcome.CONVERGED if closed else Outcome.STALLED
+
+
+def expected_angle_error(
+    data: Dataset | Points, activation: Smooth, *, width: int, scale: float, stop: float = 0.02
+) -> float:
+    r"""The `angle_error` in degrees of networks of multiplicity 1 at the stop, to leading order in `scale` and `stop`.
+
+    .. math:: \frac{2}{\pi}\, \chi\, \varepsilon \sqrt{\frac nF}, \qquad
+              F = \frac{\text{stop} \cdot \max|y|}{\kappa \max_i |\hat v \cdot \tilde x_i|}, \quad \tilde x = (x, 1),
+
+    with :math:`\hat v` the predicted direction and :math:`\chi = 1` for one input, in general
+    :math:`\chi = \sqrt{\pi/2}\, E\chi_d`, :math:`\chi_d` the length of d independent normal numbers.
+
+    Parameters
+    ----------
+    data, activation, width, scale, stop
+        As in `train_from_small_start`.
+
+    Raises
+    ------
+    DataError, CapabilityError
+        As `condensed_orientations`; for other multiplicities: there growth is no exponential, and the winner takes all.
+
+    Notes
+    -----
+    Derived here. While f is small, (a, h) of a neuron grows along :math:`(1, \hat v)` from
+    :math:`g = (a + \hat v \cdot h)/\sqrt 2` by a factor G, the part :math:`h_\perp` of h stays what it was, and
+    :math:`f(x) = \kappa (\hat v \cdot \tilde x)\, G^2 \sum g^2/2`: the error, weighted by mass, is
+    :math:`\sum |g||h_\perp| / \sqrt{F \sum g^2}`; g and h are normal.
+    *Not checked:* a large width (fluctuations are :math:`O(n^{-1/2})`), and that the stop itself, whose error is
+    :math:`O(\text{stop})`, turns neurons by less.
+    """
+    if activation.multiplicity != 1:
+        raise CapabilityError(
+            f"this error is that of exponential growth, of multiplicity 1, got {activation!r}; take sb.Tanh()"
+        )
+    found = condensed_orientations(data, activation)
+    rows, d = _rows(data), 1 if isinstance(data, Dataset) else data.inputs
+    top = found.strengths.argmax()
+    unit = found.directions[top] if isinstance(found, PointOrientations) else _direction(float(found.angles[top]))
+    height = stop * np.abs(data.y).max() / (abs(activation.leading) * np.abs(rows @ unit).max())
+    length = math.sqrt(2) * math.gamma((d + 1) / 2) / math.gamma(d / 2)  # E chi_d
+    return float(np.degrees(math.sqrt(2 / math.pi) * length * scale * math.sqrt(width / height)))
+
+
+def _direction(angle: float) -> Array:
+    return np.array([math.cos(math.radians(angle)), math.sin(math.radians(angle))])
 
 
 def _measured(state: Array) -> tuple[Array, Array, Array]:

@@ -206,8 +206,8 @@ def condensed_orientations(data: Dataset | Points, activation: Activation) -> Or
     basins = np.array([_arc(at, after, int(i), top=bool(tops[i])) for i in kept])
     angles = np.degrees(at[kept]) % 360  # 2 pi less rounding is 360 degrees
     order = np.argsort(angles)
-    found = (part[order] for part in (angles, signs, level[kept], basins / (2 * _TURN)))
-    return Orientations(*found, np.sort(np.degrees(at) % 360), term)
+    angles, signs, strengths, basins = (part[order] for part in (angles, signs, level[kept], basins / (2 * _TURN)))
+    return Orientations(angles, signs, strengths, basins, np.sort(np.degrees(at) % 360), term)
 
 
 def _require_mean_zero(data: Dataset | Points, activation: Smooth) -> None:

@@ -153,8 +153,8 @@ def test_other_relu_orientations_show_when_the_first_has_fitted():
         run = sb.train(sb.Problem(Z8, law, sb.ReLU()), 100, method=sb.NeuronFlow(), loss_tol=tol)
         found = sb.condensation(run, predicted)
         assert found.angle_error < 0.1
-        at = found.predicted.away(found.weights, found.signs).argmin(axis=1)
-        heaviest.append(np.bincount(at, found.masses, minlength=4).argmax())
+        assert found.shares.sum() == pytest.approx(1)
+        heaviest.append(found.shares.argmax())
     assert predicted.strengths[heaviest[0]] == predicted.strengths.max()
     assert abs(predicted.angles[heaviest[1]] - predicted.angles[heaviest[0]]) == pytest.approx(180, abs=1)
 

@@ -87,6 +87,14 @@ class Condensation:
         """Mean of `angle_errors`, weighted by mass, in degrees."""
         return float(self.masses @ self.angle_errors / self.masses.sum())
 
+    @property
+    def shares(self) -> Array:
+        """The share of all mass that is nearest to each predicted orientation of its sign, shape (k,)."""
+        if self.predicted is None:
+            raise DataError("shares need orientations, got none; give `predicted`, from condensed_orientations")
+        nearest = self.predicted.away(self.weights, self.signs).argmin(axis=1)
+        return np.asarray(np.bincount(nearest, self.masses, self.predicted.signs.size) / self.masses.sum())
+
     def directions(self, within: float = 5.0, share: float = 0.01) -> Array:
         r"""The directions that there are, shape (k, d + 1), heaviest first; k is the count.
 

@@ -12,7 +12,7 @@ from sets import C8, Z8
 import splinebias as sb
 from splinebias.activation import Activation, Smooth
 from splinebias.regimes.small_starts.leading_term import LeadingTerm
-from splinebias.regimes.small_starts.small_start import expected_angle_error
+from splinebias.regimes.small_starts.small_start import expected_angle_error, flow_to_level
 from splinebias.training.deep_start import train_deep_from_small_start
 
 STARTS = np.random.default_rng(0).standard_normal((3, 3000))
@@ -242,6 +242,19 @@ def test_a_value_at_zero_asks_for_targets_of_mean_zero(activation):
     assert sooner.angle_error < 0.3 * later.angle_error < 0.6  # the next power, z^2/8, turns softplus by the root of `stop`
     centred = sb.train_from_small_start(C8, sb.Centred(activation), width=50, scale=1e-5)
     assert centred.angle_error < 1
+
+
+def test_neurons_turn_once_output_weights_have_fitted_the_mean():
+    """Softplus, mean .0875, no output bias: f is the mean first, and nothing turns; beyond it the rest is condensed."""
+    begin = 1e-4 * np.random.default_rng(1).standard_normal((3, 12))
+    predicted = sb.condensed_orientations(C8.with_ordinates(C8.y - C8.y.mean()), sb.Softplus())
+    found = []
+    for share in (0.02, 0.2):
+        end, *_, outcome = flow_to_level(C8, sb.Softplus(), begin, share * np.abs(C8.y).max(), output_bias=False)
+        assert outcome is sb.Outcome.CONVERGED
+        found.append(sb.condensation((end[1], end[2], end[0]), predicted))
+    assert len(found[0].directions()) > 8
+    assert len(found[1].directions()) == 2 and found[1].angle_error < 10
 
 
 class Cubed(Smooth):

@@ -111,42 +111,54 @@ class Fit:
 
     def dual(self, fitted: Array, *, exactly: bool = False) -> Array:
         """G at the data; it vanishes at both ends. `exactly`: sums in long doubles, where the machine has them."""
-        pull = self.m * (self.rest - fitted) / self.total
-        behind = np.cumsum(pull[:0:-1], dtype=np.longdouble if exactly else None)  # sums over i >= j > 0, the last one first
+        return self._dual(self.rest - fitted, exactly=exactly)
+
+    def _dual(self, residual: Array, *, exactly: bool = False) -> Array:
+        """The same for known residuals."""
+        pull = self.m * residual / self.total
+        behind = pull[:0:-1].cumsum(dtype=np.longdouble if exactly else None)  # sums over i >= j > 0, the last one first
         behind *= self.gaps[::-1]
         dual = np.zeros(self.x.size)
-        dual[:-1] = np.cumsum(behind)[::-1]
+        dual[:-1] = behind.cumsum()[::-1]
         return dual
 
     def cells(self, knots: Indices, rest: Array | None = None) -> KnotCells:
         """What the data weigh between knots, O(M), with other ordinates `rest`."""
-        rest = self.rest if rest is None else rest
-        share, starts = self._shares(knots)
+        return self._cells(*self._shares(knots)[:2], self.rest if rest is None else rest)
+
+    def _cells(self, starts: Indices, share: Array, rest: Array) -> KnotCells:
+        """The same for known `_shares`."""
         right = self.m * share
         left = self.m - right
-        sums = [left * (1 - share), right * (1 - share), right * share, left * rest, right * rest]
+        far = 1 - share
+        sums = [left * far, right * far, right * share, left * rest, right * rest]
         found = np.array([np.add.reduceat(each, starts) for each in sums])
-        return KnotCells(self.x[np.append(starts, -1)], found[0], found[1], found[2], found[3:], self.total)
+        return KnotCells(self.x[_followed_by(starts, -1)], found[0], found[1], found[2], found[3:], self.total)
 
-    def _shares(self, knots: Indices) -> tuple[Array, Indices]:
-        """For every datum its share of the way from the knot, or end, before it to the next one; and where cells start."""
+    def _shares(self, knots: Indices) -> tuple[Indices, Array, Indices]:
+        """Where cells between knots and ends start, how far through its cell every datum is (0 to 1), and their sizes."""
         x, starts = self.x, np.zeros(knots.size + 1, dtype=np.intp)
         starts[1:] = knots
-        nodes = x[np.append(starts, -1)]
-        counts = np.diff(starts, append=x.size)
-        return (x - np.repeat(nodes[:-1], counts)) / np.repeat(np.diff(nodes), counts), starts
+        nodes = x[_followed_by(starts, -1)]
+        stops = _followed_by(starts, x.size)
+        counts = stops[1:] - stops[:-1]
+        share = (x - nodes[:-1].repeat(counts)) / (nodes[1:] - nodes[:-1]).repeat(counts)
+        return starts, share, counts
 
     def _fitted(self, knots: Indices, values: Array) -> Array:
         """Values at the data of the spline with these values at the ends and the knots."""
-        share, starts = self._shares(knots)
-        counts = np.diff(starts, append=self.x.size)
-        return np.asarray(np.repeat(values[:-1], counts) + share * np.repeat(np.diff(values), counts))
+        _, share, counts = self._shares(knots)
+        return np.asarray(values[:-1].repeat(counts) + share * (values[1:] - values[:-1]).repeat(counts))
 
     def given(self, knots: Indices, signs: Array) -> tuple[Kinked, Kinked]:
         """The fit with these knots and signs as a function of s: its value at s = 0, and what one unit of s adds."""
-        cells = self.cells(knots)
-        zero, one = (Kinked(knots, signs, cells.jumps(v), self._fitted(knots, v), v) for v in cells.values(signs).T)
-        return replace(zero, dual=self.dual(zero.fitted)), replace(one, dual=self.dual(one.fitted + self.rest))
+        starts, share, counts = self._shares(knots)
+        cells = self._cells(starts, share, self.rest)
+        found = []
+        for values, rest in zip(cells.values(signs).T, (self.rest, 0.0), strict=True):
+            fitted = values[:-1].repeat(counts) + share * (values[1:] - values[:-1]).repeat(counts)
+            found.append(Kinked(knots, signs, cells.jumps(values), fitted, self._dual(rest - fitted)))
+        return found[0], found[1]
 
     def at(self, knots: Indices, signs: Array, s: float) -> Kinked:
         """The fit with these knots and signs at strength s."""
@@ -258,3 +270,11 @@ def _joined(fit: Kinked, new: Indices, signs: Array) -> tuple[Indices, Array]:
     knots = np.r_[fit.knots, new]
     order = np.argsort(knots, kind="stable")
     return np.asarray(knots[order], dtype=np.intp), np.r_[fit.signs, signs][order]
+
+
+def _followed_by(starts: Indices, last: int) -> Indices:
+    """One number more."""
+    found = np.empty(starts.size + 1, dtype=np.intp)
+    found[:-1] = starts
+    found[-1] = last
+    return found

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solveh_banded
+from scipy.linalg import LinAlgError
+from scipy.linalg.lapack import dptsv
 
 from splinebias._array import Array
 
@@ -70,22 +71,27 @@ class KnotCells:
 
         The first column is that at s = 0, the second what one unit of s adds if jumps have these signs.
         """
-        size = self.nodes.size
-        bands = np.zeros((2, size))
-        bands[0, 1:] = self.both
-        bands[1, :-1] = self.left
-        bands[1, 1:] += self.right
-        pulls = np.zeros((size, 2))
-        pulls[:-1, 0] = self.pulls[0]
-        pulls[1:, 0] += self.pulls[1]
-        rise = np.zeros(size + 1)
-        rise[1:-1] = self.total * np.diff(signs, prepend=0.0, append=0.0) / np.diff(self.nodes)
-        pulls[:, 1] = rise[:-1] - rise[1:]  # of s * sum sign * jump, by parts
-        return np.asarray(solveh_banded(bands, pulls, check_finite=False))
+        size, nodes = self.nodes.size, self.nodes
+        diagonal = np.zeros(size)
+        diagonal[:-1] = self.left
+        diagonal[1:] += self.right
+        pulls = np.zeros((2, size))
+        pulls[0, :-1] = self.pulls[0]
+        pulls[0, 1:] += self.pulls[1]
+        rise = np.zeros(size + 1)  # of s * sum sign * jump, by parts
+        rise[1:-2] = self.total * signs
+        rise[2:-1] -= self.total * signs
+        rise[1:-1] /= nodes[1:] - nodes[:-1]
+        pulls[1] = rise[:-1] - rise[1:]
+        _, _, values, info = dptsv(diagonal, self.both, pulls.T)
+        if info:
+            raise LinAlgError("values at knots are not determined by the data")
+        return np.asarray(values)
 
     def jumps(self, values: Array) -> Array:
         """Jumps at the candidates of the spline with these values at the nodes."""
-        return np.diff(np.diff(values) / np.diff(self.nodes))
+        slopes = (values[1:] - values[:-1]) / (self.nodes[1:] - self.nodes[:-1])
+        return np.asarray(slopes[1:] - slopes[:-1])
 
     def objective(self, values: Array, jumps: Array, s: float) -> float:
         """S times what is minimized, up to a constant."""

@@ -80,6 +80,8 @@ def test_extreme_units(scale):
             assert found.outcome.ok
             if not share:
                 np.testing.assert_allclose(found.function(x), y, atol=1e-9)
+    kind = {"penalize_bias": True, "affine": "network"}
+    assert sb.minimum_norm(data, **kind, strength=0.1 * sb.largest_strength(data, **kind)).outcome.ok
     for output_bias in (True, False):
         found = sb.minimum_norm(data, penalize_bias=True, affine="network", output_bias=output_bias)
         misfit = np.abs(found.function(x) - y).max()

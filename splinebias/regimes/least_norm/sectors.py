@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from splinebias._array import Array
 
 Indices = NDArray[np.intp]
+_FEW = 400  # edges at which G is made of units as they are, rounding of their angles included: units of x may be extreme
 
 
 class Peaks(NamedTuple):
@@ -117,7 +118,7 @@ class Sectors:
             values.append(sign * size[inside])
         angles.append(self.edges)
         sectors.append(np.full(self.edges.size, -1))
-        values.append(self._at_edges(multipliers))
+        values.append(multipliers @ self.features(self.edges) if self.edges.size <= _FEW else self._at_edges(multipliers))
         return Peaks(np.concatenate(angles), np.concatenate(sectors), np.concatenate(values))
 
     def _at_edges(self, multipliers: Array) -> Array:

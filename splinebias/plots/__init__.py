@@ -15,13 +15,17 @@ from splinebias.plots.bands import plot_start_process as plot_start_process
 from splinebias.plots.files import save_figure as save_figure
 from splinebias.plots.functions import plot_ensemble as plot_ensemble
 from splinebias.plots.functions import plot_minimum_norm as plot_minimum_norm
+from splinebias.plots.functions import plot_network_norm as plot_network_norm
 from splinebias.plots.functions import plot_prediction as plot_prediction
+from splinebias.plots.functions import plot_report as plot_report
 from splinebias.plots.functions import plot_restored as plot_restored
 from splinebias.plots.functions import plot_sparse_limit as plot_sparse_limit
 from splinebias.plots.functions import plot_training as plot_training
 from splinebias.plots.laws import plot_curvature_penalty as plot_curvature_penalty
 from splinebias.plots.parts import plot_diagnosis as plot_diagnosis
+from splinebias.plots.parts import plot_laziness as plot_laziness
 from splinebias.plots.paths import plot_path as plot_path
+from splinebias.plots.paths import plot_weight_decay_path as plot_weight_decay_path
 from splinebias.plots.pictures import html_of as html_of
 from splinebias.plots.pictures import plot as plot
 from splinebias.plots.studies import plot_errors as plot_errors

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from splinebias.data import Dataset
+    from splinebias.finite_width.diagnosis import NetworkReport
     from splinebias.limit.prediction import Prediction
     from splinebias.regimes.minimum_norm import MinimumNorm
+    from splinebias.regimes.network_norm import NetworkNorm
     from splinebias.regimes.sparse_limit import SparseLimit
     from splinebias.rescaling import Restored
     from splinebias.training.ensemble import Ensemble
@@ -108,6 +110,29 @@ def plot_minimum_norm(
             draw_band(axes, x, low, high, color=style["color"], alpha=PALE, linewidth=0, label="all minimizers")
             frame(axes, least.data, x, low, high, whole=interval is not None)
         draw_function(least.function, least.data, axes, ends, style, shown, whole=interval is not None)
+    return axes
+
+
+def plot_network_norm(
+    found: NetworkNorm, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The function of least norm through a network's values, both norms in the legend; as `plot_minimum_norm`."""
+    label = f"norm {found.least.norm:.4g}, the least; that of the network: {found.value:.4g}"
+    return plot_minimum_norm(found.least, ax, interval=interval, **({"label": label} | line))
+
+
+def plot_report(
+    report: NetworkReport, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """A network whose training is not known, thick, and the limit of networks that start at zero; as `plot_prediction`."""
+    where = report.interval if interval is None else check_interval(interval)
+    data, whole = report.problem.line_data, interval is not None
+    with drawn_on(ax) as axes:
+        color = NETWORKS[number_of(axes, "network") % len(NETWORKS)]
+        style: dict[str, Any] = {"color": color, "linewidth": 2.5, "zorder": 1.9} | plain(line)
+        shown = Shown("network", f"network, width {report.width}", words_of(report.problem))
+        draw_function(report.function, data, axes, where, style, shown, whole=whole)
+        draw_limit(report.prediction, axes, where, {}, whole=whole)
     return axes
 
 

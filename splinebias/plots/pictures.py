@@ -13,14 +13,16 @@ from splinebias.plots.files import rendered
 from splinebias.plots.functions import (
     plot_ensemble,
     plot_minimum_norm,
+    plot_network_norm,
     plot_prediction,
+    plot_report,
     plot_restored,
     plot_sparse_limit,
     plot_training,
 )
 from splinebias.plots.laws import plot_curvature_penalty
-from splinebias.plots.parts import plot_diagnosis
-from splinebias.plots.paths import plot_path
+from splinebias.plots.parts import plot_diagnosis, plot_laziness
+from splinebias.plots.paths import plot_path, plot_weight_decay_path
 from splinebias.plots.studies import plot_grid, plot_study
 
 if TYPE_CHECKING:
@@ -80,6 +82,10 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "Path": plot_path,
     "ErrorBand": plot_band,
     "Diagnosis": plot_diagnosis,
+    "NetworkReport": plot_report,
+    "Laziness": plot_laziness,
+    "WeightDecayPath": plot_weight_decay_path,
+    "NetworkNorm": plot_network_norm,
     "MinimumNorm": plot_minimum_norm,
     "Fluctuations": plot_fluctuations,
     "SparseLimit": plot_sparse_limit,

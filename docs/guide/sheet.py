@@ -19,7 +19,7 @@ PROBLEM = sb.Problem(sb.datasets.liang_montufar_a(), sb.Initialization.rademache
 
 def sheet() -> Figure:
     """All pictures."""
-    figure = Figure(figsize=(12.5, 18), layout="constrained")
+    figure = Figure(figsize=(11, 15.5), layout="constrained")
     axes = figure.subplots(6, 3).ravel()
     limit = sb.predict(PROBLEM)
     limit.plot(axes[0])

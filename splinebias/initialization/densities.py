@@ -16,13 +16,15 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.numerics.density_table import DensityTable
+
+if TYPE_CHECKING:
+    from splinebias.numerics.density_table import DensityTable
 
 _MANY_POINTS = 5000  # of a kernel density beside a discrete law: a limit takes four seconds
 _TABULATED = 1e-9  # error of a table that is taken in place of scipy's integrals and searches
@@ -248,6 +250,8 @@ def _is_density_only(law: Any) -> bool:
 def _tabulated(law: Any) -> Any:
     """`law` with the quantiles, moments and draws of a table; as it is where a table is not precise."""
     from scipy.integrate import quad
+
+    from splinebias.numerics.density_table import DensityTable  # few laws need one
 
     ends = law.support()
     if np.ndim(ends[0]) or not all(np.isfinite(np.ravel(part)).all() for part in (*law.args, *law.kwds.values())):

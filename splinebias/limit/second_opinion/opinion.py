@@ -31,7 +31,7 @@ import numpy as np
 
 from splinebias.errors import Outcome
 from splinebias.limit.prediction import Prediction, beyond_bending
-from splinebias.limit.second_opinion.bends import of_bends
+from splinebias.limit.second_opinion.checks import of_bends
 from splinebias.limit.second_opinion.powers import of_powers
 from splinebias.limit.second_opinion.weight_sizes import WeightSizes
 
@@ -73,12 +73,11 @@ def second_opinion(prediction: Prediction) -> Opinion:
         found = of_powers(prediction) if beyond_bending(problem) is not None else of_bends(prediction)
     except (ArithmeticError, ValueError):  # a potential or a law of one's own that does not take sizes so far out
         return Opinion(0.0, math.inf)
-    size = float(np.abs(problem.data.y).max()) or 1.0
-    misfit, bound = 0.0, 0.0
-    for said, integral, error, scale in found:
-        unit = max(size, scale)
-        if not error <= unit:  # out of the range of doubles, or not summed: the check knows nothing
-            bound = math.inf
-            continue
-        misfit, bound = float(np.max([misfit, (abs(said - integral) - error) / unit])), max(bound, error / unit)
-    return Opinion(misfit, bound)
+    if not found.said.size:
+        return Opinion(0.0, math.inf)
+    y = problem.data.y
+    unit = np.fmax(max(float(y.max()), -float(y.min())) or 1.0, found.scale)
+    known = found.bound <= unit  # else out of the range of doubles, or not summed: the check knows nothing
+    misfit = float(np.where(known, (np.abs(found.said - found.integral) - found.bound) / unit, 0.0).max())
+    bound = float((found.bound / unit).max()) if known.all() else math.inf
+    return Opinion(max(misfit, 0.0), bound)  # a misfit of NaN stays one

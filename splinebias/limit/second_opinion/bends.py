@@ -15,11 +15,12 @@ from splinebias.initialization.breakpoints import Side
 from splinebias.limit.dual.dual_function import DualFunction, LineFrame, line_factors
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.second_opinion.functional import EPS
-from splinebias.limit.second_opinion.stretches import CLOSE, Moments, Stretches
+from splinebias.limit.second_opinion.stretches import CLOSE, SMOOTH, Moments, Stretches
 from splinebias.limit.second_opinion.weight_sizes import WeightSizes
 from splinebias.problem import Problem
 
 _LOOKS = (np.arange(16) + 0.5) / 16  # at a density that is said to be constant, between the ends of the data
+_CLOSE = 10_000  # data between which densities are next to polynomials
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +33,8 @@ class Bends:
         Of two slopes.
     function : DualFunction
         Its dual functions.
-    rounding : Array, shape (2, M)
-        How far they may be off at the data, of plus and minus.
+    rounding : Array, shape (S, M)
+        How far they may be off at the data: of plus and minus, or of the one that both have.
     turn : float
         How far the slope of their line may be off.
     """
@@ -48,7 +49,7 @@ class Bends:
         """Those of the solver, or what the multipliers say."""
         if (known := prediction.dual_function) is not None:
             size = 4 * EPS * np.abs(known.nodal)
-            return cls(prediction.problem, known, size[[0, -1]], 4 * EPS * abs(known.beta) / known.span)
+            return cls(prediction.problem, known, size, 4 * EPS * abs(known.beta) / known.span)
         problem, activation = prediction.problem, prediction.problem.two_slopes
         x, weights, p, q = problem.data.x, prediction.multipliers, activation.right, activation.left
         before, after = _levers(x, weights.astype(np.longdouble))
@@ -62,7 +63,7 @@ class Bends:
         nodal = nodal[: len(line_factors(activation, free=problem.free))]
         values, beta = np.array(after, dtype=float), float(line[0] - line[1])
         function = DualFunction(x, values, beta, float(line[0]), LineFrame.of(x), activation, problem.free, nodal)
-        return cls(problem, function, lost, EPS * float(blur.sum()))
+        return cls(problem, function, lost[: len(nodal)], EPS * float(blur.sum()))
 
     @cached_property
     def activation(self) -> TwoSlope:
@@ -99,32 +100,41 @@ class Bends:
         found = np.concatenate(places)
         return np.asarray(found[np.isfinite(found)])
 
+    @cached_property
+    def bounded(self) -> bool:
+        """Whether the law is bounded and says where, as those of polynomial densities do."""
+        law = self.problem.initialization.breakpoint_law
+        return law.degree is not None and bool(np.isfinite(law.support).all())
+
     def corners(self, at: Stretches) -> tuple[Array, Array]:
-        """Those of the dual functions of plus and minus, and of how far they may be off, each of shape (2, N, 2)."""
-        c = at.frame
-        g = np.array([side(c) for side in self.function.sides])
-        return self._twice(g, self._lost(c))
+        """Those of the dual functions of every side, and of how far they may be off, each of shape (S, N, 2)."""
+        c, function, x = at.frame, self.function, self.function.x
+        g = np.array([np.interp(c, x, of) for of in function.nodal])
+        lost = np.array([np.interp(c, x, of) for of in self.rounding])
+        before, after = c < x[0], c > x[-1]
+        line = function.line(c)
+        for values, (first, rest) in zip(g, function.factors, strict=True):
+            np.copyto(values, first * line, where=before)
+            np.copyto(values, rest * line, where=after)
+        if not self.problem.free:
+            np.copyto(lost, np.maximum(lost, self._away(c)), where=before | after | (c == x[0]) | (c == x[-1]))
+        return self._known(g, lost)
 
     def corners_far(self, at: Stretches) -> tuple[Array, Array]:
-        """The same on the way to infinity, left and right."""
+        """The same on the way to infinity, left and right, unless free."""
         function, ends = self.function, at.frame[:, 0]
-        steps = -function.beta / function.span * at.frame[:, 1]
-        line = np.array([function.line(ends), steps]).T
-        g = np.array([np.array(factors)[:, None] * line for factors in function.factors])
-        return self._twice(g, np.array([self._lost(ends).max(axis=0), self.turn * at.size]).T[None] + np.zeros((2, 1, 1)))
+        line = np.array([function.line(ends), -function.beta / function.span * at.frame[:, 1]]).T
+        g = np.array(function.factors)[:, :, None] * line
+        return self._known(g, np.zeros_like(g) + np.array([self._away(ends), self.turn * at.size]).T)
 
-    def _twice(self, g: Array, lost: Array) -> tuple[Array, Array]:
-        g = np.broadcast_to(g, lost.shape)
-        return g, np.where((g != 0).any(axis=-1, keepdims=True), lost, 0.0)
+    def _away(self, c: Array) -> Array:
+        """How far the line may be off."""
+        return np.asarray(4 * EPS * abs(self.function.height) + self.turn * np.abs(c - self.function.frame.first))
 
-    def _lost(self, c: Array) -> Array:
-        """How far dual functions may be off at `c`, shape (2, *c.shape)."""
-        function, x = self.function, self.function.x
-        lost = np.array([np.interp(c, x, of) for of in self.rounding])
-        if self.problem.free:
-            return lost
-        away = 4 * EPS * abs(function.height) + self.turn * np.abs(c - function.frame.first)
-        return np.where((c <= x[0]) | (c >= x[-1]), np.maximum(away, lost), lost)
+    def _known(self, g: Array, lost: Array) -> tuple[Array, Array]:
+        """Where a dual function is nothing by its form, that is known."""
+        lost *= (g != 0).any(axis=-1, keepdims=True)
+        return g, lost
 
     def moments(self, parts: list[tuple[Stretches, tuple[Array, Array]]]) -> list[Moments]:
         """Those of the curvature on stretches with corners of the dual functions; densities are asked for all at once."""
@@ -133,13 +143,16 @@ class Bends:
         c = nodes[0].ravel() if len(nodes) == 1 else np.concatenate([of.ravel() for of in nodes])
         pieces = [slice(*ends) for ends in pairwise(cuts)]
         if self.sizes is None:
-            zeta = np.array([side.zeta(c) for side in self.sides]) / self.stiffness
+            plus, minus = (side.zeta(c) for side in self.sides)
+            zeta = np.array([plus + minus] if self.problem.free else [plus, minus])
+            if self.stiffness != 1:
+                zeta /= self.stiffness
             return [
-                Moments.of_density(at, zeta[:, piece].reshape(2, *of.shape), *corners)
+                Moments.of_density(at, zeta[:, piece].reshape(-1, *of.shape), *corners)
                 for (at, corners), piece, of in zip(parts, pieces, nodes, strict=True)
             ]
-        linear = [[of @ at.shape.spans for of in corners] for at, corners in parts]
-        g, lost = (np.concatenate([of[k].reshape(2, -1) for of in linear], axis=1) for k in (0, 1))
+        linear = [[(of @ at.shape.spans).reshape(of.shape[0], -1) for of in corners] for at, corners in parts]
+        g, lost = (np.concatenate([of[k] for of in linear], axis=1) for k in (0, 1))
         bent, error = self._curvature(c, g, lost)
         return [
             Moments.of_curvature(at, bent[:, piece].reshape(2, *of.shape), error[:, piece].reshape(2, *of.shape))
@@ -147,18 +160,20 @@ class Bends:
         ]
 
     def _curvature(self, c: Array, g: Array, lost: Array) -> tuple[Array, Array]:
-        """The curvature of both sides where the dual functions are g, and bounds on its errors, each of shape (2, n)."""
+        """The curvature of both sides where dual functions, shape (S, n), are g; and bounds on its errors; of shape (2, n)."""
         assert self.sizes is not None
         grad_inverse = self.problem.limit_potential.grad_inverse
-        bent, error = np.empty_like(g), np.empty_like(g)
+        bent, error = np.empty((2, c.size)), np.empty((2, c.size))
         for side in (0, 1):
-            own = g[side][:, None]
-            bent[side], error[side] = self.sizes.integral(c, 1 - 2 * side, g[side], lambda v, own=own: v * grad_inverse(v * own))
+            own = g[min(side, len(g) - 1)]
+            bent[side], error[side] = self.sizes.integral(
+                c, 1 - 2 * side, own, lambda v, own=own: v * grad_inverse(v * own[:, None])
+            )
         far = np.abs(bent) * np.minimum(lost / np.where(g != 0, np.abs(g), 1.0), 1.0)
         return bent, error + np.nan_to_num(far, nan=0.0, posinf=np.inf)
 
     def between_data(self) -> tuple[Array, Array]:
-        """What breakpoints between many data add to value and slope at the first datum, and bounds, each of shape (2,).
+        """What breakpoints between many data add to value and slope, times the span, at the first datum, and bounds, shape (2,).
 
         For quadratic potentials, with a short rule, or where the density is constant with none: data are dense beside the
         scales of the law.
@@ -174,16 +189,16 @@ class Bends:
         for side, factor in ((0, act.left), (1, -act.right)):  # units with w > 0 have z < 0 there
             if factor == 0:
                 continue
-            g, lost = nodal[min(side, len(nodal) - 1)], rounding[side]
+            g, lost = (of[min(side, len(nodal) - 1)] for of in (nodal, rounding))
             if law.degree == 0:
                 near, far, error = self._constant(side, edges, wide, g, lost, flat=not breaks.size)
             else:
                 near, far, error = self._short(side, edges, wide, g, lost)
             factor, error = factor / self.stiffness, error * abs(factor) / self.stiffness
-            slope = float(near.sum() + far.sum())
-            value = -float(near @ place[:-1] + far @ place[1:])
+            value = -float((near * place[:-1]).sum() + (far * place[1:]).sum())
+            slope = float((near + far).sum()) * float(place[-1])
             found += factor * np.array([value, slope])
-            bounds += error * np.array([float(place[-1]), 1.0])
+            bounds += error * float(place[-1])
         return found, bounds
 
     def _constant(
@@ -207,7 +222,7 @@ class Bends:
 
     def _short(self, side: int, edges: Array, wide: Array, g: Array, lost: Array) -> tuple[Array, Array, float]:
         """The same of any density, by a short rule."""
-        at = Stretches.between(edges[:-1], edges[1:], CLOSE)
+        at = Stretches.between(edges[:-1], edges[1:], CLOSE if x.size > _CLOSE else SMOOTH)
         zeta = self.sides[side].zeta(at.nodes())
         of = (zeta @ at.shape.squares).T * wide
         left, right = g[:-1], g[1:]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.limit.prediction import Prediction
@@ -20,127 +18,168 @@ from splinebias.limit.second_opinion.stretches import (
     PLAIN_TAIL,
     SHORT_ENDS,
     SHORT_TAIL,
-    Moments,
+    Shape,
     Stretches,
 )
 
 _MANY = 24  # stretches of the breakpoint axis, each of whose nodes costs an integral over |w|
 _FEW = 60  # data between which all gaps get the fine rule
+_FAR = np.array([-40.0, -0.5, 0.5, 40.0])  # spans beyond the outermost data
+_END = np.array([0, 0, 1, 1])  # which of the two these are beyond
+
+
+class _Places(NamedTuple):
+    """Where a function is looked at.
+
+    Attributes
+    ----------
+    lo, middle, hi : Array, shape (G,)
+        Of gaps between data.
+    ends : Array, shape (2,)
+        The outermost data.
+    far : Array, shape (4,)
+        Beyond them.
+    """
+
+    lo: Array
+    middle: Array
+    hi: Array
+    ends: Array
+    far: Array
+
+    @classmethod
+    def among(cls, x: Array, *, dense: bool) -> _Places:
+        """Among data."""
+        looked = looked_at(x, 0) if dense else looked_at(x)
+        lo, hi, ends = x[looked], x[looked + 1], x[[0, -1]]
+        return cls(lo, lo + (hi - lo) / 2, hi, ends, ends[_END] + _FAR * (ends[1] - ends[0]))
+
+    def stretches(self, bends: Bends, *, all_gaps: bool) -> tuple[Array, Array]:
+        """Both ends of the stretches that curvature is summed on, each of shape (N,)."""
+        data = [bends.problem.data.x] if all_gaps else [self.lo, self.hi]
+        marks = np.unique(np.concatenate([*data, self.middle, self.far, bends.breaks]))
+        left, right = marks[:-1], marks[1:]
+        if all_gaps:
+            return left, right
+        here = np.maximum(self.lo.searchsorted(left, side="right") - 1, 0)
+        kept = (left < self.ends[0]) | (left >= self.ends[1]) | (left < self.hi[here])
+        return left[kept], right[kept]
 
 
 def of_bends(prediction: Prediction) -> Functionals:
     """Gaps, both tails and, unless free, value and slope at the first datum."""
     problem = prediction.problem
     bends, x = Bends.of(prediction), problem.data.x
-    few, sizes = x.size <= _FEW, bends.sizes
-    dense = sizes is not None and sizes.dense
-    looked = looked_at(x, 0) if dense else looked_at(x)
-    first, last = float(x[0]), float(x[-1])
-    span = last - first
-    lo, hi = x[looked], x[looked + 1]
-    middles = lo + (hi - lo) / 2
-    far = np.array([first - 40 * span, first - span / 2, last + span / 2, last + 40 * span])
-    marks = np.unique(np.concatenate([x if few else np.concatenate([lo, hi]), middles, far, bends.breaks]))
-    left, right = marks[:-1], marks[1:]
-    if not few:  # of what is between data, the gaps that are looked at
-        kept = (left < first) | (left >= last) | (left < hi[np.maximum(lo.searchsorted(left, side="right") - 1, 0)])
-        left, right = left[kept], right[kept]
-    inner, tail = FINE_ENDS, FINE_TAIL
-    if sizes is None and problem.initialization.breakpoint_law.degree is not None:
-        inner, tail = CUBIC, SHORT_TAIL
-    elif dense:
-        inner, tail = (SHORT_ENDS, SHORT_TAIL) if left.size > _MANY else (PLAIN_ENDS, PLAIN_TAIL)
+    few, sizes, dense = x.size <= _FEW, bends.sizes, bends.sizes is not None and bends.sizes.dense
+    at = _Places.among(x, dense=dense)
+    left, right = at.stretches(bends, all_gaps=few)
+    inner, tail = _shapes(bends, left.size, dense=dense)
     between = Stretches.between(left, right, inner)
     parts = [(between, bends.corners(between))]
     ties = not problem.free and (few or sizes is None)
-    if ties:
+    if ties and not bends.bounded:
         scales = float(right[0] - left[0]), float(right[-1] - left[-1])
         beyond = Stretches.to_infinity(left[0], right[-1], scales, tail)
         parts.append((beyond, bends.corners_far(beyond)))
     moments = bends.moments(parts)
-    f = _Said.of(prediction.function, np.array([lo, middles, hi]), x[[0, -1]], far)
-    kink = bends.activation.kink
-    found = [_gaps(f, between, moments[0], kink, lo, middles, hi), _tails(f, between, moments[0], kink, x[[0, -1]], far)]
-    if ties:
-        found.append(_ties(f, bends, parts, moments, between_data=not few))
-    return Functionals.joined(found)
+    levers = _levers(at, between.frame, abs(bends.activation.kink))
+    said, rounding, size = _said(prediction, at, ties=ties)
+    if not ties:
+        integral, error = moments[0].against(levers)
+    else:
+        sided = np.concatenate([np.repeat(levers[:, None], 2, axis=1), _ties(bends, between, between_data=not few)])
+        integral, error = moments[0].against(sided)
+        for far in moments[1:]:
+            value, bound = far.against(_ties_beyond(bends, parts[1][0]))
+            integral[-2:] += value
+            error[-2:] += bound
+        if not few:
+            value, bound = bends.between_data()
+            integral[-2:] += value
+            error[-2:] += bound
+    if bends.activation.kink < 0:
+        integral[: levers.shape[0]] *= -1
+    found = Functionals(said, integral, error + rounding, size)
+    inside = (at.lo < at.middle) & (at.middle < at.hi)
+    if inside.all():
+        return found
+    return Functionals(*(np.concatenate([of[: inside.size][inside], of[inside.size :]]) for of in found))
 
 
-class _Said(NamedTuple):
-    """What the function is said to be where it is looked at: all of it is read at once.
+def _shapes(bends: Bends, count: int, *, dense: bool) -> tuple[Shape, Shape]:
+    """The rules of so many stretches, and on the way to infinity."""
+    if dense:
+        return (SHORT_ENDS, SHORT_TAIL) if count > _MANY else (PLAIN_ENDS, PLAIN_TAIL)
+    if bends.sizes is None and bends.problem.initialization.breakpoint_law.degree is not None:
+        return CUBIC, SHORT_TAIL
+    return FINE_ENDS, FINE_TAIL
 
-    Attributes
-    ----------
-    gaps : Array, shape (3, G)
-        At the left ends of gaps, in their middles and at their right ends.
-    ends, slopes : Array, shape (2,)
-        At the outermost data.
-    far : Array, shape (4,)
-        Beyond them.
+
+def _levers(at: _Places, c: Array, kink: float) -> Array:
+    """Those of gaps and tails at the ends c of stretches, shape (G + 4, N, 2)."""
+    levers = np.empty((at.lo.size + 4, *c.shape))
+    inner, outer = levers[:-4], levers[-4:]
+    np.minimum(c - at.lo[:, None, None], at.hi[:, None, None] - c, out=inner)
+    inner *= -0.5 * kink
+    np.minimum(inner, 0.0, out=inner)
+    far = at.far[:, None, None]
+    outer[:2] = (c - far[:2]) * (c[:, 1:] <= at.ends[0])
+    outer[2:] = (far[2:] - c) * (c[:, :1] >= at.ends[1])
+    outer *= kink
+    np.maximum(outer, 0.0, out=outer)
+    return levers
+
+
+def _ties(bends: Bends, between: Stretches, *, between_data: bool) -> Array:
+    """The levers of value and slope at the first datum, times the span, for both sides: shape (2, 2, N, 2).
+
+    `between_data`: there are many, between which another rule sums.
     """
-
-    gaps: Array
-    ends: Array
-    slopes: Array
-    far: Array
-
-    @classmethod
-    def of(cls, f: Callable[..., Array], gaps: Array, ends: Array, far: Array) -> _Said:
-        """At these places."""
-        values = f(np.concatenate([gaps.ravel(), ends, far]))
-        return cls(values[: gaps.size].reshape(gaps.shape), values[gaps.size : -4], f(ends, 1), values[-4:])
-
-
-def _gaps(f: _Said, at: Stretches, moments: Moments, kink: float, lo: Array, middle: Array, hi: Array) -> Functionals:
-    """The function in the middle of gaps, less its mean at the two ends."""
-    ends = at.frame[None]
-    levers = np.maximum(np.minimum(ends - lo[:, None, None], hi[:, None, None] - ends), 0.0) / 2
-    integral, error = moments.against(levers)
-    left, centre, right = f.gaps
-    size = np.abs(f.gaps).max(axis=0)
-    # in a gap of a few units in the last place the middle is not the middle
-    shift = np.abs(right - left) / (hi - lo) * np.spacing(np.maximum(np.abs(lo), np.abs(hi)))
-    found = Functionals(centre - (left + right) / 2, -kink * integral, abs(kink) * error + 4 * EPS * size + shift, size)
-    inside: NDArray[np.bool_] = (lo < middle) & (middle < hi)
-    return found if inside.all() else Functionals(*(of[inside] for of in found))
-
-
-def _tails(f: _Said, at: Stretches, moments: Moments, kink: float, ends: Array, far: Array) -> Functionals:
-    """The function beyond the outermost data, less its tangents there."""
-    c = at.frame
-    before, after = (c[:, 1] <= ends[0])[:, None], (c[:, 0] >= ends[1])[:, None]
-    levers = np.concatenate([(c - far[:2, None, None]) * before, (far[2:, None, None] - c) * after])
-    integral, bound = moments.against(np.maximum(levers, 0.0))
-    near, slopes = f.ends[[0, 0, 1, 1]], f.slopes[[0, 0, 1, 1]]
-    start = ends[[0, 0, 1, 1]]
-    rise = slopes * (far - start)
-    size = np.maximum(np.maximum(np.abs(near), np.abs(f.far)), np.abs(rise))
-    placed = np.abs(slopes) * np.spacing(np.maximum(np.abs(far), np.abs(start)))
-    return Functionals(f.far - near - rise, kink * integral, abs(kink) * bound + 8 * EPS * size + placed, size)
-
-
-def _ties(
-    f: _Said, bends: Bends, parts: list[tuple[Stretches, tuple[Array, Array]]], moments: list[Moments], *, between_data: bool
-) -> Functionals:
-    """Value and slope at the first datum; `between_data`: there are many, between which another rule sums."""
-    x, act = bends.problem.data.x, bends.activation
-    first, last, (between, beyond) = x[0], x[-1], (at for at, _ in parts)
-    c = between.frame
-    p, q = act.right, act.left
-    before = c[:, 1:] <= first
-    levers = np.where(before, np.array([p, -q])[:, None, None], np.array([q, -p])[:, None, None])  # slopes, (2, N, 2)
-    levers = np.broadcast_to(levers, (2, *c.shape))
+    x, c, p, q = bends.problem.data.x, between.frame, bends.activation.right, bends.activation.left
+    before = c[:, 1:] <= x[0]
+    turn = np.where(before, np.array([[[p]], [[-q]]]), np.array([[[q]], [[-p]]]))
     if between_data:
-        levers = levers * (before | (c[:, :1] >= last))
-    sums = np.array(moments[0].against_each(np.array([levers * (first - c), levers])))
-    # the slope times the way to the end, and on from there
-    steep = np.array([[p, q], [-q, -p]])
-    (left, right), (back, on) = beyond.frame[:, 0], beyond.frame[:, 1]
-    value = steep[:, :, None] * np.array([[first - left, -back], [first - right, -on]])
-    slope = steep[:, :, None] * np.array([1.0, 0.0])
-    sums += np.array(moments[1].against_each(np.array([value, slope])))
-    if between_data:
-        sums += np.array(bends.between_data())
-    said = np.array([f.ends[0], f.slopes[0]]) * np.array([1.0, last - first])
-    sums[:, 1] *= last - first
-    return Functionals(said, sums[0], sums[1], np.abs(said))
+        turn = turn * (before | (c[:, :1] >= x[-1]))
+    levers = np.empty((2, 2, *c.shape))
+    levers[0] = turn * (x[0] - c)
+    levers[1] = turn * (x[-1] - x[0])
+    return levers
+
+
+def _ties_beyond(bends: Bends, beyond: Stretches) -> Array:
+    """The same on the way to infinity."""
+    x, p, q = bends.problem.data.x, bends.activation.right, bends.activation.left
+    turn = np.array([[p, q], [-q, -p]])[:, :, None]
+    start, steps = beyond.frame[:, 0], beyond.frame[:, 1]
+    return np.array([turn * np.array([x[0] - start, -steps]).T, turn * np.array([x[-1] - x[0], 0.0])])
+
+
+def _said(prediction: Prediction, at: _Places, *, ties: bool) -> tuple[Array, Array, Array]:
+    """What the function is said to be, how far rounding may put that off, and its size, each of shape (F,).
+
+    In the middle of gaps, less its mean at the two ends; beyond the outermost data, less its tangents there; value and slope
+    at the first datum.
+    """
+    f, gaps = prediction.function, at.lo.size
+    values, slopes = f(np.concatenate(at)), f(at.ends, 1)
+    left, centre, right = (values[k * gaps : (k + 1) * gaps] for k in range(3))
+    near, far = values[-6:-4][_END], values[-4:]
+    slope, start = slopes[_END], at.ends[_END]
+    rise = slope * (at.far - start)
+    # in a gap of a few units in the last place the middle is not the middle; nor is a place far out quite where it is
+    steep = np.concatenate([(right - left) / (at.hi - at.lo), slope])
+    placed = np.abs(steep) * np.spacing(np.abs(np.concatenate([np.fmax(-at.lo, at.hi), np.fmax(np.abs(at.far), np.abs(start))])))
+    said, size = np.empty(gaps + 4 + 2 * ties), np.empty(gaps + 4 + 2 * ties)
+    said[:gaps] = centre - (left + right) / 2
+    said[gaps : gaps + 4] = far - near - rise
+    tall = np.abs(values)
+    np.maximum.reduce(tall[: 3 * gaps].reshape(3, gaps), out=size[:gaps])
+    np.maximum(np.maximum(tall[-4:], np.abs(near)), np.abs(rise), out=size[gaps : gaps + 4])
+    rounding = 4 * EPS * size
+    rounding[gaps : gaps + 4] *= 2
+    rounding[: gaps + 4] += placed
+    if ties:
+        said[-2:] = values[-6], slopes[0] * (at.ends[1] - at.ends[0])
+        size[-2:] = np.abs(said[-2:])
+        rounding[-2:] = 0.0
+    return said, rounding, size

@@ -31,17 +31,12 @@ class Functionals(NamedTuple):
     bound: Array
     scale: Array
 
-    @classmethod
-    def joined(cls, parts: list[Functionals]) -> Functionals:
-        """All of them."""
-        return cls(*(np.concatenate(of) for of in zip(*parts, strict=True)))
-
 
 def looked_at(x: Array, count: int = _GAPS) -> NDArray[np.intp]:
     """The gaps between data that are looked at: of more than a few the widest, the narrowest, and some others.
 
     These are the outermost and those between `count` equal parts; none for 0, where every breakpoint is costly.
     """
-    gaps = np.diff(x)
+    gaps = x[1:] - x[:-1]
     some = [0, gaps.size - 1, *(k * gaps.size // count for k in range(1, count))] if count else []
     return np.array(sorted({int(gaps.argmax()), int(gaps.argmin()), *some}), dtype=np.intp)

@@ -55,14 +55,14 @@ def _to_infinity(rule: UnitRule) -> Shape:
 
 def _close(rule: UnitRule) -> UnitRule:
     """The rule beside that without the middle one of its nodes, rather than half of them."""
-    rest = rule.u != 0.5
+    rest = np.arange(rule.u.size) != rule.u.size // 2
     powers = np.arange(np.count_nonzero(rest))
     weights = np.zeros_like(rule.u)
     weights[rest] = np.linalg.solve((2 * rule.u[rest] - 1) ** powers[:, None], (1 + (-1.0) ** powers) / (2 * powers + 2))
     return rule._replace(half=weights)
 
 
-CUBIC, CLOSE = _between(fejer(8)), _between(_close(fejer(8)))
+CUBIC, CLOSE, SMOOTH = _between(fejer(8)), _between(_close(fejer(8))), _between(fejer(16))
 SHORT_ENDS, PLAIN_ENDS, FINE_ENDS = (_between(rule) for rule in (SHORT, PLAIN, FINE))
 SHORT_TAIL, PLAIN_TAIL, FINE_TAIL = (_to_infinity(rule) for rule in (SHORT, PLAIN, FINE))
 
@@ -76,7 +76,7 @@ class Stretches(NamedTuple):
         The corners of c itself: both ends, or the end and one scale, with a sign, on the way to infinity.
     size : Array, shape (N,)
         The widths, or the scales.
-    blur : Array, shape (N,)
+    blur : Array, shape (N,) or (1,)
         The rounding of nodes, relative to `size`.
     shape : Shape
         The rule.
@@ -91,6 +91,8 @@ class Stretches(NamedTuple):
     def between(cls, left: Array, right: Array, shape: Shape) -> Stretches:
         """From ends to ends."""
         wide = right - left
+        if shape is CUBIC:  # of polynomials: where nodes are does not matter
+            return cls(np.array([left, right]).T, wide, np.zeros(1), shape)
         return cls(np.array([left, right]).T, wide, np.spacing(np.maximum(np.abs(left), np.abs(right))) / wide, shape)
 
     @classmethod
@@ -106,24 +108,28 @@ class Stretches(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """The :math:`m_i` of the curvature of plus and minus on stretches, and bounds on their errors, each of shape (2, N, 2)."""
+    """The :math:`m_i` of the curvature of plus and minus on stretches, and bounds on their errors, each of shape (S, N, 2).
+
+    S = 1: of both together.
+    """
 
     value: Array
     bound: Array
 
     @classmethod
     def of_density(cls, at: Stretches, zeta: Array, g: Array, lost: Array) -> Moments:
-        """From :math:`\\zeta` at the nodes, shape (2, N, q), and the corners of g and of how far it is off, (2, N, 2)."""
-        squares = (zeta @ at.shape.squares).reshape(*g.shape[:2], 2, 2, 2)
+        """From :math:`\\zeta` at the nodes, shape (S, N, q), and the corners of g and of how far it is off, (S, N, 2)."""
+        squares = (zeta @ at.shape.squares).reshape(*zeta.shape[:2], 2, 2, 2)
         if not np.isfinite(squares).all():  # far out, where g is nothing
             squares = np.where((g != 0).any(axis=-1)[..., None, None, None], squares, 0.0)
-        squares = squares * at.size[:, None, None, None]
         rounding = lost + np.abs(g) * (4e-16 + 2 * EPS + at.blur)[:, None]
-        return cls._of(np.einsum("snkij,snj->snki", squares, g), np.einsum("snij,snj->sni", squares[:, :, 0], rounding))
+        size = at.size[:, None]
+        rules = (squares @ g[:, :, None, :, None])[..., 0] * size[..., None]
+        return cls._of(rules, (squares[:, :, 0] @ rounding[..., None])[..., 0] * size)
 
     @classmethod
     def of_curvature(cls, at: Stretches, bent: Array, lost: Array) -> Moments:
-        """From curvature at the nodes, and how far it is off, each of shape (2, N, q)."""
+        """From curvature at the nodes, and how far it is off, each of shape (S, N, q)."""
         rounding = lost + np.abs(bent) * (4e-16 + 2 * EPS + at.blur)[:, None]
         hats, size = at.shape.hats, at.size[:, None]
         rules = (bent @ hats).reshape(*bent.shape[:2], 2, 2) * size[..., None]
@@ -131,22 +137,20 @@ class Moments(NamedTuple):
 
     @classmethod
     def _of(cls, rules: Array, rounding: Array) -> Moments:
-        """From the sums of the rule and that of half of its nodes, shape (2, N, 2, 2)."""
+        """From the sums of the rule and that of half of its nodes, shape (S, N, 2, 2)."""
         whole, half = rules[:, :, 0], rules[:, :, 1]
         return cls(whole, np.abs(whole - half) + rounding)
 
     def against(self, levers: Array) -> tuple[Array, Array]:
-        """Integrals against levers given by their corners, shape (F, N, 2), on both sides, and bounds, each of shape (F,)."""
-        return _summed(self.value[0] + self.value[1], levers), _summed(self.bound[0] + self.bound[1], np.abs(levers))
+        """Integrals against levers given by their corners, and bounds, each of shape (F,).
 
-    def against_each(self, levers: Array) -> tuple[Array, Array]:
-        """The same for levers that are not the same on both sides, shape (F, 2, N, 2)."""
-        return _summed(self.value, levers), _summed(self.bound, np.abs(levers))
-
-
-def _summed(values: Array, levers: Array) -> Array:
-    levers = levers.reshape(levers.shape[0], -1)
-    found = levers @ values.ravel()
-    if np.isfinite(found).all():
-        return np.asarray(found)
-    return np.asarray(np.where(levers != 0, levers * values.ravel(), 0.0).sum(axis=1))  # elsewhere it may be infinite
+        Levers of shape (F, N, 2) are the same on both sides, others have shape (F, 2, N, 2).
+        """
+        value, bound = self
+        if levers.ndim == 3:
+            value, bound = value.sum(axis=0), bound.sum(axis=0)
+        levers = levers.reshape(levers.shape[0], -1)
+        found = np.array([levers @ value.ravel(), np.abs(levers) @ bound.ravel()])
+        if not np.isfinite(found).all():  # where a lever is nothing it may be infinite
+            found = np.array([np.where(levers != 0, a * b.ravel(), 0.0).sum(axis=1) for a, b in ((levers, value), (np.abs(levers), bound))])
+        return found[0], found[1]

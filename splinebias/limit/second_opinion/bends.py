@@ -79,7 +79,8 @@ class Bends:
     def sizes(self) -> WeightSizes | None:
         """The integrals over |w|, or None for quadratic potentials, where zeta is known."""
         known = self.problem.limit_potential.stiffness is not None
-        return None if known else WeightSizes(self.problem.initialization.pair_law)
+        init = self.problem.initialization
+        return None if known else WeightSizes(init.pair_law, init.breakpoint_law)
 
     @cached_property
     def stiffness(self) -> float:
@@ -222,7 +223,7 @@ class Bends:
 
     def _short(self, side: int, edges: Array, wide: Array, g: Array, lost: Array) -> tuple[Array, Array, float]:
         """The same of any density, by a short rule."""
-        at = Stretches.between(edges[:-1], edges[1:], CLOSE if x.size > _CLOSE else SMOOTH)
+        at = Stretches.between(edges[:-1], edges[1:], CLOSE if edges.size > _CLOSE else SMOOTH)
         zeta = self.sides[side].zeta(at.nodes())
         of = (zeta @ at.shape.squares).T * wide
         left, right = g[:-1], g[1:]

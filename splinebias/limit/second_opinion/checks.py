@@ -18,6 +18,8 @@ from splinebias.limit.second_opinion.stretches import (
     PLAIN_TAIL,
     SHORT_ENDS,
     SHORT_TAIL,
+    SMOOTH,
+    Moments,
     Shape,
     Stretches,
 )
@@ -73,24 +75,25 @@ def of_bends(prediction: Prediction) -> Functionals:
     few, sizes, dense = x.size <= _FEW, bends.sizes, bends.sizes is not None and bends.sizes.dense
     at = _Places.among(x, dense=dense)
     left, right = at.stretches(bends, all_gaps=few)
-    inner, tail = _shapes(bends, left.size, dense=dense)
-    between = Stretches.between(left, right, inner)
-    parts = [(between, bends.corners(between))]
+    between, tail = _ruled(bends, left, right)
+    parts = [(of, bends.corners(of)) for of in between]
     ties = not problem.free and (few or sizes is None)
     if ties and not bends.bounded:
         scales = float(right[0] - left[0]), float(right[-1] - left[-1])
         beyond = Stretches.to_infinity(left[0], right[-1], scales, tail)
         parts.append((beyond, bends.corners_far(beyond)))
     moments = bends.moments(parts)
-    levers = _levers(at, between.frame, abs(bends.activation.kink))
+    inner, outer = Moments.joined(moments[: len(between)]), moments[len(between) :]
+    frame = between[0].frame if len(between) == 1 else np.concatenate([of.frame for of in between])
+    levers = _levers(at, frame, abs(bends.activation.kink))
     said, rounding, size = _said(prediction, at, ties=ties)
     if not ties:
-        integral, error = moments[0].against(levers)
+        integral, error = inner.against(levers)
     else:
-        sided = np.concatenate([np.repeat(levers[:, None], 2, axis=1), _ties(bends, between, between_data=not few)])
-        integral, error = moments[0].against(sided)
-        for far in moments[1:]:
-            value, bound = far.against(_ties_beyond(bends, parts[1][0]))
+        sided = np.concatenate([np.repeat(levers[:, None], 2, axis=1), _ties(bends, frame, between_data=not few)])
+        integral, error = inner.against(sided)
+        for far in outer:
+            value, bound = far.against(_ties_beyond(bends, parts[-1][0]))
             integral[-2:] += value
             error[-2:] += bound
         if not few:
@@ -106,13 +109,20 @@ def of_bends(prediction: Prediction) -> Functionals:
     return Functionals(*(np.concatenate([of[: inside.size][inside], of[inside.size :]]) for of in found))
 
 
-def _shapes(bends: Bends, count: int, *, dense: bool) -> tuple[Shape, Shape]:
-    """The rules of so many stretches, and on the way to infinity."""
-    if dense:
-        return (SHORT_ENDS, SHORT_TAIL) if count > _MANY else (PLAIN_ENDS, PLAIN_TAIL)
+def _ruled(bends: Bends, left: Array, right: Array) -> tuple[list[Stretches], Shape]:
+    """Rules for the stretches between these ends, and on the way to infinity."""
     if bends.sizes is None and bends.problem.initialization.breakpoint_law.degree is not None:
-        return CUBIC, SHORT_TAIL
-    return FINE_ENDS, FINE_TAIL
+        return [Stretches.between(left, right, CUBIC)], SHORT_TAIL
+    if bends.sizes is None or not bends.sizes.dense:
+        return [Stretches.between(left, right, FINE_ENDS)], FINE_TAIL
+    if left.size <= _MANY:
+        return [Stretches.between(left, right, PLAIN_ENDS)], PLAIN_TAIL
+    # those at whose ends a dual function may vanish, and those that reach out; and all others
+    x = bends.problem.data.x
+    zeros = np.concatenate([side.zeros().place for side in bends.function.sides])
+    rough = np.isin(left, zeros) | np.isin(right, zeros) | (left < x[0]) | (right > x[-1])
+    groups = (rough, SHORT_ENDS), (~rough, SMOOTH)
+    return [Stretches.between(left[of], right[of], shape) for of, shape in groups if of.any()], SHORT_TAIL
 
 
 def _levers(at: _Places, c: Array, kink: float) -> Array:
@@ -130,12 +140,12 @@ def _levers(at: _Places, c: Array, kink: float) -> Array:
     return levers
 
 
-def _ties(bends: Bends, between: Stretches, *, between_data: bool) -> Array:
-    """The levers of value and slope at the first datum, times the span, for both sides: shape (2, 2, N, 2).
+def _ties(bends: Bends, c: Array, *, between_data: bool) -> Array:
+    """The levers of value and of slope, times the span, at the first datum at the ends c: both sides, shape (2, 2, N, 2).
 
     `between_data`: there are many, between which another rule sums.
     """
-    x, c, p, q = bends.problem.data.x, between.frame, bends.activation.right, bends.activation.left
+    x, p, q = bends.problem.data.x, bends.activation.right, bends.activation.left
     before = c[:, 1:] <= x[0]
     turn = np.where(before, np.array([[[p]], [[-q]]]), np.array([[[q]], [[-p]]]))
     if between_data:

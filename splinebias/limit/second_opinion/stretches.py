@@ -117,6 +117,11 @@ class Moments(NamedTuple):
     bound: Array
 
     @classmethod
+    def joined(cls, parts: list[Moments]) -> Moments:
+        """Those of some stretches after those of others."""
+        return parts[0] if len(parts) == 1 else cls(*(np.concatenate(of, axis=1) for of in zip(*parts, strict=True)))
+
+    @classmethod
     def of_density(cls, at: Stretches, zeta: Array, g: Array, lost: Array) -> Moments:
         """From :math:`\\zeta` at the nodes, shape (S, N, q), and the corners of g and of how far it is off, (S, N, 2)."""
         squares = (zeta @ at.shape.squares).reshape(*zeta.shape[:2], 2, 2, 2)

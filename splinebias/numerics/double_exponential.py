@@ -40,7 +40,7 @@ SHORT, PLAIN, FINE = unit_rule(0.1875), unit_rule(0.125), unit_rule(0.0625)
 def fejer(count: int) -> UnitRule:
     """Fejer's second rule, with count - 1 nodes, none at an end, beside that with every second one: for smooth pieces.
 
-    `count` is a multiple of 4; polynomials of degree count - 1 are exact, and of degree count / 2 - 1 with half of the nodes.
+    `count` is a multiple of 4; polynomials of degree count - 1 are exact, with half of the nodes of degree count / 2 - 1.
     """
     half = np.zeros(count - 1)
     half[1::2] = _sine_weights(count // 2)

@@ -21,6 +21,7 @@ from splinebias.problem import Problem
 
 _LOOKS = (np.arange(16) + 0.5) / 16  # at a density that is said to be constant, between the ends of the data
 _CLOSE = 10_000  # data between which densities are next to polynomials
+_BLOCK = 2048  # gaps between data that are summed at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +119,7 @@ class Bends:
             np.copyto(values, first * line, where=before)
             np.copyto(values, rest * line, where=after)
         if not self.problem.free:
-            np.copyto(lost, np.maximum(lost, self._away(c)), where=before | after | (c == x[0]) | (c == x[-1]))
+            np.copyto(lost, self._away(c), where=(c[:, 1:] <= x[0]) | (c[:, :1] >= x[-1]))
         return self._known(g, lost)
 
     def corners_far(self, at: Stretches) -> tuple[Array, Array]:
@@ -161,56 +162,58 @@ class Bends:
         ]
 
     def _curvature(self, c: Array, g: Array, lost: Array) -> tuple[Array, Array]:
-        """The curvature of both sides where dual functions, shape (S, n), are g; and bounds on its errors; of shape (2, n)."""
+        """The curvature of both sides where dual functions are g, shape (S, n), and bounds on its errors, shape (2, n)."""
         assert self.sizes is not None
         grad_inverse = self.problem.limit_potential.grad_inverse
         bent, error = np.empty((2, c.size)), np.empty((2, c.size))
         for side in (0, 1):
-            own = g[min(side, len(g) - 1)]
-            bent[side], error[side] = self.sizes.integral(
-                c, 1 - 2 * side, own, lambda v, own=own: v * grad_inverse(v * own[:, None])
-            )
+            bent[side], error[side] = self.sizes.integral(c, 1 - 2 * side, g[min(side, len(g) - 1)], grad_inverse)
         far = np.abs(bent) * np.minimum(lost / np.where(g != 0, np.abs(g), 1.0), 1.0)
         return bent, error + np.nan_to_num(far, nan=0.0, posinf=np.inf)
 
     def between_data(self) -> tuple[Array, Array]:
-        """What breakpoints between many data add to value and slope, times the span, at the first datum, and bounds, shape (2,).
+        """What breakpoints between many data add to two sums over all of them, and bounds on the errors, each of shape (2,).
 
-        For quadratic potentials, with a short rule, or where the density is constant with none: data are dense beside the
-        scales of the law.
+        To value and slope, times the span, at the first datum; if free, the way of f from its tangent there to the last
+        datum, and the turn of its slope, times the span. For quadratic potentials, with a short rule, or where the density
+        is constant with none: data are dense beside the scales of the law.
         """
-        x, law, act = self.problem.data.x, self.problem.initialization.breakpoint_law, self.activation
+        x, law = self.problem.data.x, self.problem.initialization.breakpoint_law
+        act, free = self.activation, self.problem.free
         breaks = law.knots if law.degree == 0 else self.breaks
         breaks = breaks[(breaks > x[0]) & (breaks < x[-1])]
         edges = np.union1d(x, breaks) if breaks.size else x
         wide, nodal, rounding = np.diff(edges), self.function.nodal, self.rounding
         if breaks.size:
             nodal, rounding = (np.array([np.interp(edges, x, of) for of in rows]) for rows in (nodal, rounding))
-        found, bounds, place = np.zeros(2), np.zeros(2), edges - x[0]
-        for side, factor in ((0, act.left), (1, -act.right)):  # units with w > 0 have z < 0 there
+        found, bounds, span = np.zeros(2), np.zeros(2), float(x[-1] - x[0])
+        place = edges - (x[-1] if free else x[0])
+        # units with w > 0 have z < 0 there
+        sums = [(law.both, act.kink)] if free else [*zip(law.sides, (act.left, -act.right), strict=True)]
+        for k, (side, factor) in enumerate(sums):
             if factor == 0:
                 continue
-            g, lost = (of[min(side, len(nodal) - 1)] for of in (nodal, rounding))
+            g, lost = (of[min(k, len(nodal) - 1)] for of in (nodal, rounding))
             if law.degree == 0:
                 near, far, error = self._constant(side, edges, wide, g, lost, flat=not breaks.size)
             else:
-                near, far, error = self._short(side, edges, wide, g, lost)
-            factor, error = factor / self.stiffness, error * abs(factor) / self.stiffness
+                near, far, error = self._short(side, edges, g, lost)
+            times = factor / self.stiffness
             value = -float((near * place[:-1]).sum() + (far * place[1:]).sum())
-            slope = float((near + far).sum()) * float(place[-1])
-            found += factor * np.array([value, slope])
-            bounds += error * float(place[-1])
+            slope = float((near + far).sum()) * span
+            found += times * np.array([value, slope])
+            bounds += abs(times) * error * span
         return found, bounds
 
     def _constant(
-        self, side: int, edges: Array, wide: Array, g: Array, lost: Array, *, flat: bool
+        self, side: Side, edges: Array, wide: Array, g: Array, lost: Array, *, flat: bool
     ) -> tuple[Array, Array, float]:
         """Between edges, the integrals of a constant density and g against both hats, and a bound on their sums.
 
         `flat`: it is one constant between all of them, and is looked at here and there.
         """
         places = edges[0] + (edges[-1] - edges[0]) * _LOOKS if flat else edges[:-1] + wide / 2
-        zeta = self.sides[side].zeta(places)
+        zeta = side.zeta(places)
         level = float(zeta[0]) if flat else zeta
         spread = float(zeta.max() - zeta.min()) if flat else 0.0
         area, size = wide * (level / 6), np.abs(g)
@@ -221,21 +224,24 @@ class Bends:
             error += spread / 2 * float((wide * (size[:-1] + size[1:])).sum())
         return area * (both + g[:-1]), area * (both + g[1:]), error
 
-    def _short(self, side: int, edges: Array, wide: Array, g: Array, lost: Array) -> tuple[Array, Array, float]:
-        """The same of any density, by a short rule."""
-        at = Stretches.between(edges[:-1], edges[1:], CLOSE if edges.size > _CLOSE else SMOOTH)
-        zeta = self.sides[side].zeta(at.nodes())
-        of = (zeta @ at.shape.squares).T * wide
-        left, right = g[:-1], g[1:]
-        near, far = of[0] * left + of[1] * right, of[1] * left + of[3] * right
-        error = np.abs(near - of[4] * left - of[5] * right) + np.abs(far - of[5] * left - of[7] * right)
-        # where a node is matters as far as the density changes
-        first, middle, last = zeta[:, 0], zeta[:, zeta.shape[1] // 2], zeta[:, -1]
-        change = (np.abs(first - middle) + np.abs(middle - last)) * (at.blur * wide)
-        size = np.abs(g)
-        off = size * (8 * EPS) + lost
-        error += (of[0] + of[1]) * off[:-1] + (of[1] + of[3]) * off[1:] + change * (size[:-1] + size[1:])
-        return near, far, float(error.sum())
+    def _short(self, side: Side, edges: Array, g: Array, lost: Array) -> tuple[Array, Array, float]:
+        """The same of any density, by a short rule; block by block, so that what it needs stays near the processor."""
+        near, far, error = np.empty(edges.size - 1), np.empty(edges.size - 1), 0.0
+        off, size, shape = np.abs(g) * (8 * EPS) + lost, np.abs(g), CLOSE if edges.size > _CLOSE else SMOOTH
+        for start in range(0, near.size, _BLOCK):
+            block, after = slice(start, start + _BLOCK), slice(start + 1, start + 1 + _BLOCK)
+            at = Stretches.between(edges[:-1][block], edges[after], shape)
+            zeta = side.zeta(at.nodes())
+            of = (zeta @ shape.squares).T * at.size
+            g0, g1 = g[:-1][block], g[after]
+            near[block], far[block] = of[0] * g0 + of[1] * g1, of[1] * g0 + of[3] * g1
+            error += float(np.abs(near[block] - of[4] * g0 - of[5] * g1).sum())
+            error += float(np.abs(far[block] - of[5] * g0 - of[7] * g1).sum())
+            # where a node is matters as far as the density changes
+            change = np.abs(zeta[:, 0] - zeta[:, -1]) + np.abs(zeta[:, 0] + zeta[:, -1] - 2 * zeta[:, zeta.shape[1] // 2])
+            rounding = (of[0] + of[1]) * off[:-1][block] + (of[1] + of[3]) * off[after]
+            error += float((rounding + change * (at.blur * at.size) * (size[:-1][block] + size[after])).sum())
+        return near, far, error
 
 
 def _levers(x: Array, weights: Array) -> tuple[Array, Array]:

@@ -69,7 +69,7 @@ class _Places(NamedTuple):
 
 
 def of_bends(prediction: Prediction) -> Functionals:
-    """Gaps, both tails and, unless free, value and slope at the first datum."""
+    """Gaps, both tails and value and slope at the first datum; if free, of many data, what becomes of these at the last."""
     problem = prediction.problem
     bends, x = Bends.of(prediction), problem.data.x
     few, sizes, dense = x.size <= _FEW, bends.sizes, bends.sizes is not None and bends.sizes.dense
@@ -77,31 +77,31 @@ def of_bends(prediction: Prediction) -> Functionals:
     left, right = at.stretches(bends, all_gaps=few)
     between, tail = _ruled(bends, left, right)
     parts = [(of, bends.corners(of)) for of in between]
-    ties = not problem.free and (few or sizes is None)
-    if ties and not bends.bounded:
+    beyond = not (problem.free or bends.bounded) and (few or sizes is None)
+    if beyond:
         scales = float(right[0] - left[0]), float(right[-1] - left[-1])
-        beyond = Stretches.to_infinity(left[0], right[-1], scales, tail)
-        parts.append((beyond, bends.corners_far(beyond)))
+        outer = Stretches.to_infinity(left[0], right[-1], scales, tail)
+        parts.append((outer, bends.corners_far(outer)))
     moments = bends.moments(parts)
-    inner, outer = Moments.joined(moments[: len(between)]), moments[len(between) :]
+    inner = Moments.joined(moments[: len(between)])
     frame = between[0].frame if len(between) == 1 else np.concatenate([of.frame for of in between])
     levers = _levers(at, frame, abs(bends.activation.kink))
-    said, rounding, size = _said(prediction, at, ties=ties)
-    if not ties:
-        integral, error = inner.against(levers)
-    else:
-        sided = np.concatenate([np.repeat(levers[:, None], 2, axis=1), _ties(bends, frame, between_data=not few)])
-        integral, error = inner.against(sided)
-        for far in outer:
-            value, bound = far.against(_ties_beyond(bends, parts[-1][0]))
-            integral[-2:] += value
-            error[-2:] += bound
-        if not few:
-            value, bound = bends.between_data()
-            integral[-2:] += value
-            error[-2:] += bound
+    whole = sizes is None and not few  # sums over all of many data
+    ties = not problem.free and (few or whole)
+    said, rounding, size = _said(prediction, at, ties=ties, turn=problem.free and whole)
+    if ties:
+        levers = np.concatenate([np.repeat(levers[:, None], 2, axis=1), _ties(bends, frame, between_data=whole)])
+    integral, error = inner.against(levers)
+    more = [moments[-1].against(_ties_beyond(bends, parts[-1][0]))] if beyond else []
+    if whole:
+        more.append(bends.between_data())
+    if integral.size < said.size:
+        integral, error = np.append(integral, [0.0, 0.0]), np.append(error, [0.0, 0.0])
+    for value, bound in more:
+        integral[-2:] += value
+        error[-2:] += bound
     if bends.activation.kink < 0:
-        integral[: levers.shape[0]] *= -1
+        integral[: at.lo.size + 4] *= -1
     found = Functionals(said, integral, error + rounding, size)
     inside = (at.lo < at.middle) & (at.middle < at.hi)
     if inside.all():
@@ -164,11 +164,11 @@ def _ties_beyond(bends: Bends, beyond: Stretches) -> Array:
     return np.array([turn * np.array([x[0] - start, -steps]).T, turn * np.array([x[-1] - x[0], 0.0])])
 
 
-def _said(prediction: Prediction, at: _Places, *, ties: bool) -> tuple[Array, Array, Array]:
+def _said(prediction: Prediction, at: _Places, *, ties: bool, turn: bool) -> tuple[Array, Array, Array]:
     """What the function is said to be, how far rounding may put that off, and its size, each of shape (F,).
 
     In the middle of gaps, less its mean at the two ends; beyond the outermost data, less its tangents there; value and slope
-    at the first datum.
+    at the first datum (`ties`), or the way from the tangent there to the last datum, and how far the slope turns (`turn`).
     """
     f, gaps = prediction.function, at.lo.size
     values, slopes = f(np.concatenate(at)), f(at.ends, 1)
@@ -178,8 +178,10 @@ def _said(prediction: Prediction, at: _Places, *, ties: bool) -> tuple[Array, Ar
     rise = slope * (at.far - start)
     # in a gap of a few units in the last place the middle is not the middle; nor is a place far out quite where it is
     steep = np.concatenate([(right - left) / (at.hi - at.lo), slope])
-    placed = np.abs(steep) * np.spacing(np.abs(np.concatenate([np.fmax(-at.lo, at.hi), np.fmax(np.abs(at.far), np.abs(start))])))
-    said, size = np.empty(gaps + 4 + 2 * ties), np.empty(gaps + 4 + 2 * ties)
+    placed = np.abs(steep) * np.spacing(
+        np.abs(np.concatenate([np.fmax(-at.lo, at.hi), np.fmax(np.abs(at.far), np.abs(start))]))
+    )
+    said, size = np.empty(gaps + 4 + 2 * (ties or turn)), np.empty(gaps + 4 + 2 * (ties or turn))
     said[:gaps] = centre - (left + right) / 2
     said[gaps : gaps + 4] = far - near - rise
     tall = np.abs(values)
@@ -192,4 +194,9 @@ def _said(prediction: Prediction, at: _Places, *, ties: bool) -> tuple[Array, Ar
         said[-2:] = values[-6], slopes[0] * (at.ends[1] - at.ends[0])
         size[-2:] = np.abs(said[-2:])
         rounding[-2:] = 0.0
+    elif turn:
+        (first, last), (before, after) = values[-6:-4].tolist(), (slopes * (at.ends[1] - at.ends[0])).tolist()
+        said[-2:] = last - first - before, after - before
+        size[-2:] = max(abs(first), abs(last), abs(before)), max(abs(before), abs(after))
+        rounding[-2:] = 8 * EPS * size[-2:]
     return said, rounding, size

@@ -1,7 +1,7 @@
 r"""Stretches of the breakpoint axis, and what curvature adds up to on them against levers that are linear there.
 
 On a stretch two functions span all linear ones: :math:`h_0 = 1 - u, h_1 = u` between two ends, :math:`h_0 = 1, h_1 = s` on
-the way to infinity, s in units of a scale. A linear function is its two *corners* then, and an integral against it two numbers,
+the way to infinity, s in units of a scale. A linear function is its two *corners* then, an integral against it two numbers,
 :math:`m_i = \int I\, h_i\, dc`. Where curvature is :math:`I = \zeta g` with a linear g of corners :math:`g_j`,
 
 .. math:: m_i = \sum_j g_j \int \zeta\, h_i h_j\, dc,
@@ -18,6 +18,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.limit.second_opinion.functional import EPS
 from splinebias.numerics.double_exponential import FINE, PLAIN, SHORT, UnitRule, fejer
+
 
 class Shape(NamedTuple):
     """A rule on one stretch, and that of half of its nodes.
@@ -157,5 +158,10 @@ class Moments(NamedTuple):
         levers = levers.reshape(levers.shape[0], -1)
         found = np.array([levers @ value.ravel(), np.abs(levers) @ bound.ravel()])
         if not np.isfinite(found).all():  # where a lever is nothing it may be infinite
-            found = np.array([np.where(levers != 0, a * b.ravel(), 0.0).sum(axis=1) for a, b in ((levers, value), (np.abs(levers), bound))])
+            found = np.array(
+                [
+                    np.where(levers != 0, a * b.ravel(), 0.0).sum(axis=1)
+                    for a, b in ((levers, value), (np.abs(levers), bound))
+                ]
+            )
         return found[0], found[1]

@@ -58,19 +58,18 @@ class WeightSizes:
             return None
         return [(p, WeightSizes(of)) for p, of in zip(self.law.probabilities, self.law.components, strict=True)]
 
-    def integral(self, c: Array, sign: int, g: Array, of: Callable[[Array], Array]) -> tuple[Array, Array]:
-        """The integral at breakpoints `c` for weights of a sign, and a bound on its error, each of the shape of `c`.
+    def integral(self, c: Array, sign: int, g: Array, bend: Callable[[Array], Array]) -> tuple[Array, Array]:
+        r"""The integral of v A(vg) at breakpoints `c`, where the dual function of a side is `g`, and a bound on its error.
 
-        `of` takes v of shape (*c.shape, q) to F(v) of that shape, which grows no faster than an exponential of v times the
-        size of `g`, of the shape of `c`.
+        Each of the shape of `c`; `bend` is :math:`A = (\phi')^{-1}`, which grows no faster than an exponential.
         """
         if (parts := self._parts) is not None:
-            made = [(p, *part.integral(c, sign, g, of)) for p, part in parts]
+            made = [(p, *part.integral(c, sign, g, bend)) for p, part in parts]
             return np.asarray(sum(p * value for p, value, _ in made)), np.asarray(sum(p * error for p, _, error in made))
         if (marks := self._marks) is None:
             side = self._sides[(1 - sign) // 2]
             v, rho = side.slices(c)
-            values = of(v)
+            values = v * bend(v * g[..., None])
             # where masses underflow and what they multiply is huge, the product cannot be told, unless it is next to nothing
             lost = (rho < 1e-290) & ~(np.abs(values) < 1e150)
             error = np.zeros_like(c)
@@ -82,7 +81,7 @@ class WeightSizes:
         v, weights, half, unit = _rule(rays)
         density = self._density(sign * v, -sign * v * c[..., None])
         values = density * v
-        values *= of(v)
+        values *= v * bend(v * g[..., None])
         if not np.isfinite(values.sum()):  # no density times infinity
             values[~(density > 0)] = 0.0
         if weights.ndim > 1:

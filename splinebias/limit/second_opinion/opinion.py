@@ -16,8 +16,10 @@ activation's jump of slope :math:`\kappa`; unless the affine part is free, also 
 where :math:`\sum_i \lambda_i K(x, x_i)` would have lost all digits at some hundred points. For powers of ReLU and `NTK`
 that sum is what there is: it is taken at a few points, with its rounding in the bound.
 
-The rule is the double exponential one, in c and, for laws with a density of (w, b), in v; half of its nodes give the bound
-on its error. Solvers use Gauss-Legendre rules on cells that resolve the law, and eliminate :math:`\lambda`; nothing is
+The rule is the double exponential one, in c and, for laws with a density of (w, b), in v; where densities are polynomials,
+between many data, and, of random weights, where no dual function vanishes at an end, it is Fejer's (`stretches`). Of many
+data with a free line, two sums over all of them take the place of value and slope. Part of the nodes of a rule gives the
+bound on its error. Solvers use Gauss-Legendre rules on cells that resolve the law, and eliminate :math:`\lambda`; nothing is
 truncated here that they truncate.
 """
 

@@ -22,6 +22,8 @@ from splinebias.initialization.laws import Continuous
 from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture
 from splinebias.numerics.double_exponential import PLAIN
 
+_BLOCK = 512  # breakpoints at a time, so that what they need stays near the processor
+
 
 @dataclass(frozen=True, eq=False)
 class WeightSizes:
@@ -77,6 +79,10 @@ class WeightSizes:
                 lost &= side.log_masses(c) + v * np.abs(g[..., None]) > -100
                 error[lost.any(axis=-1)] = np.inf
             return np.asarray(np.where(rho > 0, rho * values, 0.0).sum(axis=-1)), error
+        if c.size > _BLOCK:
+            blocks = [slice(k, k + _BLOCK) for k in range(0, c.size, _BLOCK)]
+            both = [self.integral(c[block], sign, g[block], bend) for block in blocks]
+            return np.concatenate([value for value, _ in both]), np.concatenate([error for _, error in both])
         rays = marks(c, sign)
         v, weights, half, unit = _rule(rays)
         density = self._density(sign * v, -sign * v * c[..., None])

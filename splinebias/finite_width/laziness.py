@@ -30,6 +30,7 @@ import numpy as np
 
 from splinebias._arguments import real_vector, whole_number
 from splinebias._array import Array
+from splinebias._result import Drawn, frame_of
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.largest_error import check_probability
 from splinebias.limit.posed_problem import PosedProblem
@@ -139,7 +140,7 @@ class Measured(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Laziness:
+class Laziness(Drawn):
     r"""Predicted movement of hidden weights at one width.
 
     Attributes
@@ -265,6 +266,11 @@ class Laziness:
             f"hidden weights move by {moved}, which shows beside fluctuations of order n^(-1/2): "
             f"take a width of about {width} or expect deviations from the infinite-width limit"
         )
+
+    def to_frame(self) -> Any:
+        """Shares of units and what their `movement` stays below, as a pandas DataFrame; CapabilityError without pandas."""
+        shares = np.array([0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99])
+        return frame_of({"share": shares, "movement": [self.quantile(share) for share in shares.tolist()]})
 
     def measured(self, run: Training) -> Measured:
         """How far the hidden weights of `run`, a network of this problem and width, moved."""

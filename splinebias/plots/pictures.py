@@ -63,7 +63,7 @@ def html_of(result: Any) -> str:
     figure = Figure(figsize=(4.6, 2.8), layout="constrained")
     axes = figure.subplots()
     plot(result, axes)
-    if axes.get_legend() is None:
+    if axes.get_legend() is None and axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="x-small")
     content = base64.b64encode(rendered(figure, "png", dpi=90, metadata={"Software": None})).decode("ascii")
     advice = getattr(result, "advice", "") if type(result).__name__ == "Prediction" else ""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from splinebias._arguments import real_vector
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.activation import Activation, Smooth
 from splinebias.data import Dataset, Points
 from splinebias.errors import DataError
@@ -50,8 +51,8 @@ class Decoupled:
     shares: Array
 
 
-@dataclass(frozen=True, eq=False)
-class Orientations:
+@dataclass(frozen=True, eq=False, repr=False)
+class Orientations(Drawn):
     r"""The condensed orientations of networks on a data set: maxima of Q > 0 and minima of Q < 0, k of them.
 
     Attributes
@@ -78,6 +79,12 @@ class Orientations:
     basins: Array
     critical: Array
     term: LeadingTerm
+
+    def __repr__(self) -> str:
+        places = ", ".join(
+            f"{angle:.1f} ({'+' if sign > 0 else '-'})" for angle, sign in zip(self.angles, self.signs, strict=True)
+        )
+        return f"Orientations({self.angles.size}, in degrees with the sign of a: {places})"
 
     def distances(self, angles: Array, signs: Array) -> Array:
         """Degrees from each direction to each orientation, shape (n, k); infinite where the signs of a differ."""

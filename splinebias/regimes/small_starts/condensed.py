@@ -12,13 +12,14 @@ import numpy as np
 
 from splinebias._arguments import real_array, real_number
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.errors import DataError
 from splinebias.regimes.condensation import Orientations
 from splinebias.regimes.small_starts.point_orientations import PointOrientations
 
 
-@dataclass(frozen=True, eq=False)
-class Condensation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Condensation(Drawn):
     r"""Directions and masses of the neurons of one hidden layer.
 
     Attributes
@@ -37,6 +38,11 @@ class Condensation:
     signs: Array
     masses: Array
     predicted: Orientations | PointOrientations | None = None
+
+    def __repr__(self) -> str:
+        error = "" if self.predicted is None else f", {self.angle_error:.3g} degrees from what is predicted"
+        count, carry = len(self.directions()), f"{self.participation:.1f} carry them"
+        return f"{type(self).__name__}({len(self.masses)} neurons at {count} directions, {carry}{error})"
 
     @property
     def unit(self) -> Array:

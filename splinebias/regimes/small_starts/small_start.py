@@ -29,7 +29,7 @@ _NO_LOSS = 1e-300
 _CLOSE = 0.02  # of the stop, relative, where it is found by shooting
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class SmallStart(Condensation):
     r"""A network that started at almost zero, at the moment when it begins to fit, with its condensation.
 

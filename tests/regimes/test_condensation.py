@@ -257,6 +257,29 @@ def test_neurons_turn_once_output_weights_have_fitted_the_mean():
     assert len(found[1].directions()) == 2 and found[1].angle_error < 10
 
 
+@pytest.mark.parametrize("scale", [1e-20, 1e-80])
+def test_starts_may_be_as_small_as_numbers_are(scale):
+    """Tolerances are those of each neuron: rounding of large ones does not make steps small."""
+    network = sb.train_from_small_start(Z8, sb.Tanh(), width=5, scale=scale)
+    assert network.outcome is sb.Outcome.CONVERGED and network.evaluations < 4000
+    assert network.angle_error < 0.5 and len(network.directions()) <= 2
+
+
+def test_what_does_not_begin_to_fit_says_so():
+    dead = [seed for seed in range(8) if sb.condensed_orientations(Z8, sb.ReLU()).decoupled(*_start(seed)).shares.sum() == 0]
+    network = sb.train_from_small_start(Z8, sb.ReLU(), width=1, scale=1e-5, seed=dead[0])
+    assert network.outcome is sb.Outcome.STALLED
+    late = sb.train_from_small_start(Z8, sb.X2Tanh(), width=3, scale=1e-12)  # needs a time of 1e24
+    assert late.outcome is sb.Outcome.STALLED
+    empty = sb.condensation(([0.0, 1.0], [0.0, 0.0], [1.0, 0.0]), sb.condensed_orientations(Z8, sb.Tanh()))
+    assert (empty.participation, empty.angle_error, len(empty.directions())) == (0.0, 180.0, 0)
+    assert empty.shares.tolist() == [0.0, 0.0]
+
+
+def _start(seed):
+    return np.random.default_rng(seed).standard_normal((3, 1))
+
+
 class Cubed(Smooth):
     """z^3: the multiplicity of x^2 tanh, its own leading term."""
 

@@ -73,7 +73,8 @@ class Condensation(Drawn):
     @property
     def participation(self) -> float:
         r"""How many neurons carry the layer, :math:`(\sum m)^2 / \sum m^2` for the masses m: 1 if the winner took all."""
-        return float(self.masses.sum() ** 2 / (self.masses**2).sum())
+        m = self.masses / (self.masses.max(initial=0.0) or 1.0)
+        return float(m.sum() ** 2 / ((m**2).sum() or 1.0))
 
     @property
     def angle_errors(self) -> Array:
@@ -90,8 +91,9 @@ class Condensation(Drawn):
 
     @property
     def angle_error(self) -> float:
-        """Mean of `angle_errors`, weighted by mass, in degrees."""
-        return float(self.masses @ self.angle_errors / self.masses.sum())
+        """Mean of `angle_errors`, weighted by mass, in degrees; 180 if no neuron has any."""
+        total = float(self.masses.sum())
+        return float(self.masses @ self.angle_errors) / total if total > 0 else 180.0
 
     @property
     def shares(self) -> Array:
@@ -99,7 +101,7 @@ class Condensation(Drawn):
         if self.predicted is None:
             raise DataError("shares need orientations, got none; give `predicted`, from condensed_orientations")
         nearest = self.predicted.away(self.weights, self.signs).argmin(axis=1)
-        return np.asarray(np.bincount(nearest, self.masses, self.predicted.signs.size) / self.masses.sum())
+        return np.asarray(np.bincount(nearest, self.masses, self.predicted.signs.size) / (self.masses.sum() or 1.0))
 
     def directions(self, within: float = 5.0, share: float = 0.01) -> Array:
         r"""The directions that there are, shape (k, d + 1), heaviest first; k is the count.

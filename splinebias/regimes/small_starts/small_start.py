@@ -140,13 +140,10 @@ def flow_to_level(data: Dataset | Points, activation: Activation, begin: Array, 
 
     Returned are those at the end, the time, the number of evaluations, and how it ended.
     """
-    from scipy.integrate import solve_ivp  # nothing else here needs it
+    from scipy.integrate import DOP853  # nothing else here needs it
+    from scipy.optimize import brentq
 
     rows, y, m = _rows(data), data.y, data.weights / data.weights.sum()
-
-    def values(theta: Array) -> Array:
-        state = theta[:-1].reshape(begin.shape)
-        return np.asarray(activation.value(rows @ state[1:]) @ state[0] + theta[-1])
 
     def speed(_: float, theta: Array) -> Array:
         state = theta[:-1].reshape(begin.shape)
@@ -157,16 +154,28 @@ def flow_to_level(data: Dataset | Points, activation: Activation, begin: Array, 
         moved = np.vstack([pull @ outer, (rows.T * pull) @ inner])
         return np.append(moved.ravel(), pull.sum() if output_bias else 0.0)
 
-    def reached(_: float, theta: Array) -> float:
-        units = values(theta) - theta[-1]
+    def short_of(theta: Array) -> float:
+        state = theta[:-1].reshape(begin.shape)
+        units = activation.value(rows @ state[1:]) @ state[0]
         return float(np.abs(units - m @ units if output_bias else units).max() - level)
 
-    reached.terminal = True  # type: ignore[attr-defined]
-    size = float(np.sqrt(np.mean(begin**2)))
+    def tolerance(theta: Array) -> Array:  # of a neuron by its own size: what rounding moves it by grows with that
+        sizes = np.abs(theta[:-1].reshape(begin.shape)).max(axis=0)
+        return 1e-9 * np.append(np.tile(sizes, len(begin)), np.abs(y).max()) + 1e-300
+
     theta = np.append(begin.ravel(), 0.0)
-    found = solve_ivp(speed, (0.0, _LONGEST), theta, "DOP853", events=reached, rtol=1e-6, atol=1e-9 * size)
-    outcome = Outcome.CONVERGED if found.status == 1 else Outcome.STALLED
-    return found.y[:-1, -1].reshape(begin.shape), float(found.t[-1]), int(found.nfev), outcome
+    solver = DOP853(speed, 0.0, theta, _LONGEST, rtol=1e-6, atol=tolerance(theta))
+    end, reached = 0.0, False
+    while solver.status == "running" and not reached:
+        solver.atol = tolerance(solver.y)
+        solver.step()
+        end, theta, reached = solver.t, solver.y, short_of(solver.y) >= 0
+    if reached:
+        between = solver.dense_output()
+        end = float(brentq(lambda t: short_of(between(t)), solver.t_old, solver.t, rtol=1e-12))
+        theta = between(end)
+    outcome = Outcome.CONVERGED if reached else Outcome.STALLED
+    return theta[:-1].reshape(begin.shape), end, int(solver.nfev), outcome
 
 
 def _by_neuron_flow(data: Dataset | Points, activation: TwoSlope, begin: Array, level: float, output_bias: bool) -> End:
@@ -196,14 +205,16 @@ def _by_neuron_flow(data: Dataset | Points, activation: TwoSlope, begin: Array, 
     strongest = float(np.abs(condensed_orientations(_centred(data), activation).strengths).max())
     rate = 2 * strongest / float(data.weights.sum()) / begin.shape[1]  # of a times |(w, b)|, in training time
     for _ in range(_MOST_SHOTS):
-        if not run.outcome.ok or abs(math.log(height / level)) <= _CLOSE:
+        if height < level * math.exp(-_CLOSE) and not run.outcome.ok:  # it comes to rest before
+            break
+        if abs(math.log(height / level)) <= _CLOSE:
             break
         before, time = (run.time, height), run.time - math.log(height / level) / rate
         run = train(problem, start=start, method=NeuronFlow(time=time), loss_tol=_NO_LOSS)
         state, height = state_of(run)
         steps += run.steps
         rate = math.log(height / before[1]) / (run.time - before[0])
-    closed = abs(math.log(height / level)) <= _CLOSE
+    closed = level * math.exp(-_CLOSE) <= height <= level * math.exp(_CLOSE)
     return state, run.time / begin.shape[1], steps, Outcome.CONVERGED if closed else Outcome.STALLED
 
 

@@ -201,7 +201,8 @@ def _smooth(problem: Problem, solver: Solver | None, times: list[float]) -> tupl
     _check_problem(problem)
     chosen = SmoothSolver() if solver is None else solver
     require(chosen, problem)
-    assert isinstance(chosen, SmoothSolver), "no other solver takes smooth neurons"
+    if not isinstance(chosen, SmoothSolver):
+        raise CapabilityError(f"{type(chosen).__name__} cannot take this problem: smooth neurons are for sb.SmoothSolver()")
     return tuple(chosen.at(problem, times))
 
 

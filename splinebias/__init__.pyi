@@ -54,6 +54,10 @@ from .limit.trajectory.path import Path as Path
 from .limit.trajectory.training_time_gcv import gcv_regularization as gcv_regularization
 from .limit.trajectory.training_time_gcv import gcv_time as gcv_time
 from .limit.trajectory.training_time_gcv import smoothing_spline as smoothing_spline
+from .loss import Exponential as Exponential
+from .loss import Logistic as Logistic
+from .loss import Loss as Loss
+from .loss import Squared as Squared
 from .networks.network import Network as Network
 from .networks.torch_modules import from_torch as from_torch
 from .parameterization import NTK as NTK

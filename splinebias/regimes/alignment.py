@@ -15,6 +15,7 @@ import numpy as np
 from splinebias._arguments import real_array, real_number
 from splinebias._array import Array
 from splinebias.errors import DataError
+from splinebias.loss import checked_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,8 +189,4 @@ def _checked(points: Any, labels: Any) -> tuple[Array, Array]:
         raise DataError(f"`points` must be finite, got {x[~np.isfinite(x)][0]}; drop or impute such points")
     if (zero := np.flatnonzero(~x.any(axis=1))).size:
         raise DataError(f"`points` must differ from 0, got the zero vector at index {zero[0]}: it has no direction; drop it")
-    if (wrong := np.flatnonzero(np.abs(y) != 1)).size:
-        raise DataError(f"`labels` must be +1 or -1, got {y[wrong[0]]:g} at index {wrong[0]}; map classes to +1 and -1")
-    if np.unique(y).size < 2:
-        raise DataError(f"`labels` must name two classes, got {y[0]:+g} for all {y.size} points; add points of the other")
-    return x, y
+    return x, checked_labels(y)

@@ -96,7 +96,7 @@ class Batch(ABC):
         row, state, network = self._rows[j], self._state, self._state.network(j)
         points = state.field.loss.points[0] if network.inputs == 1 else state.field.loss.points[:-1]
         numbers: dict[str, object] = {"loss": row.loss, "points": points.shape[-1], "width": network.width}
-        if reason.outcome is Outcome.STALLED:
+        if reason.outcome is Outcome.STALLED and not self._limits.labels:
             numbers["worst"] = largest_miss(network, state.residual[j], points)
         return Run(
             network=network,

@@ -8,9 +8,9 @@ import pytest
 from scipy.optimize import minimize
 
 import splinebias as sb
+from splinebias import Exponential, Logistic, Squared
 from splinebias.regimes.alignment import hull_distance
 from splinebias.regimes.small_starts.alignment_flow import train_aligning
-from splinebias.regimes.small_starts.margin_losses import Exponential, Logistic, Squared
 
 SIDE = np.linspace(1.5, 4, 8)
 X = np.r_[-SIDE, SIDE]
@@ -180,7 +180,7 @@ def test_pulls_are_derivatives(loss):
         (lambda: sb.alignment_margin([1, math.nan], [1, -1]), "`points` must be finite, got nan"),
         (lambda: run(scale=0), "`scale` must be a finite real number > 0"),
         (lambda: run(scale=2), "`scale` must be below 1"),
-        (lambda: run(loss=sb.ReLU()), "`loss` a margin loss"),
+        (lambda: run(loss=sb.ReLU()), "`loss` must be sb.Squared"),
         (lambda: run().late_slope(1e-9), "at least three steps, got 0"),
     ],
 )

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from splinebias._arguments import real_number, whole_number
 from splinebias._array import Array
 from splinebias.errors import DataError, Outcome
+from splinebias.loss import Loss, checked_loss
 from splinebias.regimes.alignment import AlignmentMargin, alignment_margin
-from splinebias.regimes.small_starts.margin_losses import MarginLoss
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def train_aligning(
     *,
     width: int,
     scale: float,
-    loss: MarginLoss,
+    loss: Loss,
     seed: int = 0,
     loss_tol: float = 1e-2,
     max_time: float = 1e12,
@@ -101,7 +101,7 @@ def train_aligning(
         Number n of neurons.
     scale : float
         The size :math:`\varepsilon` above of all neurons, 0 < eps < 1; 1e-16 costs as little as 1e-2.
-    loss : MarginLoss
+    loss : Loss
         `Exponential()`, `Logistic()` or `Squared()`.
     seed : int
         Seed of directions and signs; runs of other `scale` start in the same directions.
@@ -121,10 +121,9 @@ def train_aligning(
     predicted = alignment_margin(points, labels)
     x, y = predicted.points, predicted.labels
     n, eps = whole_number(width, "width", at_least=1), real_number(scale, "scale", above=0)
-    if eps >= 1 or not isinstance(loss, MarginLoss):
-        raise DataError(
-            f"`scale` must be below 1 and `loss` a margin loss such as Exponential(), got {scale!r} and {loss!r}"
-        )
+    checked_loss(loss)
+    if eps >= 1:
+        raise DataError(f"`scale` must be below 1, got {scale!r}: the start is small")
     rng = np.random.default_rng(seed)
     u = rng.standard_normal((n, x.shape[1]))
     u /= np.linalg.norm(u, axis=1, keepdims=True)

@@ -124,11 +124,17 @@ def require_lazy_training(run: Any, what: str) -> None:
         )
 
 
+def checked_signs(signs: Any, name: str = "signs") -> Array:
+    """`signs`, numbers, if all are +1 or -1; or a DataError."""
+    y: Array = real_array(signs, name)
+    if (wrong := np.flatnonzero(np.abs(y) != 1)).size:
+        raise DataError(f"`{name}` must be +1 or -1, got {y.flat[wrong[0]]:g} at index {wrong[0]}; map classes to +1 and -1")
+    return y
+
+
 def checked_labels(labels: Any, name: str = "labels") -> Array:
     """`labels`, a vector of numbers, if all are +1 or -1 and both occur; or a DataError."""
-    y: Array = real_array(labels, name)
-    if (wrong := np.flatnonzero(np.abs(y) != 1)).size:
-        raise DataError(f"`{name}` must be +1 or -1, got {y[wrong[0]]:g} at index {wrong[0]}; map classes to +1 and -1")
+    y = checked_signs(labels, name)
     if np.unique(y).size < 2:
         raise DataError(f"`{name}` must name two classes, got {y[0]:+g} for all {y.size} points; add points of the other")
     return y

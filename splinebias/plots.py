@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from splinebias.limit.trajectory.path import Path as TrainingPath
     from splinebias.regimes.mean_field.fluctuations import Fluctuations
     from splinebias.regimes.minimum_norm import MinimumNorm
+    from splinebias.regimes.small_starts.alignment_flow import Alignment
     from splinebias.regimes.sparse_limit import SparseLimit
     from splinebias.rescaling import Restored
     from splinebias.studies.results import Study, StudyGrid
@@ -311,6 +312,25 @@ def plot_diagnosis(found: Diagnosis, ax: Axes | None = None, **line: Any) -> Axe
             found.problem.line_data.x, np.zeros(found.problem.line_data.size), "o", color=BLACK, markersize=3, label="_data"
         )
         axes.set(xlabel="$x$", ylabel=r"$f_n - f_\infty$, in parts", xlim=(lo, hi))
+    return axes
+
+
+def plot_alignment(found: Alignment, ax: Axes | None = None, **line: Any) -> Axes:
+    """Share of the neurons that are aligned and loss over that at the start, against time.
+
+    Dotted: when the last neuron that aligns does so; dashed: when the loss should have halved, to leading order. Keywords go
+    to ``Axes.plot`` for both curves.
+    """
+    order = np.sort(found.aligned_at[np.isfinite(found.aligned_at)])
+    half, due = found.halved_at, found.predicted.halving_time(found.scale, found.loss_function.first_pull)
+    end = 1.3 * max(found.alignment_time, half if np.isfinite(half) else 0.0, due)
+    shares = np.searchsorted(order, found.times, side="right") / found.signs.size
+    with drawn_on(ax) as axes:
+        axes.plot(found.times, shares, **({"color": BLUE, "drawstyle": "steps-post", "label": "neurons aligned"} | line))
+        axes.plot(found.times, found.losses / found.losses[0], **({"color": VERMILLION, "label": "loss over first"} | line))
+        axes.axvline(found.alignment_time, color=BLUE, linestyle=":", linewidth=1.0, label="_last")
+        axes.axvline(due, color=BLACK, linestyle="--", linewidth=1.0, label="predicted: loss halved")
+        axes.set(xlabel="time $t$", ylabel="share", xlim=(0, end), ylim=(-0.03, 1.08))
     return axes
 
 
@@ -619,6 +639,7 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "MinimumNorm": plot_minimum_norm,
     "Fluctuations": plot_fluctuations,
     "SparseLimit": plot_sparse_limit,
+    "Alignment": plot_alignment,
     "Study": plot_study,
     "StudyGrid": plot_grid,
     "Initialization": plot_curvature_penalty,

@@ -10,7 +10,6 @@ from scipy.optimize import minimize
 import splinebias as sb
 from splinebias import Exponential, Logistic, Squared
 from splinebias.regimes.alignment import hull_distance
-from splinebias.regimes.small_starts.alignment_flow import train_aligning
 
 SIDE = np.linspace(1.5, 4, 8)
 X = np.r_[-SIDE, SIDE]
@@ -21,7 +20,7 @@ FEW = np.array([[1, 0.2], [1.0, -0.2], [-0.9, 0.1], [-1, -0.3]]), [1, 1, -1, -1]
 
 @cache
 def run(scale=1e-4, loss=LOSSES[0], **options):
-    return train_aligning(X, Y, width=50, scale=scale, loss=loss, **options)
+    return sb.alignment(X, Y, width=50, scale=scale, loss=loss, **options)
 
 
 def test_the_worst_pair_is_that_of_all_pairs():
@@ -96,7 +95,7 @@ def test_the_bound_is_never_tight():
     for size, spread in ((8, 0.6), (128, 0.6), (40, 0.2), (40, 0.75)):
         angles, y = rng.uniform(-spread, spread, size), np.where(np.arange(size) % 2 == 0, 1, -1)
         x = y[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        network = train_aligning(x, y, width=60, scale=1e-6, loss=loss, loss_tol=0.5)
+        network = sb.alignment(x, y, width=60, scale=1e-6, loss=loss, loss_tol=0.5)
         times[size, spread] = network.alignment_time, network.predicted.time_scale()
     (few, low), (many, high) = times[8, 0.6], times[128, 0.6]
     assert high > 30 * low
@@ -117,7 +116,7 @@ def test_neurons_align_or_die():
 def test_loss_falls_by_the_corrected_law(points, labels):
     """dt/d(1/L) ln(1/L) tends to 1/(4 gamma bar), like 1/ln(1/L); L t is not flat."""
     loss = Exponential()
-    network = train_aligning(points, labels, width=50, scale=1e-4, loss=loss, loss_tol=1e-40, max_time=1e45)
+    network = sb.alignment(points, labels, width=50, scale=1e-4, loss=loss, loss_tol=1e-40, max_time=1e45)
     predicted = 1 / (4 * network.predicted.late_rate)
     errors = [abs(network.late_slope(level) / predicted - 1) for level in (1e-5, 1e-20, 1e-39)]
     assert errors[0] < 0.05
@@ -131,7 +130,7 @@ def test_loss_falls_by_the_corrected_law(points, labels):
 def test_small_networks_follow_gradient_descent_on_the_parameters():
     """Beside plain Euler steps in v and w with PyTorch's gradient."""
     torch = pytest.importorskip("torch")
-    network = train_aligning(X, Y, width=6, scale=0.1, loss=Logistic(), seed=3, max_time=4.0, loss_tol=1e-9)
+    network = sb.alignment(X, Y, width=6, scale=0.1, loss=Logistic(), seed=3, max_time=4.0, loss_tol=1e-9)
     rng = np.random.default_rng(3)
     u = rng.standard_normal((6, 2))
     u /= np.linalg.norm(u, axis=1, keepdims=True)

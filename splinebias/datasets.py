@@ -50,7 +50,7 @@ def digits() -> tuple[Array, Array]:
     """Handwritten digits 0 and 1: 360 images of 8 x 8 pixels from 0 to 16, shape (360, 64); labels +1 for a 0, -1 for a 1.
 
     E. Alpaydin & C. Kaynak, *Optical Recognition of Handwritten Digits*, UCI Machine Learning Repository (1998), CC BY
-    4.0: the part that scikit-learn brings along as ``load_digits``, in its order. In the file a pixel is a digit to the base 17.
+    4.0: the part that scikit-learn brings along as ``load_digits``, in its order. In the file a pixel is a digit of base 17.
     """
     lines = (files("splinebias") / "_tables" / "digits.csv").read_text(encoding="utf-8").split()[1:]
     rows = [line.split(",") for line in lines]

@@ -54,8 +54,8 @@ def follow(points: Array, labels: Array, angles: Array, signs: Array) -> FrozenP
     middles = (edges + np.roll(edges, -1) + _TURN * (np.arange(edges.size) == edges.size - 1)) / 2
     active = np.stack([np.cos(middles), np.sin(middles)], axis=1) @ points.T > 0
     drives = (active * labels) @ points / labels.size
-    towards = {sign: np.array([np.array_equal(row, labels == sign) for row in active]) for sign in (1, -1)}
-    empty = ~active.any(axis=1)
+    towards = {sign: np.asarray(np.equal(active, labels == sign).all(axis=1)) for sign in (1, -1)}
+    empty = np.asarray(~active.any(axis=1))
     aligned_at, dead = np.full(angles.shape, np.inf), np.zeros(angles.shape, dtype=bool)
     for number, (start, sign) in enumerate(zip((angles % _TURN).tolist(), signs.astype(int).tolist(), strict=True)):
         angle = start

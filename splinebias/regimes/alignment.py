@@ -105,6 +105,44 @@ class AlignmentMargin:
             return f"holds: {what}"
         return f"violated: {what}, and by {self.violated:.1%} of the pairs"
 
+    def facts(self) -> dict[str, Any]:
+        """Numbers by name, for JSON: infinite where there is no bound."""
+        return {
+            "holds": self.holds,
+            "margin": self.margin,
+            "worst_pair": list(self.worst_pair),
+            "violated": self.violated,
+            "growth": list(self.growth),
+            "hull_distances": list(self.hull_distances),
+            "late_slope": 1 / (4 * self.late_rate) if self.late_rate else math.inf,
+            "bound": self.time_scale() if self.holds else math.inf,
+        }
+
+    def lines(self) -> dict[str, str]:
+        """The same in words, by label."""
+        (plus, minus), (far, near) = self.growth, self.hull_distances
+        late = (
+            f"dt/d(1/L) ln(1/L) tends to {1 / (4 * self.late_rate):.4g}" if self.late_rate else "no rate: a hull contains 0"
+        )
+        return {
+            "points": f"{self.labels.size} of {self.points.shape[1]} coordinates, {(self.labels > 0).sum()} of class +1",
+            "hypothesis": self.verdict,
+            "growth": f"gamma = {plus:.4g} for class +1, {minus:.4g} for class -1, times -l'(0)",
+            "late loss": f"{late}; hulls at {far:.4g} and {near:.4g} from 0 (heuristic)",
+            "bound": self.bound_in_words(self.time_scale()),
+        }
+
+    def bound_in_words(self, bound: float) -> str:
+        """The bound on alignment times, or that there is none."""
+        known = f"{bound:.4g} times an unknown constant (from memory of the paper, unchecked)"
+        return known if self.holds else "none: the hypothesis fails"
+
+    def __repr__(self) -> str:
+        return f"AlignmentMargin({self.labels.size} points, {self.verdict})"
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<12}{text}" for name, text in self.lines().items())
+
     def frozen(self, angles: Any, signs: Any) -> FrozenPulls:
         r"""Alignment and death of neurons in the plane in the limit :math:`\varepsilon \to 0`, exactly, without training.
 

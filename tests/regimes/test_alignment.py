@@ -2,6 +2,7 @@
 
 import math
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -146,21 +147,141 @@ def test_small_networks_follow_gradient_descent_on_the_parameters():
 
 
 def test_digits_violate_the_hypothesis_and_a_subset_does_not():
-    datasets = pytest.importorskip("sklearn.datasets")
-    images, digits = datasets.load_digits(return_X_y=True)
-    x = images[digits < 2] - images[digits < 2].mean(axis=0)
-    y = np.where(digits[digits < 2] == 0, 1, -1)
+    x, y = sb.datasets.digits()
+    x = x - x.mean(axis=0)
     found = sb.alignment_margin(x, y)
     assert not found.holds
     assert found.margin == pytest.approx(-0.718, abs=5e-4)
     assert found.violated == pytest.approx(0.067, abs=5e-4)
     kept = found.largest_subset()
-    assert 250 <= kept.size <= 270 < y.size == 360
     assert sb.alignment_margin(x[kept], y[kept]).holds
 
 
+def test_digits_are_those_that_scikit_learn_brings_along():
+    images, digits = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
+    x, y = sb.datasets.digits()
+    np.testing.assert_array_equal(x, images[digits < 2])
+    np.testing.assert_array_equal(y, np.where(digits[digits < 2] == 0, 1, -1))
+
+
+def test_the_digits_that_greedy_deletion_leaves_depend_on_their_order_and_the_largest_subset_does_not():
+    """259 in the order of the file; no order leaves more than the 260 that integer programming proves to be the most."""
+    images, y = sb.datasets.digits()
+    x = images - images.mean(axis=0)
+    assert sb.alignment_margin(x, y).largest_subset().size == 259
+    exact = sb.alignment_margin(x, y).largest_subset(exact=True)
+    assert exact.size == 260
+    assert sb.alignment_margin(x[exact], y[exact]).holds
+    sizes = set()
+    for seed in range(10):
+        order = np.random.default_rng(seed).permutation(360)
+        sizes.add(sb.alignment_margin(x[order], y[order]).largest_subset().size)
+    assert sizes <= {258, 259, 260}
+    assert len(sizes) > 1
+
+
+def test_the_largest_subset_is_that_of_all_subsets():
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        x, y = rng.normal(0.3, 1, (9, 2)), rng.permutation(np.repeat([-1.0, 1.0], [4, 5]))
+        found = sb.alignment_margin(x, y)
+        good = {(i, k) for i, k in combinations(range(9), 2) if y[i] * y[k] * x[i] @ x[k] > 0}
+        most = max(
+            len(part) for size in range(1, 10) for part in combinations(range(9), size) if set(combinations(part, 2)) <= good
+        )
+        assert found.largest_subset(exact=True).size == most
+        assert found.largest_subset().size <= most
+
+
 def test_nothing_is_deleted_where_the_hypothesis_holds():
-    np.testing.assert_array_equal(sb.alignment_margin(X, Y).largest_subset(), np.arange(16))
+    for exact in (False, True):
+        np.testing.assert_array_equal(sb.alignment_margin(X, Y).largest_subset(exact=exact), np.arange(16))
+
+
+def test_data_sets_points_and_problems_are_taken_apart():
+    data, arrays = sb.Dataset(X, Y), sb.alignment_margin(X, Y)
+    assert sb.alignment_margin(data).margin == arrays.margin
+    law = sb.Initialization.gaussian(1, 1)
+    assert sb.alignment_margin(sb.Problem(data, law)).margin == arrays.margin
+    rows = sb.Points(np.stack([X, 2 * X], axis=1), Y)
+    plain = sb.alignment_margin(rows)
+    assert plain.points.shape == (16, 2)
+    assert plain.margin == pytest.approx(1)  # on a line through 0
+    lifted = sb.alignment_margin(sb.Problem(rows, sb.Initialization.gaussian(1, 1, dim=2)))
+    assert lifted.points.shape == (16, 3)
+    assert lifted.margin == pytest.approx((5 * 1.5**2 - 1) / (5 * 1.5**2 + 1))
+    runs = [sb.alignment(one, width=9, loss_tol=0.5) for one in (data, sb.Problem(data, law))]
+    assert [run.signs.size for run in runs] == [9, 9]
+    w, b, _ = law.sample(20, np.random.default_rng(0))
+    angles = np.arctan2(b, w)[::2][:9]  # each direction of a pair once
+    np.testing.assert_allclose(np.arctan2(*runs[1].start_directions.T[::-1]), angles)
+
+
+# -- directions under constant pulls ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("points", [(X, Y), FEW], ids=["line", "plane"])
+def test_small_starts_align_and_die_as_constant_pulls_say(points):
+    run = sb.alignment(*points, width=100, scale=1e-10, loss=sb.Logistic(), loss_tol=1e-4)
+    angles = np.arctan2(run.start_directions[:, 1], run.start_directions[:, 0])
+    frozen = run.predicted.frozen(angles, run.signs)
+    np.testing.assert_array_equal(frozen.dead, run.dead)
+    np.testing.assert_array_equal(np.isfinite(frozen.aligned_at), np.isfinite(run.aligned_at))
+    aligned = np.isfinite(frozen.aligned_at)
+    late = run.aligned_at[aligned] - frozen.aligned_at[aligned] / 0.5
+    step = np.diff(run.times[run.times <= run.alignment_time]).max()
+    assert (np.abs(late) <= 2 * step).all()
+
+
+def test_constant_pulls_are_those_of_a_fine_integration():
+    """Beside Euler steps of angles, which know nothing of sectors."""
+    angles = np.linspace(0.01, 6.2, 20)
+    predicted = sb.alignment_margin(X, Y)
+    for sign in (1.0, -1.0):
+        frozen = predicted.frozen(angles, sign)
+        theta, h = angles.copy(), 5e-4
+        aligned_at = np.full(20, np.inf)
+        for step in range(int(4 / h)):
+            u = np.stack([np.cos(theta), np.sin(theta)], axis=1)
+            active = u @ predicted.points.T > 0
+            new = (active == (sign == Y)).all(axis=1) & np.isinf(aligned_at)
+            aligned_at[new] = step * h
+            drive = (active * Y) @ predicted.points / Y.size
+            theta = theta + sign * h * (drive[:, 1] * u[:, 0] - drive[:, 0] * u[:, 1])
+        within = frozen.aligned_at < 3.9
+        np.testing.assert_allclose(aligned_at[within], frozen.aligned_at[within], atol=1e-2)
+        assert np.isinf(aligned_at[np.isinf(frozen.aligned_at)]).all()
+
+
+# -- what a run says of itself ----------------------------------------------------------------------------------------
+
+
+def test_a_run_is_a_table_a_text_and_a_picture():
+    pytest.importorskip("pandas")
+    found = run(1e-8)
+    frame = found.to_frame()
+    assert list(frame.columns) == ["sign", "aligned_at", "dead", "size"]
+    assert len(frame) == 50
+    assert frame["dead"].mean() == found.dead.mean()
+    assert list(found.history_frame()["loss"]) == list(found.losses)
+    text = str(found)
+    assert "holds: mu = 0.3846" in text
+    assert f"at {found.alignment_time:.4g}" in text
+    assert f"{found.halved_at:.4g}" in repr(found)
+    axes = found.plot()
+    labels = [line.get_label() for line in axes.lines]
+    assert {"neurons aligned", "loss over first", "predicted: loss halved"} <= set(labels)
+    shares = axes.lines[labels.index("neurons aligned")].get_ydata()
+    assert shares[-1] == np.isfinite(found.aligned_at).mean()
+
+
+def test_neurons_align_before_the_loss_moves_where_the_hypothesis_holds():
+    assert run(1e-8).aligned_before_the_loss_moved == 1
+    images, y = sb.datasets.digits()
+    found = sb.alignment(images - images.mean(axis=0), y, width=20, scale=1e-4, loss_tol=0.2)
+    assert found.aligned_before_the_loss_moved < 0.5
+    assert found.bound == math.inf
+    assert "violated: mu = -0.7178 at points 76 and 305, and by 6.7% of the pairs" in str(found)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
@@ -178,7 +299,14 @@ def test_pulls_are_derivatives(loss):
         (lambda: sb.alignment_margin([1, 2], [1, -1, 1]), "one label a point"),
         (lambda: sb.alignment_margin([1, math.nan], [1, -1]), "`points` must be finite, got nan"),
         (lambda: run(scale=0), "`scale` must be a finite real number > 0"),
+        (lambda: run(scale=-1e-8), "`scale` must be a finite real number > 0"),
         (lambda: run(scale=2), "`scale` must be below 1"),
+        (lambda: sb.alignment([1, 2], [1, 1]), "must name two classes"),
+        (lambda: sb.alignment([[1, 0], [0, 0]], [1, -1]), "got the zero vector at index 1"),
+        (lambda: sb.alignment_margin(sb.Dataset([1, 2], [1, -1]), [1, -1]), "`labels` must be left out"),
+        (lambda: sb.alignment_margin(sb.Dataset([1, 2], [1, -1], weights=[1, 2])), "must count once, got weights"),
+        (lambda: sb.alignment_margin(sb.Dataset([1, 2], [1, 0.5])), "must be [+]1 or -1, got 0.5 at index 1"),
+        (lambda: sb.alignment_margin(X, Y).frozen([0.0], 2), "`signs` must be [+]1 or -1, got 2"),
         (lambda: run(loss=sb.ReLU()), "`loss` must be sb.Squared"),
         (lambda: run().late_slope(1e-9), "at least three steps, got 0"),
     ],
@@ -186,3 +314,12 @@ def test_pulls_are_derivatives(loss):
 def test_refusals(call, message):
     with pytest.raises(sb.DataError, match=message):
         call()
+
+
+def test_what_is_out_of_reach_is_refused_by_name():
+    for points, labels in ((np.eye(3), [1, 1, -1]), ([-1, 1, 2], [1, -1, 1])):
+        with pytest.raises(sb.CapabilityError, match="in the plane and with mu > 0"):
+            sb.alignment_margin(points, labels).frozen([0.0], 1)
+    problem = sb.Problem(sb.Dataset(X, Y), sb.Initialization.gaussian(1, 1), sb.Abs())
+    with pytest.raises(sb.CapabilityError, match="about ReLU, got Abs"):
+        sb.alignment(problem)

@@ -155,7 +155,7 @@ class Alignment(Drawn):
             ("network", f"{found['width']} neurons from size {self.scale:g}, {found['loss']}, {found['steps']} steps"),
             ("aligned", f"{found['aligned']:.1%} of neurons, {found['dead']:.1%} dead at the end"),
             ("last one", f"at {found['alignment_time']:.4g}; times -l'(0) and the mean |x|: {plain:.3g}"),
-            ("bound", f"{found['bound']:.4g} times an unknown constant (from memory of the paper, unchecked)"),
+            ("bound", self.predicted.bound_in_words(self.bound)),
             ("loss halved", f"at {found['halved_at']:.4g}; leading order {found['halving_predicted']:.4g}"),
             ("in time", f"{found['aligned_before_the_loss_moved']:.1%} of those alive aligned before that"),
             ("stable rank", f"at most {found['rank_once_aligned']:.3f} once aligned"),

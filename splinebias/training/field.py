@@ -95,6 +95,11 @@ class State:
         r"""Tangent kernel :math:`J D J^T` at the data, shape (..., M, M)."""
         return self.linear.gram(self.metric)
 
+    @property
+    def values(self) -> Tensor:
+        """Values at the data without the skip part, shape (..., M)."""
+        return self.linear.value
+
     @cached_property
     def curved_kernel(self) -> Tensor:
         """The tangent kernel with the curvature of the loss: that itself for the squared one, shape (..., M, M)."""

@@ -94,6 +94,10 @@ class SquaredLoss:
         r"""The kernel :math:`C^{1/2} K C^{1/2}`, :math:`C = \mathrm{diag}(\ell_i'')`, whose `decay_rates` bound a step."""
         return kernel
 
+    def stiffness(self, h: Tensor) -> Tensor:
+        r""":math:`\sqrt{\ell_i''}` where the units sum to h, shape (..., M): ones here."""
+        return torch.ones_like(h)
+
     def drive(self, residual: Tensor) -> Tensor:
         r"""What of the Hessian a kernel does not see, :math:`\sum_i \omega_i |\ell_i'| |(x_i, 1)|`, shape (...): 0 here.
 
@@ -166,8 +170,13 @@ class LabelLoss(SquaredLoss):
         total: Tensor = (self.weights * self.kind.value(self.y * h)).sum(-1)
         return total
 
+    def stiffness(self, h: Tensor) -> Tensor:
+        r""":math:`\sqrt{\ell_i''}`, shape (..., M)."""
+        root: Tensor = self.kind.curvature(self.y * h).sqrt()
+        return root
+
     def curved(self, kernel: Tensor, h: Tensor) -> Tensor:
-        root = self.kind.curvature(self.y * h).sqrt()
+        root = self.stiffness(h)
         curved: Tensor = root[..., :, None] * kernel * root[..., None, :]
         return curved
 

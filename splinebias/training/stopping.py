@@ -169,7 +169,7 @@ class Progress:
             (UNSTABLE, self.exploded or (idle and self.unstable)),
             (CONVERGED, self.loss <= limits.loss_tol),
             (REACHED_TIME, self.tau >= limits.horizon),
-            (FLAT, self.critical),
+            (LABELS_AT_REST if limits.labels else FLAT, self.critical),
             (NO_STEP, lost),
             (ROUNDING, idle and rounding),
             (LABELS_AT_REST if limits.labels else AT_REST, idle),

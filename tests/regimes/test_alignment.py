@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import minimize
 
 import splinebias as sb
@@ -251,6 +252,23 @@ def test_constant_pulls_are_those_of_a_fine_integration():
         within = frozen.aligned_at < 3.9
         np.testing.assert_allclose(aligned_at[within], frozen.aligned_at[within], atol=1e-2)
         assert np.isinf(aligned_at[np.isinf(frozen.aligned_at)]).all()
+
+
+def test_networks_that_train_from_a_balanced_start_align_as_well():
+    """Descent in small steps on w, b and a, beside the flow in directions and log sizes."""
+    network = sb.alignment(X, Y, width=20, scale=0.01, loss=sb.Logistic(), seed=3, max_time=6.0, loss_tol=1e-9)
+    w, b = 0.01 * network.start_directions.T
+    theta = np.concatenate([w, b, 0.01 * network.signs, [0.0]])
+    problem = sb.Problem(sb.Dataset(X, Y), sb.Initialization.gaussian(1, 1))
+    start = sb.Network(torch.tensor(theta), sb.ReLU(), torch.zeros(2, dtype=torch.float64))
+    steps = sb.MirrorDescent([0.004] * 1500)
+    run = sb.train(problem, start=start, loss=sb.Logistic(), trainable={"w", "b", "a"}, method=steps)
+    assert run.loss == pytest.approx(network.losses[-1], rel=0.02)
+    w, b = run.network.w.numpy(), run.network.b.numpy()
+    sizes = np.hypot(w, b)
+    np.testing.assert_allclose(sizes, network.sizes, rtol=0.03, atol=2e-3)
+    active = np.outer(w, X) + b[:, None] > 0
+    np.testing.assert_array_equal(~active.any(axis=1), network.dead)
 
 
 # -- what a run says of itself ----------------------------------------------------------------------------------------

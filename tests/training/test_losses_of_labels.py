@@ -12,6 +12,8 @@ from splinebias.loss import loss_named
 from splinebias.networks.network import Network
 from splinebias.training.descent.batch import gradient
 from splinebias.training.field import Field
+from splinebias.training.neuron_flow.state import Medium
+from splinebias.training.neuron_flow.step import NeuronStep
 
 X = [-2, -1.2, -0.4, 0.6, 1.4, 2]
 DATA = sb.Dataset(X, [1, 1, -1, -1, -1, 1], weights=[1, 2, 1, 0.5, 1, 1])
@@ -139,6 +141,61 @@ def test_several_inputs_and_ensembles():
     torch.testing.assert_close(runs[1].network.theta, alone.network.theta, rtol=1e-8, atol=1e-9)
 
 
+# -- the flow of neurons ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_the_flow_of_neurons_is_descent_in_small_steps(loss):
+    steps, rate = 1000, 1e-3
+    descent = sb.train(PROBLEM, 30, loss=loss, method=sb.MirrorDescent([rate] * steps))
+    flow = sb.train(PROBLEM, 30, loss=loss, method=sb.NeuronFlow(1e-4, time=descent.time))
+    assert flow.steps < 60
+    assert flow.loss == pytest.approx(descent.loss, rel=1e-4)
+    assert sb.compare(flow, descent).sup < 1e-3
+
+
+def test_fixed_steps_of_neurons_converge_with_order_two_for_labels():
+    start = Network.sample(PROBLEM, 40, [2])
+    field, counts, found = Field.of([PROBLEM], start, sb.Exponential()), [8, 16, 32, 64], []
+    for count in [*counts, 512]:
+        state = Medium.of(start, field, 0.0).at(start)
+        for _ in range(count):
+            state = NeuronStep(state).attempt(np.array([2.0 / count])).end
+        found.append(np.stack([state.neurons.a, state.neurons.w, state.neurons.b]))
+    errors = [np.abs(z - found[-1]).max() for z in found[:-1]]
+    assert errors[0] > 1e-4
+    assert np.polyfit(np.log(counts), np.log(errors), 1)[0] < -1.8
+
+
+def test_neurons_cross_the_plateau_of_a_tiny_start_and_the_loss_falls_without_end():
+    law = sb.Initialization(st.norm(0, 1e-16), st.norm(0, 1e-16), output=st.norm(0, 1e-16), antisymmetric=False)
+    data = sb.Dataset(np.r_[-4:-1, 2:5], np.repeat([-1, 1], 3))
+    run = sb.train(sb.Problem(data, law, parameterization=sb.MeanField(1.0)), 50, loss=sb.Exponential(), loss_tol=1e-16)
+    assert run.outcome is sb.Outcome.CONVERGED  # by the default method, the flow of neurons
+    assert run.stats["growth"] > 0
+    assert run.steps < 1500
+    assert run.stats["margin"] > 30
+    balance = lambda net: net.a**2 * 50**2 - net.w**2 - net.b**2  # noqa: E731
+    drift = (balance(run.network) - balance(run.start)).abs().max() / (run.network.w**2).max()
+    assert drift < 1e-9
+
+
+def test_several_inputs_are_refused_by_the_flow_of_neurons_and_descended_on():
+    points = sb.Points([[0, 1], [1, 0], [-1, -1]], [1, 1, -1])
+    problem = sb.Problem(points, sb.Initialization.gaussian(1, 1, dim=2), parameterization=sb.MeanField(1.0))
+    with pytest.raises(sb.CapabilityError, match="NeuronFlow cannot take this.* neurons of one input, got 2"):
+        sb.train(problem, 20, method=sb.NeuronFlow())
+    assert sb.train(problem, 20, loss=sb.Logistic()).stats["wrong"] == 0
+
+
+def test_dead_networks_are_at_rest_and_the_advice_counts_their_labels():
+    law = sb.Initialization(sb.Constant(1.0), st.uniform(-5.5, 0.5), output=st.norm(0, 1))
+    data = sb.Dataset([-1, 0, 1], [1, -1, 1])
+    run = sb.train(sb.Problem(data, law, parameterization=sb.MeanField(1.0)), 10, loss=sb.Logistic())
+    assert run.outcome is sb.Outcome.STALLED
+    assert "with 1 of 3 labels on the wrong side and least margin -0.693" in run.advice  # the output bias is ln 2
+
+
 class Smoothed(sb.Loss):
     """A loss of one's own: log(1 + e^-z) of half the margin."""
 
@@ -191,9 +248,9 @@ RUN = {"loss": sb.Logistic(), "method": sb.MirrorDescent(max_steps=3)}
             "MirrorFlow cannot train that: its steps solve the decay of residuals of the squared loss",
         ),
         (
-            lambda: sb.train(PROBLEM, 20, loss=sb.Exponential(), method=sb.NeuronFlow()),
+            lambda: sb.train(PROBLEM, 20, loss=sb.Exponential(), method=sb.NeuronFlow(weight_decay=0.1, time=1.0)),
             sb.CapabilityError,
-            "NeuronFlow cannot train that: .*MirrorDescent",
+            r"NeuronFlow cannot train that: weight decay is for the squared loss, got Exponential\(\)",
         ),
         (
             lambda: sb.train(PROBLEM, 20, trainable="hidden", method=sb.NeuronFlow()),

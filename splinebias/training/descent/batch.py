@@ -135,12 +135,11 @@ class DescentBatch(Batch):
                 "learning_rate": self._rates[self._rows[j].number].latest,
                 "lambda_max": float(fastest[j]),
                 "lambda_min": float(slowest[j]),
-                **self._state.field.loss.facts(self._state.linear.value[j]),
             }
             for j in ended
         ]
 
     def _numbers(self, j: int, stats: Mapping[str, float]) -> Mapping[str, object]:
         row, speed = self._rows[j], 2 * self._momentum.scale * stats["learning_rate"] * stats["lambda_min"]
-        more = "" if "wrong" in stats else steps_to_go(row.loss, self._limits.loss_tol, speed)
+        more = "" if self._limits.labels else steps_to_go(row.loss, self._limits.loss_tol, speed)
         return {"stable": self._stable[row.number], "max_steps": self._limits.max_steps, "more": more}

@@ -172,8 +172,8 @@ def train(
         potential the mirror map is centred at this network.
     method : TrainingMethod, optional
         How to move; None: the integrated flow, ``MirrorFlow()``, and ``NeuronFlow()`` with parameterization `MeanField`;
-        ``MirrorDescent()`` where these cannot take the loss or the choice of parameters (``NeuronFlow()`` takes labels of one
-        input in fewer steps).
+        ``MirrorDescent()`` where these cannot take the loss or the choice of parameters (``NeuronFlow()`` takes labels of
+        one input in fewer steps).
     loss : Loss
         ``Squared()``, ``Logistic()``, ``Exponential()`` or your own. The last two are for labels +1 and -1, both present.
     trainable : {"all", "hidden", "output"} or set of {"w", "b", "a", "d"}

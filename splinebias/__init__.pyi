@@ -87,6 +87,7 @@ from .regimes.network_norm import NetworkNorm as NetworkNorm
 from .regimes.network_norm import network_norm as network_norm
 from .regimes.small_starts.alignment_flow import Alignment as Alignment
 from .regimes.small_starts.alignment_flow import alignment as alignment
+from .regimes.small_starts.alignment_of_run import alignment_measures as alignment_measures
 from .regimes.sparse_limit import SparseLimit as SparseLimit
 from .regimes.sparse_limit import sparse_limit as sparse_limit
 from .regimes.weight_decay import WeightDecayPath as WeightDecayPath

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import scipy.stats as st
 import torch
 from scipy.optimize import minimize
 
@@ -257,10 +258,8 @@ def test_constant_pulls_are_those_of_a_fine_integration():
 def test_networks_that_train_from_a_balanced_start_align_as_well():
     """Descent in small steps on w, b and a, beside the flow in directions and log sizes."""
     network = sb.alignment(X, Y, width=20, scale=0.01, loss=sb.Logistic(), seed=3, max_time=6.0, loss_tol=1e-9)
-    w, b = 0.01 * network.start_directions.T
-    theta = np.concatenate([w, b, 0.01 * network.signs, [0.0]])
     problem = sb.Problem(sb.Dataset(X, Y), sb.Initialization.gaussian(1, 1))
-    start = sb.Network(torch.tensor(theta), sb.ReLU(), torch.zeros(2, dtype=torch.float64))
+    start = balanced_start(network, 0.01)
     steps = sb.MirrorDescent([0.004] * 1500)
     run = sb.train(problem, start=start, loss=sb.Logistic(), trainable={"w", "b", "a"}, method=steps)
     assert run.loss == pytest.approx(network.losses[-1], rel=0.02)
@@ -269,6 +268,48 @@ def test_networks_that_train_from_a_balanced_start_align_as_well():
     np.testing.assert_allclose(sizes, network.sizes, rtol=0.03, atol=2e-3)
     active = np.outer(w, X) + b[:, None] > 0
     np.testing.assert_array_equal(~active.any(axis=1), network.dead)
+
+
+def balanced_start(network, size):
+    w, b = size * network.start_directions.T
+    theta = np.concatenate([w, b, size * network.signs, [0.0]])
+    return sb.Network(torch.tensor(theta), sb.ReLU(), torch.zeros(2, dtype=torch.float64))
+
+
+def test_trained_networks_are_measured_like_those_that_are_followed():
+    """Classes of one size pull on the output bias as much as against it: it stays 0 as long as the loss does."""
+    network = sb.alignment(X, Y, width=20, scale=1e-6, loss=sb.Logistic(), seed=3, loss_tol=0.3)
+    problem = sb.Problem(sb.Dataset(X, Y), sb.Initialization.gaussian(1, 1))
+    every, until = 0.1, 20 * network.halved_at  # t = 20 tau at width 20
+    flow = sb.NeuronFlow(saveat=np.arange(20 * every, until, 20 * every))
+    start = balanced_start(network, 1e-6)
+    found = sb.alignment_measures(sb.train(problem, start=start, loss=sb.Logistic(), method=flow, loss_tol=0.3))
+    np.testing.assert_array_equal(np.isfinite(found.aligned_at), np.isfinite(network.aligned_at))
+    aligned = np.isfinite(found.aligned_at)
+    late = found.aligned_at[aligned] - network.aligned_at[aligned]
+    assert (late > -0.03).all()
+    assert (late < every + 0.03).all()
+    assert found.halved_at == pytest.approx(network.halved_at, abs=every)
+    assert found.imbalance < 1e-12
+    assert found.scale == pytest.approx(1e-6)
+    assert found.rank_once_aligned == pytest.approx(network.rank_once_aligned, rel=0.05)
+
+
+def test_a_start_that_is_not_balanced_is_said_to_be_none():
+    law = sb.Initialization(*[st.norm(0, 1e-6)] * 2, output=st.norm(0, 1e-6), antisymmetric=False)
+    problem = sb.Problem(sb.Dataset(X, Y), law, parameterization=sb.MeanField(1.0))
+    saved = sb.NeuronFlow(saveat=np.linspace(1, 40, 20))
+    run = sb.train(problem, 20, loss=sb.Exponential(), method=saved, loss_tol=0.1)
+    found = sb.alignment_measures(run)
+    assert found.imbalance > 0.5
+    assert "balance     violated" in str(found)
+    assert found.alignment_time < found.halved_at
+    assert found.aligned_before_the_loss_moved < 1  # where |v| < |w| the output weight may change its sign
+    with pytest.raises(sb.DataError, match="must have kept networks on the way"):
+        sb.alignment_measures(sb.train(problem, 20, loss=sb.Exponential(), loss_tol=0.5))
+    from_zero = sb.Problem(sb.Dataset(X, Y), sb.Initialization.gaussian(1, 1))
+    with pytest.raises(sb.DataError, match="output weights other than 0"):
+        sb.alignment_measures(sb.train(from_zero, 20, method=sb.NeuronFlow(saveat=[1.0], time=1.0)))
 
 
 # -- what a run says of itself ----------------------------------------------------------------------------------------

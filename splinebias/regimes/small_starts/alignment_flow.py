@@ -54,6 +54,8 @@ class Alignment(Drawn):
         Time, mean loss and stable rank :math:`\|W\|_F^2/\|W\|_2^2` of the hidden weights at every step.
     outcome : Outcome
         CONVERGED: the asked loss was reached; REACHED_TIME, MAX_STEPS otherwise.
+    imbalance : float
+        Largest :math:`||v_j|/|w_j| - 1|` at the start; the claims are about 0.
     """
 
     predicted: AlignmentMargin
@@ -69,6 +71,7 @@ class Alignment(Drawn):
     losses: Array
     stable_ranks: Array
     outcome: Outcome
+    imbalance: float = 0.0
 
     @property
     def alignment_time(self) -> float:
@@ -128,6 +131,7 @@ class Alignment(Drawn):
         return {
             "loss": repr(self.loss_function),
             "scale": self.scale,
+            "imbalance": self.imbalance,
             "width": self.signs.size,
             "steps": self.times.size - 1,
             "final_loss": float(self.losses[-1]),
@@ -152,7 +156,7 @@ class Alignment(Drawn):
         plain = found["alignment_time"] * self.predicted.mean_size * self.loss_function.first_pull
         rows = [
             ("hypothesis", self.predicted.verdict),
-            ("network", f"{found['width']} neurons from size {self.scale:g}, {found['loss']}, {found['steps']} steps"),
+            ("network", f"{found['width']} neurons from size {self.scale:.3g}, {found['loss']}, {found['steps']} steps"),
             ("aligned", f"{found['aligned']:.1%} of neurons, {found['dead']:.1%} dead at the end"),
             ("last one", f"at {found['alignment_time']:.4g}; times -l'(0) and the mean |x|: {plain:.3g}"),
             ("bound", self.predicted.bound_in_words(self.bound)),
@@ -160,6 +164,8 @@ class Alignment(Drawn):
             ("in time", f"{found['aligned_before_the_loss_moved']:.1%} of those alive aligned before that"),
             ("stable rank", f"at most {found['rank_once_aligned']:.3f} once aligned"),
         ]
+        if self.imbalance > 0:
+            rows.insert(1, ("balance", f"violated: |v| and |w| of a neuron differ by up to a share of {self.imbalance:.3g}"))
         return "\n".join(f"{name:<12}{text}" for name, text in rows)
 
 
@@ -270,7 +276,8 @@ def _followed(
         margins, turn, growth, change = move(u, log_size)
         aligned = ((u @ x.T > 0) == own).all(axis=1)
         aligned_at = np.where(aligned, np.minimum(aligned_at, time), aligned_at)
-        record.append((time, float(loss.value(margins).mean()), _stable_rank(u, log_size)))
+        weights = np.exp(log_size - log_size.max())[:, None] * u
+        record.append((time, float(loss.value(margins).mean()), stable_rank(weights)))
         if record[-1][1] <= loss_tol or time >= max_time:
             outcome = Outcome.CONVERGED if record[-1][1] <= loss_tol else Outcome.REACHED_TIME
             break
@@ -289,6 +296,7 @@ def _unit(u: Array) -> Array:
     return np.asarray(u / np.linalg.norm(u, axis=1, keepdims=True))
 
 
-def _stable_rank(u: Array, log_size: Array) -> float:
-    squares = np.linalg.svd(np.exp(log_size - log_size.max())[:, None] * u, compute_uv=False) ** 2
+def stable_rank(weights: Array) -> float:
+    r""":math:`\|W\|_F^2/\|W\|_2^2` of hidden weights W, shape (n, d)."""
+    squares = np.linalg.svd(weights / np.abs(weights).max(), compute_uv=False) ** 2
     return float(squares.sum() / squares[0])

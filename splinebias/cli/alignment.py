@@ -39,9 +39,9 @@ def alignment(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Check the hypothesis of early alignment on labels +1 and -1, and follow a network from a small start.
+    """Check labels for early alignment, and follow a network.
 
-    The y of the problem are the labels. Its networks have biases: points are (x, 1).
+    The y of the problem are the labels, +1 and -1; the network starts small and balanced. Its networks have biases: points are (x, 1).
 
     \b
     Examples:

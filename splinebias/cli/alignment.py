@@ -41,7 +41,8 @@ def alignment(
 ) -> None:
     """Check labels for early alignment, and follow a network.
 
-    The y of the problem are the labels, +1 and -1; the network starts small and balanced. Its networks have biases: points are (x, 1).
+    The y of the problem are the labels, +1 and -1; the network starts small and balanced. Its networks have biases: points
+    are (x, 1).
 
     \b
     Examples:

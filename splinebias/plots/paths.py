@@ -75,7 +75,7 @@ def plot_alignment(found: Alignment, ax: Axes | None = None, **line: Any) -> Axe
     """
     order = np.sort(found.aligned_at[np.isfinite(found.aligned_at)])
     half, due = found.halved_at, found.predicted.halving_time(found.scale, found.loss_function.first_pull)
-    end = 1.3 * max(found.alignment_time, half if np.isfinite(half) else 0.0, due)
+    end = 1.3 * max(time for time in (found.alignment_time, half, due, found.times[1]) if np.isfinite(time))
     shares = np.searchsorted(order, found.times, side="right") / found.signs.size
     style = plain(line)
     with drawn_on(ax) as axes:

@@ -77,13 +77,14 @@ class AlignmentMargin:
         r"""Leading order of the time at which the loss has halved from a start of size :math:`\varepsilon`.
 
         :math:`\ln(1/\varepsilon)/(\gamma\,|\ell'(0)|)` with the :math:`\gamma_\pm` of the class whose fit brings the share
-        of fitted points above one half.
+        of fitted points above one half; infinite where its points add up to 0.
         """
         scale = real_number(scale, "scale", above=0)
         order = np.argsort(self.growth)[::-1]  # the faster class first
         sizes = [int((self.labels == sign).sum()) for sign in (1, -1)]
         late = order[0] if 2 * sizes[order[0]] > self.labels.size else order[1]
-        return math.log(1 / scale) / (self.growth[late] * real_number(first_pull, "first_pull", above=0))
+        speed = self.growth[late] * real_number(first_pull, "first_pull", above=0)
+        return math.log(1 / scale) / speed if speed > 0 else math.inf
 
     def time_scale(self) -> float:
         r"""The bound on the alignment time without its constant, :math:`M \log M/\sqrt\mu` over the mean size, for

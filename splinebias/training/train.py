@@ -130,10 +130,16 @@ class Training(Run, DrawnFunction):
         arrays = self.network.arrays("network") | self.start.arrays("start") | history | snapshots
         write_archive(path, "training", tables, arrays)
 
+    @property
+    def _special(self) -> str:
+        """Loss and parameters, where they are not the usual ones."""
+        loss = "" if isinstance(self.loss_function, Squared) else f", {self.loss_function!r}"
+        return loss + ("" if self.trainable == PARAMETERS else f", {', '.join(self.trainable)} trained")
+
     def __repr__(self) -> str:
         return (
-            f"Training({self.problem.describe()}; width {self.width}, seed {self.seed}: loss {self.loss:.2e} after "
-            f"{self.steps} steps, time {self.time:.4g}, {self.outcome})"
+            f"Training({self.problem.describe()}{self._special}; width {self.width}, seed {self.seed}: loss {self.loss:.2e} "
+            f"after {self.steps} steps, time {self.time:.4g}, {self.outcome})"
         )
 
 

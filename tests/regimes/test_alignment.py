@@ -334,6 +334,14 @@ def test_a_run_is_a_table_a_text_and_a_picture():
     assert shares[-1] == np.isfinite(found.aligned_at).mean()
 
 
+def test_classes_that_add_up_to_nothing_have_no_predicted_halving():
+    found = sb.alignment([[1, 0], [-1, 0], [0, 1]], [1, 1, -1], width=10, max_steps=50)
+    assert found.predicted.growth[0] == 0
+    assert found.facts()["halving_predicted"] == math.inf
+    assert found.outcome is sb.Outcome.MAX_STEPS
+    assert np.isfinite(found.plot().get_xlim()).all()
+
+
 def test_neurons_align_before_the_loss_moves_where_the_hypothesis_holds():
     assert run(1e-8).aligned_before_the_loss_moved == 1
     images, y = sb.datasets.digits()
@@ -361,6 +369,9 @@ def test_pulls_are_derivatives(loss):
         (lambda: run(scale=-1e-8), "`scale` must be a finite real number > 0"),
         (lambda: run(scale=2), "`scale` must be below 1"),
         (lambda: sb.alignment([1, 2], [1, 1]), "must name two classes"),
+        (lambda: sb.alignment(X, Y, width=0), "`width` must be a whole number >= 1"),
+        (lambda: run(loss_tol=0), "`loss_tol` must be a finite real number > 0"),
+        (lambda: run(max_steps=0), "`max_steps` must be a whole number >= 1"),
         (lambda: sb.alignment([[1, 0], [0, 0]], [1, -1]), "got the zero vector at index 1"),
         (lambda: sb.alignment_margin(sb.Dataset([1, 2], [1, -1]), [1, -1]), "`labels` must be left out"),
         (lambda: sb.alignment_margin(sb.Dataset([1, 2], [1, -1], weights=[1, 2])), "must count once, got weights"),

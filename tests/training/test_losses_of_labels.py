@@ -222,6 +222,7 @@ def test_files_keep_loss_and_parameters(tmp_path):
     again = sb.load(tmp_path / "run.npz")
     assert (again.loss_function, again.trainable) == (sb.Logistic(), ("w", "b"))
     assert torch.equal(again.network.theta, run.network.theta)
+    assert "Quadratic(), Logistic(), w, b trained; width 20" in repr(again)
 
 
 RUN = {"loss": sb.Logistic(), "method": sb.MirrorDescent(max_steps=3)}

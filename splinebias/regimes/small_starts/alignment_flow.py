@@ -206,7 +206,7 @@ def alignment(
     Raises
     ------
     DataError
-        As `alignment_margin`; for eps outside (0, 1), and a loss that is none.
+        As `alignment_margin`; for eps outside (0, 1), a loss that is none, and numbers that are not positive.
     CapabilityError
         For a problem whose activation is not ReLU.
 
@@ -232,9 +232,11 @@ def alignment(
     checked_loss(loss)
     if eps >= 1:
         raise DataError(f"`scale` must be below 1, got {scale!r}: the start is small")
+    ends = real_number(loss_tol, "loss_tol", above=0), real_number(max_time, "max_time", above=0)
+    steps = whole_number(max_steps, "max_steps", at_least=1)
     rng = np.random.default_rng(whole_number(seed, "seed"))
     u = _directions(points, predicted.points.shape[1], n, rng)
-    return _followed(predicted, loss, eps, u, rng.choice([-1.0, 1.0], n), (loss_tol, max_time, max_steps))
+    return _followed(predicted, loss, eps, u, rng.choice([-1.0, 1.0], n), (*ends, steps))
 
 
 def _directions(points: Any, d: int, n: int, rng: np.random.Generator) -> Array:

@@ -6,18 +6,23 @@ from pathlib import Path
 
 import click
 
-from splinebias.cli.console import json_option, picture, plot_option, print_facts, print_json, problem_argument, root_option
-
-_LOSSES = {"exponential": "Exponential", "logistic": "Logistic", "squared": "Squared"}
+from splinebias.cli.console import (
+    LOSSES,
+    json_option,
+    picture,
+    plot_option,
+    print_facts,
+    print_json,
+    problem_argument,
+    root_option,
+)
 
 
 @click.command()
 @problem_argument
 @click.option("--width", type=int, help="Also follow a network of so many neurons; default: predict only.")
 @click.option("--scale", type=float, default=1e-8, show_default=True, help="Size of every neuron at the start, below 1.")
-@click.option(
-    "--loss", type=click.Choice(list(_LOSSES)), default="exponential", show_default=True, help="What the network lowers."
-)
+@click.option("--loss", type=click.Choice(LOSSES), default="exponential", show_default=True, help="What the network lowers.")
 @click.option("--loss-tol", type=float, default=1e-2, show_default=True, help="Loss to follow it to.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Where its directions and signs come from.")
 @click.option("--subset", is_flag=True, help="Where the hypothesis fails, also the largest subset on which it holds.")
@@ -50,6 +55,7 @@ def alignment(
         splinebias alignment problem.toml --width 200 --loss logistic --plot aligned.png
     """
     import splinebias as sb
+    from splinebias.loss import loss_named
 
     if plot is not None and width is None:
         raise click.UsageError("--plot shows a network: it needs --width.", ctx)
@@ -58,8 +64,7 @@ def alignment(
     margin = sb.alignment_margin(spec)
     run = None
     if width is not None:
-        kind = getattr(sb, _LOSSES[loss])()
-        run = sb.alignment(spec, width=width, scale=scale, loss=kind, loss_tol=loss_tol, seed=seed)
+        run = sb.alignment(spec, width=width, scale=scale, loss=loss_named(loss), loss_tol=loss_tol, seed=seed)
         save(run)
     kept = (
         {"greedy": margin.largest_subset().tolist(), "largest": margin.largest_subset(exact=True).tolist()} if subset else {}

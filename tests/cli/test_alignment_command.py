@@ -74,3 +74,17 @@ def test_bad_input_is_refused_in_one_line(problem, text, options, message):
     assert found.exit_code == 2
     assert message in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+def test_labels_are_trained_on_without_a_distance_to_a_limit(problem):
+    options = ("--width", "40", "--loss", "logistic", "--method", "neuron_flow")
+    found = CliRunner().invoke(main, ["train", str(problem(GOOD)), *options])
+    assert found.exit_code == 0
+    assert "0 on the wrong side, least margin" in found.stdout
+    assert "unknown: limits are of the squared loss" in found.stdout
+    output = GOOD + 'output = {name = "norm"}\n'
+    frozen = CliRunner().invoke(main, ["train", str(problem(output)), "--width", "40", "--trainable", "w,b", "--json"])
+    assert json.loads(frozen.stdout)["distance"] is None
+    refused = CliRunner().invoke(main, ["train", str(problem(GOOD)), "--width", "40", "--trainable", "w,c"])
+    assert refused.exit_code == 2
+    assert "`trainable` must be" in refused.stderr

@@ -196,6 +196,29 @@ def test_dead_networks_are_at_rest_and_the_advice_counts_their_labels():
     assert "with 1 of 3 labels on the wrong side and least margin -0.693" in run.advice  # the output bias is ln 2
 
 
+def test_a_batch_of_neuron_flows_is_single_runs():
+    options = {"loss": sb.Exponential(), "method": sb.NeuronFlow(), "loss_tol": 1e-2}
+    for seed, run in enumerate(sb.train_ensemble(PROBLEM, 20, range(2), **options)):
+        alone = sb.train(PROBLEM, 20, seed, **options)
+        torch.testing.assert_close(run.network.theta, alone.network.theta, rtol=1e-9, atol=1e-9)
+        assert run.stats["margin"] == pytest.approx(alone.stats["margin"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": sb.StochasticMirrorDescent(batch_size=2)},
+        {"method": sb.MirrorDescent(momentum=0.9)},
+        {"dtype": "float32"},
+    ],
+    ids=["mini-batches", "momentum", "float32"],
+)
+def test_every_descent_separates_labels(options):
+    run = sb.train(PROBLEM, 60, loss=sb.Logistic(), **options)
+    assert run.outcome is sb.Outcome.CONVERGED
+    assert run.stats["wrong"] == 0
+
+
 class Smoothed(sb.Loss):
     """A loss of one's own: log(1 + e^-z) of half the margin."""
 

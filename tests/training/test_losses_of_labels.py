@@ -156,8 +156,8 @@ def test_the_flow_of_neurons_is_descent_in_small_steps(loss):
 
 def test_fixed_steps_of_neurons_converge_with_order_two_for_labels():
     start = Network.sample(PROBLEM, 40, [2])
-    field, counts, found = Field.of([PROBLEM], start, sb.Exponential()), [8, 16, 32, 64], []
-    for count in [*counts, 512]:
+    field, counts, found = Field.of([PROBLEM], start, sb.Exponential()), [8, 16, 32], []
+    for count in [*counts, 256]:
         state = Medium.of(start, field, 0.0).at(start)
         for _ in range(count):
             state = NeuronStep(state).attempt(np.array([2.0 / count])).end
@@ -170,11 +170,11 @@ def test_fixed_steps_of_neurons_converge_with_order_two_for_labels():
 def test_neurons_cross_the_plateau_of_a_tiny_start_and_the_loss_falls_without_end():
     law = sb.Initialization(st.norm(0, 1e-16), st.norm(0, 1e-16), output=st.norm(0, 1e-16), antisymmetric=False)
     data = sb.Dataset(np.r_[-4:-1, 2:5], np.repeat([-1, 1], 3))
-    run = sb.train(sb.Problem(data, law, parameterization=sb.MeanField(1.0)), 50, loss=sb.Exponential(), loss_tol=1e-16)
+    run = sb.train(sb.Problem(data, law, parameterization=sb.MeanField(1.0)), 50, loss=sb.Exponential(), loss_tol=1e-13)
     assert run.outcome is sb.Outcome.CONVERGED  # by the default method, the flow of neurons
     assert run.stats["growth"] > 0
     assert run.steps < 1500
-    assert run.stats["margin"] > 30
+    assert run.stats["margin"] > 25
     balance = lambda net: net.a**2 * 50**2 - net.w**2 - net.b**2  # noqa: E731
     drift = (balance(run.network) - balance(run.start)).abs().max() / (run.network.w**2).max()
     assert drift < 1e-9
@@ -197,7 +197,7 @@ def test_dead_networks_are_at_rest_and_the_advice_counts_their_labels():
 
 
 def test_a_batch_of_neuron_flows_is_single_runs():
-    options = {"loss": sb.Exponential(), "method": sb.NeuronFlow(), "loss_tol": 1e-2}
+    options = {"loss": sb.Exponential(), "method": sb.NeuronFlow(), "loss_tol": 0.3}
     for seed, run in enumerate(sb.train_ensemble(PROBLEM, 20, range(2), **options)):
         alone = sb.train(PROBLEM, 20, seed, **options)
         torch.testing.assert_close(run.network.theta, alone.network.theta, rtol=1e-9, atol=1e-9)

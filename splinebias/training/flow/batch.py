@@ -55,7 +55,7 @@ class FlowBatch(Batch):
         limits: Limits,
         records: Sequence[Recorder],
     ) -> None:
-        state = FlowField(field.activation, field.loss, field.mirror).at(field.mirror.to_dual(start.theta))
+        state = FlowField(**vars(field)).at(field.mirror.to_dual(start.theta))
         super().__init__(state, limits, records)
         self._control, self._rtol, self._saveat = StepControl(_numpy(state.loss)), rtol, saveat
         self._times_count = math.isfinite(limits.horizon) or bool(saveat)

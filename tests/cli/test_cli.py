@@ -32,6 +32,7 @@ REQUIRED = {
     "laziness": ["--width", "40"],
     "gcv": [],
     "minimum-norm": [],
+    "alignment": [],
     "orientations": [],
 }
 COMMANDS = [*REQUIRED, "study run", "study status", "study show"]

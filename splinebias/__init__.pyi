@@ -75,8 +75,8 @@ from .regimes.condensation import Orientations as Orientations
 from .regimes.condensation import condensed_orientations as condensed_orientations
 from .regimes.large_bias import BiasKernel as BiasKernel
 from .regimes.large_bias import bias_generalized_kernel as bias_generalized_kernel
-from .regimes.mean_field.fluctuations import Fluctuations as Fluctuations
-from .regimes.mean_field.fluctuations import fluctuations as fluctuations
+from .finite_width.mean_field.fluctuations import Fluctuations as Fluctuations
+from .finite_width.mean_field.fluctuations import fluctuations as fluctuations
 from .regimes.minimum_norm import MinimumNorm as MinimumNorm
 from .regimes.minimum_norm import minimum_norm as minimum_norm
 from .regimes.network_norm import NetworkNorm as NetworkNorm

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from splinebias.limit.prediction import Prediction
     from splinebias.limit.start_process import StartProcess
     from splinebias.limit.trajectory.path import Path as TrainingPath
-    from splinebias.regimes.mean_field.fluctuations import Fluctuations
+    from splinebias.finite_width.mean_field.fluctuations import Fluctuations
     from splinebias.regimes.minimum_norm import MinimumNorm
     from splinebias.regimes.sparse_limit import SparseLimit
     from splinebias.rescaling import Restored

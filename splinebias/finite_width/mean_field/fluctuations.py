@@ -15,8 +15,8 @@ from splinebias.initialization.laws import as_law, describe_law
 from splinebias.limit.hypotheses import require_moments, require_range
 from splinebias.parameterization import MeanField
 from splinebias.problem import Problem
-from splinebias.regimes.mean_field.particles import lost_mass, needs_volume
-from splinebias.regimes.mean_field.solution import Solution, halved_particles, solve
+from splinebias.limit.mean_field.particles import lost_mass, needs_volume
+from splinebias.finite_width.mean_field.solution import Solution, halved_particles, solve
 
 _FEWEST = 64
 _IN_PLANE, _IN_SPACE = 1280, 5120  # particles unless told otherwise

@@ -8,9 +8,9 @@ from problems import SET_A
 
 import splinebias as sb
 from splinebias.plots import plot_fluctuations
-from splinebias.regimes.mean_field.particles import particles_of
-from splinebias.regimes.mean_field.path import again, follow
-from splinebias.regimes.mean_field.population import Population
+from splinebias.limit.mean_field.particles import particles_of
+from splinebias.limit.mean_field.path import again, follow
+from splinebias.limit.mean_field.population import Population
 
 NORMAL = st.norm(0, 1)
 ZERO = sb.Initialization(NORMAL, NORMAL)
@@ -210,7 +210,7 @@ def test_the_mean_of_neurons_own_derivatives_is_not_the_answer_of_the_population
     """Impulses below the distance of particles move none across a jump: the std is then wrong by a third."""
     case = problem(richness=2.0)
     whole = sb.fluctuations(case, [100.0], x=[0.0], particles=1280)
-    monkeypatch.setattr("splinebias.regimes.mean_field.response.IMPULSE", 1e-7)
+    monkeypatch.setattr("splinebias.finite_width.mean_field.response.IMPULSE", 1e-7)
     own = sb.fluctuations(case, [100.0], x=[0.0], particles=1280)
     assert 1.2 < own.std[0, 0] / whole.std[0, 0] < 1.6
 

@@ -11,38 +11,32 @@ set angle, which has to be larger than the distance of particles. Source: derive
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.regimes.mean_field.observables import Asked
-from splinebias.regimes.mean_field.path import MeanFieldPath
-from splinebias.regimes.mean_field.population import repeated
+from splinebias.finite_width.mean_field.observables import Answers, Asked, impulses
+from splinebias.limit.mean_field.path import MeanFieldPath
+from splinebias.limit.mean_field.population import repeated
 
 IMPULSE = 0.03  # the angle by which it turns neurons; R has an error of second order in it
 
 
-class Response(NamedTuple):
-    """Answers to impulses during one step number n.
-
-    Attributes
-    ----------
-    data : Array, shape (S - n, M, M)
-        At the data at the nodes n + 1 .. S: [node, i, j].
-    asked : tuple of Array, each of shape (K, M)
-        Of what is asked for; 0 at nodes up to n.
-    """
-
-    data: Array
-    asked: tuple[Array, ...]
+def response(path: MeanFieldPath, asked: Sequence[Asked], turn: float) -> Answers:
+    """Answers to impulses that `turn` neurons by an angle."""
+    last = max(one.node for one in asked)
+    found = [_to_step(path, n, asked, turn) for n in range(last)]
+    data = [np.concatenate([found[n][0][m - n] for n in range(m + 1)], axis=1) for m in range(last)]
+    none = [np.empty((one.observable.size, 0)) for one in asked]
+    parts = [[none[i], *(found[n][1][i] for n in range(one.node))] for i, one in enumerate(asked)]
+    return Answers(data, [np.concatenate(part, axis=1) for part in parts])
 
 
-def response(path: MeanFieldPath, n: int, asked: Sequence[Asked], turn: float) -> Response:
-    """Answers to impulses that `turn` neurons by an angle during step number `n`: at the data, of what is `asked` for."""
+def _to_step(path: MeanFieldPath, n: int, asked: Sequence[Asked], turn: float) -> tuple[list[Array], list[Array]]:
+    """Answers to impulses during step number `n`: at the data at later nodes, (M, M) each; of what is `asked` for, (K, M)."""
     population, steps = path.population, path.steps
     count = population.y.size
-    impulse = turn / (population.richness * population.weights * population.sectors.lengths)
+    impulse = impulses(path, turn)
     signed = np.concatenate([np.diag(impulse), -np.diag(impulse)])
 
     def difference(values: Array) -> Array:
@@ -59,4 +53,4 @@ def response(path: MeanFieldPath, n: int, asked: Sequence[Asked], turn: float) -
         for i, one in enumerate(asked):
             if one.node == m + 1:
                 found[i] = difference(one.observable.total(population, rows))
-    return Response(np.array(data), tuple(found))
+    return data, found

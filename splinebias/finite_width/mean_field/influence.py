@@ -18,43 +18,45 @@ from collections.abc import Sequence
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.regimes.mean_field.observables import Asked
-from splinebias.regimes.mean_field.path import MeanFieldPath
-from splinebias.regimes.mean_field.population import Step
-from splinebias.regimes.mean_field.response import Response, response
+from splinebias.finite_width.mean_field.observables import Asked
+from splinebias.limit.mean_field.path import MeanFieldPath
+from splinebias.limit.mean_field.population import Step
+from splinebias.finite_width.mean_field.response import response
+from splinebias.finite_width.mean_field.tangents import differentiated
+from splinebias.limit.mean_field.particles import Particles
 
 
-def influences(path: MeanFieldPath, asked: Sequence[Asked], turn: float) -> list[Array]:
+def influences(path: MeanFieldPath, particles: Particles, asked: Sequence[Asked], turn: float) -> list[Array]:
     """The u of all neurons on what is `asked` for, without a free line, each of shape (K, N).
 
-    `turn` is the angle of impulses.
+    `turn` is the angle of impulses where there are any: where particles are no nodes on curves.
     """
-    answers = [response(path, n, asked, turn) for n in range(max(one.node for one in asked))]
-    forces = _forces(path, answers)
+    if particles.curve is None:
+        answers = response(path, asked, turn)
+    else:
+        answers = differentiated(path, particles, asked, turn)
+    forces = _forces(path, answers.data)
     found = []
-    for i, (node, observable) in enumerate(asked):
+    for (node, observable), answer in zip(asked, answers.asked, strict=True):
         u = observable.each(path.population, path.nodes[node])
-        if node:
-            past = np.concatenate([answers[n].asked[i] for n in range(node)], axis=1)
-            u = u + past @ forces[:node].reshape(-1, u.shape[1])
-        found.append(u)
+        found.append(u + answer @ forces[:node].reshape(-1, u.shape[1]) if node else u)
     return found
 
 
-def _forces(path: MeanFieldPath, answers: Sequence[Response]) -> Array:
+def _forces(path: MeanFieldPath, answers: Sequence[Array]) -> Array:
     r"""The time h of each step times the mean of :math:`\delta r` over it, per neuron, shape (S, M, N)."""
     population, steps = path.population, path.steps
     keep, identity, count = population.project, np.eye(population.y.size), population.mass.size
-    forces = np.empty((len(answers), population.y.size, count))
+    size = population.y.size
+    forces = np.empty((len(answers), size, count))
     disturbed = keep @ population.each_at_data(path.nodes[0])
-    for m in range(len(answers)):
+    for m, answer in enumerate(answers):
         source = population.each_at_data(path.nodes[m + 1])
         if m:
-            past = np.concatenate([answers[n].data[m - n] for n in range(m)], axis=1)
-            source = source + past @ forces[:m].reshape(-1, count)
+            source = source + answer[:, : m * size] @ forces[:m].reshape(-1, count)
         theta = _share_of_end(steps[m], population.weights)
         begun, ended = steps[m].size * (identity - theta) @ disturbed, steps[m].size * theta
-        own = keep @ answers[m].data[0]
+        own = keep @ answer[:, m * size :]
         disturbed = np.linalg.solve(identity - own @ ended, keep @ source + own @ begun)
         forces[m] = begun + ended @ disturbed
     return forces

@@ -10,12 +10,12 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.parameterization import MeanField
 from splinebias.problem import Problem
-from splinebias.regimes.mean_field import response
-from splinebias.regimes.mean_field.influence import influences
-from splinebias.regimes.mean_field.observables import Asked, Kernel, Values
-from splinebias.regimes.mean_field.particles import Particles, fewest, particles_of
-from splinebias.regimes.mean_field.path import MeanFieldPath, again, follow, merged
-from splinebias.regimes.mean_field.population import Population
+from splinebias.finite_width.mean_field import response
+from splinebias.finite_width.mean_field.influence import influences
+from splinebias.finite_width.mean_field.observables import Asked, Kernel, Values
+from splinebias.limit.mean_field.particles import Particles, fewest
+from splinebias.limit.mean_field.path import MeanFieldPath, again, follow, merged
+from splinebias.limit.mean_field.predict import population_of, training_time
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Solution:
         """The solution on a path, with impulses that turn neurons by an angle."""
         places = np.concatenate([x, problem.data.x]) if problem.free else x
         asked = [Asked(node, Values(places)) for node in path.outputs]
-        *values, kernel = influences(path, [*asked, Asked(path.outputs[-1], Kernel(problem.data.size))], turn)
+        *values, kernel = influences(path, particles, [*asked, Asked(path.outputs[-1], Kernel(problem.data.size))], turn)
         influence = np.array(values)
         if problem.free:
             influence = influence[:, : x.size] - path.population.line(x) @ influence[:, x.size :]
@@ -120,29 +120,17 @@ def _kinks(problem: Problem, x: Array) -> Array:
     return np.unique(np.concatenate([problem.data.x, x]))
 
 
-def _population(problem: Problem, particles: Particles) -> Population:
-    parameterization = problem.parameterization
-    assert isinstance(parameterization, MeanField)
-    activation = problem.activation.two_slopes
-    assert activation is not None
-    return Population.of(problem.line_data, activation, parameterization.richness, particles, problem.free)
-
-
 def solve(problem: Problem, times: Array, x: Array, count: int, rtol: float, seed: int) -> Solution:
     """The solution with about `count` particles, more if its rule needs them, and steps by their error."""
     kinks = _kinks(problem, x)
-    particles = particles_of(problem.initialization, kinks, max(count, fewest(problem.initialization, kinks)), seed)
-    population = _population(problem, particles)
-    stiffness = problem.phi.stiffness
-    assert stiffness is not None
-    path = follow(population, population.start(particles), times / stiffness, rtol)
+    particles, population = population_of(problem, kinks, max(count, fewest(problem.initialization, kinks)), seed)
+    path = follow(population, population.start(particles), training_time(problem, times), rtol)
     return Solution.on(problem, x, particles, path, response.IMPULSE)
 
 
 def halved_particles(fine: Solution, seed: int) -> Solution:
     """The solution with half the particles and the same steps."""
     problem, x, path = fine.problem, fine.x, fine.path
-    particles = particles_of(problem.initialization, _kinks(problem, x), fine.particles.neurons[0].size // 2, seed)
-    population = _population(problem, particles)
+    particles, population = population_of(problem, _kinks(problem, x), fine.particles.neurons[0].size // 2, seed)
     fewer = again(population, population.start(particles), path.sizes, path.outputs)
     return Solution.on(problem, x, particles, fewer, response.IMPULSE)

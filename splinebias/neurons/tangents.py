@@ -1,7 +1,7 @@
 r"""Derivatives of the exact motion of neurons, by where they start and by the forces, through all events.
 
-With the drive D, :math:`\kappa = |D|`, :math:`u = D/\kappa`, :math:`z = \kappa \tau` and :math:`v = h \cdot u`, a change E of
-the drive has :math:`d\kappa = u \cdot E` and :math:`\kappa\, du = E_\perp`, the part of E across u:
+With the drive D, :math:`\kappa = |D|`, :math:`u = D/\kappa`, :math:`z = \kappa \tau` and :math:`v = h \cdot u`, a change E
+of the drive has :math:`d\kappa = u \cdot E` and :math:`\kappa\, du = E_\perp`, the part of E across u:
 
 .. math:: da = (a \sinh z - v \cosh z)\, \tau\, d\kappa - \tfrac{\sinh z}{\kappa}\, h \cdot E_\perp, \qquad
           dh = \tfrac{(\cosh z - 1) v - a \sinh z}{\kappa}\, E_\perp

@@ -13,34 +13,59 @@ Source: derived here; for the idea Bordelon & Pehlevan, NeurIPS 2023.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.finite_width.mean_field.observables import Asked
-from splinebias.limit.mean_field.path import MeanFieldPath
-from splinebias.limit.mean_field.population import Step
+from splinebias.finite_width.mean_field.observables import End, Observable, Values
 from splinebias.finite_width.mean_field.response import response
 from splinebias.finite_width.mean_field.tangents import differentiated
 from splinebias.limit.mean_field.particles import Particles
+from splinebias.limit.mean_field.path import MeanFieldPath
+from splinebias.limit.mean_field.population import Step
 
 
-def influences(path: MeanFieldPath, particles: Particles, asked: Sequence[Asked], turn: float) -> list[Array]:
-    """The u of all neurons on what is `asked` for, without a free line, each of shape (K, N).
+@dataclass(frozen=True, eq=False)
+class Influences:
+    r"""The u of all neurons of a path, at some of its nodes.
 
-    `turn` is the angle of impulses where there are any: where particles are no nodes on curves.
+    Attributes
+    ----------
+    path : MeanFieldPath
+        The path.
+    forces : Array, shape (S, M, N)
+        The time h of each step times the mean of :math:`\delta r` over it, per neuron.
+    ends : dict
+        Answers at the nodes.
     """
-    if particles.curve is None:
-        answers = response(path, asked, turn)
-    else:
-        answers = differentiated(path, particles, asked, turn)
-    forces = _forces(path, answers.data)
-    found = []
-    for (node, observable), answer in zip(asked, answers.asked, strict=True):
-        u = observable.each(path.population, path.nodes[node])
-        found.append(u + answer @ forces[:node].reshape(-1, u.shape[1]) if node else u)
-    return found
+
+    path: MeanFieldPath
+    forces: Array
+    ends: Mapping[int, End]
+
+    @classmethod
+    def on(cls, path: MeanFieldPath, particles: Particles, nodes: Sequence[int], turn: float) -> Influences:
+        """The influences at `nodes`; `turn` is the angle of impulses, where particles are no nodes on the circle."""
+        if not max(nodes):
+            return cls(path, np.empty((0, path.population.y.size, path.population.mass.size)), {})
+        smooth = particles.turn is not None
+        answers = differentiated(path, particles, nodes, turn) if smooth else response(path, nodes, turn)
+        return cls(path, _forces(path, answers.data), answers.ends)
+
+    def of(self, node: int, observable: Observable) -> Array:
+        """The u on what is observed at a node, without a free line, shape (K, N)."""
+        u = observable.each(self.path.population, self.path.nodes[node])
+        return u + self.ends[node].answer(observable) @ self.forces[:node].reshape(-1, u.shape[1]) if node else u
+
+    def values(self, node: int, x: Array) -> Array:
+        """The u on f(x), a free line included, shape (len(x), N)."""
+        population = self.path.population
+        if not population.free:
+            return self.of(node, Values(x))
+        both = self.of(node, Values(np.concatenate([x, population.sectors.x])))
+        return np.asarray(both[: x.size] - population.line(x) @ both[x.size :])
 
 
 def _forces(path: MeanFieldPath, answers: Sequence[Array]) -> Array:
@@ -49,7 +74,7 @@ def _forces(path: MeanFieldPath, answers: Sequence[Array]) -> Array:
     keep, identity, count = population.project, np.eye(population.y.size), population.mass.size
     size = population.y.size
     forces = np.empty((len(answers), size, count))
-    disturbed = keep @ population.each_at_data(path.nodes[0])
+    disturbed: Array = keep @ population.each_at_data(path.nodes[0])
     for m, answer in enumerate(answers):
         source = population.each_at_data(path.nodes[m + 1])
         if m:
@@ -57,7 +82,7 @@ def _forces(path: MeanFieldPath, answers: Sequence[Array]) -> Array:
         theta = _share_of_end(steps[m], population.weights)
         begun, ended = steps[m].size * (identity - theta) @ disturbed, steps[m].size * theta
         own = keep @ answer[:, m * size :]
-        disturbed = np.linalg.solve(identity - own @ ended, keep @ source + own @ begun)
+        disturbed = np.asarray(np.linalg.solve(identity - own @ ended, keep @ source + own @ begun), dtype=float)
         forces[m] = begun + ended @ disturbed
     return forces
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.neurons.population import Neurons
 from splinebias.limit.mean_field.path import MeanFieldPath
 from splinebias.limit.mean_field.population import Population
+from splinebias.neurons.population import Neurons
 
 
 class Observable(ABC):
@@ -59,7 +59,7 @@ class Values(Observable):
         activation, scale = population.sectors.activation, population.mass / population.richness
         z = np.outer(self.x, w) + b
         slope = scale * (activation.left + activation.kink * (z > 0))
-        found = (slope * z) @ tangents[0].T + (slope * a) @ tangents[2].T
+        found: Array = (slope * z) @ tangents[0].T + (slope * a) @ tangents[2].T
         found += (slope * a * self.x[:, None]) @ tangents[1].T
         return found
 
@@ -92,12 +92,29 @@ class Kernel(Observable):
 
 def _displaced(population: Population, neurons: Neurons, step: Array) -> Neurons:
     """The first row of neurons, displaced, one row a column of (3, C, N); those on lines stay there."""
-    moved = Neurons.at(population.sectors, *(part + change for part, change in zip((neurons.a, neurons.w, neurons.b), step)))
+    here = neurons.a, neurons.w, neurons.b
+    moved = Neurons.at(population.sectors, *(part + change for part, change in zip(here, step, strict=True)))
     stays = np.broadcast_to(neurons.on_line, moved.a.shape)
     return replace(moved, sector=np.where(stays, neurons.sector, moved.sector), on_line=stays)
 
 
 _AT_ONCE = 64  # displacements
+
+
+class End(ABC):
+    """Answers at a node of the path, to impulses of residuals during all steps before it.
+
+    Attributes
+    ----------
+    regular : bool
+        Whether their errors fall with the squares of steps and impulses, each of them.
+    """
+
+    regular: bool = True
+
+    @abstractmethod
+    def answer(self, observable: Observable) -> Array:
+        """Of what is observed there, sample by sample, shape (K, node * M)."""
 
 
 class Answers(NamedTuple):
@@ -107,12 +124,12 @@ class Answers(NamedTuple):
     ----------
     data : list of Array, (M, (m + 1) M)
         At the data at the ends of steps m, to impulses during steps 0 .. m, sample by sample.
-    asked : list of Array, (K, node * M)
-        Of what is asked for.
+    ends : dict
+        The `End` of each node asked for.
     """
 
     data: list[Array]
-    asked: list[Array]
+    ends: dict[int, End]
 
 
 def impulses(path: MeanFieldPath, turn: float) -> Array:
@@ -120,10 +137,3 @@ def impulses(path: MeanFieldPath, turn: float) -> Array:
     population = path.population
     sizes: Array = turn / (population.richness * population.weights * population.sectors.lengths)
     return sizes
-
-
-class Asked(NamedTuple):
-    """An observable at a node of the path."""
-
-    node: int
-    observable: Observable

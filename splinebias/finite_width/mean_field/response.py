@@ -11,46 +11,53 @@ set angle, which has to be larger than the distance of particles. Source: derive
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.finite_width.mean_field.observables import Answers, Asked, impulses
+from splinebias.finite_width.mean_field.observables import Answers, End, Observable, impulses
 from splinebias.limit.mean_field.path import MeanFieldPath
-from splinebias.limit.mean_field.population import repeated
+from splinebias.limit.mean_field.population import Population, repeated
+from splinebias.neurons.population import Neurons
 
 IMPULSE = 0.03  # the angle by which it turns neurons; R has an error of second order in it
 
 
-def response(path: MeanFieldPath, asked: Sequence[Asked], turn: float) -> Answers:
-    """Answers to impulses that `turn` neurons by an angle."""
-    last = max(one.node for one in asked)
-    found = [_to_step(path, n, asked, turn) for n in range(last)]
-    data = [np.concatenate([found[n][0][m - n] for n in range(m + 1)], axis=1) for m in range(last)]
-    none = [np.empty((one.observable.size, 0)) for one in asked]
-    parts = [[none[i], *(found[n][1][i] for n in range(one.node))] for i, one in enumerate(asked)]
-    return Answers(data, [np.concatenate(part, axis=1) for part in parts])
-
-
-def _to_step(path: MeanFieldPath, n: int, asked: Sequence[Asked], turn: float) -> tuple[list[Array], list[Array]]:
-    """Answers to impulses during step number `n`: at the data at later nodes, (M, M) each; of what is `asked` for, (K, M)."""
-    population, steps = path.population, path.steps
-    count = population.y.size
-    impulse = impulses(path, turn)
+def response(path: MeanFieldPath, nodes: Sequence[int], turn: float) -> Answers:
+    """Answers to impulses that `turn` neurons by an angle, up to the last of `nodes`."""
+    last, impulse = max(nodes), impulses(path, turn)
+    kept: dict[int, list[Neurons]] = {node: [] for node in nodes if node}
+    data: list[list[Array]] = [[] for _ in range(last)]
+    population, count = path.population, path.population.y.size
     signed = np.concatenate([np.diag(impulse), -np.diag(impulse)])
+    for n in range(last):
+        rows = repeated(path.nodes[n], 2 * count)
+        for m in range(n, last):
+            step = path.steps[m]
+            residuals = np.broadcast_to(step.mean, signed.shape) + (signed / step.size if m == n else 0.0)
+            rows = population.flown(rows, residuals, step.size).end
+            data[m].append(_difference(population.values(rows), impulse))
+            if m + 1 in kept:
+                kept[m + 1].append(rows)
+    ends: dict[int, End] = {node: _Disturbed(population, tuple(rows), impulse) for node, rows in kept.items()}
+    return Answers([np.concatenate(parts, axis=1) for parts in data], ends)
 
-    def difference(values: Array) -> Array:
-        """Rows of the two signs to a matrix [place, j]."""
-        return np.asarray(((values[:count] - values[count:]) / (2 * impulse[:, None])).T)
 
-    rows = repeated(path.nodes[n], 2 * count)
-    data, found = [], [np.zeros((one.observable.size, count)) for one in asked]
-    for m in range(n, max(one.node for one in asked)):
-        step = steps[m]
-        residuals = np.broadcast_to(step.mean, signed.shape)
-        rows = population.flown(rows, residuals + signed / step.size if m == n else residuals, step.size).end
-        data.append(difference(population.values(rows)))
-        for i, one in enumerate(asked):
-            if one.node == m + 1:
-                found[i] = difference(one.observable.total(population, rows))
-    return data, found
+@dataclass(frozen=True, eq=False)
+class _Disturbed(End):
+    """Populations at a node, disturbed during one step each: rows of both signs for each sample."""
+
+    population: Population
+    rows: tuple[Neurons, ...]
+    impulse: Array
+
+    def answer(self, observable: Observable) -> Array:
+        parts = [_difference(observable.total(self.population, rows), self.impulse) for rows in self.rows]
+        return np.concatenate(parts, axis=1)
+
+
+def _difference(values: Array, impulse: Array) -> Array:
+    """Values of rows of both signs, (2M, K), to a matrix [place, j]."""
+    count = impulse.size
+    return np.asarray(((values[:count] - values[count:]) / (2 * impulse[:, None])).T)

@@ -24,7 +24,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw
@@ -52,10 +51,8 @@ class Particles:
         What means of functions of degree 2, and of degree 4, give to each.
     paired : bool
         Whether neurons come in pairs: for each of these a partner with -a.
-    curve : Array of int, or None
-        Which curve of directions each belongs to, if they are nodes on curves along which (w, b) turns; closed curves.
     turn : Array, or None
-        The weight of its node in the angle.
+        Where particles are nodes on the circle, in the order of their angles: the weight of each node in the angle.
     """
 
     a: Array
@@ -64,7 +61,6 @@ class Particles:
     mass: Array
     square: Array
     paired: bool
-    curve: NDArray[np.int64] | None = None
     turn: Array | None = None
 
     @property
@@ -95,9 +91,7 @@ def fewest(initialization: Initialization, kinks: Array) -> int:
     return 2 * each if initialization.paired else each
 
 
-def particles_of(
-    initialization: Initialization, kinks: Array, count: int, seed: int, *, spread: bool = False
-) -> Particles:
+def particles_of(initialization: Initialization, kinks: Array, count: int, seed: int, *, spread: bool = False) -> Particles:
     """About `count` particles for a law; `kinks` are the x at which neurons bend what is asked for.
 
     `spread`: at any x, so that neurons which share an angle at the start had better be few.
@@ -169,7 +163,8 @@ def _on_circle(initialization: Initialization, kinks: Array, count: int) -> Part
     width = np.where(mass > 0, width, 0.0)
     angle, weight = _panels(edges, width / width.sum() + mass / mass.sum(), count)
     one, two = masses(angle)
-    return Particles(np.zeros_like(angle), np.cos(angle), np.sin(angle), weight * one, weight * two, False, np.zeros(angle.size, int), weight)
+    w, b = np.cos(angle), np.sin(angle)
+    return Particles(np.zeros_like(angle), w, b, weight * one, weight * two, paired=False, turn=weight)
 
 
 def _centred_scales(initialization: Initialization) -> tuple[float, float, float] | None:
@@ -196,14 +191,12 @@ def _on_sphere(scales: tuple[float, float, float], kinks: Array, count: int, *, 
     rows = [_row(edges, number if spread else None, each) for number in mirrored.tolist()]
     a = np.concatenate([np.full(angle.size, level) for level, (angle, _) in zip(height, rows, strict=True)])
     phi = np.concatenate([angle for angle, _ in rows])
-    turn = np.concatenate([weight for _, weight in rows])
-    curve = np.repeat(np.arange(height.size), [angle.size for angle, _ in rows])
-    area = step[curve] * turn * (2 if paired else 1)
+    area = np.concatenate([size * turn for size, (_, turn) in zip(step, rows, strict=True)]) * (2 if paired else 1)
     level = np.sqrt(1 - a * a)
     w, b = level * np.cos(phi), level * np.sin(phi)
     q = sum((part / scale) ** 2 for part, scale in zip((a, w, b), scales, strict=True))
     area = area / (4 * math.pi * math.prod(scales))
-    return Particles(a, w, b, 3 * area * q**-2.5, 15 * area * q**-3.5, paired, curve, turn)
+    return Particles(a, w, b, 3 * area * q**-2.5, 15 * area * q**-3.5, paired)
 
 
 def _row(edges: Array, number: int | None, count: int) -> tuple[Array, Array]:

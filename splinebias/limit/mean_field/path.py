@@ -8,8 +8,8 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias.errors import SolveError
-from splinebias.neurons.population import Neurons
 from splinebias.limit.mean_field.population import Population, Step
+from splinebias.neurons.population import Neurons
 
 _MOST_STEPS = 5000
 _REST = 1e-10  # of the size of y: residuals that move nothing any more

@@ -17,9 +17,9 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.data import Dataset
+from splinebias.limit.mean_field.particles import Particles
 from splinebias.neurons.population import Journey, Neurons, advance
 from splinebias.neurons.sectors import Sectors
-from splinebias.limit.mean_field.particles import Particles
 
 
 class Step(NamedTuple):

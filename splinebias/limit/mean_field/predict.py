@@ -97,7 +97,7 @@ def predict_mean_field(problem: Problem, times: list[float]) -> list[MeanFieldPr
 
 
 def check_mean_field(problem: Problem, who: str) -> None:
-    """Raise CapabilityError if the neurons of a `MeanField` problem do not move in closed form; `who` needs that."""
+    """Raise CapabilityError if the neurons of a `MeanField` problem do not move in closed form; `who` need that."""
     if problem.activation.two_slopes is None:
         raise CapabilityError(
             f"{who} need a two-slope activation such as sb.ReLU(), got {problem.activation}: other neurons do not "

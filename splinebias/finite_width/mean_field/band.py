@@ -19,8 +19,7 @@ from splinebias.limit.mean_field.path import again, follow, merged
 from splinebias.limit.mean_field.predict import population_of, training_time
 from splinebias.problem import Problem
 
-_RTOL = 3e-4
-_IN_PLANE, _IN_SPACE = 1280, 5120  # particles
+_IN_PLANE, _IN_SPACE = (1280, 1e-4), (5120, 3e-4)  # particles, and errors of a step
 _POINTS = 21  # at which errors are estimated
 _MUCH = 0.05  # of the largest deviation
 
@@ -48,9 +47,9 @@ class MeanFieldInfluence(InfluenceModel):
         """The influences at a finite time; fourth moments are checked."""
         require_fourth_moments(problem)
         kinks, law = problem.line_data.x, problem.initialization
-        count = max(_IN_SPACE if needs_volume(law) else _IN_PLANE, fewest(law, kinks))
-        particles, population = population_of(problem, kinks, count, 0, spread=True)
-        path = follow(population, population.start(particles), training_time(problem, np.array([time])), _RTOL)
+        count, rtol = _IN_SPACE if needs_volume(law) else _IN_PLANE
+        particles, population = population_of(problem, kinks, max(count, fewest(law, kinks)), 0, spread=True)
+        path = follow(population, population.start(particles), training_time(problem, np.array([time])), rtol)
         return cls(problem, particles, Influences.on(path, particles, path.outputs, response.IMPULSE))
 
     def at(self, points: Array) -> Influence:

@@ -88,7 +88,8 @@ def main(config: Config) -> dict[str, Any]:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
-        top, bottom = figure.subfigures(2, 1)
+        halves: Any = figure.subfigures(2, 1)
+        top, bottom = halves
         above: Any = top.subplots(1, 4, sharey=True)
         below: Any = bottom.subplots(1, 2)
         for k, ax in enumerate(above):

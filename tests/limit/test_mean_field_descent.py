@@ -1,5 +1,7 @@
 """Descent at infinite width with a finite learning rate: the flow, finite networks, the edge of stability."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.stats as st
@@ -37,7 +39,7 @@ def test_small_steps_follow_the_flow_to_first_order():
     flow = sb.predict(problem(), time=2.0)(SET_A.x)
     gaps = [np.abs(sb.mean_field_descent(problem(), h, round(2 / h)).values[-1] - flow).max() for h in (0.2, 0.1, 0.05)]
     assert gaps[0] < 0.01
-    for one, half in zip(gaps[:-1], gaps[1:], strict=True):
+    for one, half in pairwise(gaps):
         assert 1.7 < one / half < 2.3
 
 

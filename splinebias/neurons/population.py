@@ -127,17 +127,17 @@ class Walk:
                     break
         return self.result(pending)
 
-    def flown(self, k: Whole, drive: Array, angle: Array, span: Array) -> None:
-        """Called before neurons `k` move freely under `drive`, (2, K), by an angle, for a time `span`."""
+    def flown(self, k: Whole, place: Whole, angle: Array, left: Array) -> None:
+        """Called before neurons `k` move freely under the drives at `place`, by an angle, until a time is `left`."""
 
-    def arrived(self, k: Whole, line: Whole, drive: Array) -> None:
-        """Called after neurons `k` have moved, to lines, under `drive`, (2, K), and before they are on them."""
+    def arrived(self, k: Whole, line: Whole, place: Whole) -> None:
+        """Called after neurons `k` have moved, to lines, under the drives at `place`, and before they are on them."""
 
-    def departs(self, k: Whole, line: Whole, drive: Array) -> None:
-        """Called before neurons `k` leave lines for a sector with `drive`, (2, K)."""
+    def departs(self, k: Whole, line: Whole, place: Whole) -> None:
+        """Called before neurons `k` leave lines for sectors with the drives at `place`."""
 
-    def slid(self, k: Whole, ray: Array, along: Array, angle: Array, span: Array) -> None:
-        """Called before neurons `k` slide along rays, (2, K), under drives `along` these, by an angle, for a time."""
+    def slid(self, k: Whole, ray: Array, angle: Array, span: Array) -> None:
+        """Called before neurons `k` slide along rays, (2, K), by an angle, for a time `span`."""
 
     def result(self, pending: Whole) -> Journey:
         """What is there now, with the neurons `pending` not through."""
@@ -178,9 +178,9 @@ class Walk:
             end[hit], part = moved(a[hit], v[hit], angle)
             goal[:, hit] = h[:, hit] + part * u[:, hit]
             z[hit] = angle
-        self.flown(k, self._drives[:, place], z, self._left[k] - left)
+        self.flown(k, place, z, left)
         if hit.size:
-            self.arrived(k[hit], line, self._drives[:, place[hit]])
+            self.arrived(k[hit], line, place[hit])
             self._arrive(k[hit], line)
             goal[:, hit] = onto(self._sectors, line, goal[:, hit])
         self._a[k], self._h[:, k], self._left[k] = end, goal, left
@@ -197,7 +197,7 @@ class Walk:
         on = OnLine.of(self._sectors, sector, a, self._drives[:, base + sector], self._drives[:, base + after])
         off = ~on.held
         goal = np.where(on.goes_on, after, sector)[off]
-        self.departs(k[off], sector[off], self._drives[:, base[off] + goal])
+        self.departs(k[off], sector[off], base[off] + goal)
         self._sector[k[off]] = goal
         self._on[k[off]] = False
         np.add.at(self._undetermined, self._network[k[on.undetermined]], 1)
@@ -213,7 +213,7 @@ class Walk:
         end, change = moved(a, v, angle)
         ends = angle < z
         turned, there = ends & (turns <= origin), ends & (origin < turns)
-        self.slid(k, sign * ray, kappa, angle, np.where(ends, left * angle / np.where(z > 0, z, 1.0), left))
+        self.slid(k, sign * ray, angle, np.where(ends, left * angle / np.where(z > 0, z, 1.0), left))
         self._a[k] = np.where(turned, 0.0, end)
         self._h[:, k] = np.where(there, 0.0, sign * (v + change)) * ray
         self._left[k] = np.where(ends, left * (1 - angle / np.where(z > 0, z, 1.0)), 0.0)

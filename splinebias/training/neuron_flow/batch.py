@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.errors import Outcome
 from splinebias.networks.network import Network
 from splinebias.neurons.sectors import Flags
-from splinebias.training.batch import Batch
+from splinebias.training.batch import SavingBatch
 from splinebias.training.field import Field
-from splinebias.training.method import Recorder, Run, Snapshot
+from splinebias.training.method import Recorder, Snapshot
 from splinebias.training.neuron_flow.state import Medium, NeuronState
 from splinebias.training.neuron_flow.step import NeuronStep
 from splinebias.training.neuron_flow.step_control import StepControl
-from splinebias.training.stopping import Limits, Reason
+from splinebias.training.stopping import Limits
 
 
-class NeuronBatch(Batch):
+class NeuronBatch(SavingBatch):
     """Flows of one width under way, each with steps of its own.
 
     Parameters
@@ -53,10 +51,9 @@ class NeuronBatch(Batch):
         records: Sequence[Recorder],
     ) -> None:
         state = Medium.of(start, field, weight_decay).at(start)
-        super().__init__(state, limits, records)  # type: ignore[arg-type]
+        super().__init__(state, limits, records, saveat)  # type: ignore[arg-type]
         rounding = 16 * np.finfo(float).eps * float(field.loss.y.abs().max())
-        self._control, self._saveat = StepControl(state.loss, rtol, rounding), saveat
-        self._snapshots: list[list[Snapshot]] = [[] for _ in records]
+        self._control = StepControl(state.loss, rtol, rounding)
         self._counts = np.zeros((3, len(records)), dtype=np.int64)  # of events, of undetermined ones, of passes
         self._spectrum = NeuronStep(state)
 
@@ -100,18 +97,17 @@ class NeuronBatch(Batch):
         """Flow time to the next time asked for, shape (B,)."""
         clock, saveat = self._state.field.mirror.clock, self._saveat
         times = [*saveat, math.inf]
-        stops = [min(times[len(self._snapshots[row.number])] / clock, self._limits.horizon) for row in self._rows]
+        stops = [min(times[len(self._kept(j))] / clock, self._limits.horizon) for j in range(len(self._rows))]
         return np.array([stop - row.tau for stop, row in zip(stops, self._rows, strict=True)])
 
     def _save(self, taken: Flags) -> None:
         """Snapshots of the networks that have reached a time of `saveat`."""
         if not self._saveat:
             return
-        clock = self._state.field.mirror.clock
         for j in np.flatnonzero(taken).tolist():
-            row, kept = self._rows[j], self._snapshots[self._rows[j].number]
-            if len(kept) < len(self._saveat) and row.tau * clock >= self._saveat[len(kept)] * (1 - 1e-12):
-                kept.append(Snapshot(self._saveat[len(kept)], row.loss, self._state.network(j)))
+            row = self._rows[j]
+            for time in self._due(j, row.tau * self._state.field.mirror.clock):
+                self._kept(j).append(Snapshot(time, row.loss, self._state.network(j)))
 
     def _keep(self, kept: Sequence[int]) -> None:
         super()._keep(kept)
@@ -126,9 +122,3 @@ class NeuronBatch(Batch):
         found |= {"lambda_max": spectrum.largest, "lambda_min": spectrum.smallest}
         rows = self._rows
         return [{"rejected": float(rows[j].rejected)} | {name: float(v[j]) for name, v in found.items()} for j in ended]
-
-    def _run(self, j: int, reason: Reason, stats: dict[str, float]) -> Run:
-        run, snapshots = super()._run(j, reason, stats), self._snapshots[self._rows[j].number]
-        if run.outcome in (Outcome.CONVERGED, Outcome.STALLED):  # at rest
-            snapshots += [Snapshot(t, run.loss, run.network) for t in self._saveat[len(snapshots) :]]
-        return replace(run, snapshots=tuple(snapshots))

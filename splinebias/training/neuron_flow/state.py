@@ -32,7 +32,7 @@ from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.networks.network import Network
 from splinebias.neurons.population import Journey, Neurons, advance
-from splinebias.neurons.sectors import Flags, Sectors, Whole
+from splinebias.neurons.sectors import Flags, Sectors, Whole, at
 from splinebias.training.field import Field
 
 
@@ -115,8 +115,10 @@ class NeuronState:
         """Sums over the neurons in each sector, arrays of shape (B, n) to (B, 2M, parts)."""
         count = self.medium.sectors.count
         size = self.d.size * count
-        sums = [np.bincount(self._bins, part.ravel(), size).astype(np.float64, copy=False) for part in parts]
-        return np.stack(sums, axis=-1).reshape(self.d.size, count, len(parts))
+        sums = np.empty((size, len(parts)))
+        for column, part in enumerate(parts):
+            sums[:, column] = np.bincount(self._bins, part.ravel(), size)
+        return sums.reshape(self.d.size, count, len(parts))
 
     @cached_property
     def occupied(self) -> Flags:
@@ -155,11 +157,13 @@ class NeuronState:
         square = n.a * n.a
         forms = [square + n.w * n.w, n.w * n.b, square + n.b * n.b]
         if n.on_line.any():
-            x = medium.sectors.x[n.sector[n.on_line] % medium.sectors.x.size]
-            lost = square[n.on_line] / (1 + x * x)  # a^2 (1 - e e^T) = a^2 (x, 1)(x, 1)^T / |(x, 1)|^2
-            for form, part in zip(forms, (x * x, x, np.ones_like(x)), strict=True):
-                form[n.on_line] -= lost * part
-        gram = medium.sectors.gram(self._by_sector(*forms))
+            *sums, lost = np.moveaxis(self._by_sector(*forms, np.where(n.on_line, square, 0.0)), -1, 0)
+            wall = medium.sectors.walls[:, 0] / np.hypot(*medium.sectors.walls[:, 0])
+            parts = (wall[0] * wall[0], wall[0] * wall[1], wall[1] * wall[1])  # a^2 (1 - e e^T) of those that slide
+            by_sector = np.stack([one - lost * part for one, part in zip(sums, parts, strict=True)], axis=-1)
+        else:
+            by_sector = self._by_sector(*forms)
+        gram = medium.sectors.gram(by_sector)
         kernel = (medium.rate * medium.scale)[:, None, None] * (gram + 1)
         kernel = medium.root[:, None] * kernel * medium.root
         if medium.lines.size:
@@ -193,11 +197,10 @@ class NeuronState:
     @cached_property
     def speed(self) -> Array:
         r"""The largest :math:`|(a', h')| / |(a, h)|` of a neuron, without decay, shape (B,)."""
-        n, sectors = self.neurons, self.medium.sectors
-        p, q = (np.take_along_axis(self.drives[..., i], n.sector, axis=1) for i in range(2))
-        x = sectors.x[n.sector % sectors.x.size]
-        along = (p - x * q) / (1 + x * x)
-        p, q = np.where(n.on_line, along, p), np.where(n.on_line, -x * along, q)
+        n, rays = self.neurons, self.medium.sectors.rays
+        drives = np.moveaxis(self.drives, -1, 0)
+        both = np.concatenate([drives, (drives * rays[:, None]).sum(0) * rays[:, None]], axis=1).reshape(2, -1)
+        p, q = at(both, self._bins + np.where(n.on_line.ravel(), both.shape[-1] // 2, 0)).reshape(2, *n.a.shape)
         size = np.sqrt(n.a**2 + n.w**2 + n.b**2)
         motion = np.hypot(p * n.w + q * n.b, n.a * np.hypot(p, q))
         speed: Array = np.divide(motion, size, out=np.zeros_like(size), where=size > 0).max(-1)

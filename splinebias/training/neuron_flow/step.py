@@ -111,22 +111,26 @@ def _mean_and_end(start: NeuronState, rates: Array, vectors: Array, h: Array) ->
     decay = start.medium.decay[:, None]
     rho = np.einsum("bij,bi->bj", vectors, start.rho)
     exponent = h[:, None] * (np.maximum(rates, 0.0) + 2 * decay)
-    first, second = _phi(exponent)
-    mean, end = first * rho, np.exp(-exponent) * rho
+    first, left = _phi(exponent), np.exp(-exponent)
+    mean, end = first * rho, left * rho
     if decay.any():
         pull = -2 * decay * h[:, None] * np.einsum("bij,bi->bj", vectors, start.pull)
-        mean, end = mean + second * pull, end + first * pull
+        mean, end = mean + _second_phi(exponent, first) * pull, end + first * pull
     back = "bij,bj->bi"
     return np.einsum(back, vectors, mean), np.einsum(back, vectors, end)
 
 
-def _phi(s: Array) -> tuple[Array, Array]:
-    """phi_1(-s) = (1 - e^-s)/s and phi_2(-s) = (1 - phi_1(-s))/s for s >= 0."""
+def _phi(s: Array) -> Array:
+    """phi_1(-s) = (1 - e^-s)/s for s >= 0."""
+    safe = np.where(s > 0, s, 1.0)
+    return np.where(s > 0, -np.expm1(-safe) / safe, 1.0)
+
+
+def _second_phi(s: Array, first: Array) -> Array:
+    """phi_2(-s) = (1 - phi_1(-s))/s for s >= 0."""
     small = s < 1e-2
-    safe = np.where(small, 1.0, s)
-    first = np.where(small, 1 - s / 2 * (1 - s / 3 * (1 - s / 4 * (1 - s / 5 * (1 - s / 6)))), -np.expm1(-safe) / safe)
     series = 0.5 - s / 6 * (1 - s / 4 * (1 - s / 5 * (1 - s / 6 * (1 - s / 7))))
-    return first, np.where(small, series, (1 - first) / safe)
+    return np.where(small, series, (1 - first) / np.where(small, 1.0, s))
 
 
 def _turn(start: NeuronState, end: NeuronState, h: Array) -> Array:

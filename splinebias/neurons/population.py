@@ -70,12 +70,15 @@ class Journey(NamedTuple):
         Neurons that left a line, or h = 0, though more than one motion solved the flow there.
     complete : Array of bool
         False: some neuron had more events than were located; its network is not to be used.
+    late : Array, shape (B, n)
+        The share of the time after the last event of each neuron; 1/2 where there was none.
     """
 
     end: Neurons
     events: Whole
     undetermined: Whole
     complete: Flags
+    late: Array
 
 
 def advance(neurons: Neurons, sectors: Sectors, force: Array, span: Array) -> Journey:
@@ -125,6 +128,7 @@ class _Walk:
         self._a, self._h = neurons.a.ravel().copy(), np.stack([neurons.w.ravel(), neurons.b.ravel()])
         self._sector, self._on = neurons.sector.ravel().copy(), neurons.on_line.ravel().copy()
         self._left: Array = span[self._network]
+        self._span, self._late = np.where(span > 0, span, 1.0), np.full(self._left.size, 0.5)
         self._events, self._undetermined = np.zeros((2, count), dtype=np.int64)
 
     def result(self, pending: Whole) -> Journey:
@@ -134,7 +138,7 @@ class _Walk:
         shape, (w, b) = self._shape, self._h
         sector, on_line = self._sector.reshape(shape), self._on.reshape(shape)
         end = Neurons(self._a.reshape(shape), w.reshape(shape), b.reshape(shape), sector, on_line)
-        return Journey(end, self._events, self._undetermined, complete)
+        return Journey(end, self._events, self._undetermined, complete, self._late.reshape(shape))
 
     def go(self, pending: Whole) -> Whole:
         """Move the neurons `pending` to their next event or to the end; which are not there yet."""
@@ -163,13 +167,18 @@ class _Walk:
             hit, line, angle = hit[stops], found.line[stops], found.angle[stops]
             rest[hit] = left[hit] * (1 - angle / z[hit])
             end[hit], part = moved(a[hit], v[hit], angle)
-            self._arrive(k[hit], line)
+            self._arrive(k[hit], line, rest[hit])
             put(goal, hit, onto(self._sectors, line, at(h, hit) + part * at(u, hit)))
         self._a[k], self._left[k] = end, rest
         put(self._h, k, goal)
 
-    def _arrive(self, k: Whole, line: Whole) -> None:
+    def _note(self, k: Whole, left: Array) -> None:
+        """Note that something happens to neurons when there is so much time `left`."""
+        self._late[k] = left / self._span[self._network[k]]
+
+    def _arrive(self, k: Whole, line: Whole, left: Array) -> None:
         """Note that neurons are on lines."""
+        self._note(k, left)
         self._sector[k], self._on[k] = line, True
         np.add.at(self._events, self._network[k], 1)
 
@@ -182,6 +191,7 @@ class _Walk:
             off = ~held
             self._sector[k[off]] = np.where(on.goes_on, (sector + 1) % self._sectors.count, sector)[off]
             self._on[k[off]] = False
+            self._note(k[off], self._left[k[off]])
             np.add.at(self._undetermined, self._network[k[on.undetermined]], 1)
             k, a, sector, along = k[held], a[held], sector[held], along[held]
             if not k.size:
@@ -199,6 +209,7 @@ class _Walk:
             turns = turns[ends]
             end[ends[turns]], place[ends[~turns]] = 0.0, 0.0
             rest[ends] = left[ends] * (1 - angle[ends] / z[ends])
+            self._note(k[ends], rest[ends])
         self._a[k], self._left[k] = end, rest
         put(self._h, k, place * ray)
         if ends.size:
@@ -211,6 +222,7 @@ class _Walk:
             return
         way = leave_origin(self._sectors, self._a[k], np.moveaxis(self._drives[:, self._network[k]], 0, -1))
         self._sector[k], self._on[k] = way.sector, way.on_line
+        self._note(k, self._left[k])
         self._left[k[~way.moves]] = 0.0
         np.add.at(self._undetermined, self._network[k[way.moves]], 1)
 

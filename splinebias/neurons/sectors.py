@@ -83,6 +83,13 @@ class Sectors:
         return np.stack([after, -after[:, self.before]], axis=1)
 
     @cached_property
+    def normals(self) -> Array:
+        """Unit normals of the lines after each sector, inwards, shape (2, 2M)."""
+        wall = self.walls[:, 0]
+        unit: Array = wall / np.hypot(*wall)
+        return unit
+
+    @cached_property
     def rays(self) -> Array:
         """Unit vectors along the lines after each sector, shape (2, 2M)."""
         return self.line_side * np.stack([np.ones(self.count), -self.line_x]) / np.hypot(self.line_x, 1.0)

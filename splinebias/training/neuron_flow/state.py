@@ -111,13 +111,13 @@ class NeuronState:
         bins: Whole = (self.neurons.sector + self.medium.sectors.count * np.arange(self.d.size)[:, None]).ravel()
         return bins
 
-    def _by_sector(self, *parts: Array) -> Array:
-        """Sums over the neurons in each sector, arrays of shape (B, n) to (B, 2M, parts)."""
+    def _by_sector(self, bins: Whole, *parts: Array) -> Array:
+        """Sums over the neurons in each sector, `parts` for the neurons in `bins` to shape (B, 2M, parts)."""
         count = self.medium.sectors.count
         size = self.d.size * count
         sums = np.empty((size, len(parts)))
         for column, part in enumerate(parts):
-            sums[:, column] = np.bincount(self._bins, part.ravel(), size)
+            sums[:, column] = np.bincount(bins, part.ravel(), size)
         return sums.reshape(self.d.size, count, len(parts))
 
     @cached_property
@@ -131,7 +131,7 @@ class NeuronState:
     def units(self) -> Array:
         """Values at the data without output bias and skip part, shape (B, M)."""
         n, medium = self.neurons, self.medium
-        return medium.scale * medium.sectors.values(self._by_sector(n.a * n.w, n.a * n.b))
+        return medium.scale * medium.sectors.values(self._by_sector(self._bins, n.a * n.w, n.a * n.b))
 
     @cached_property
     def rho(self) -> Array:
@@ -150,25 +150,48 @@ class NeuronState:
         loss: Array = (self.rho * self.rho).sum(-1) / 2
         return loss
 
+    def _forms(self, some: Whole | None = None, weight: Array | None = None) -> Array:
+        """Sums of what the neurons (number `some` of all, times `weight`) have in the kernel, (B, 2M, 4).
+
+        Entries (1, 1), (1, 2), (2, 2) of a^2 + h h^T, and the a^2 of those that slide.
+        """
+        n = self.neurons
+        a, w, b, on_line, bins = n.a.ravel(), n.w.ravel(), n.b.ravel(), n.on_line.ravel(), self._bins
+        if some is not None:
+            a, w, b, on_line, bins = a[some], w[some], b[some], on_line[some], bins[some]
+        square = a * a
+        parts = (square + w * w, w * b, square + b * b, np.where(on_line, square, 0.0))
+        return self._by_sector(bins, *(parts if weight is None else (weight * part for part in parts)))
+
     @cached_property
-    def operator(self) -> Array:
-        """The A above, shape (B, M, M)."""
-        n, medium = self.neurons, self.medium
-        square = n.a * n.a
-        forms = [square + n.w * n.w, n.w * n.b, square + n.b * n.b]
-        if n.on_line.any():
-            *sums, lost = np.moveaxis(self._by_sector(*forms, np.where(n.on_line, square, 0.0)), -1, 0)
-            wall = medium.sectors.walls[:, 0] / np.hypot(*medium.sectors.walls[:, 0])
-            parts = (wall[0] * wall[0], wall[0] * wall[1], wall[1] * wall[1])  # a^2 (1 - e e^T) of those that slide
-            by_sector = np.stack([one - lost * part for one, part in zip(sums, parts, strict=True)], axis=-1)
-        else:
-            by_sector = self._by_sector(*forms)
-        gram = medium.sectors.gram(by_sector)
-        kernel = (medium.rate * medium.scale)[:, None, None] * (gram + 1)
-        kernel = medium.root[:, None] * kernel * medium.root
+    def forms(self) -> Array:
+        """What the neurons of each sector have in the kernel, shape (B, 2M, 4)."""
+        return self._forms()
+
+    def _kernel(self, forms: Array) -> Array:
+        """A for neurons with these `forms`."""
+        medium, wall = self.medium, self.medium.sectors.normals
+        lost = forms[..., 3:] * np.stack([wall[0] * wall[0], wall[0] * wall[1], wall[1] * wall[1]], axis=-1)
+        gram = medium.sectors.gram(forms[..., :3] - lost)  # a^2 (1 - e e^T) of those that slide is lost
+        root = np.sqrt(medium.rate * medium.scale)[:, None] * medium.root
+        kernel: Array = root[:, :, None] * (gram + 1) * root[:, None, :]
         if medium.lines.size:
             kernel = medium.project(np.swapaxes(medium.project(kernel), -1, -2))
         return kernel
+
+    @cached_property
+    def operator(self) -> Array:
+        """The A above, shape (B, M, M)."""
+        return self._kernel(self.forms)
+
+    def operator_until(self, end: NeuronState, late: Array) -> Array:
+        """The mean over time of A on the way to `end`: neurons with events change at their last one, see `Journey.late`."""
+        forms, late = (self.forms + end.forms) / 2, late.ravel() - 0.5
+        some = np.flatnonzero(late)
+        if some.size:
+            late = late[some]
+            forms = forms + end._forms(some, late) - self._forms(some, late)
+        return self._kernel(forms)
 
     @cached_property
     def pull(self) -> Array:

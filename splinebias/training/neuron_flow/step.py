@@ -5,8 +5,9 @@ The neurons' motion is exact for constant residuals. Over a step of size h they 
 
 .. math:: \bar\rho = \varphi_1(-hB) \rho - 2 \mu h\, \varphi_2(-hB) \eta, \qquad B = A + 2\mu,
 
-so stiffness is no limit. First A is that of the start (predictor), then the mean of both ends (corrector). Errors of the
-corrected step, all of third order:
+so stiffness is no limit. First A is that of the start (predictor), then its mean over the way that neurons took (corrector):
+that of both ends for those that change steadily; where one arrives at a sample, crosses or leaves it, its part of A jumps,
+and counts for the time before and after. Errors of the corrected step, all of third order:
 
 - what the corrector changes at the data, a third of it: the next correction of the mean would be in that proportion;
 - the linear model with the mean A against the networks at the end;
@@ -85,7 +86,7 @@ class NeuronStep:
         start = self._start
         mean, _ = _mean_and_end(start, self._rates, self._vectors, h)
         first, way = start.flown(mean, h)
-        middle = (start.operator + first.operator) / 2
+        middle = start.operator_until(first, way.late)
         finite = np.isfinite(middle).all((-1, -2)) & way.complete
         rates, vectors = np.linalg.eigh(np.where(finite[:, None, None], middle, 0.0))
         mean, expected = _mean_and_end(start, rates, vectors, h)

@@ -124,6 +124,8 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
         {"method": sb.MirrorDescent(learning_rate=1.0, max_steps=300)},
         ["W conservation"],
     ),
+    "sqrt n": (williams.kernel_survives, {"scaling": williams.LINEAR}, ["W sqrt n limit", "W sqrt n curvature"]),
+    "n": (williams.adaptive_survives, {"scaling": williams.SQUARE_ROOT}, ["W n curvature", "W n limit"]),
 }
 QUICK = ("trajectory", "functional", "no interpolant", "conservation")  # half a second or two each
 

@@ -501,6 +501,29 @@ def test_kept_map_has_least_curvature_at_one_end_and_the_kernel_limit_at_the_oth
     assert max(one["drift"] for one in found) < 1e-9
 
 
+def test_kept_networks_of_fixed_scales_go_to_the_kernel_end_with_one_scaling_and_stay_adaptive_with_the_other():
+    kept = json.loads((FIGURES / "lazy_to_rich.json").read_text(encoding="utf-8"))
+    lazy, rich = ([row for row in kept["widths"][name] if row[0]["width"] >= 800] for name in ("sqrt n", "n"))
+    assert len(lazy) == len(rich) == 4
+    n = np.array([row[0]["width"] for row in lazy])
+
+    def mean(rows, name):
+        return np.array([np.mean([one[name] for one in row]) for row in rows])
+
+    spread = np.ptp(lazy_to_rich.DATA.y)
+    assert np.polyfit(np.log(n), np.log(mean(lazy, "to_kernel")), 1)[0] == pytest.approx(-0.5, abs=0.1)
+    np.testing.assert_allclose(mean(lazy, "to_kernel") * np.sqrt(n) / spread, kept["expected_constant"], rtol=0.3)
+    np.testing.assert_allclose(mean(lazy, "size")[1:], 2 * mean(lazy, "size")[:-1], rtol=0.03)  # R0 like n^(1/2)
+    assert (np.diff(mean(lazy, "curvature_ratio")) > 0.3).all()
+    assert mean(lazy, "to_minimizers")[-1] > 0.05 * spread
+    assert np.polyfit(np.log(n), np.log(mean(rich, "to_kernel")), 1)[0] == pytest.approx(0, abs=0.02)
+    np.testing.assert_allclose(mean(rich, "size"), 0.3, rtol=0.03)
+    assert max(one["curvature_ratio"] for row in rich for one in row) < 1.06
+    assert mean(rich, "to_minimizers").max() < 0.003 * spread < 0.05 * spread < mean(rich, "to_interpolant").min()
+    assert all(one["interpolates"] for rows in (lazy, rich) for row in rows for one in row)
+    assert max(one["drift"] for rows in (lazy, rich) for row in rows for one in row) < 1e-9
+
+
 def test_kept_weight_decay_spends_few_knots_and_scores_like_early_stopping():
     kept = json.loads((FIGURES / "weight_decay_mcycle.json").read_text(encoding="utf-8"))
     path = sb.weight_decay_path(weight_decay_mcycle.mapped())

@@ -49,11 +49,11 @@ if TYPE_CHECKING:
     from splinebias.data import Dataset
     from splinebias.finite_width.band import ErrorBand
     from splinebias.finite_width.diagnosis import Diagnosis
+    from splinebias.finite_width.mean_field.fluctuations import Fluctuations
     from splinebias.initialization.initialization import Initialization
     from splinebias.limit.prediction import Prediction
     from splinebias.limit.start_process import StartProcess
     from splinebias.limit.trajectory.path import Path as TrainingPath
-    from splinebias.regimes.mean_field.fluctuations import Fluctuations
     from splinebias.regimes.minimum_norm import MinimumNorm
     from splinebias.regimes.sparse_limit import SparseLimit
     from splinebias.rescaling import Restored

@@ -19,11 +19,13 @@ from splinebias.limit.dual.solver import DualSolver
 from splinebias.limit.hypotheses import require_limit, require_mobile, require_range, require_reachable
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
+from splinebias.limit.mean_field.predict import predict_mean_field
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
 from splinebias.limit.second_opinion.opinion import checked
 from splinebias.limit.several_inputs.predict import predict_points
 from splinebias.limit.start_function import residual_problem, shifted
+from splinebias.parameterization import MeanField
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
 
@@ -81,6 +83,9 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     _check_time(time, "time")
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
+    if isinstance(problem, Problem) and isinstance(problem.parameterization, MeanField):
+        _require_plain(problem, solver, start)
+        return timed(predict_mean_field(problem, [float(time)])[0], began)
     if start is not None:
         _require_problem(problem)
         residuals, function = residual_problem(problem, start)
@@ -170,6 +175,9 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     times = _check_times(times)
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return Path(problem, times, predict_points(problem, None, times.tolist(), start, predict))
+    if isinstance(problem, Problem) and isinstance(problem.parameterization, MeanField):
+        _require_plain(problem, None, start)
+        return Path(problem, times, tuple(predict_mean_field(problem, times.tolist())))
     if start is not None:
         _require_problem(problem)
         residuals, function = residual_problem(problem, start)
@@ -186,6 +194,17 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     # the limit, if it is among them, has been checked
     seen = (p if p.stats["time"] == math.inf else checked(p, _ACCURATE) for p in found.predictions)
     return replace(found, predictions=tuple(seen))
+
+
+def _require_plain(problem: Problem, solver: Solver | None, start: Any) -> None:
+    """Refuse what does not go with networks that learn features."""
+    if solver is not None:
+        require(solver, problem)
+    if start is not None:
+        raise CapabilityError(
+            f"{problem.parameterization} networks move their features, and a function at the start does not say which these "
+            "are; leave `start` out: limits are those from the law of the problem, or take sb.Standard()"
+        )
 
 
 def _plain(problem: Problem) -> tuple[Problem, float]:

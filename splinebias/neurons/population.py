@@ -99,27 +99,24 @@ def advance(neurons: Neurons, sectors: Sectors, force: Array, span: Array) -> Jo
     -----
     Cost: O(n + M) and as much again for the neurons that have events, once for each event of one neuron.
     """
-    walk = _Walk(neurons, sectors, sectors.drives(force), span)
-    most = 64 + 8 * sectors.count  # a neuron turns round the origin once or twice
-    pending = np.arange(neurons.a.size)
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is judged by the caller
-        walk.wake()
-        for _ in range(most):
-            pending = walk.go(pending)
-            if not pending.size:
-                break
-    return walk.result(pending)
+    return Walk(neurons, sectors, sectors.drives(force), span).through()
 
 
-class _Walk:
-    """Neurons under way, in flat arrays of shape (N,) that are written to; `left` is the time that remains."""
+class Walk:
+    """Neurons under way, in flat arrays of shape (N,) that are written to; `left` is the time that remains.
+
+    A walk that is `watched` calls `flown`, `arrived`, `departs` and `slid` on the way.
+    """
+
+    watched = False
 
     def __init__(self, neurons: Neurons, sectors: Sectors, drives: Array, span: Array) -> None:
         self._shape, self._sectors = neurons.a.shape, sectors
-        self._drives = np.moveaxis(drives, -1, 0)  # (2, B, 2M)
-        pushes = Pushes.of(sectors, self._drives)
-        kappa = np.hypot(*self._drives)
-        u = self._drives / np.where(kappa > 0, kappa, 1.0)
+        drives = np.moveaxis(drives, -1, 0)  # (2, B, 2M)
+        pushes = Pushes.of(sectors, drives)
+        kappa = np.hypot(*drives)
+        u = drives / np.where(kappa > 0, kappa, 1.0)
+        self._drives = drives.reshape(2, -1)
         self._pushes = np.stack(pushes).reshape(3, -1)
         self._motion = np.concatenate([kappa[None], u]).reshape(3, -1)
         count, width = self._shape
@@ -130,6 +127,30 @@ class _Walk:
         self._left: Array = span[self._network]
         self._span, self._late = np.where(span > 0, span, 1.0), np.full(self._left.size, 0.5)
         self._events, self._undetermined = np.zeros((2, count), dtype=np.int64)
+
+    def through(self) -> Journey:
+        """Move all neurons to the end."""
+        most = 64 + 8 * self._sectors.count  # a neuron turns round the origin once or twice
+        pending = np.arange(self._a.size)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is judged by the caller
+            self.wake()
+            for _ in range(most):
+                pending = self.go(pending)
+                if not pending.size:
+                    break
+        return self.result(pending)
+
+    def flown(self, k: Whole, drive: Array, angle: Array, span: Array) -> None:
+        """Called before neurons `k` move freely under `drive`, (2, K), by an angle, for a time `span`."""
+
+    def arrived(self, k: Whole, line: Whole, drive: Array) -> None:
+        """Called after neurons `k` have moved, to lines, under `drive`, (2, K), and before they are on them."""
+
+    def departs(self, k: Whole, line: Whole, drive: Array) -> None:
+        """Called before neurons `k` leave lines for a sector with `drive`, (2, K)."""
+
+    def slid(self, k: Whole, ray: Array, along: Array, angle: Array, span: Array) -> None:
+        """Called before neurons `k` slide along rays, (2, K), under drives `along` these, by an angle, for a time."""
 
     def result(self, pending: Whole) -> Journey:
         """What is there now, with the neurons `pending` not through."""
@@ -153,7 +174,8 @@ class _Walk:
     def _fly(self, k: Whole) -> None:
         """Move free neurons to the next line or to the end."""
         a, sector, left, h = self._a[k], self._sector[k], self._left[k], at(self._h, k)
-        motion = at(self._motion, self._base[k] + sector)
+        place = self._base[k] + sector
+        motion = at(self._motion, place)
         kappa, u = motion[0], motion[1:]
         v, z = h[0] * u[0] + h[1] * u[1], kappa * left
         end, change = moved(a, v, z)
@@ -167,6 +189,12 @@ class _Walk:
             hit, line, angle = hit[stops], found.line[stops], found.angle[stops]
             rest[hit] = left[hit] * (1 - angle / z[hit])
             end[hit], part = moved(a[hit], v[hit], angle)
+            z[hit] = angle
+        if self.watched:
+            self.flown(k, at(self._drives, place), z, left - rest)
+        if hit.size:
+            if self.watched:
+                self.arrived(k[hit], line, at(self._drives, place[hit]))
             self._arrive(k[hit], line, rest[hit])
             put(goal, hit, onto(self._sectors, line, at(h, hit) + part * at(u, hit)))
         self._a[k], self._left[k] = end, rest
@@ -188,9 +216,11 @@ class _Walk:
         on = OnLine.of(self._sectors, sector, a, Pushes(*at(self._pushes, self._base[k] + sector)))
         held, along = on.held, on.along
         if not held.all():
-            off = ~held
-            self._sector[k[off]] = np.where(on.goes_on, (sector + 1) % self._sectors.count, sector)[off]
-            self._on[k[off]] = False
+            off = np.flatnonzero(~held)
+            goal = np.where(on.goes_on, (sector + 1) % self._sectors.count, sector)[off]
+            if self.watched:
+                self.departs(k[off], sector[off], at(self._drives, self._base[k[off]] + goal))
+            self._sector[k[off]], self._on[k[off]] = goal, False
             self._note(k[off], self._left[k[off]])
             np.add.at(self._undetermined, self._network[k[on.undetermined]], 1)
             k, a, sector, along = k[held], a[held], sector[held], along[held]
@@ -210,6 +240,8 @@ class _Walk:
             end[ends[turns]], place[ends[~turns]] = 0.0, 0.0
             rest[ends] = left[ends] * (1 - angle[ends] / z[ends])
             self._note(k[ends], rest[ends])
+        if self.watched:
+            self.slid(k, sign * ray, sign * along, angle, left - rest)
         self._a[k], self._left[k] = end, rest
         put(self._h, k, place * ray)
         if ends.size:
@@ -220,7 +252,8 @@ class _Walk:
         k = np.flatnonzero((self._h[0] == 0) & (self._h[1] == 0)) if k is None else k
         if not k.size:
             return
-        way = leave_origin(self._sectors, self._a[k], np.moveaxis(self._drives[:, self._network[k]], 0, -1))
+        drives = self._drives.reshape(2, -1, self._sectors.count)[:, self._network[k]]
+        way = leave_origin(self._sectors, self._a[k], np.moveaxis(drives, 0, -1))
         self._sector[k], self._on[k] = way.sector, way.on_line
         self._note(k, self._left[k])
         self._left[k[~way.moves]] = 0.0

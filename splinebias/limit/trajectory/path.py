@@ -12,7 +12,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import CapabilityError, Outcome
-from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.piecewise import PiecewiseLinear, WeightedSpline
 from splinebias.functions.several_inputs import PointFunction
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.kernels.kernel_solver import KernelSolver
@@ -45,7 +45,7 @@ class Path(Drawn):
     predictions: tuple[Prediction, ...]
 
     @property
-    def functions(self) -> tuple[WeightedSpline | FunctionSum | PointFunction, ...]:
+    def functions(self) -> tuple[PiecewiseLinear | WeightedSpline | FunctionSum | PointFunction, ...]:
         """f_t, one per time."""
         return tuple(prediction.function for prediction in self.predictions)
 

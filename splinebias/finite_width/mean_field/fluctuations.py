@@ -11,15 +11,16 @@ import numpy as np
 from splinebias._arguments import memory_left, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError, Outcome
+from splinebias.finite_width.mean_field.solution import Solution, halved_particles, solve
 from splinebias.initialization.laws import as_law, describe_law
 from splinebias.limit.hypotheses import require_moments, require_range
+from splinebias.limit.mean_field.particles import lost_mass, needs_volume
+from splinebias.limit.mean_field.predict import check_mean_field
 from splinebias.parameterization import MeanField
 from splinebias.problem import Problem
-from splinebias.regimes.mean_field.particles import lost_mass, needs_volume
-from splinebias.regimes.mean_field.solution import Solution, halved_particles, solve
 
 _FEWEST = 64
-_IN_PLANE, _IN_SPACE = 1280, 5120  # particles unless told otherwise
+_IN_PLANE, _IN_SPACE = 640, 5120  # particles unless told otherwise
 _NODES = 120  # of a path, for a guess of the memory that it takes
 
 
@@ -234,16 +235,7 @@ def _check_problem(problem: Any) -> None:
             f"fluctuations are those of sb.MeanField(richness) networks, got {problem.parameterization}; sb.error_band and "
             "sb.predict take it, or give parameterization=sb.MeanField(1.0)"
         )
-    if problem.activation.two_slopes is None:
-        raise CapabilityError(
-            f"fluctuations need a two-slope activation such as sb.ReLU(), got {problem.activation}: other neurons do not "
-            "move in closed form; train networks with sb.train_ensemble"
-        )
-    if problem.phi.stiffness is None:
-        raise CapabilityError(
-            f"fluctuations need a quadratic potential, got {problem.phi}: where features move, its metric acts on all "
-            "parameters and neurons do not move in closed form; take sb.Quadratic(), or train some with sb.train_ensemble"
-        )
+    check_mean_field(problem, "fluctuations")
 
 
 def _check_times(times: Any) -> Array:

@@ -24,7 +24,7 @@ from experiments import _common as common
 from experiments import _panels as panels
 from experiments.adaptive_map import draw_map, medians
 from splinebias._array import Array
-from splinebias.plots import BLUE, ORANGE, VERMILLION, plot_minimum_norm
+from splinebias.plots import BLACK, BLUE, ORANGE, VERMILLION, plot_minimum_norm
 from splinebias.regimes.adaptive import AdaptiveMeasures, adaptive_measures, adaptive_problem, lazy_problem
 from splinebias.theorems.williams import EIGHT, LINEAR, SQUARE_ROOT, fixed_scales
 from splinebias.training.ensemble import train_ensemble
@@ -164,8 +164,8 @@ def _draw_ways(ax: Axes, found: dict[str, list[list[AdaptiveMeasures]]], config:
         color = BLUE if name == "sqrt n" else VERMILLION
         ax.plot(x, y, color=color, marker="o", markersize=2.5, linewidth=1.2, markeredgecolor="white", markeredgewidth=0.4)
         label = r"$\alpha = \sqrt{n}$" if name == "sqrt n" else r"$\alpha = n/\sqrt{50}$"
-        side: dict[str, Any] = {"ha": "right", "xytext": (-6, -2)} if name == "n" else {"ha": "center", "xytext": (0, -10)}
-        ax.annotate(label, (x[-1], y[-1]), textcoords="offset points", color="white", fontsize=7, **side)
+        place: dict[str, Any] = {"xytext": (0, 6), "color": "white"} if name == "n" else {"xytext": (0, -11), "color": BLACK}
+        ax.annotate(label, (x[-1], y[-1]), textcoords="offset points", ha="center", fontsize=7, **place)
 
 
 def _draw_ends(ax: Axes, rich: AdaptiveMeasures, lazy: AdaptiveMeasures, config: Config) -> None:

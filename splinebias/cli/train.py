@@ -53,7 +53,7 @@ def train(
 ) -> None:
     """Train one network and measure its distance to the limit.
 
-    Mean-field networks have none in closed form: for them there is no distance.
+    That of mean-field networks is the limit at the time at which training stopped.
 
     \b
     Example:
@@ -61,6 +61,7 @@ def train(
         splinebias train problem.toml --width 1000 --richness 2
     """
     from splinebias._arguments import interval as check_interval
+    from splinebias.errors import CapabilityError
     from splinebias.functions.compare import compare
     from splinebias.limit.predict import predict as solve
     from splinebias.parameterization import MeanField
@@ -71,12 +72,20 @@ def train(
         spec = replace(spec, parameterization=MeanField(richness))
     save = picture(plot)
     where = spec.default_interval if interval is None else check_interval(interval)
-    limit = None if isinstance(spec.parameterization, MeanField) else solve(spec)
+    rich, unknown = isinstance(spec.parameterization, MeanField), ""
+    limit = None if rich else solve(spec)
     from splinebias.training.train import train as train_network  # torch takes two seconds: bad input is refused before that
 
     run = train_network(spec, width, seed, method=made(METHODS, method), loss_tol=loss_tol)
-    if limit is not None and not spec.initialization.starts_at_zero:
-        limit = solve(spec, start=run.start)
+    try:
+        if rich:
+            limit = solve(spec, time=run.time)
+        elif not spec.initialization.starts_at_zero:
+            limit = solve(spec, start=run.start)
+    except CapabilityError as missing:
+        if not rich:
+            raise
+        unknown = f"unknown: {missing}"
     distance = None if limit is None else compare(run.function, limit.function, interval=where)
     save(run, *filter(None, [limit]))
     if as_json:
@@ -97,9 +106,9 @@ def train(
             training=f"{run.steps} steps to time {run.time:.6g} in {run.seconds:.2f} s",
             outcome=run.advice,
             loss=f"{run.loss:.3e}",
-            distance="unknown: mean-field networks have no limit in closed form"
+            distance=unknown
             if distance is None
             else f"sup {distance.sup:.4g} (at x = {distance.argmax:.4g}), L2 {distance.l2:.4g} "
-            f"from the limit on [{where[0]:g}, {where[1]:g}]",
+            f"from the limit{' at this time' if rich else ''} on [{where[0]:g}, {where[1]:g}]",
         )
     ctx.exit(0 if run.outcome.ok and (limit is None or limit.outcome.ok) else 1)

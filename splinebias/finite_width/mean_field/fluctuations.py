@@ -11,9 +11,9 @@ import numpy as np
 from splinebias._arguments import memory_left, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError, Outcome
+from splinebias.finite_width.mean_field.band import require_fourth_moments
 from splinebias.finite_width.mean_field.solution import Solution, halved_particles, solve
-from splinebias.initialization.laws import as_law, describe_law
-from splinebias.limit.hypotheses import require_moments, require_range
+from splinebias.limit.hypotheses import require_range
 from splinebias.limit.mean_field.particles import lost_mass, needs_volume
 from splinebias.limit.mean_field.predict import check_mean_field
 from splinebias.parameterization import MeanField
@@ -186,7 +186,7 @@ def fluctuations(
     tolerance = real_number(tolerance, "tolerance", above=0, fix="take e.g. 0.03")
     seed = whole_number(seed, "seed")
     require_range(problem.line_data)
-    _check_moments(problem)
+    require_fourth_moments(problem)
     fine = solve(problem, times, points, count, rtol, seed)
     coarse, fewer = fine.coarser(), halved_particles(fine, seed)
     found = fine.extrapolated(coarse)
@@ -264,13 +264,3 @@ def _check_count(problem: Problem, points: int, particles: Any) -> int:
     if count > most:
         raise DataError(f"`particles` must fit into memory: about {most:,} do with {size} points, got {count:,}; take fewer")
     return count
-
-
-def _check_moments(problem: Problem) -> None:
-    """Fourth moments: without them no variance is finite."""
-    rule = "fluctuations need"
-    fix = "the variance is infinite; use lighter tails"
-    require_moments(problem, 4, rule, fix)
-    output = problem.initialization.output
-    if output is not None and not as_law(output, "output").has_moment(4):
-        raise DataError(f"{rule} a finite moment of order 4 of the `output` law, and {describe_law(output)} has none: {fix}")

@@ -71,11 +71,17 @@ class Particles:
         w, b, mass = (np.concatenate([part, part]) for part in (self.w, self.b, self.mass / 2))
         return np.concatenate([self.a, -self.a]), w, b, mass
 
+    def merged(self, influence: Array) -> Array:
+        """Influences of all neurons, (K, number of neurons), to those of what is independent: means over pairs, (K, N)."""
+        if not self.paired:
+            return influence
+        half = self.mass.size
+        means: Array = (influence[:, :half] + influence[:, half:]) / 2
+        return means
+
     def covariance(self, influence: Array) -> Array:
         """n times the covariance of means over n neurons, for influences of shape (K, number of neurons)."""
-        if self.paired:  # n/2 independent pairs, of the mean influence of the two
-            half = self.mass.size
-            influence = (influence[:, :half] + influence[:, half:]) / 2
+        influence = self.merged(influence)
         mean = influence @ self.mass
         covariance: Array = (2 if self.paired else 1) * ((influence * self.square) @ influence.T - np.outer(mean, mean))
         return covariance

@@ -61,7 +61,9 @@ def follow(population: Population, start: Neurons, times: Array, rtol: float, fl
     enough = floor * population.loss(residual)
     nodes, steps, outputs = [start], list[Step](), list[int]()
     for time in times:
-        while now < time and not (time == np.inf and (population.loss(residual) <= enough or now > _FOREVER * first)):
+        while now < time:
+            if time == np.inf and (population.loss(residual) <= enough or largest == 0 or now > _FOREVER * first):
+                break
             tries += 1
             if tries > _MOST_STEPS:
                 raise SolveError(

@@ -22,6 +22,14 @@ def test_richness_is_a_number_above_zero(richness):
         sb.MeanField(richness)
 
 
+@pytest.mark.parametrize("richness", [1e-300, 1e-101, 1e101, 1e300])
+def test_a_richness_whose_square_is_no_number_is_refused(richness):
+    with pytest.raises(sb.DataError, match="`richness` must be from 1e-100 to 1e100, got"):
+        sb.MeanField(richness)
+    for ends in (1e-100, 1e100):
+        assert np.isfinite([sb.MeanField(ends).clock(100), sb.MeanField(ends).output_scale(100)]).all()
+
+
 def test_the_function_moves_at_a_speed_that_knows_neither_width_nor_richness():
     """s^2 / clock = 1/n whatever gamma: the kernel is a mean over neurons; parameters move by gamma."""
     for width in (10, 1000):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from splinebias._array import Array
+from splinebias.errors import Outcome
 from splinebias.networks.network import Network
 from splinebias.neurons.sectors import Flags
 from splinebias.training.batch import SavingBatch
 from splinebias.training.field import Field
-from splinebias.training.method import Recorder, Snapshot
+from splinebias.training.method import Recorder, Run, Snapshot
 from splinebias.training.neuron_flow.state import Medium, NeuronState
 from splinebias.training.neuron_flow.step import NeuronStep
 from splinebias.training.neuron_flow.step_control import StepControl
-from splinebias.training.stopping import Limits
+from splinebias.training.stopping import Limits, Reason
 
 
 class NeuronBatch(SavingBatch):
@@ -118,7 +120,24 @@ class NeuronBatch(SavingBatch):
         spectrum = self._spectrum if self._spectrum.largest.size == len(self._rows) else NeuronStep(self._state)
         names = ("events", "undetermined", "passes")
         found = dict(zip(names, self._counts, strict=True)) | {"growth": self._control.growth}
-        found |= {"sliding": self._state.neurons.on_line.sum(-1), "rank": spectrum.rank}
+        found |= {"sliding": self._state.neurons.on_line.sum(-1), "dead": self._state.dead, "rank": spectrum.rank}
         found |= {"lambda_max": spectrum.largest, "lambda_min": spectrum.smallest}
         rows = self._rows
         return [{"rejected": float(rows[j].rejected)} | {name: float(v[j]) for name, v in found.items()} for j in ended]
+
+    def _run(self, j: int, reason: Reason, stats: dict[str, float]) -> Run:
+        run = super()._run(j, reason, stats)
+        return replace(run, advice="; ".join([run.advice, *_remarks(run)]))
+
+
+def _remarks(run: Run) -> list[str]:
+    """What happened to neurons that the reason for the end does not tell."""
+    found, width = [], run.network.width
+    if run.outcome is Outcome.STALLED and (dead := int(run.stats["dead"])):
+        found.append(f"{dead} of {width} neurons are active at no datum, and move no more")
+    if count := int(run.stats["undetermined"]):
+        found.append(
+            f"{count} of {width} neurons left a sample, or w = b = 0, though more than one motion solved the flow, as where "
+            "the output weight of one that slides changes sign: descent may end elsewhere"
+        )
+    return found

@@ -127,6 +127,13 @@ class NeuronState:
         occupied: Flags = np.bincount(self._bins, minlength=self.d.size * count).reshape(-1, count) > 0
         return occupied
 
+    @property
+    def dead(self) -> Whole:
+        """How many neurons have slope 0 at all samples, shape (B,)."""
+        sectors, n = self.medium.sectors, self.neurons
+        none: Whole = ((n.sector == sectors.x.size) & ~n.on_line).sum(-1) * (sectors.activation.left == 0)
+        return none
+
     @cached_property
     def units(self) -> Array:
         """Values at the data without output bias and skip part, shape (B, M)."""

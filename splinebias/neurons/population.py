@@ -112,7 +112,7 @@ class Walk:
 
     def __init__(self, neurons: Neurons, sectors: Sectors, drives: Array, span: Array) -> None:
         self._shape, self._sectors = neurons.a.shape, sectors
-        drives = np.moveaxis(drives, -1, 0)  # (2, B, 2M)
+        drives = drives.transpose(2, 0, 1)  # (2, B, 2M)
         pushes = Pushes.of(sectors, drives)
         kappa = np.hypot(*drives)
         u = drives / np.where(kappa > 0, kappa, 1.0)
@@ -200,6 +200,10 @@ class Walk:
         self._a[k], self._left[k] = end, rest
         put(self._h, k, goal)
 
+    def _count(self, k: Whole) -> Whole:
+        """How many of the neurons `k` each network has."""
+        return np.bincount(self._network[k], minlength=self._shape[0])
+
     def _note(self, k: Whole, left: Array) -> None:
         """Note that something happens to neurons when there is so much time `left`."""
         self._late[k] = left / self._span[self._network[k]]
@@ -208,7 +212,7 @@ class Walk:
         """Note that neurons are on lines."""
         self._note(k, left)
         self._sector[k], self._on[k] = line, True
-        np.add.at(self._events, self._network[k], 1)
+        self._events += self._count(k)
 
     def _slide(self, k: Whole) -> None:
         """Let go of neurons that leave their lines, and move the others along them."""
@@ -222,7 +226,7 @@ class Walk:
                 self.departs(k[off], sector[off], at(self._drives, self._base[k[off]] + goal))
             self._sector[k[off]], self._on[k[off]] = goal, False
             self._note(k[off], self._left[k[off]])
-            np.add.at(self._undetermined, self._network[k[on.undetermined]], 1)
+            self._undetermined += self._count(k[on.undetermined])
             k, a, sector, along = k[held], a[held], sector[held], along[held]
             if not k.size:
                 return
@@ -257,7 +261,7 @@ class Walk:
         self._sector[k], self._on[k] = way.sector, way.on_line
         self._note(k, self._left[k])
         self._left[k[~way.moves]] = 0.0
-        np.add.at(self._undetermined, self._network[k[way.moves]], 1)
+        self._undetermined += self._count(k[way.moves])
 
 
 def onto(sectors: Sectors, line: Whole, h: Array) -> Array:

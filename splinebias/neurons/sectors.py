@@ -90,6 +90,12 @@ class Sectors:
         return unit
 
     @cached_property
+    def across(self) -> Array:
+        """Entries (1, 1), (1, 2), (2, 2) of the projections on these normals, shape (2M, 3)."""
+        one, two = self.normals
+        return np.stack([one * one, one * two, two * two], axis=-1)
+
+    @cached_property
     def rays(self) -> Array:
         """Unit vectors along the lines after each sector, shape (2, 2M)."""
         return self.line_side * np.stack([np.ones(self.count), -self.line_x]) / np.hypot(self.line_x, 1.0)
@@ -142,19 +148,31 @@ class Sectors:
         values: Array = sums[..., 0] * self.x + sums[..., 1]
         return values
 
+    @cached_property
+    def _pairs(self) -> tuple[Whole, Whole]:
+        """The lower and the higher number of all pairs of samples, each (M, M)."""
+        index = np.arange(self.x.size)
+        return np.minimum.outer(index, index), np.maximum.outer(index, index)
+
+    @cached_property
+    def _products(self) -> Array:
+        """What the entries of a form are multiplied by for all pairs of samples, shape (M, M, 3)."""
+        x, one = self.x, np.ones((self.x.size, self.x.size))
+        return np.stack([np.multiply.outer(x, x), np.add.outer(x, x), one], axis=-1)
+
     def gram(self, forms: Array) -> Array:
         r""":math:`\sum_k \sigma'_{ki} \sigma'_{kj}\, \tilde x_i^T C_k \tilde x_j` from sums `forms` of C per sector.
 
         Shape (B, 2M, 3), the entries (1, 1), (1, 2) and (2, 2) of the symmetric C, to (B, M, M).
         """
         before, beyond = self._right(forms)
-        index = np.arange(self.x.size)
-        low, high = np.minimum.outer(index, index), np.maximum.outer(index, index)
+        low, high = self._pairs
         left, kink = self.activation.left, self.activation.kink
-        sums = kink**2 * (before[:, low] + beyond[:, high])
+        sums = before[:, low] + beyond[:, high]
+        sums = sums if kink == 1 else kink**2 * sums
         if left:
             one = before + beyond
             sums = sums + left * kink * (one[:, :, None] + one[:, None]) + left**2 * forms.sum(1)[:, None, None]
-        x = self.x
-        gram: Array = x[:, None] * x * sums[..., 0] + (x[:, None] + x) * sums[..., 1] + sums[..., 2]
+        sums *= self._products
+        gram: Array = sums.sum(-1)
         return gram

@@ -45,7 +45,7 @@ class Pushes(NamedTuple):
         wall = sectors.walls[:, 0]
         along = drives[0] * sectors.rays[0] + drives[1] * sectors.rays[1]
         here = drives[0] * wall[0] + drives[1] * wall[1]
-        after = np.roll(drives, -1, axis=-1)
+        after = np.concatenate([drives[..., 1:], drives[..., :1]], axis=-1)
         return cls(along, here, -(after[0] * wall[0] + after[1] * wall[1]))
 
 

@@ -177,9 +177,9 @@ class NeuronState:
 
     def _kernel(self, forms: Array) -> Array:
         """A for neurons with these `forms`."""
-        medium, wall = self.medium, self.medium.sectors.normals
-        lost = forms[..., 3:] * np.stack([wall[0] * wall[0], wall[0] * wall[1], wall[1] * wall[1]], axis=-1)
-        gram = medium.sectors.gram(forms[..., :3] - lost)  # a^2 (1 - e e^T) of those that slide is lost
+        medium = self.medium
+        lost = forms[..., 3:] * medium.sectors.across  # a^2 (1 - e e^T) of those that slide
+        gram = medium.sectors.gram(forms[..., :3] - lost)
         root = np.sqrt(medium.rate * medium.scale)[:, None] * medium.root
         kernel: Array = root[:, :, None] * (gram + 1) * root[:, None, :]
         if medium.lines.size:
@@ -228,7 +228,7 @@ class NeuronState:
     def speed(self) -> Array:
         r"""The largest :math:`|(a', h')| / |(a, h)|` of a neuron, without decay, shape (B,)."""
         n, rays = self.neurons, self.medium.sectors.rays
-        drives = np.moveaxis(self.drives, -1, 0)
+        drives = self.drives.transpose(2, 0, 1)
         both = np.concatenate([drives, (drives * rays[:, None]).sum(0) * rays[:, None]], axis=1).reshape(2, -1)
         p, q = at(both, self._bins + np.where(n.on_line.ravel(), both.shape[-1] // 2, 0)).reshape(2, *n.a.shape)
         size = np.sqrt(n.a**2 + n.w**2 + n.b**2)

@@ -77,7 +77,7 @@ class NeuronStep:
 
     def fall(self) -> Array:
         """-dL/dtau without decay, shape (B,)."""
-        coordinates = np.einsum("bij,bi->bj", self._vectors, self._start.rho)
+        coordinates = _times(self._start.rho, self._vectors)
         fall: Array = (self._rates * coordinates**2).sum(-1)
         return fall
 
@@ -110,15 +110,21 @@ def _norm(rho: Array) -> Array:
 def _mean_and_end(start: NeuronState, rates: Array, vectors: Array, h: Array) -> tuple[Array, Array]:
     """The mean of the residual over the step in the linear flow with eigenpairs of A, and its end, each (B, M)."""
     decay = start.medium.decay[:, None]
-    rho = np.einsum("bij,bi->bj", vectors, start.rho)
+    rho = _times(start.rho, vectors)
     exponent = h[:, None] * (np.maximum(rates, 0.0) + 2 * decay)
     first, left = _phi(exponent), np.exp(-exponent)
     mean, end = first * rho, left * rho
     if decay.any():
-        pull = -2 * decay * h[:, None] * np.einsum("bij,bi->bj", vectors, start.pull)
+        pull = -2 * decay * h[:, None] * _times(start.pull, vectors)
         mean, end = mean + _second_phi(exponent, first) * pull, end + first * pull
-    back = "bij,bj->bi"
-    return np.einsum(back, vectors, mean), np.einsum(back, vectors, end)
+    back = vectors.transpose(0, 2, 1)
+    return _times(mean, back), _times(end, back)
+
+
+def _times(rows: Array, matrices: Array) -> Array:
+    """Row times matrix for each network, (B, M) and (B, M, M) to (B, M)."""
+    product: Array = (rows[:, None] @ matrices)[:, 0]
+    return product
 
 
 def _phi(s: Array) -> Array:

@@ -35,6 +35,7 @@ def lines(command):
         ("docs/guide/results.md", 12),
         ("docs/guide/data.md", 10),
         ("docs/guide/estimator.md", 8),
+        ("docs/guide/learning-features.md", 10),
     ],
 )
 def test_the_examples_print_what_they_say(page, least):

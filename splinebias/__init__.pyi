@@ -46,6 +46,8 @@ from .limit.grid_solver import GridSolver as GridSolver
 from .limit.kernels.kernel_solver import KernelSolver as KernelSolver
 from .limit.kernels.power_solver import PowerSolver as PowerSolver
 from .limit.kernels.tangent import tangent_kernel as tangent_kernel
+from .limit.mean_field.descent import MeanFieldDescent as MeanFieldDescent
+from .limit.mean_field.descent import mean_field_descent as mean_field_descent
 from .limit.predict import Prediction as Prediction
 from .limit.predict import predict as predict
 from .limit.predict import predict_path as predict_path

@@ -33,6 +33,7 @@ from experiments import (
     least_norm_sheet,
     lm_figure1,
     lm_figure2,
+    mean_field_bands,
     penalty_sheet,
     potential_sheet,
     torch_default,
@@ -60,6 +61,17 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
         "imbalances": (-100.0, 0.0),
         "map_seeds": (0,),
         "loss_tol": 1e-3,
+    },
+    mean_field_bands: {
+        "span": (0.3, 3.0),
+        "points": 2,
+        "shown": 2,
+        "width": 20,
+        "swept": (0.1, 2.0),
+        "swept_times": (1.0, 2.0, 3.0),
+        "networks": 4,
+        "swept_width": 20,
+        "particles": 128,
     },
     flow_cost: {"widths": (20, 40), "seeds": (0,), "shown": 40, "max_steps": 60},
     flow_trajectories: {"widths": (50, 100, 200), "seeds": (0,), "points": 3},
@@ -522,6 +534,21 @@ def test_kept_networks_of_fixed_scales_go_to_the_kernel_end_with_one_scaling_and
     assert mean(rich, "to_minimizers").max() < 0.003 * spread < 0.05 * spread < mean(rich, "to_interpolant").min()
     assert all(one["interpolates"] for rows in (lazy, rich) for row in rows for one in row)
     assert max(one["drift"] for rows in (lazy, rich) for row in rows for one in row) < 1e-9
+
+
+def test_the_kept_bands_of_networks_that_learn_features_hold_ensembles_and_rise_before_they_fall():
+    kept = json.loads((FIGURES / "mean_field_bands.json").read_text(encoding="utf-8"))
+    predicted, measured, count = np.array(kept["variance"]), np.array(kept["measured"]), kept["config"]["networks"]
+    at = [kept["config"]["swept"].index(richness) for richness in kept["config"]["richness"]]
+    assert (np.abs(measured / predicted[at] - 1) < 0.1 + 3 * np.sqrt(2 / (count - 1))).all()
+    _, middle, late = predicted.T
+    assert 0 < middle.argmax() < middle.size - 1
+    assert middle.max() > 1.2 * middle[0]
+    assert late[-1] < 0.1 * late[0]
+    assert max(kept["error"]) < 0.15
+    losses = np.array(kept["losses"])
+    assert (np.diff(losses, axis=1) < 0).all()
+    assert (np.diff(losses[:, -1]) < 0).all()  # richer networks are ahead
 
 
 def test_kept_weight_decay_spends_few_knots_and_scores_like_early_stopping():

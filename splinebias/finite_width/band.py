@@ -251,6 +251,9 @@ def error_band(
 
     Notes
     -----
+    With `MeanField` influences follow the moving features (`fluctuations` has their equation and the errors of both); time
+    infinity is that of `predict`; ``band.advice`` estimates the error of the band, which takes as long as the band.
+
     With `NTK` the variance is that of the tangent kernel at the start. What training changes of it is of relative order
     n^(-1/2) in the variance for activations with a kink, see `crossing_share`: ``band.advice`` warns where it shows.
 

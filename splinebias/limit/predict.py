@@ -70,11 +70,17 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
         If no neuron of the law can supply what the data ask for; if an unscaled potential has no usable curvature at zero;
         for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there.
     CapabilityError
-        If the chosen solver cannot take the problem; for parameterization `MeanField`; for a finite time, if a solver is
-        named, or as in `predict_path`.
+        If the chosen solver cannot take the problem; for a finite time, if a solver is named, or as in `predict_path`; for
+        parameterization `MeanField`, with a solver or a `start`, and with potentials that are not quadratic and activations
+        without two slopes, whose neurons do not move in closed form.
 
     Notes
     -----
+    With `MeanField` features move and no functional says where training ends: the function is that of a population of
+    particles at a training time (`MeanFieldPrediction`), with an estimate of its error as `residual`, and infinity stands
+    for the time at which the loss has fallen to 1e-10 of its first value: ``stats["time"]`` and ``stats["loss"]`` say when
+    and how far (outcome STALLED if it does not).
+
     Hypotheses checked: finite second moments, reach of the law, :math:`0 < \phi''(0) < \infty` for unscaled potentials.
     Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures).
     Source: Jin & Montufar (2023), Theorems 1 and 4; Liang & Montufar (2025), both theorems.

@@ -15,7 +15,7 @@ from scipy.interpolate import CubicSpline
 
 import splinebias as sb
 from splinebias.cli.main import main
-from splinebias.theorems import jin_montufar, liang_montufar, verify, williams
+from splinebias.theorems import bordelon_pehlevan, jin_montufar, liang_montufar, verify, williams
 from splinebias.theorems.verdict import Hypothesis, Relation, Status, Verdict
 from splinebias.theorems.wide_networks import limit_function
 
@@ -98,6 +98,11 @@ def ignoring(problem, start):
     return sb.predict(problem).function
 
 
+def without_features(problem, times, x):
+    """Fluctuations of networks whose features stay."""
+    return sb.fluctuations(replace(problem, parameterization=sb.MeanField(1e-3)), times, x=x)
+
+
 WRONG = {  # name: the claim with a wrong prediction, or on networks that are not what it is about; what then disagrees
     "limit": (jin_montufar.limit, {"function": of_law(sb.Initialization.gaussian(1.0, 0.5))}, ["JM limit"]),
     "rate 1": (jin_montufar.rate, {"exponent": -1.0, "scale": 1.3}, ["JM rate", "JM constant"]),
@@ -126,8 +131,15 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
     ),
     "sqrt n": (williams.kernel_survives, {"scaling": williams.LINEAR}, ["W sqrt n limit", "W sqrt n curvature"]),
     "n": (williams.adaptive_survives, {"scaling": williams.SQUARE_ROOT}, ["W n curvature", "W n limit"]),
+    "fluctuations": (
+        bordelon_pehlevan.variance,
+        {"predicted": without_features},
+        ["BP variance", "BP final", "BP not monotone"],
+    ),
+    "lazy": (bordelon_pehlevan.lazy, {"richness": 1.0}, ["BP lazy"]),
+    "slower": (bordelon_pehlevan.slower, {"law": sb.Initialization.gaussian(), "times": (1.0,)}, ["BP slower"]),
 }
-QUICK = ("trajectory", "functional", "no interpolant", "conservation")  # half a second or two each
+QUICK = ("trajectory", "functional", "no interpolant", "conservation", "lazy")  # half a second or two each
 
 
 @pytest.mark.parametrize("name", [name if name in QUICK else nightly(name) for name in WRONG])
@@ -189,7 +201,7 @@ def test_papers_are_verified_in_the_order_of_their_names_each_once():
 
 @pytest.mark.parametrize("paper", ["JN", "jm", 3])
 def test_other_papers_are_refused(paper):
-    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, got"):
+    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, BP, got"):
         sb.verify("JM", paper)
 
 

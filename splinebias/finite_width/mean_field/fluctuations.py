@@ -48,7 +48,7 @@ class Fluctuations:
         The tangent kernel at the data at the last time, and the standard deviation of :math:`\sqrt n\,(K_n - K)`.
     mean_error, std_error : Array, shape (T, Q)
         Estimates of the errors of `mean` and `std`: what half the particles change, and a third of what steps twice as long
-        and impulses twice as large change.
+        (and impulses twice as large) change.
     undetermined : float
         Share of the particles that left a sample where more than one motion solves the flow.
     tolerance : float
@@ -129,7 +129,7 @@ def fluctuations(
     x : array_like, shape (Q,), optional
         Where the function is asked for. None: 21 points of the interval on which functions are drawn.
     particles : int, optional
-        About how many particles stand for the neurons, 64 at least. None: 1280 where output weights start at 0, else 5120.
+        About how many particles stand for the neurons, 64 at least. None: 640 where output weights start at 0, else 5120.
         The error falls about like 1/particles in the first case.
     rtol : float
         Error of a step of the limit, relative to y; the order in time is 2.
@@ -162,11 +162,14 @@ def fluctuations(
     :math:`\gamma \le 2`. Two layers and full batch only: what Bordelon & Pehlevan find for deep and convolutional networks
     and for online learning is not covered. An output bias changes nothing at this order.
 
-    Cost: some 0.4 microseconds times particles, points and the square of the number of steps; for 5 points, a = 0 at the
-    start and t = 100, std to 1 % takes some seconds, ten times that where output weights start at random.
+    Responses: with a = 0 at the start by derivatives of all neurons, through all events, and the jumps at edges
+    (`mean_field.tangents`); otherwise by differences of the whole population (`mean_field.response`), which is their twin.
+
+    Cost: for 5 points, a = 0 at the start and t = 100, std to 1 % takes half a second, growing like particles times points
+    times the square of the number of steps; thirty times that where output weights start at random.
 
     Source: the dynamics of fluctuations at fixed richness, Bordelon & Pehlevan (NeurIPS 2023); derived here: exact motion of
-    two-slope neurons, radial reduction, the response as that of the whole population.
+    two-slope neurons, radial reduction, the response as that of the whole population and its edges.
 
     Examples
     --------

@@ -19,6 +19,7 @@ from splinebias.limit.mean_field.particles import Particles, fewest, lost_mass, 
 from splinebias.limit.mean_field.path import MeanFieldPath, again, follow, merged
 from splinebias.limit.mean_field.population import Population
 from splinebias.limit.prediction import Prediction
+from splinebias.neurons.population import Neurons
 from splinebias.parameterization import MeanField
 from splinebias.problem import Problem
 
@@ -90,7 +91,7 @@ def predict_mean_field(problem: Problem, times: list[float]) -> list[MeanFieldPr
     scale = max(float(np.abs(problem.line_data.y).max()), np.finfo(float).tiny)
     found = {}
     for i, time in enumerate(distinct.tolist()):
-        one, other, half = (_function(path, i) for path in (fine, coarse, fewer))
+        one, other, half = (function_of(path.population, path.nodes[path.outputs[i]]) for path in (fine, coarse, fewer))
         error = (np.abs(half(x) - one(x)) + np.abs(other(x) - one(x)) / 3).max() / scale
         found[time] = _prediction(problem, fine, i, time, one, max(float(error), missed))
     return [found[time] for time in times]
@@ -141,9 +142,8 @@ def _paths(problem: Problem, times: Array) -> tuple[tuple[MeanFieldPath, MeanFie
     return (fine, coarse, fewer), lost_mass(particles, problem.initialization)
 
 
-def _function(path: MeanFieldPath, output: int) -> PiecewiseLinear:
-    """The function of the particles at one of the times asked for."""
-    population, neurons = path.population, path.nodes[path.outputs[output]]
+def function_of(population: Population, neurons: Neurons) -> PiecewiseLinear:
+    """The function of the particles."""
     a, w, b = (part[0] for part in (neurons.a, neurons.w, neurons.b))
     skip = (0.0, 0.0)
     if population.free:

@@ -63,7 +63,7 @@ from .networks.torch_modules import from_torch as from_torch
 from .parameterization import NTK as NTK
 from .parameterization import MeanField as MeanField
 from .parameterization import Standard as Standard
-from .plots import plot as plot
+from .plots.pictures import plot as plot
 from .potential import Hypentropy as Hypentropy
 from .potential import Potential as Potential
 from .potential import Power as Power

@@ -137,7 +137,7 @@ def picture(path: Path | None) -> Callable[..., None]:
 
     def save(*results: Any) -> None:
         from splinebias._files import write_atomically
-        from splinebias.plots import plot
+        from splinebias.plots.pictures import plot
 
         axes = figure.subplots()
         for result in results:

@@ -149,7 +149,7 @@ class Diagnosis(Drawn):
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkReport:
+class NetworkReport(Drawn):
     """What can be said of a trained network whose start and training are not known (by Adam, for instance).
 
     Attributes
@@ -170,6 +170,10 @@ class NetworkReport:
         Units with a breakpoint outside the data, and units that no datum activates.
     interval : tuple of float
         Where distances are meant.
+    function : callable
+        The network f_n.
+    prediction : Prediction
+        The limit f.
     """
 
     problem: Problem
@@ -182,10 +186,16 @@ class NetworkReport:
     outside: int
     dead: int
     interval: tuple[float, float]
+    function: Any
+    prediction: Prediction
+
+    def __repr__(self) -> str:
+        return f"NetworkReport(width {self.width}: {self.distance:.3g} from the limit, residual {self.residual:.3g})"
 
     def facts(self) -> dict[str, Any]:
-        """Everything as a plain dictionary, for JSON."""
-        return vars(self) | {"problem": self.problem.describe()}
+        """All words and numbers as a plain dictionary, for JSON."""
+        facts = vars(self) | {"problem": self.problem.describe()}
+        return {name: value for name, value in facts.items() if name not in ("function", "prediction")}
 
     def __str__(self) -> str:
         lo, hi = self.interval
@@ -384,4 +394,6 @@ def _report(network: Any, problem: Problem, limit: Prediction, where: tuple[floa
         int(((places < x[0]) | (places > x[-1]) | ~np.isfinite(places)).sum()),
         int((~active.any(axis=1)).sum()),
         where,
+        function,
+        limit,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from splinebias._arguments import entry
 from splinebias._array import Array
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
@@ -237,6 +238,7 @@ def _check_problem(problem: Problem) -> None:
 
 def _check_time(time: Any, name: str) -> float:
     """`time` as a float, or a DataError."""
+    time = entry(time)
     try:
         accepted = isinstance(time, numbers.Real) and not isinstance(time, bool | np.bool_)
         value = float(time) if accepted else math.nan

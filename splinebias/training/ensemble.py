@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from splinebias._arguments import entry
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
@@ -144,7 +145,7 @@ def _distinct(seeds: Sequence[int]) -> list[int]:
     """`seeds` as a list of distinct values, or a DataError; that they are whole numbers is up to `Network.sample`."""
     if isinstance(seeds, str | bytes) or not hasattr(seeds, "__iter__"):
         raise DataError(f"`seeds` must be a sequence of whole numbers, got {seeds!r}; use e.g. range(100)")
-    numbers = list(seeds)
+    numbers: list[int] = [int(seed) if isinstance(seed, float) and seed.is_integer() else seed for seed in map(entry, seeds)]
     if not numbers:
         raise DataError("`seeds` must hold at least one seed, got none; use e.g. range(100)")
     if len(set(map(str, numbers))) < len(numbers):

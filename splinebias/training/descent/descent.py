@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinebias._arguments import whole_number
+from splinebias._arguments import keep_plain, whole_number
 from splinebias.errors import DataError
 from splinebias.learning_rates import checked_rates, momentum_scale
 from splinebias.problem import Problem
@@ -43,6 +43,7 @@ class _Descent(TrainingMethod):
             fix = "leave it None to take it from the spectrum of the tangent kernel"
             object.__setattr__(self, "learning_rate", checked_rates(self.learning_rate, fix=fix))
         whole_number(self.max_steps, "max_steps", at_least=1)
+        keep_plain(self, "max_steps")
         momentum_scale(self.momentum, self.dampening)
         if not isinstance(self.nesterov, bool):
             raise DataError(f"`nesterov` must be True or False, got {self.nesterov!r}")
@@ -163,6 +164,7 @@ class StochasticMirrorDescent(_Descent):
     def __post_init__(self) -> None:
         super().__post_init__()
         whole_number(self.batch_size, "batch_size", at_least=1)
+        keep_plain(self, "batch_size")
 
     def supports(self, problem: Problem) -> str | None:
         if self.batch_size <= problem.data.size:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinebias._arguments import real_number, real_vector, whole_number
+from splinebias._arguments import keep_plain, real_number, real_vector, whole_number
 from splinebias.errors import DataError
 from splinebias.training.method import Recorder, Run, TrainingMethod
 
@@ -84,6 +84,7 @@ class MirrorFlow(TrainingMethod):
     def __post_init__(self) -> None:
         real_number(self.rtol, "rtol", above=0, fix="take e.g. 1e-4")
         whole_number(self.max_steps, "max_steps", at_least=1)
+        keep_plain(self, "max_steps")
         if self.time != math.inf:
             real_number(self.time, "time", above=0, fix="leave it out to train until loss_tol is reached")
         times = real_vector(self.saveat, "saveat", fix="leave it out: a run hands back its end anyway")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinebias._arguments import memory_left, real_number, real_vector, whole_number
+from splinebias._arguments import keep_plain, memory_left, real_number, real_vector, whole_number
 from splinebias.errors import CapabilityError, DataError
 from splinebias.problem import Problem
 from splinebias.training.method import Recorder, Run, TrainingMethod
@@ -98,6 +98,7 @@ class NeuronFlow(TrainingMethod):
         real_number(self.rtol, "rtol", above=0, fix="take e.g. 1e-4")
         real_number(self.weight_decay, "weight_decay", at_least=0, fix="take 0 for none")
         whole_number(self.max_steps, "max_steps", at_least=1)
+        keep_plain(self, "max_steps")
         if self.time != math.inf:
             real_number(self.time, "time", above=0, fix="leave it out to train until loss_tol is reached")
         elif self.weight_decay:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
-from splinebias.limit.prediction import Prediction
 from splinebias.parameterization import MeanField
-from splinebias.problem import Problem
+
+if TYPE_CHECKING:
+    from splinebias.limit.prediction import Prediction
+    from splinebias.problem import Problem
 
 
 def limit_of(problem: Problem, method: Any) -> Prediction:

@@ -105,10 +105,8 @@ def advance(neurons: Neurons, sectors: Sectors, force: Array, span: Array) -> Jo
 class Walk:
     """Neurons under way, in flat arrays of shape (N,) that are written to; `left` is the time that remains.
 
-    A walk that is `watched` calls `flown`, `arrived`, `departs` and `slid` on the way.
+    It calls `flown`, `arrived`, `departs` and `slid` on the way, for whoever derives from it.
     """
-
-    watched = False
 
     def __init__(self, neurons: Neurons, sectors: Sectors, drives: Array, span: Array) -> None:
         self._shape, self._sectors = neurons.a.shape, sectors
@@ -119,6 +117,7 @@ class Walk:
         self._drives = drives.reshape(2, -1)
         self._pushes = np.stack(pushes).reshape(3, -1)
         self._motion = np.concatenate([kappa[None], u]).reshape(3, -1)
+        self._u = self._motion[1:]
         count, width = self._shape
         self._network = np.repeat(np.arange(count), width)
         self._base = self._network * sectors.count
@@ -140,17 +139,17 @@ class Walk:
                     break
         return self.result(pending)
 
-    def flown(self, k: Whole, drive: Array, angle: Array, span: Array) -> None:
-        """Called before neurons `k` move freely under `drive`, (2, K), by an angle, for a time `span`."""
+    def flown(self, k: Whole, place: Whole, angle: Array, left: Array) -> None:
+        """Called before neurons `k` move freely under the drives at `place`, by an angle, until a time is `left`."""
 
-    def arrived(self, k: Whole, line: Whole, drive: Array) -> None:
-        """Called after neurons `k` have moved, to lines, under `drive`, (2, K), and before they are on them."""
+    def arrived(self, k: Whole, line: Whole, place: Whole) -> None:
+        """Called after neurons `k` have moved, to lines, under the drives at `place`, and before they are on them."""
 
-    def departs(self, k: Whole, line: Whole, drive: Array) -> None:
-        """Called before neurons `k` leave lines for a sector with `drive`, (2, K)."""
+    def departs(self, k: Whole, line: Whole, place: Whole) -> None:
+        """Called before neurons `k` leave lines for sectors with the drives at `place`."""
 
-    def slid(self, k: Whole, ray: Array, along: Array, angle: Array, span: Array) -> None:
-        """Called before neurons `k` slide along rays, (2, K), under drives `along` these, by an angle, for a time."""
+    def slid(self, k: Whole, ray: Array, angle: Array, span: Array) -> None:
+        """Called before neurons `k` slide along rays, (2, K), by an angle, for a time `span`."""
 
     def result(self, pending: Whole) -> Journey:
         """What is there now, with the neurons `pending` not through."""
@@ -190,11 +189,9 @@ class Walk:
             rest[hit] = left[hit] * (1 - angle / z[hit])
             end[hit], part = moved(a[hit], v[hit], angle)
             z[hit] = angle
-        if self.watched:
-            self.flown(k, at(self._drives, place), z, left - rest)
+        self.flown(k, place, z, rest)
         if hit.size:
-            if self.watched:
-                self.arrived(k[hit], line, at(self._drives, place[hit]))
+            self.arrived(k[hit], line, place[hit])
             self._arrive(k[hit], line, rest[hit])
             put(goal, hit, onto(self._sectors, line, at(h, hit) + part * at(u, hit)))
         self._a[k], self._left[k] = end, rest
@@ -222,8 +219,7 @@ class Walk:
         if not held.all():
             off = np.flatnonzero(~held)
             goal = np.where(on.goes_on, (sector + 1) % self._sectors.count, sector)[off]
-            if self.watched:
-                self.departs(k[off], sector[off], at(self._drives, self._base[k[off]] + goal))
+            self.departs(k[off], sector[off], self._base[k[off]] + goal)
             self._sector[k[off]], self._on[k[off]] = goal, False
             self._note(k[off], self._left[k[off]])
             self._undetermined += self._count(k[on.undetermined])
@@ -244,8 +240,7 @@ class Walk:
             end[ends[turns]], place[ends[~turns]] = 0.0, 0.0
             rest[ends] = left[ends] * (1 - angle[ends] / z[ends])
             self._note(k[ends], rest[ends])
-        if self.watched:
-            self.slid(k, sign * ray, sign * along, angle, left - rest)
+        self.slid(k, sign * ray, angle, left - rest)
         self._a[k], self._left[k] = end, rest
         put(self._h, k, place * ray)
         if ends.size:

@@ -51,8 +51,6 @@ def differentiate(neurons: Neurons, sectors: Sectors, force: Array, span: float)
 class _TangentWalk(Walk):
     """A walk that carries `change`, (3, 3 + M, N): derivatives by three parameters and M forces."""
 
-    watched = True
-
     def __init__(self, neurons: Neurons, sectors: Sectors, drives: Array, span: Array) -> None:
         super().__init__(neurons, sectors, drives, span)
         self._speed = np.zeros(neurons.a.size)  # D x~ with which a neuron arrived at its line; 0: it was there before
@@ -64,17 +62,16 @@ class _TangentWalk(Walk):
         slope = sectors.activation.left + sectors.activation.kink * right  # of each sample in each sector
         self._each = np.stack([slope * sectors.x, slope]).transpose(0, 2, 1)  # drives of unit forces, (2, M, 2M)
 
-    def flown(self, k: Whole, drive: Array, angle: Array, span: Array) -> None:
-        kappa = np.hypot(drive[0], drive[1])
-        u = drive / np.where(kappa > 0, kappa, 1.0)
-        self._move(k, u, angle, span, across=True)
+    def flown(self, k: Whole, place: Whole, angle: Array, left: Array) -> None:
+        self._move(k, self._u[:, place], angle, self._left[k] - left, across=True)
 
-    def slid(self, k: Whole, ray: Array, along: Array, angle: Array, span: Array) -> None:
+    def slid(self, k: Whole, ray: Array, angle: Array, span: Array) -> None:
         self._across(k, self._sector[k], np.zeros(k.size))  # what is caught keeps nothing across its line
         self._speed[k] = 0.0
         self._move(k, ray, angle, span, across=False)
 
-    def arrived(self, k: Whole, line: Whole, drive: Array) -> None:
+    def arrived(self, k: Whole, line: Whole, place: Whole) -> None:
+        drive = self._drives[:, place]
         x = self._sectors.x[line % self._sectors.x.size]
         self._speed[k] = drive[0] * x + drive[1]
 
@@ -84,7 +81,8 @@ class _TangentWalk(Walk):
         if at.size:  # they stay, or leave in another direction: not determined
             self.change[1:][:, :, at] = 0.0
 
-    def departs(self, k: Whole, line: Whole, drive: Array) -> None:
+    def departs(self, k: Whole, line: Whole, place: Whole) -> None:
+        drive = self._drives[:, place]
         x = self._sectors.x[line % self._sectors.x.size]
         before = self._speed[k]
         moving = before != 0

@@ -172,6 +172,44 @@ def test_steps_are_of_second_order_and_errors_fall_with_particles(law):
     assert some < 0.25 * few < 1e-3
 
 
+def shift_of_networks(case, times, width, seeds):
+    """n (L_n - L) of networks, less its part that is linear in what their neurons are, of mean 0: mean and its error."""
+    x, y = case.data.x, case.data.y
+    found = solve(case, np.array(times), x, 400, 1e-3, 0)
+    runs = sb.train_ensemble(
+        case, width, range(seeds), method=sb.NeuronFlow(1e-3, time=times[-1], saveat=times), loss_tol=1e-14
+    )
+    residuals = np.array([[snapshot.function(x) - y for snapshot in run.snapshots] for run in runs])
+    loss, r = (residuals**2).mean(-1) / 2, found.mean - y
+    angles = np.arctan2(found.particles.b, found.particles.w)
+    w, b = (np.array([getattr(run.start, name).numpy() for run in runs]) for name in "wb")
+    linear = (found.influence * r[:, :, None]).mean(1)  # of one neuron, (T, N)
+    of_neurons = np.array([np.interp(np.arctan2(b, w), angles, each, period=2 * np.pi) * (w**2 + b**2) for each in linear])
+    shift = width * (loss - (r**2).mean(-1) / 2 - (of_neurons.mean(-1) - (linear @ found.particles.mass)[:, None]).T)
+    return shift.mean(0), shift.std(0, ddof=1) / np.sqrt(seeds)
+
+
+@pytest.mark.parametrize(
+    ("richness", "times", "seeds"), [(1.0, [3.0], 80), nightly(2.0, [3.0, 10.0], 400)], ids=["one", "two"]
+)
+def test_networks_are_behind_their_limit_by_the_mean_shift(richness, times, seeds):
+    """Within its stated error, three standard errors of the networks, and 5 % for what is of order 1/n^2 at n = 200."""
+    found = sb.fluctuations(problem(richness=richness), times, x=[0.0], particles=128).mean_shift
+    assert (found.error < 0.15 * found.loss).all()
+    measured, error = shift_of_networks(problem(richness=richness), times, 200, seeds)
+    assert (error < 0.3 * measured).all()
+    assert (np.abs(measured - found.loss) < found.error + 3 * error + 0.05 * found.loss).all()
+
+
+def test_no_misfit_no_mean_shift_and_where_it_is_not_known():
+    found = sb.fluctuations(problem(data=sb.Dataset([-1, 0, 1], [0, 0, 0])), [1.0], x=[0.0], particles=64)
+    np.testing.assert_allclose(found.mean_shift.loss, 0, atol=1e-12)
+    for law, parts in ((PAIRS, {}), (ZERO, {"affine": "free"})):
+        found = sb.fluctuations(problem(law, **parts), [0.5], x=[0.0], particles=64)
+        with pytest.raises(sb.CapabilityError, match="mean shift is known where output weights start at 0"):
+            found.mean_shift  # noqa: B018
+
+
 def test_sliders_whose_output_weight_changes_sign_are_an_outcome():
     law = sb.Initialization(st.uniform(-1, 2), st.uniform(-1, 2), output=sb.Rademacher())
     found = sb.fluctuations(problem(law, 3.0), [20.0], x=[0.0], particles=256, rtol=3e-3, tolerance=10.0)

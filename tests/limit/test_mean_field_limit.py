@@ -67,12 +67,14 @@ def test_time_infinity_ends_where_the_loss_is_a_ten_billionth_of_the_first():
     assert found.plot().lines
 
 
-def test_neurons_that_see_no_data_are_an_outcome():
-    law = sb.Initialization(st.uniform(0.5, 1), st.uniform(-9, 1))
-    found = sb.predict(problem(law))
+def test_data_that_neurons_do_not_see_are_an_outcome():
+    """All neurons bend between the two points and see the right one only; that is fitted, and then nothing moves."""
+    law = sb.Initialization(sb.Constant(1.0), st.uniform(-0.6, 0.3))
+    found = sb.predict(problem(law, data=sb.Dataset([-1, 1], [0.5, 0.2])))
     assert found.outcome is sb.Outcome.STALLED
     assert "the data are out of reach of this law" in found.advice
-    np.testing.assert_allclose(found(SET_A.x), 0, atol=1e-12)
+    np.testing.assert_allclose(found([-1.0, 1.0]), [0, 0.2], atol=1e-6)
+    assert found.stats["loss"] == pytest.approx(0.5**2 / 4)
 
 
 def test_sliders_that_turn_are_an_outcome():
@@ -105,7 +107,12 @@ def test_what_a_band_says_of_itself(monkeypatch):
     assert "the error of the band is estimated at" in band.at_width(800).advice
 
 
+BLIND = sb.Initialization(sb.Constant(1.0), st.uniform(-9, 1))  # breakpoints from 8 on
+
+
 REFUSALS = {
+    "blind": (lambda: sb.predict(problem(BLIND), time=1.0), sb.DataError, "no neuron of this law sees any of the data"),
+    "blind band": (lambda: sb.fluctuations(problem(BLIND), [1.0]), sb.DataError, "no neuron of this law sees"),
     "start": (lambda: sb.predict(problem(), start=np.sin), sb.CapabilityError, "move their features.*leave `start` out"),
     "path start": (lambda: sb.predict_path(problem(), [1.0], start=np.sin), sb.CapabilityError, "leave `start` out"),
     "band start": (lambda: sb.error_band(problem(), 100, start=np.sin), sb.CapabilityError, "leave `start` out"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.errors import CapabilityError, Outcome
+from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewiseLinear
 from splinebias.limit.hypotheses import require_moments, require_range
 from splinebias.limit.mean_field.particles import Particles, fewest, lost_mass, needs_volume, particles_of
@@ -80,7 +80,7 @@ def predict_mean_field(problem: Problem, times: list[float]) -> list[MeanFieldPr
     CapabilityError
         For a potential that is not quadratic, an activation without two slopes.
     DataError
-        If a law lacks second moments, or data are out of the range of doubles.
+        If a law lacks second moments, or none of its neurons sees any of the data; for data out of the range of doubles.
     """
     check_mean_field(problem, "predictions of sb.MeanField networks")
     require_range(problem.line_data)
@@ -114,12 +114,24 @@ def check_mean_field(problem: Problem, who: str) -> None:
 def population_of(
     problem: Problem, kinks: Array, count: int, seed: int, *, spread: bool = False
 ) -> tuple[Particles, Population]:
-    """About `count` particles for a problem, and their population."""
+    """About `count` particles for a problem, and their population.
+
+    Raises
+    ------
+    DataError
+        If no neuron sees any of the data: nothing ever moves.
+    """
     parameterization, activation = problem.parameterization, problem.activation.two_slopes
     assert isinstance(parameterization, MeanField)
     assert activation is not None
     particles = particles_of(problem.initialization, kinks, count, seed, spread=spread)
-    return particles, Population.of(problem.line_data, activation, parameterization.richness, particles, problem.free)
+    population = Population.of(problem.line_data, activation, parameterization.richness, particles, problem.free)
+    if not np.diag(population.kernel(population.start(particles))[0]).any():
+        raise DataError(
+            "no neuron of this law sees any of the data, so nothing ever moves; use a law of (w, b) with w x + b > 0 at the "
+            "data, or move the data (sb.rescaled)"
+        )
+    return particles, population
 
 
 def training_time(problem: Problem, times: Any) -> Any:

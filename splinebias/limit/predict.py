@@ -26,6 +26,7 @@ from splinebias.limit.prediction import Prediction, Solver, beyond_bending, requ
 from splinebias.limit.second_opinion.opinion import checked
 from splinebias.limit.several_inputs.predict import predict_points
 from splinebias.limit.start_function import residual_problem, shifted
+from splinebias.loss import SQUARED, Loss, require_squared
 from splinebias.parameterization import MeanField
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
@@ -37,7 +38,14 @@ __all__ = ["Prediction", "predict", "predict_path"]
 _ACCURATE = 1e-8  # residual above which a function at a finite time is INACCURATE
 
 
-def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf, start: Any = None) -> Prediction:
+def predict(
+    problem: Problem,
+    solver: Solver | None = None,
+    *,
+    time: float = math.inf,
+    start: Any = None,
+    loss: Loss = SQUARED,
+) -> Prediction:
     r"""The infinite-width limit of the trained networks of `problem`.
 
     Minimizes :math:`E_\mu[\alpha^2]` (unscaled potentials) or :math:`E_\mu[D_\phi(\alpha, 0)]` (scaled) over
@@ -59,6 +67,8 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     start : function, optional
         The function :math:`f_0` at time 0: a `Network`, anything of this library with a function, a callable. The limit is
         then :math:`f_0` plus the function above for the data :math:`y_i - f_0(x_i)`. None: networks that start at zero.
+    loss : Loss
+        What training lowers: ``Squared()``. Others are refused by name: without a minimum they have no such limit.
 
     Returns
     -------
@@ -73,7 +83,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     CapabilityError
         If the chosen solver cannot take the problem; for a finite time, if a solver is named, or as in `predict_path`; for
         parameterization `MeanField`, with a solver or a `start`, and with potentials that are not quadratic and activations
-        without two slopes, whose neurons do not move in closed form.
+        without two slopes, whose neurons do not move in closed form; for a loss other than the squared one.
 
     Notes
     -----
@@ -88,6 +98,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     """
     began = clock.perf_counter()
     _check_time(time, "time")
+    require_squared(loss, "the limit of predict")
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
     if isinstance(problem, Problem) and isinstance(problem.parameterization, MeanField):

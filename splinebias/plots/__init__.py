@@ -24,6 +24,7 @@ from splinebias.plots.functions import plot_training as plot_training
 from splinebias.plots.laws import plot_curvature_penalty as plot_curvature_penalty
 from splinebias.plots.parts import plot_diagnosis as plot_diagnosis
 from splinebias.plots.parts import plot_laziness as plot_laziness
+from splinebias.plots.paths import plot_alignment as plot_alignment
 from splinebias.plots.paths import plot_path as plot_path
 from splinebias.plots.paths import plot_weight_decay_path as plot_weight_decay_path
 from splinebias.plots.pictures import html_of as html_of

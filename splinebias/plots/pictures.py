@@ -22,7 +22,7 @@ from splinebias.plots.functions import (
 )
 from splinebias.plots.laws import plot_curvature_penalty
 from splinebias.plots.parts import plot_diagnosis, plot_laziness
-from splinebias.plots.paths import plot_path, plot_weight_decay_path
+from splinebias.plots.paths import plot_alignment, plot_path, plot_weight_decay_path
 from splinebias.plots.studies import plot_grid, plot_study
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "MinimumNorm": plot_minimum_norm,
     "Fluctuations": plot_fluctuations,
     "SparseLimit": plot_sparse_limit,
+    "Alignment": plot_alignment,
     "Study": plot_study,
     "StudyGrid": plot_grid,
     "Initialization": plot_curvature_penalty,

@@ -14,9 +14,15 @@ Claim = Callable[..., Verdict | tuple[Verdict, ...]]
 
 def catalogue() -> dict[str, tuple[Claim, ...]]:
     """The claims of every paper; what they need of the library is imported now."""
-    from splinebias.theorems import bordelon_pehlevan, jin_montufar, liang_montufar, williams
+    from splinebias.theorems import bordelon_pehlevan, jin_montufar, liang_montufar, min_mallada_vidal, williams
 
-    return {"JM": jin_montufar.CLAIMS, "LM": liang_montufar.CLAIMS, "W": williams.CLAIMS, "BP": bordelon_pehlevan.CLAIMS}
+    return {
+        "JM": jin_montufar.CLAIMS,
+        "LM": liang_montufar.CLAIMS,
+        "W": williams.CLAIMS,
+        "BP": bordelon_pehlevan.CLAIMS,
+        "M": min_mallada_vidal.CLAIMS,
+    }
 
 
 def verify(*papers: str, fast: bool = False) -> list[Verdict]:
@@ -24,9 +30,9 @@ def verify(*papers: str, fast: bool = False) -> list[Verdict]:
 
     Parameters
     ----------
-    *papers : {"JM", "LM", "W", "BP"}
+    *papers : {"JM", "LM", "W", "BP", "M"}
         Jin & Montúfar (JMLR 2023), Liang & Montúfar (ICLR 2025), Williams et al. (NeurIPS 2019),
-        Bordelon & Pehlevan (NeurIPS 2023). None: all.
+        Bordelon & Pehlevan (NeurIPS 2023); Min, Mallada & Vidal (early alignment). None: all.
     fast : bool
         Fewer networks: seconds a paper. Tolerances follow from the number of networks: with fewer, less is refused, and what
         agrees is as sure to.

@@ -8,9 +8,10 @@ The rules, in this order; the first that holds is the reason:
 - *REACHED_TIME*: the time asked for is over;
 - *FLAT*: the gradient vanishes to rounding;
 - *NO_STEP*: steps of every size were taken back;
-- *ROUNDING*, *AT_REST*: no progress for `patience` steps, at a loss that may be rounding or is more than that;
+- *ROUNDING*, *AT_REST* (of labels *LABELS_AT_REST*): no progress for `patience` steps, at a loss that may be rounding or
+  is more than that;
 - *OVERSHOT*: the steps are used up at a fixed learning rate above that of linear stability, at the start or on the way;
-- *FLOW_STEPS*, *DESCENT_STEPS* or *LAST_RATE*: the steps are used up, or the learning rates.
+- *FLOW_STEPS*, *DESCENT_STEPS*, *LABEL_STEPS* or *LAST_RATE*: the steps are used up, or the learning rates.
 """
 
 from __future__ import annotations
@@ -60,6 +61,16 @@ ROUNDING = Reason(Outcome.STALLED, "the loss is down to rounding at {loss:.3g}: 
 AT_REST = Reason(
     Outcome.STALLED, "steps no longer change the loss, {loss:.3g}, beyond rounding, and f misses {worst}" + _COVER
 )
+LABELS_AT_REST = Reason(
+    Outcome.STALLED,
+    "steps no longer lower the loss, {loss:.3g}, with {wrong:.0f} of {points} labels on the wrong side and least margin "
+    "{margin:.3g}: no function of such networks may separate them; use a larger width, or check the labels",
+)
+LABEL_STEPS = Reason(
+    Outcome.MAX_STEPS,
+    "max_steps was reached at loss {loss:.3g}, with {wrong:.0f} of {points} labels on the wrong side: raise `max_steps`, or "
+    "`loss_tol`, as this loss has no minimum",
+)
 OVERSHOT = Reason(
     Outcome.MAX_STEPS,
     "learning_rate = {learning_rate:.3g} is above 2 / lambda_max of the tangent kernel, {stable:.3g}: steps overshoot and "
@@ -88,6 +99,8 @@ class Limits:
         Whether steps taken back count among them.
     horizon : float
         Sum of step sizes at which to stop.
+    labels : bool
+        Whether the loss is one of labels, whose rounding errors are relative: it may fall on, whatever it was at the start.
     """
 
     loss_tol: float
@@ -96,6 +109,7 @@ class Limits:
     out_of_steps: Reason
     counts_rejected: bool = False
     horizon: float = math.inf
+    labels: bool = False
 
 
 class Progress:
@@ -148,17 +162,17 @@ class Progress:
     def reason(self, limits: Limits) -> Reason | None:
         """Why the network moves no further, or None."""
         lost, idle = self.refused >= 60, self.idle >= limits.patience  # steps halve: there is nothing left to try
-        rounding = self.loss <= 1e-12 * self.at_start  # share of the loss at the start that may be rounding
+        rounding = self.loss <= 1e-12 * self.at_start and not limits.labels  # share of the start that may be rounding
         spent = self.steps + (self.rejected if limits.counts_rejected else 0)
         rules = (
             (OVERFLOW, self.broken or (lost and self.overflowed)),
             (UNSTABLE, self.exploded or (idle and self.unstable)),
             (CONVERGED, self.loss <= limits.loss_tol),
             (REACHED_TIME, self.tau >= limits.horizon),
-            (FLAT, self.critical),
+            (LABELS_AT_REST if limits.labels else FLAT, self.critical),
             (NO_STEP, lost),
             (ROUNDING, idle and rounding),
-            (AT_REST, idle),
+            (LABELS_AT_REST if limits.labels else AT_REST, idle),
             (OVERSHOT, self.unstable and spent >= limits.max_steps),
             (limits.out_of_steps, spent >= limits.max_steps),
         )

@@ -51,7 +51,7 @@ class FlowBatch(SavingBatch):
         limits: Limits,
         records: Sequence[Recorder],
     ) -> None:
-        state = FlowField(field.activation, field.loss, field.mirror).at(field.mirror.to_dual(start.theta))
+        state = FlowField(**vars(field)).at(field.mirror.to_dual(start.theta))
         super().__init__(state, limits, records, saveat)
         self._control, self._rtol = StepControl(_numpy(state.loss)), rtol
         self._times_count = math.isfinite(limits.horizon) or bool(saveat)

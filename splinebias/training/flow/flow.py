@@ -19,6 +19,8 @@ import numpy as np
 
 from splinebias._arguments import keep_plain, real_number, real_vector, whole_number
 from splinebias.errors import DataError
+from splinebias.loss import Loss, Squared
+from splinebias.problem import Problem
 from splinebias.training.method import Recorder, Run, TrainingMethod
 
 if TYPE_CHECKING:
@@ -92,6 +94,13 @@ class MirrorFlow(TrainingMethod):
             rule = f"increasing times in (0, {self.time:g}]"
             raise DataError(f"`saveat` must hold {rule}, got {times.tolist()}; sort them and leave out the others")
         object.__setattr__(self, "saveat", tuple(times.tolist()))
+
+    def trains(self, problem: Problem, loss: Loss, trainable: Sequence[str]) -> str | None:
+        if not isinstance(loss, Squared):
+            return f"its steps solve the decay of residuals of the squared loss, got {loss!r}; MirrorDescent takes others"
+        if ("w" in trainable) != ("b" in trainable):
+            return f"units slide along samples by w and b together, got {', '.join(trainable)}; MirrorDescent takes any"
+        return None
 
     def run(
         self,

@@ -11,6 +11,7 @@ and counts for the time before and after. Errors of the corrected step, all of t
 
 - what the corrector changes at the data, a third of it: the next correction of the mean would be in that proportion;
 - the linear model with the mean A against the networks at the end;
+  for losses of labels the first is not divided and this is left out: C changes on the way, at the order of the step;
 - the order of the motions: the flow of a neuron is :math:`\exp(\Omega)` with :math:`\Omega = \int \mathcal{A}` for commuting
   generators only; the next term of the Magnus series turns h by :math:`\tfrac{1}{12} (ch)^2 |D_0 \times D_1|`, a relative
   error of the neuron's parameters that networks with small parameters do not show.
@@ -77,7 +78,7 @@ class NeuronStep:
 
     def fall(self) -> Array:
         """-dL/dtau without decay, shape (B,)."""
-        coordinates = _times(self._start.rho, self._vectors)
+        coordinates = _times(self._start.decaying, self._vectors)
         fall: Array = (self._rates * coordinates**2).sum(-1)
         return fall
 
@@ -92,6 +93,8 @@ class NeuronStep:
         mean, expected = _mean_and_end(start, rates, vectors, h)
         end, journey = start.flown(mean, h)
         error = np.maximum(_norm(end.rho - first.rho) / 3, _norm(end.rho - expected))
+        if start.medium.labels:
+            error = _norm(end.seen - first.seen)
         return Attempt(
             end=end,
             error=np.where(finite, error, np.inf),
@@ -110,7 +113,7 @@ def _norm(rho: Array) -> Array:
 def _mean_and_end(start: NeuronState, rates: Array, vectors: Array, h: Array) -> tuple[Array, Array]:
     """The mean of the residual over the step in the linear flow with eigenpairs of A, and its end, each (B, M)."""
     decay = start.medium.decay[:, None]
-    rho = _times(start.rho, vectors)
+    rho = _times(start.decaying, vectors)
     exponent = h[:, None] * (np.maximum(rates, 0.0) + 2 * decay)
     first, left = _phi(exponent), np.exp(-exponent)
     mean, end = first * rho, left * rho
@@ -118,7 +121,7 @@ def _mean_and_end(start: NeuronState, rates: Array, vectors: Array, h: Array) ->
         pull = -2 * decay * h[:, None] * _times(start.pull, vectors)
         mean, end = mean + _second_phi(exponent, first) * pull, end + first * pull
     back = vectors.transpose(0, 2, 1)
-    return _times(mean, back), _times(end, back)
+    return start.stiffness * _times(mean, back), start.stiffness * _times(end, back)
 
 
 def _times(rows: Array, matrices: Array) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.stats as st
 
 from splinebias._array import Array
+from splinebias.data import Dataset
 from splinebias.finite_width.mean_field.fluctuations import Fluctuations, fluctuations
 from splinebias.initialization.initialization import Initialization
 from splinebias.limit.predict import predict_path
@@ -25,6 +26,7 @@ from splinebias.training.neuron_flow.neuron_flow import NeuronFlow
 Predicted = Callable[..., Fluctuations]  # of a problem, times and x
 
 _SOURCE = f"Bordelon & Pehlevan 2023 for the finding; two layers, full batches: {DERIVED}"
+PEAK = Dataset(np.array([-1, -0.2, 0, 0.2, 1]), np.array([0, 0, 0.3, 0, 0]) - 0.15)  # set A of Liang & Montufar
 _X = np.array([-1.0, -0.6, 0.0, 0.5])
 _TIMES = (1.0, 30.0, 100.0)
 _POOR = 1e-3
@@ -91,7 +93,7 @@ def lazy(*, fast: bool, richness: float = _POOR) -> Verdict:
 
     times = (1.0, 10.0, 100.0) if fast else (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
     found = fluctuations(_problem(richness), times, x=_X)
-    standard = Problem(SET_A, _ZERO, parameterization=Standard())
+    standard = Problem(PEAK, _ZERO, parameterization=Standard())
     bands = np.array([10 * error_band(standard, 100, time=time, draws=100).std(_X) for time in times])
     return Verdict(
         "BP lazy",
@@ -111,9 +113,9 @@ def slower(*, fast: bool, law: Initialization = _PAIRS, times: Sequence[float] =
     width, count = 100, 800 if fast else 3200
     problem = _problem(1.0, law)
     path = predict_path(problem, times)
-    f = path(SET_A.x)
-    missing = f - SET_A.y
-    behind = _values(problem, width, count, times, SET_A.x) - f
+    f = path(PEAK.x)
+    missing = f - PEAK.y
+    behind = _values(problem, width, count, times, PEAK.x) - f
     shares = width * ((behind * missing).sum(-1) / (missing**2).sum(-1)).mean(axis=1)
     error = float(shares.std(ddof=1)) / np.sqrt(count)
     return Verdict(
@@ -134,7 +136,7 @@ CLAIMS: tuple[Callable[..., Verdict | tuple[Verdict, ...]], ...] = (variance, la
 
 
 def _problem(richness: float, law: Initialization = _ZERO) -> Problem:
-    return Problem(SET_A, law, parameterization=MeanField(richness))
+    return Problem(PEAK, law, parameterization=MeanField(richness))
 
 
 def _values(problem: Problem, width: int, count: int, times: Sequence[float], x: Array) -> Array:

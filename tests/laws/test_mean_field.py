@@ -70,6 +70,8 @@ def test_it_is_trained_by_the_flow_of_neurons_unless_told_otherwise():
 REFUSALS = {
     "solver": lambda: sb.KernelSolver().solve(RICH),
     "kernel": lambda: sb.tangent_kernel(RICH, SET_A.x),
+    "start": lambda: sb.start_process(RICH),
+    "diagnosis": lambda: sb.diagnose(sb.train(RICH, 20, loss_tol=1e-2)),
     "gcv": lambda: sb.gcv_time(RICH),
     "smoothing": lambda: sb.smoothing_spline(RICH, 0.1),
 }

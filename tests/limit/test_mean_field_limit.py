@@ -65,6 +65,7 @@ def test_time_infinity_ends_where_the_loss_is_a_ten_billionth_of_the_first():
     assert found.penalty < lazy.penalty
     assert sb.compare(found, lazy, (-1, 1)).sup > 0.05
     assert found.plot().lines
+    assert found.change is found.function
 
 
 def test_data_that_neurons_do_not_see_are_an_outcome():

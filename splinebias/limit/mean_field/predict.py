@@ -44,6 +44,12 @@ class MeanFieldPrediction(Prediction):
     particles that left a sample where more than one motion solves the flow.
     """
 
+    @property
+    def change(self) -> PiecewiseLinear:  # type: ignore[override]
+        """What training adds to the start function, which is 0: the function."""
+        assert isinstance(self.function, PiecewiseLinear)
+        return self.function
+
     def __repr__(self) -> str:
         return (
             f"MeanFieldPrediction({self.problem.describe()}; time {self.stats['time']:.6g}, loss {self.stats['loss']:.1e}, "

@@ -19,7 +19,7 @@ from splinebias.limit.predict import predict_path
 from splinebias.parameterization import MeanField, Standard
 from splinebias.problem import Problem
 from splinebias.theorems.verdict import DERIVED, Hypothesis, Relation, Status, Verdict
-from splinebias.theorems.wide_networks import SET_A, SIGMAS
+from splinebias.theorems.wide_networks import SIGMAS
 from splinebias.training.ensemble import train_ensemble
 from splinebias.training.neuron_flow.neuron_flow import NeuronFlow
 

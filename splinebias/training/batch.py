@@ -98,6 +98,7 @@ class Batch(ABC):
         stats = stats | state.field.loss.facts(state.values[j])
         points = state.field.loss.points[0] if network.inputs == 1 else state.field.loss.points[:-1]
         numbers: dict[str, object] = {"loss": row.loss, "points": points.shape[-1], "width": network.width}
+        numbers["missed"] = row.missed
         if reason.outcome is Outcome.STALLED and not self._limits.labels:
             numbers["worst"] = largest_miss(network, state.residual[j], points)
         return Run(

@@ -7,6 +7,8 @@ The rules, in this order; the first that holds is the reason:
 - *CONVERGED*: the loss is at most `loss_tol`;
 - *REACHED_TIME*: the time asked for is over;
 - *FLAT*: the gradient vanishes to rounding;
+- *OUT_OF_REACH*: most of the loss is out of the range of the tangent kernel, and moving features did not halve it in the
+  last 99 % of the time;
 - *NO_STEP*: steps of every size were taken back;
 - *ROUNDING*, *AT_REST* (of labels *LABELS_AT_REST*): no progress for `patience` steps, at a loss that may be rounding or
   is more than that;
@@ -17,12 +19,14 @@ The rules, in this order; the first that holds is the reason:
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 
+from splinebias.activation import Homogeneous
 from splinebias.errors import Outcome
 from splinebias.networks.network import Network
 
@@ -55,6 +59,12 @@ FLAT = Reason(
     Outcome.STALLED,
     "the gradient vanishes at loss {loss:.3g}: the tangent kernel has rank {rank:.0f} for {points} points at width {width}, "
     "and f misses {worst}" + _COVER,
+)
+OUT_OF_REACH = Reason(
+    Outcome.STALLED,
+    "the tangent kernel has rank {rank:.0f} for {points} points at width {width}: {missed:.0%} of the loss, {loss:.3g}, is "
+    "out of its range, and moving features did not halve the loss in the last 99 % of the time (`time` follows it on); "
+    "f misses {worst}" + _COVER,
 )
 NO_STEP = Reason(Outcome.STALLED, "no step lowers the loss from {loss:.3g}: " + _RESCALE)
 ROUNDING = Reason(Outcome.STALLED, "the loss is down to rounding at {loss:.3g}: raise `loss_tol` above that, or use float64")
@@ -128,6 +138,8 @@ class Progress:
         L now, at the start, and when it was smallest at last, by a relative 1e-12.
     tau : float
         Sum of step sizes.
+    missed : float
+        Share of the loss that is out of the range of the tangent kernel, once that may be judged.
     steps, rejected, refused, idle : int
         Steps taken, taken back, taken back in a row, and taken since `mark`.
     broken, overflowed, exploded, critical, unstable : bool
@@ -138,7 +150,8 @@ class Progress:
     def __init__(self, number: int, loss: float) -> None:
         self.number = number
         self.loss = self.at_start = self.mark = loss
-        self.tau = 0.0
+        self.tau = self.missed = 0.0
+        self._trail: list[tuple[float, float]] = [(0.0, loss)]  # times and losses
         self.steps = self.rejected = self.refused = self.idle = 0
         self.broken = not math.isfinite(loss)
         self.overflowed = self.exploded = self.critical = self.unstable = False
@@ -150,10 +163,18 @@ class Progress:
             return
         self.tau = horizon if h >= horizon - self.tau else self.tau + h
         self.loss, self.steps, self.refused = loss, self.steps + 1, 0
+        self._trail.append((self.tau, loss))
         if loss < (1 - 1e-12) * self.mark:
             self.mark, self.idle = loss, 0
         else:
             self.idle += 1
+
+    def _is_out_of_reach(self) -> bool:
+        """Whether what the kernel of now cannot reach is most of the loss, and its changes do not help in useful time."""
+        if self.missed < 0.5:
+            return False
+        before = bisect_right(self._trail, (self.tau / 100, math.inf))
+        return before > 1 and self.loss > 0.5 * self._trail[before - 1][1]
 
     def refuse(self) -> None:
         """Note a step that was tried and taken back."""
@@ -170,6 +191,7 @@ class Progress:
             (CONVERGED, self.loss <= limits.loss_tol),
             (REACHED_TIME, self.tau >= limits.horizon),
             (LABELS_AT_REST if limits.labels else FLAT, self.critical),
+            (OUT_OF_REACH, limits.horizon == math.inf and self._is_out_of_reach()),
             (NO_STEP, lost),
             (ROUNDING, idle and rounding),
             (LABELS_AT_REST if limits.labels else AT_REST, idle),
@@ -187,7 +209,10 @@ def largest_miss(network: Network, residual: Tensor, x: Tensor) -> str:
     worst = int(residual.abs().argmax())
     if x.ndim > 1:
         return f"y by {abs(float(residual[worst])):.3g} at x = {[round(v, 4) for v in x[:, worst].tolist()]}"
-    at, c = x[worst], -network.b / network.w
+    at = x[worst]
+    if not isinstance(network.activation, Homogeneous):  # no breakpoints
+        return f"y by {abs(float(residual[worst])):.3g} at x = {float(at):.4g}"
+    c = -network.b / network.w
     left, right = c[c <= at], c[c >= at]
     near = ", beyond all breakpoints"
     if left.numel() and right.numel():

@@ -20,6 +20,8 @@ from splinebias.training.flow.vector_field import FlowField, FlowState
 from splinebias.training.method import Recorder, Snapshot
 from splinebias.training.stopping import Limits
 
+_SETTLED = 1e4  # times in units of the fastest mode after which the kernel of a network is judged by what it cannot reach
+
 
 class FlowBatch(SavingBatch):
     """Flows of one width under way, each with steps of its own.
@@ -74,9 +76,14 @@ class FlowBatch(SavingBatch):
         fall = (rho * spectrum.matvec(rho)).sum(-1)  # -dL/dtau
         epsilon = rho.shape[-1] * torch.finfo(rho.dtype).eps
         critical = fall <= epsilon * spectrum.scale * (rho * rho).sum(-1)
+        missed = _numpy(spectrum.missed(rho))
         control.largest, control.smallest, control.rank = map(_numpy, (spectrum.largest, spectrum.smallest, spectrum.rank))
-        for row, flat, largest in zip(self._rows, critical.tolist(), control.largest, strict=True):
-            row.critical, row.broken = flat, not math.isfinite(largest)
+        for row, flat, largest, share in zip(self._rows, critical.tolist(), control.largest, missed, strict=True):
+            row.critical, row.broken, row.missed = (
+                flat,
+                not math.isfinite(largest),
+                float(share) if row.tau * largest > _SETTLED else 0.0,
+            )
 
     @np.errstate(all="ignore")  # numbers that overflow are judged below
     def _attempt(self, step: ExponentialStep) -> bool:

@@ -54,7 +54,9 @@ class MirrorFlow(TrainingMethod):
     Notes
     -----
     Ends with CONVERGED (loss at most `loss_tol`), REACHED_TIME, MAX_STEPS, STALLED (the gradient vanishes at a positive
-    loss: the advice says the rank of the tangent kernel; or the loss is down to rounding) or DIVERGED (numbers overflow).
+    loss, or most of the loss is out of the range of the tangent kernel and moving features did not halve it in the last
+    99 % of the time, unless `time` is given: the advice says the rank of that kernel; or the loss is down to rounding) or
+    DIVERGED (numbers overflow).
     `Training.snapshots` holds the networks of `saveat`; times after a run is at rest (CONVERGED or STALLED) show its end.
 
     The error of a step has two parts. *Drift* comes from moving features. *Wander* is an error of the path within the

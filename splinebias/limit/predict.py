@@ -85,8 +85,8 @@ def predict(
         for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there.
     CapabilityError
         If the chosen solver cannot take the problem; for a finite time, if a solver is named, or as in `predict_path`; for
-        parameterization `MeanField`, with a solver or a `start`, and with potentials that are not quadratic and activations
-        without two slopes, whose neurons do not move in closed form; for a loss other than the squared one.
+        a loss other than the squared one; for parameterization `MeanField`, with a solver or a `start`, and with potentials
+        that are not quadratic and activations without two slopes, whose neurons do not move in closed form.
 
     Notes
     -----

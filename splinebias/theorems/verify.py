@@ -20,9 +20,9 @@ def catalogue() -> dict[str, tuple[Claim, ...]]:
         "JM": jin_montufar.CLAIMS,
         "LM": liang_montufar.CLAIMS,
         "W": williams.CLAIMS,
-        "BP": bordelon_pehlevan.CLAIMS,
         "Z": zhou.CLAIMS,
         "M": min_mallada_vidal.CLAIMS,
+        "BP": bordelon_pehlevan.CLAIMS,
     }
 
 
@@ -31,9 +31,9 @@ def verify(*papers: str, fast: bool = False) -> list[Verdict]:
 
     Parameters
     ----------
-    *papers : {"JM", "LM", "W", "BP", "Z", "M"}
-        Jin & Montúfar (JMLR 2023), Liang & Montúfar (ICLR 2025), Williams et al. (NeurIPS 2019), Bordelon & Pehlevan
-        (NeurIPS 2023); Zhou et al. on condensation (its abstract); Min, Mallada & Vidal (early alignment). None: all.
+    *papers : {"JM", "LM", "W", "Z", "M", "BP"}
+        Jin & Montúfar (JMLR 2023), Liang & Montúfar (ICLR 2025), Williams et al. (NeurIPS 2019); Zhou et al. on condensation
+        (its abstract); Min, Mallada & Vidal (early alignment); Bordelon & Pehlevan (NeurIPS 2023). None: all.
     fast : bool
         Fewer networks: seconds a paper. Tolerances follow from the number of networks: with fewer, less is refused, and what
         agrees is as sure to.

@@ -86,8 +86,8 @@ class Fluctuations(Drawn):
     def mean_shift(self) -> MeanShift:
         r"""The shift of the mean loss, :math:`n\,(E[L_n] - L)` at the times, with its error.
 
-        Worked out when first asked for, from some hundred paths of small populations: a second or two with 5 points. Late
-        in training of rich networks, neurons that graze samples make it uncertain: `error` says so.
+        Worked out when first asked for, from some hundred paths of small populations: a second with 5 points, a minute
+        with 40. Late in training of rich networks, neurons that graze samples make it uncertain: `error` says so.
 
         Raises
         ------

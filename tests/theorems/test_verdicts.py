@@ -139,6 +139,8 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
         {"method": sb.MirrorDescent(learning_rate=1.0, max_steps=300)},
         ["W conservation"],
     ),
+    "sqrt n": (williams.kernel_survives, {"scaling": williams.LINEAR}, ["W sqrt n limit", "W sqrt n curvature"]),
+    "n": (williams.adaptive_survives, {"scaling": williams.SQUARE_ROOT}, ["W n curvature", "W n limit"]),
     "count": (
         zhou.count,
         {"per_power": 1, "orientations": of_squares},

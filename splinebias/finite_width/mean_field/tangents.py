@@ -30,7 +30,7 @@ from splinebias.limit.mean_field.path import MeanFieldPath
 from splinebias.limit.mean_field.population import Population
 from splinebias.neurons.population import Neurons
 from splinebias.neurons.sectors import Sectors, Whole
-from splinebias.neurons.stick_and_release import OnLine
+from splinebias.neurons.stick_and_release import OnLine, Pushes
 from splinebias.neurons.tangents import differentiate
 
 _HARDLY = 0.01  # of the answer
@@ -174,8 +174,9 @@ def _begins_to_repel(sectors: Sectors, line: int, outer: float, drives: Array) -
     """Whether a line repels neurons with output weights `outer` to both sides under the last of two sets of drives only."""
     repels = []
     for drive in drives:
-        sides = drive[line, :, None], drive[(line + 1) % sectors.count, :, None]
-        repels.append(bool((OnLine.of(sectors, np.array([line]), np.array([outer]), *sides).toward < 0).all()))
+        pushes = Pushes(*(part[[line]] for part in Pushes.of(sectors, drive.T)))
+        on = OnLine.of(sectors, np.array([line]), np.array([outer]), pushes)
+        repels.append(bool(((on.here < 0) & (on.there < 0)).all()))
     return repels[1] and not repels[0]
 
 

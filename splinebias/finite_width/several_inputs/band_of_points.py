@@ -104,7 +104,12 @@ class LargestOnBox(LawOfSups):
     @cached_property
     def sups(self) -> Array:
         """The samples, sorted, shape (draws,)."""
-        return sampled_sups(self.copies * self.model.covariance(self.points, self.points), self.draws, self.seed)
+        return sampled_sups(self.covariance, self.draws, self.seed)
+
+    @cached_property
+    def covariance(self) -> Array:
+        r"""That of :math:`\sqrt n\,(f_n - f)` at the points, shape (N, N)."""
+        return self.copies * self.model.covariance(self.points, self.points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,9 +170,20 @@ class PointsBand(ErrorsOfWidth):
     @cached_property
     def effective_number(self) -> float:
         r"""How many neurons the variance comes from: n over the kurtosis of u where the variance is largest: `ErrorBand`."""
-        square, _, fourth = self.model.moments(self.largest.points)
-        at, draws = int(square.argmax()), self.width / self.copies
-        return draws * float(square[at] ** 2 / fourth[at]) if fourth[at] > 0 else draws
+        at, draws = int(np.diag(self.largest.covariance).argmax()), self.width / self.copies
+        square, _, fourth = self.model.moments(self.largest.points[[at]])
+        return draws * float(square[0] ** 2 / fourth[0]) if fourth[0] > 0 else draws
+
+    @cached_property
+    def advice(self) -> str:
+        """Empty, or why networks of this width may not be what the band says, worked out when first asked for.
+
+        That none can be trained; that hidden weights move too far (`laziness`); that the variance belongs to rare neurons
+        (`effective_number` below 3).
+        """
+        from splinebias.finite_width.advice import advice_on_points  # a band does without what trains networks
+
+        return advice_on_points(self)
 
     def at_width(self, width: int) -> PointsBand:
         """The band of another width; nothing is computed again."""

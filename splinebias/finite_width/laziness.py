@@ -42,6 +42,7 @@ from splinebias.limit.several_inputs.input_system import InputSystem
 from splinebias.limit.several_inputs.solver import PointsSolver
 from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.limit.trajectory.path import multiplier_path
+from splinebias.parameterization import Standard
 from splinebias.potential import Potential
 from splinebias.problem import Problem
 
@@ -349,7 +350,10 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
     width, seed = whole_number(width, "width", at_least=1), whole_number(seed, "seed")
     several = isinstance(problem.data, Points) and problem.data.inputs > 1
-    if (missing := PointsSolver().supports(problem) if several else beyond_bending(problem)) is not None:
+    missing = PointsSolver().supports(problem) if several else beyond_bending(problem)
+    if missing is None and not isinstance(problem.parameterization, Standard):
+        missing = f"got {problem.parameterization}, whose hidden weights are meant to move"
+    if missing is not None:
         raise CapabilityError(f"laziness is predicted for two slopes and Standard() networks: {missing}")
     if problem.initialization.output is not None:
         raise CapabilityError("laziness is predicted for output weights that start at 0; leave `output` out")

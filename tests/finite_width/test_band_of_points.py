@@ -67,8 +67,11 @@ def test_required_width_is_where_the_quantile_of_the_band_is_the_error():
 
 def test_what_bands_refuse():
     problem = PROBLEMS["sphere"]
-    with pytest.raises(sb.CapabilityError, match="those of the limit"):
-        sb.error_band(problem, 100, time=10.0)
+    with pytest.raises(sb.DataError, match="time"):
+        sb.error_band(problem, 100, time=-1.0)
+    with pytest.raises(sb.CapabilityError, match="for Standard"):
+        both = sb.Initialization(pair=SPHERE.pair, output=st.norm(), antisymmetric=False)
+        sb.error_band(sb.Problem(POINTS, both, parameterization=sb.NTK()), 100)
     with pytest.raises(sb.DataError, match="at least 8 for 8 points"):
         sb.error_band(problem, 7)
     with pytest.raises(sb.DataError, match="box of 2 rows"):

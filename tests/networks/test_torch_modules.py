@@ -248,7 +248,10 @@ def plain(m, x):
             lambda: nn.Sequential(nn.Linear(1, 5), nn.LayerNorm(5), nn.ReLU(), nn.Linear(5, 1)),
             "not normalize, got LayerNorm",
         ),
-        (lambda: nn.Sequential(nn.Linear(1, 5), nn.ReLU(), nn.Linear(5, 2)), "got 0: 1 to 5, 2: 5 to 2; one output is meant"),
+        (
+            lambda: nn.Sequential(nn.Linear(1, 5), nn.ReLU(), nn.Linear(5, 2)),
+            "got 0: 1 to 5, 2: 5 to 2; one output is meant",
+        ),
         (lambda: nn.Sequential(nn.Linear(1, 5), nn.ReLU()), "got 1 linear layers"),
         (lambda: nn.Linear(1, 1), r"got 1 linear layers \(itself: 1 to 1\)"),
         (nn.ReLU, "got 0 linear layers"),

@@ -14,9 +14,9 @@ Claim = Callable[..., Verdict | tuple[Verdict, ...]]
 
 def catalogue() -> dict[str, tuple[Claim, ...]]:
     """The claims of every paper; what they need of the library is imported now."""
-    from splinebias.theorems import jin_montufar, liang_montufar, williams
+    from splinebias.theorems import jin_montufar, liang_montufar, several_inputs, williams
 
-    return {"JM": jin_montufar.CLAIMS, "LM": liang_montufar.CLAIMS, "W": williams.CLAIMS}
+    return {"JM": jin_montufar.CLAIMS + several_inputs.CLAIMS, "LM": liang_montufar.CLAIMS, "W": williams.CLAIMS}
 
 
 def verify(*papers: str, fast: bool = False) -> list[Verdict]:

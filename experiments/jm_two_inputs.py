@@ -1,10 +1,11 @@
 r"""Networks of two inputs beside their limit, after the two-input comparison of Jin & Montúfar, JMLR 2023, and real data.
 
 ReLU, gradient flow, w uniform on the circle, b uniform on (-2, 2). (a) The limit through five points of our own, as
-contours. (b) Distance of trained networks to three functions, by width. To the limit it falls as predicted. To the cubic radial spline with a free affine part, which leaves out what the neurons pay for slope and offset, it levels off,
-and to the limit for unit vectors that are normalized from a square, and so not uniform on the circle. (c) Progression of
-diabetes in a year from body mass index and s5 (triglycerides), 442 patients of the data set that scikit-learn bundles: the
-limit at the training time of least error in cross-validation, with a network that was stopped there as dashed contours.
+contours. (b) Distance of trained networks to three functions, by width. To the limit it falls as predicted. To the cubic
+radial spline with a free affine part, which leaves out what the neurons pay for slope and offset, it levels off, and to the
+limit for unit vectors that are normalized from a square, and so not uniform on the circle. (c) Progression of diabetes in a
+year from body mass index and s5 (triglycerides), 442 patients of the data set that scikit-learn bundles: the limit at the
+training time of least error in cross-validation, with a network that was stopped there as dashed contours.
 """
 
 from __future__ import annotations

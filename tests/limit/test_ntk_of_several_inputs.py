@@ -108,6 +108,18 @@ def test_wide_networks_train_both_layers_to_the_limit_and_follow_its_path(affine
         assert np.abs(snapshot.function(AT) - sb.predict(problem, time=t).function(AT)).max() < 10 / np.sqrt(width)
 
 
+def test_what_does_not_fit_and_laws_without_moments_are_refused():
+    x = np.random.default_rng(0).uniform(-1, 1, (100_000, 2))
+    with pytest.raises(sb.CapabilityError, match="100,000 points take 5.. GiB"):
+        sb.predict(both_layers(LAWS["gaussian"], sb.Points(x, x[:, 0])))
+    with pytest.raises(sb.DataError, match="lighter tails"):
+        sb.predict(both_layers(sb.Initialization.sphere(st.t(2), dim=2)))
+    points = sb.Points(x[:2000], x[:2000, 0])
+    network = sb.Network.sample(both_layers(LAWS["gaussian"], points), 100_000)
+    with pytest.raises(sb.CapabilityError, match="write the Jacobian out"):
+        network.linearized(points)
+
+
 def test_gradients_where_steps_of_a_sample_have_none_are_refused():
     class Own:
         def sample(self, width, rng):

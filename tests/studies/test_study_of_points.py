@@ -40,6 +40,8 @@ def test_errors_are_those_of_the_networks_and_near_the_prediction(study):
     assert np.abs(shift).max() < 0.2
     with pytest.raises(sb.CapabilityError, match="one input"):
         study.places  # noqa: B018
+    labels = study.plot().get_legend_handles_labels()[1]
+    assert any(label.startswith("predicted") for label in labels)
 
 
 def test_a_store_is_gone_on_with_and_holds_the_same_networks(study, tmp_path):

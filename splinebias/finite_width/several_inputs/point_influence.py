@@ -28,10 +28,9 @@ from typing import Any
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.finite_width.influence_in_modes import accumulated
 from splinebias.limit.several_inputs.input_system import InputSystem, solved
 from splinebias.limit.several_inputs.sampled_kernel import REPLICATES
-from splinebias.limit.trajectory.linear_flow import Decay
+from splinebias.numerics.decay import accumulated, moved
 
 _AT_ONCE = 4_000_000  # influences held together
 
@@ -177,8 +176,7 @@ class InfluenceOnTheWay(PointInfluence):
 
     @cached_property
     def _moved(self) -> Array:
-        rates = self._modes[0]
-        return 1 / rates if self.time == math.inf else Decay(self.time).moved(rates)
+        return moved(self._modes[0], self.time)
 
     @cached_property
     def _gamma(self) -> Array:

@@ -48,9 +48,15 @@ class TangentArcCosine(ArcCosine):
     """
 
     output_moment: float = 0.0
+    cost = 5
 
     def matrix(self, x: Array, x2: Array) -> Array:
-        return super().matrix(x, x2) + self.output_moment * (x @ x2.T + 1) * self.gates(x, x2)
+        products = x @ x2.T
+        products += 1
+        products *= self.output_moment
+        products *= self.gates(x, x2)
+        products += super().matrix(x, x2)
+        return products
 
     def slope(self, x: Array, centres: Array, weights: Array) -> Array:
         gates = self.gates(x, centres)
@@ -80,6 +86,7 @@ class TangentUniformBias(UniformBiasKernel):
     """
 
     output_moment: float = 0.0
+    cost = 4
 
     def matrix(self, x: Array, x2: Array) -> Array:
         return super().matrix(x, x2) + self.output_moment * (x @ x2.T + 1) * self.gates(x, x2)

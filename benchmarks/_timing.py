@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def paired(rounds: int, *calls: Callable[[], Any]) -> NDArray[np.float64]:
-    """Seconds of every call in every round, shape (rounds, calls), after one round to warm up."""
+def paired(rounds: int, *calls: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> NDArray[np.float64]:
+    """Seconds of every call in every round, shape (rounds, calls), after one round to warm up; of the process, by
+    ``clock=time.process_time``.
+    """
     seconds = np.empty((rounds + 1, len(calls)))
     for row in seconds:
         for column, call in enumerate(calls):
-            began = time.perf_counter()
+            began = clock()
             call()
-            row[column] = time.perf_counter() - began
+            row[column] = clock() - began
     return seconds[1:]
 
 

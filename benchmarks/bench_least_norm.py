@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -48,6 +49,7 @@ def cases(*, full):
     return [
         (f"through {many.size:,} points, biases free", lambda: sb.minimum_norm(many), peer(many), "splineops"),
         (f"through {long.size:,} points of a convex run, biases penalized", lambda: pen(long), None, ""),
+        ("through 20 points of a convex run, biases penalized", lambda: pen(convex(20)), None, ""),
         (f"through {many.size:,} points, biases penalized", lambda: pen(many), None, ""),
         (
             "through 8 points, penalized, no skip connection",
@@ -68,8 +70,20 @@ def cases(*, full):
             "cvxpy, cones",
         ),
         (f"weight decay, 100 strengths, {path.size} points", lambda: sb.weight_decay_path(path).fitted(strengths), None, ""),
-        ("weight decay, 10,000 points", lambda: sb.minimum_norm(middle, strength=lower), None, ""),
-        (f"weight decay, {big.size:,} points", lambda: sb.minimum_norm(big, strength=1e-2 * top), None, ""),
+        ("weight decay, 10,000 points, .001 of the largest", lambda: sb.minimum_norm(middle, strength=lower), None, ""),
+        (
+            f"weight decay, {big.size:,} points, .01 of the largest",
+            lambda: sb.minimum_norm(big, strength=1e-2 * top),
+            None,
+            "",
+        ),
+        (f"weight decay, {big.size:,} points, .0001 of it", lambda: sb.minimum_norm(big, strength=1e-4 * top), None, ""),
+        (
+            "weight decay, 10,000 points, biases penalized, no skip connection",
+            lambda: pen(middle, affine="network", strength=0.01),
+            None,
+            "",
+        ),
     ]
 
 
@@ -89,7 +103,7 @@ def tabulate(*, full):
     """Every case beside the other way, if there is one."""
     rows = []
     for name, ours, other, what in cases(full=full):
-        seconds = paired(3 if full else 1, *([ours] if other is None else [ours, other]))
+        seconds = paired(3 if full else 1, *([ours] if other is None else [ours, other]), clock=time.process_time)
         middle = np.median(seconds, axis=0)
         beside = ["-", "-"] if other is None else [f"{duration(middle[1])} ({what})", times(ratio(seconds, 1))]
         rows.append([name, duration(middle[0]), *beside])

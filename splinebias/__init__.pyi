@@ -54,12 +54,16 @@ from .limit.trajectory.path import Path as Path
 from .limit.trajectory.training_time_gcv import gcv_regularization as gcv_regularization
 from .limit.trajectory.training_time_gcv import gcv_time as gcv_time
 from .limit.trajectory.training_time_gcv import smoothing_spline as smoothing_spline
+from .loss import Exponential as Exponential
+from .loss import Logistic as Logistic
+from .loss import Loss as Loss
+from .loss import Squared as Squared
 from .networks.network import Network as Network
 from .networks.torch_modules import from_torch as from_torch
 from .parameterization import NTK as NTK
 from .parameterization import MeanField as MeanField
 from .parameterization import Standard as Standard
-from .plots import plot as plot
+from .plots.pictures import plot as plot
 from .potential import Hypentropy as Hypentropy
 from .potential import Potential as Potential
 from .potential import Power as Power
@@ -81,6 +85,9 @@ from .regimes.minimum_norm import MinimumNorm as MinimumNorm
 from .regimes.minimum_norm import minimum_norm as minimum_norm
 from .regimes.network_norm import NetworkNorm as NetworkNorm
 from .regimes.network_norm import network_norm as network_norm
+from .regimes.small_starts.alignment_flow import Alignment as Alignment
+from .regimes.small_starts.alignment_flow import alignment as alignment
+from .regimes.small_starts.alignment_of_run import alignment_measures as alignment_measures
 from .regimes.sparse_limit import SparseLimit as SparseLimit
 from .regimes.sparse_limit import sparse_limit as sparse_limit
 from .regimes.weight_decay import WeightDecayPath as WeightDecayPath

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from splinebias._arguments import namespace, real_number, whole_number
+from splinebias._arguments import keep_plain, namespace, real_number, whole_number
 from splinebias.errors import DataError
 
 _STEEPEST = 1e15
@@ -169,6 +169,7 @@ class LeakyReLU(TwoSlope):
     slope: float = 0.01
 
     def __post_init__(self) -> None:
+        keep_plain(self)
         if abs(real_number(self.slope, "slope")) > _STEEPEST:
             raise DataError(
                 f"`slope` must be at most {_STEEPEST:g} in size, got {self.slope:g}: beside it the slope 1 of the other "
@@ -200,6 +201,7 @@ class ReLUPower(Homogeneous):
 
     def __post_init__(self) -> None:
         power = whole_number(self.power, "power", at_least=1)
+        keep_plain(self, "power")
         if power > _LARGEST_POWER:
             raise DataError(
                 f"`power` must be a whole number >= 1 and <= {_LARGEST_POWER}, got {power}: beyond that, pieces of degree "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from splinebias import __version__
+from splinebias.cli.alignment import alignment
 from splinebias.cli.console import Commands
 from splinebias.cli.diagnose import diagnose
 from splinebias.cli.finite_width import band, laziness, width
@@ -47,4 +48,5 @@ for command in (band, width, laziness, gcv):
     main.add_command(command)
 main.add_command(diagnose)
 main.add_command(minimum_norm)
+main.add_command(alignment)
 main.add_command(verify)

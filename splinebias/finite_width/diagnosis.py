@@ -35,6 +35,7 @@ from splinebias.functions.several_inputs import PointFunctionSum
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
+from splinebias.loss import require_lazy_training
 from splinebias.problem import Problem
 
 _DRAWS = 2**10  # points of a box: there are six pairs of functions to compare
@@ -150,7 +151,7 @@ class Diagnosis(Drawn):
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkReport:
+class NetworkReport(Drawn):
     """What can be said of a trained network whose start and training are not known (by Adam, for instance).
 
     Attributes
@@ -172,6 +173,10 @@ class NetworkReport:
         no datum activates.
     interval : tuple of float
         Where distances are meant; of several inputs a box.
+    function : callable
+        The network f_n.
+    prediction : Prediction
+        The limit f.
     """
 
     problem: Problem
@@ -184,10 +189,16 @@ class NetworkReport:
     outside: int
     dead: int
     interval: Place
+    function: Any
+    prediction: Prediction
+
+    def __repr__(self) -> str:
+        return f"NetworkReport(width {self.width}: {self.distance:.3g} from the limit, residual {self.residual:.3g})"
 
     def facts(self) -> dict[str, Any]:
-        """Everything as a plain dictionary, for JSON."""
-        return vars(self) | {"problem": self.problem.describe()}
+        """All words and numbers as a plain dictionary, for JSON."""
+        facts = vars(self) | {"problem": self.problem.describe()}
+        return {name: value for name, value in facts.items() if name not in ("function", "prediction")}
 
     def __str__(self) -> str:
         where = f"distance to the limit on {place_text(self.interval)}"
@@ -245,7 +256,7 @@ def diagnose(
     DataError
         For arguments that do not fit together, and as `predict`.
     CapabilityError
-        As `predict` at finite times.
+        As `predict` at finite times; for a run on another loss than the squared one, or with frozen output weights.
 
     Notes
     -----
@@ -264,6 +275,7 @@ def diagnose(
     >>> [part.name for part in found.parts]
     ['start', 'sampling', 'hidden kernel', 'moving features', 'unfinished']
     """
+    require_lazy_training(run, "a diagnosis")
     network, problem, start, time, descent = _checked(run, problem, start, time, learning_rate, steps)
     where = problem.default_place if interval is None else checked_place(interval)
     limit = predict(problem)
@@ -393,4 +405,6 @@ def _report(network: Any, problem: Problem, limit: Prediction, where: Place) -> 
         int(outside.sum()),
         int((~active.any(axis=1)).sum()),
         where,
+        function,
+        limit,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from splinebias._arguments import entry
 from splinebias._array import Array
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
@@ -24,6 +25,7 @@ from splinebias.limit.prediction import Prediction, Solver, beyond_bending, requ
 from splinebias.limit.second_opinion.opinion import checked
 from splinebias.limit.several_inputs.predict import predict_points
 from splinebias.limit.start_function import residual_problem, shifted
+from splinebias.loss import SQUARED, Loss, require_squared
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
 
@@ -34,7 +36,14 @@ __all__ = ["Prediction", "predict", "predict_path"]
 _ACCURATE = 1e-8  # residual above which a function at a finite time is INACCURATE
 
 
-def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf, start: Any = None) -> Prediction:
+def predict(
+    problem: Problem,
+    solver: Solver | None = None,
+    *,
+    time: float = math.inf,
+    start: Any = None,
+    loss: Loss = SQUARED,
+) -> Prediction:
     r"""The infinite-width limit of the trained networks of `problem`.
 
     Minimizes :math:`E_\mu[\alpha^2]` (unscaled potentials) or :math:`E_\mu[D_\phi(\alpha, 0)]` (scaled) over
@@ -56,6 +65,8 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     start : function, optional
         The function :math:`f_0` at time 0: a `Network`, anything of this library with a function, a callable. The limit is
         then :math:`f_0` plus the function above for the data :math:`y_i - f_0(x_i)`. None: networks that start at zero.
+    loss : Loss
+        What training lowers: ``Squared()``. Others are refused by name: without a minimum they have no such limit.
 
     Returns
     -------
@@ -69,7 +80,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
         for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there.
     CapabilityError
         If the chosen solver cannot take the problem; for parameterization `MeanField`; for a finite time, if a solver is
-        named, or as in `predict_path`.
+        named, or as in `predict_path`; for a loss other than the squared one.
 
     Notes
     -----
@@ -79,6 +90,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     """
     began = clock.perf_counter()
     _check_time(time, "time")
+    require_squared(loss, "the limit of predict")
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
     if start is not None:
@@ -212,6 +224,7 @@ def _check_problem(problem: Problem) -> None:
 
 def _check_time(time: Any, name: str) -> float:
     """`time` as a float, or a DataError."""
+    time = entry(time)
     try:
         accepted = isinstance(time, numbers.Real) and not isinstance(time, bool | np.bool_)
         value = float(time) if accepted else math.nan

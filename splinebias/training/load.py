@@ -12,10 +12,12 @@ import torch
 from splinebias._arguments import nearest
 from splinebias.activation import Homogeneous
 from splinebias.errors import DataError, Outcome
+from splinebias.loss import loss_named
 from splinebias.networks.archive import Archive, entry
 from splinebias.networks.network import Network
+from splinebias.parameterization import PARAMETERS
 from splinebias.problem import Problem, part_from_table
-from splinebias.training.method import History, Snapshot
+from splinebias.training.method import History, Snapshot, checked_trainable
 from splinebias.training.train import Training
 
 
@@ -93,8 +95,13 @@ def _training(archive: Archive) -> Training:
     outcome = entry(run, "outcome", str)
     if outcome not in Outcome.__members__:
         raise DataError(f"`outcome` must be one of {', '.join(Outcome.__members__)}, got {outcome!r}")
+    names = run.get("trainable", list(PARAMETERS))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"`trainable` must be names of parameters, got {names!r}; use what `save` wrote")
     return Training(
         problem=problem,
+        loss_function=loss_named(run.get("loss_function", "squared")),
+        trainable=checked_trainable(names),
         network=network,
         start=_network(archive, "start", activation, network),
         function=network.function(),

@@ -32,6 +32,7 @@ REQUIRED = {
     "laziness": ["--width", "40"],
     "gcv": [],
     "minimum-norm": [],
+    "alignment": [],
 }
 COMMANDS = [*REQUIRED, "study run", "study status", "study show"]
 

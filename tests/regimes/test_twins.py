@@ -80,6 +80,8 @@ def test_extreme_units(scale):
             assert found.outcome.ok
             if not share:
                 np.testing.assert_allclose(found.function(x), y, atol=1e-9)
+    kind = {"penalize_bias": True, "affine": "network"}
+    assert sb.minimum_norm(data, **kind, strength=0.1 * sb.largest_strength(data, **kind)).outcome.ok
     for output_bias in (True, False):
         found = sb.minimum_norm(data, penalize_bias=True, affine="network", output_bias=output_bias)
         misfit = np.abs(found.function(x) - y).max()
@@ -100,7 +102,32 @@ def test_symmetric_data_have_symmetric_minimizers():
 def test_many_points_are_refused_where_directions_are_exchanged():
     x = np.linspace(0, 1, 100_000)
     data = sb.Dataset(x, x + np.sin(x))
-    for strength in (0.0, 0.1):
-        with pytest.raises(sb.CapabilityError, match="takes at most 500 points, got 100000; affine='free' takes any number"):
-            sb.minimum_norm(data, penalize_bias=True, affine="network", output_bias=False, strength=strength)
+    kind = {"penalize_bias": True, "affine": "network", "output_bias": False}
+    with pytest.raises(
+        sb.CapabilityError, match=r"at most 200 points here, got 100000; affine='free' .* a small strength, up to"
+    ):
+        sb.minimum_norm(data, **kind)
+    with pytest.raises(sb.CapabilityError, match=r"at most 10000 points here, got 100000; affine='free' takes any number"):
+        sb.minimum_norm(data, **kind, strength=0.1)
     assert sb.minimum_norm(data, penalize_bias=True).outcome.ok
+
+
+@pytest.mark.parametrize("output_bias", [True, False])
+def test_two_thousand_points_beside_a_network_without_skip_connection(output_bias):
+    """The certificate by its definition: no unit of a fine grid of directions, data among them, is worth its price."""
+    rng = np.random.default_rng(8)
+    x = np.sort(rng.uniform(-1, 1, 2000))
+    data = sb.Dataset(x, np.sin(6 * x) + 0.3 * rng.normal(size=2000))
+    kind = {"penalize_bias": True, "affine": "network", "output_bias": output_bias}
+    strength = 0.01 * sb.largest_strength(data, **kind)
+    found = sb.minimum_norm(data, **kind, strength=strength)
+    assert found.residual <= 1e-10
+    pull = (data.y - found.function(x)) / (2000 * strength)
+    angle = np.r_[np.linspace(0, 2 * np.pi, 1001), np.arctan(x[::4]), np.arctan(x[::4]) + np.pi]
+    g = pull @ np.maximum(np.cos(angle) * x[:, None] - np.sin(angle), 0)
+    assert 0.999 < np.abs(g).max() <= 1 + 1e-9
+    assert found.norm == pytest.approx(
+        pull @ (found.function(x) - (found.function(x).mean() if output_bias else 0)), rel=1e-9
+    )
+    if output_bias:
+        assert pull.sum() == pytest.approx(0, abs=1e-7 * np.abs(pull).sum())

@@ -19,7 +19,7 @@ from splinebias.regimes.least_norm.sectors import Sectors
 from splinebias.regimes.least_norm.shortest_path import shortest_path
 from splinebias.regimes.least_norm.total_curvature import Found, residual
 
-MOST_POINTS = 500  # that the exchange of directions takes for interpolants and without skip connection
+MOST_THROUGH, MOST_BESIDE = 200, 10_000  # points that the exchange takes for interpolants, and regularized without skip
 _SMALL = 1e-8  # of |x|
 _FAR = 1e12  # units that break beyond are constants near the data
 
@@ -38,10 +38,13 @@ def least(x: Array, y: Array, m: Array, s: float, *, free: bool, constant: bool)
         fitted, steps = fit.solve(s)
         found = _interpolant(fit.bends(fitted))
         return replace(found, residual=max(found.residual, residual(fitted, s)), steps=steps)
-    if x.size > MOST_POINTS and not (s and free):
+    most = MOST_BESIDE if s else MOST_THROUGH
+    if x.size > most and not (s and free):
+        ways = "affine='free' takes any number, penalize_bias=False too"
+        if not s:
+            ways += f"; a small strength, up to {MOST_BESIDE}"
         raise CapabilityError(
-            f"the exchange of directions takes at most {MOST_POINTS} points, got {x.size}; affine='free' takes any number, "
-            "penalize_bias=False too; or thin the data out"
+            f"the exchange of directions takes at most {most} points here, got {x.size}; {ways}; or thin the data out"
         )
     return _exchanged(Sectors.of(x, y, m, free=free, constant=constant), s)
 

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solveh_banded
 
 from splinebias._array import Array
 from splinebias.regimes.least_norm.bends import Bends
+from splinebias.regimes.least_norm.knot_cells import Chosen, KnotCells, choose, dropped
 
 Indices = NDArray[np.intp]
 _EPS = np.finfo(float).eps
 _LARGE, _GROUP = 30_000, 16  # more data start from the fit of means of so many neighbours
-_FAST, _MOST = 60, 20_000  # sweeps that may drop many knots at once, and steps in all
+_MOST = 500  # sweeps over all data
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +64,12 @@ class Fit:
         Values of the least-squares line.
     rest : Array, shape (M,)
         What the fit sees: y less the line, shifted for the tilt.
+    gaps : Array, shape (M - 1,)
+        Distances between neighbours.
+    total : float
+        The sum S of all weights.
+    noise : float
+        The most that rounding can do in G: no certificate can be asked to see less.
     """
 
     x: Array
@@ -72,6 +78,9 @@ class Fit:
     tilt: float = 0.0
     line: Array = field(init=False)
     rest: Array = field(init=False)
+    gaps: Array = field(init=False)
+    total: float = field(init=False)
+    noise: float = field(init=False)
 
     def __post_init__(self) -> None:
         x, y, m = self.x, self.y, self.m
@@ -86,7 +95,11 @@ class Fit:
             shift[[0, 1]] += -1 / first, 1 / first
             shift[[-2, -1]] += -1 / last, 1 / last
             rest = rest - self.tilt * m.sum() / m * shift
+        size = float(np.average(np.abs(rest) + _EPS * np.abs(y), weights=m))
         object.__setattr__(self, "rest", rest)
+        object.__setattr__(self, "gaps", np.diff(x))
+        object.__setattr__(self, "total", float(m.sum()))
+        object.__setattr__(self, "noise", float(8 * _EPS * size * (x[-1] - x[0])))
 
     def tilted(self, tilt: float) -> Fit:
         """The same data with another t."""
@@ -96,102 +109,112 @@ class Fit:
         r"""The loss :math:`(2S)^{-1} \sum m (y - f)^2` of values at the data."""
         return float(np.sum(self.m * (self.y - values) ** 2) / (2 * self.m.sum()))
 
-    def dual(self, fitted: Array) -> Array:
-        """G at the data; it vanishes at both ends."""
-        pull = self.m * (self.rest - fitted) / self.m.sum()
-        behind = np.cumsum(pull[::-1])[::-1]  # sums over i >= j
-        return np.asarray(np.r_[np.cumsum((behind[1:] * np.diff(self.x))[::-1])[::-1], 0.0])
+    def dual(self, fitted: Array, *, exactly: bool = False) -> Array:
+        """G at the data; it vanishes at both ends. `exactly`: sums in long doubles, where the machine has them."""
+        return self._dual(self.rest - fitted, exactly=exactly)
 
-    def _values(self, knots: Indices, signs: Array) -> tuple[Array, Indices, Array]:
-        """Values at the ends and the knots as a function of s, shape (K + 2, 2): at s = 0, and what one unit of s adds.
+    def _dual(self, residual: Array, *, exactly: bool = False) -> Array:
+        """The same for known residuals."""
+        pull = self.m * residual / self.total
+        behind = pull[:0:-1].cumsum(dtype=np.longdouble if exactly else None)  # sums over i >= j > 0, the last one first
+        behind *= self.gaps[::-1]
+        dual = np.zeros(self.x.size)
+        dual[:-1] = behind.cumsum()[::-1]
+        return dual
 
-        With them, for every datum, the node to the left of it and its share of the way to the next one.
-        """
-        x, m = self.x, self.m
-        nodes = np.r_[0, knots, x.size - 1]
-        width = np.diff(x[nodes])
-        cell = np.repeat(np.arange(nodes.size - 1), np.diff(np.r_[nodes[:-1], x.size]))
-        share = (x - x[nodes[cell]]) / width[cell]
-        right = m * share
-        left = m - right
-        moments = [np.add.reduceat(v, nodes[:-1]) for v in (left * (1 - share), right * (1 - share), right * share)]
-        diagonal = np.r_[moments[0], 0.0] + np.r_[0.0, moments[2]]
-        pulls = np.zeros((nodes.size, 2))
-        pulls[:-1, 0] = np.add.reduceat(left * self.rest, nodes[:-1])
-        pulls[1:, 0] += np.add.reduceat(right * self.rest, nodes[:-1])
-        rise = m.sum() * np.diff(np.r_[0.0, signs, 0.0]) / width  # of s * sum sign * jump, by parts
-        pulls[:-1, 1] -= rise
-        pulls[1:, 1] += rise
-        values = solveh_banded(np.stack([np.r_[0.0, moments[1]], diagonal]), pulls, check_finite=False)
-        return np.asarray(values), cell, share
+    def cells(self, knots: Indices, rest: Array | None = None) -> KnotCells:
+        """What the data weigh between knots, O(M), with other ordinates `rest`."""
+        return self._cells(*self._shares(knots)[:2], self.rest if rest is None else rest)
 
-    def _jumps(self, knots: Indices, values: Array) -> Array:
-        """Jumps at knots of the spline with these values at the ends and the knots."""
-        return np.diff(np.diff(values) / np.diff(self.x[np.r_[0, knots, self.x.size - 1]]))
+    def _cells(self, starts: Indices, share: Array, rest: Array) -> KnotCells:
+        """The same for known `_shares`."""
+        right = self.m * share
+        left = self.m - right
+        far = 1 - share
+        sums = [left * far, right * far, right * share, left * rest, right * rest]
+        found = np.array([np.add.reduceat(each, starts) for each in sums])
+        return KnotCells(self.x[_followed_by(starts, -1)], found[0], found[1], found[2], found[3:], self.total)
+
+    def _shares(self, knots: Indices) -> tuple[Indices, Array, Indices]:
+        """Where cells between knots and ends start, how far through its cell every datum is (0 to 1), and their sizes."""
+        x, starts = self.x, np.zeros(knots.size + 1, dtype=np.intp)
+        starts[1:] = knots
+        nodes = x[_followed_by(starts, -1)]
+        stops = _followed_by(starts, x.size)
+        counts = stops[1:] - stops[:-1]
+        share = (x - nodes[:-1].repeat(counts)) / (nodes[1:] - nodes[:-1]).repeat(counts)
+        return starts, share, counts
+
+    def _fitted(self, knots: Indices, values: Array) -> Array:
+        """Values at the data of the spline with these values at the ends and the knots."""
+        _, share, counts = self._shares(knots)
+        return np.asarray(values[:-1].repeat(counts) + share * (values[1:] - values[:-1]).repeat(counts))
 
     def given(self, knots: Indices, signs: Array) -> tuple[Kinked, Kinked]:
         """The fit with these knots and signs as a function of s: its value at s = 0, and what one unit of s adds."""
-        values, cell, share = self._values(knots, signs)
-        zero, one = (
-            Kinked(knots, signs, self._jumps(knots, v), v[cell] * (1 - share) + v[cell + 1] * share, share) for v in values.T
-        )
-        return replace(zero, dual=self.dual(zero.fitted)), replace(one, dual=self.dual(one.fitted + self.rest))
+        starts, share, counts = self._shares(knots)
+        cells = self._cells(starts, share, self.rest)
+        found = []
+        for values, rest in zip(cells.values(signs).T, (self.rest, 0.0), strict=True):
+            fitted = values[:-1].repeat(counts) + share * (values[1:] - values[:-1]).repeat(counts)
+            found.append(Kinked(knots, signs, cells.jumps(values), fitted, self._dual(rest - fitted)))
+        return found[0], found[1]
 
     def at(self, knots: Indices, signs: Array, s: float) -> Kinked:
         """The fit with these knots and signs at strength s."""
-        values, cell, share = self._values(knots, signs)
-        v = values[:, 0] + s * values[:, 1]
-        fitted = v[cell] * (1 - share) + v[cell + 1] * share
-        return Kinked(knots, signs, self._jumps(knots, v), fitted, self.dual(fitted))
+        cells = self.cells(knots)
+        return self._made(knots, signs, cells, cells.values(signs) @ (1.0, s))
 
-    def _jumps_at(self, knots: Indices, signs: Array, s: float) -> Array:
-        """The jumps of `at` alone."""
-        values = self._values(knots, signs)[0]
-        return self._jumps(knots, values[:, 0] + s * values[:, 1])
+    def _made(self, knots: Indices, signs: Array, cells: KnotCells, values: Array) -> Kinked:
+        """The spline with these values at the ends and the knots, which are the nodes of `cells`."""
+        fitted = self._fitted(knots, values)
+        return Kinked(knots, signs, cells.jumps(values), fitted, self.dual(fitted))
 
     def objective(self, fit: Kinked, s: float) -> float:
         """What is minimized, up to a constant."""
-        return float(np.sum(self.m * (self.rest - fit.fitted) ** 2) / (2 * self.m.sum()) + s * np.abs(fit.jumps).sum())
-
-    @property
-    def noise(self) -> float:
-        """Rounding in G: what a certificate cannot be asked to see."""
-        reach = self.x[-1] - self.x[0]
-        return float(8 * _EPS * np.average(np.abs(self.rest) + _EPS * np.abs(self.y), weights=self.m) * reach)
+        return float(np.sum(self.m * (self.rest - fit.fitted) ** 2) / (2 * self.total) + s * np.abs(fit.jumps).sum())
 
     def solve(self, s: float, start: Kinked | None = None) -> tuple[Kinked, int]:
         """The minimizer at strength s > 0, and the number of tridiagonal systems; `start` is a fit of a like strength."""
         none = np.zeros(0, dtype=np.intp)
         best = self.at(none, np.zeros(0), s)
         if start is not None and start.knots.size:
-            best, _ = self._clean(start.knots, start.signs, s, best)
+            best = self._cleaned(start.knots, start.signs, s, best)
         elif self.x.size > _LARGE:
-            coarse = self._grouped()
-            found, _ = coarse.solve(s)
-            best, _ = self._clean(found.knots * _GROUP + _GROUP // 2, found.signs, s, best)
-        count, value = 0, self.objective(best, s)
-        for sweep in range(_MOST):
-            new = self._violations(best, s, one=sweep > _FAST)
-            if not new.size:
-                break
-            knots, signs = _joined(best, new, np.sign(best.dual[new]))
-            if sweep <= _FAST:
-                found, steps = self._clean(knots, signs, s, best)
+            found, _ = self._grouped().solve(s)
+            best = self._cleaned(found.knots * _GROUP + _GROUP // 2, found.signs, s, best)
+        count, value, exactly = 0, self.objective(best, s), False
+        for _ in range(_MOST):
+            new = self._violations(best, s)
+            found, steps = self._exchanged(best, new, s) if new.size else (best, 0)
+            if exactly:
+                found = self._refined(found, s)
+            count, lower = count + steps, self.objective(found, s)
+            if new.size and self._better(found, lower, best, value):
+                best, value = found, lower
+            elif not exactly:
+                best, exactly = self._refined(best, s), True
             else:
-                found, steps = self._descend(knots, signs, s, best)
-            count += steps
-            lower = self.objective(found, s)
-            if sweep <= _FAST and not self._better(
-                found, lower, best, value
-            ):  # too bold: one knot at a time, and no step beyond a sign
-                new = self._violations(best, s, one=True)
-                knots, signs = _joined(best, new, np.sign(best.dual[new]))
-                found, steps = self._descend(knots, signs, s, best)
-                count, lower = count + steps, self.objective(found, s)
-            if not self._better(found, lower, best, value):
-                break  # rounding
-            best, value = found, lower
+                break
         return best, count
+
+    def _refined(self, fit: Kinked, s: float) -> Kinked:
+        """The fit after a step against its own rounding, with G from long sums."""
+        cells = self.cells(fit.knots, self.rest - fit.fitted)
+        more = cells.values(fit.signs) @ (1.0, s)
+        fitted = fit.fitted + self._fitted(fit.knots, more)
+        return replace(fit, jumps=fit.jumps + cells.jumps(more), fitted=fitted, dual=self.dual(fitted, exactly=True))
+
+    def _exchanged(self, fit: Kinked, new: Indices, s: float) -> tuple[Kinked, int]:
+        """The fit with some of the knots that it has and of new ones."""
+        knots, signs = _joined(fit, new, np.sign(fit.dual[new]))
+        jumps = np.zeros(knots.size)
+        jumps[np.searchsorted(knots, fit.knots)] = fit.jumps
+        cells = self.cells(knots)
+        end = fit.knots[0] if fit.knots.size else -1
+        first = float(fit.fitted[0]), float((fit.fitted[end] - fit.fitted[0]) / (self.x[end] - self.x[0]))
+        found = choose(cells, signs, jumps, first, s, self._rounding(fit, s))
+        return self._of(knots, cells, found), found.count
 
     def _grouped(self) -> Fit:
         """The fit of means of neighbours: some knots of this one are near the knots of that."""
@@ -206,44 +229,30 @@ class Fit:
         same = abs(lower - value) <= 1e-13 * abs(value)
         return bool(np.abs(found.dual).max() < np.abs(best.dual).max()) if same else lower < value
 
-    def _violations(self, fit: Kinked, s: float, *, one: bool) -> Indices:
-        """Data where \\|G\\| exceeds s the most: one between any two neighbouring knots, or the worst alone."""
-        excess = np.abs(fit.dual) - s * (1 + 1e-13) - self.noise
-        excess[fit.knots] = -1.0
-        excess[[0, -1]] = -1.0
-        if one:
-            worst = int(np.argmax(excess))
-            return np.array([worst] if excess[worst] > 0 else [], dtype=np.intp)
-        starts = np.r_[0, fit.knots]
-        top = np.repeat(np.maximum.reduceat(excess, starts), np.diff(np.r_[starts, excess.size]))
-        found = np.flatnonzero((excess == top) & (excess > 0))
-        gap = np.searchsorted(fit.knots, found)
-        return found[np.r_[True, np.diff(gap) > 0]] if found.size else found
+    def _violations(self, fit: Kinked, s: float) -> Indices:
+        """Data where \\|G\\| exceeds s the most, one between any two neighbouring knots."""
+        excess = np.abs(fit.dual)
+        excess -= s * (1 + 1e-13) + self._rounding(fit, s)
+        excess[fit.knots] = excess[0] = excess[-1] = -1.0
+        starts = np.concatenate([[0], fit.knots])
+        tops = np.maximum.reduceat(excess, starts)
+        found = np.flatnonzero((excess > 0) & (excess == np.repeat(tops, np.diff(starts, append=excess.size))))
+        return found[np.diff(np.searchsorted(fit.knots, found), prepend=-1) > 0]
 
-    def _clean(self, knots: Indices, signs: Array, s: float, fallback: Kinked) -> tuple[Kinked, int]:
+    def _rounding(self, fit: Kinked, s: float) -> float:
+        """Rounding in G of this fit: what it has where G is known, at knots and at the first datum, a few times."""
+        known = np.append(fit.dual[fit.knots] - s * fit.signs, fit.dual[0])
+        return float(min(self.noise, 4 * np.abs(known).max()))
+
+    def _cleaned(self, knots: Indices, signs: Array, s: float, fallback: Kinked) -> Kinked:
         """The fit after all knots whose jump has the wrong sign have been dropped, again and again."""
-        for count in range(1, 200):
-            kept = self._jumps_at(knots, signs, s) * signs > 0
-            if kept.all():
-                return self.at(knots, signs, s), count
-            knots, signs = knots[kept], signs[kept]
-        return fallback, count
+        cells = self.cells(knots)
+        found = dropped(cells, signs, s)
+        return fallback if found is None else self._of(knots, cells, found)
 
-    def _descend(self, knots: Indices, signs: Array, s: float, fit: Kinked) -> tuple[Kinked, int]:
-        """From `fit`, towards the minimizer with these knots and signs, dropping a knot whenever its jump comes to zero."""
-        jumps = np.zeros(knots.size)
-        jumps[np.searchsorted(knots, fit.knots)] = fit.jumps
-        for count in range(1, knots.size + 2):
-            aim = self._jumps_at(knots, signs, s)
-            wrong = aim * signs < 0
-            if not wrong.any():
-                return self.at(knots, signs, s), count
-            ratio = np.where(wrong, jumps / np.where(wrong, jumps - aim, 1.0), np.inf)
-            step = ratio.min()
-            jumps = jumps + step * (aim - jumps)
-            kept = ratio > step
-            knots, signs, jumps = knots[kept], signs[kept], jumps[kept]
-        return fit, count
+    def _of(self, knots: Indices, cells: KnotCells, found: Chosen) -> Kinked:
+        """The fit with the knots that were chosen among some."""
+        return self._made(knots[found.numbers], found.signs, cells.kept(found.numbers + 1), found.values)
 
     def bends(self, fit: Kinked) -> Bends:
         """The fitted values as points, with the jumps for changes of their slopes."""
@@ -261,3 +270,11 @@ def _joined(fit: Kinked, new: Indices, signs: Array) -> tuple[Indices, Array]:
     knots = np.r_[fit.knots, new]
     order = np.argsort(knots, kind="stable")
     return np.asarray(knots[order], dtype=np.intp), np.r_[fit.signs, signs][order]
+
+
+def _followed_by(starts: Indices, last: int) -> Indices:
+    """One number more."""
+    found = np.empty(starts.size + 1, dtype=np.intp)
+    found[:-1] = starts
+    found[-1] = last
+    return found

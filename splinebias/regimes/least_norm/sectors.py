@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from splinebias._array import Array
 
 Indices = NDArray[np.intp]
+_FEW = 400  # edges at which G is made of units as they are, rounding of their angles included: units of x may be extreme
 
 
 class Peaks(NamedTuple):
@@ -103,9 +104,9 @@ class Sectors:
     def peaks(self, multipliers: Array) -> Peaks:
         """All local maxima of \\|G\\| in the closed sectors, in closed form."""
         pull = multipliers * self.kappa
-        sums = np.zeros((2, self.x.size + 1))
-        sums[0, 1:], sums[1, 1:] = np.cumsum(pull * np.sin(self.angles)), np.cumsum(pull * np.cos(self.angles))
-        total = sums[:, self.last] - sums[:, self.first]
+        sums = np.zeros((2, self.x.size + 1), dtype=np.longdouble)  # where the machine has them: few digits are lost below
+        np.cumsum(pull * np.stack([np.sin(self.angles), np.cos(self.angles)]), axis=1, out=sums[:, 1:])
+        total = (sums[:, self.last] - sums[:, self.first]).astype(float)
         peak = np.arctan2(-total[1], total[0])
         size = np.hypot(total[0], total[1])
         angles, sectors, values = [], [], []
@@ -117,14 +118,19 @@ class Sectors:
             values.append(sign * size[inside])
         angles.append(self.edges)
         sectors.append(np.full(self.edges.size, -1))
-        values.append(multipliers @ self.features(self.edges) if self.edges.size <= 4000 else self._along(sums))
+        values.append(multipliers @ self.features(self.edges) if self.edges.size <= _FEW else self._at_edges(multipliers))
         return Peaks(np.concatenate(angles), np.concatenate(sectors), np.concatenate(values))
 
-    def _along(self, sums: Array) -> Array:
-        """G at the edges, by partial sums."""
-        part = np.searchsorted(self.lows, self.edges, side="left").clip(0, self.lows.size - 1)
-        total = sums[:, self.last[part]] - sums[:, self.first[part]]
-        return np.asarray(total[0] * np.cos(self.edges) - total[1] * np.sin(self.edges))
+    def _at_edges(self, multipliers: Array) -> Array:
+        r"""G at the edges in O(M): since :math:`\kappa_i \kappa_j \sin(\theta_i - \theta_j) = x_i - x_j`, sums of sums times
+        distances between neighbours, where no digits cancel.
+        """
+        gaps = np.diff(self.x)
+        right = np.cumsum(np.cumsum(multipliers[:0:-1], dtype=np.longdouble) * gaps[::-1])[::-1] / self.kappa[:-1]
+        if self.linear.shape[1] == 2:
+            return np.asarray(right[1:], dtype=float)
+        left = np.cumsum(np.cumsum(multipliers[:-1], dtype=np.longdouble) * gaps) / self.kappa[1:]
+        return np.concatenate([right, left]).astype(float)
 
     def sector_of(self, psi: Array) -> Indices:
         """The sector that holds each angle."""

@@ -28,10 +28,10 @@ from splinebias.initialization.laws import Discrete, as_law
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.kernels.features import enough_points
 from splinebias.limit.kernels.tangent import limit_kernel
+from splinebias.limit.trajectory.decay_integrals import accumulated
 from splinebias.limit.trajectory.decay_modes import line_basis
 from splinebias.limit.trajectory.linear_flow import Decay, LinearFlow
 from splinebias.numerics.cells import Cells
-from splinebias.numerics.decay import accumulated
 from splinebias.parameterization import NTK
 from splinebias.problem import Problem
 

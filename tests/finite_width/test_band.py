@@ -12,9 +12,9 @@ from problems import ACTIVATIONS, LAWS, PUBLISHED, QUADRATIC_PROBLEMS, SCALED, S
 
 import splinebias as sb
 from splinebias.initialization.zeta_cells import integration_cells
+from splinebias.limit.trajectory.decay_integrals import accumulated
 from splinebias.limit.trajectory.linear_flow import Decay
 from splinebias.numerics.cells import Cells
-from splinebias.numerics.decay import accumulated
 from splinebias.numerics.legendre import gauss_legendre
 from splinebias.studies.results import Row, Study
 

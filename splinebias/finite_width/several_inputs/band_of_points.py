@@ -23,9 +23,9 @@ from splinebias.finite_width.several_inputs.point_influence import InfluenceAtLi
 from splinebias.functions.compare_on_box import checked_box
 from splinebias.initialization.laws import as_law
 from splinebias.initialization.several_inputs.input_laws import FromSampler, SeveralInputs
-from splinebias.limit.predict import predict
-from splinebias.limit.prediction import Prediction
-from splinebias.limit.several_inputs.input_system import InputSystem
+from splinebias.limit.hypotheses import require_mobile
+from splinebias.limit.prediction import Prediction, require
+from splinebias.limit.several_inputs.input_system import InputSystem, require_points
 from splinebias.limit.several_inputs.sampled_kernel import REPLICATES, sobol_units
 from splinebias.limit.several_inputs.solver import PointsSolver
 from splinebias.parameterization import NTK
@@ -171,7 +171,13 @@ def band_of_points(
         raise DataError(f"`interval` must be a box of {law.inputs} rows (low, high), got {len(box)}")
     copies = 2 if problem.initialization.paired else 1
     width = checked_width(problem, width, copies)
-    prediction = predict(problem, solver, time=time)
+    if isinstance(time, bool) or not isinstance(time, int | float | np.integer | np.floating) or not time >= 0:
+        raise DataError(f"`time` must be a number >= 0, infinity included, got {time!r}")
+    require(solver, problem)
+    if not problem.scaled:
+        require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled")
+    require_points(problem)
+    prediction = solver.at(problem, [float(time)])[0]
     model = _influences(problem, solver, prediction, time, seed, start_moment)
     largest = LargestOnBox(model, _places(box, seed), copies, draws, seed)
     return PointsBand(prediction, width, box, float(time), model, copies, largest)

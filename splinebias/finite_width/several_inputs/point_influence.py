@@ -30,7 +30,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.limit.several_inputs.input_system import InputSystem, solved
 from splinebias.limit.several_inputs.sampled_kernel import REPLICATES
-from splinebias.numerics.decay import accumulated, moved
+from splinebias.limit.trajectory.decay_integrals import accumulated, moved
 
 _AT_ONCE = 4_000_000  # influences held together
 

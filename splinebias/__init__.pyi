@@ -43,6 +43,7 @@ from .limit.dual.solver import DualSolver as DualSolver
 from .limit.grid_solver import GridSolver as GridSolver
 from .limit.kernels.kernel_solver import KernelSolver as KernelSolver
 from .limit.kernels.power_solver import PowerSolver as PowerSolver
+from .limit.kernels.smooth_solver import SmoothSolver as SmoothSolver
 from .limit.kernels.tangent import tangent_kernel as tangent_kernel
 from .limit.predict import Prediction as Prediction
 from .limit.predict import predict as predict
@@ -88,6 +89,12 @@ from .regimes.network_norm import network_norm as network_norm
 from .regimes.small_starts.alignment_flow import Alignment as Alignment
 from .regimes.small_starts.alignment_flow import alignment as alignment
 from .regimes.small_starts.alignment_of_run import alignment_measures as alignment_measures
+from .regimes.small_starts.condensed import Condensation as Condensation
+from .regimes.small_starts.condensed import condensation as condensation
+from .regimes.small_starts.condensed import layer_condensation as layer_condensation
+from .regimes.small_starts.point_orientations import PointOrientations as PointOrientations
+from .regimes.small_starts.small_start import SmallStart as SmallStart
+from .regimes.small_starts.small_start import train_from_small_start as train_from_small_start
 from .regimes.sparse_limit import SparseLimit as SparseLimit
 from .regimes.sparse_limit import sparse_limit as sparse_limit
 from .regimes.weight_decay import WeightDecayPath as WeightDecayPath

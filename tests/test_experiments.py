@@ -23,6 +23,7 @@ from experiments import (
     adaptive_map,
     band_constants,
     band_coverage,
+    condensation,
     early_alignment,
     flow_cost,
     flow_trajectories,
@@ -61,6 +62,14 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
         "seeds": (0,),
         "lowest": 1e-8,
         "digit_scales": (1e-2, 1e-3),
+    },
+    condensation: {
+        "width": 20,
+        "scales": (1e-5, 1e-4),
+        "starts": 50,
+        "seeds": (0,),
+        "layers": (5, 5, 5),
+        "layer_scale": 1e-3,
     },
     flow_cost: {"widths": (20, 40), "seeds": (0,), "shown": 40, "max_steps": 60},
     flow_trajectories: {"widths": (50, 100, 200), "seeds": (0,), "points": 3},
@@ -537,6 +546,24 @@ def test_kept_alignment_does_not_depend_on_the_start_and_digits_do():
     assert abs(part[1]["alignment_time"] / part[0]["alignment_time"] - 1) < 1e-6
     assert all(run["aligned_before_the_loss_moved"] < 0.5 for run in whole)
     assert all(run["aligned_before_the_loss_moved"] == 1 for run in part)
+
+
+def test_kept_condensation_is_what_is_predicted():
+    kept = json.loads((FIGURES / "condensation.json").read_text(encoding="utf-8"))
+    for name, found in kept["directions"].items():
+        p = {"tanh": 1, "x tanh": 2, "x² tanh": 3}.get(name)
+        assert found["farthest_alone"] < 1e-4 and min(found["alone"]) > 0.05
+        if p is not None:
+            assert len(found["angles"]) == 2 * p and found["dead"] == 0
+            assert (max(found["trained"]) > 0.999) == (p > 1)  # coupled, the winner takes all
+    tanh, *others = kept["errors"].values()
+    for measured, derived in zip(tanh["error"], tanh["derived"], strict=True):
+        scales = np.array(kept["config"]["scales"])
+        proportional = np.array(derived) > 0.5  # degrees: above what the stop leaves
+        np.testing.assert_allclose(np.mean(measured, axis=1)[proportional], np.array(derived)[proportional], rtol=0.15)
+        assert proportional.sum() >= 3 and scales[proportional].min() <= 1e-4
+    assert all(np.mean(one["error"][0][0]) < 1 for one in others)
+    assert [layer["directions"] for layer in kept["layers"]] == [2, 2, 2]
 
 
 def test_kept_weight_decay_spends_few_knots_and_scores_like_early_stopping():

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from splinebias._arguments import real_number
+from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.band import ErrorBand, copies_of, error_band
 from splinebias.finite_width.largest_error import check_probability
@@ -104,6 +105,8 @@ def required_width(
     probability = check_probability(probability)
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    if isinstance(problem.data, Dataset) and problem.without_breakpoints is not None:
+        raise CapabilityError(f"required_width cannot take the problem: {problem.without_breakpoints}")
     copies = copies_of(problem)
     least = copies * problem.data.size
     band = error_band(problem, least, interval=interval, draws=draws, seed=seed)

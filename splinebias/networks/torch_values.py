@@ -93,6 +93,7 @@ class Values:
 
     def agree(self, network: Network) -> bool:
         """Whether a network has these values, to the rounding of sums over its units."""
+        assert isinstance(network.activation, Homogeneous), "modules are read with these only"
         degree = network.activation.degree
         x, w = (part.abs() if network.inputs == 1 else part.norm(dim=-1) for part in (self.x, network.w))
         b, a = network.b.abs(), network.a.abs()

@@ -21,6 +21,7 @@ import numpy as np
 from splinebias._arguments import real_number, whole_number
 from splinebias._files import write_toml
 from splinebias.activation import Homogeneous
+from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.compare_on_box import Place, checked_place
 from splinebias.initialization.initialization import Initialization
@@ -174,6 +175,9 @@ class StudySpec:
         if odd and any(case.problem.initialization.paired for case in self.cases):
             raise DataError(f"`widths` must be even for antisymmetric pairs, got {odd[0]}; use {odd[0] + 1}")
         for number, case in enumerate(self.cases):
+            missing = case.problem.without_breakpoints if isinstance(case.problem.data, Dataset) else None
+            if missing is not None:  # kept functions are splines
+                raise CapabilityError(f"a study cannot take the problem: {missing}")
             _check_place(case)
             before = self.cases[:number]
             same = next((c for c in before if (c.canonical, c.method) == (case.canonical, case.method)), None)

@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from splinebias.activation import Homogeneous
+from splinebias.activation import Activation
 from splinebias.loss import SQUARED, Loss
 from splinebias.networks.linearization import linearize
 from splinebias.networks.network import Network
@@ -27,7 +27,7 @@ class Field:
     `trainable`, shape (P,), is 1 for parameters that move and 0 for those that are frozen; None: all move.
     """
 
-    activation: Homogeneous
+    activation: Activation
     loss: SquaredLoss
     mirror: MirrorMap
     trainable: Tensor | None = None

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from splinebias._arguments import nearest
-from splinebias.activation import Homogeneous
+from splinebias.activation import Activation
 from splinebias.errors import DataError, Outcome
 from splinebias.loss import loss_named
 from splinebias.networks.archive import Archive, entry
@@ -66,7 +66,7 @@ def _network_file(archive: Archive) -> Network:
     return _network(archive, "network", activation.two_slopes or activation)
 
 
-def _network(archive: Archive, name: str, activation: Homogeneous, like: Network | None = None) -> Network:
+def _network(archive: Archive, name: str, activation: Activation, like: Network | None = None) -> Network:
     """The network called `name`, of the width and inputs of another if there is one; the skip part says how many inputs."""
     skip = archive.array(f"{name}_skip", (None,) if like is None else tuple(like.skip.shape))
     theta = archive.array(f"{name}_theta", (None,) if like is None else tuple(like.theta.shape))
@@ -79,7 +79,7 @@ def _network(archive: Archive, name: str, activation: Homogeneous, like: Network
     return _made(theta, skip, activation)
 
 
-def _made(theta: Any, skip: Any, activation: Homogeneous) -> Network:
+def _made(theta: Any, skip: Any, activation: Activation) -> Network:
     """The network with these arrays, which must be of one precision."""
     if theta.dtype != skip.dtype:
         raise DataError(f"parameters and skip part must have one precision, got {theta.dtype} and {skip.dtype}")
@@ -126,7 +126,7 @@ def _history(archive: Archive) -> History:
     return History(steps, loss, time)
 
 
-def _snapshots(archive: Archive, activation: Homogeneous, like: Network) -> tuple[Snapshot, ...]:
+def _snapshots(archive: Archive, activation: Activation, like: Network) -> tuple[Snapshot, ...]:
     """The networks on the way, of the width and inputs of another."""
     theta = archive.array("snapshot_theta", (None, *like.theta.shape))
     skip = archive.array("snapshot_skip", (len(theta), *like.skip.shape))

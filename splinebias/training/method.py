@@ -19,10 +19,12 @@ import numpy as np
 from splinebias._arguments import whole_number
 from splinebias._array import Array
 from splinebias._result import frame_of
+from splinebias.activation import Homogeneous
 from splinebias.data import Points
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.functions.several_inputs import PointFunction
+from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.limit.hypotheses import require_mobile, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.loss import SQUARED, Loss, Squared, checked_labels, checked_loss
@@ -83,7 +85,7 @@ class Snapshot:
     network: Network
 
     @cached_property
-    def function(self) -> PiecewisePolynomial | PointFunction:
+    def function(self) -> PiecewisePolynomial | PointFunction | SmoothUnits:
         """The network as the function it is, piecewise linear for two slopes; worked out when first asked for."""
         return self.network.function()
 
@@ -250,7 +252,7 @@ def checked_method(
         from splinebias.limit.several_inputs.input_system import require_points  # one input does without
 
         require_points(problem)
-    else:
+    elif isinstance(problem.activation, Homogeneous):  # smooth neurons bend f everywhere
         require_reachable(PosedProblem(problem))
     return method
 

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from splinebias.activation import Homogeneous
 from splinebias.errors import Outcome
 from splinebias.networks.network import Network
 
@@ -208,7 +209,10 @@ def largest_miss(network: Network, residual: Tensor, x: Tensor) -> str:
     worst = int(residual.abs().argmax())
     if x.ndim > 1:
         return f"y by {abs(float(residual[worst])):.3g} at x = {[round(v, 4) for v in x[:, worst].tolist()]}"
-    at, c = x[worst], -network.b / network.w
+    at = x[worst]
+    if not isinstance(network.activation, Homogeneous):  # no breakpoints
+        return f"y by {abs(float(residual[worst])):.3g} at x = {float(at):.4g}"
+    c = -network.b / network.w
     left, right = c[c <= at], c[c >= at]
     near = ", beyond all breakpoints"
     if left.numel() and right.numel():

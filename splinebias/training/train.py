@@ -21,6 +21,7 @@ from splinebias.data import Points
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.functions.several_inputs import OfOneInput, PointFunction
+from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.loss import SQUARED, Loss, Squared, loss_name
 from splinebias.networks.network import Network, difference
 from splinebias.parameterization import PARAMETERS
@@ -52,7 +53,7 @@ class Training(Run, DrawnFunction):
         What was fitted.
     width, seed : int
         Number of units; the integer all randomness came from.
-    function : PiecewisePolynomial or PointFunction
+    function : PiecewisePolynomial, SmoothUnits or PointFunction
         The trained network, exact, as ``f(x, nu=0)``; of `Points` a `PointFunction`, with a `gradient`.
     loss : float
         L = sum m_i (f(x_i) - y_i)^2 / (2 sum m_i) at the end, or that of `loss_function`.
@@ -85,7 +86,7 @@ class Training(Run, DrawnFunction):
 
     problem: Problem
     seed: int
-    function: PiecewisePolynomial | PointFunction
+    function: PiecewisePolynomial | PointFunction | SmoothUnits
     history: History
     seconds: float
     start: Network
@@ -98,7 +99,7 @@ class Training(Run, DrawnFunction):
         return self.network.width
 
     @cached_property
-    def change(self) -> PiecewisePolynomial | PointFunction:
+    def change(self) -> PiecewisePolynomial | PointFunction | SmoothUnits:
         """What training added to the start function, f_n - f_0: exact, the function that the theorems are about."""
         return difference(self.network, self.start)
 
@@ -327,7 +328,7 @@ def trained(
     )
 
 
-def _function(problem: Problem, network: Network) -> PiecewisePolynomial | PointFunction:
+def _function(problem: Problem, network: Network) -> PiecewisePolynomial | PointFunction | SmoothUnits:
     """The function of a network, for points of shape (..., 1) if the data are such."""
     function = network.function()
     line = isinstance(problem.data, Points) and problem.data.inputs == 1

@@ -15,7 +15,7 @@ from scipy.interpolate import CubicSpline
 
 import splinebias as sb
 from splinebias.cli.main import main
-from splinebias.theorems import jin_montufar, liang_montufar, min_mallada_vidal, several_inputs, verify, williams
+from splinebias.theorems import jin_montufar, liang_montufar, min_mallada_vidal, several_inputs, verify, williams, zhou
 from splinebias.theorems.verdict import Hypothesis, Relation, Status, Verdict
 from splinebias.theorems.wide_networks import limit_function
 
@@ -98,6 +98,16 @@ def ignoring(problem, start):
     return sb.predict(problem).function
 
 
+def of_squares(data, activation):
+    """The orientations of another multiplicity, or another activation."""
+    return sb.condensed_orientations(data, sb.ReLUPower(2) if activation == sb.ReLU() else sb.ReLU())
+
+
+def of_sums(points, activation):
+    """Four directions, those of the eigenvectors that multiplicity 2 has."""
+    return sb.condensed_orientations(points, sb.XTanh())
+
+
 WRONG = {  # name: the claim with a wrong prediction, or on networks that are not what it is about; what then disagrees
     "limit": (jin_montufar.limit, {"function": of_law(sb.Initialization.gaussian(1.0, 0.5))}, ["JM limit"]),
     "rate 1": (jin_montufar.rate, {"exponent": -1.0, "scale": 1.3}, ["JM rate", "JM constant"]),
@@ -144,6 +154,22 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
     "dead": (min_mallada_vidal.dead, {"share": 0.25}, ["M dead"]),
     "late": (min_mallada_vidal.late, {"rate": 0.5, "flat": True}, ["M late rate", "M not flat"]),
     "digits": (min_mallada_vidal.digits, {"rate": 0.12, "drift": 0.05}, ["M digits", "M digits subset"]),
+    "count": (
+        zhou.count,
+        {"per_power": 1, "orientations": of_squares},
+        [f"Z {what} p = {p}" for p in (1, 2, 3) for what in ("count", "directions")],
+    ),
+    "error": (zhou.error, {"constant": 1.3}, ["Z error"]),
+    "winner": (
+        zhou.winner,
+        {"neurons": 4.0, "orientations": of_squares},
+        [f"Z {what} {name}" for name in ("XTanh()", "X2Tanh()") for what in ("winner", "winner's direction")],
+    ),
+    "stop": (zhou.stop, {"fall": 0.01}, ["Z stop"]),
+    "relu": (zhou.relu, {"orientations": of_squares, "share": 0.99}, ["Z ReLU", "Z ReLU winner"]),
+    "mean": (zhou.mean, {"data": zhou.EIGHT, "orientations": of_squares}, ["Z off centre", "Z output bias"]),
+    "inputs": (zhou.inputs, {"orientations": of_sums}, ["Z inputs", "Z inputs count"]),
+    "layers": (zhou.layers, {"scale": 0.01}, ["Z layers"]),
 }
 QUICK = (
     "trajectory",
@@ -151,6 +177,8 @@ QUICK = (
     "no interpolant",
     "conservation",
     "halving",
+    "error",
+    "inputs",
     "hidden, random",
 )  # half a second or two each
 
@@ -224,7 +252,7 @@ def test_papers_are_verified_in_the_order_of_their_names_each_once():
 
 @pytest.mark.parametrize("paper", ["JN", "jm", 3])
 def test_other_papers_are_refused(paper):
-    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, M, got"):
+    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, Z, M, got"):
         sb.verify("JM", paper)
 
 

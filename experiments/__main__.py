@@ -24,6 +24,7 @@ from experiments import (
     jm_rates,
     jm_sgd,
     jm_trajectory,
+    jm_two_inputs,
     lazy_to_rich,
     least_norm_sheet,
     lm_figure1,
@@ -65,6 +66,7 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
     jm_defaults: _STUDY | {"titanium_widths": (3162, 10_000), "titanium_seeds": (0,), "titanium_tol": 1e-4},
     torch_default: {"widths": (100, 300), "seeds": (0,), "networks": 2, "time": 1e4},
     jm_sgd: {"widths": (50, 100), "seeds": (0, 1), "loss_tol": 1e-3},
+    jm_two_inputs: {"widths": (100, 400), "seeds": (0,), "side": 21, "folds": 3, "times": 7, "width": 1000},
 }
 _OF_POTENTIALS: tuple[Any, ...] = (lm_figure1, lm_figure2)
 

@@ -31,6 +31,7 @@ from experiments import (
     jm_rates,
     jm_sgd,
     jm_trajectory,
+    jm_two_inputs,
     lazy_to_rich,
     least_norm_sheet,
     lm_figure1,
@@ -108,6 +109,7 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     },
     torch_default: {"widths": WIDTHS, "seeds": SEEDS, "networks": 3, "time": 100.0},
     jm_sgd: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 1e-2, "jobs": 1},
+    jm_two_inputs: {"widths": (40, 80), "seeds": (0,), "side": 5, "folds": 2, "times": 3, "width": 500},
 }
 EXPERIMENTS = list(TINY)
 FAST = (lm_figure1, lm_figure2, potential_sheet, penalty_sheet)  # to run once; twice, the first
@@ -431,6 +433,19 @@ def test_the_kept_errors_of_the_widest_titanium_networks_are_the_predicted_ones(
         ratios.setdefault(run["width"], []).append(run["sup"] * math.sqrt(run["width"]) / constant)
     assert np.mean(ratios[1_000_000]) == pytest.approx(1, abs=0.3)
     assert np.mean(ratios[100_000]) > 5
+
+
+def test_the_kept_networks_of_two_inputs_approach_their_limit_and_no_other_function():
+    document = kept(jm_two_inputs)
+    distances, widths = document["distances"], np.array(document["config"]["widths"])
+    predicted = document["constant"] / np.sqrt(widths)
+    assert (np.array(distances["limit"])[2:] < 2 * predicted[2:]).all()
+    for name in ("free affine part", "directions of a square"):
+        apart = document["between limits"][name]
+        assert abs(distances[name][-1] - apart) < distances["limit"][-1] < apart / 3  # the triangle inequality, and no less
+    errors = document["patients"]
+    assert errors["chosen"] < 0.8 * errors["end"]
+    assert errors["network to limit"] < 0.1
 
 
 def test_the_kept_slopes_of_the_nine_laws_are_those_that_the_docstring_tells():

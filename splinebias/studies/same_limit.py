@@ -73,7 +73,7 @@ def compare_limits(first: Study, second: Study, *, narrowest: int = 1) -> LimitC
     Raises
     ------
     DataError
-        If they are no studies, or not of the same data and interval, or share, or differ in, fewer than 8 runs at two widths.
+        If they are no studies, not of the same data and interval, or share, or differ in, fewer than 8 runs at two widths.
 
     Notes
     -----

@@ -14,10 +14,18 @@ Claim = Callable[..., Verdict | tuple[Verdict, ...]]
 
 def catalogue() -> dict[str, tuple[Claim, ...]]:
     """The claims of every paper; what they need of the library is imported now."""
-    from splinebias.theorems import bordelon_pehlevan, jin_montufar, liang_montufar, min_mallada_vidal, williams, zhou
+    from splinebias.theorems import (
+        bordelon_pehlevan,
+        jin_montufar,
+        liang_montufar,
+        min_mallada_vidal,
+        several_inputs,
+        williams,
+        zhou,
+    )
 
     return {
-        "JM": jin_montufar.CLAIMS,
+        "JM": jin_montufar.CLAIMS + several_inputs.CLAIMS,
         "LM": liang_montufar.CLAIMS,
         "W": williams.CLAIMS,
         "Z": zhou.CLAIMS,

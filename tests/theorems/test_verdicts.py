@@ -15,7 +15,16 @@ from scipy.interpolate import CubicSpline
 
 import splinebias as sb
 from splinebias.cli.main import main
-from splinebias.theorems import bordelon_pehlevan, jin_montufar, liang_montufar, min_mallada_vidal, verify, williams, zhou
+from splinebias.theorems import (
+    bordelon_pehlevan,
+    jin_montufar,
+    liang_montufar,
+    min_mallada_vidal,
+    several_inputs,
+    verify,
+    williams,
+    zhou,
+)
 from splinebias.theorems.verdict import Hypothesis, Relation, Status, Verdict
 from splinebias.theorems.wide_networks import limit_function
 
@@ -122,6 +131,18 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
     "trajectory": (jin_montufar.trajectory, {"at": 2.0}, ["JM trajectory"]),
     "powers": (jin_montufar.powers, {"function": of_law(liang_montufar.UNIFORM)}, ["JM powers"]),
     "start": (jin_montufar.start, {"function": ignoring}, ["JM start"]),
+    "plane": (
+        several_inputs.rate_in_plane,
+        {"exponent": -1.0, "scale": 1.3},
+        ["JM rate, 2 inputs", "JM constant, 2 inputs"],
+    ),
+    "space": (
+        several_inputs.rate_in_space,
+        {"exponent": -0.25, "scale": 0.7},
+        ["JM rate, 3 inputs", "JM constant, 3 inputs"],
+    ),
+    "hidden, zero": (several_inputs.hidden_from_zero, {"exponent": -1.5}, ["JM hidden, a = 0"]),
+    "hidden, random": (several_inputs.hidden_from_random, {"exponent": -0.5}, ["JM hidden, a ~ N(0, 1/n)"]),
     "unscaled": (liang_montufar.unscaled, {"function": higher}, ["LM unscaled u^4 + u^2", "LM unscaled hypentropy"]),
     "functional": (liang_montufar.relu_functional, {"of": without_slopes}, ["LM functional"]),
     "scaled": (
@@ -182,6 +203,7 @@ QUICK = (
     "error",
     "inputs",
     "lazy",
+    "hidden, random",
 )  # half a second or two each
 
 

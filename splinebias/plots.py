@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from splinebias.limit.prediction import Prediction
     from splinebias.limit.start_process import StartProcess
     from splinebias.limit.trajectory.path import Path as TrainingPath
+    from splinebias.regimes.large_bias import BiasKernel
+    from splinebias.regimes.large_biases.descent import LargeBias
+    from splinebias.regimes.large_biases.widths import LargeBiasWidths
     from splinebias.regimes.mean_field.fluctuations import Fluctuations
     from splinebias.regimes.minimum_norm import MinimumNorm
     from splinebias.regimes.sparse_limit import SparseLimit
@@ -312,6 +315,57 @@ def plot_diagnosis(found: Diagnosis, ax: Axes | None = None, **line: Any) -> Axe
         )
         axes.set(xlabel="$x$", ylabel=r"$f_n - f_\infty$, in parts", xlim=(lo, hi))
     return axes
+
+
+def plot_bias_kernel(kernel: BiasKernel, ax: Axes | None = None, **line: Any) -> Axes:
+    """The eigenvalues of the kernel of networks with large biases, largest first. Keywords go to ``Axes.plot``."""
+    values = np.maximum(kernel.eigenvalues[::-1], np.finfo(float).tiny)
+    with drawn_on(ax) as axes:
+        number = _labelled(axes)
+        style: dict[str, Any] = {"color": _NETWORKS[number % len(_NETWORKS)], "marker": "o", "linewidth": 0.8}
+        style |= {"label": f"$B = {kernel.bias:g}$"} | line
+        axes.plot(np.arange(1, values.size + 1), values, **style)
+        axes.set(xlabel="number", ylabel="eigenvalue of $H$", yscale="log")
+    return axes
+
+
+def plot_large_bias(found: LargeBias, ax: Axes | None = None, **line: Any) -> Axes:
+    """The size of the residual over that at the start, against time in units of the slowest mode; predicted, dashed.
+
+    Keywords go to ``Axes.plot`` for the measured curve.
+    """
+    times = found.times * max(found.kernel.smallest, 0.0) / len(found.kernel.matrix)
+    sizes = [np.linalg.norm(r, axis=1) / np.linalg.norm(found.residuals[0]) for r in (found.residuals, found.predicted)]
+    with drawn_on(ax) as axes:
+        number = _labelled(axes)
+        color = _NETWORKS[number % len(_NETWORKS)]
+        label = f"$B = {found.kernel.bias:g}$, $m = {found.start.width:,}$"
+        style: dict[str, Any] = {"color": color, "linewidth": 1.4, "label": label} | line
+        axes.plot(times, sizes[0], **style)
+        axes.plot(times, sizes[1], color=color, linestyle="--", linewidth=0.9, label="_predicted")
+        axes.set(xlabel=r"time $t \lambda_{\min}/M$", ylabel="$|r|/|r_0|$; predicted: dashed")
+    return axes
+
+
+def plot_large_bias_widths(found: LargeBiasWidths, ax: Axes | None = None, **line: Any) -> Axes:
+    r"""Measured widths against B, beside :math:`1/\Phi(-B)` and :math:`e^{B^2}`, scaled to the first of them."""
+    with drawn_on(ax) as axes:
+        known = np.isfinite(found.widths)
+        style: dict[str, Any] = {"color": BLUE, "marker": "o", "linewidth": 1.2, "label": "measured"}
+        axes.plot(found.biases[known], found.widths[known], **style | line)
+        if known.any():
+            first = int(np.flatnonzero(known)[0])
+            guides = {r"$1/\Phi(-B)$": 1 / found.active_fractions, "$e^{B^2}$": np.exp(found.biases**2)}
+            for (name, guide), dashes in zip(guides.items(), _DASHES, strict=False):
+                scaled = guide * found.widths[first] / guide[first]
+                axes.plot(found.biases, scaled, color=BLACK, linestyle=dashes, linewidth=0.8, label=name)
+        axes.set(xlabel="bias $B$", ylabel=f"width within {found.distance:g}", yscale="log")
+    return axes
+
+
+def _labelled(axes: Axes) -> int:
+    """How many lines with a label are on the axes."""
+    return sum(not str(line.get_label()).startswith("_") for line in axes.get_lines())
 
 
 def plot_study(study: Study, ax: Axes | None = None, **errorbar: Any) -> Axes:
@@ -619,6 +673,9 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "MinimumNorm": plot_minimum_norm,
     "Fluctuations": plot_fluctuations,
     "SparseLimit": plot_sparse_limit,
+    "BiasKernel": plot_bias_kernel,
+    "LargeBias": plot_large_bias,
+    "LargeBiasWidths": plot_large_bias_widths,
     "Study": plot_study,
     "StudyGrid": plot_grid,
     "Initialization": plot_curvature_penalty,

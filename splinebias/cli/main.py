@@ -13,6 +13,7 @@ from splinebias.cli.console import Commands
 from splinebias.cli.diagnose import diagnose
 from splinebias.cli.finite_width import band, laziness, width
 from splinebias.cli.gcv import gcv
+from splinebias.cli.large_bias import large_bias
 from splinebias.cli.minimum_norm import minimum_norm
 from splinebias.cli.predict import predict
 from splinebias.cli.study import study
@@ -47,4 +48,5 @@ for command in (band, width, laziness, gcv):
     main.add_command(command)
 main.add_command(diagnose)
 main.add_command(minimum_norm)
+main.add_command(large_bias)
 main.add_command(verify)

@@ -15,7 +15,7 @@ from scipy.interpolate import CubicSpline
 
 import splinebias as sb
 from splinebias.cli.main import main
-from splinebias.theorems import jin_montufar, liang_montufar, verify, williams
+from splinebias.theorems import jin_montufar, liang_montufar, verify, williams, yang
 from splinebias.theorems.verdict import Hypothesis, Relation, Status, Verdict
 from splinebias.theorems.wide_networks import limit_function
 
@@ -124,8 +124,20 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
         {"method": sb.MirrorDescent(learning_rate=1.0, max_steps=300)},
         ["W conservation"],
     ),
+    "bias spectrum": (yang.spectrum, {"bias": 1.05}, ["Y spectrum"]),
+    "bias active": (yang.active, {"bias": 1.2}, ["Y active", "Y sparse"]),
+    "bias flips": (yang.flips, {"width": 50_000}, ["Y flips"]),
+    "bias residual": (yang.residual, {"bias": 1.5, "power": -1.0}, ["Y residual", "Y width"]),
+    "bias steps": (yang.steps, {"bias": 0.0, "ratio": 0.25}, ["Y steps", "Y as fast"]),
+    "bias width": (yang.required_width, {"power": 6.0}, ["Y required width"]),
+    "bias bounds": (yang.bounds, {"shrink": 0.0, "constant": 0.1}, ["Y exact form", "Y worst case", "Y data bound"]),
+    "bias generalization": (
+        yang.generalization,
+        {"factor": 0.005, "decay": 0.25},
+        ["Y generalization", "Y sparsity and bound"],
+    ),
 }
-QUICK = ("trajectory", "functional", "no interpolant", "conservation")  # half a second or two each
+QUICK = ("trajectory", "functional", "no interpolant", "conservation", "bias bounds")  # half a second or two each
 
 
 @pytest.mark.parametrize("name", [name if name in QUICK else nightly(name) for name in WRONG])
@@ -187,7 +199,7 @@ def test_papers_are_verified_in_the_order_of_their_names_each_once():
 
 @pytest.mark.parametrize("paper", ["JN", "jm", 3])
 def test_other_papers_are_refused(paper):
-    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, got"):
+    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, Y, got"):
         sb.verify("JM", paper)
 
 

@@ -165,7 +165,7 @@ def required_width(*, fast: bool, power: float = 1.0) -> Verdict:
     return Verdict(
         "Y required width",
         "the width at which residuals stay within a fifth of e^(-Ht/M) grows with B, at least like e^(B^2)",
-        f"{DERIVED}, a heuristic; the abstract says that a sufficient width improves on earlier ones, not that it falls with B",
+        f"{DERIVED}, a heuristic; the abstract says that the sufficient width improves on earlier ones",
         _hypotheses(bias_generalized_kernel(EIGHT.x, _BIAS), int(found.widths[1])),
         f"measured width at B = {_BIAS:g} over that at B = 0, {2 if fast else 8} networks at each width",
         math.exp(power * _BIAS**2),

@@ -143,7 +143,7 @@ def test_active_neurons_and_flips():
             sb.CapabilityError,
             "flips are predicted for univariate data, got points of dimension 3",
         ),
-        (lambda: BiasNetwork.draw(C8.x, C8.y, 9, width=10), sb.DataError, "none is; lower B or widen"),
+        (lambda: BiasNetwork.draw(C8.x, C8.y, 9, width=10), sb.DataError, "none is on any point; lower B or widen"),
         (lambda: BiasNetwork.draw(C8.x, [1, 2], 1, width=10), sb.DataError, "one y a point"),
     ],
 )

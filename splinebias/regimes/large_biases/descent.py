@@ -178,7 +178,8 @@ def large_bias(
     step : float
         The s above, 0 < s < 2; descent diverges from 2 on.
     time : float, optional
-        Training time to stop at. None: five e-folds of the slowest mode, :math:`5 M/\lambda_{\min}(H)`.
+        Training time to stop at, rounded up to whole steps. None: five e-folds of the slowest mode,
+        :math:`5 M/\lambda_{\min}(H)`.
     loss_tol : float, optional
         Mean loss to stop at; the time is no limit then, unless it is given.
     max_steps : int
@@ -210,8 +211,7 @@ def large_bias(
     rate, most = kernel.rate(share), whole_number(max_steps, "max_steps", at_least=1)
     stop = -math.inf if loss_tol is None else real_number(loss_tol, "loss_tol", above=0)
     if time is not None:
-        most, last = min(most, math.ceil(real_number(time, "time", above=0) / rate)), Outcome.REACHED_TIME
-        last = Outcome.REACHED_TIME if most < max_steps else Outcome.MAX_STEPS
+        needed = math.ceil(real_number(time, "time", above=0) / rate)
     elif loss_tol is None:
         if kernel.smallest <= 1e-13 * kernel.eigenvalues[-1]:
             raise DataError(
@@ -219,9 +219,9 @@ def large_bias(
                 "singular; merge them, or give `time`"
             )
         needed = math.ceil(_FOLDS * len(kernel.matrix) / kernel.smallest / rate)
-        most, last = min(most, needed), Outcome.REACHED_TIME if needed <= most else Outcome.MAX_STEPS
     else:
-        last = Outcome.MAX_STEPS
+        needed = most + 1
+    most, last = min(most, needed), Outcome.REACHED_TIME if needed <= most else Outcome.MAX_STEPS
     network, order = _drawn(x, y, bias, width=width, seed=seed)
     return _descended(kernel, network, order, rate, most, stop, last, seed)
 

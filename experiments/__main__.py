@@ -22,6 +22,7 @@ from experiments import (
     jm_rates,
     jm_sgd,
     jm_trajectory,
+    large_bias,
     least_norm_sheet,
     lm_figure1,
     lm_figure2,
@@ -43,6 +44,14 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
     least_norm_sheet: {"steps": 3000},
     weight_decay_mcycle: {"points": 20},
     adaptive_map: {"width": 100, "sizes": (0.1, 10.0), "imbalances": (-100.0, 0.0), "seeds": (0,)},
+    large_bias: {
+        "width": 2000,
+        "width_biases": (0.0, 1.0),
+        "distance": 0.3,
+        "seeds": (0,),
+        "step_widths": (2000, 5000, 50_000),
+    }
+    | {"test_sizes": (8, 16)},
     flow_cost: {"widths": (100, 1000), "seeds": (0,), "shown": 300, "max_steps": 3000},
     flow_trajectories: {"widths": (100, 300, 1000), "seeds": (0,), "points": 9},
     band_coverage: {"widths": (180,), "networks": 20},

@@ -29,6 +29,7 @@ from experiments import (
     jm_rates,
     jm_sgd,
     jm_trajectory,
+    large_bias,
     least_norm_sheet,
     lm_figure1,
     lm_figure2,
@@ -51,6 +52,8 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     least_norm_sheet: {"width": 20, "steps": 50},
     weight_decay_mcycle: {"points": 5},
     adaptive_map: {"width": 20, "sizes": (0.1, 10.0), "imbalances": (-100.0, 0.0), "seeds": (0,), "loss_tol": 1e-3},
+    large_bias: {"width": 1000, "shown": (0.0, 1.0), "width_biases": (0.0, 1.0), "distance": 0.5, "seeds": (0,)}
+    | {"loss": 0.05, "step_widths": (1000, 1000), "test_sizes": (4,)},
     flow_cost: {"widths": (20, 40), "seeds": (0,), "shown": 40, "max_steps": 60},
     flow_trajectories: {"widths": (50, 100, 200), "seeds": (0,), "points": 3},
     band_coverage: {"widths": (20, 40, 60), "networks": 6, "loss_tol": 1e-3, "shown": 2},

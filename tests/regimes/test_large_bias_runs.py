@@ -154,6 +154,16 @@ def test_the_bound_on_new_errors_does_not_fall_with_sparsity():
     np.testing.assert_allclose(bounds / bounds[0], 1, atol=0.03)
 
 
+@pytest.mark.parametrize(("bias", "separation"), [(0.5, 0.90), (1.0, 1.37), (2.0, 1.05), (3.0, 0.89)])
+def test_the_bound_by_separation_is_positive_for_points_far_apart_only(bias, separation):
+    """Of two points; the formula is from memory of the paper."""
+    for gap, positive in ((separation - 0.02, False), (separation + 0.02, True)):
+        t = 2 * math.asin(gap / 2)
+        kernel = sb.bias_generalized_kernel([[1, 0], [math.cos(t), math.sin(t)]], bias)
+        assert (kernel.data_dependent_bound > 0) is positive
+        assert kernel.data_dependent_bound < kernel.smallest
+
+
 def test_results_print_draw_and_become_tables(run):
     pytest.importorskip("pandas")
     frame = run.to_frame()

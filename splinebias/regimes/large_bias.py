@@ -183,7 +183,7 @@ class BiasKernel(Drawn):
 
         :math:`\max(\frac12 - \frac{B}{\sqrt{2\pi}}, (\frac1B - \frac1{B^3}) \frac{e^{-B^2/2}}{\sqrt{2\pi}}) - e^{-B^2/(2 -
         \delta^2/2)} (\pi - \arctan\frac{\delta\sqrt{1 - \delta^2/4}}{1 - \delta^2/2})/(2\pi)`. It is negative, hence empty,
-        unless points are far apart: positive from separations of 0.90 on at B = 0.5, 1.37 at B = 1, 1.05 at B = 2, 0.89 at 3.
+        unless points are far apart: positive from separations of 0.90 on at B = 0.5, 1.37 at 1, 1.05 at 2 and 0.89 at 3.
         Where it was positive it was below the least eigenvalue.
         """
         bias, delta = self.bias, self.separation

@@ -211,7 +211,7 @@ def bounds(*, fast: bool, shrink: float = 1.0, constant: float = 100.0) -> tuple
         ),
         Verdict(
             "Y data bound",
-            "the bound that uses the separation says nothing on four points or more in [-1, 1] with B >= 0.5: it is negative",
+            "the bound by the separation says nothing on four points or more in [-1, 1] if B >= 0.5: it is negative",
             _MEMORY,
             points,
             f"its largest value, {len(sharp)} kernels, B = 0.5 to 3",

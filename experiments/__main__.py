@@ -16,6 +16,8 @@ from experiments import (
     adaptive_map,
     band_constants,
     band_coverage,
+    condensation,
+    early_alignment,
     flow_cost,
     flow_trajectories,
     jm_defaults,
@@ -52,6 +54,8 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
         "step_widths": (2000, 5000, 50_000),
     }
     | {"test_sizes": (8, 16)},
+    early_alignment: {"width": 20, "counts": (8, 32), "spreads": (0.2, 0.7), "seeds": (0,), "lowest": 1e-12},
+    condensation: {"width": 50, "scales": (1e-5, 1e-4), "starts": 300, "seeds": (0,), "layers": (10, 10, 10)},
     flow_cost: {"widths": (100, 1000), "seeds": (0,), "shown": 300, "max_steps": 3000},
     flow_trajectories: {"widths": (100, 300, 1000), "seeds": (0,), "points": 9},
     band_coverage: {"widths": (180,), "networks": 20},

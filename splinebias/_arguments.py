@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 import numbers
@@ -29,7 +30,7 @@ def real_number(value: Any, name: str, *, above: float = -math.inf, at_least: fl
         rule = f"a finite real number > {above:g}"
     elif at_least > -math.inf:
         rule = f"a finite real number >= {at_least:g}"
-    value = _entry(value)
+    value = entry(value)
     accepted = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
     try:
         finite = accepted and math.isfinite(value)
@@ -40,20 +41,29 @@ def real_number(value: Any, name: str, *, above: float = -math.inf, at_least: fl
     return float(value)
 
 
-def _entry(value: Any) -> Any:
+def entry(value: Any) -> Any:
     """The entry of an array or a tensor of no dimension; anything else as it is."""
     return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
 def whole_number(value: Any, name: str, *, at_least: int = 0, fix: str = "") -> int:
     """`value` as an int >= `at_least`, or a DataError; 1e3 is 1000, and an array of no dimension is its entry."""
-    given, value = value, _entry(value)
+    given, value = value, entry(value)
     if isinstance(value, float | np.floating) and math.isfinite(value) and value == int(value):
         value = int(value)
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral) or value < at_least:
         value = given
         raise DataError(f"`{name}` must be a whole number >= {at_least}, got {value!r}" + (f"; {fix}" if fix else ""))
     return int(value)
+
+
+def keep_plain(instance: Any, *whole: str) -> None:
+    """Numbers in a frozen dataclass as Python's own, which print, hash and compare; checked fields in `whole` as ints."""
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        plain = int(value) if field.name in whole else entry(value)
+        if plain is not value:
+            object.__setattr__(instance, field.name, plain)
 
 
 def real_array(value: Any, name: str) -> Array:

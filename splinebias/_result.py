@@ -29,13 +29,13 @@ class Drawn:
         DataError
             For an `interval` that is none.
         """
-        from splinebias.plots import plot
+        from splinebias.plots.pictures import plot
 
         return plot(self, ax, **options)
 
     def _repr_html_(self) -> str:
         """What notebooks show: the text of the result over a small picture."""
-        from splinebias.plots import html_of
+        from splinebias.plots.pictures import html_of
 
         if getattr(getattr(self, "problem", None), "beyond_one_input", None) is not None:  # no picture of several inputs
             return f'<pre style="white-space: pre-wrap">{escape(repr(self))}</pre>'

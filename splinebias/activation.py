@@ -1,7 +1,8 @@
 r"""Activations: which slope terms appear, and which order of spline a wide network induces.
 
 Homogeneous ones, :math:`\sigma(|w| z) = |w|^k \sigma(z)`, make of a neuron :math:`\sigma(wx + b)` the function
-:math:`|w|^k \sigma(\pm(x - c))` with breakpoint :math:`c = -b/w`. Smooth ones are known by their first power at zero.
+:math:`|w|^k \sigma(\pm(x - c))` with breakpoint :math:`c = -b/w`. All others count as smooth; a small start knows them by
+their first power at zero.
 The bodies run on numpy arrays and torch tensors alike.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from splinebias._arguments import namespace, real_number, whole_number
+from splinebias._arguments import keep_plain, namespace, real_number, whole_number
 from splinebias.errors import DataError
 
 _STEEPEST = 1e15
@@ -21,7 +22,15 @@ _LARGEST_POWER = 20
 
 
 class Activation(ABC):
-    r"""A function :math:`\sigma` that neurons apply to :math:`wx + b`: its value and its derivative, and nothing else."""
+    r"""A function :math:`\sigma` that neurons apply to :math:`wx + b`: its value and its derivative, and nothing else.
+
+    That is enough to train networks. Where it is not `Homogeneous` it has to be smooth: there are no kinks to look out for.
+    """
+
+    @property
+    def two_slopes(self) -> TwoSlope | None:
+        """This activation as one of two slopes, None if it has not two slopes."""
+        return None
 
     @abstractmethod
     def value(self, z: Any) -> Any:
@@ -35,7 +44,7 @@ class Activation(ABC):
 class Homogeneous(Activation):
     r"""A function :math:`\sigma` that is one homogeneous polynomial of degree k on each side of zero.
 
-    Only these have a breakpoint, hence a limit that is a spline: a `Problem` takes no others.
+    Only these have a breakpoint, hence a limit that is a spline.
 
     Attributes
     ----------
@@ -66,8 +75,8 @@ class Homogeneous(Activation):
 class Smooth(Activation):
     r"""A smooth function with :math:`\sigma(z) = \sigma(0) + \kappa z^p + O(z^{p+1})`, :math:`\kappa \ne 0`.
 
-    It has no breakpoints, so that there is no curvature density and no spline: `condensed_orientations` reads it, `Problem`
-    does not.
+    It has no breakpoints, so that there is no curvature density and no spline: networks are trained, and the limit of
+    quadratic problems is a kernel's (`SmoothSolver`); what needs an axis of breakpoints refuses it.
 
     Attributes
     ----------
@@ -169,6 +178,7 @@ class LeakyReLU(TwoSlope):
     slope: float = 0.01
 
     def __post_init__(self) -> None:
+        keep_plain(self)
         if abs(real_number(self.slope, "slope")) > _STEEPEST:
             raise DataError(
                 f"`slope` must be at most {_STEEPEST:g} in size, got {self.slope:g}: beside it the slope 1 of the other "
@@ -200,6 +210,7 @@ class ReLUPower(Homogeneous):
 
     def __post_init__(self) -> None:
         power = whole_number(self.power, "power", at_least=1)
+        keep_plain(self, "power")
         if power > _LARGEST_POWER:
             raise DataError(
                 f"`power` must be a whole number >= 1 and <= {_LARGEST_POWER}, got {power}: beyond that, pieces of degree "

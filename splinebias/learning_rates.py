@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_number, real_vector, whole_number
+from splinebias._arguments import entry, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.parameterization import Parameterization, Standard
@@ -116,6 +116,7 @@ def checked_rates(learning_rate: Any, *, fix: str = "or give one for every step,
     if callable(learning_rate):
         rates: Callable[[int], float] = learning_rate
         return rates
+    learning_rate = entry(learning_rate)
     if isinstance(learning_rate, str | bytes) or not isinstance(learning_rate, Sequence | np.ndarray):
         return real_number(learning_rate, "learning_rate", above=0, fix=fix)
     values = real_vector(

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from splinebias._arguments import namespace, real_number
+from splinebias._arguments import keep_plain, namespace, real_number
 from splinebias.errors import DataError
 
 _NOTHING_ELSE = 1e60  # coefficient of u^2 beside which that of |u|^p is nothing
@@ -141,6 +141,7 @@ class Power(Potential):
     name: ClassVar[str] = "power"
 
     def __post_init__(self) -> None:
+        keep_plain(self)
         fix = "|u|^p is strictly convex for p > 1 only; take e.g. p = 1.1"
         if real_number(self.p, "p", above=1, fix=fix) < _LEAST_POWER:
             raise DataError(
@@ -232,6 +233,7 @@ class Hypentropy(Potential):
     name: ClassVar[str] = "hypentropy"
 
     def __post_init__(self) -> None:
+        keep_plain(self)
         fix = "beta is the scale at which phi turns from quadratic to u log u"
         if real_number(self.beta, "beta", above=0, fix=fix) < _LEAST_BETA:
             raise DataError(

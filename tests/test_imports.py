@@ -18,7 +18,7 @@ LAYERS = [  # a folder or module may import from those above it in this list, an
     ["errors", "_array"],
     ["_arguments"],
     ["_files", "_result", "_columns"],
-    ["numerics", "data", "activation", "potential", "parameterization"],
+    ["numerics", "data", "activation", "potential", "parameterization", "loss"],
     ["initialization", "functions", "learning_rates", "smooth_activation"],
     ["datasets", "problem"],
     ["rescaling"],
@@ -27,7 +27,6 @@ LAYERS = [  # a folder or module may import from those above it in this list, an
     ["training", "curvature_penalty"],
     ["finite_width", "regimes"],
     ["studies"],
-    ["_canvas"],
     ["estimator", "plots", "theorems"],
     ["cli"],
     ["__main__"],
@@ -38,12 +37,12 @@ MOST_FLOORS = 17  # of what is imported when a module is loaded: to come down to
 HEAVY_HOMES = {  # relative to the package; a folder stands for everything in it
     "torch": {"networks", "training"},
     "cvxpy": {"limit/grid_solver.py"},
-    "matplotlib": {"_canvas.py", "plots.py", "cli/console.py"},
+    "matplotlib": {"plots", "cli/console.py"},
     "loky": {"studies/work/pools.py"},
     "distributed": {"studies/work/pools.py"},
     "sklearn": {"estimator.py"},
 }
-UPWARD = {"_result.py": {"plots.py"}}  # results draw themselves: the methods that all inherit may point up
+UPWARD = {"_result.py": {"plots/pictures.py"}}  # results draw themselves: the methods that all inherit may point up
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 MODULES = [file for file in FILES if file != "__init__.py"]
 

@@ -43,6 +43,10 @@ def results():
         "start process": sb.start_process(RANDOM),
         "diagnosis": sb.diagnose(runs[0]),
         "least norm": sb.minimum_norm(DATA),
+        "report": sb.diagnose(runs[0].network, PROBLEM),
+        "laziness": sb.laziness(PROBLEM, 400),
+        "weight decay": sb.weight_decay_path(sb.Dataset([-1, 0, 1, 2], [0, 1, 0, 2])),
+        "network norm": sb.network_norm(([1, 1], [0, -1], [1, 1]), sb.Dataset([-1, 0, 1, 2], [0, 0, 1, 3])),
         "sparse limit": sb.sparse_limit(PROBLEM),
         "study": STUDY,
         "grid": StudyGrid((replace(STUDY, names={"a": "1"}), replace(STUDY, names={"a": "2"}))),
@@ -60,6 +64,10 @@ NAMES = (
     "start process",
     "diagnosis",
     "least norm",
+    "report",
+    "laziness",
+    "weight decay",
+    "network norm",
     "sparse limit",
     "study",
     "grid",
@@ -127,6 +135,10 @@ def test_paths_ensembles_bands_and_starts_are_tables(results):
     np.testing.assert_array_equal(law["mean"], results["start process"].mean(X))
     assert list(results["diagnosis"].to_frame()["name"])[-1] == results["diagnosis"].total.name
     assert len(STUDY.to_frame()) == 4 == len(STUDY.to_dataframe())
+    lazy, decay = results["laziness"].to_frame(), results["weight decay"].to_frame()
+    assert lazy["movement"].is_monotonic_increasing and lazy["movement"].iloc[4] == results["laziness"].quantile(0.5)
+    np.testing.assert_allclose(decay["loss"], results["weight decay"].losses(decay["strength"]))
+    assert list(decay["degrees_of_freedom"]) == results["weight decay"].degrees_of_freedom[1:].tolist()
     assert list(results["run"].history.to_frame().columns) == ["steps", "loss", "time"]
 
 
@@ -215,6 +227,21 @@ def test_the_times_of_a_path_go_from_pale_to_dark_and_end_in_the_limit(results):
     many = sb.predict_path(PROBLEM, np.geomspace(1, 1e4, 30)).plot(axes())
     assert 4 <= len(labels(many)) <= 9
     assert len(many.get_lines()) == 31
+
+
+def test_pictures_of_movements_and_fits_show_their_numbers(results):
+    ax = results["laziness"].plot(axes())
+    moved, shares = ax.get_lines()[0].get_data()
+    assert np.interp(0.5, shares, moved) == pytest.approx(results["laziness"].quantile(0.5), rel=1e-3)
+    ax = results["weight decay"].plot(axes())
+    lines = [line for line in ax.get_lines() if line.get_label().startswith("strength")]
+    assert lines[-1].get_label() == "strength 0" and len(lines) == results["weight decay"].breaks.size + 1
+    first = results["weight decay"].at(results["weight decay"].breaks[0]).function
+    np.testing.assert_allclose(lines[0].get_ydata(), first(lines[0].get_xdata()))
+    network, limit = [line for line in results["report"].plot(axes()).get_lines() if "data" not in line.get_label()]
+    gap = np.abs(np.asarray(network.get_ydata()) - np.interp(network.get_xdata(), *limit.get_data()))
+    assert gap.max() == pytest.approx(results["report"].distance, rel=0.02)
+    assert any("norm 2, the least; that of the network: 2" in text for text in labels(results["network norm"].plot(axes())))
 
 
 def test_a_band_is_two_deviations_wide(results):

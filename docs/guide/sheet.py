@@ -19,8 +19,8 @@ PROBLEM = sb.Problem(sb.datasets.liang_montufar_a(), sb.Initialization.rademache
 
 def sheet() -> Figure:
     """All pictures."""
-    figure = Figure(figsize=(12.5, 12), layout="constrained")
-    axes = figure.subplots(4, 3).ravel()
+    figure = Figure(figsize=(11, 15.5), layout="constrained")
+    axes = figure.subplots(6, 3).ravel()
     limit = sb.predict(PROBLEM)
     limit.plot(axes[0])
     sb.predict(PROBLEM.replace(affine="free")).plot(axes[0])
@@ -45,6 +45,20 @@ def sheet() -> Figure:
     sb.predict(steep).plot(axes[10])
     units = sb.rescaled(sb.Problem(sb.datasets.mcycle(), sb.Initialization.gaussian()))
     units.restored(sb.predict(units.problem, time=sb.gcv_time(units.problem).value)).plot(axes[11])
+    sb.laziness(PROBLEM, 200).plot(axes[12])
+    sb.laziness(PROBLEM, 2000).plot(axes[12])
+    noisy = sb.Dataset(
+        np.linspace(-1, 1, 12), np.sin(4 * np.linspace(-1, 1, 12)) + np.random.default_rng(0).normal(0, 0.2, 12)
+    )
+    sb.weight_decay_path(noisy).plot(axes[13])
+    weights = tuple(
+        block.detach().numpy() for block in (ensemble[0].network.w, ensemble[0].network.b, ensemble[0].network.a)
+    )
+    sb.network_norm(weights, sb.Dataset(PROBLEM.data.x, ensemble[0](PROBLEM.data.x))).plot(axes[14])
+    sb.diagnose(ensemble[0].network, PROBLEM).plot(axes[15])
+    sb.minimum_norm(PROBLEM.data).plot(axes[16])
+    rich = PROBLEM.replace(parameterization=sb.MeanField(1.0))
+    sb.fluctuations(rich, times=[1, 10], x=np.linspace(-1.2, 1.2, 25)).plot(axes[17])
     titles = [
         "predictions",
         "networks",
@@ -58,6 +72,12 @@ def sheet() -> Figure:
         "law",
         "steep",
         "rescaled",
+        "laziness",
+        "weight decay",
+        "network norm",
+        "report",
+        "least norm",
+        "fluctuations",
     ]
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title)

@@ -90,6 +90,7 @@ class Output(click.ParamType[Path]):
         return check_writable(value)
 
 
+LOSSES = ("squared", "logistic", "exponential")
 METHODS = {"flow": "MirrorFlow", "neuron_flow": "NeuronFlow", "descent": "MirrorDescent"}
 
 problem_argument = click.argument("problem", metavar="PROBLEM.toml", type=click.Path(path_type=Path))
@@ -137,7 +138,7 @@ def picture(path: Path | None) -> Callable[..., None]:
 
     def save(*results: Any) -> None:
         from splinebias._files import write_atomically
-        from splinebias.plots import plot
+        from splinebias.plots.pictures import plot
 
         axes = figure.subplots()
         for result in results:

@@ -34,6 +34,7 @@ from splinebias.functions.compare import compare
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
+from splinebias.loss import require_lazy_training
 from splinebias.problem import Problem
 
 _HELP = {
@@ -149,7 +150,7 @@ class Diagnosis(Drawn):
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkReport:
+class NetworkReport(Drawn):
     """What can be said of a trained network whose start and training are not known (by Adam, for instance).
 
     Attributes
@@ -170,6 +171,10 @@ class NetworkReport:
         Units with a breakpoint outside the data, and units that no datum activates.
     interval : tuple of float
         Where distances are meant.
+    function : callable
+        The network f_n.
+    prediction : Prediction
+        The limit f.
     """
 
     problem: Problem
@@ -182,10 +187,16 @@ class NetworkReport:
     outside: int
     dead: int
     interval: tuple[float, float]
+    function: Any
+    prediction: Prediction
+
+    def __repr__(self) -> str:
+        return f"NetworkReport(width {self.width}: {self.distance:.3g} from the limit, residual {self.residual:.3g})"
 
     def facts(self) -> dict[str, Any]:
-        """Everything as a plain dictionary, for JSON."""
-        return vars(self) | {"problem": self.problem.describe()}
+        """All words and numbers as a plain dictionary, for JSON."""
+        facts = vars(self) | {"problem": self.problem.describe()}
+        return {name: value for name, value in facts.items() if name not in ("function", "prediction")}
 
     def __str__(self) -> str:
         lo, hi = self.interval
@@ -242,7 +253,7 @@ def diagnose(
     DataError
         For arguments that do not fit together, and as `predict`.
     CapabilityError
-        As `predict` at finite times.
+        As `predict` at finite times; for a run on another loss than the squared one, or with frozen output weights.
 
     Notes
     -----
@@ -261,6 +272,7 @@ def diagnose(
     >>> [part.name for part in found.parts]
     ['start', 'sampling', 'hidden kernel', 'moving features', 'unfinished']
     """
+    require_lazy_training(run, "a diagnosis")
     network, problem, start, time, descent = _checked(run, problem, start, time, learning_rate, steps)
     where = problem.default_interval if interval is None else check_interval(interval)
     limit = predict(problem)
@@ -384,4 +396,6 @@ def _report(network: Any, problem: Problem, limit: Prediction, where: tuple[floa
         int(((places < x[0]) | (places > x[-1]) | ~np.isfinite(places)).sum()),
         int((~active.any(axis=1)).sum()),
         where,
+        function,
+        limit,
     )

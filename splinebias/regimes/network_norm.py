@@ -10,13 +10,14 @@ import numpy as np
 
 from splinebias._arguments import real_vector
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.data import Dataset
 from splinebias.errors import DataError
 from splinebias.regimes.minimum_norm import MinimumNorm, minimum_norm
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkNorm:
+class NetworkNorm(Drawn):
     r"""The norm of a network, see `network_norm`.
 
     Attributes

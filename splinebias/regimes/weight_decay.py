@@ -14,6 +14,7 @@ import numpy as np
 
 from splinebias._arguments import real_number
 from splinebias._array import Array
+from splinebias._result import Drawn, frame_of
 from splinebias.data import Dataset
 from splinebias.errors import DataError
 from splinebias.regimes.least_norm import exchange
@@ -37,7 +38,7 @@ class _Stretch:
 
 
 @dataclass(frozen=True, eq=False)
-class WeightDecayPath:
+class WeightDecayPath(Drawn):
     r"""Regularized fits at all strengths, see `weight_decay_path`.
 
     Attributes
@@ -80,6 +81,18 @@ class WeightDecayPath:
         r"""Total curvature :math:`\int |f''|` at these strengths, shape (len(strengths),)."""
         values = [real_number(s, "strengths", at_least=0.0) for s in np.ravel(strengths).tolist()]
         return np.array([np.abs(self._at(s)[0]).sum() for s in values])
+
+    def to_frame(self) -> Any:
+        """A row per break, as a pandas DataFrame: strength, loss and norm there, degrees of freedom below it.
+
+        Raises
+        ------
+        CapabilityError
+            If pandas is not installed.
+        """
+        losses, norms = self.losses(self.breaks), self.norms(self.breaks)
+        columns = {"strength": self.breaks, "loss": losses, "norm": norms}
+        return frame_of(columns | {"degrees_of_freedom": self.degrees_of_freedom[1:]})
 
     def at(self, strength: float) -> MinimumNorm:
         """The minimizers at one strength, as `minimum_norm` finds them."""

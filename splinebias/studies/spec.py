@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -173,6 +173,8 @@ class StudySpec:
         if odd and any(case.problem.initialization.paired for case in self.cases):
             raise DataError(f"`widths` must be even for antisymmetric pairs, got {odd[0]}; use {odd[0] + 1}")
         for number, case in enumerate(self.cases):
+            if (missing := case.problem.without_breakpoints) is not None:  # kept functions are splines
+                raise CapabilityError(f"a study cannot take the problem: {missing}")
             before = self.cases[:number]
             same = next((c for c in before if (c.canonical, c.method) == (case.canonical, case.method)), None)
             if same is not None:
@@ -253,7 +255,7 @@ def _named(values: Any, axis: str) -> Mapping[str, Any]:
 
 def _distinct(values: Sequence[int], name: str, *, at_least: int) -> tuple[int, ...]:
     """`values` as increasing distinct whole numbers, or a DataError."""
-    if not isinstance(values, Iterable) or isinstance(values, str | bytes):
+    if not np.iterable(values) or isinstance(values, str | bytes):
         raise DataError(f"`{name}` must be a sequence of whole numbers, got {values!r}; use e.g. [{values!r}] or range(5)")
     fix, numbers = f"use e.g. {'[20, 60, 180]' if at_least else '[0, 1, 2]'}", []
     for index, value in enumerate(values):

@@ -266,3 +266,61 @@ def test_laws_with_which_limits_take_minutes_are_refused_at_once_and_name_the_wa
 def test_kernel_densities_beside_discrete_weights_are_taken():
     init = sb.Initialization.rademacher(stats.gaussian_kde(np.linspace(-2, 2, 50)))
     assert sb.predict(sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), init)).outcome.ok
+
+
+class Waves(stats.rv_continuous):
+    """A density and nothing else, with moments that are known: E[V] = 3 exp(-9/2)/2, E[V^2] = 1."""
+
+    def _pdf(self, x):
+        return np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * (1 + np.sin(3 * x) / 2)
+
+
+class Parabola(stats.rv_continuous):
+    """P(V < x) = (2 + 3x - x^3)/4 on [-1, 1]."""
+
+    def _pdf(self, x):
+        return 0.75 * (1 - x**2)
+
+
+class Root(stats.rv_continuous):
+    """A density that is infinite at the end of its support, which a table does not resolve."""
+
+    def _pdf(self, x):
+        return 0.5 / np.sqrt(1 - x)
+
+
+def test_laws_that_are_densities_only_are_exact():
+    waves = as_law(Waves()(loc=2, scale=0.5), "bias")
+    mean = 1.5 * math.exp(-4.5)
+    assert waves.second_moment == pytest.approx(2**2 + 2 * mean + 0.25, rel=1e-12)
+    parabola = as_law(Parabola(a=-1, b=1)(), "bias")
+    marks = np.array(parabola.landmarks)
+    levels = np.array([1e-9, 1e-5, 1e-2, 0.15, 0.5, 0.85, 0.99, 1 - 1e-5, 1 - 1e-9])
+    np.testing.assert_allclose((2 + 3 * marks - marks**3) / 4, levels, rtol=1e-9, atol=1e-15)
+    assert (parabola.second_moment, parabola.support) == (pytest.approx(0.2, rel=1e-13), (-1, 1))
+
+
+def test_laws_that_are_densities_only_are_drawn_as_scipy_draws_them():
+    law = Parabola(a=-1, b=1)()
+    expected = law.rvs(size=5, random_state=np.random.default_rng(3))
+    np.testing.assert_allclose(as_law(law, "weight").sample(5, np.random.default_rng(3)), expected, rtol=0, atol=1e-8)
+    draws = as_law(Waves()(), "weight").sample(4000, np.random.default_rng(0))
+    assert stats.kstest(draws, lambda x: as_law(Waves()(), "weight").frozen.cdf(x)).pvalue > 1e-3
+
+
+def test_a_density_that_a_table_does_not_resolve_is_left_to_scipy():
+    law = Root(a=0, b=1)()
+    assert as_law(law, "bias").frozen is law
+    assert type(as_law(Waves()(), "bias").frozen) is not type(law)
+
+
+class Double(stats.rv_continuous):
+    """Integrates to 2."""
+
+    def _pdf(self, x):
+        return 2 * np.exp(-x)
+
+
+def test_a_density_that_does_not_integrate_to_one_is_refused():
+    with pytest.raises(sb.DataError, match="the density of .* must integrate to 1, got 2; divide it by that"):
+        sb.Initialization.rademacher(Double(a=0)())

@@ -2,7 +2,7 @@
 
 import math
 from functools import cache, partial
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -92,6 +92,22 @@ def test_a_histogram_gives_piecewise_cubics():
     """Theory section 5: where zeta is piecewise constant the solution is exact."""
     f = sb.predict(sb.Problem(SET_A, sb.Initialization.rademacher(HISTOGRAM))).function
     assert f.to_ppoly().c.shape[0] == 4
+
+
+STEPS = stats.rv_histogram((np.array([1, 0, 3]) / 5.4, [-1, -0.2, 0.3, 1.8]), density=True)
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias"),
+    [(HISTOGRAM, STEPS), (STEPS, HISTOGRAM), (stats.uniform(0.5, 1), HISTOGRAM), (STEPS, stats.uniform(-3, 1))],
+    ids=["steps", "gap", "one sign", "beside zero"],
+)
+def test_zeta_of_two_histograms_is_exact(weight, bias):
+    """By a finer rule over |w|, which knows no closed form; also where doubles end."""
+    law = sb.Initialization(weight=weight, bias=bias).pair_law.breakpoint_law()
+    c = np.r_[np.random.default_rng(0).normal(0, 3, 40), 0.0, 1e-9, 1e6, -1e12, 1e-300]
+    for degree, side in product((0, 1, 2), (1, -1)):
+        np.testing.assert_allclose(law.zeta(c, side, degree), law.finest().zeta(c, side, degree), rtol=1e-11, atol=1e-300)
 
 
 @cache

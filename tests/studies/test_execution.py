@@ -119,6 +119,18 @@ class Deadly(InProcess):
         pass
 
 
+class OnceDeadly(Deadly):
+    """The first worker dies, the next ones work."""
+
+    alive = False
+
+    def submit(self, work, batch):
+        return InProcess.submit(self, work, batch) if self.alive else super().submit(work, batch)
+
+    def renew(self):
+        self.alive = True
+
+
 def execute(batches, *how, **more):
     Loop(iter(batches), *how, **more).run()
 
@@ -246,6 +258,13 @@ def test_what_keeps_all_work_from_being_done_is_said_once_after_some_seconds(loo
     execute(range(3), abs, Blocked(looks), deliver=lambda *pair: done.append(pair), give_up=done.remove, say=said.append)
     assert done == [(batch, batch) for batch in range(3)]
     assert said == lines  # once for every time that it was so
+
+
+def test_a_dead_worker_is_told_of_in_one_line():
+    said, done = [], []
+    execute(range(2), abs, OnceDeadly(), deliver=lambda *pair: done.append(pair), give_up=done.remove, say=said.append)
+    assert sorted(done) == [(0, 0), (1, 1)]
+    assert said == ["a worker has died (killed, or out of memory): what was under way is tried again, nothing else is lost"]
 
 
 # -- batches ----------------------------------------------------------------------------------------------------------

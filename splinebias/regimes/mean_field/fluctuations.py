@@ -10,6 +10,7 @@ import numpy as np
 
 from splinebias._arguments import memory_left, real_number, real_vector, whole_number
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.initialization.laws import as_law, describe_law
 from splinebias.limit.hypotheses import require_moments, require_range
@@ -24,7 +25,7 @@ _NODES = 120  # of a path, for a guess of the memory that it takes
 
 
 @dataclass(frozen=True, eq=False)
-class Fluctuations:
+class Fluctuations(Drawn):
     r"""The limit of wide networks that learn features, and the law of :math:`\sqrt n\,(f_n - f)`, see `fluctuations`.
 
     Attributes

@@ -36,7 +36,7 @@ class Loop:
     give_up : callable
         Called as ``give_up(batch)`` for a batch whose worker died `RETRIES` + 1 times.
     say : callable
-        Called as ``say(line)`` when something has kept all work from being done for some seconds.
+        Called as ``say(line)`` when a worker has died, or something has kept all work from being done for some seconds.
 
     Notes
     -----
@@ -128,6 +128,7 @@ class Loop:
     def _lose(self, batches: list[Any]) -> None:
         """Workers died: renew the pool; `batches` are to be tried again, unless that was done often enough."""
         self._flying.clear()
+        self.say("a worker has died (killed, or out of memory): what was under way is tried again, nothing else is lost")
         self.pool.renew()
         for batch in batches:
             self._losses[batch] += 1

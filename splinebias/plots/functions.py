@@ -1,0 +1,202 @@
+"""Pictures of functions of x: limits, networks, ensembles, functions of least norm, over the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from splinebias._arguments import interval as check_interval
+from splinebias.plots.canvas import (
+    SAMPLES,
+    Shown,
+    default_places,
+    draw_band,
+    draw_curve,
+    draw_data,
+    drawn_on,
+    frame,
+    number_of,
+    places,
+    words_of,
+)
+from splinebias.plots.style import DASHES, LIMITS, NETWORKS, NORMS, PALE, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from splinebias.data import Dataset
+    from splinebias.finite_width.diagnosis import NetworkReport
+    from splinebias.limit.prediction import Prediction
+    from splinebias.regimes.minimum_norm import MinimumNorm
+    from splinebias.regimes.network_norm import NetworkNorm
+    from splinebias.regimes.sparse_limit import SparseLimit
+    from splinebias.rescaling import Restored
+    from splinebias.training.ensemble import Ensemble
+    from splinebias.training.train import Training
+
+_MOST_LINES = 20  # networks of an ensemble
+
+
+def plot_prediction(
+    prediction: Prediction, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The infinite-width limit, or the function at the finite time that was asked for, and the data.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        What to draw.
+    ax : matplotlib.axes.Axes, optional
+        Where; None: new axes with a legend.
+    interval : (float, float), optional
+        Abscissae; None: the span of the data and a quarter of it more on either side, in a frame in which the data keep at
+        least half the height.
+    **line
+        Passed to ``Axes.plot`` for the curve.
+    """
+    with drawn_on(ax) as axes:
+        draw_limit(prediction, axes, default_places(prediction.problem, interval), line, whole=interval is not None)
+    return axes
+
+
+def plot_training(
+    run: Training, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The trained network, exact between its breakpoints, and the data; arguments as in `plot_prediction`.
+
+    It is thick and lies below predictions, so that both show where they coincide.
+    """
+    words = words_of(run.problem) | {"seed": f"seed {run.seed}"}
+    shown = Shown("network", f"network, width {run.width}", words)
+    with drawn_on(ax) as axes:
+        color = NETWORKS[number_of(axes, "network") % len(NETWORKS)]
+        style: dict[str, Any] = {"color": color, "linewidth": 2.5, "zorder": 1.9} | plain(line)
+        where = default_places(run.problem, interval)
+        draw_function(run.function, run.problem.line_data, axes, where, style, shown, whole=interval is not None)
+    return axes
+
+
+def plot_restored(
+    function: Restored, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """A function of rescaled data in the units of the data, with the data; arguments as in `plot_prediction`."""
+    problem = function.problem
+    with drawn_on(ax) as axes:
+        number = number_of(axes, "restored")
+        style: dict[str, Any] = {"color": NETWORKS[number % len(NETWORKS)], "linewidth": 1.2} | plain(line)
+        where, shown = default_places(problem, interval), Shown("restored", "fit to rescaled data", words_of(problem))
+        draw_function(function, problem.line_data, axes, where, style, shown, whole=interval is not None)
+    return axes
+
+
+def plot_minimum_norm(
+    least: MinimumNorm, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The function of least norm and the data; with free biases, a pale area that all minimizers lie in.
+
+    Arguments are as in `plot_prediction`.
+    """
+    ends = least.data.default_interval if interval is None else check_interval(interval)
+    label = "least norm" if least.strength == 0 else f"weight decay, strength {least.strength:.3g}"
+    shown = Shown("least norm", label, {"norm": str(least.norm)})
+    with drawn_on(ax) as axes:
+        color = NORMS[number_of(axes, "least norm") % len(NORMS)]
+        style: dict[str, Any] = {"color": color, "linewidth": 1.2} | plain(line)
+        if not (least.penalize_bias or least.unique):
+            knots = np.union1d(least.lower.knots, least.upper.knots)
+            x = np.unique(np.r_[np.linspace(*ends, SAMPLES), knots[(knots > ends[0]) & (knots < ends[1])]])
+            low, high = least.lower(x), least.upper(x)
+            draw_band(axes, x, low, high, color=style["color"], alpha=PALE, linewidth=0, label="all minimizers")
+            frame(axes, least.data, x, low, high, whole=interval is not None)
+        draw_function(least.function, least.data, axes, ends, style, shown, whole=interval is not None)
+    return axes
+
+
+def plot_network_norm(
+    found: NetworkNorm, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The function of least norm through a network's values, both norms in the legend; as `plot_minimum_norm`."""
+    label = f"norm {found.least.norm:.4g}, the least; that of the network: {found.value:.4g}"
+    return plot_minimum_norm(found.least, ax, interval=interval, **({"label": label} | line))
+
+
+def plot_report(
+    report: NetworkReport, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """A network whose training is not known, thick, and the limit of networks that start at zero; as `plot_prediction`."""
+    where = report.interval if interval is None else check_interval(interval)
+    data, whole = report.problem.line_data, interval is not None
+    with drawn_on(ax) as axes:
+        color = NETWORKS[number_of(axes, "network") % len(NETWORKS)]
+        style: dict[str, Any] = {"color": color, "linewidth": 2.5, "zorder": 1.9} | plain(line)
+        shown = Shown("network", f"network, width {report.width}", words_of(report.problem))
+        draw_function(report.function, data, axes, where, style, shown, whole=whole)
+        draw_limit(report.prediction, axes, where, {}, whole=whole)
+    return axes
+
+
+def plot_sparse_limit(
+    sparse: SparseLimit, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """A function that costs least as p goes to 1, and the data; arguments as in `plot_prediction`."""
+    shown = Shown("sparse limit", "limit as p goes to 1", words_of(sparse.problem))
+    with drawn_on(ax) as axes:
+        color = NORMS[number_of(axes, "sparse limit") % len(NORMS)]
+        style: dict[str, Any] = {"color": color, "linestyle": "--", "linewidth": 1.2} | plain(line)
+        where = default_places(sparse.problem, interval)
+        draw_function(sparse.function, sparse.problem.line_data, axes, where, style, shown, whole=interval is not None)
+    return axes
+
+
+def plot_ensemble(
+    ensemble: Ensemble, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
+) -> Axes:
+    """The first 20 networks of an ensemble as thin lines, a colour per potential, and the data; as `plot_prediction`."""
+    lo, hi = default_places(ensemble[0].problem, interval)
+    potentials = list(dict.fromkeys(str(run.problem.potential) for run in ensemble))
+    few = ensemble[:: max(1, -(-len(ensemble) // _MOST_LINES))]
+    with drawn_on(ax) as axes:
+        labelled = set()
+        for run in few:
+            number = potentials.index(str(run.problem.potential))
+            what = words_of(run.problem)["potential"] if len(potentials) > 1 else f"{len(few)} of {len(ensemble)}"
+            label = f"_{what}" if number in labelled else f"networks, width {run.width}: {what}"
+            labelled.add(number)
+            x = places(run.function, run.problem.line_data, lo, hi)
+            style = {"color": NETWORKS[number % len(NETWORKS)], "linewidth": 0.7, "alpha": 0.7, "zorder": 1.9}
+            draw_curve(axes, x, run(x), style | {"label": label} | plain(line), Shown("ensemble", label, {}))
+            frame(axes, run.problem.line_data, x, run(x), whole=interval is not None)
+        draw_data(axes, ensemble[0].problem.line_data, lo, hi)
+    return axes
+
+
+def draw_limit(prediction: Prediction, axes: Axes, where: tuple[float, float], line: dict[str, Any], *, whole: bool) -> None:
+    """A prediction in the next of the styles of predictions that share axes."""
+    time = prediction.stats.get("time", np.inf)
+    label = "infinite-width limit" if np.isinf(time) else f"infinite width, time {time:.4g}"
+    words = words_of(prediction.problem) | {"start": "zero start" if prediction.start is None else "from its start function"}
+    number = number_of(axes, "prediction")
+    color, dashes = LIMITS[number % len(LIMITS)], DASHES[number % len(DASHES)]
+    style: dict[str, Any] = {"color": color, "linestyle": dashes, "linewidth": 1.2} | plain(line)
+    shown = Shown("prediction", label, words)
+    draw_function(prediction.function, prediction.problem.line_data, axes, where, style, shown, whole=whole)
+
+
+def draw_function(
+    function: Any,
+    data: Dataset,
+    axes: Axes,
+    where: tuple[float, float],
+    style: dict[str, Any],
+    shown: Shown,
+    *,
+    whole: bool,
+) -> None:
+    """The graph of a function, knots included, over the data points; the points are labelled once per axes."""
+    lo, hi = where
+    x = places(function, data, lo, hi)
+    y = np.asarray(function(x))
+    draw_curve(axes, x, y, style, shown)
+    frame(axes, data, x, y, whole=whole)
+    draw_data(axes, data, lo, hi)

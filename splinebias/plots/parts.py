@@ -1,0 +1,57 @@
+"""Pictures of what an error consists of, and of how far units move."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from splinebias.plots.canvas import SAMPLES, drawn_on
+from splinebias.plots.style import BLACK, LIMITS, OKABE_ITO, PURPLE, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from splinebias.finite_width.diagnosis import Diagnosis
+    from splinebias.finite_width.laziness import Laziness
+
+
+def plot_diagnosis(found: Diagnosis, ax: Axes | None = None, **line: Any) -> Axes:
+    """The parts of the gap between a network and its limit as curves, and the gap itself; keywords go to ``Axes.plot``."""
+    lo, hi = found.interval
+    known = [np.asarray(getattr(part.function, "knots", [])) for part in found.parts if hasattr(part.function, "knots")]
+    x = np.unique(np.concatenate([np.linspace(lo, hi, SAMPLES), found.problem.line_data.x, *known]))
+    x = x[(x >= lo) & (x <= hi)]
+    colors = dict(zip(("start", "sampling", "hidden kernel", "moving features", "unfinished"), OKABE_ITO[1:], strict=False))
+    with drawn_on(ax) as axes:
+        total: dict[str, Any] = {"color": BLACK, "linewidth": 1.0, "label": f"gap, sup {found.total.sup:.2g}"}
+        axes.plot(x, found.total.function(x), **(total | line))
+        for part in found.parts:
+            style: dict[str, Any] = {"color": colors.get(part.name, PURPLE), "label": f"{part.name}, {part.sup:.2g}"}
+            axes.plot(x, part.function(x), **(style | {"linewidth": 1.2} | line))
+        axes.plot(
+            found.problem.line_data.x, np.zeros(found.problem.line_data.size), "o", color=BLACK, markersize=3, label="_data"
+        )
+        axes.set(xlabel="$x$", ylabel=r"$f_n - f_\infty$, in parts", xlim=(lo, hi))
+    return axes
+
+
+def plot_laziness(found: Laziness, ax: Axes | None = None, **line: Any) -> Axes:
+    r"""How far hidden weights are predicted to move: the share of units that move less, against the relative movement.
+
+    A tenth of :math:`n^{-1/2}`, below which random fluctuations hide what all of them do together, is dotted. Where leading
+    order does not hold, movements are bounds. Keywords go to ``Axes.plot``.
+    """
+    shares = np.linspace(0.005, 0.995, 199)
+    moved = np.array([found.quantile(share) for share in shares.tolist()])
+    drawn = moved > 0  # units that no datum activates do not move
+    with drawn_on(ax) as axes:
+        color = LIMITS[len([curve for curve in axes.get_lines() if curve.get_linestyle() == "--"]) % len(LIMITS)]
+        label = f"width {found.width}, together {found.overall:.2g}" + ("" if found.holds else ": bounds")
+        style: dict[str, Any] = {"color": color, "linestyle": "--", "linewidth": 1.2, "label": label} | plain(line)
+        axes.plot(moved[drawn], shares[drawn], **style)
+        axes.axvline(
+            0.1 / np.sqrt(found.width), color=style["color"], linestyle=":", linewidth=1.0, label=r"lazy below $n^{-1/2}/10$"
+        )
+        axes.set(xscale="log", ylim=(0, 1), xlabel=r"$|\Delta(w, b)|\,/\,|(w, b)|$", ylabel="share of units that move less")
+    return axes

@@ -1,0 +1,103 @@
+"""The picture of any result, on axes or as HTML: `plot` knows which function draws which kind."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from splinebias.errors import DataError
+from splinebias.plots.bands import plot_band, plot_fluctuations, plot_start_process
+from splinebias.plots.directions import plot_condensation, plot_orientations
+from splinebias.plots.files import rendered
+from splinebias.plots.functions import (
+    plot_ensemble,
+    plot_minimum_norm,
+    plot_network_norm,
+    plot_prediction,
+    plot_report,
+    plot_restored,
+    plot_sparse_limit,
+    plot_training,
+)
+from splinebias.plots.large_bias import plot_bias_kernel, plot_large_bias, plot_large_bias_widths
+from splinebias.plots.laws import plot_curvature_penalty
+from splinebias.plots.parts import plot_diagnosis, plot_laziness
+from splinebias.plots.paths import plot_alignment, plot_path, plot_weight_decay_path
+from splinebias.plots.studies import plot_grid, plot_study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot(result: Any, ax: Axes | None = None, **options: Any) -> Axes:
+    """The picture of `result`: `plot_prediction`, `plot_training`, `plot_path`, `plot_band`, `plot_study` and so on.
+
+    Those, and more, are in `splinebias.plots`; results call this as their method `plot`.
+
+    Parameters
+    ----------
+    result : Prediction, Training, Path, ErrorBand, StartProcess, Diagnosis, Ensemble, Study, Initialization, ...
+        What to draw.
+    ax : matplotlib.axes.Axes, optional
+        Where; None: new axes with a legend.
+    **options
+        Those of the function for this kind of result.
+
+    Raises
+    ------
+    DataError
+        For anything else.
+    """
+    for kind in type(result).__mro__:
+        if kind.__module__.startswith("splinebias.") and kind.__name__ in _PICTURES:
+            return _PICTURES[kind.__name__](result, ax, **options)
+    *kinds, last = _PICTURES
+    raise DataError(f"`result` must be a {', '.join(kinds)} or {last}, got {type(result).__name__}")
+
+
+def html_of(result: Any) -> str:
+    """A result as HTML for notebooks: what it prints, over a picture of some kilobytes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 2.8), layout="constrained")
+    axes = figure.subplots()
+    plot(result, axes)
+    if axes.get_legend() is None and axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="x-small")
+    content = base64.b64encode(rendered(figure, "png", dpi=90, metadata={"Software": None})).decode("ascii")
+    advice = getattr(result, "advice", "") if type(result).__name__ == "Prediction" else ""
+    text = escape("\n".join(filter(None, [str(result), advice])))
+    return (
+        f'<div><pre style="white-space: pre-wrap">{text}</pre>'
+        f'<img alt="{escape(type(result).__name__)}" src="data:image/png;base64,{content}"></div>'
+    )
+
+
+_PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind of result loads no other
+    "Prediction": plot_prediction,
+    "StartProcess": plot_start_process,
+    "Training": plot_training,
+    "Restored": plot_restored,
+    "Ensemble": plot_ensemble,
+    "Path": plot_path,
+    "ErrorBand": plot_band,
+    "Diagnosis": plot_diagnosis,
+    "NetworkReport": plot_report,
+    "Laziness": plot_laziness,
+    "WeightDecayPath": plot_weight_decay_path,
+    "NetworkNorm": plot_network_norm,
+    "MinimumNorm": plot_minimum_norm,
+    "Fluctuations": plot_fluctuations,
+    "SparseLimit": plot_sparse_limit,
+    "Alignment": plot_alignment,
+    "Orientations": plot_orientations,
+    "Condensation": plot_condensation,
+    "BiasKernel": plot_bias_kernel,
+    "LargeBias": plot_large_bias,
+    "LargeBiasWidths": plot_large_bias_widths,
+    "Study": plot_study,
+    "StudyGrid": plot_grid,
+    "Initialization": plot_curvature_penalty,
+}

@@ -98,9 +98,9 @@ class MeanField(Parameterization):
     Notes
     -----
     The start is :math:`f_0 = 0`: output weights 0, or antisymmetric pairs whose law of output weights is
-    `Initialization.output`. d is one more output weight, of a unit that is constantly 1: it adds 1/n to the kernel,
-    nothing in the limit, as in `Standard`. At fixed n, d aside, this is `NTK` with a, w, b multiplied by
-    :math:`(\gamma \sqrt n)^{-1/2}`.
+    `Initialization.output`; independent ones (``antisymmetric=False``) start at functions of size :math:`n^{-1/2}`. d is one
+    more output weight, of a unit that is constantly 1: it adds 1/n to the kernel, nothing in the limit, as in `Standard`. At
+    fixed n, d aside, this is `NTK` with a, w, b multiplied by :math:`(\gamma \sqrt n)^{-1/2}`.
     References: Bordelon & Pehlevan, NeurIPS 2023, for the limit of large n at fixed :math:`\gamma`.
     """
 

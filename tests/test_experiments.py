@@ -35,6 +35,7 @@ from experiments import (
     least_norm_sheet,
     lm_figure1,
     lm_figure2,
+    mean_field_bands,
     penalty_sheet,
     potential_sheet,
     torch_default,
@@ -54,6 +55,17 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     least_norm_sheet: {"width": 20, "steps": 50},
     weight_decay_mcycle: {"points": 5},
     adaptive_map: {"width": 20, "sizes": (0.1, 10.0), "imbalances": (-100.0, 0.0), "seeds": (0,), "loss_tol": 1e-3},
+    mean_field_bands: {
+        "span": (0.3, 3.0),
+        "points": 2,
+        "shown": 2,
+        "width": 20,
+        "swept": (0.1, 2.0),
+        "swept_times": (1.0, 2.0, 3.0),
+        "networks": 4,
+        "swept_width": 20,
+        "particles": 128,
+    },
     large_bias: {"width": 1000, "shown": (0.0, 1.0), "width_biases": (0.0, 1.0), "distance": 0.5, "seeds": (0,)}
     | {"loss": 0.05, "step_widths": (1000, 1000), "test_sizes": (4,)},
     early_alignment: {
@@ -552,6 +564,21 @@ def test_kept_condensation_is_what_is_predicted():
         assert proportional.sum() >= 3 and scales[proportional].min() <= 1e-4
     assert all(np.mean(one["error"][0][0]) < 1 for one in others)
     assert [layer["directions"] for layer in kept["layers"]] == [2, 2, 2]
+
+
+def test_the_kept_bands_of_networks_that_learn_features_hold_ensembles_and_rise_before_they_fall():
+    kept = json.loads((FIGURES / "mean_field_bands.json").read_text(encoding="utf-8"))
+    predicted, measured, count = np.array(kept["variance"]), np.array(kept["measured"]), kept["config"]["networks"]
+    at = [kept["config"]["swept"].index(richness) for richness in kept["config"]["richness"]]
+    assert (np.abs(measured / predicted[at] - 1) < 0.1 + 3 * np.sqrt(2 / (count - 1))).all()
+    _, middle, late = predicted.T
+    assert 0 < middle.argmax() < middle.size - 1
+    assert middle.max() > 1.2 * middle[0]
+    assert late[-1] < 0.1 * late[0]
+    assert max(kept["error"]) < 0.15
+    losses = np.array(kept["losses"])
+    assert (np.diff(losses, axis=1) < 0).all()
+    assert (np.diff(losses[:, -1]) < 0).all()  # richer networks are ahead
 
 
 def test_kept_weight_decay_spends_few_knots_and_scores_like_early_stopping():

@@ -96,19 +96,10 @@ def advance(neurons: Neurons, sectors: Sectors, force: Array, span: Array) -> Jo
     -----
     Cost: O(n + M) and as much again for the neurons that have events, once for each event of one neuron.
     """
-    walk = _Walk(neurons, sectors, sectors.drives(force), span)
-    most = 64 + 8 * sectors.count  # a neuron turns round the origin once or twice
-    pending = np.arange(neurons.a.size)
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is judged by the caller
-        walk.wake()
-        for _ in range(most):
-            pending = walk.go(pending)
-            if not pending.size:
-                break
-    return walk.result(pending)
+    return Walk(neurons, sectors, sectors.drives(force), span).through()
 
 
-class _Walk:
+class Walk:
     """Neurons under way, in flat arrays of shape (N,) that are written to; `left` is the time that remains."""
 
     def __init__(self, neurons: Neurons, sectors: Sectors, drives: Array, span: Array) -> None:
@@ -123,6 +114,30 @@ class _Walk:
         self._sector, self._on = neurons.sector.ravel().copy(), neurons.on_line.ravel().copy()
         self._left: Array = span[self._network]
         self._events, self._undetermined = np.zeros((2, count), dtype=np.int64)
+
+    def through(self) -> Journey:
+        """Move all neurons to the end."""
+        most = 64 + 8 * self._sectors.count  # a neuron turns round the origin once or twice
+        pending = np.arange(self._a.size)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is judged by the caller
+            self.wake()
+            for _ in range(most):
+                pending = self.go(pending)
+                if not pending.size:
+                    break
+        return self.result(pending)
+
+    def flown(self, k: Whole, place: Whole, angle: Array, left: Array) -> None:
+        """Called before neurons `k` move freely under the drives at `place`, by an angle, until a time is `left`."""
+
+    def arrived(self, k: Whole, line: Whole, place: Whole) -> None:
+        """Called after neurons `k` have moved, to lines, under the drives at `place`, and before they are on them."""
+
+    def departs(self, k: Whole, line: Whole, place: Whole) -> None:
+        """Called before neurons `k` leave lines for sectors with the drives at `place`."""
+
+    def slid(self, k: Whole, ray: Array, angle: Array, span: Array) -> None:
+        """Called before neurons `k` slide along rays, (2, K), by an angle, for a time `span`."""
 
     def result(self, pending: Whole) -> Journey:
         """What is there now, with the neurons `pending` not through."""
@@ -154,6 +169,7 @@ class _Walk:
         left[:] = 0.0
         out = beyond(line_after(self._sectors, sector), line_before(self._sectors, sector), goal)
         hit = np.flatnonzero((out | (end * a < 0)) & (z > 0))  # where a changes sign, it has turned and may have been out
+        line = sector[:0]
         if hit.size:
             found = first_arrival(self._sectors, sector[hit], a[hit], h[:, hit], u[:, hit], z[hit])
             stops = found.angle <= z[hit]
@@ -161,6 +177,10 @@ class _Walk:
             left[hit] = self._left[k[hit]] * (1 - angle / z[hit])
             end[hit], part = moved(a[hit], v[hit], angle)
             goal[:, hit] = h[:, hit] + part * u[:, hit]
+            z[hit] = angle
+        self.flown(k, place, z, left)
+        if hit.size:
+            self.arrived(k[hit], line, place[hit])
             self._arrive(k[hit], line)
             goal[:, hit] = onto(self._sectors, line, goal[:, hit])
         self._a[k], self._h[:, k], self._left[k] = end, goal, left
@@ -176,7 +196,9 @@ class _Walk:
         after = (sector + 1) % self._sectors.count
         on = OnLine.of(self._sectors, sector, a, self._drives[:, base + sector], self._drives[:, base + after])
         off = ~on.held
-        self._sector[k[off]] = np.where(on.goes_on, after, sector)[off]
+        goal = np.where(on.goes_on, after, sector)[off]
+        self.departs(k[off], sector[off], base[off] + goal)
+        self._sector[k[off]] = goal
         self._on[k[off]] = False
         np.add.at(self._undetermined, self._network[k[on.undetermined]], 1)
         if off.all():
@@ -191,6 +213,7 @@ class _Walk:
         end, change = moved(a, v, angle)
         ends = angle < z
         turned, there = ends & (turns <= origin), ends & (origin < turns)
+        self.slid(k, sign * ray, angle, np.where(ends, left * angle / np.where(z > 0, z, 1.0), left))
         self._a[k] = np.where(turned, 0.0, end)
         self._h[:, k] = np.where(there, 0.0, sign * (v + change)) * ray
         self._left[k] = np.where(ends, left * (1 - angle / np.where(z > 0, z, 1.0)), 0.0)

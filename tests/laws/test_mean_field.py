@@ -60,16 +60,12 @@ def test_it_is_trained_by_the_flow_of_neurons_unless_told_otherwise():
 
 
 REFUSALS = {
-    "predict": lambda: sb.predict(RICH),
-    "a time": lambda: sb.predict(RICH, time=3.0),
-    "path": lambda: sb.predict_path(RICH, [1.0]),
     "solver": lambda: sb.KernelSolver().solve(RICH),
     "kernel": lambda: sb.tangent_kernel(RICH, SET_A.x),
-    "band": lambda: sb.error_band(RICH, width=100),
-    "width": lambda: sb.required_width(RICH, 0.1),
+    "start": lambda: sb.start_process(RICH),
+    "diagnosis": lambda: sb.diagnose(sb.train(RICH, 20, loss_tol=1e-2)),
     "gcv": lambda: sb.gcv_time(RICH),
     "smoothing": lambda: sb.smoothing_spline(RICH, 0.1),
-    "study": lambda: sb.study(RICH, [20], [0]),
 }
 
 

@@ -15,7 +15,16 @@ from scipy.interpolate import CubicSpline
 
 import splinebias as sb
 from splinebias.cli.main import main
-from splinebias.theorems import jin_montufar, liang_montufar, min_mallada_vidal, verify, williams, yang, zhou
+from splinebias.theorems import (
+    bordelon_pehlevan,
+    jin_montufar,
+    liang_montufar,
+    min_mallada_vidal,
+    verify,
+    williams,
+    yang,
+    zhou,
+)
 from splinebias.theorems.verdict import Hypothesis, Relation, Status, Verdict
 from splinebias.theorems.wide_networks import limit_function
 
@@ -108,6 +117,11 @@ def of_sums(points, activation):
     return sb.condensed_orientations(points, sb.XTanh())
 
 
+def without_features(problem, times, x):
+    """Fluctuations of networks whose features stay."""
+    return sb.fluctuations(replace(problem, parameterization=sb.MeanField(1e-3)), times, x=x)
+
+
 WRONG = {  # name: the claim with a wrong prediction, or on networks that are not what it is about; what then disagrees
     "limit": (jin_montufar.limit, {"function": of_law(sb.Initialization.gaussian(1.0, 0.5))}, ["JM limit"]),
     "rate 1": (jin_montufar.rate, {"exponent": -1.0, "scale": 1.3}, ["JM rate", "JM constant"]),
@@ -158,6 +172,13 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
     "dead": (min_mallada_vidal.dead, {"share": 0.25}, ["M dead"]),
     "late": (min_mallada_vidal.late, {"rate": 0.5, "flat": True}, ["M late rate", "M not flat"]),
     "digits": (min_mallada_vidal.digits, {"rate": 0.12, "drift": 0.05}, ["M digits", "M digits subset"]),
+    "fluctuations": (
+        bordelon_pehlevan.variance,
+        {"predicted": without_features},
+        ["BP variance", "BP final", "BP not monotone"],
+    ),
+    "lazy": (bordelon_pehlevan.lazy, {"richness": 1.0}, ["BP lazy"]),
+    "slower": (bordelon_pehlevan.slower, {"law": sb.Initialization.gaussian(), "times": (1.0,)}, ["BP slower"]),
     "bias spectrum": (yang.spectrum, {"bias": 1.05}, ["Y spectrum"]),
     "bias active": (yang.active, {"bias": 1.2}, ["Y active", "Y sparse"]),
     "bias flips": (yang.flips, {"width": 50_000}, ["Y flips"]),
@@ -179,6 +200,7 @@ QUICK = (
     "halving",
     "error",
     "inputs",
+    "lazy",
     "bias bounds",
 )  # half a second or two each
 
@@ -252,7 +274,7 @@ def test_papers_are_verified_in_the_order_of_their_names_each_once():
 
 @pytest.mark.parametrize("paper", ["JN", "jm", 3])
 def test_other_papers_are_refused(paper):
-    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, Z, M, Y, got"):
+    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, Z, M, BP, Y, got"):
         sb.verify("JM", paper)
 
 

@@ -23,6 +23,9 @@ from splinebias.plots.functions import plot_report as plot_report
 from splinebias.plots.functions import plot_restored as plot_restored
 from splinebias.plots.functions import plot_sparse_limit as plot_sparse_limit
 from splinebias.plots.functions import plot_training as plot_training
+from splinebias.plots.large_bias import plot_bias_kernel as plot_bias_kernel
+from splinebias.plots.large_bias import plot_large_bias as plot_large_bias
+from splinebias.plots.large_bias import plot_large_bias_widths as plot_large_bias_widths
 from splinebias.plots.laws import plot_curvature_penalty as plot_curvature_penalty
 from splinebias.plots.parts import plot_diagnosis as plot_diagnosis
 from splinebias.plots.parts import plot_laziness as plot_laziness

@@ -21,6 +21,7 @@ from splinebias.plots.functions import (
     plot_sparse_limit,
     plot_training,
 )
+from splinebias.plots.large_bias import plot_bias_kernel, plot_large_bias, plot_large_bias_widths
 from splinebias.plots.laws import plot_curvature_penalty
 from splinebias.plots.parts import plot_diagnosis, plot_laziness
 from splinebias.plots.paths import plot_alignment, plot_path, plot_weight_decay_path
@@ -93,6 +94,9 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "Alignment": plot_alignment,
     "Orientations": plot_orientations,
     "Condensation": plot_condensation,
+    "BiasKernel": plot_bias_kernel,
+    "LargeBias": plot_large_bias,
+    "LargeBiasWidths": plot_large_bias_widths,
     "Study": plot_study,
     "StudyGrid": plot_grid,
     "Initialization": plot_curvature_penalty,

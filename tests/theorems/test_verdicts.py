@@ -23,6 +23,7 @@ from splinebias.theorems import (
     several_inputs,
     verify,
     williams,
+    yang,
     zhou,
 )
 from splinebias.theorems.verdict import Hypothesis, Relation, Status, Verdict
@@ -193,6 +194,18 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
     ),
     "lazy": (bordelon_pehlevan.lazy, {"richness": 1.0}, ["BP lazy"]),
     "slower": (bordelon_pehlevan.slower, {"law": sb.Initialization.gaussian(), "times": (1.0,)}, ["BP slower"]),
+    "bias spectrum": (yang.spectrum, {"bias": 1.05}, ["Y spectrum"]),
+    "bias active": (yang.active, {"bias": 1.2}, ["Y active", "Y sparse"]),
+    "bias flips": (yang.flips, {"width": 50_000}, ["Y flips"]),
+    "bias residual": (yang.residual, {"bias": 1.5, "power": -1.0}, ["Y residual", "Y width"]),
+    "bias steps": (yang.steps, {"bias": 0.0, "ratio": 0.25}, ["Y steps", "Y as fast"]),
+    "bias width": (yang.required_width, {"power": 6.0}, ["Y required width"]),
+    "bias bounds": (yang.bounds, {"shrink": 0.0, "constant": 0.1}, ["Y exact form", "Y worst case", "Y data bound"]),
+    "bias generalization": (
+        yang.generalization,
+        {"factor": 0.005, "decay": 0.25},
+        ["Y generalization", "Y sparsity and bound"],
+    ),
 }
 QUICK = (
     "trajectory",
@@ -204,6 +217,7 @@ QUICK = (
     "inputs",
     "lazy",
     "hidden, random",
+    "bias bounds",
 )  # half a second or two each
 
 
@@ -276,7 +290,7 @@ def test_papers_are_verified_in_the_order_of_their_names_each_once():
 
 @pytest.mark.parametrize("paper", ["JN", "jm", 3])
 def test_other_papers_are_refused(paper):
-    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, Z, M, BP, got"):
+    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, Z, M, BP, Y, got"):
         sb.verify("JM", paper)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_vector
+from splinebias._arguments import known_keywords, real_vector
 from splinebias._array import Array
 from splinebias._columns import digits, frame_column, number_column, of_rounding, without_masked, without_zeros
 from splinebias._files import unreadable
@@ -21,6 +21,7 @@ from splinebias.errors import CapabilityError, DataError
 _SHOWN = 20  # characters of a cell in a refusal
 
 
+@known_keywords
 @dataclass(frozen=True, eq=False)
 class Dataset:
     r"""Points :math:`(x_i, y_i)`, :math:`i = 1..M`, to be interpolated, with distinct real :math:`x_i`.
@@ -156,6 +157,7 @@ class Dataset:
         return hash((self.size, self.span))  # equality looks at all points
 
 
+@known_keywords
 @dataclass(frozen=True, eq=False)
 class Points:
     r"""Points :math:`(x_i, y_i)`, :math:`i = 1..M`, to be interpolated, with distinct rows :math:`x_i` of d inputs.

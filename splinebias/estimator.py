@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from splinebias._arguments import known_keywords
 from splinebias._array import Array
 from splinebias.activation import Homogeneous, ReLU
 from splinebias.data import Dataset, Points
@@ -30,6 +31,7 @@ except ImportError as error:  # pragma: no cover - exercised where scikit-learn 
     raise CapabilityError("SplineBiasRegressor needs scikit-learn; install splinebias[sklearn]") from error
 
 
+@known_keywords
 class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     r"""The infinitely wide network's function, as an estimator of one variable, or of all with ``features="all"``.
 
@@ -218,6 +220,7 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return X[:, self.feature]
 
 
+@known_keywords
 class SplineBiasRegressorCV(SplineBiasRegressor):
     r"""`SplineBiasRegressor` with the training time that generalized cross-validation chooses: see `splinebias.gcv_time`.
 

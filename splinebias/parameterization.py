@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from splinebias._arguments import real_number
+from splinebias._arguments import known_keywords, real_number
 
 
 class Parameterization(ABC):
@@ -29,6 +29,7 @@ class Parameterization(ABC):
         r"""The :math:`\kappa_n` above: training time per sum of learning rates."""
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Standard(Parameterization):
     r""":math:`f = \sum_k a_k \sigma(w_k x + b_k) + d` with output weights that start at 0 or O(n^{-1/2}).
@@ -48,6 +49,7 @@ class Standard(Parameterization):
         return float(width)
 
 
+@known_keywords
 @dataclass(frozen=True)
 class NTK(Parameterization):
     r""":math:`f = n^{-1/2} (\sum_k a_k \sigma(w_k x + b_k) + d)` with a, w, b all O(1): both layers are trained.
@@ -70,6 +72,7 @@ class NTK(Parameterization):
         return 1.0
 
 
+@known_keywords
 @dataclass(frozen=True)
 class MeanField(Parameterization):
     r""":math:`f = \frac{1}{\gamma n} (\sum_k a_k \sigma(w_k x + b_k) + d)` with a, w, b all O(1): features are learned.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from splinebias._arguments import namespace
+from splinebias._arguments import known_keywords, namespace
 from splinebias.activation import Smooth
 from splinebias.errors import DataError
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Tanh(Smooth):
     r"""The hyperbolic tangent, of multiplicity 1."""
@@ -29,6 +30,7 @@ class Tanh(Smooth):
         return 1 - namespace(z).tanh(z) ** 2
 
 
+@known_keywords
 @dataclass(frozen=True)
 class XTanh(Tanh):
     r""":math:`\sigma(z) = z \tanh z`, of multiplicity 2."""
@@ -44,6 +46,7 @@ class XTanh(Tanh):
         return super().value(z) + z * super().derivative(z)
 
 
+@known_keywords
 @dataclass(frozen=True)
 class X2Tanh(Tanh):
     r""":math:`\sigma(z) = z^2 \tanh z`, of multiplicity 3."""
@@ -59,6 +62,7 @@ class X2Tanh(Tanh):
         return 2 * z * super().value(z) + z * z * super().derivative(z)
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Sigmoid(Smooth):
     r"""The logistic function :math:`\sigma(z) = 1/(1 + e^{-z})`: :math:`\sigma(0) = 1/2`, then multiplicity 1."""
@@ -78,6 +82,7 @@ class Sigmoid(Smooth):
         return (1 - namespace(z).tanh(z / 2) ** 2) / 4
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Softplus(Smooth):
     r"""A smooth ReLU, :math:`\sigma(z) = \log(1 + e^z)`: :math:`\sigma(0) = \log 2`, then multiplicity 1."""
@@ -98,6 +103,7 @@ class Softplus(Smooth):
         return Sigmoid().value(z)
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Centred(Smooth):
     r""":math:`\sigma(z) - \sigma(0)` of a smooth activation: makes networks of `Sigmoid` or `Softplus` start near zero.

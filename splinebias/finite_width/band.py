@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
-from splinebias._arguments import real_array, whole_number
+from splinebias._arguments import known_keywords, real_array, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import CapabilityError, DataError
@@ -195,6 +195,7 @@ class ErrorBand(ErrorsOfWidth, Drawn):
         return f"ErrorBand({self.problem.describe()}; {where}: expected sup {self.expected_sup:.3g})"
 
 
+@known_keywords
 def error_band(
     problem: Problem,
     width: int,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
 from splinebias._arguments import interval as check_interval
-from splinebias._arguments import real_array, real_number, whole_number
+from splinebias._arguments import known_keywords, real_array, real_number, whole_number
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import CapabilityError, DataError
@@ -26,6 +26,7 @@ _NARROW = 1e-3  # functions on so little are expanded about no point a unit away
 _FAR = 1e12  # breakpoints beyond this are folded into the linear part: exact for |x| < _FAR
 
 
+@known_keywords
 class PiecewisePolynomial:
     r"""A function :math:`f(x) = \sum_k c_{k,i} (x - e_i)^{K-k}` on :math:`[e_i, e_{i+1})`, end pieces extended to infinity.
 
@@ -185,6 +186,7 @@ class PiecewisePolynomial:
         return {"ppoly": PPoly(coefficients, edges, extrapolate=True), "knots": increasing(state["knots"], "knots")}
 
 
+@known_keywords
 class PiecewiseLinear(PiecewisePolynomial):
     """A piecewise linear function: what a trained network is.
 
@@ -277,6 +279,7 @@ class PiecewiseLinear(PiecewisePolynomial):
         return {"knots": knots, "values": numbers(state["values"], "values", (knots.size,)), **slopes}
 
 
+@known_keywords
 class WeightedSpline(PiecewisePolynomial):
     r"""The solution of a weighted spline problem, resolved to rounding on every cell.
 

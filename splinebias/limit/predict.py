@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splinebias._arguments import entry
+from splinebias._arguments import entry, known_keywords
 from splinebias._array import Array
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
@@ -35,6 +35,7 @@ __all__ = ["Prediction", "predict", "predict_path"]
 _ACCURATE = 1e-8  # residual above which a function at a finite time is INACCURATE
 
 
+@known_keywords
 def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf, start: Any = None) -> Prediction:
     r"""The infinite-width limit of the trained networks of `problem`.
 
@@ -107,6 +108,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     return timed(checked(found, solver.tolerance) if solver.exact else found, began)
 
 
+@known_keywords
 def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     r"""What infinitely wide networks compute at given training times.
 

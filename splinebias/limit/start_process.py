@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_array, real_number, real_vector, whole_number
+from splinebias._arguments import known_keywords, real_array, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import CapabilityError, DataError
@@ -145,6 +145,7 @@ class StartProcess(Drawn):
         return law.output_second_moment * FeatureKernel(law.breakpoint_law, self.problem.activation).matrix(x, x2)
 
 
+@known_keywords
 def start_process(problem: Problem, *, time: float = math.inf) -> StartProcess:
     r"""The law of the functions that infinitely wide networks compute, over random starts.
 

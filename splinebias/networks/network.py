@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from splinebias._arguments import whole_number
+from splinebias._arguments import known_keywords, whole_number
 from splinebias.activation import Homogeneous
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
@@ -33,6 +33,7 @@ from splinebias.problem import Problem, part_to_table
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
+@known_keywords
 @dataclass(frozen=True, eq=False)
 class Network:
     r"""One network, or a batch of networks of one width.

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_array, real_number
+from splinebias._arguments import known_keywords, real_array, real_number
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
-class AlignmentMargin:
+class AlignmentMargin(Drawn):
     r"""What the points say about alignment.
 
     Attributes
@@ -47,6 +48,18 @@ class AlignmentMargin:
     violated: float
     growth: tuple[float, float]
     hull_distances: tuple[float, float]
+
+    def __repr__(self) -> str:
+        return (
+            f"AlignmentMargin(mu {self.margin:.4g} of {self.labels.size} points, {self.violated:.3g} of the pairs violated, "
+            f"growth {self.growth[0]:.3g} and {self.growth[1]:.3g})"
+        )
+
+    @property
+    def signed_cosines(self) -> Array:
+        r""":math:`y_i y_k \cos(x_i, x_k)` of all pairs i < k, increasing; `margin` is the first."""
+        rows, columns = np.triu_indices(self.labels.size, 1)
+        return np.sort(_products(self.points, self.labels)[rows, columns])
 
     @property
     def holds(self) -> bool:
@@ -109,6 +122,7 @@ class AlignmentMargin:
         return np.flatnonzero(kept)
 
 
+@known_keywords
 def alignment_margin(points: Any, labels: Any) -> AlignmentMargin:
     r"""Whether the points satisfy the hypothesis of early alignment, and the rates that they predict.
 

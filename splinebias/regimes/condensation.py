@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import real_vector
+from splinebias._arguments import known_keywords, real_vector
 from splinebias._array import Array
+from splinebias._result import Drawn, frame_of
 from splinebias.activation import Activation, Smooth
 from splinebias.data import Dataset
 from splinebias.errors import DataError
@@ -23,6 +25,7 @@ from splinebias.regimes.small_starts.leading_term import LeadingTerm
 _TURN = 2 * math.pi
 _MOST_STEPS = 10_000
 _AT_REST = 1e-8
+_SHOWN = 4  # orientations, in a line
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,7 @@ class Decoupled:
 
 
 @dataclass(frozen=True, eq=False)
-class Orientations:
+class Orientations(Drawn):
     r"""The condensed orientations of networks on a data set: maxima of Q > 0 and minima of Q < 0, k of them.
 
     Attributes
@@ -76,6 +79,17 @@ class Orientations:
     basins: Array
     critical: Array
     term: LeadingTerm
+
+    def __repr__(self) -> str:
+        found = [
+            f"{angle:.4g} deg ({sign:+.0f}, basin {share:.2g})"
+            for angle, sign, share in zip(self.angles[:_SHOWN], self.signs, self.basins, strict=False)
+        ]
+        return f"Orientations({', '.join(found)}{', ...' if self.angles.size > _SHOWN else ''})"
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with a row an orientation: angle in degrees, sign, strength, basin."""
+        return frame_of({"angle": self.angles, "sign": self.signs, "strength": self.strengths, "basin": self.basins})
 
     def distances(self, angles: Array, signs: Array) -> Array:
         """Degrees from each direction to each orientation, shape (n, k); infinite where the signs of a differ."""
@@ -120,6 +134,7 @@ class Orientations:
         return Decoupled(angles, errors, alive, np.bincount(at, minlength=self.angles.size) / theta.size)
 
 
+@known_keywords
 def condensed_orientations(data: Dataset, activation: Activation) -> Orientations:
     r"""The directions that neurons condense at in networks that start at almost zero.
 

@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, owens_t
 
-from splinebias._arguments import real_array, real_number, real_vector, whole_number
+from splinebias._arguments import known_keywords, real_array, real_number, real_vector, whole_number
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError
 
 _LARGEST_BIAS = 37.0  # beyond, the probability that a neuron is active is no normal double
 
 
 @dataclass(frozen=True, eq=False)
-class BiasKernel:
+class BiasKernel(Drawn):
     r"""The kernel H of wide networks with bias B, on M unit inputs.
 
     Attributes
@@ -42,6 +43,12 @@ class BiasKernel:
     bias: float
     joint_activity: Array
     matrix: Array
+
+    def __repr__(self) -> str:
+        return (
+            f"BiasKernel({len(self.points)} points in {self.points.shape[1]} dimensions, bias {self.bias:.4g}, eigenvalues "
+            f"from {self.smallest:.3g} to {float(self.eigenvalues[-1]):.3g})"
+        )
 
     @cached_property
     def _spectrum(self) -> tuple[Array, Array]:
@@ -162,6 +169,7 @@ class BiasKernel:
         return math.sqrt(8 * math.exp(-(self.bias**2) / 2) * float((along**2 / values).sum()) / len(values))
 
 
+@known_keywords
 def bias_generalized_kernel(x: Any, bias: float) -> BiasKernel:
     r"""The kernel of infinitely wide networks whose hidden biases start at -B, in any dimension.
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import known_keywords, real_number, whole_number
 from splinebias._files import write_toml
 from splinebias.activation import Homogeneous
 from splinebias.errors import CapabilityError, DataError
@@ -102,6 +102,7 @@ class Case:
         return replace(self.problem, initialization=Initialization.from_table(same))
 
 
+@known_keywords
 @dataclass(frozen=True, eq=False)
 class StudySpec:
     """The grid problems x potentials x initializations x activations x methods x widths x seeds.

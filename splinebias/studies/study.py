@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from splinebias._arguments import whole_number
+from splinebias._arguments import known_keywords, whole_number
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.limit.prediction import Prediction
@@ -33,6 +33,7 @@ from splinebias.training.method import TrainingMethod, checked_method
 __all__ = ["Row", "Study", "StudyGrid", "StudySpec", "run_seed", "study", "study_grid"]
 
 
+@known_keywords
 def study(
     problem: Problem,
     widths: Sequence[int],
@@ -107,6 +108,7 @@ def study(
     return found.parts[0]
 
 
+@known_keywords
 def study_grid(
     spec: StudySpec,
     *,

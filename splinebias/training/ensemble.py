@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import entry
+from splinebias._arguments import entry, known_keywords
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
@@ -52,6 +52,7 @@ class Ensemble(tuple[Training, ...], Drawn):
         )
 
 
+@known_keywords
 def train_ensemble(
     problem: Problem,
     width: int,

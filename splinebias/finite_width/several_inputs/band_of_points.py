@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from splinebias._arguments import points_of, whole_number
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.largest_error import ErrorsOfWidth, LawOfSups, sampled_sups
 from splinebias.functions.compare_on_box import checked_box
@@ -31,6 +32,7 @@ from splinebias.problem import Problem
 
 _UNITS = 2**16  # in all samples, fewer where points are so many that their features take over a GiB
 _AT_ONCE = 4_000_000  # influences held together
+_SIDES = 3  # of a box, in a line
 _PLACES = 512  # of the box at which largest errors are looked for
 
 
@@ -108,7 +110,7 @@ class LargestOnBox(LawOfSups):
 
 
 @dataclass(frozen=True, eq=False)
-class PointsBand(ErrorsOfWidth):
+class PointsBand(ErrorsOfWidth, Drawn):
     r"""The law of :math:`f_n - f` to leading order, of several inputs: a centred Gaussian process of size :math:`n^{-1/2}`.
 
     Attributes
@@ -126,6 +128,8 @@ class PointsBand(ErrorsOfWidth):
     largest : LargestOnBox
         The law of the largest error at 512 points of the box: a lower bound of that on all of it.
     """
+
+    _drawn_of_several_inputs: ClassVar[bool] = True
 
     prediction: Prediction
     width: int
@@ -174,7 +178,10 @@ class PointsBand(ErrorsOfWidth):
         return replace(self, width=checked_width(self.problem, width, self.copies))
 
     def __repr__(self) -> str:
-        return f"PointsBand({self.problem.describe()}; width {self.width}, box {self.box.tolist()})"
+        sides = " x ".join(f"[{lo:.3g}, {hi:.3g}]" for lo, hi in self.box[:_SIDES]) + (
+            " x ..." if len(self.box) > _SIDES else ""
+        )
+        return f"PointsBand({self.problem.describe()}; width {self.width}, box {sides})"
 
 
 def band_of_points(problem: Problem, width: int, box: Any, time: float, draws: int, seed: int) -> PointsBand:

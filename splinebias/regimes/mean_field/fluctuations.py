@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import memory_left, real_number, real_vector, whole_number
+from splinebias._arguments import known_keywords, memory_left, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError, Outcome
@@ -102,6 +102,7 @@ class Fluctuations(Drawn):
         )
 
 
+@known_keywords
 def fluctuations(
     problem: Problem,
     times: Any,

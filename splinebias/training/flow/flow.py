@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinebias._arguments import keep_plain, real_number, real_vector, whole_number
+from splinebias._arguments import keep_plain, known_keywords, real_number, real_vector, whole_number
 from splinebias.errors import DataError
 from splinebias.training.method import Recorder, Run, TrainingMethod
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from splinebias.training.field import Field
 
 
+@known_keywords
 @dataclass(frozen=True)
 class MirrorFlow(TrainingMethod):
     r"""Mirror flow, the limit of `MirrorDescent` for small learning rates, by an exponential integrator.

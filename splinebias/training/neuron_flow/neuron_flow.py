@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinebias._arguments import keep_plain, memory_left, real_number, real_vector, whole_number
+from splinebias._arguments import keep_plain, known_keywords, memory_left, real_number, real_vector, whole_number
 from splinebias.errors import CapabilityError, DataError
 from splinebias.problem import Problem
 from splinebias.training.method import Recorder, Run, TrainingMethod
@@ -31,6 +31,7 @@ _BYTES_A_UNIT = 600  # measured: 410 in steps, and the network at both ends
 _NUMBERS_OF_KERNELS = 10_000_000  # of the kernels of a batch, of which some ten are held
 
 
+@known_keywords
 @dataclass(frozen=True)
 class NeuronFlow(TrainingMethod):
     r"""Gradient flow by exact steps of single neurons, also where features are learned; the method for `MeanField`.

@@ -9,6 +9,7 @@ import torch
 
 import splinebias as sb
 from splinebias._arguments import known_keywords, real_number, whole_number
+from splinebias._result import Printed
 from splinebias.errors import DataError
 
 
@@ -77,18 +78,12 @@ def test_times_seeds_and_widths_may_be_numbers_of_numpy():
 NOT_CALLED = {"Ensemble", "Outcome", "Potential", "plot"}  # a tuple, an enumeration, an abstract class; **options
 
 
-def made_by_users(called):
-    """Whether a public callable is no result and no error: a function, or a class that users call."""
-    if not inspect.isclass(called):
-        return callable(called)
-    return not hasattr(called, "_repr_html_") and not issubclass(called, Exception) and called is not sb.Rescaling
+def called_by_users(called):
+    """Whether a public name is a function, or a class that is no result and no error."""
+    return callable(called) and not (inspect.isclass(called) and issubclass(called, Printed | Exception))
 
 
-CALLED = {
-    name: called
-    for name in sorted(set(sb.__all__) - NOT_CALLED)
-    if made_by_users(called := getattr(sb, name)) or name in ("Dataset", "Initialization", "Problem")
-}
+CALLED = {name: called for name in sorted({*sb.__all__} - NOT_CALLED) if called_by_users(called := getattr(sb, name))}
 CALLED |= {
     f"{name}.{method}": getattr(called, method)
     for name, called in CALLED.items()

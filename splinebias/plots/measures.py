@@ -152,6 +152,8 @@ def plot_agreement(found: Agreement, ax: Axes | None = None, **points: Any) -> A
         axes.axhline(1.0, color=BLACK, linestyle="--", linewidth=1.0)
         axes.errorbar(found.widths, value, yerr=reach, **(POINTS | {"label": "measured/predicted"} | points))
         axes.set(xscale="log", xlabel="width $n$", ylabel="measured/predicted error")
+        axes.set_xticks(found.widths, [str(width) for width in found.widths])
+        axes.minorticks_off()
     return axes
 
 
@@ -162,7 +164,10 @@ def plot_adaptive_measures(
     ends = found.run.problem.default_interval if interval is None else interval
     with drawn_on(ax) as axes:
         plot_minimum_norm(
-            found.fitted, axes, interval=ends, label=f"least curvature; the network has {found.curvature_ratio:.3g} times"
+            found.fitted,
+            axes,
+            interval=ends,
+            label=f"least curvature; of the network: {found.curvature_ratio:.4g} times that",
         )
         plot_training(found.run, axes, interval=ends, **line)
     return axes

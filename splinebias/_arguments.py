@@ -10,6 +10,7 @@ import math
 import numbers
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar, cast
@@ -125,14 +126,36 @@ def interval(value: Any, name: str = "interval") -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
-def points_of(value: Any, inputs: int, name: str = "x") -> Array:
-    """`value` as finite float64 points of shape (..., inputs), or a DataError."""
+def points_of(value: Any, inputs: int, name: str = "x", *, finite: bool = True) -> Array:
+    """`value` as float64 points of shape (..., inputs), `finite` ones unless told otherwise, or a DataError."""
     array = real_array(value, name)
     if array.ndim == 0 or array.shape[-1] != inputs:
         raise DataError(f"`{name}` must have shape (..., {inputs}), an input each along the last axis, got {array.shape}")
-    if not np.isfinite(array).all():
+    if finite and not np.isfinite(array).all():
         raise DataError(f"`{name}` must be finite, got {np.count_nonzero(~np.isfinite(array))} numbers that are not")
     return array
+
+
+def at_finite(evaluate: Callable[[Array], Any], x: Array, *, points: bool = False) -> Array:
+    """`evaluate` where `x` is finite, nan elsewhere: no function has a value at infinity, whatever it tends to.
+
+    With `points` the last axis of `x` holds the inputs of a point, all of which have to be finite.
+    """
+    known = np.isfinite(x).all(axis=-1) if points else np.isfinite(x)
+    if known.all():
+        return np.asarray(evaluate(x))
+    values = np.full(known.shape, math.nan)
+    if known.any():
+        values[known] = evaluate(x[known])
+    return values
+
+
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+    """A warning that names the line outside of this package which led here, however many frames away."""
+    frame, level = sys._getframe(1), 3
+    while (frame := frame.f_back) and frame.f_globals.get("__name__", "").split(".")[0] == "splinebias":  # type: ignore[assignment]
+        level += 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def memory_left() -> float:

@@ -59,7 +59,12 @@ class DrawnFunction(Drawn):
     function: Any
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
-        """Derivative number `nu` of `function` at `x`, same shape as `x`."""
+        """Derivative number `nu` of `function` at `x`, same shape as `x`; nan where x is nan or infinite.
+
+        So do all functions, means and deviations of results: at infinity there is no value, whatever the function tends to.
+        Of several inputs x has shape (..., d), and there is nan where one input is not finite. Covariance matrices and
+        gradients, which are nothing with some entries nan, refuse such x.
+        """
         return np.asarray(self.function(x, nu) if nu else self.function(x))
 
     def to_frame(self, x: Any = None) -> Any:

@@ -56,7 +56,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         original = self.x
-        x, y, m = _points(self.x, self.y, self.weights, depth=4)
+        x, y, m = _points(self.x, self.y, self.weights)
         order = np.argsort(x, kind="stable")
         x, y, m = x[order], y[order], m[order]
         same = np.flatnonzero(x[1:] == x[:-1])
@@ -82,7 +82,7 @@ class Dataset:
 
         The gradient flow on the replicated data equals the weighted flow on the grouped data.
         """
-        x, y, m = _points(x, y, weights, depth=3)
+        x, y, m = _points(x, y, weights)
         if not x.size:
             raise DataError("at least 2 distinct points are needed, got none; add points")
         order = np.argsort(x, kind="stable")
@@ -377,9 +377,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _points(x: Any, y: Any, weights: Any, *, depth: int) -> tuple[Array, Array, Array]:
-    """Abscissae, ordinates and positive weights as vectors of one length, or a DataError; warnings are for `depth` up."""
-    x, y, weights = without_masked([x, y, weights], depth=depth)
+def _points(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
+    """Abscissae, ordinates and positive weights as vectors of one length, or a DataError."""
+    x, y, weights = without_masked([x, y, weights])
     x, y = number_column(x, "x"), number_column(y, "y")
     if x.shape != y.shape:
         raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
@@ -389,7 +389,7 @@ def _points(x: Any, y: Any, weights: Any, *, depth: int) -> tuple[Array, Array, 
             f"`weights` must be {x.size} numbers >= 0, got {m.size} with minimum {m.min(initial=math.inf):g}; drop points "
             "that do not count, or give them 0"
         )
-    x, y, m = without_zeros([x, y], m, depth=depth)
+    x, y, m = without_zeros([x, y], m)
     return x, y, m
 
 

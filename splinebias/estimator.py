@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from splinebias._arguments import known_keywords
+from splinebias._arguments import entry, known_keywords
 from splinebias._array import Array
 from splinebias.activation import Homogeneous, ReLU
 from splinebias.data import Dataset, Points
@@ -214,10 +214,11 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return kept, y[counts], weights[counts]
 
     def _column(self, X: Array) -> Array:
-        whole = isinstance(self.feature, numbers.Integral) and not isinstance(self.feature, bool)
-        if not (whole and 0 <= self.feature < X.shape[1]):
+        feature = entry(self.feature)
+        whole = isinstance(feature, numbers.Integral) and not isinstance(feature, bool)
+        if not (whole and 0 <= feature < X.shape[1]):
             raise DataError(f"`feature` must be a column number from 0 to {X.shape[1] - 1}, got {self.feature!r}")
-        return X[:, self.feature]
+        return X[:, feature]
 
 
 @known_keywords

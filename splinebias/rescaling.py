@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import known_keywords, real_array, real_number, whole_number
+from splinebias._arguments import at_finite, known_keywords, real_array, real_number, whole_number
 from splinebias._array import Array
 from splinebias._result import DrawnFunction, Printed
 from splinebias.data import Dataset
@@ -50,7 +50,7 @@ class Restored(DrawnFunction):
         """Derivative number `nu` at `x`, same shape as `x`."""
         nu, to = whole_number(nu, "nu"), self.rescaling
         inner = to.x(real_array(x, "x"))
-        values = np.asarray(self.inner(inner, nu) if nu else self.inner(inner), dtype=float)
+        values = at_finite(lambda known: self.inner(known, nu) if nu else self.inner(known), inner).astype(float)
         return values * (to.y_unit / to.x_unit**nu) + (to.y_origin if nu == 0 else 0.0)
 
     @property

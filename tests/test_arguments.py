@@ -2,9 +2,11 @@
 
 import inspect
 import pickle
+import re
 
 import numpy as np
 import pytest
+import scipy.stats as st
 import torch
 
 import splinebias as sb
@@ -69,8 +71,24 @@ def test_times_seeds_and_widths_may_be_numbers_of_numpy():
     assert sb.predict_path(problem, [np.array(1), np.float32(2)]).times.tolist() == [1, 2]
     runs = sb.train_ensemble(problem, np.array(20.0), np.array([0.0, 1.0]), loss_tol=1e-2)
     assert [run.seed for run in runs] == [0, 1]
-    with pytest.raises(sb.DataError, match="`widths` must be a sequence of whole numbers"):
-        sb.study(problem, np.array(20), [0])
+    assert sb.study(problem, np.array(20), [0], loss_tol=1e-2).rows[0].width == 20
+
+
+def test_one_number_stands_for_a_list_of_it_where_that_is_clear():
+    problem = sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), sb.Initialization.rademacher(st.uniform(-2, 4)))
+    for one in (3, 3.0, np.int64(3), np.array(3.0)):
+        assert sb.predict_path(problem, one).times.tolist() == [3.0]
+        assert sb.MirrorFlow(saveat=one).saveat == sb.NeuronFlow(saveat=one).saveat == (3.0,)
+        assert sb.StudySpec(problem, one, [0]).widths == (3,)
+    rich = problem.replace(parameterization=sb.MeanField(1.0))
+    found = sb.fluctuations(rich, np.array(0.5), x=np.float32(0.25), particles=np.array(64), tolerance=np.array(1.0))
+    assert (found.times.tolist(), found.x.tolist()) == ([0.5], [0.25])
+    run = sb.train(problem, 20, loss_tol=1e-2)
+    assert run.network.linearized(problem, time=np.array(2.0))(0.3) == run.network.linearized(problem, time=2.0)(0.3)
+    with pytest.raises(sb.DataError, match=re.escape("got 3; one seed is [3], so many are range(3)")):
+        sb.train_ensemble(problem, 20, 3)
+    with pytest.raises(sb.DataError, match="`seeds` must be a sequence of whole numbers, got 3"):
+        sb.StudySpec(problem, [20], np.array(3))
 
 
 # -- unknown keywords -------------------------------------------------------------------------------------------------

@@ -394,9 +394,33 @@ def test_numbers_print_short(value, start):
     assert len(repr(value)) < 200
 
 
-def test_where_x_is_not_finite_nothing_is_known(results):
+def functions_of(result):
+    """All that a result answers at points x of its own, by name."""
+    found = {"itself": result} if callable(result) else {}
+    for name in ("std", "mean", "mean_shift", "function", "lower", "upper"):
+        part = getattr(result, name, None)
+        if callable(part) and not isinstance(result, Study) and not inspect.signature(part).parameters.keys() & {"width"}:
+            found[name] = part
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_where_x_is_not_finite_there_is_no_value(results, name):
+    """One behaviour of all results, without a warning: nan at nan and at both infinities."""
+    several = name == "band of points"
     x = np.array([[np.nan, np.inf], [-np.inf, 0.5]])
-    for f in (results["prediction"], results["band"].std, results["start process"].std, results["start process"].mean):
-        found = f(x)
-        assert np.isnan(found[~np.isfinite(x)]).all()
-        assert found[1, 1] == pytest.approx(f(np.array([0.5]))[0], rel=1e-12)
+    known = np.isfinite(x)
+    if several:
+        x, known = np.array([[0.2, np.nan], [np.inf, 0.1], [0.2, 0.1]]), np.array([False, False, True])
+    for part, f in functions_of(results[name]).items():
+        found, expected = f(x), f(x[known])
+        assert np.isnan(found[..., ~known]).all(), part
+        np.testing.assert_allclose(found[..., known], expected, rtol=1e-12, atol=1e-15)
+        assert np.isfinite(expected).all()
+        assert several or np.isnan(f(np.inf)).all()
+
+
+def test_most_results_are_asked_where_x_is_not_finite(results):
+    asked = {name for name in NAMES if functions_of(results[name])}
+    assert asked >= {"prediction", "early", "started", "run", "ensemble", "path", "band", "band of points", "start process"}
+    assert asked >= {"report", "least norm", "sparse limit", "restored"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import known_keywords
+from splinebias._arguments import known_keywords, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn
 from splinebias.errors import DataError
@@ -89,7 +89,7 @@ def compare_on_box(f: Any, g: Any, box: Any, *, draws: int = 2**13, seed: int = 
     """
     from scipy.stats import qmc
 
-    box = checked_box(box)
+    box, draws, seed = checked_box(box), whole_number(draws, "draws", at_least=1), whole_number(seed, "seed")
     for name, function in (("f", f), ("g", g)):
         if not callable(function):
             raise DataError(f"`{name}` must be callable, got {function!r}; pass e.g. prediction.function")

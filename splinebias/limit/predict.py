@@ -229,9 +229,12 @@ def _check_time(time: Any, name: str) -> float:
 
 def _check_times(times: Any) -> Array:
     """`times` as a read-only vector, or a DataError."""
+    times = entry(times)
+    if isinstance(times, numbers.Real):
+        times = [times]
     vector = [] if isinstance(times, str | bytes) or not np.iterable(times) else list(times)
     if not vector:
-        raise DataError(f"`times` must be a vector of at least one number >= 0, got {times!r}; for one time, use predict")
+        raise DataError(f"`times` must be one number >= 0 or a vector of such numbers, got {times!r}")
     checked = np.array([_check_time(t, f"times[{i}]") for i, t in enumerate(vector)])
     checked.setflags(write=False)
     return checked

@@ -36,7 +36,7 @@ __all__ = ["Row", "Study", "StudyGrid", "StudySpec", "run_seed", "study", "study
 @known_keywords
 def study(
     problem: Problem,
-    widths: Sequence[int],
+    widths: Sequence[int] | int,
     seeds: Sequence[int],
     *,
     method: TrainingMethod | None = None,
@@ -55,7 +55,7 @@ def study(
     ----------
     problem : Problem
         What to fit. Several potentials are several studies, or one `study_grid`; they start from the same networks.
-    widths : sequence of int
+    widths : sequence of int, or int
         The n above, distinct, >= 1 (even for antisymmetric pairs).
     seeds : sequence of int
         Distinct, >= 0, below 2^63; one network for each width and seed, with random stream `run_seed`.

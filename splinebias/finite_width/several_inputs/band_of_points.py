@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from splinebias._arguments import points_of, whole_number
+from splinebias._arguments import at_finite, points_of, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError
@@ -148,14 +148,20 @@ class PointsBand(ErrorsOfWidth, Drawn):
         return math.sqrt(self.copies / self.width)
 
     def std(self, x: Any) -> Array:
-        r"""Standard deviation of :math:`f_n(x)` at points (..., d), shape (...); 0 at the data."""
-        points = points_of(x, len(self.box))
+        r"""Standard deviation of :math:`f_n(x)` at points (..., d), shape (...); 0 at the data, nan if x is not finite."""
+        return at_finite(self._std, points_of(x, len(self.box), finite=False), points=True)
+
+    def _std(self, points: Array) -> Array:
+        """`std` at finite points."""
         variance = self.model.moments(points.reshape(-1, len(self.box)))[0]
         return np.asarray(self._scale * np.sqrt(variance).reshape(points.shape[:-1]))
 
     def std_error(self, x: Any) -> Array:
         """Standard error of `std`, from four samples of units; the same shapes."""
-        points = points_of(x, len(self.box))
+        return at_finite(self._std_error, points_of(x, len(self.box), finite=False), points=True)
+
+    def _std_error(self, points: Array) -> Array:
+        """`std_error` at finite points."""
         variance, error, _ = self.model.moments(points.reshape(-1, len(self.box)))
         std = np.sqrt(np.maximum(variance, 1e-300))
         return np.asarray(self._scale * (error / (2 * std)).reshape(points.shape[:-1]))

@@ -185,6 +185,8 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _chosen_time(self, problem: Problem) -> float:
         """The training time to fit with."""
+        if isinstance(self.time, str):
+            raise DataError(f"`time` must be a number >= 0, got {self.time!r}; SplineBiasRegressorCV chooses it by GCV")
         return self.time
 
     def _std(self, x: Array) -> Array:

@@ -150,7 +150,7 @@ def plot_agreement(found: Agreement, ax: Axes | None = None, **points: Any) -> A
     with drawn_on(ax) as axes:
         axes.axhspan(0.9, 1.1, color=BANDS[0], alpha=PALE, linewidth=0, label="within 10 % of the prediction")
         axes.axhline(1.0, color=BLACK, linestyle="--", linewidth=1.0)
-        axes.errorbar(found.widths, value, yerr=reach, **(POINTS | {"label": "measured/predicted"} | points))
+        axes.errorbar(found.widths, value, yerr=reach, **(POINTS | {"label": "measured/predicted"} | plain(points)))
         axes.set(xscale="log", xlabel="width $n$", ylabel="measured/predicted error")
         axes.set_xticks(found.widths, [str(width) for width in found.widths])
         axes.minorticks_off()

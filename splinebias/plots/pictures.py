@@ -80,6 +80,7 @@ def _known_options(draw: Callable[..., Axes], options: dict[str, Any], kind: str
     known = [part.name for part in takes if part.kind is not part.VAR_KEYWORD]
     what, rest = f"the picture of {kind}", ""
     if len(known) < len(takes):
+        known += _OF_ERRORBARS if takes[-1].name in ("errorbar", "points") else []
         from matplotlib.artist import ArtistInspector
         from matplotlib.lines import Line2D
 
@@ -110,6 +111,7 @@ def html_of(result: Any) -> str:
     )
 
 
+_OF_ERRORBARS = ["capsize", "capthick", "ecolor", "elinewidth", "errorevery", "barsabove"]
 _LOOKS = ("label", "color", "linewidth", "linestyle", "alpha", "marker", "zorder")
 _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind of result loads no other
     "Prediction": plot_prediction,

@@ -124,7 +124,8 @@ def plot_points_band(band: PointsBand, ax: Axes | None = None, *, along: int = 0
     if centre.ndim != 1:
         raise DataError(f"`through` must be one point of shape ({inputs},), got shape {centre.shape}")
     x = np.tile(centre, (201, 1))
-    x[:, along] = np.linspace(*band.box[along], 201)
+    lo, hi = map(float, band.box[along])
+    x[:, along] = np.linspace(lo, hi, 201)
     middle, spread = band.prediction(x), band.std(x)
     where = ", ".join(f"$x_{{{k + 1}}} = {value:.3g}$" for k, value in enumerate(centre) if k != along)
     with drawn_on(ax) as axes:
@@ -135,7 +136,7 @@ def plot_points_band(band: PointsBand, ax: Axes | None = None, *, along: int = 0
         low, high = middle - 2 * spread, middle + 2 * spread
         axes.fill_between(x[:, along], low, high, color=BANDS[0], alpha=PALE, linewidth=0, label=label)
         axes.plot(x[:, along], middle, **style)
-        axes.set(xlabel=f"$x_{{{along + 1}}}$", ylabel="$f(x)$", xlim=tuple(band.box[along]))
+        axes.set(xlabel=f"$x_{{{along + 1}}}$", ylabel="$f(x)$", xlim=(lo, hi))
     return axes
 
 

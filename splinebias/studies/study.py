@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from splinebias._arguments import known_keywords, whole_number
 from splinebias.errors import DataError
@@ -101,7 +102,8 @@ def study(
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
     methods = {} if method is None else {"": checked_method(problem, method)}
-    spec = StudySpec(problem, widths, seeds, methods=methods, interval=interval, loss_tol=loss_tol)
+    several = cast("Sequence[int]", widths)  # or one number, which it makes a list of
+    spec = StudySpec(problem, several, seeds, methods=methods, interval=interval, loss_tol=loss_tol)
     found = study_grid(
         spec, jobs=jobs, scheduler=scheduler, executor=executor, store=store, extend=extend, progress=progress
     )

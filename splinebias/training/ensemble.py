@@ -145,8 +145,9 @@ def _with_potentials(problem: Problem, potentials: Sequence[Potential | Scaled])
 def _distinct(seeds: Sequence[int]) -> list[int]:
     """`seeds` as a list of distinct values, or a DataError; that they are whole numbers is up to `Network.sample`."""
     if isinstance(seeds, str | bytes) or not np.iterable(seeds):
-        one = isinstance(entry(seeds), int) and entry(seeds) > 0
-        fix = f"one seed is [{seeds}], so many are range({seeds})" if one else "use e.g. range(100)"
+        one = entry(seeds)
+        many = isinstance(one, int) and one > 0
+        fix = f"one seed is [{one!r}], so many are range({one!r})" if many else "use e.g. range(100)"
         raise DataError(f"`seeds` must be a sequence of whole numbers, got {seeds!r}; {fix}")
     numbers: list[int] = [int(seed) if isinstance(seed, float) and seed.is_integer() else seed for seed in map(entry, seeds)]
     if not numbers:

@@ -168,7 +168,7 @@ def plot_adaptive_measures(
             found.fitted,
             axes,
             interval=ends,
-            label=f"least curvature; of the network: {found.curvature_ratio:.4g} times that",
+            label=f"least curvature; network: {found.curvature_ratio:.3g} times",
         )
         plot_training(found.run, axes, interval=ends, **line)
     return axes

@@ -129,8 +129,6 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "MinimumNorm": plot_minimum_norm,
     "Fluctuations": plot_fluctuations,
     "SparseLimit": plot_sparse_limit,
-    "Study": plot_study,
-    "StudyGrid": plot_grid,
     "Comparison": plot_comparison,
     "BoxComparison": plot_box_comparison,
     "RequiredWidth": plot_required_width,
@@ -141,5 +139,7 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "AlignmentMargin": plot_alignment_margin,
     "BiasKernel": plot_bias_kernel,
     "Selection": plot_selection,
+    "Study": plot_study,
+    "StudyGrid": plot_grid,
     "Initialization": plot_curvature_penalty,
 }

@@ -13,6 +13,7 @@ import numpy as np
 
 from splinebias._arguments import entry, known_keywords
 from splinebias._array import Array
+from splinebias.activation import Homogeneous
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.banded import BandedSolver
@@ -20,11 +21,13 @@ from splinebias.limit.dual.solver import DualSolver
 from splinebias.limit.hypotheses import require_limit, require_mobile, require_range, require_reachable
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
+from splinebias.limit.kernels.smooth_solver import SmoothSolver
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
 from splinebias.limit.second_opinion.opinion import checked
 from splinebias.limit.several_inputs.predict import predict_points
 from splinebias.limit.start_function import residual_problem, shifted
+from splinebias.loss import SQUARED, Loss, require_squared
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
 
@@ -36,14 +39,22 @@ _ACCURATE = 1e-8  # residual above which a function at a finite time is INACCURA
 
 
 @known_keywords
-def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf, start: Any = None) -> Prediction:
+def predict(
+    problem: Problem,
+    solver: Solver | None = None,
+    *,
+    time: float = math.inf,
+    start: Any = None,
+    loss: Loss = SQUARED,
+) -> Prediction:
     r"""The infinite-width limit of the trained networks of `problem`.
 
     Minimizes :math:`E_\mu[\alpha^2]` (unscaled potentials) or :math:`E_\mu[D_\phi(\alpha, 0)]` (scaled) over
     :math:`f(x) = E_\mu[\alpha(w, b)\, \sigma(wx + b)]` with :math:`f(x_i) = y_i`; in function space, the interpolant of
     least weighted curvature, :math:`\int (f'')^2/\zeta` or :math:`\int \phi(f''/(2p))\,p` plus the slope terms of the
     activation. For powers of ReLU, :math:`f^{(k+1)}/k!` takes the place of f''; for parameterization `NTK` the limit is
-    :math:`K(\cdot, X) K(X, X)^{-1} y` with the tangent kernel of both layers.
+    :math:`K(\cdot, X) K(X, X)^{-1} y` with the tangent kernel of both layers. With smooth activations
+    :math:`K = E[\sigma\sigma]`, see `SmoothSolver`, which says what it refuses.
 
     Parameters
     ----------
@@ -58,6 +69,8 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     start : function, optional
         The function :math:`f_0` at time 0: a `Network`, anything of this library with a function, a callable. The limit is
         then :math:`f_0` plus the function above for the data :math:`y_i - f_0(x_i)`. None: networks that start at zero.
+    loss : Loss
+        What training lowers: ``Squared()``. Others are refused by name: without a minimum they have no such limit.
 
     Returns
     -------
@@ -71,7 +84,7 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
         for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there.
     CapabilityError
         If the chosen solver cannot take the problem; for parameterization `MeanField`; for a finite time, if a solver is
-        named, or as in `predict_path`.
+        named, or as in `predict_path`; for a loss other than the squared one.
 
     Notes
     -----
@@ -81,12 +94,15 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     """
     began = clock.perf_counter()
     _check_time(time, "time")
+    require_squared(loss, "the limit of predict")
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
+    _require_problem(problem)
     if start is not None:
-        _require_problem(problem)
         residuals, function = residual_problem(problem, start)
         return timed(shifted(predict(residuals, solver, time=time), problem, function), began)
+    if not isinstance(problem.activation, Homogeneous):
+        return timed(_smooth(problem, solver, [float(time)])[0], began)
     if time != math.inf:
         if solver is not None:
             raise CapabilityError(
@@ -173,11 +189,13 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     times = _check_times(times)
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return Path(problem, times, predict_points(problem, None, times.tolist(), start, predict))
+    _require_problem(problem)
     if start is not None:
-        _require_problem(problem)
         residuals, function = residual_problem(problem, start)
         found = predict_path(residuals, times)
         return replace(found, problem=problem, predictions=tuple(shifted(p, problem, function) for p in found.predictions))
+    if not isinstance(problem.activation, Homogeneous):
+        return Path(problem, times, _smooth(problem, None, times.tolist()))
     _check_problem(problem)
     if np.isfinite(times).any():
         require_finite_times(problem)
@@ -189,6 +207,15 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     # the limit, if it is among them, has been checked
     seen = (p if p.stats["time"] == math.inf else checked(p, _ACCURATE) for p in found.predictions)
     return replace(found, predictions=tuple(seen))
+
+
+def _smooth(problem: Problem, solver: Solver | None, times: list[float]) -> tuple[Prediction, ...]:
+    """Predictions of smooth neurons at training times, infinity included."""
+    _check_problem(problem)
+    chosen = SmoothSolver() if solver is None else solver
+    require(chosen, problem)
+    assert isinstance(chosen, SmoothSolver), "no other solver takes smooth neurons"
+    return tuple(chosen.at(problem, times))
 
 
 def _plain(problem: Problem) -> tuple[Problem, float]:

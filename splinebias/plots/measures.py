@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from splinebias.limit.trajectory.cross_validation import Selection
     from splinebias.regimes.adaptive import AdaptiveMeasures
     from splinebias.regimes.alignment import AlignmentMargin
-    from splinebias.regimes.condensation import Orientations
     from splinebias.regimes.large_bias import BiasKernel
     from splinebias.studies.agreement import Agreement
 
@@ -171,39 +170,6 @@ def plot_adaptive_measures(
             label=f"least curvature; network: {found.curvature_ratio:.3g} times",
         )
         plot_training(found.run, axes, interval=ends, **line)
-    return axes
-
-
-def plot_orientations(found: Orientations, ax: Axes | None = None, **line: Any) -> Axes:
-    """The leading term Q over the direction of a neuron, in degrees, with the orientations and the shares of their basins.
-
-    Neurons with a > 0 climb to maxima of Q > 0, those with a < 0 fall to minima of Q < 0. Keywords go to ``Axes.plot``.
-    """
-    angle = np.unique(np.r_[np.linspace(0, 360, 2 * SAMPLES), found.critical % 360])
-    with drawn_on(ax) as axes:
-        style: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 1.2, "label": "leading term"} | plain(line)
-        axes.plot(angle, found.term.value(np.radians(angle)), **style)
-        axes.axhline(0.0, color=BLACK, linewidth=0.5)
-        for sign, color in ((1, BLUE), (-1, VERMILLION)):
-            mine = found.signs == sign
-            if not mine.any():
-                continue
-            label = f"orientations with $a {'>' if sign > 0 else '<'} 0$, shares of starts"
-            heights = found.term.value(np.radians(found.angles[mine]))
-            axes.plot(found.angles[mine], heights, "o", color=color, label=label)
-            for at, height, share in zip(found.angles[mine], heights, found.basins[mine], strict=True):
-                axes.annotate(
-                    f"{share:.2f}",
-                    (at, height),
-                    (0, 6 * sign),
-                    textcoords="offset points",
-                    ha="center",
-                    va="bottom" if sign > 0 else "top",
-                    color=color,
-                    fontsize="small",
-                )
-        axes.margins(y=0.2)
-        axes.set(xlim=(0, 360), xticks=range(0, 361, 60), xlabel="direction of $(w, b)$ in degrees", ylabel="$Q$")
     return axes
 
 

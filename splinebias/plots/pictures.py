@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from splinebias._arguments import known_keywords, refuse_unknown
 from splinebias.errors import DataError
 from splinebias.plots.bands import plot_band, plot_fluctuations, plot_start_process
+from splinebias.plots.directions import plot_condensation, plot_orientations
 from splinebias.plots.files import rendered
 from splinebias.plots.functions import (
     plot_ensemble,
@@ -30,13 +31,12 @@ from splinebias.plots.measures import (
     plot_bias_kernel,
     plot_box_comparison,
     plot_comparison,
-    plot_orientations,
     plot_points_band,
     plot_required_width,
     plot_selection,
 )
 from splinebias.plots.parts import plot_diagnosis, plot_laziness
-from splinebias.plots.paths import plot_path, plot_weight_decay_path
+from splinebias.plots.paths import plot_alignment, plot_path, plot_weight_decay_path
 from splinebias.plots.studies import plot_grid, plot_study
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ def _known_options(draw: Callable[..., Axes], options: dict[str, Any], kind: str
         of_lines = set(look.get_setters()).union(*look.aliasd.values())
         if not set(options) - set(known) - of_lines:
             return
+        if takes[-1].name == "image":
+            return  # matplotlib says which it has
         known, rest = [*known, *(name for name in _LOOKS if name not in known)], " and what else matplotlib has for lines"
         options = {name: value for name, value in options.items() if name not in of_lines}
     refuse_unknown(options, known, what, rest)
@@ -100,7 +102,7 @@ def html_of(result: Any) -> str:
     figure = Figure(figsize=(4.6, 2.8), layout="constrained")
     axes = figure.subplots()
     plot(result, axes)
-    if axes.get_legend() is None:
+    if axes.get_legend() is None and axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="x-small")
     content = base64.b64encode(rendered(figure, "png", dpi=90, metadata={"Software": None})).decode("ascii")
     advice = getattr(result, "advice", "") if type(result).__name__ == "Prediction" else ""
@@ -135,10 +137,12 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "PointsBand": plot_points_band,
     "Agreement": plot_agreement,
     "AdaptiveMeasures": plot_adaptive_measures,
-    "Orientations": plot_orientations,
     "AlignmentMargin": plot_alignment_margin,
     "BiasKernel": plot_bias_kernel,
     "Selection": plot_selection,
+    "Alignment": plot_alignment,
+    "Orientations": plot_orientations,
+    "Condensation": plot_condensation,
     "Study": plot_study,
     "StudyGrid": plot_grid,
     "Initialization": plot_curvature_penalty,

@@ -21,7 +21,7 @@ _POWERS = 10_000_000  # products that the check of powers of ReLU may cost
 def of_powers(prediction: Prediction) -> Functionals:
     r""":math:`\sum_i \lambda_i K(x, x_i)` at a few points, up to a line if that is free, for quadratic problems."""
     problem, weights = prediction.problem, prediction.multipliers
-    x, act, law = problem.data.x, problem.activation, problem.initialization.breakpoint_law
+    x, act, law = problem.data.x, problem.homogeneous, problem.initialization.breakpoint_law
     span, looked = float(x[-1] - x[0]), looked_at(x)
     at = np.r_[x[0], x[-1], x[looked] + np.diff(x)[looked] / 2, x[0] - span / 2, x[-1] + span / 2]
     ends = [end for end in law.support if math.isfinite(end)]

@@ -14,6 +14,7 @@ from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import CapabilityError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.several_inputs import PointFunction
+from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
@@ -46,7 +47,7 @@ class Path(Drawn):
     predictions: tuple[Prediction, ...]
 
     @property
-    def functions(self) -> tuple[WeightedSpline | FunctionSum | PointFunction, ...]:
+    def functions(self) -> tuple[WeightedSpline | FunctionSum | PointFunction | SmoothUnits, ...]:
         """f_t, one per time."""
         return tuple(prediction.function for prediction in self.predictions)
 

@@ -81,7 +81,7 @@ PICTURELESS = {  # what they say is a few numbers
     "limit comparison": LimitComparison(0.3, STUDY.constant, STUDY.constant, 9, (25, 100)),
     "verdict": sb.Verdict("X rate", "errors fall", "a paper", (), "exponent", -0.5, -0.46, 0.05),
     "rescaling": RESCALING,
-    "orientations of points": sb.condensed_orientations(PLANE.problem.data, sb.ReLU()),
+    "orientations of points": sb.condensed_orientations(PLANE.problem.data, sb.Tanh()),
 }
 NAMES = (
     "prediction",

@@ -39,8 +39,8 @@ class PointOrientations(Printed):
     strengths: Array
 
     def __repr__(self) -> str:
-        plus = int((self.signs > 0).sum())
-        return f"PointOrientations({plus} with a > 0, {self.signs.size - plus} with a < 0, of {self.directions.shape[1] - 1} inputs)"
+        plus, inputs = int((self.signs > 0).sum()), self.directions.shape[1] - 1
+        return f"PointOrientations({plus} with a > 0, {self.signs.size - plus} with a < 0, of {inputs} inputs)"
 
     def away(self, weights: Array, signs: Array) -> Array:
         """Degrees from each (w, b), shape (n, d + 1), to each orientation, (n, k); infinite where the signs of a differ."""

@@ -167,7 +167,12 @@ def test_every_public_class_of_results_is_among_those_tested(results):
     """And whatever is returned by a public function is a result."""
     kinds = {kind for name in sb.__all__ if isinstance(kind := getattr(sb, name), type) and issubclass(kind, Printed)}
     tested = {type(result) for result in [*results.values(), *PICTURELESS.values()]}
-    with_tests_of_their_own = {sb.Alignment, sb.Condensation, sb.SmallStart}  # they take seconds to train
+    with_tests_of_their_own = {
+        sb.Alignment,
+        sb.Condensation,
+        sb.MeanFieldDescent,
+        sb.SmallStart,
+    }  # they take seconds to train
     assert kinds - with_tests_of_their_own <= tested
     assert all(issubclass(kind, Drawn) for kind in {type(result) for result in results.values()})
     made = {

@@ -22,12 +22,14 @@ from splinebias.limit.hypotheses import require_limit, require_mobile, require_r
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.kernels.smooth_solver import SmoothSolver
+from splinebias.limit.mean_field.predict import predict_mean_field
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
 from splinebias.limit.second_opinion.opinion import checked
 from splinebias.limit.several_inputs.predict import predict_points
 from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.loss import SQUARED, Loss, require_squared
+from splinebias.parameterization import MeanField
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
 
@@ -83,11 +85,17 @@ def predict(
         If no neuron of the law can supply what the data ask for; if an unscaled potential has no usable curvature at zero;
         for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there.
     CapabilityError
-        If the chosen solver cannot take the problem; for parameterization `MeanField`; for a finite time, if a solver is
-        named, or as in `predict_path`; for a loss other than the squared one.
+        If the chosen solver cannot take the problem; for a finite time, if a solver is named, or as in `predict_path`; for
+        a loss other than the squared one; for parameterization `MeanField`, with a solver or a `start`, and with potentials
+        that are not quadratic and activations without two slopes, whose neurons do not move in closed form.
 
     Notes
     -----
+    With `MeanField` features move and no functional says where training ends: the function is that of a population of
+    particles at a training time (`MeanFieldPrediction`), with an estimate of its error as `residual`, and infinity stands
+    for the time at which the loss has fallen to 1e-10 of its first value: ``stats["time"]`` and ``stats["loss"]`` say when
+    and how far (outcome STALLED if it does not).
+
     Hypotheses checked: finite second moments, reach of the law, :math:`0 < \phi''(0) < \infty` for unscaled potentials.
     Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures).
     Source: Jin & Montufar (2023), Theorems 1 and 4; Liang & Montufar (2025), both theorems.
@@ -98,6 +106,9 @@ def predict(
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
     _require_problem(problem)
+    if isinstance(problem.parameterization, MeanField):
+        _require_plain(problem, solver, start)
+        return timed(predict_mean_field(problem, [float(time)])[0], began)
     if start is not None:
         residuals, function = residual_problem(problem, start)
         return timed(shifted(predict(residuals, solver, time=time), problem, function), began)
@@ -190,6 +201,9 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return Path(problem, times, predict_points(problem, None, times.tolist(), start, predict))
     _require_problem(problem)
+    if isinstance(problem.parameterization, MeanField):
+        _require_plain(problem, None, start)
+        return Path(problem, times, tuple(predict_mean_field(problem, times.tolist())))
     if start is not None:
         residuals, function = residual_problem(problem, start)
         found = predict_path(residuals, times)
@@ -209,12 +223,24 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     return replace(found, predictions=tuple(seen))
 
 
+def _require_plain(problem: Problem, solver: Solver | None, start: Any) -> None:
+    """Refuse what does not go with networks that learn features."""
+    if solver is not None:
+        require(solver, problem)
+    if start is not None:
+        raise CapabilityError(
+            f"{problem.parameterization} networks move their features, and a function at the start does not say which these "
+            "are; leave `start` out: limits are those from the law of the problem, or take sb.Standard()"
+        )
+
+
 def _smooth(problem: Problem, solver: Solver | None, times: list[float]) -> tuple[Prediction, ...]:
     """Predictions of smooth neurons at training times, infinity included."""
     _check_problem(problem)
     chosen = SmoothSolver() if solver is None else solver
     require(chosen, problem)
-    assert isinstance(chosen, SmoothSolver), "no other solver takes smooth neurons"
+    if not isinstance(chosen, SmoothSolver):
+        raise CapabilityError(f"{type(chosen).__name__} cannot take this problem: smooth neurons are for sb.SmoothSolver()")
     return tuple(chosen.at(problem, times))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import nearest, real_vector
+from splinebias._arguments import nearest, real_vector, warn_caller
 from splinebias._array import Array
 from splinebias.errors import DataError
 
@@ -49,31 +48,22 @@ def number_column(value: Any, name: str) -> Array:
     return real_vector(value, name)
 
 
-def without_masked(columns: Sequence[Any], *, depth: int) -> list[Any]:
-    """Columns of one length without the rows in which one of them is masked, which a warning counts.
-
-    `depth` is the number of frames from here to the caller whom the warning concerns.
-    """
+def without_masked(columns: Sequence[Any]) -> list[Any]:
+    """Columns of one length without the rows in which one of them is masked, which a warning counts."""
     plain = [plain_column(column) for column in columns]
     masks = [np.ma.getmaskarray(column) for column in plain if np.ma.is_masked(column)]
     if not masks or len({np.shape(column) for column in plain if column is not None}) > 1 or masks[0].ndim != 1:
         return plain  # as it is, or refused for its shape
     masked = np.any(masks, axis=0)
-    warnings.warn(
-        f"{np.count_nonzero(masked)} of {masked.size} points are masked and left out", UserWarning, stacklevel=depth + 1
-    )
+    warn_caller(f"{np.count_nonzero(masked)} of {masked.size} points are masked and left out")
     return [None if column is None else np.ma.getdata(np.ma.asarray(column))[~masked] for column in plain]
 
 
-def without_zeros(columns: Sequence[Array], weights: Array, *, depth: int) -> list[Array]:
-    """Columns and `weights` without the rows of weight 0, which a warning counts; `depth` as in `without_masked`."""
+def without_zeros(columns: Sequence[Array], weights: Array) -> list[Array]:
+    """Columns and `weights` without the rows of weight 0, which a warning counts."""
     zero = weights == 0
     if zero.any():
-        warnings.warn(
-            f"{np.count_nonzero(zero)} of {zero.size} points have weight 0 and are left out",
-            UserWarning,
-            stacklevel=depth + 1,
-        )
+        warn_caller(f"{np.count_nonzero(zero)} of {zero.size} points have weight 0 and are left out")
     return [column[~zero] for column in (*columns, weights)]
 
 

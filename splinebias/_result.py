@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,8 +15,18 @@ from splinebias.errors import CapabilityError
 _POINTS = 201  # of a table of a function, besides the data
 
 
-class Drawn:
+class Printed:
+    """A result that prints in a line."""
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the text of the result."""
+        return f'<pre style="white-space: pre-wrap">{escape(str(self))}</pre>'
+
+
+class Drawn(Printed):
     """A result that has a picture."""
+
+    _drawn_of_several_inputs: ClassVar[bool] = False
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """The picture of this result, on `ax` or on new axes with a legend; returns the axes and shows nothing.
@@ -37,8 +47,9 @@ class Drawn:
         """What notebooks show: the text of the result over a small picture."""
         from splinebias.plots.pictures import html_of
 
-        if getattr(getattr(self, "problem", None), "beyond_one_input", None) is not None:  # no picture of several inputs
-            return f'<pre style="white-space: pre-wrap">{escape(repr(self))}</pre>'
+        several = getattr(getattr(self, "problem", None), "beyond_one_input", None) is not None
+        if several and not self._drawn_of_several_inputs:
+            return super()._repr_html_()
         return html_of(self)
 
 
@@ -48,7 +59,12 @@ class DrawnFunction(Drawn):
     function: Any
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
-        """Derivative number `nu` of `function` at `x`, same shape as `x`."""
+        """Derivative number `nu` of `function` at `x`, same shape as `x`; nan where x is nan or infinite.
+
+        So do all functions, means and deviations of results: at infinity there is no value, whatever the function tends to.
+        Of several inputs x has shape (..., d), and there is nan where one input is not finite. Covariance matrices and
+        gradients, which are nothing with some entries nan, refuse such x.
+        """
         return np.asarray(self.function(x, nu) if nu else self.function(x))
 
     def to_frame(self, x: Any = None) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from splinebias._arguments import keep_plain, namespace, real_number, whole_number
+from splinebias._arguments import keep_plain, known_keywords, namespace, real_number, whole_number
 from splinebias.errors import DataError
 
 _STEEPEST = 1e15
@@ -145,6 +145,7 @@ class TwoSlope(Homogeneous):
         return self.left + self.kink * xp.heaviside(z, xp.zeros_like(z))  # keeps the precision of z
 
 
+@known_keywords
 @dataclass(frozen=True)
 class ReLU(TwoSlope):
     r"""The rectified linear unit, :math:`\sigma(z) = \max(z, 0)`."""
@@ -153,6 +154,7 @@ class ReLU(TwoSlope):
         return z * (z > 0)
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Abs(TwoSlope):
     r"""The absolute value, :math:`\sigma(z) = |z|`."""
@@ -165,6 +167,7 @@ class Abs(TwoSlope):
         return abs(z)
 
 
+@known_keywords
 @dataclass(frozen=True)
 class LeakyReLU(TwoSlope):
     r""":math:`\sigma(z) = \max(z, 0) + s \min(z, 0)` with ``slope`` :math:`s \ne 1` (0: ReLU, -1: Abs).
@@ -192,6 +195,7 @@ class LeakyReLU(TwoSlope):
         return float(self.slope)
 
 
+@known_keywords
 @dataclass(frozen=True)
 class ReLUPower(Homogeneous):
     r""":math:`\sigma(z) = \max(z, 0)^k` with ``power`` :math:`1 \le k \le 20` (1: ReLU).

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_vector
+from splinebias._arguments import known_keywords, real_vector
 from splinebias._array import Array
 from splinebias._columns import digits, frame_column, number_column, of_rounding, without_masked, without_zeros
 from splinebias._files import unreadable
@@ -21,6 +21,7 @@ from splinebias.errors import CapabilityError, DataError
 _SHOWN = 20  # characters of a cell in a refusal
 
 
+@known_keywords
 @dataclass(frozen=True, eq=False)
 class Dataset:
     r"""Points :math:`(x_i, y_i)`, :math:`i = 1..M`, to be interpolated, with distinct real :math:`x_i`.
@@ -55,7 +56,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         original = self.x
-        x, y, m = _points(self.x, self.y, self.weights, depth=4)
+        x, y, m = _points(self.x, self.y, self.weights)
         order = np.argsort(x, kind="stable")
         x, y, m = x[order], y[order], m[order]
         same = np.flatnonzero(x[1:] == x[:-1])
@@ -81,7 +82,7 @@ class Dataset:
 
         The gradient flow on the replicated data equals the weighted flow on the grouped data.
         """
-        x, y, m = _points(x, y, weights, depth=3)
+        x, y, m = _points(x, y, weights)
         if not x.size:
             raise DataError("at least 2 distinct points are needed, got none; add points")
         order = np.argsort(x, kind="stable")
@@ -156,6 +157,7 @@ class Dataset:
         return hash((self.size, self.span))  # equality looks at all points
 
 
+@known_keywords
 @dataclass(frozen=True, eq=False)
 class Points:
     r"""Points :math:`(x_i, y_i)`, :math:`i = 1..M`, to be interpolated, with distinct rows :math:`x_i` of d inputs.
@@ -168,13 +170,14 @@ class Points:
     y : array_like, shape (M,)
         Ordinates.
     weights : array_like, shape (M,), optional
-        How often each point was observed, :math:`m_i > 0`, as in `Dataset`. Default: one each.
+        How often each point was observed, :math:`m_i \ge 0`, as in `Dataset`. Default: one each. Points of weight 0, and
+        points that are masked in one of the arrays, are left out, with a warning.
 
     Raises
     ------
     DataError
-        For NaN or infinity, complex or text, wrong or different shapes, fewer than two points, masked entries, equal rows
-        with different y (use `from_replicates`), non-positive weights.
+        For NaN or infinity, complex or text, wrong or different shapes, fewer than two points, equal rows with
+        different y (use `from_replicates`), negative weights.
 
     Notes
     -----
@@ -186,8 +189,7 @@ class Points:
     weights: Array = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        x, y = _rows(self.x, self.y)
-        m = np.ones_like(y) if self.weights is None else _positive(self.weights, y)
+        x, y, m = _rows(self.x, self.y, self.weights)
         distinct, place = np.unique(x, axis=0, return_inverse=True)
         place = place.ravel()
         order = np.argsort(place, kind="stable")
@@ -210,8 +212,7 @@ class Points:
     @classmethod
     def from_replicates(cls, x: Any, y: Any, weights: Any = None) -> Points:
         """Group equal rows of x into one point with the weighted mean of its y and the sum of its weights (one each)."""
-        x, y = _rows(x, y)
-        m = np.ones_like(y) if weights is None else _positive(weights, y)
+        x, y, m = _rows(x, y, weights)
         if not y.size:
             raise DataError("at least 2 distinct points are needed, got none; add points")
         distinct, place = np.unique(x, axis=0, return_inverse=True)
@@ -229,16 +230,13 @@ class Points:
         return make(table[:, :-1], table[:, -1])
 
     @classmethod
-    def from_dataframe(cls, frame: Any, *, x: Sequence[str], y: str = "y", replicates: bool = False) -> Points:
-        """Columns of a pandas DataFrame (or another with columns by name): those of the inputs `x`, in order, and `y`."""
-        names = _names(x)
-        absent = [name for name in (*names, y) if name not in frame]
-        if absent:
-            raise DataError(
-                f"column {absent[0]!r} is missing in the data frame; it has {', '.join(map(str, frame.columns))}"
-            )
-        make = cls.from_replicates if replicates else cls
-        return make(np.stack([real_vector(frame[name], str(name)) for name in names], axis=1), real_vector(frame[y], str(y)))
+    def from_dataframe(
+        cls, frame: Any, *, x: Sequence[str], y: str = "y", weights: str | None = None, replicates: bool = False
+    ) -> Points:
+        """Columns of a DataFrame, as `Dataset.from_dataframe`: those of the inputs `x`, in order, `y`, and `weights`."""
+        inputs = np.stack([real_vector(frame_column(frame, name), str(name)) for name in _names(x)], axis=1)
+        others = [real_vector(frame_column(frame, name), str(name)) for name in (y, weights) if name is not None]
+        return (cls.from_replicates if replicates else cls)(inputs, *others)
 
     @property
     def size(self) -> int:
@@ -293,12 +291,13 @@ class Points:
         return hash((self.size, self.inputs, float(self.y.sum())))  # equality looks at all points
 
 
-def _positive(weights: Any, y: Array) -> Array:
-    """Weights > 0, as many as ordinates, or a DataError."""
-    m = real_vector(weights, "weights")
-    if m.shape != y.shape or (m <= 0).any():
+def _weights(weights: Any, y: Array) -> Array:
+    """Weights >= 0, as many as ordinates, or a DataError; None: one each."""
+    m = np.ones_like(y) if weights is None else number_column(weights, "weights")
+    if m.shape != y.shape or (m < 0).any():
         raise DataError(
-            f"`weights` must be {y.size} positive numbers, got {m.size} with minimum {m.min(initial=math.inf):g}"
+            f"`weights` must be {y.size} numbers >= 0, got {m.size} with minimum {m.min(initial=math.inf):g}; drop points "
+            "that do not count, or give them 0"
         )
     return m
 
@@ -310,8 +309,8 @@ def _names(x: Any) -> tuple[str, ...]:
     return tuple(x)
 
 
-def _rows(x: Any, y: Any) -> tuple[Array, Array]:
-    """Rows of inputs and as many ordinates, or a DataError."""
+def _rows(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
+    """Rows of inputs, as many ordinates and positive weights, or a DataError; masked ones and weights 0 are left out."""
     try:
         shape = np.shape(x)
     except ValueError:
@@ -321,11 +320,14 @@ def _rows(x: Any, y: Any) -> tuple[Array, Array]:
         raise DataError(f"`x` of Points must be a matrix of shape (M, d), got shape {shape}; {hint}")
     if isinstance(x, list | tuple):
         x = np.asarray(x)
-    columns = [real_vector(x[:, j] if hasattr(x, "ndim") else np.asarray(x)[:, j], f"x[:, {j}]") for j in range(shape[1])]
+    taken = [x[:, j] if hasattr(x, "ndim") else np.asarray(x)[:, j] for j in range(shape[1])]
+    *taken, y, weights = without_masked([*taken, y, weights])
+    columns = [real_vector(column, f"x[:, {j}]") for j, column in enumerate(taken)]
     rows, y = np.stack(columns, axis=1) + 0.0, real_vector(y, "y")  # + 0.0: no -0.0, which sorts apart from 0.0
     if len(rows) != y.size:
         raise DataError(f"`x` and `y` must have one length, got {len(rows)} and {y.size}; pair every row of x with one y")
-    return rows, y
+    rows, y, m = without_zeros([rows, y], _weights(weights, y))
+    return rows, y, m
 
 
 def _read_columns(path: str | Path, names: tuple[str, ...]) -> Array:
@@ -375,19 +377,13 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _points(x: Any, y: Any, weights: Any, *, depth: int) -> tuple[Array, Array, Array]:
-    """Abscissae, ordinates and positive weights as vectors of one length, or a DataError; warnings are for `depth` up."""
-    x, y, weights = without_masked([x, y, weights], depth=depth)
+def _points(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
+    """Abscissae, ordinates and positive weights as vectors of one length, or a DataError."""
+    x, y, weights = without_masked([x, y, weights])
     x, y = number_column(x, "x"), number_column(y, "y")
     if x.shape != y.shape:
         raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
-    m = np.ones_like(x) if weights is None else number_column(weights, "weights")
-    if m.shape != x.shape or (m < 0).any():
-        raise DataError(
-            f"`weights` must be {x.size} numbers >= 0, got {m.size} with minimum {m.min(initial=math.inf):g}; drop points "
-            "that do not count, or give them 0"
-        )
-    x, y, m = without_zeros([x, y], m, depth=depth)
+    x, y, m = without_zeros([x, y], _weights(weights, y))
     return x, y, m
 
 

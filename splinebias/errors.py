@@ -19,6 +19,10 @@ class DataError(SplinebiasError):
     """The input itself is wrong: NaN, wrong shape, a moment that does not exist, an infeasible point."""
 
 
+class UnknownArgument(DataError, TypeError):
+    """A keyword that is not there; the message lists those that are. Like Python's own refusal, it is a TypeError."""
+
+
 class CapabilityError(SplinebiasError):
     """The input is fine, but the chosen solver, method or law cannot take it; the message names what can."""
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from splinebias._arguments import entry, known_keywords
 from splinebias._array import Array
 from splinebias.activation import Homogeneous, ReLU
 from splinebias.data import Dataset, Points
@@ -30,6 +31,7 @@ except ImportError as error:  # pragma: no cover - exercised where scikit-learn 
     raise CapabilityError("SplineBiasRegressor needs scikit-learn; install splinebias[sklearn]") from error
 
 
+@known_keywords
 class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     r"""The infinitely wide network's function, as an estimator of one variable, or of all with ``features="all"``.
 
@@ -183,6 +185,8 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _chosen_time(self, problem: Problem) -> float:
         """The training time to fit with."""
+        if isinstance(self.time, str):
+            raise DataError(f"`time` must be a number >= 0, got {self.time!r}; SplineBiasRegressorCV chooses it by GCV")
         return self.time
 
     def _std(self, x: Array) -> Array:
@@ -212,12 +216,14 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return kept, y[counts], weights[counts]
 
     def _column(self, X: Array) -> Array:
-        whole = isinstance(self.feature, numbers.Integral) and not isinstance(self.feature, bool)
-        if not (whole and 0 <= self.feature < X.shape[1]):
+        feature = entry(self.feature)
+        whole = isinstance(feature, numbers.Integral) and not isinstance(feature, bool)
+        if not (whole and 0 <= feature < X.shape[1]):
             raise DataError(f"`feature` must be a column number from 0 to {X.shape[1] - 1}, got {self.feature!r}")
-        return X[:, self.feature]
+        return X[:, feature]
 
 
+@known_keywords
 class SplineBiasRegressorCV(SplineBiasRegressor):
     r"""`SplineBiasRegressor` with the training time that generalized cross-validation chooses: see `splinebias.gcv_time`.
 

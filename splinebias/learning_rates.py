@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import entry, real_number, real_vector, whole_number
+from splinebias._arguments import entry, known_keywords, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.parameterization import Parameterization, Standard
@@ -23,6 +23,7 @@ Rates = float | tuple[float, ...] | Callable[[int], float]
 _STANDARD = Standard()
 
 
+@known_keywords
 def training_time(
     learning_rate: Any,
     width: int,

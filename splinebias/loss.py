@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import namespace, nearest, real_array
+from splinebias._arguments import known_keywords, namespace, nearest, real_array
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 
@@ -49,6 +49,7 @@ class Loss(ABC):
         return float(self.pull(np.zeros(1))[0])
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Exponential(Loss):
     r"""The exponential loss, :math:`\ell(z) = e^{-z}`."""
@@ -63,6 +64,7 @@ class Exponential(Loss):
         return namespace(margin).exp(-margin)
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Logistic(Loss):
     r"""The logistic loss, :math:`\ell(z) = \log(1 + e^{-z})`; :math:`-\ell'(0) = 1/2`."""
@@ -78,6 +80,7 @@ class Logistic(Loss):
         return self.pull(margin) * self.pull(-margin)
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Squared(Loss):
     r"""The squared loss, :math:`\ell = (f - y)^2/2`, for labels :math:`\pm 1` also :math:`(1 - z)^2/2`."""

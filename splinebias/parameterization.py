@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from splinebias._arguments import real_number
+from splinebias._arguments import known_keywords, real_number
 from splinebias.errors import DataError
 
 PARAMETERS = ("w", "b", "a", "d")
@@ -33,6 +33,7 @@ class Parameterization(ABC):
         r"""The :math:`\kappa_n` above: training time per sum of learning rates."""
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Standard(Parameterization):
     r""":math:`f = \sum_k a_k \sigma(w_k x + b_k) + d` with output weights that start at 0 or O(n^{-1/2}).
@@ -52,6 +53,7 @@ class Standard(Parameterization):
         return float(width)
 
 
+@known_keywords
 @dataclass(frozen=True)
 class NTK(Parameterization):
     r""":math:`f = n^{-1/2} (\sum_k a_k \sigma(w_k x + b_k) + d)` with a, w, b all O(1): both layers are trained.
@@ -74,6 +76,7 @@ class NTK(Parameterization):
         return 1.0
 
 
+@known_keywords
 @dataclass(frozen=True)
 class MeanField(Parameterization):
     r""":math:`f = \frac{1}{\gamma n} (\sum_k a_k \sigma(w_k x + b_k) + d)` with a, w, b all O(1): features are learned.

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from splinebias._arguments import keep_plain, namespace, real_number
+from splinebias._arguments import keep_plain, known_keywords, namespace, real_number
 from splinebias.errors import DataError
 
 _NOTHING_ELSE = 1e60  # coefficient of u^2 beside which that of |u|^p is nothing
@@ -94,6 +94,7 @@ class Potential(ABC):
         return None
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Quadratic(Potential):
     r""":math:`\phi(u) = u^2/2`: mirror descent with it is gradient descent."""
@@ -117,6 +118,7 @@ class Quadratic(Potential):
         return 1.0
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Power(Potential):
     r""":math:`\phi(u) = |u|^p + \varepsilon u^2`.
@@ -219,6 +221,7 @@ class Power(Potential):
         return xp.where(positive, xp.exp(s), xp.zeros_like(size))
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Hypentropy(Potential):
     r""":math:`\phi(u) = u\,\mathrm{asinh}(u/\beta) - \sqrt{u^2 + \beta^2}`, so :math:`(\phi')^{-1}(z) = \beta \sinh z`.
@@ -301,6 +304,7 @@ class _Rescaled(Potential):
         return self.base.moment_order
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Scaled:
     r"""The scaled potential :math:`\Phi(\theta) = n^{-2} \sum_k \phi(n (\theta_k - \theta_k(0)))` of a width-n network.

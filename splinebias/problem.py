@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import nearest
+from splinebias._arguments import known_keywords, nearest, refuse_unknown
 from splinebias._array import Array
 from splinebias._files import named_file, read_toml, write_toml
 from splinebias.activation import Abs, Activation, Homogeneous, LeakyReLU, ReLU, ReLUPower, TwoSlope
@@ -36,6 +36,7 @@ _TABLES = ("data", "initialization", "problem", "activation", "potential", "para
 _LISTED = "[data], [initialization] and optionally " + ", ".join(f"[{name}]" for name in _TABLES[2:])
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Problem:
     r"""What is fitted, from which random start, by which optimizer.
@@ -237,10 +238,7 @@ class Problem:
         DataError
             For a name that is no part of a problem; otherwise as `Problem`.
         """
-        known = [part.name for part in fields(self)]
-        for name in changes:
-            if name not in known:
-                raise DataError(f"a problem has {', '.join(known)}, got {name!r}{nearest(name, known)}")
+        refuse_unknown(changes, [part.name for part in fields(self)], "`Problem.replace`")
         return replace(self, **changes)
 
     def describe(self) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_array, real_number, whole_number
+from splinebias._arguments import at_finite, known_keywords, real_array, real_number, whole_number
 from splinebias._array import Array
-from splinebias._result import DrawnFunction
+from splinebias._result import DrawnFunction, Printed
 from splinebias.data import Dataset
 from splinebias.errors import DataError
 from splinebias.functions.sums import as_function
@@ -50,7 +50,7 @@ class Restored(DrawnFunction):
         """Derivative number `nu` at `x`, same shape as `x`."""
         nu, to = whole_number(nu, "nu"), self.rescaling
         inner = to.x(real_array(x, "x"))
-        values = np.asarray(self.inner(inner, nu) if nu else self.inner(inner), dtype=float)
+        values = at_finite(lambda known: self.inner(known, nu) if nu else self.inner(known), inner).astype(float)
         return values * (to.y_unit / to.x_unit**nu) + (to.y_origin if nu == 0 else 0.0)
 
     @property
@@ -68,7 +68,7 @@ class Restored(DrawnFunction):
 
 
 @dataclass(frozen=True, eq=False)
-class Rescaling:
+class Rescaling(Printed):
     r"""A problem in the units :math:`(x - x_0)/s_x`, :math:`(y - y_0)/s_y`, and the way back.
 
     Attributes
@@ -114,6 +114,7 @@ class Rescaling:
         return f"Rescaling({x}, {y}; {self.problem.describe()})"
 
 
+@known_keywords
 def rescaled(problem: Problem, *, share: float = 0.5) -> Rescaling:
     r"""The problem with its data moved to where the breakpoints of its law are, and y to order 1.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from splinebias._arguments import namespace
+from splinebias._arguments import known_keywords, namespace
 from splinebias.activation import Smooth
 from splinebias.errors import DataError
 
@@ -24,6 +24,7 @@ class _TanhTimesPower(Smooth):
         return steep if k == 0 else k * z ** (k - 1) * t + steep
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Tanh(_TanhTimesPower):
     r"""The hyperbolic tangent, of multiplicity 1."""
@@ -31,6 +32,7 @@ class Tanh(_TanhTimesPower):
     multiplicity = 1
 
 
+@known_keywords
 @dataclass(frozen=True)
 class XTanh(_TanhTimesPower):
     r""":math:`\sigma(z) = z \tanh z`, of multiplicity 2."""
@@ -38,6 +40,7 @@ class XTanh(_TanhTimesPower):
     multiplicity = 2
 
 
+@known_keywords
 @dataclass(frozen=True)
 class X2Tanh(_TanhTimesPower):
     r""":math:`\sigma(z) = z^2 \tanh z`, of multiplicity 3."""
@@ -45,6 +48,7 @@ class X2Tanh(_TanhTimesPower):
     multiplicity = 3
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Sigmoid(Smooth):
     r"""The logistic function :math:`\sigma(z) = 1/(1 + e^{-z})`: :math:`\sigma(0) = 1/2`, then multiplicity 1."""
@@ -58,6 +62,7 @@ class Sigmoid(Smooth):
         return (1 - namespace(z).tanh(z / 2) ** 2) / 4
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Softplus(Smooth):
     r"""A smooth ReLU, :math:`\sigma(z) = \log(1 + e^z)`: :math:`\sigma(0) = \log 2`, then multiplicity 1."""
@@ -72,6 +77,7 @@ class Softplus(Smooth):
         return Sigmoid().value(z)
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Centred(Smooth):
     r""":math:`\sigma(z) - \sigma(0)` of a smooth activation: makes networks of `Sigmoid` or `Softplus` start near zero.

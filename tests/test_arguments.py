@@ -1,11 +1,17 @@
 """Numbers as they come: whole floats, numpy numbers, arrays and tensors of no dimension."""
 
+import inspect
+import pickle
+import re
+
 import numpy as np
 import pytest
+import scipy.stats as st
 import torch
 
 import splinebias as sb
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import known_keywords, real_number, whole_number
+from splinebias._result import Printed
 from splinebias.errors import DataError
 
 
@@ -65,5 +71,97 @@ def test_times_seeds_and_widths_may_be_numbers_of_numpy():
     assert sb.predict_path(problem, [np.array(1), np.float32(2)]).times.tolist() == [1, 2]
     runs = sb.train_ensemble(problem, np.array(20.0), np.array([0.0, 1.0]), loss_tol=1e-2)
     assert [run.seed for run in runs] == [0, 1]
-    with pytest.raises(sb.DataError, match="`widths` must be a sequence of whole numbers"):
-        sb.study(problem, np.array(20), [0])
+    assert sb.study(problem, np.array(20), [0], loss_tol=1e-2).rows[0].width == 20
+
+
+def test_one_number_stands_for_a_list_of_it_where_that_is_clear():
+    problem = sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), sb.Initialization.rademacher(st.uniform(-2, 4)))
+    for one in (3, 3.0, np.int64(3), np.array(3.0)):
+        assert sb.predict_path(problem, one).times.tolist() == [3.0]
+        assert sb.MirrorFlow(saveat=one).saveat == sb.NeuronFlow(saveat=one).saveat == (3.0,)
+        assert sb.StudySpec(problem, one, [0]).widths == (3,)
+    rich = problem.replace(parameterization=sb.MeanField(1.0))
+    found = sb.fluctuations(rich, np.array(0.5), x=np.float32(0.25), particles=np.array(64), tolerance=np.array(1.0))
+    assert (found.times.tolist(), found.x.tolist()) == ([0.5], [0.25])
+    run = sb.train(problem, 20, loss_tol=1e-2)
+    assert run.network.linearized(problem, time=np.array(2.0))(0.3) == run.network.linearized(problem, time=2.0)(0.3)
+    with pytest.raises(sb.DataError, match=re.escape("got 3; one seed is [3], so many are range(3)")):
+        sb.train_ensemble(problem, 20, 3)
+    with pytest.raises(sb.DataError, match="`seeds` must be a sequence of whole numbers, got 3"):
+        sb.StudySpec(problem, [20], np.array(3))
+
+
+# -- unknown keywords -------------------------------------------------------------------------------------------------
+
+NOT_CALLED = {"Ensemble", "Loss", "Outcome", "Potential", "plot"}  # a tuple, abstract classes, an enumeration; **options
+
+
+def called_by_users(called):
+    """Whether a public name is a function, or a class that is no result and no error."""
+    return callable(called) and not (inspect.isclass(called) and issubclass(called, Printed | Exception))
+
+
+CALLED = {name: called for name in sorted({*sb.__all__} - NOT_CALLED) if called_by_users(called := getattr(sb, name))}
+CALLED |= {
+    f"{name}.{method}": getattr(called, method)
+    for name, called in CALLED.items()
+    if inspect.isclass(called)
+    for method, member in vars(called).items()
+    if isinstance(member, classmethod) and not method.startswith("_")
+}
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_unknown_keywords_are_refused_and_the_valid_ones_listed(name):
+    with pytest.raises(DataError) as refused:
+        CALLED[name](no_such_keyword=1)
+    assert isinstance(refused.value, TypeError)
+    message = str(refused.value)
+    assert message.startswith(f"`{name}` takes ") and "got 'no_such_keyword'" in message
+    for part in inspect.signature(CALLED[name]).parameters.values():
+        if part.kind in (part.POSITIONAL_OR_KEYWORD, part.KEYWORD_ONLY):
+            assert part.name in message
+
+
+def test_the_verbs_and_nouns_of_every_day_are_among_those_that_list_their_keywords():
+    verbs = {"predict", "train", "study", "compare", "error_band", "laziness", "minimum_norm", "fluctuations", "verify"}
+    assert verbs | {"Problem", "Initialization", "Initialization.gaussian", "Dataset", "MirrorFlow", "Power"} <= set(CALLED)
+    assert {"SplineBiasRegressor", "StudySpec", "Network.sample", "Dataset.from_csv"} <= set(CALLED)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda p: sb.predict(p, tiem=1.0),
+            "`predict` takes problem, solver, time, start, .*got 'tiem'; did you mean 'time'",
+        ),
+        (lambda p: p.replace(potentail=1), "`Problem.replace` takes data, .* got 'potentail'; did you mean 'potential'"),
+        (lambda p: sb.Initialization.gaussian(sw=1), "takes s_w, s_b, dim, got 'sw'; did you mean 's_w'"),
+        (lambda p: sb.predict(p).plot(colour="red"), "the picture of Prediction takes interval, label, color, .*'color'"),
+        (lambda p: sb.laziness(p, 50).plot(inteval=1), "the picture of Laziness takes .*got 'inteval'"),
+        (
+            lambda p: sb.Dataset([0, 1], [0, 1], period=1),
+            "periodic data are not supported: a network .*; repeat the data over",
+        ),
+        (lambda p: sb.Quadratic(beta=1), "`Quadratic` takes no keywords, got 'beta'"),
+    ],
+    ids=["verb", "replace", "preset", "plot", "plot of another", "period", "none"],
+)
+def test_the_nearest_keyword_is_named(call, message):
+    problem = sb.Problem(sb.Dataset([0, 1, 2], [0, 1, 0]), sb.Initialization.gaussian())
+    with pytest.raises(DataError, match=message):
+        call(problem)
+
+
+def test_what_checks_its_keywords_is_otherwise_as_it_was():
+    assert pickle.loads(pickle.dumps(sb.predict)) is sb.predict
+    assert list(inspect.signature(sb.Problem).parameters)[:2] == ["data", "initialization"]
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'problem'"):
+        sb.predict()
+    with pytest.raises(TypeError, match="inner"):  # errors of the body are left alone
+        known_keywords(body_that_fails)(value=1)
+
+
+def body_that_fails(value):
+    raise TypeError(f"inner {value}")

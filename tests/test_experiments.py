@@ -385,6 +385,27 @@ def test_help_of_an_experiment_shows_its_settings(experiment, capsys):
     assert all(f"  {name} = " in text for name in experiment.Config.__dataclass_fields__)
 
 
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda found: found.NAME)
+def test_whatever_an_experiment_does_not_take_is_refused_before_any_work(experiment, tmp_path, monkeypatch, capsys):
+    for other in EXPERIMENTS:
+        monkeypatch.setattr(other, "main", None)  # would be a TypeError if it were called
+    wrong = {
+        ("--potential-s", "2"): "unrecognized arguments",
+        ("--widths", "20"): "unrecognized arguments: --widths",
+        ("--potentials", "quartic"): "'quartic' is no potential",
+        ("--potentials", "0.5"): "'0.5' is no potential",
+        ("--potentials", "hypentropy:-1"): "'hypentropy:-1' is no potential",
+        (f"{experiment.NAME}s",): f"no experiment is called {experiment.NAME}s; there are ",
+    }
+    if experiment not in (lm_figure1, lm_figure2):
+        wrong["--potentials", "2"] = "--potentials takes up to three, of lm_figure1 and lm_figure2"
+    for arguments, message in wrong.items():
+        with pytest.raises(SystemExit, match="2"):
+            command.main(["--out", str(tmp_path), experiment.NAME, *arguments])
+        assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("arguments", "widest", "seeds"), [(["--small"], 540, 2), ([], 4860, 5), (["--full"], 4860, 5)])
 def test_the_command_runs_every_experiment_at_the_size_asked_for(arguments, widest, seeds, tmp_path, monkeypatch, capsys):
     seen = []

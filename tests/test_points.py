@@ -1,6 +1,7 @@
 """Points: what is accepted, merged, sorted and refused; their laws of (w, b); problems of several inputs as text."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats as st
 
@@ -45,7 +46,6 @@ def test_duplicates_are_merged_and_replicates_averaged():
         ([["a", "b"], ["c", "d"]], [1, 2], "real numbers"),
         ([[1j, 2], [3, 4]], [1, 2], "real numbers"),
         ([[1.0, 2.0], [1.0, 2.0]], [1, 1], "2 distinct points"),
-        (np.ma.masked_array([[1.0, 2.0], [3.0, 4.0]], [[True, False], [False, False]]), [1, 2], "masked"),
         (np.zeros((0, 2)), [], "2 distinct points"),
     ],
 )
@@ -54,9 +54,24 @@ def test_what_is_no_set_of_points_is_refused(x, y, match):
         sb.Points(x, y)
 
 
-def test_weights_are_positive():
-    with pytest.raises(sb.DataError, match="positive"):
-        sb.Points(ROWS, VALUES, [1, 0, 1])
+def test_masked_points_and_weights_of_zero_are_left_out_aloud():
+    x = np.ma.array(np.arange(8.0).reshape(4, 2), mask=np.eye(4, 2))
+    with pytest.warns(UserWarning, match="2 of 4 points are masked and left out") as said:
+        assert sb.Points(x, [1, 2, 3, 4]) == sb.Points([[4, 5], [6, 7]], [3, 4])
+    assert said[0].filename == __file__
+    for make in (sb.Points, sb.Points.from_replicates):
+        with pytest.warns(UserWarning, match="1 of 3 points have weight 0 and are left out"):
+            assert make([[0, 0], [1, 0], [0, 1]], [1, 2, 3], [1, 0, 2]) == sb.Points([[0, 0], [0, 1]], [1, 3], [1, 2])
+    with pytest.raises(sb.DataError, match="`weights` must be 3 numbers >= 0, got 3 with minimum -1; drop points"):
+        sb.Points([[0, 0], [1, 0], [0, 1]], [1, 2, 3], [1, -1, 2])
+
+
+def test_frames_have_weights():
+    frame = pd.DataFrame({"a": [0, 1, 0], "b": [0, 0, 1], "y": [1.0, 2.0, 3.0], "n": [3, 1, 2]})
+    found = sb.Points.from_dataframe(frame, x=["a", "b"], weights="n")
+    assert found == sb.Points(frame[["a", "b"]].to_numpy(), frame["y"], frame["n"])
+    with pytest.raises(sb.DataError, match="column 'c' must stand once in the frame, got a, b, y, n"):
+        sb.Points.from_dataframe(frame, x=["a", "c"])
 
 
 def test_columns_of_files_and_frames(tmp_path):
@@ -73,7 +88,7 @@ def test_columns_of_files_and_frames(tmp_path):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1, -1, 1], "b": [0.0, 2.0, -3.0], "z": VALUES})
     assert sb.Points.from_dataframe(frame, x=["a", "b"], y="z") == sb.Points(ROWS, VALUES)
-    with pytest.raises(sb.DataError, match="'y' is missing"):
+    with pytest.raises(sb.DataError, match="column 'y' must stand once in the frame, got a, b, z"):
         sb.Points.from_dataframe(frame, x=["a", "b"])
 
 

@@ -117,7 +117,7 @@ def test_parts_of_a_problem_are_replaced_by_name():
     other = FAR.replace(potential=sb.Scaled(sb.Hypentropy(0.1)), affine="free")
     assert other == replace(FAR, potential=sb.Scaled(sb.Hypentropy(0.1)), affine="free")
     with pytest.raises(
-        sb.DataError, match="a problem has data, initialization, .*, got 'potentail'; did you mean 'potential'"
+        sb.DataError, match="`Problem.replace` takes data, initialization, .*, got 'potentail'; did you mean 'potential'"
     ):
         FAR.replace(potentail=sb.Quadratic())
     with pytest.raises(sb.DataError, match="`affine` must be"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import pickle
+import re
 import sys
 from dataclasses import replace
 
@@ -13,12 +16,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import splinebias as sb
+from splinebias._result import Drawn, Printed
 from splinebias.studies.results import Row, Study, StudyGrid
+from splinebias.studies.same_limit import LimitComparison
 
 DATA = sb.Dataset([-1, 0, 1], [0, 1, 0])
 PROBLEM = sb.Problem(DATA, sb.Initialization.rademacher(st.uniform(-2, 4)))
 RANDOM = sb.Problem(DATA, sb.Initialization.pytorch_default(both_layers=True))
 LIMIT = sb.predict(PROBLEM)
+NOISY = sb.Problem(sb.Dataset(range(8), [0, 1, 0, 2, 1, 3, 2, 4]), sb.Initialization.gaussian())
+PLANE = sb.predict(sb.Problem(sb.Points([[0, 0], [1, 0], [0, 1]], [0, 1, 1]), sb.Initialization.gaussian(dim=2)))
+RESCALING = sb.rescaled(NOISY)
+RICH = PROBLEM.replace(parameterization=sb.MeanField(1.0))
 X = np.linspace(-1.4, 1.4, 8)
 
 
@@ -48,11 +57,32 @@ def results():
         "weight decay": sb.weight_decay_path(sb.Dataset([-1, 0, 1, 2], [0, 1, 0, 2])),
         "network norm": sb.network_norm(([1, 1], [0, -1], [1, 1]), sb.Dataset([-1, 0, 1, 2], [0, 0, 1, 3])),
         "sparse limit": sb.sparse_limit(PROBLEM),
+        "comparison": sb.compare(runs[0], LIMIT),
+        "comparison on a box": sb.compare(PLANE, lambda x: x[..., 0] * x[..., 1], [(-1, 1), (0, 2)]),
+        "required width": sb.required_width(PROBLEM, 0.1, draws=200),
+        "band of points": sb.error_band(PLANE.problem, 400, draws=100),
+        "agreement": sb.agreement(STUDY, draws=200),
+        "adaptive measures": sb.adaptive_measures(
+            sb.train(sb.adaptive_problem(DATA, 1.0, 0.0), 20, loss_tol=1e-2, method=sb.NeuronFlow(time=5.0))
+        ),
+        "orientations": sb.condensed_orientations(sb.Dataset([-1, 0, 1, 2], [1, -1, 1, 0.5]), sb.ReLU()),
+        "alignment margin": sb.alignment_margin([0.3, 0.5, 1.0, -1.0], [1, -1, 1, -1]),
+        "bias kernel": sb.bias_generalized_kernel([-1.0, 0.0, 0.3, 1.0], 1.0),
+        "training time": sb.gcv_time(NOISY),
+        "regularization": sb.gcv_regularization(NOISY),
+        "restored": RESCALING.restored(sb.predict(RESCALING.problem)),
+        "fluctuations": sb.fluctuations(RICH, [0.5], particles=64, tolerance=1.0),
         "study": STUDY,
         "grid": StudyGrid((replace(STUDY, names={"a": "1"}), replace(STUDY, names={"a": "2"}))),
     }
 
 
+PICTURELESS = {  # what they say is a few numbers
+    "limit comparison": LimitComparison(0.3, STUDY.constant, STUDY.constant, 9, (25, 100)),
+    "verdict": sb.Verdict("X rate", "errors fall", "a paper", (), "exponent", -0.5, -0.46, 0.05),
+    "rescaling": RESCALING,
+    "orientations of points": sb.condensed_orientations(PLANE.problem.data, sb.Tanh()),
+}
 NAMES = (
     "prediction",
     "early",
@@ -69,6 +99,19 @@ NAMES = (
     "weight decay",
     "network norm",
     "sparse limit",
+    "comparison",
+    "comparison on a box",
+    "required width",
+    "band of points",
+    "agreement",
+    "adaptive measures",
+    "orientations",
+    "alignment margin",
+    "bias kernel",
+    "training time",
+    "regularization",
+    "restored",
+    "fluctuations",
     "study",
     "grid",
 )
@@ -109,6 +152,38 @@ def test_results_print_a_short_line_and_show_a_small_picture(results, name):
     page = results[name]._repr_html_()
     assert 'src="data:image/png;base64,' in page
     assert len(page) < 80_000
+
+
+@pytest.mark.parametrize("name", PICTURELESS)
+def test_what_has_no_picture_prints_a_short_line_and_shows_its_text(name):
+    result = PICTURELESS[name]
+    assert len(repr(result)) < 260 and "array(" not in repr(result) and "\n" not in repr(result)
+    assert result._repr_html_().startswith("<pre")
+    with pytest.raises(sb.DataError, match=f"`result` must be a .* got {type(result).__name__}"):
+        sb.plot(result)
+
+
+def test_every_public_class_of_results_is_among_those_tested(results):
+    """And whatever is returned by a public function is a result."""
+    kinds = {kind for name in sb.__all__ if isinstance(kind := getattr(sb, name), type) and issubclass(kind, Printed)}
+    tested = {type(result) for result in [*results.values(), *PICTURELESS.values()]}
+    with_tests_of_their_own = {
+        sb.Alignment,
+        sb.Condensation,
+        sb.MeanFieldDescent,
+        sb.SmallStart,
+    }  # they take seconds to train
+    assert kinds - with_tests_of_their_own <= tested
+    assert all(issubclass(kind, Drawn) for kind in {type(result) for result in results.values()})
+    made = {
+        kind
+        for name in sb.__all__
+        if inspect.isfunction(verb := getattr(sb, name))
+        for kind in re.findall(r"\w+", str(inspect.signature(verb).return_annotation))
+    }
+    no_results = {"Problem", "Network"}
+    unseen = {kind for name in made - no_results if isinstance(kind := getattr(sb, name, None), type)} - kinds
+    assert not unseen, f"{unseen} must derive from splinebias._result.Drawn or Printed"
 
 
 @pytest.mark.parametrize("name", ["prediction", "early", "started", "run", "least norm", "sparse limit"])
@@ -244,6 +319,35 @@ def test_pictures_of_movements_and_fits_show_their_numbers(results):
     assert any("norm 2, the least; that of the network: 2" in text for text in labels(results["network norm"].plot(axes())))
 
 
+def test_pictures_of_numbers_show_them(results):
+    ax = results["comparison"].plot(axes())
+    (right,) = (other for other in ax.figure.axes if other is not ax)
+    delta, point = right.get_lines()
+    assert np.abs(delta.get_ydata()).max() == np.abs(point.get_ydata()) == pytest.approx(results["comparison"].sup, rel=1e-9)
+    x, y = results["required width"].plot(axes()).get_lines()[0].get_data()
+    assert np.exp(np.interp(np.log(int(results["required width"])), np.log(x), np.log(y))) == pytest.approx(0.1)
+    ax = results["orientations"].plot(axes())
+    marked = [line for line in ax.get_lines() if "condensed" in line.get_label()]
+    assert sorted(np.concatenate([line.get_xdata() for line in marked])) == results["orientations"].angles.tolist()
+    chosen = results["training time"]
+    drawn, point = results["training time"].plot(axes()).get_lines()
+    assert point.get_xdata() == chosen.value and point.get_ydata() == chosen.score <= drawn.get_ydata().min()
+    band = results["band of points"]
+    ax = band.plot(axes(), along=1, through=[0.2, 0.5])
+    x, y = ax.get_lines()[0].get_data()
+    np.testing.assert_allclose(y, band.prediction(np.column_stack([np.full(x.size, 0.2), x])))
+    assert list(results["agreement"].to_frame()["width"]) == [25, 100]
+    assert results["orientations"].to_frame()["basin"].sum() == pytest.approx(results["orientations"].basins.sum())
+    assert results["training time"].to_frame()["score"].min() >= chosen.score
+
+
+def test_a_comparison_goes_to_other_processes_without_its_functions(results):
+    sent = pickle.loads(pickle.dumps(results["comparison on a box"]))
+    assert repr(sent) == repr(results["comparison on a box"])
+    with pytest.raises(sb.DataError, match="needs the functions, .*; compare them again"):
+        sent.plot()
+
+
 def test_a_band_is_two_deviations_wide(results):
     band = results["band"]
     ax = band.plot(axes(), interval=(-1.5, 1.5))
@@ -297,9 +401,33 @@ def test_numbers_print_short(value, start):
     assert len(repr(value)) < 200
 
 
-def test_where_x_is_not_finite_nothing_is_known(results):
+def functions_of(result):
+    """All that a result answers at points x of its own, by name."""
+    found = {"itself": result} if callable(result) else {}
+    for name in ("std", "mean", "mean_shift", "function", "lower", "upper"):
+        part = getattr(result, name, None)
+        if callable(part) and not isinstance(result, Study) and not inspect.signature(part).parameters.keys() & {"width"}:
+            found[name] = part
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_where_x_is_not_finite_there_is_no_value(results, name):
+    """One behaviour of all results, without a warning: nan at nan and at both infinities."""
+    several = name == "band of points"
     x = np.array([[np.nan, np.inf], [-np.inf, 0.5]])
-    for f in (results["prediction"], results["band"].std, results["start process"].std, results["start process"].mean):
-        found = f(x)
-        assert np.isnan(found[~np.isfinite(x)]).all()
-        assert found[1, 1] == pytest.approx(f(np.array([0.5]))[0], rel=1e-12)
+    known = np.isfinite(x)
+    if several:
+        x, known = np.array([[0.2, np.nan], [np.inf, 0.1], [0.2, 0.1]]), np.array([False, False, True])
+    for part, f in functions_of(results[name]).items():
+        found, expected = f(x), f(x[known])
+        assert np.isnan(found[..., ~known]).all(), part
+        np.testing.assert_allclose(found[..., known], expected, rtol=1e-12, atol=1e-15)
+        assert np.isfinite(expected).all()
+        assert several or np.isnan(f(np.inf)).all()
+
+
+def test_most_results_are_asked_where_x_is_not_finite(results):
+    asked = {name for name in NAMES if functions_of(results[name])}
+    assert asked >= {"prediction", "early", "started", "run", "ensemble", "path", "band", "band of points", "start process"}
+    assert asked >= {"report", "least norm", "sparse limit", "restored"}

@@ -1,6 +1,6 @@
-"""The picture of `results.md`: what every result draws of itself, on one sheet.
+"""The pictures of `results.md`: what every result draws of itself, on two sheets.
 
-python docs/guide/sheet.py        # writes results.png beside it
+python docs/guide/sheet.py        # writes results.png and numbers.png beside it
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PROBLEM = sb.Problem(sb.datasets.liang_montufar_a(), sb.Initialization.rademache
 
 
 def sheet() -> Figure:
-    """All pictures."""
+    """Pictures of functions, laws and studies."""
     figure = Figure(figsize=(11, 15.5), layout="constrained")
     axes = figure.subplots(6, 3).ravel()
     limit = sb.predict(PROBLEM)
@@ -85,5 +85,40 @@ def sheet() -> Figure:
     return figure
 
 
+def numbers() -> Figure:
+    """Pictures of results that are numbers."""
+    figure = Figure(figsize=(11, 10.5), layout="constrained")
+    axes = figure.subplots(4, 3).ravel()
+    limit, rng = sb.predict(PROBLEM), np.random.default_rng(0)
+    bumps = sb.Dataset([-1, 0, 1, 2], [1, -1, 1, 0.5])
+    rows = rng.uniform(-1, 1, (12, 2))
+    plane = sb.Problem(sb.Points(rows, np.sin(3 * rows[:, 0]) - rows[:, 1]), sb.Initialization.gaussian(dim=2))
+    found = sb.predict(plane)
+    study = sb.study(PROBLEM, [25, 50, 100, 200], range(8), loss_tol=1e-6)
+    rich = sb.train(sb.adaptive_problem(PROBLEM.data, 3.0, 0.0), 100, loss_tol=1e-6)
+    labels = np.repeat([1, -1], 15)
+    noisy = sb.rescaled(sb.Problem(sb.datasets.mcycle(), sb.Initialization.gaussian())).problem
+    pictures = {
+        "comparison": sb.compare(sb.train(PROBLEM, 200, loss_tol=1e-8), limit),
+        "comparison on a box": sb.compare(found, lambda x: np.sin(3 * x[..., 0]) - x[..., 1], plane.default_box),
+        "required width": sb.required_width(PROBLEM, 0.1),
+        "band of points": sb.error_band(plane, 400),
+        "agreement": sb.agreement(study),
+        "adaptive measures": sb.adaptive_measures(rich),
+        "orientations, ReLU": sb.condensed_orientations(bumps, sb.ReLU()),
+        "orientations, tanh": sb.condensed_orientations(bumps, sb.Tanh()),
+        "alignment margin": sb.alignment_margin(rng.normal(size=(30, 2)) + 1.5 * labels[:, None], labels),
+        "kernel with bias": sb.bias_generalized_kernel(np.linspace(-2, 2, 16), 1.0),
+        "training time": sb.gcv_time(noisy),
+        "regularization": sb.gcv_regularization(noisy),
+    }
+    for ax, (title, result) in zip(axes, pictures.items(), strict=True):
+        result.plot(ax)
+        ax.set_title(title)
+        ax.legend(fontsize="x-small")
+    return figure
+
+
 if __name__ == "__main__":
-    save_figure(sheet(), Path(__file__).with_name("results.png"))[1].unlink()
+    for drawn, name in ((sheet, "results"), (numbers, "numbers")):
+        save_figure(drawn(), Path(__file__).with_name(f"{name}.png"))[1].unlink()

@@ -135,8 +135,9 @@ def width(
 @width_option
 @seed_option
 @root_option
+@plot_option
 @json_option
-def laziness(*, problem: Path, root: Path | None, width: int, seed: int, as_json: bool) -> None:
+def laziness(*, problem: Path, root: Path | None, width: int, seed: int, plot: Path | None, as_json: bool) -> None:
     """Predict how far the hidden weights move.
 
     \b
@@ -146,8 +147,10 @@ def laziness(*, problem: Path, root: Path | None, width: int, seed: int, as_json
     from splinebias.finite_width.laziness import laziness as predicted
     from splinebias.problem import Problem
 
-    spec = Problem.from_toml(problem, root=root)
+    spec, save = Problem.from_toml(problem, root=root), picture(plot)
     found = predicted(spec, width, seed=seed)
+    if plot is not None:
+        save(found)
     numbers = {"overall": found.overall, "median": found.quantile(0.5), "largest": found.largest}
     if as_json:
         print_json(

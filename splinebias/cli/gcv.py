@@ -49,7 +49,7 @@ def gcv(
         save(smooth)
     if as_json:
         print_json(
-            head_of(spec, found.outcome, found.outcome.value)
+            head_of(spec, found.outcome, "" if found.outcome.ok else found.outcome.value)
             | {"time": found.value, "score": found.score, "degrees_of_freedom": found.degrees_of_freedom}
             | {"at": [{"x": x, "f": f} for x, f in zip(points, values, strict=True)]}
         )

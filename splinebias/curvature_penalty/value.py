@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import whole_number
+from splinebias._arguments import known_keywords, whole_number
 from splinebias.activation import ReLU
 from splinebias.curvature_penalty.measured_curvature import Reader, is_network, network_kinks
 from splinebias.curvature_penalty.slope_terms import Demand
@@ -26,6 +26,7 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
 
+@known_keywords
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # next to the end of doubles the value is infinite
 def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
     r"""Value of the curvature penalty of `f`; infinity if no density of neurons represents it.

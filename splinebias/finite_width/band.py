@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from splinebias._arguments import at_finite, known_keywords, real_array, whole_number
 from splinebias._arguments import interval as check_interval
-from splinebias._arguments import real_array, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import DataError
@@ -89,9 +89,10 @@ class ErrorBand(ErrorsOfWidth, Drawn):
 
         nan where x is nan or infinite, as the functions themselves.
         """
-        x = real_array(x, "x")
-        if not (known := np.isfinite(x)).all():
-            return np.asarray(np.where(known, self.std(np.where(known, x, self.problem.data.x[0])), math.nan))
+        return at_finite(self._std, real_array(x, "x"))
+
+    def _std(self, x: Array) -> Array:
+        """`std` at finite `x`."""
         points = np.unique(x)
         variance, at_once = np.empty_like(points), 400  # points whose influences are held together
         for start in range(0, points.size, at_once):
@@ -108,7 +109,7 @@ class ErrorBand(ErrorsOfWidth, Drawn):
         return np.asarray(covariance[np.ix_(at, at2)].reshape(x.shape + x2.shape))
 
     def mean_shift(self, x: Any) -> Array:
-        r"""The O(1/n) part of :math:`E[f_n(x) - f(x)]`, any shape.
+        r"""The O(1/n) part of :math:`E[f_n(x) - f(x)]`, any shape; nan where x is not finite.
 
         The second order of the delta method and the output bias, for output weights that start at 0 and hidden weights that
         stay. What moving ones add is of higher order in 1/n, but with large factors: on data set B (u^2) it shows up to
@@ -122,9 +123,12 @@ class ErrorBand(ErrorsOfWidth, Drawn):
             For finite training times, activations without two slopes, `NTK`, and scaled potentials whose second derivative
             is 0 or infinite at 0: there is no expansion in powers of 1/n.
         """
-        x = _finite(x, "x")
-        points = np.unique(x)
-        return np.asarray(self.model.mean_shift(points, self.copies)[np.searchsorted(points, x)] / self.width)
+
+        def shift(x: Array) -> Array:
+            points = np.unique(x)
+            return np.asarray(self.model.mean_shift(points, self.copies)[np.searchsorted(points, x)] / self.width)
+
+        return at_finite(shift, real_array(x, "x"))
 
     # -- whether the leading order rules -----------------------------------------------------------------------------
 
@@ -199,6 +203,7 @@ class ErrorBand(ErrorsOfWidth, Drawn):
         return f"ErrorBand({self.problem.describe()}; {where}: expected sup {self.expected_sup:.3g})"
 
 
+@known_keywords
 def error_band(
     problem: Problem,
     width: int,

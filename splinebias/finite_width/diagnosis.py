@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from splinebias._arguments import known_keywords
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
@@ -218,6 +219,7 @@ class NetworkReport(Drawn):
         )
 
 
+@known_keywords
 def diagnose(
     run: Any,
     problem: Problem | None = None,

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import points_of, real_vector, whole_number
+from splinebias._arguments import known_keywords, points_of, real_vector, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.data import Points
@@ -311,6 +311,7 @@ class Laziness(Drawn):
         return f"Laziness({self.problem.describe()}; width {self.width})"
 
 
+@known_keywords
 def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     r"""Predict how far hidden weights move in training: does the infinite-width picture apply at this width?
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splinebias._arguments import real_number
+from splinebias._arguments import known_keywords, real_number
+from splinebias._result import Drawn
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.band import ErrorBand, copies_of, error_band
@@ -18,7 +19,7 @@ from splinebias.problem import Problem
 
 
 @dataclass(frozen=True)
-class RequiredWidth:
+class RequiredWidth(Drawn):
     r"""What `required_width` returns; ``int(result)`` is the width.
 
     Attributes
@@ -56,6 +57,7 @@ class RequiredWidth:
         return f"RequiredWidth({self.width} for an error below {self.sup_error:g} in {self.probability:.3g}{warned})"
 
 
+@known_keywords
 def required_width(
     problem: Problem,
     sup_error: float,

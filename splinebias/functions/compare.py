@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
+from splinebias._arguments import known_keywords
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.errors import DataError
 from splinebias.functions.compare_on_box import BoxComparison, compare_on_box
 from splinebias.functions.sums import as_function
@@ -23,7 +25,7 @@ from splinebias.numerics.cells import Cells
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Drawn):
     r"""The distance between two functions on an interval.
 
     Attributes
@@ -36,12 +38,18 @@ class Comparison:
         A point where `sup` is attained; at a jump of f - g, the jump itself.
     interval : tuple of float
         The (lo, hi) above.
+    functions : tuple of callable, optional
+        The f and g, for the picture.
     """
 
     sup: float
     l2: float
     argmax: float
     interval: tuple[float, float]
+    functions: tuple[Any, Any] | None = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"functions": None}  # most functions of one's own cannot be sent to other processes
 
     def __repr__(self) -> str:
         lo, hi = self.interval
@@ -58,6 +66,7 @@ def compare(f: Any, g: Any, interval: Sequence[tuple[float, float]] | Array) -> 
     """Measure f - g on a box of several inputs."""
 
 
+@known_keywords
 def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:
     r"""Measure :math:`f - g` on `interval`.
 
@@ -113,7 +122,7 @@ def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:
     delta = difference(samples)
     square = float((cells.weights * delta[:, 1:-1] ** 2).sum())
     sup, argmax = _largest(difference, samples, np.abs(delta))
-    return Comparison(sup, math.sqrt(square), argmax, (lo, hi))
+    return Comparison(sup, math.sqrt(square), argmax, (lo, hi), (f, g))
 
 
 def _is_box(interval: Any) -> bool:

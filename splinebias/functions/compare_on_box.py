@@ -6,22 +6,25 @@ There are no knots to search between: the sup is a lower bound, and how fast the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
+from splinebias._arguments import known_keywords, whole_number
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.errors import DataError
 from splinebias.functions.several_inputs import values_at
 
 _STARTS, _ROUNDS = 16, 200  # of the ascent
+_SHOWN = 6  # coordinates of a point
 _REPLICATES = 8  # samples whose integrals are averaged
 
 
 @dataclass(frozen=True)
-class BoxComparison:
+class BoxComparison(Drawn):
     r"""The distance between two functions on a box of d inputs.
 
     Attributes
@@ -36,6 +39,8 @@ class BoxComparison:
         Where `sup` was found.
     box : Array, shape (d, 2)
         Smallest and largest value of every input.
+    functions : tuple of callable, optional
+        The f and g, for the picture.
     """
 
     sup: float
@@ -43,8 +48,19 @@ class BoxComparison:
     l2_error: float
     argmax: Array
     box: Array
+    functions: tuple[Any, Any] | None = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"functions": None}  # most functions of one's own cannot be sent to other processes
+
+    def __repr__(self) -> str:
+        at = ", ".join(f"{value:.4g}" for value in self.argmax[:_SHOWN]) + (", ..." if len(self.argmax) > _SHOWN else "")
+        return (
+            f"BoxComparison(sup {self.sup:.4g} at ({at}), l2 {self.l2:.4g} +- {self.l2_error:.1g}, {len(self.box)} inputs)"
+        )
 
 
+@known_keywords
 def compare_on_box(f: Any, g: Any, box: Any, *, draws: int = 2**13, seed: int = 0) -> BoxComparison:
     r"""Measure :math:`f - g` on a box: `compare` of several inputs.
 
@@ -74,7 +90,7 @@ def compare_on_box(f: Any, g: Any, box: Any, *, draws: int = 2**13, seed: int = 
     """
     from scipy.stats import qmc
 
-    box = checked_box(box)
+    box, draws, seed = checked_box(box), whole_number(draws, "draws", at_least=1), whole_number(seed, "seed")
     for name, function in (("f", f), ("g", g)):
         if not callable(function):
             raise DataError(f"`{name}` must be callable, got {function!r}; pass e.g. prediction.function")
@@ -94,7 +110,7 @@ def compare_on_box(f: Any, g: Any, box: Any, *, draws: int = 2**13, seed: int = 
     points, sizes = np.concatenate(samples), np.abs(values).ravel()
     best, argmax = _ascended(difference, points[np.argsort(-sizes)[:_STARTS]], box, np.random.default_rng(seed))
     l2 = math.sqrt(square)
-    return BoxComparison(best, l2, spread / (2 * l2) if l2 else 0.0, argmax, box)
+    return BoxComparison(best, l2, spread / (2 * l2) if l2 else 0.0, argmax, box, (f, g))
 
 
 Place = tuple[float, float] | tuple[tuple[float, float], ...]

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
-from splinebias._arguments import real_array, whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.curved_rows import CurvedRows, Degrees, Rows
@@ -162,10 +161,9 @@ class CurvedSpline(WeightedSpline):
         self._knots = np.array(knots, dtype=float)
         self._knots.setflags(write=False)
 
-    def __call__(self, x: Any, nu: int = 0) -> Array:
-        nu, x = whole_number(nu, "nu"), real_array(x, "x")
-        if nu > 2 or not np.isfinite(x).all():
-            return super().__call__(x, nu)
+    def _derivative_at(self, x: Array, nu: int) -> Array:
+        if nu > 2:
+            return super()._derivative_at(x, nu)
         first, *others = (branch(x.ravel(), nu) for branch in self._branches)
         values = np.asarray(first + others[0] if others else first).reshape(x.shape)
         if nu == 0:  # exact, however steep f is between points that are close together

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
+from splinebias._arguments import at_finite, known_keywords, real_array, real_number, whole_number
 from splinebias._arguments import interval as check_interval
-from splinebias._arguments import real_array, real_number, whole_number
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import CapabilityError, DataError
@@ -26,6 +26,7 @@ _NARROW = 1e-3  # functions on so little are expanded about no point a unit away
 _FAR = 1e12  # breakpoints beyond this are folded into the linear part: exact for |x| < _FAR
 
 
+@known_keywords
 class PiecewisePolynomial:
     r"""A function :math:`f(x) = \sum_k c_{k,i} (x - e_i)^{K-k}` on :math:`[e_i, e_{i+1})`, end pieces extended to infinity.
 
@@ -84,10 +85,15 @@ class PiecewisePolynomial:
         return np.asarray(self._ppoly.x)
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
-        """Derivative number `nu` at `x`, same shape as `x`; at a jump, the limit from the right."""
-        nu, x = min(whole_number(nu, "nu"), self._ppoly.c.shape[0]), real_array(x, "x")
+        """Derivative number `nu` at `x`, same shape as `x`; at a jump, the limit from the right; nan if x is not finite."""
+        nu = whole_number(nu, "nu")
+        return at_finite(lambda known: self._derivative_at(known, nu), real_array(x, "x"))
+
+    def _derivative_at(self, x: Array, nu: int) -> Array:
+        """Derivative number `nu` at finite `x`, same shape."""
+        nu = min(nu, self._ppoly.c.shape[0])
         values = np.asarray(self._ppoly(x, nu=nu, extrapolate=True))
-        lost = ~np.isfinite(values) & np.isfinite(x)
+        lost = ~np.isfinite(values)
         if lost.any():  # so far out that x to the highest power overflows, although the end pieces are of low degree
             values[lost] = [self._end(float(point), nu) for point in x[lost]]
         return values
@@ -185,6 +191,7 @@ class PiecewisePolynomial:
         return {"ppoly": PPoly(coefficients, edges, extrapolate=True), "knots": increasing(state["knots"], "knots")}
 
 
+@known_keywords
 class PiecewiseLinear(PiecewisePolynomial):
     """A piecewise linear function: what a trained network is.
 
@@ -277,6 +284,7 @@ class PiecewiseLinear(PiecewisePolynomial):
         return {"knots": knots, "values": numbers(state["values"], "values", (knots.size,)), **slopes}
 
 
+@known_keywords
 class WeightedSpline(PiecewisePolynomial):
     r"""The solution of a weighted spline problem, resolved to rounding on every cell.
 

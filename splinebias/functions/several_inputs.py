@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import points_of, real_array, whole_number
+from splinebias._arguments import at_finite, points_of, real_array, whole_number
 from splinebias._array import Array
 from splinebias.activation import Activation
 from splinebias.errors import CapabilityError, DataError
@@ -20,7 +20,7 @@ class PointFunction(ABC):
     """A function of points of shape (..., d)."""
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
-        """Its values at points of shape (..., d), shape (...).
+        """Its values at points of shape (..., d), shape (...); nan at points with an input that is not finite.
 
         Raises
         ------
@@ -29,7 +29,8 @@ class PointFunction(ABC):
         """
         if whole_number(nu, "nu"):
             raise CapabilityError(f"of several inputs there is no derivative number {nu}; see its `gradient`")
-        return self.values(x)
+        points = real_array(x, "x")
+        return at_finite(self.values, points, points=True) if points.ndim else self.values(points)
 
     @abstractmethod
     def values(self, x: Any) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_array, whole_number
+from splinebias._arguments import at_finite, real_array, whole_number
 from splinebias._array import Array
 from splinebias.activation import Activation
 from splinebias.errors import CapabilityError
@@ -39,18 +39,22 @@ class SmoothUnits:
     skip: tuple[float, float] = (0.0, 0.0)
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
-        """f, or its slope for nu = 1, at `x`, same shape as `x`.
+        """f, or its slope for nu = 1, at `x`, same shape as `x`; nan where x is not finite.
 
         Raises
         ------
         CapabilityError
             For nu > 1: an activation says its value and its derivative.
         """
-        x, (slope, intercept) = real_array(x, "x"), self.skip
         if whole_number(nu, "nu") > 1:
             raise CapabilityError(
                 f"there is no derivative number {nu} of smooth units, of which value and slope are known; take nu = 0 or 1"
             )
+        return at_finite(lambda known: self._values(known, nu), real_array(x, "x"))
+
+    def _values(self, x: Array, nu: int) -> Array:
+        """f, or its slope for nu = 1, at finite `x`."""
+        slope, intercept = self.skip
         flat, size = x.ravel(), max(1, _AT_ONCE // max(1, self.a.size))
         body, a = (self.activation.derivative, self.a * self.w) if nu else (self.activation.value, self.a)
         parts = [body(flat[at : at + size, None] * self.w + self.b) @ a for at in range(0, flat.size, size)]

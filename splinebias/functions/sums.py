@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_array, whole_number
+from splinebias._arguments import at_finite, real_array, whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 
@@ -51,14 +51,18 @@ class FunctionSum:
     factors: tuple[float, ...] = ()
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
-        """Derivative number `nu` at `x`, same shape as `x`.
+        """Derivative number `nu` at `x`, same shape as `x`; nan where x is not finite.
 
         Raises
         ------
         CapabilityError
             If a part has no such derivative.
         """
-        nu, x = whole_number(nu, "nu"), real_array(x, "x")
+        nu = whole_number(nu, "nu")
+        return at_finite(lambda known: self._derivative_at(known, nu), real_array(x, "x"))
+
+    def _derivative_at(self, x: Array, nu: int) -> Array:
+        """Derivative number `nu` at finite `x`, same shape."""
         total = np.zeros(x.shape)
         for factor, part in zip(self.factors or (1.0,) * len(self.parts), self.parts, strict=True):
             try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_number, real_vector, whole_number
+from splinebias._arguments import known_keywords, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw
@@ -23,6 +23,7 @@ from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixtu
 _PRESETS = ("pytorch_default", "gaussian", "uniform", "unit_circle")  # those whose parameters are numbers
 
 
+@known_keywords
 @dataclass(frozen=True, eq=False)
 class Initialization:
     r"""Hidden units :math:`\sigma(w_k x + b_k)` with :math:`(w_k, b_k)` drawn independently from one law.

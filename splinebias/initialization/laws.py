@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_number, real_vector
+from splinebias._arguments import known_keywords, real_number, real_vector
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import densities
@@ -22,6 +22,7 @@ from splinebias.initialization import densities
 _MAX_ATOMS = 1000
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Discrete:
     r"""Finitely many values :math:`v_j` with probabilities :math:`\pi_j`.
@@ -70,6 +71,7 @@ def normalized(mass: Array) -> tuple[float, ...]:
     return tuple((mass / mass.sum()).tolist())
 
 
+@known_keywords
 @dataclass(frozen=True)
 class Rademacher(Discrete):
     """+1 or -1, equally likely."""
@@ -81,6 +83,7 @@ class Rademacher(Discrete):
         return "Rademacher()"
 
 
+@known_keywords
 @dataclass(frozen=True, init=False)
 class Constant(Discrete):
     """The law of a number that is always `value`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from splinebias._arguments import known_keywords
 from splinebias.errors import Outcome
 from splinebias.limit.dual.equations import solve_quadratic
 from splinebias.limit.posed_problem import PosedProblem
@@ -12,6 +13,7 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
 
+@known_keywords
 @dataclass(frozen=True)
 class BandedSolver(Solver):
     r"""The interpolant of least :math:`E[\alpha^2]`, by a tridiagonal solve with a border of two.

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import known_keywords, real_number, whole_number
 from splinebias._array import Array
 from splinebias.errors import Outcome, SolveError
 from splinebias.functions.piecewise import WeightedSpline
@@ -37,6 +37,7 @@ from splinebias.potential import Hypentropy, Potential, Power, Quadratic
 from splinebias.problem import Problem
 
 
+@known_keywords
 @dataclass(frozen=True)
 class GridSolver(Solver):
     r"""The variational problem on about `points` cell edges per side, through cvxpy and CLARABEL.

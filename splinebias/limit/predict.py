@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splinebias._arguments import entry
+from splinebias._arguments import entry, known_keywords
 from splinebias._array import Array
 from splinebias.activation import Homogeneous
 from splinebias.data import Dataset, Points
@@ -40,6 +40,7 @@ __all__ = ["Prediction", "predict", "predict_path"]
 _ACCURATE = 1e-8  # residual above which a function at a finite time is INACCURATE
 
 
+@known_keywords
 def predict(
     problem: Problem,
     solver: Solver | None = None,
@@ -134,6 +135,7 @@ def predict(
     return timed(checked(found, solver.tolerance) if solver.exact else found, began)
 
 
+@known_keywords
 def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     r"""What infinitely wide networks compute at given training times.
 
@@ -280,9 +282,12 @@ def _check_time(time: Any, name: str) -> float:
 
 def _check_times(times: Any) -> Array:
     """`times` as a read-only vector, or a DataError."""
+    times = entry(times)
+    if isinstance(times, numbers.Real):
+        times = [times]
     vector = [] if isinstance(times, str | bytes) or not np.iterable(times) else list(times)
     if not vector:
-        raise DataError(f"`times` must be a vector of at least one number >= 0, got {times!r}; for one time, use predict")
+        raise DataError(f"`times` must be one number >= 0 or a vector of such numbers, got {times!r}")
     checked = np.array([_check_time(t, f"times[{i}]") for i, t in enumerate(vector)])
     checked.setflags(write=False)
     return checked

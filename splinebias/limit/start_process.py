@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_array, real_number, real_vector, whole_number
+from splinebias._arguments import at_finite, known_keywords, real_array, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import CapabilityError, DataError
@@ -74,9 +74,10 @@ class StartProcess(Drawn):
 
     def std(self, x: Any) -> Array:
         """The standard deviation at `x`, same shape; 0 at the data at time infinity, nan where x is nan or infinite."""
-        x = real_array(x, "x")
-        if not (known := np.isfinite(x)).all():
-            return np.asarray(np.where(known, self.std(np.where(known, x, self.problem.data.x[0])), math.nan))
+        return at_finite(self._std, real_array(x, "x"))
+
+    def _std(self, x: Array) -> Array:
+        """`std` at finite `x`."""
         flat, unique = x.ravel(), {}
         for first in range(0, flat.size, 500):  # a block of the covariance at a time
             some = flat[first : first + 500]
@@ -145,6 +146,7 @@ class StartProcess(Drawn):
         return law.output_second_moment * FeatureKernel(law.breakpoint_law, self.problem.homogeneous).matrix(x, x2)
 
 
+@known_keywords
 def start_process(problem: Problem, *, time: float = math.inf) -> StartProcess:
     r"""The law of the functions that infinitely wide networks compute, over random starts.
 

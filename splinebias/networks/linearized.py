@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splinebias._arguments import entry
 from splinebias._array import Array
 from splinebias.activation import Homogeneous
 from splinebias.data import Dataset, Points
@@ -129,6 +130,7 @@ class Progress:
 
 def _checked_time(time: Any) -> float:
     """`time` as a float >= 0, infinity included, or a DataError."""
+    time = entry(time)
     accepted = isinstance(time, int | float | np.integer | np.floating) and not isinstance(time, bool)
     if not (accepted and time >= 0):
         raise DataError(f"`time` must be a number >= 0, infinity included, got {time!r}")

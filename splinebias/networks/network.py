@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from splinebias._arguments import whole_number
+from splinebias._arguments import known_keywords, whole_number
 from splinebias._array import Array
 from splinebias.activation import Activation, Homogeneous
 from splinebias.data import Dataset, Points
@@ -35,6 +35,7 @@ from splinebias.problem import Problem, part_to_table
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
+@known_keywords
 @dataclass(frozen=True, eq=False)
 class Network:
     r"""One network, or a batch of networks of one width.

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from splinebias._arguments import known_keywords
 from splinebias.activation import Homogeneous, ReLU
 from splinebias.errors import DataError
 from splinebias.networks.network import Network, tensor_kind
@@ -29,6 +30,7 @@ _KNOWN = "ReLU, LeakyReLU, the absolute value, or max(z, 0)^k with k = 2, 3, 4"
 _WANTED = "nn.Sequential(nn.Linear(d, n), nn.ReLU(), nn.Linear(n, 1)), or what computes the same"
 
 
+@known_keywords
 def from_torch(module: Any, *, dtype: Any = "float64", device: Any = "cpu") -> Network:
     r"""The network that a torch module of one hidden layer is: exact parameters, checked against what the module computes.
 

@@ -27,6 +27,14 @@ from splinebias.plots.large_bias import plot_bias_kernel as plot_bias_kernel
 from splinebias.plots.large_bias import plot_large_bias as plot_large_bias
 from splinebias.plots.large_bias import plot_large_bias_widths as plot_large_bias_widths
 from splinebias.plots.laws import plot_curvature_penalty as plot_curvature_penalty
+from splinebias.plots.measures import plot_adaptive_measures as plot_adaptive_measures
+from splinebias.plots.measures import plot_agreement as plot_agreement
+from splinebias.plots.measures import plot_alignment_margin as plot_alignment_margin
+from splinebias.plots.measures import plot_box_comparison as plot_box_comparison
+from splinebias.plots.measures import plot_comparison as plot_comparison
+from splinebias.plots.measures import plot_points_band as plot_points_band
+from splinebias.plots.measures import plot_required_width as plot_required_width
+from splinebias.plots.measures import plot_selection as plot_selection
 from splinebias.plots.parts import plot_diagnosis as plot_diagnosis
 from splinebias.plots.parts import plot_laziness as plot_laziness
 from splinebias.plots.paths import plot_alignment as plot_alignment

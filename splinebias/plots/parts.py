@@ -25,10 +25,10 @@ def plot_diagnosis(found: Diagnosis, ax: Axes | None = None, **line: Any) -> Axe
     colors = dict(zip(("start", "sampling", "hidden kernel", "moving features", "unfinished"), OKABE_ITO[1:], strict=False))
     with drawn_on(ax) as axes:
         total: dict[str, Any] = {"color": BLACK, "linewidth": 1.0, "label": f"gap, sup {found.total.sup:.2g}"}
-        axes.plot(x, found.total.function(x), **(total | line))
+        axes.plot(x, found.total.function(x), **(total | plain(line)))
         for part in found.parts:
             style: dict[str, Any] = {"color": colors.get(part.name, PURPLE), "label": f"{part.name}, {part.sup:.2g}"}
-            axes.plot(x, part.function(x), **(style | {"linewidth": 1.2} | line))
+            axes.plot(x, part.function(x), **(style | {"linewidth": 1.2} | plain(line)))
         axes.plot(
             found.problem.line_data.x, np.zeros(found.problem.line_data.size), "o", color=BLACK, markersize=3, label="_data"
         )

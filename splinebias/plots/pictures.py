@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import inspect
 from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from splinebias._arguments import known_keywords, refuse_unknown
 from splinebias.errors import DataError
 from splinebias.plots.bands import plot_band, plot_fluctuations, plot_start_process
 from splinebias.plots.directions import plot_condensation, plot_orientations
@@ -23,6 +25,16 @@ from splinebias.plots.functions import (
 )
 from splinebias.plots.large_bias import plot_bias_kernel, plot_large_bias, plot_large_bias_widths
 from splinebias.plots.laws import plot_curvature_penalty
+from splinebias.plots.measures import (
+    plot_adaptive_measures,
+    plot_agreement,
+    plot_alignment_margin,
+    plot_box_comparison,
+    plot_comparison,
+    plot_points_band,
+    plot_required_width,
+    plot_selection,
+)
 from splinebias.plots.parts import plot_diagnosis, plot_laziness
 from splinebias.plots.paths import plot_alignment, plot_path, plot_weight_decay_path
 from splinebias.plots.studies import plot_grid, plot_study
@@ -31,6 +43,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@known_keywords
 def plot(result: Any, ax: Axes | None = None, **options: Any) -> Axes:
     """The picture of `result`: `plot_prediction`, `plot_training`, `plot_path`, `plot_band`, `plot_study` and so on.
 
@@ -49,12 +62,37 @@ def plot(result: Any, ax: Axes | None = None, **options: Any) -> Axes:
     ------
     DataError
         For anything else.
+    UnknownArgument
+        For an option that neither this picture nor a line of matplotlib has: a DataError, and a TypeError.
     """
     for kind in type(result).__mro__:
         if kind.__module__.startswith("splinebias.") and kind.__name__ in _PICTURES:
+            if options:
+                _known_options(_PICTURES[kind.__name__], options, kind.__name__)
             return _PICTURES[kind.__name__](result, ax, **options)
     *kinds, last = _PICTURES
     raise DataError(f"`result` must be a {', '.join(kinds)} or {last}, got {type(result).__name__}")
+
+
+def _known_options(draw: Callable[..., Axes], options: dict[str, Any], kind: str) -> None:
+    """Refuse options that a picture does not have, before there are axes."""
+    takes = list(inspect.signature(draw).parameters.values())[2:]
+    known = [part.name for part in takes if part.kind is not part.VAR_KEYWORD]
+    what, rest = f"the picture of {kind}", ""
+    if len(known) < len(takes):
+        known += _OF_ERRORBARS if takes[-1].name in ("errorbar", "points") else []
+        from matplotlib.artist import ArtistInspector
+        from matplotlib.lines import Line2D
+
+        look = ArtistInspector(Line2D)
+        of_lines = set(look.get_setters()).union(*look.aliasd.values())
+        if not set(options) - set(known) - of_lines:
+            return
+        if takes[-1].name == "image":
+            return  # matplotlib says which it has
+        known, rest = [*known, *(name for name in _LOOKS if name not in known)], " and what else matplotlib has for lines"
+        options = {name: value for name, value in options.items() if name not in of_lines}
+    refuse_unknown(options, known, what, rest)
 
 
 def html_of(result: Any) -> str:
@@ -75,6 +113,8 @@ def html_of(result: Any) -> str:
     )
 
 
+_OF_ERRORBARS = ["capsize", "capthick", "ecolor", "elinewidth", "errorevery", "barsabove"]
+_LOOKS = ("label", "color", "linewidth", "linestyle", "alpha", "marker", "zorder")
 _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind of result loads no other
     "Prediction": plot_prediction,
     "StartProcess": plot_start_process,
@@ -91,6 +131,14 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "MinimumNorm": plot_minimum_norm,
     "Fluctuations": plot_fluctuations,
     "SparseLimit": plot_sparse_limit,
+    "Comparison": plot_comparison,
+    "BoxComparison": plot_box_comparison,
+    "RequiredWidth": plot_required_width,
+    "PointsBand": plot_points_band,
+    "Agreement": plot_agreement,
+    "AdaptiveMeasures": plot_adaptive_measures,
+    "AlignmentMargin": plot_alignment_margin,
+    "Selection": plot_selection,
     "Alignment": plot_alignment,
     "Orientations": plot_orientations,
     "Condensation": plot_condensation,

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_number
+from splinebias._arguments import known_keywords, real_number
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.activation import ReLU
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
@@ -28,6 +29,7 @@ from splinebias.training.train import Training
 _ONE_KNOT = 1e-9  # of the span of the data: bends nearer than this are one, as those of neurons that sit at one sample
 
 
+@known_keywords
 def adaptive_problem(data: Dataset, size: float, imbalance: float) -> Problem:
     r"""A mean-field problem that starts at given places of the two axes from the adaptive to the kernel regime.
 
@@ -81,7 +83,7 @@ def adaptive_problem(data: Dataset, size: float, imbalance: float) -> Problem:
 
 
 @dataclass(frozen=True, eq=False)
-class AdaptiveMeasures:
+class AdaptiveMeasures(Drawn):
     r"""A trained network between the adaptive and the kernel end, see `adaptive_measures`.
 
     Attributes
@@ -178,6 +180,7 @@ class AdaptiveMeasures:
         )
 
 
+@known_keywords
 def adaptive_measures(run: Training) -> AdaptiveMeasures:
     r"""How near a trained ReLU network is to the adaptive end, least :math:`\int |f''|`, and to the kernel end, `predict`.
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import real_array, real_number, real_vector
+from splinebias._arguments import known_keywords, real_array, real_number, real_vector
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError, SolveError
 from splinebias.loss import checked_labels, checked_signs
@@ -23,7 +24,7 @@ from splinebias.regimes.small_starts.frozen_pulls import FrozenPulls, follow
 
 
 @dataclass(frozen=True, eq=False)
-class AlignmentMargin:
+class AlignmentMargin(Drawn):
     r"""What the points say about alignment.
 
     Attributes
@@ -52,6 +53,12 @@ class AlignmentMargin:
     violated: float
     growth: tuple[float, float]
     hull_distances: tuple[float, float]
+
+    @property
+    def signed_cosines(self) -> Array:
+        r""":math:`y_i y_k \cos(x_i, x_k)` of all pairs i < k, increasing; `margin` is the first."""
+        rows, columns = np.triu_indices(self.labels.size, 1)
+        return np.sort(_products(self.points, self.labels)[rows, columns])
 
     @property
     def holds(self) -> bool:
@@ -194,6 +201,7 @@ class AlignmentMargin:
         return np.flatnonzero(kept)
 
 
+@known_keywords
 def alignment_margin(points: Any, labels: Any = None) -> AlignmentMargin:
     r"""Whether the points satisfy the hypothesis of early alignment, and the rates that they predict.
 

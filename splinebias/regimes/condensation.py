@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import real_vector
+from splinebias._arguments import known_keywords, real_vector
 from splinebias._array import Array
-from splinebias._result import Drawn
+from splinebias._result import Drawn, frame_of
 from splinebias.activation import Activation, Smooth
 from splinebias.data import Dataset, Points
 from splinebias.errors import DataError
@@ -26,6 +26,7 @@ from splinebias.regimes.small_starts.point_orientations import PointOrientations
 _TURN = 2 * math.pi
 _MOST_STEPS = 10_000
 _AT_REST = 1e-8
+_SHOWN = 4  # orientations, in a line
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +87,10 @@ class Orientations(Drawn):
         )
         return f"Orientations({self.angles.size}, in degrees with the sign of a: {places})"
 
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with a row an orientation: angle in degrees, sign, strength, basin."""
+        return frame_of({"angle": self.angles, "sign": self.signs, "strength": self.strengths, "basin": self.basins})
+
     def distances(self, angles: Array, signs: Array) -> Array:
         """Degrees from each direction to each orientation, shape (n, k); infinite where the signs of a differ."""
         turn = np.abs((angles[:, None] - self.angles + 180) % 360 - 180)
@@ -143,6 +148,7 @@ def condensed_orientations(data: Points, activation: Activation) -> PointOrienta
     """Orientations of networks of several inputs."""
 
 
+@known_keywords
 def condensed_orientations(data: Dataset | Points, activation: Activation) -> Orientations | PointOrientations:
     r"""The directions that neurons condense at in networks that start at almost zero.
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, owens_t
 
-from splinebias._arguments import real_array, real_number, real_vector, whole_number
+from splinebias._arguments import known_keywords, real_array, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import CapabilityError, DataError
@@ -43,6 +43,12 @@ class BiasKernel(Drawn):
     bias: float
     joint_activity: Array
     matrix: Array
+
+    def __repr__(self) -> str:
+        return (
+            f"BiasKernel({len(self.points)} points in {self.points.shape[1]} dimensions, bias {self.bias:.4g}, eigenvalues "
+            f"from {self.smallest:.3g} to {float(self.eigenvalues[-1]):.3g})"
+        )
 
     @cached_property
     def _spectrum(self) -> tuple[Array, Array]:
@@ -216,6 +222,7 @@ class BiasKernel(Drawn):
         return frame_of({"bias": np.full(values.size, self.bias), "index": np.arange(values.size), "eigenvalue": values})
 
 
+@known_keywords
 def bias_generalized_kernel(x: Any, bias: float) -> BiasKernel:
     r"""The kernel of infinitely wide networks whose hidden biases start at -B, in any dimension.
 

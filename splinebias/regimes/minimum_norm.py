@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import nearest, real_number
+from splinebias._arguments import known_keywords, nearest, real_number
 from splinebias._array import Array
 from splinebias._result import DrawnFunction
 from splinebias.data import Dataset
@@ -124,6 +124,7 @@ class MinimumNorm(DrawnFunction):
         )
 
 
+@known_keywords
 def minimum_norm(
     data: Dataset,
     *,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_vector
+from splinebias._arguments import known_keywords, real_vector
 from splinebias._array import Array
 from splinebias._result import Drawn
 from splinebias.data import Dataset
@@ -42,6 +42,7 @@ class NetworkNorm(Drawn):
         return f"NetworkNorm({self.value:.8g}, {self.ratio:.6g} times the least of its values at the data)"
 
 
+@known_keywords
 def network_norm(
     weights: tuple[Any, Any, Any],
     values: Dataset,

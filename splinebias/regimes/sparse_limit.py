@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linprog
 
+from splinebias._arguments import known_keywords
 from splinebias._array import Array
 from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome, SolveError
@@ -64,6 +65,7 @@ class SparseLimit(DrawnFunction):
         )
 
 
+@known_keywords
 def sparse_limit(problem: Problem) -> SparseLimit:
     r"""The function that `predict` approaches for ``Scaled(Power(p))`` as p tends to 1 from above.
 

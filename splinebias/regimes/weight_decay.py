@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_number
+from splinebias._arguments import known_keywords, real_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.data import Dataset
@@ -140,6 +140,7 @@ class WeightDecayPath(Drawn):
         return stretch.zero.jumps + s * stretch.one.jumps, fitted
 
 
+@known_keywords
 def weight_decay_path(data: Dataset) -> WeightDecayPath:
     r"""All fits that weight decay leaves, biases free and with a skip connection, from the line to the interpolant.
 
@@ -245,6 +246,7 @@ def _stretch(fit: Fit, knots: Indices, signs: Array, s: float) -> _Stretch:
     return _Stretch(float(low), float(events[events > s * (1 + 1e-12)].min(initial=np.inf)), zero, one)
 
 
+@known_keywords
 def largest_strength(data: Dataset, *, penalize_bias: bool = False, affine: str = "free", output_bias: bool = True) -> float:
     r"""The strength from which on nothing changes any more: the fit is then what costs nothing.
 
@@ -279,6 +281,7 @@ def largest_strength(data: Dataset, *, penalize_bias: bool = False, affine: str 
     return float(max(np.abs(right).max(), np.abs(right - right[0]).max()))
 
 
+@known_keywords
 def sgd_strength(weight_decay: float) -> float:
     r"""The strength s = w/2 that stands for ``torch.optim.SGD(..., weight_decay=w)`` with ``MSELoss``.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from splinebias._arguments import known_keywords
 from splinebias._array import Array
+from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
 from splinebias.finite_width.band import ErrorBand, error_band
 from splinebias.finite_width.several_inputs.band_of_points import PointsBand
@@ -37,7 +39,7 @@ class Measured(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Agreement:
+class Agreement(Drawn):
     r"""Ratios of measured to predicted :math:`E \sup|f_n - f|`.
 
     Attributes
@@ -84,6 +86,15 @@ class Agreement:
             "(lower `loss_tol`)"
         )
 
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with a row a width: its ratio and the ends of its interval."""
+        ends = {name: [getattr(ratio, name) for ratio in self.ratios] for name in ("value", "low", "high")}
+        return frame_of({"width": self.widths, "ratio": ends.pop("value"), **ends})
+
+    def __repr__(self) -> str:
+        warned = ", with advice" if self.advice else ""
+        return f"Agreement(measured/predicted {self.ratio} at width {self.widths[-1]}{warned})"
+
     def __str__(self) -> str:
         lines = [f"predicted: error ~ c n^(-1/2) with c = {self.band.constant.value:.4g} (sb.error_band)"]
         lines += [f"{'width':>8}  measured/predicted"]
@@ -91,6 +102,7 @@ class Agreement:
         return "\n".join(lines + ([self.advice] if self.advice else []))
 
 
+@known_keywords
 def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreement:
     r"""Compare the errors of a study with the predicted ones.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from splinebias._arguments import entry
 from splinebias._array import Array
 from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError
@@ -101,6 +102,7 @@ class Study(Drawn):
         """The trained network of one run, exact; DataError if there is no such run or it failed."""
         if self.functions is None:
             raise DataError("this Study was made from rows alone and holds no networks; `study` and `Study.load` keep them")
+        width, seed = entry(width), entry(seed)
         found = self.functions(width, seed)
         if found is None:
             raise DataError(f"`width`, `seed` must be those of a run that has a network, got {width}, {seed}; see `table`")

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splinebias._arguments import whole_number
+from splinebias._arguments import known_keywords, whole_number
 from splinebias._array import Array
+from splinebias._result import Printed
 from splinebias.errors import DataError
 from splinebias.functions.compare import compare
 from splinebias.numerics.estimate import Estimate, Undetermined
@@ -26,7 +27,7 @@ _FEWEST = 8  # runs
 
 
 @dataclass(frozen=True)
-class LimitComparison:
+class LimitComparison(Printed):
     r"""What `compare_limits` returns.
 
     Attributes
@@ -49,6 +50,9 @@ class LimitComparison:
     runs: int
     widths: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return f"LimitComparison(p = {self.pvalue:.2g} for one limit, exponent {self.exponent}, {self.runs} pairs)"
+
     def __str__(self) -> str:
         return (
             f"distance ~ n^s with s = {self.exponent}, {self.gap} at width {self.widths[-1]}; "
@@ -56,6 +60,7 @@ class LimitComparison:
         )
 
 
+@known_keywords
 def compare_limits(first: Study, second: Study, *, narrowest: int = 1) -> LimitComparison:
     r"""Test whether the networks of two studies approach one function as :math:`n \to \infty`.
 
@@ -73,7 +78,8 @@ def compare_limits(first: Study, second: Study, *, narrowest: int = 1) -> LimitC
     Raises
     ------
     DataError
-        If they are no studies, not of the same data and interval, or share, or differ in, fewer than 8 runs at two widths.
+        If they are no studies, or not of the same data and interval; if they share, or differ in, fewer than 8 runs at two
+        widths.
 
     Notes
     -----

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import entry, known_keywords, real_number, whole_number
 from splinebias._files import write_toml
 from splinebias.activation import Homogeneous
 from splinebias.data import Dataset
@@ -103,6 +103,7 @@ class Case:
         return replace(self.problem, initialization=Initialization.from_table(same))
 
 
+@known_keywords
 @dataclass(frozen=True, eq=False)
 class StudySpec:
     """The grid problems x potentials x initializations x activations x methods x widths x seeds.
@@ -111,7 +112,7 @@ class StudySpec:
     ----------
     problems : mapping of str to Problem, or Problem
         The problems and their names.
-    widths : sequence of int
+    widths : sequence of int, or int
         Numbers of units, distinct, >= 1 (even for antisymmetric pairs).
     seeds : sequence of int
         Replicates: distinct, >= 0, below 2^63; one network for each case, width and seed. A list or a range, no number: what
@@ -143,7 +144,7 @@ class StudySpec:
     """
 
     problems: Mapping[str, Problem] | Problem
-    widths: Sequence[int]
+    widths: Sequence[int]  # one number stands for a list of it
     seeds: Sequence[int]
     potentials: Mapping[str, Potential | Scaled] = field(default_factory=dict, kw_only=True)
     initializations: Mapping[str, Initialization] = field(default_factory=dict, kw_only=True)
@@ -265,9 +266,12 @@ def _named(values: Any, axis: str) -> Mapping[str, Any]:
     return MappingProxyType(kept)
 
 
-def _distinct(values: Sequence[int], name: str, *, at_least: int) -> tuple[int, ...]:
+def _distinct(values: Any, name: str, *, at_least: int) -> tuple[int, ...]:
     """`values` as increasing distinct whole numbers, or a DataError."""
-    if not np.iterable(values) or isinstance(values, str | bytes):
+    values = entry(values)
+    if isinstance(values, int | float) and name == "widths":
+        values = [values]  # one width; one seed may as well be so many
+    if isinstance(values, str | bytes) or not np.iterable(values):
         raise DataError(f"`{name}` must be a sequence of whole numbers, got {values!r}; use e.g. [{values!r}] or range(5)")
     fix, numbers = f"use e.g. {'[20, 60, 180]' if at_least else '[0, 1, 2]'}", []
     for index, value in enumerate(values):

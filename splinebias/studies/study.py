@@ -11,9 +11,9 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from splinebias._arguments import whole_number
+from splinebias._arguments import known_keywords, whole_number
 from splinebias.errors import DataError
 from splinebias.limit.prediction import Prediction
 from splinebias.problem import Problem
@@ -34,9 +34,10 @@ from splinebias.training.method import TrainingMethod, checked_method
 __all__ = ["Row", "Study", "StudyGrid", "StudySpec", "run_seed", "study", "study_grid"]
 
 
+@known_keywords
 def study(
     problem: Problem,
-    widths: Sequence[int],
+    widths: Sequence[int] | int,
     seeds: Sequence[int],
     *,
     method: TrainingMethod | None = None,
@@ -55,7 +56,7 @@ def study(
     ----------
     problem : Problem
         What to fit. Several potentials are several studies, or one `study_grid`; they start from the same networks.
-    widths : sequence of int
+    widths : sequence of int, or int
         The n above, distinct, >= 1 (even for antisymmetric pairs).
     seeds : sequence of int
         Distinct, >= 0, below 2^63; one network for each width and seed, with random stream `run_seed`.
@@ -105,13 +106,15 @@ def study(
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
     methods = {} if method is None else {"": checked_method(problem, method)}
-    spec = StudySpec(problem, widths, seeds, methods=methods, interval=interval, loss_tol=loss_tol)
+    several = cast("Sequence[int]", widths)  # or one number, which it makes a list of
+    spec = StudySpec(problem, several, seeds, methods=methods, interval=interval, loss_tol=loss_tol)
     found = study_grid(
         spec, jobs=jobs, scheduler=scheduler, executor=executor, store=store, extend=extend, progress=progress
     )
     return found.parts[0]
 
 
+@known_keywords
 def study_grid(
     spec: StudySpec,
     *,

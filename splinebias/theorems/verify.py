@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from splinebias._arguments import nearest
+from splinebias._arguments import known_keywords, nearest
 from splinebias.errors import DataError
 from splinebias.theorems.verdict import Verdict
 
@@ -36,6 +36,7 @@ def catalogue() -> dict[str, tuple[Claim, ...]]:
     }
 
 
+@known_keywords
 def verify(*papers: str, fast: bool = False) -> list[Verdict]:
     r"""Put the theorems of papers to the test, with networks that are trained for it.
 

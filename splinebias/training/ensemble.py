@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import entry
+from splinebias._arguments import entry, known_keywords
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
@@ -53,6 +53,7 @@ class Ensemble(tuple[Training, ...], Drawn):
         )
 
 
+@known_keywords
 def train_ensemble(
     problem: Problem,
     width: int,
@@ -147,8 +148,11 @@ def _with_potentials(problem: Problem, potentials: Sequence[Potential | Scaled])
 
 def _distinct(seeds: Sequence[int]) -> list[int]:
     """`seeds` as a list of distinct values, or a DataError; that they are whole numbers is up to `Network.sample`."""
-    if isinstance(seeds, str | bytes) or not hasattr(seeds, "__iter__"):
-        raise DataError(f"`seeds` must be a sequence of whole numbers, got {seeds!r}; use e.g. range(100)")
+    if isinstance(seeds, str | bytes) or not np.iterable(seeds):
+        one = entry(seeds)
+        many = isinstance(one, int) and one > 0
+        fix = f"one seed is [{one!r}], so many are range({one!r})" if many else "use e.g. range(100)"
+        raise DataError(f"`seeds` must be a sequence of whole numbers, got {seeds!r}; {fix}")
     numbers: list[int] = [int(seed) if isinstance(seed, float) and seed.is_integer() else seed for seed in map(entry, seeds)]
     if not numbers:
         raise DataError("`seeds` must hold at least one seed, got none; use e.g. range(100)")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from splinebias._arguments import nearest
+from splinebias._arguments import known_keywords, nearest
 from splinebias.activation import Activation
 from splinebias.errors import DataError, Outcome
 from splinebias.loss import loss_named
@@ -21,6 +21,7 @@ from splinebias.training.method import History, Snapshot, checked_trainable
 from splinebias.training.train import Training
 
 
+@known_keywords
 def load(path: str | Path) -> Training | Network:
     """The run that ``run.save(path)`` wrote, or the network that ``network.save(path)`` wrote, on the CPU.
 

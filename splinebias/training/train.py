@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import known_keywords, real_number, whole_number
 from splinebias._result import DrawnFunction
 from splinebias.data import Points
 from splinebias.errors import DataError
@@ -144,6 +144,7 @@ class Training(Run, DrawnFunction):
         )
 
 
+@known_keywords
 def train(
     problem: Problem,
     width: int | None = None,

@@ -66,8 +66,9 @@ def test_width_is_required_width(problem, tmp_path):
     assert "Monte Carlo" in run("width", problem, "--error", "0.2").stdout
 
 
-def test_laziness_is_laziness(problem):
-    found = run_json("laziness", problem, "--width", "100")
+def test_laziness_is_laziness(problem, tmp_path):
+    found = run_json("laziness", problem, "--width", "100", "--plot", tmp_path / "movements.png")
+    assert (tmp_path / "movements.png").read_bytes().startswith(b"\x89PNG")
     made = sb.laziness(sb.Problem.from_toml(problem), 100)
     assert (found["overall"], found["lazy_width"], found["holds"]) == (made.overall, made.lazy_width, made.holds)
     assert str(made.lazy_width) in run("laziness", problem, "--width", "100").stdout

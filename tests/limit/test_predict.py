@@ -29,7 +29,6 @@ def refusal(call):
         (1j, "1j"),
         (True, "True"),
         (np.ones(3000), "an array of shape (3000,)"),
-        (np.array(1.0), "an array of shape ()"),
         ([1.0], "[1.0]"),
     ],
 )
@@ -41,11 +40,10 @@ def test_times_are_numbers_from_zero_to_infinity(value, got):
         assert f"`times[1]` must be a number >= 0, got {got}" in refusal(lambda: sb.predict_path(PROBLEM, [0, value]))
 
 
-@pytest.mark.parametrize("times", [[], np.array([]), 5, None, "123", b"1", np.array(2.0)])
+@pytest.mark.parametrize("times", [[], np.array([]), None, "123", b"1"])
 def test_a_path_needs_a_vector_of_times(times):
     message = refusal(lambda: sb.predict_path(PROBLEM, times))
-    assert message.startswith("`times` must be a vector of at least one number >= 0, got ")
-    assert message.endswith("; for one time, use predict")
+    assert message.startswith("`times` must be one number >= 0 or a vector of such numbers, got ")
 
 
 def test_times_beyond_double_precision_are_refused():

@@ -419,7 +419,7 @@ def test_progress_is_reported_per_run_and_silent_without_a_terminal(capsys):
         ({"store": "/missing/study.sqlite"}, "the store must be a file in an existing writable folder"),
         ({"scheduler": "tcp://a:1", "jobs": 2}, "`jobs` > 1, `scheduler` and `executor` exclude each other"),
         ({"widths": []}, "`widths` must hold at least one number, got none"),
-        ({"widths": 20}, "`widths` must be a sequence of whole numbers, got 20"),
+        ({"widths": 20.5}, "`widths` must hold whole numbers >= 1, got 20.5 at index 0"),
         ({"widths": "20,80"}, "`widths` must be a sequence of whole numbers, got '20,80'"),
         ({"widths": [20, 80, 20]}, "`widths` must be distinct, got 20 more than once"),
         ({"widths": [20, 0]}, "`widths` must hold whole numbers >= 1, got 0 at index 1; use e.g. [20, 60, 180]"),

@@ -204,7 +204,7 @@ def test_torch_threads_are_restored_and_seconds_are_shared():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seeds": 3}, "`seeds` must be a sequence of whole numbers, got 3; use e.g. range"),
+        ({"seeds": 3}, "`seeds` must be a sequence of whole numbers, got 3; one seed is .3., so many are range.3."),
         ({"seeds": "12"}, "`seeds` must be a sequence of whole numbers, got '12'"),
         ({"seeds": []}, "`seeds` must hold at least one seed, got none"),
         ({"seeds": [1, 2, 1]}, "`seeds` must be distinct"),

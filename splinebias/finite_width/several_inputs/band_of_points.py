@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from splinebias._arguments import points_of, whole_number
+from splinebias._arguments import at_finite, points_of, whole_number
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.largest_error import ErrorsOfWidth, LawOfSups, sampled_sups
 from splinebias.finite_width.several_inputs.point_influence import InfluenceAtLimit, InfluenceOnTheWay, PointInfluence
@@ -32,6 +33,7 @@ from splinebias.parameterization import NTK
 from splinebias.problem import Problem
 
 _UNITS = 2**16  # in all samples, fewer where points are so many that their features take over a GiB
+_SIDES = 3  # of a box, in a line
 _PLACES = 512  # of the box at which largest errors are looked for
 
 
@@ -57,7 +59,7 @@ class LargestOnBox(LawOfSups):
 
 
 @dataclass(frozen=True, eq=False)
-class PointsBand(ErrorsOfWidth):
+class PointsBand(ErrorsOfWidth, Drawn):
     r"""The law of :math:`f_n - f` to leading order, of several inputs: a centred Gaussian process of size :math:`n^{-1/2}`.
 
     Attributes
@@ -78,6 +80,8 @@ class PointsBand(ErrorsOfWidth):
         The law of the largest error at 512 points of the box: a lower bound of that on all of it.
     """
 
+    _drawn_of_several_inputs: ClassVar[bool] = True
+
     prediction: Prediction
     width: int
     box: Array
@@ -96,14 +100,20 @@ class PointsBand(ErrorsOfWidth):
         return math.sqrt(self.copies / self.width)
 
     def std(self, x: Any) -> Array:
-        r"""Standard deviation of :math:`f_n(x)` at points (..., d), shape (...); 0 at the data if the time is infinite."""
-        points = points_of(x, len(self.box))
+        r"""Deviation of :math:`f_n(x)` at points (..., d), shape (...): 0 at the data at time infinity, nan where x is."""
+        return at_finite(self._std, points_of(x, len(self.box), finite=False), points=True)
+
+    def _std(self, points: Array) -> Array:
+        """`std` at finite points."""
         variance = self.model.moments(points.reshape(-1, len(self.box)))[0]
         return np.asarray(self._scale * np.sqrt(variance).reshape(points.shape[:-1]))
 
     def std_error(self, x: Any) -> Array:
         """Standard error of `std`, from four samples of units; the same shapes."""
-        points = points_of(x, len(self.box))
+        return at_finite(self._std_error, points_of(x, len(self.box), finite=False), points=True)
+
+    def _std_error(self, points: Array) -> Array:
+        """`std_error` at finite points."""
         variance, error, _ = self.model.moments(points.reshape(-1, len(self.box)))
         std = np.sqrt(np.maximum(variance, 1e-300))
         return np.asarray(self._scale * (error / (2 * std)).reshape(points.shape[:-1]))
@@ -137,8 +147,10 @@ class PointsBand(ErrorsOfWidth):
         return replace(self, width=checked_width(self.problem, width, self.copies))
 
     def __repr__(self) -> str:
-        where = f"width {self.width}, box {self.box.tolist()}, time {self.time:g}"
-        return f"PointsBand({self.problem.describe()}; {where})"
+        sides = " x ".join(f"[{lo:.3g}, {hi:.3g}]" for lo, hi in self.box[:_SIDES]) + (
+            " x ..." if len(self.box) > _SIDES else ""
+        )
+        return f"PointsBand({self.problem.describe()}; width {self.width}, box {sides}, time {self.time:g})"
 
 
 def band_of_points(

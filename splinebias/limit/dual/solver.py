@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from splinebias._arguments import known_keywords
 from splinebias.errors import Outcome
 from splinebias.limit.banded import BandedSolver
 from splinebias.limit.dual.by_parts import ByParts
@@ -17,6 +18,7 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
 
+@known_keywords
 @dataclass(frozen=True)
 class DualSolver(Solver):
     r"""The interpolant of least :math:`E[D_\phi(\alpha, 0)]`, for every convex potential.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from splinebias._arguments import real_number
+from splinebias._arguments import known_keywords, real_number
 from splinebias._array import Array
 from splinebias.errors import Outcome
 from splinebias.functions.piecewise import WeightedSpline
@@ -23,6 +23,7 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
 
+@known_keywords
 @dataclass(frozen=True)
 class KernelSolver(Solver):
     r""":math:`f = K(\cdot, X) K(X, X)^{-1} y` with the tangent kernel K of infinitely wide networks, dense.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from splinebias._arguments import real_number
+from splinebias._arguments import known_keywords, real_number
 from splinebias.activation import ReLUPower
 from splinebias.errors import Outcome
 from splinebias.limit.posed_problem import PosedProblem
@@ -15,6 +15,7 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
 
+@known_keywords
 @dataclass(frozen=True)
 class PowerSolver(Solver):
     r"""The interpolant of least :math:`E[\alpha^2]` for `ReLUPower` activations.

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import real_number
+from splinebias._arguments import known_keywords, real_number
 from splinebias._array import Array
 from splinebias.activation import Activation, Homogeneous
 from splinebias.data import Dataset
@@ -27,6 +27,7 @@ _NUMBERS = 60_000_000  # features at the data that are held at once
 _CUT = 1e-14  # singular values below this share of the largest are rounding
 
 
+@known_keywords
 @dataclass(frozen=True)
 class SmoothSolver(Solver):
     r""":math:`f = K(\cdot, X) K(X, X)^{-1} y`, :math:`K(x, x') = E[\sigma(wx + b)\sigma(wx' + b)]`, for smooth activations.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PPoly
 
-from splinebias._arguments import real_vector
+from splinebias._arguments import known_keywords, real_vector
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import DataError
@@ -88,6 +88,7 @@ def limit_kernel(problem: Problem) -> FeatureKernel | TangentKernel:
     return TangentKernel(outer, FeatureKernel(law, act, derivative=1), problem.initialization.output_second_moment)
 
 
+@known_keywords
 def tangent_kernel(problem: Problem, x: Array, x2: Array | None = None) -> Array:
     r"""The infinite-width tangent kernel of a problem, shape (len(x), len(x2)).
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import known_keywords, real_number, whole_number
 from splinebias._array import Array
+from splinebias._result import Printed
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewiseLinear
 from splinebias.limit.hypotheses import require_moments, require_range
@@ -30,7 +31,7 @@ _DIVERGED = 1e6  # times the first loss
 
 
 @dataclass(frozen=True, eq=False)
-class MeanFieldDescent:
+class MeanFieldDescent(Printed):
     r"""Gradient descent of an infinitely wide network, see `mean_field_descent`.
 
     Attributes
@@ -66,6 +67,7 @@ class MeanFieldDescent:
         )
 
 
+@known_keywords
 def mean_field_descent(
     problem: Problem, step: float, steps: int, *, particles: int | None = None, seed: int = 0
 ) -> MeanFieldDescent:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from splinebias._arguments import warn_caller
 from splinebias.data import Dataset, Points
 from splinebias.functions.several_inputs import OfOneInput, PointFunctionSum
 from splinebias.limit.hypotheses import require_mobile, require_size
@@ -48,7 +48,5 @@ def one_input(problem: Problem) -> Problem:
     """The problem of `Points` of one input as one of a `Dataset`, with a word that this is faster."""
     data = problem.data
     assert isinstance(data, Points)
-    warnings.warn(
-        "points of one input: sb.Dataset(x[:, 0], y) is faster and is taken by every verb", UserWarning, stacklevel=4
-    )
+    warn_caller("points of one input: sb.Dataset(x[:, 0], y) is faster and is taken by every verb")
     return replace(problem, data=Dataset(data.x[:, 0], data.y, data.weights))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import known_keywords, real_number, whole_number
 from splinebias._array import Array
 from splinebias.data import Points
 from splinebias.errors import Outcome
@@ -22,6 +22,7 @@ from splinebias.problem import Problem
 _SAMPLED = 1e-3  # of max |y|: a kernel from samples that is less sure leaves the outcome INACCURATE
 
 
+@known_keywords
 @dataclass(frozen=True)
 class PointsSolver(Solver):
     r""":math:`f = K(\cdot, X) K(X, X)^{-1} y` for `Points`,

@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.polynomial import Chebyshev
 from scipy.optimize import minimize_scalar
 
 from splinebias._array import Array
+from splinebias._result import Drawn, frame_of
 from splinebias.errors import Outcome
 from splinebias.limit.trajectory.banded_filters import BandedFilters, Poles
 from splinebias.limit.trajectory.linear_flow import Filter, LinearFlow
@@ -29,7 +31,7 @@ _FEWEST = 0.5  # degrees of freedom that are left
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Drawn):
     """What cross-validation chose.
 
     Attributes
@@ -44,12 +46,25 @@ class Selection:
     outcome : Outcome
         CONVERGED, or INACCURATE where, by an estimate, rounding is more than 1e-6 of the score, or cells do not resolve the
         law: then value, score and degrees of freedom may all be wrong.
+    tried, scores : Array
+        The powers of ten of times, or regularizations, that the search began with, and their scores; empty if all data are
+        fitted without any.
+    what : str
+        "training time" or "regularization".
     """
 
     value: float
     score: float
     degrees_of_freedom: float
     outcome: Outcome
+    tried: Array = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    scores: Array = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    what: str = field(default="training time", repr=False)
+
+    def to_frame(self) -> Any:
+        """What was tried and the scores as a pandas DataFrame, in increasing order of what was tried."""
+        order = np.argsort(self.tried)
+        return frame_of({self.what: self.tried[order], "score": self.scores[order]})
 
     def __repr__(self) -> str:
         return (
@@ -226,18 +241,18 @@ def selected(filters: Scored) -> Selection:
     scores, made = filters.scores(10.0**exponents)
     end = int(np.argmax(np.append(filters.size - made <= _FEWEST, True))) + 1  # beyond, they are quotients of roundings
     exponents, scores = exponents[:end], scores[:end]
-    known = bool(np.isfinite(scores).all())
+    known, tried = bool(np.isfinite(scores).all()), (10.0**exponents, scores)
     scores = np.where(np.isfinite(scores), scores, np.inf)
     best = int(np.argmin(scores))
     if best in (0, exponents.size - 1):
         ends = (0.0, filters.score_of_nothing, nothing) if best == 0 else (math.inf, float(scores[best]), everything)
-        return Selection(*ends, _outcome(filters, float(10.0 ** exponents[best]), known=known))
+        return Selection(*ends, _outcome(filters, float(10.0 ** exponents[best]), known=known), *tried)
     inner = np.arange(1, exponents.size - 1)
     around = np.minimum(scores[inner - 1], scores[inner + 1])
     low = inner[(scores[inner] <= around) & (scores[inner] <= 1.01 * scores[best])]
     found = [_minimum(filters, float(exponents[at - 1]), float(exponents[at + 1])) for at in low.tolist()]
     least = min(found, key=lambda one: one[1])
-    return Selection(*least, _outcome(filters, least[0], known=known))
+    return Selection(*least, _outcome(filters, least[0], known=known), *tried)
 
 
 def _minimum(filters: Scored, low: float, high: float) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_number
+from splinebias._arguments import known_keywords, real_number
 from splinebias._array import Array
 from splinebias.limit.hypotheses import require_limit, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
@@ -26,6 +26,7 @@ from splinebias.limit.trajectory.linear_flow import Decay, Filter, LinearFlow, S
 from splinebias.problem import Problem
 
 
+@known_keywords
 def smoothing_spline(problem: Problem, regularization: float) -> Prediction:
     r"""The minimizer of :math:`\sum_i \omega_i (f(x_i) - y_i)^2 + \lambda E_\mu[\alpha^2]`, :math:`\omega_i = m_i/\sum m`.
 
@@ -74,6 +75,7 @@ def leave_one_out(problem: Problem, regularization: float) -> Array:
     return np.asarray(-(vectors @ (left * flow.start)) / flow.residuals.root / (vectors**2 @ left))
 
 
+@known_keywords
 def gcv_time(problem: Problem) -> Selection:
     r"""The training time of least generalized cross-validation score.
 
@@ -105,16 +107,18 @@ def gcv_time(problem: Problem) -> Selection:
     """
     filters, stiffness = _filters(problem, TRAINING, Decay)
     found = selected(filters)
-    return replace(found, value=stiffness * found.value)
+    return replace(found, value=stiffness * found.value, tried=stiffness * found.tried)
 
 
+@known_keywords
 def gcv_regularization(problem: Problem) -> Selection:
     """The regularization of `smoothing_spline` of least generalized cross-validation score; see `gcv_time`.
 
     `value` is infinity if no fit is best, 0 if interpolation is.
     """
     found = selected(_filters(problem, SMOOTHING, lambda t: Shrinkage(1 / t))[0])
-    return replace(found, value=math.inf if found.value == 0 else 1 / found.value)
+    value = math.inf if found.value == 0 else 1 / found.value
+    return replace(found, value=value, tried=1 / found.tried, what="regularization")
 
 
 def gcv_score(problem: Problem, times: Any) -> Array:

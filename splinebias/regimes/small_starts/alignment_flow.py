@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import known_keywords, real_number, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.activation import ReLU
@@ -169,6 +169,7 @@ class Alignment(Drawn):
         return "\n".join(f"{name:<12}{text}" for name, text in rows)
 
 
+@known_keywords
 def alignment(
     points: Any,
     labels: Any = None,

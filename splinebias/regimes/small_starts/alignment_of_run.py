@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from splinebias._arguments import known_keywords
 from splinebias.activation import ReLU
 from splinebias.errors import CapabilityError, DataError
 from splinebias.regimes.alignment import alignment_margin
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from splinebias.training.train import Training
 
 
+@known_keywords
 def alignment_measures(run: Training) -> Alignment:
     r"""What `alignment` says of a network that it follows, of a network that was trained.
 

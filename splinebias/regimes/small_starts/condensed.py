@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_array, real_number
+from splinebias._arguments import known_keywords, real_array, real_number
 from splinebias._array import Array
 from splinebias._result import Drawn
 from splinebias.errors import DataError
@@ -125,6 +125,7 @@ class Condensation(Drawn):
         return np.array(found).reshape(-1, self.weights.shape[1])
 
 
+@known_keywords
 def condensation(network: Any, predicted: Orientations | PointOrientations | None = None) -> Condensation:
     r"""Measure condensation in a trained network: cosine similarities, count of directions, participation, angle errors.
 
@@ -168,6 +169,7 @@ def condensation(network: Any, predicted: Orientations | PointOrientations | Non
     return Condensation(rows, np.sign(a), np.abs(a) * np.linalg.norm(rows, axis=1), predicted)
 
 
+@known_keywords
 def layer_condensation(module: Any) -> tuple[Condensation, ...]:
     """Measure condensation in every hidden layer of a torch network: of its ``nn.Linear`` layers all but the last.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from splinebias._array import Array
+from splinebias._result import Printed
 from splinebias.activation import Activation, Smooth
 from splinebias.data import Points
 from splinebias.errors import CapabilityError, DataError
@@ -20,7 +21,7 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class PointOrientations:
+class PointOrientations(Printed):
     """The condensed orientations of networks of several inputs: maxima of Q > 0 and minima of Q < 0, k of them.
 
     Attributes
@@ -36,6 +37,10 @@ class PointOrientations:
     directions: Array
     signs: Array
     strengths: Array
+
+    def __repr__(self) -> str:
+        plus, inputs = int((self.signs > 0).sum()), self.directions.shape[1] - 1
+        return f"PointOrientations({plus} with a > 0, {self.signs.size - plus} with a < 0, of {inputs} inputs)"
 
     def away(self, weights: Array, signs: Array) -> Array:
         """Degrees from each (w, b), shape (n, d + 1), to each orientation, (n, k); infinite where the signs of a differ."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_number, whole_number
+from splinebias._arguments import known_keywords, real_number, whole_number
 from splinebias._array import Array
 from splinebias.activation import Activation, Smooth, TwoSlope
 from splinebias.data import Dataset, Points
@@ -60,6 +60,7 @@ class SmallStart(Condensation):
         return self.predicted
 
 
+@known_keywords
 def train_from_small_start(
     data: Dataset | Points,
     activation: Activation,

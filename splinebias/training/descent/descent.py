@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinebias._arguments import keep_plain, whole_number
+from splinebias._arguments import keep_plain, known_keywords, whole_number
 from splinebias.errors import DataError
 from splinebias.learning_rates import checked_rates, momentum_scale
 from splinebias.loss import Loss
@@ -94,6 +94,7 @@ class _Descent(TrainingMethod):
             return DescentBatch(start, field, rates, momentum, size, limits, rngs, records).finish()
 
 
+@known_keywords
 @dataclass(frozen=True)
 class MirrorDescent(_Descent):
     r"""Full-batch mirror descent with the step at the top of this module; gradient descent if the potential is `Quadratic`.
@@ -135,6 +136,7 @@ class MirrorDescent(_Descent):
     """
 
 
+@known_keywords
 @dataclass(frozen=True)
 class StochasticMirrorDescent(_Descent):
     r"""Mini-batch mirror descent: the gradient of each step comes from B of the M points, drawn without replacement.

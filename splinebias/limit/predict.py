@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splinebias._arguments import entry
+from splinebias._arguments import entry, real_number
 from splinebias._array import Array
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
@@ -20,6 +20,7 @@ from splinebias.limit.dual.solver import DualSolver
 from splinebias.limit.hypotheses import require_limit, require_mobile, require_range, require_reachable
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
+from splinebias.limit.neighbour import GRID_TOO, Neighbour
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
 from splinebias.limit.second_opinion.opinion import checked
@@ -35,7 +36,15 @@ __all__ = ["Prediction", "predict", "predict_path"]
 _ACCURATE = 1e-8  # residual above which a function at a finite time is INACCURATE
 
 
-def predict(problem: Problem, solver: Solver | None = None, *, time: float = math.inf, start: Any = None) -> Prediction:
+def predict(
+    problem: Problem,
+    solver: Solver | None = None,
+    *,
+    time: float = math.inf,
+    start: Any = None,
+    warm: Prediction | None = None,
+    tolerance: float | None = None,
+) -> Prediction:
     r"""The infinite-width limit of the trained networks of `problem`.
 
     Minimizes :math:`E_\mu[\alpha^2]` (unscaled potentials) or :math:`E_\mu[D_\phi(\alpha, 0)]` (scaled) over
@@ -57,6 +66,14 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     start : function, optional
         The function :math:`f_0` at time 0: a `Network`, anything of this library with a function, a callable. The limit is
         then :math:`f_0` plus the function above for the data :math:`y_i - f_0(x_i)`. None: networks that start at zero.
+    warm : Prediction, optional
+        Of a problem nearby, in which data moved a little or the potential is a little different: with a scaled potential
+        Newton's method starts from there, and on its quadrature if the law is the same. The answer is the same up to the
+        residual. What does not help is left out; ``stats["warm"]`` says what did, or why nothing did: another number of
+        points, another activation or affine part, data of another size.
+    tolerance : float, optional
+        Relative residual above which the outcome is INACCURATE, from 1e-14 to 1e-2; with a scaled potential work ends where
+        it is reached. None: that of the solver, mostly 1e-10.
 
     Returns
     -------
@@ -67,25 +84,30 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     ------
     DataError
         If no neuron of the law can supply what the data ask for; if an unscaled potential has no usable curvature at zero;
-        for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there.
+        for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there;
+        for a `tolerance` outside [1e-14, 1e-2], a `warm` that is no `Prediction`.
     CapabilityError
-        If the chosen solver cannot take the problem; for parameterization `MeanField`; for a finite time, if a solver is
-        named, or as in `predict_path`.
+        If the chosen solver cannot take the problem; for parameterization `MeanField`; for a finite time, if a solver, a
+        neighbour or a tolerance is named, or as in `predict_path`; for several inputs with one of the last two.
 
     Notes
     -----
     Hypotheses checked: finite second moments, reach of the law, :math:`0 < \phi''(0) < \infty` for unscaled potentials.
-    Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures).
+    Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures). A prediction on
+    the quadrature of a neighbour has no second opinion: its residual is that of the solver's own finer rule.
     Source: Jin & Montufar (2023), Theorems 1 and 4; Liang & Montufar (2025), both theorems.
     """
     began = clock.perf_counter()
     _check_time(time, "time")
+    _check_hints(problem, time, warm, tolerance)
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
     if start is not None:
         _require_problem(problem)
         residuals, function = residual_problem(problem, start)
-        return timed(shifted(predict(residuals, solver, time=time), problem, function), began)
+        return timed(
+            shifted(predict(residuals, solver, time=time, warm=warm, tolerance=tolerance), problem, function), began
+        )
     if time != math.inf:
         if solver is not None:
             raise CapabilityError(
@@ -97,14 +119,23 @@ def predict(problem: Problem, solver: Solver | None = None, *, time: float = mat
     if solver is None:
         solver = _fastest(plain)
     require(solver, plain)
-    posed = PosedProblem(plain)
+    if tolerance is not None:
+        solver = _with_tolerance(solver, tolerance)
+    posed, reason = PosedProblem(plain, accuracy=solver.loose if isinstance(solver, DualSolver) else 0.0), ""
+    if warm is not None:
+        near, reason = Neighbour.of(plain, warm.problem, warm.reached if isinstance(solver, DualSolver) else None)
+        posed = replace(posed, near=near)
     require_reachable(posed)
     found = solver.solve_posed(posed)
+    if warm is not None:
+        found = replace(found, stats=found.stats | {"warm": found.stats.get("warm", reason)})
     if plain is not problem:
         penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
         dual = None if found.dual_function is None else found.dual_function.times(stiffness)
         found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers, dual_function=dual)
-    return timed(checked(found, solver.tolerance) if solver.exact else found, began)
+    if not solver.exact or found.stats.get("warm") == GRID_TOO or posed.accuracy:
+        return timed(found, began)
+    return timed(checked(found, solver.tolerance), began)
 
 
 def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
@@ -209,6 +240,29 @@ def _check_problem(problem: Problem) -> None:
     require_range(problem.data)
     if not problem.scaled:  # theory section 3
         require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled (in a file: scaled = true)")
+
+
+def _check_hints(problem: Any, time: float, warm: Any, tolerance: Any) -> None:
+    """Refuse neighbours and tolerances that are none, or that nothing would be done with."""
+    if warm is not None and not isinstance(warm, Prediction):
+        raise DataError(f"`warm` must be a Prediction, as sb.predict returns it, got {warm!r}")
+    if tolerance is not None and not 1e-14 <= real_number(tolerance, "tolerance", above=0) <= 1e-2:
+        raise DataError(
+            f"`tolerance` must be between 1e-14 and 1e-2, got {tolerance!r}: below is rounding, above no function; leave it "
+            "out for 1e-10"
+        )
+    if warm is None and tolerance is None:
+        return
+    named = "`warm`" if warm is not None else "`tolerance`"
+    if time != math.inf:
+        raise CapabilityError(f"{named} is for the limit time = inf only, got time = {time!r}; leave it out")
+    if isinstance(problem, Problem) and isinstance(problem.data, Points):
+        raise CapabilityError(f"{named} is for data of one input, got several; leave it out")
+
+
+def _with_tolerance(solver: Solver, tolerance: float) -> Solver:
+    """The solver, that calls INACCURATE what has a larger residual."""
+    return replace(solver, tolerance=float(tolerance))  # type: ignore[type-var]  # solvers are dataclasses
 
 
 def _check_time(time: Any, name: str) -> float:

@@ -43,6 +43,7 @@ from .limit.dual.solver import DualSolver as DualSolver
 from .limit.grid_solver import GridSolver as GridSolver
 from .limit.kernels.kernel_solver import KernelSolver as KernelSolver
 from .limit.kernels.power_solver import PowerSolver as PowerSolver
+from .limit.kernels.smooth_solver import SmoothSolver as SmoothSolver
 from .limit.kernels.tangent import tangent_kernel as tangent_kernel
 from .limit.predict import Prediction as Prediction
 from .limit.predict import predict as predict
@@ -54,6 +55,10 @@ from .limit.trajectory.path import Path as Path
 from .limit.trajectory.training_time_gcv import gcv_regularization as gcv_regularization
 from .limit.trajectory.training_time_gcv import gcv_time as gcv_time
 from .limit.trajectory.training_time_gcv import smoothing_spline as smoothing_spline
+from .loss import Exponential as Exponential
+from .loss import Logistic as Logistic
+from .loss import Loss as Loss
+from .loss import Squared as Squared
 from .networks.network import Network as Network
 from .networks.torch_modules import from_torch as from_torch
 from .parameterization import NTK as NTK
@@ -81,6 +86,15 @@ from .regimes.minimum_norm import MinimumNorm as MinimumNorm
 from .regimes.minimum_norm import minimum_norm as minimum_norm
 from .regimes.network_norm import NetworkNorm as NetworkNorm
 from .regimes.network_norm import network_norm as network_norm
+from .regimes.small_starts.alignment_flow import Alignment as Alignment
+from .regimes.small_starts.alignment_flow import alignment as alignment
+from .regimes.small_starts.alignment_of_run import alignment_measures as alignment_measures
+from .regimes.small_starts.condensed import Condensation as Condensation
+from .regimes.small_starts.condensed import condensation as condensation
+from .regimes.small_starts.condensed import layer_condensation as layer_condensation
+from .regimes.small_starts.point_orientations import PointOrientations as PointOrientations
+from .regimes.small_starts.small_start import SmallStart as SmallStart
+from .regimes.small_starts.small_start import train_from_small_start as train_from_small_start
 from .regimes.sparse_limit import SparseLimit as SparseLimit
 from .regimes.sparse_limit import sparse_limit as sparse_limit
 from .regimes.weight_decay import WeightDecayPath as WeightDecayPath

@@ -1,7 +1,8 @@
 r"""Activations: which slope terms appear, and which order of spline a wide network induces.
 
 Homogeneous ones, :math:`\sigma(|w| z) = |w|^k \sigma(z)`, make of a neuron :math:`\sigma(wx + b)` the function
-:math:`|w|^k \sigma(\pm(x - c))` with breakpoint :math:`c = -b/w`. Smooth ones are known by their first power at zero.
+:math:`|w|^k \sigma(\pm(x - c))` with breakpoint :math:`c = -b/w`. All others count as smooth; a small start knows them by
+their first power at zero.
 The bodies run on numpy arrays and torch tensors alike.
 """
 
@@ -21,7 +22,15 @@ _LARGEST_POWER = 20
 
 
 class Activation(ABC):
-    r"""A function :math:`\sigma` that neurons apply to :math:`wx + b`: its value and its derivative, and nothing else."""
+    r"""A function :math:`\sigma` that neurons apply to :math:`wx + b`: its value and its derivative, and nothing else.
+
+    That is enough to train networks. Where it is not `Homogeneous` it has to be smooth: there are no kinks to look out for.
+    """
+
+    @property
+    def two_slopes(self) -> TwoSlope | None:
+        """This activation as one of two slopes, None if it has not two slopes."""
+        return None
 
     @abstractmethod
     def value(self, z: Any) -> Any:
@@ -35,7 +44,7 @@ class Activation(ABC):
 class Homogeneous(Activation):
     r"""A function :math:`\sigma` that is one homogeneous polynomial of degree k on each side of zero.
 
-    Only these have a breakpoint, hence a limit that is a spline: a `Problem` takes no others.
+    Only these have a breakpoint, hence a limit that is a spline.
 
     Attributes
     ----------
@@ -66,8 +75,8 @@ class Homogeneous(Activation):
 class Smooth(Activation):
     r"""A smooth function with :math:`\sigma(z) = \sigma(0) + \kappa z^p + O(z^{p+1})`, :math:`\kappa \ne 0`.
 
-    It has no breakpoints, so that there is no curvature density and no spline: `condensed_orientations` reads it, `Problem`
-    does not.
+    It has no breakpoints, so that there is no curvature density and no spline: networks are trained, and the limit of
+    quadratic problems is a kernel's (`SmoothSolver`); what needs an axis of breakpoints refuses it.
 
     Attributes
     ----------

@@ -7,6 +7,7 @@ from importlib.resources import as_file, files
 import numpy as np
 
 from splinebias._arguments import real_number
+from splinebias._array import Array
 from splinebias.data import Dataset
 
 
@@ -43,6 +44,18 @@ def mcycle() -> Dataset:
     Silverman, JRSS B 47 (1985). To be smoothed rather than interpolated: see `splinebias.gcv_time`.
     """
     return _table("mcycle", "time", "acceleration")
+
+
+def digits() -> tuple[Array, Array]:
+    """Handwritten digits 0 and 1: 360 images of 8 x 8 pixels from 0 to 16, shape (360, 64); labels +1 for a 0, -1 for a 1.
+
+    E. Alpaydin & C. Kaynak, *Optical Recognition of Handwritten Digits*, UCI Machine Learning Repository (1998), CC BY
+    4.0: the part that scikit-learn brings along as ``load_digits``, in its order. In the file a pixel is a digit of base 17.
+    """
+    lines = (files("splinebias") / "_tables" / "digits.csv").read_text(encoding="utf-8").split()[1:]
+    rows = [line.split(",") for line in lines]
+    pixels = np.array([[int(pixel, 17) for pixel in row[1]] for row in rows], dtype=float)
+    return pixels, np.array([1.0 - 2.0 * int(row[0]) for row in rows])
 
 
 def _table(name: str, x: str, y: str) -> Dataset:

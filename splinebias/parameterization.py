@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from splinebias._arguments import real_number
 
+PARAMETERS = ("w", "b", "a", "d")
+"""The parameters of a network by name: hidden weights and biases, output weights, output bias."""
+
 
 class Parameterization(ABC):
     """How the output weights of a network of n units are scaled."""

@@ -22,10 +22,12 @@ from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.initialization import Initialization
 from splinebias.parameterization import NTK, MeanField, Parameterization, Standard
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
+from splinebias.smooth_activation import Sigmoid, Softplus, Tanh, X2Tanh, XTanh
 
 _PARTS: dict[str, dict[str, Any]] = {  # besides the data: the kinds of each in TOML, laws aside
     "initialization": {},
-    "activation": {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU, "relu_power": ReLUPower},
+    "activation": {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU, "relu_power": ReLUPower, "tanh": Tanh}
+    | {"xtanh": XTanh, "x2tanh": X2Tanh, "sigmoid": Sigmoid, "softplus": Softplus},
     "potential": {"quadratic": Quadratic, "power": Power, "hypentropy": Hypentropy},
     "parameterization": {"standard": Standard, "ntk": NTK, "mean_field": MeanField},
 }
@@ -44,8 +46,9 @@ class Problem:
         The points, of one input or of several, as many as the initialization has.
     initialization : Initialization
         Law of the hidden weights and biases: where curvature is penalized.
-    activation : Homogeneous
-        Which slope terms appear.
+    activation : Activation
+        Which slope terms appear. A smooth one, such as `Tanh` (any with value and derivative), makes networks to train
+        (`train`, `train_ensemble`) and a limit of quadratic problems (`predict`); what needs breakpoints refuses it.
     potential : Potential or Scaled
         How the magnitude of curvature is penalized. A bare potential is the *unscaled* one.
     affine : {"network", "free"}
@@ -59,8 +62,6 @@ class Problem:
     ------
     DataError
         If an argument is of the wrong kind, or `NTK()` comes without a law of output weights other than 0.
-    CapabilityError
-        If the activation is not homogeneous, such as `Tanh`: this theory has no limit for it.
 
     Notes
     -----
@@ -70,22 +71,16 @@ class Problem:
 
     data: Dataset | Points
     initialization: Initialization
-    activation: Homogeneous = ReLU()
+    activation: Activation = ReLU()
     potential: Potential | Scaled = Quadratic()
     affine: str = "network"
     parameterization: Parameterization = Standard()
 
     def __post_init__(self) -> None:
-        if isinstance(self.activation, Activation) and not isinstance(self.activation, Homogeneous):
-            raise CapabilityError(
-                f"a Problem needs a homogeneous activation, got {self.activation!r}: without a breakpoint per neuron "
-                "there is no curvature density, and its limits are no splines; take sb.ReLU() or sb.ReLUPower(k), or ask "
-                "what small starts do: sb.condensed_orientations(data, activation)"
-            )
         rules = {
             "data": ((Dataset, Points), "an sb.Dataset, or of several inputs sb.Points"),
             "initialization": (Initialization, "an sb.Initialization"),
-            "activation": (Homogeneous, "an activation such as sb.ReLU()"),
+            "activation": (Activation, "an activation such as sb.ReLU()"),
             "potential": ((Potential, Scaled), "a potential such as sb.Quadratic() or sb.Scaled(sb.Power(4, quadratic=1))"),
             "parameterization": (Parameterization, "sb.Standard(), sb.NTK() or sb.MeanField(1.0)"),
         }
@@ -127,6 +122,30 @@ class Problem:
             f"it works along the axis of breakpoints, of one input, and the data are {self.data!r}; predict (by "
             "sb.PointsSolver), train, error_band and compare take them, and one input goes into sb.Dataset"
         )
+
+    @property
+    def without_breakpoints(self) -> str | None:
+        """Why there is no axis of breakpoints, in words: several inputs, or smooth neurons; None if there is one."""
+        if isinstance(self.activation, Homogeneous):
+            return self.beyond_one_input
+        return (
+            f"it works along the axis of breakpoints, and neurons of {self.activation!r} have none: there is no curvature "
+            "density and no spline; train, train_ensemble and predict (quadratic problems) take them, small starts are read "
+            "by sb.condensed_orientations(data, activation), and sb.ReLU() or sb.ReLUPower(k) have breakpoints"
+        )
+
+    @property
+    def homogeneous(self) -> Homogeneous:
+        """The activation, for computations along the axis of breakpoints.
+
+        Raises
+        ------
+        CapabilityError
+            If it is smooth: neurons then have no breakpoints.
+        """
+        if not isinstance(self.activation, Homogeneous):
+            raise CapabilityError(f"this cannot take the problem: {self.without_breakpoints}")
+        return self.activation
 
     @property
     def line_data(self) -> Dataset:

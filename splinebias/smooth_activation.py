@@ -10,66 +10,46 @@ from splinebias.activation import Smooth
 from splinebias.errors import DataError
 
 
+class _TanhTimesPower(Smooth):
+    r""":math:`\sigma(z) = z^{p-1} \tanh z` of multiplicity p: the one formula of the three below."""
+
+    leading = 1.0
+
+    def value(self, z: Any) -> Any:
+        return z ** (self.multiplicity - 1) * namespace(z).tanh(z)
+
+    def derivative(self, z: Any) -> Any:
+        k, t = self.multiplicity - 1, namespace(z).tanh(z)
+        steep = z**k * (1 - t * t)
+        return steep if k == 0 else k * z ** (k - 1) * t + steep
+
+
 @dataclass(frozen=True)
-class Tanh(Smooth):
+class Tanh(_TanhTimesPower):
     r"""The hyperbolic tangent, of multiplicity 1."""
 
-    @property
-    def multiplicity(self) -> int:
-        return 1
-
-    @property
-    def leading(self) -> float:
-        return 1.0
-
-    def value(self, z: Any) -> Any:
-        return namespace(z).tanh(z)
-
-    def derivative(self, z: Any) -> Any:
-        return 1 - namespace(z).tanh(z) ** 2
+    multiplicity = 1
 
 
 @dataclass(frozen=True)
-class XTanh(Tanh):
+class XTanh(_TanhTimesPower):
     r""":math:`\sigma(z) = z \tanh z`, of multiplicity 2."""
 
-    @property
-    def multiplicity(self) -> int:
-        return 2
-
-    def value(self, z: Any) -> Any:
-        return z * super().value(z)
-
-    def derivative(self, z: Any) -> Any:
-        return super().value(z) + z * super().derivative(z)
+    multiplicity = 2
 
 
 @dataclass(frozen=True)
-class X2Tanh(Tanh):
+class X2Tanh(_TanhTimesPower):
     r""":math:`\sigma(z) = z^2 \tanh z`, of multiplicity 3."""
 
-    @property
-    def multiplicity(self) -> int:
-        return 3
-
-    def value(self, z: Any) -> Any:
-        return z * z * super().value(z)
-
-    def derivative(self, z: Any) -> Any:
-        return 2 * z * super().value(z) + z * z * super().derivative(z)
+    multiplicity = 3
 
 
 @dataclass(frozen=True)
 class Sigmoid(Smooth):
     r"""The logistic function :math:`\sigma(z) = 1/(1 + e^{-z})`: :math:`\sigma(0) = 1/2`, then multiplicity 1."""
 
-    @property
-    def multiplicity(self) -> int:
-        return 1
-
-    @property
-    def leading(self) -> float:
-        return 0.25
+    multiplicity, leading = 1, 0.25
 
     def value(self, z: Any) -> Any:
         return (1 + namespace(z).tanh(z / 2)) / 2  # no overflow on either side
@@ -82,13 +62,7 @@ class Sigmoid(Smooth):
 class Softplus(Smooth):
     r"""A smooth ReLU, :math:`\sigma(z) = \log(1 + e^z)`: :math:`\sigma(0) = \log 2`, then multiplicity 1."""
 
-    @property
-    def multiplicity(self) -> int:
-        return 1
-
-    @property
-    def leading(self) -> float:
-        return 0.5
+    multiplicity, leading = 1, 0.5
 
     def value(self, z: Any) -> Any:
         xp = namespace(z)

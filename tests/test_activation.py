@@ -75,13 +75,6 @@ def test_smooth_activations_run_on_tensors_and_far_out(activation):
     assert np.isfinite(activation.value(np.array([-1e4, 1e4]))).all()
 
 
-@pytest.mark.parametrize("activation", SMOOTH, ids=str)
-def test_problems_refuse_smooth_activations(activation):
-    data = sb.Dataset([0, 1], [0, 1])
-    with pytest.raises(sb.CapabilityError, match="a Problem needs a homogeneous activation, got .*condensed_orientations"):
-        sb.Problem(data, sb.Initialization.gaussian(), activation)
-
-
 def test_only_smooth_activations_are_centred():
     with pytest.raises(sb.DataError, match="`base` must be a smooth activation"):
         sb.Centred(sb.ReLU())

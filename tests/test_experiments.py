@@ -23,6 +23,8 @@ from experiments import (
     adaptive_map,
     band_constants,
     band_coverage,
+    condensation,
+    early_alignment,
     flow_cost,
     flow_trajectories,
     jm_defaults,
@@ -51,6 +53,23 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     least_norm_sheet: {"width": 20, "steps": 50},
     weight_decay_mcycle: {"points": 5},
     adaptive_map: {"width": 20, "sizes": (0.1, 10.0), "imbalances": (-100.0, 0.0), "seeds": (0,), "loss_tol": 1e-3},
+    early_alignment: {
+        "width": 10,
+        "scales": (1e-2, 1e-3),
+        "counts": (8, 16),
+        "spreads": (0.2, 0.7),
+        "seeds": (0,),
+        "lowest": 1e-8,
+        "digit_scales": (1e-2, 1e-3),
+    },
+    condensation: {
+        "width": 20,
+        "scales": (1e-5, 1e-4),
+        "starts": 50,
+        "seeds": (0,),
+        "layers": (5, 5, 5),
+        "layer_scale": 1e-3,
+    },
     flow_cost: {"widths": (20, 40), "seeds": (0,), "shown": 40, "max_steps": 60},
     flow_trajectories: {"widths": (50, 100, 200), "seeds": (0,), "points": 3},
     band_coverage: {"widths": (20, 40, 60), "networks": 6, "loss_tol": 1e-3, "shown": 2},
@@ -489,6 +508,47 @@ def test_kept_map_has_least_curvature_at_one_end_and_the_kernel_limit_at_the_oth
     assert np.median([one["to_kernel"] for one in rich]) > 3 * band.expected_sup
     assert not all(one["interpolates"] for one in rich)
     assert max(one["drift"] for one in found) < 1e-9
+
+
+def test_kept_alignment_does_not_depend_on_the_start_and_digits_do():
+    kept = json.loads((FIGURES / "early_alignment.json").read_text(encoding="utf-8"))
+    small = [run for run in kept["starts"] if run["scale"] < 1e-3]
+    times = [run["alignment_time"] for run in small]
+    assert max(times) / min(times) - 1 < 1e-4
+    waits = np.diff([run["halved_at"] for run in small])
+    predicted = np.diff([run["halving_predicted"] for run in small])
+    np.testing.assert_allclose(waits, predicted, rtol=2e-3)
+    assert max(run["rank_once_aligned"] for run in kept["losses"]) <= 2
+    first, last = kept["times"][0], kept["times"][-1]  # most and fewest digits of mu, fewest and most points
+    assert np.mean(last["bound"]) > 500 * np.mean(first["bound"])
+    assert np.mean(last["times"]) < 2 * np.mean(first["times"])
+    for end in kept["ends"]:
+        assert abs(end["over_predicted"][-1] - 1) < 0.03
+        assert end["product_over_first"][-1] < 0.15
+    whole, part = kept["digits"][:2], kept["digits"][2:]
+    assert [run["points"] for run in (*whole, *part)] == [360, 360, 259, 259]
+    assert whole[1]["alignment_time"] > 1.2 * whole[0]["alignment_time"]
+    assert abs(part[1]["alignment_time"] / part[0]["alignment_time"] - 1) < 1e-6
+    assert all(run["aligned_before_the_loss_moved"] < 0.5 for run in whole)
+    assert all(run["aligned_before_the_loss_moved"] == 1 for run in part)
+
+
+def test_kept_condensation_is_what_is_predicted():
+    kept = json.loads((FIGURES / "condensation.json").read_text(encoding="utf-8"))
+    for name, found in kept["directions"].items():
+        p = {"tanh": 1, "x tanh": 2, "x² tanh": 3}.get(name)
+        assert found["farthest_alone"] < 1e-4 and min(found["alone"]) > 0.05
+        if p is not None:
+            assert len(found["angles"]) == 2 * p and found["dead"] == 0
+            assert (max(found["trained"]) > 0.999) == (p > 1)  # coupled, the winner takes all
+    tanh, *others = kept["errors"].values()
+    for measured, derived in zip(tanh["error"], tanh["derived"], strict=True):
+        scales = np.array(kept["config"]["scales"])
+        proportional = np.array(derived) > 0.5  # degrees: above what the stop leaves
+        np.testing.assert_allclose(np.mean(measured, axis=1)[proportional], np.array(derived)[proportional], rtol=0.15)
+        assert proportional.sum() >= 3 and scales[proportional].min() <= 1e-4
+    assert all(np.mean(one["error"][0][0]) < 1 for one in others)
+    assert [layer["directions"] for layer in kept["layers"]] == [2, 2, 2]
 
 
 def test_kept_weight_decay_spends_few_knots_and_scores_like_early_stopping():

@@ -18,7 +18,7 @@ LAYERS = [  # a folder or module may import from those above it in this list, an
     ["errors", "_array"],
     ["_arguments"],
     ["_files", "_result", "_columns"],
-    ["numerics", "data", "activation", "potential", "parameterization"],
+    ["numerics", "data", "activation", "potential", "parameterization", "loss"],
     ["initialization", "functions", "learning_rates", "smooth_activation"],
     ["datasets", "problem"],
     ["rescaling"],

@@ -183,7 +183,10 @@ MINIMAL = {"data": "x = [0, 1]\ny = [0, 1]", "initialization": 'preset = "pytorc
         ({"initialization": 'weight = {name = "norm", sd = 1}\nbias = {name = "norm"}'}, "`weight` has parameters"),
         ({"initialization": 'weight = 1\nbias = {name = "norm"}'}, "`weight` must be a table with a `name`"),
         ({"initialization": 'preset = "gaussian"\ns_w = -1'}, "`s_w` must be a finite real number > 0"),
-        ({"activation": 'name = "tanh"'}, "`activation.name` must be one of relu, abs, leaky_relu, relu_power, got 'tanh'"),
+        (
+            {"activation": 'name = "gelu"'},
+            "`activation.name` must be one of relu, abs, leaky_relu, relu_power, tanh, .*got 'gelu'",
+        ),
         ({"activation": 'name = "leakyrelu"'}, "got 'leakyrelu'; did you mean 'leaky_relu'"),
         ({"activation": 'name = "relu"\nslope = 1'}, r"\[activation\] has parameters that relu does not take"),
         ({"activation": 'name = ["relu"]'}, "`activation.name` must be one of"),

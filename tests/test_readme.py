@@ -35,6 +35,7 @@ def lines(command):
         ("docs/guide/results.md", 12),
         ("docs/guide/data.md", 10),
         ("docs/guide/estimator.md", 8),
+        ("docs/early-alignment.md", 6),
     ],
 )
 def test_the_examples_print_what_they_say(page, least):

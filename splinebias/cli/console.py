@@ -90,6 +90,7 @@ class Output(click.ParamType[Path]):
         return check_writable(value)
 
 
+LOSSES = ("squared", "logistic", "exponential")
 METHODS = {"flow": "MirrorFlow", "neuron_flow": "NeuronFlow", "descent": "MirrorDescent"}
 
 problem_argument = click.argument("problem", metavar="PROBLEM.toml", type=click.Path(path_type=Path))

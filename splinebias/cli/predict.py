@@ -28,6 +28,7 @@ SOLVERS = {
     "dual": "DualSolver",
     "kernel": "KernelSolver",
     "power": "PowerSolver",
+    "smooth": "SmoothSolver",
     "points": "PointsSolver",
     "grid": "GridSolver",
 }

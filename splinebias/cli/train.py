@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from splinebias.cli.console import (
+    LOSSES,
     METHODS,
     head_of,
     interval_option,
@@ -31,7 +32,9 @@ from splinebias.cli.console import (
 @click.option(
     "--richness", type=float, metavar="GAMMA", help="Train mean-field networks of this richness, whatever the problem says."
 )
-@click.option("--loss-tol", type=float, default=1e-12, show_default=True, help="Loss to reach, in the units of y squared.")
+@click.option("--loss", type=click.Choice(LOSSES), default="squared", show_default=True, help="What is lowered.")
+@click.option("--trainable", default="all", show_default=True, help='"all", "hidden", "output", or some of w,b,a,d.')
+@click.option("--loss-tol", type=float, help="Loss to reach; default: 1e-12, or what puts every label on its side.")
 @interval_option
 @root_option
 @plot_option
@@ -46,35 +49,45 @@ def train(
     seed: int,
     method: str | None,
     richness: float | None,
-    loss_tol: float,
+    loss: str,
+    trainable: str,
+    loss_tol: float | None,
     interval: list[float] | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
     """Train one network and measure its distance to the limit.
 
-    Mean-field networks have none in closed form: for them there is no distance.
+    Mean-field networks have none in closed form, losses of labels and frozen output weights have none: for them there is no
+    distance.
 
     \b
     Example:
         splinebias train problem.toml --width 4860 --seed 0 --plot network.png
+        splinebias train problem.toml --width 1000 --loss logistic
         splinebias train problem.toml --width 1000 --richness 2
     """
     from splinebias._arguments import interval as check_interval
     from splinebias.functions.compare import compare
     from splinebias.limit.predict import predict as solve
+    from splinebias.loss import loss_named
     from splinebias.parameterization import MeanField
     from splinebias.problem import Problem
+    from splinebias.training.method import checked_trainable
 
     spec = Problem.from_toml(problem, root=root)
     if richness is not None:
         spec = replace(spec, parameterization=MeanField(richness))
     save = picture(plot)
     where = spec.default_interval if interval is None else check_interval(interval)
-    limit = None if isinstance(spec.parameterization, MeanField) else solve(spec)
+    moves = checked_trainable(trainable.split(",") if "," in trainable else trainable)
+    lazy = loss == "squared" and "a" in moves
+    limit = None if isinstance(spec.parameterization, MeanField) or not lazy else solve(spec)
     from splinebias.training.train import train as train_network  # torch takes two seconds: bad input is refused before that
 
-    run = train_network(spec, width, seed, method=made(METHODS, method), loss_tol=loss_tol)
+    run = train_network(
+        spec, width, seed, method=made(METHODS, method), loss=loss_named(loss), trainable=moves, loss_tol=loss_tol
+    )
     if limit is not None and not spec.initialization.starts_at_zero:
         limit = solve(spec, start=run.start)
     distance = None if limit is None else compare(run.function, limit.function, interval=where)
@@ -91,13 +104,20 @@ def train(
             }
         )
     else:
+        why = "mean-field networks have no limit in closed form"
+        if not lazy:
+            why = "limits are of the squared loss and of trained output weights"
+        labels = {}
+        if loss != "squared":
+            labels["labels"] = f"{run.stats['wrong']:.0f} on the wrong side, least margin {run.stats['margin']:.4g}"
         print_facts(
             problem=spec.describe(),
             network=f"width {run.width}, seed {run.seed}",
             training=f"{run.steps} steps to time {run.time:.6g} in {run.seconds:.2f} s",
             outcome=run.advice,
             loss=f"{run.loss:.3e}",
-            distance="unknown: mean-field networks have no limit in closed form"
+            **labels,
+            distance=f"unknown: {why}"
             if distance is None
             else f"sup {distance.sup:.4g} (at x = {distance.argmax:.4g}), L2 {distance.l2:.4g} "
             f"from the limit on [{where[0]:g}, {where[1]:g}]",

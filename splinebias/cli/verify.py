@@ -15,8 +15,8 @@ from splinebias.cli.console import json_option, print_json
 def verify(ctx: click.Context, *, papers: tuple[str, ...], fast: bool, as_json: bool) -> None:
     """Put the theorems of papers to the test, on trained networks.
 
-    Papers: JM (Jin & Montúfar 2023), LM (Liang & Montúfar 2025), W (Williams et al. 2019); all if none is named. Exit
-    status 1 if a verdict disagrees.
+    Papers: JM (Jin & Montúfar 2023), LM (Liang & Montúfar 2025), W (Williams et al. 2019), Z (Zhou et al., condensation),
+    M (Min, Mallada & Vidal, early alignment); all if none is named. Exit status 1 if a verdict disagrees.
 
     \b
     Examples:

@@ -99,8 +99,8 @@ def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
     f = as_function(f, "f")
     _check_capability(problem)
     require_attained(problem, problem.limit_potential.moment_order, bias=not problem.free)
-    reader = Reader(problem.initialization.breakpoint_law, problem.activation.degree, problem.data.x)
-    cells = FeatureKernel(reader.law, problem.activation).cells(reader.x)
+    reader = Reader(problem.initialization.breakpoint_law, problem.homogeneous.degree, problem.data.x)
+    cells = FeatureKernel(reader.law, problem.homogeneous).cells(reader.x)
     cells = replace(cells, order=max(cells.order, 16))  # f may be of higher degree than the solution
     if is_network(f, reader.degree):
         bins = max(1, math.ceil(math.sqrt(network_kinks(f, reader.degree)[0].size))) if smoothing is None else smoothing

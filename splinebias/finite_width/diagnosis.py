@@ -34,6 +34,7 @@ from splinebias.functions.compare import compare
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
+from splinebias.loss import require_lazy_training
 from splinebias.problem import Problem
 
 _HELP = {
@@ -252,7 +253,7 @@ def diagnose(
     DataError
         For arguments that do not fit together, and as `predict`.
     CapabilityError
-        As `predict` at finite times.
+        As `predict` at finite times; for a run on another loss than the squared one, or with frozen output weights.
 
     Notes
     -----
@@ -271,6 +272,7 @@ def diagnose(
     >>> [part.name for part in found.parts]
     ['start', 'sampling', 'hidden kernel', 'moving features', 'unfinished']
     """
+    require_lazy_training(run, "a diagnosis")
     network, problem, start, time, descent = _checked(run, problem, start, time, learning_rate, steps)
     where = problem.default_interval if interval is None else check_interval(interval)
     limit = predict(problem)

@@ -58,7 +58,7 @@ class ModeInfluence(InfluenceModel):
     def of(cls, flow: LinearFlow, time: float) -> ModeInfluence:
         """The influences at training time `time`."""
         problem, law = flow.problem, flow.problem.initialization.breakpoint_law
-        degree = problem.activation.degree
+        degree = problem.homogeneous.degree
         order = 16 if law.degree is None else max(16, law.degree + 1)
         points = enough_points(problem.data.x, degree + 1)
         degrees = {degree, 2 * degree} | ({degree - 1, 2 * degree - 1, 2 * degree - 2} if _is_ntk(problem) else set())
@@ -67,7 +67,7 @@ class ModeInfluence(InfluenceModel):
 
     def at(self, points: Array) -> Influence:
         problem = self.flow.problem
-        act, law, k = problem.activation, problem.initialization.breakpoint_law, problem.activation.degree
+        act, law, k = problem.homogeneous, problem.initialization.breakpoint_law, problem.homogeneous.degree
         cells, lines = self.cells.split(points), self._line_weights(points)
         c, weights, projections = cells.nodes.ravel(), cells.weights.ravel(), self._projections(points, lines)
         where = np.r_[points, problem.data.x][:, None]

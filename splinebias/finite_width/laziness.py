@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from splinebias.training.train import Training
 
 _LARGE = 1e100  # what no ratio needs to exceed: squares of it are doubles
+_PATH_TOLERANCE = 1e-4  # of the multipliers' path: movements are wanted to three digits
 _LAZY = 0.1  # movement, relative to n^(-1/2), below which random fluctuations hide it
 
 
@@ -321,8 +322,8 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     Notes
     -----
     Quadratic and unscaled potentials: closed form from the decay modes. Scaled ones: the path of the multipliers at 120
-    times, and a pass over the units for each, seconds. *Checked:* that no unit would move farther than it can; where some
-    would, ``holds`` is False, and the numbers are bounds rather than predictions.
+    times, to four digits, and a pass over the units for each, seconds. *Checked:* that no unit would move farther than it
+    can; where some would, ``holds`` is False, and the numbers are bounds rather than predictions.
     Source: theory section 7.
 
     Examples
@@ -372,7 +373,7 @@ def _pull_along_path(limit: Prediction) -> PullAlongPath:
     problem, end = limit.problem, limit.multipliers
     root = problem.data.weights / problem.data.weights.sum()
     size = np.abs(end).max() / max(float(np.abs(root * problem.data.y).max()), 1e-300)  # time at the first speed
-    path = multiplier_path(problem, size * np.geomspace(1e-6, 1e6, 120))
+    path = multiplier_path(problem, size * np.geomspace(1e-6, 1e6, 120), _PATH_TOLERANCE)
     return PullAlongPath(np.array([np.zeros_like(end), *path[np.isfinite(path).all(axis=1)], end]), problem.phi)
 
 

@@ -96,7 +96,7 @@ class NeuronsOfSide:
             return np.asarray(-rate * (1 - 2 * phi.quadratic * steep) * steep**2)
         z, step = self.slices[0] * np.abs(self.g)[:, None], 1e-6
         near = 1 / phi.hess(phi.grad_inverse(z * (1 + step)))
-        return np.divide(near - steep, step * z, out=np.zeros_like(z), where=z > 0)
+        return np.asarray(np.divide(near - steep, step * z, out=np.zeros_like(z), where=z > 0))
 
     @property
     def value(self) -> Array:

@@ -102,8 +102,8 @@ def required_width(
     probability = check_probability(probability)
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
-    if problem.beyond_one_input is not None:
-        raise CapabilityError(f"required_width cannot take the problem: {problem.beyond_one_input}")
+    if problem.without_breakpoints is not None:
+        raise CapabilityError(f"required_width cannot take the problem: {problem.without_breakpoints}")
     copies = copies_of(problem)
     least = copies * problem.data.size
     band = error_band(problem, least, interval=interval, draws=draws, seed=seed)

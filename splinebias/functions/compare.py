@@ -18,6 +18,7 @@ from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.functions.compare_on_box import BoxComparison, compare_on_box
 from splinebias.functions.sums import as_function
+from splinebias.loss import require_lazy_training
 from splinebias.numerics.cells import Cells
 
 
@@ -81,6 +82,9 @@ def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:
     DataError
         If `interval` is no such pair, if it is left out and neither side knows its problem, or they know different default
         intervals; if an argument is no function, or a value on the interval is not finite.
+    CapabilityError
+        For a prediction beside a run that was trained on another loss than the squared one, or with its output weights
+        frozen: that limit is of other networks. Functions of runs, ``run.function``, are compared with anything.
 
     Notes
     -----
@@ -91,6 +95,9 @@ def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:
     functions does not say where its knots are, the interval is cut into 1,000 more pieces, all equal, and its kinks are
     resolved to the error of that grid.
     """
+    for limit, run in ((f, g), (g, f)):
+        if hasattr(limit, "multipliers") and hasattr(run, "loss_function"):
+            require_lazy_training(run, "the limit of predict")
     if _is_box(interval):
         return compare_on_box(f, g, interval)
     lo, hi = check_interval(_default_interval(f, g) if interval is None else interval)

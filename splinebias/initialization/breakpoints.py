@@ -257,6 +257,13 @@ class DiscreteWeight(BreakpointLaw):
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         return zeta.discrete_weight(c, *self._atoms[side], self.bias.pdf)
 
+    def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
+        w, p = self._atoms[side]
+        if w.size != 1:
+            return super().zeta(c, side, degree)
+        (size,), (mass,) = np.abs(w), p * np.abs(w)
+        return np.asarray(mass * self.bias.pdf(-w[0] * c) * size ** (2 * degree))
+
     def log_masses(self, c: Array, side: int) -> Array:
         w, p = self._atoms[side]
         return np.asarray(np.log(p * np.abs(w)) + self.bias.logpdf(-w * c[..., None]))

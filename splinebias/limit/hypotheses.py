@@ -87,7 +87,7 @@ def require_moments(problem: Problem, order: float, rule: str, consequence: str,
     bias : bool
         Whether the bias law is looked at; its far tail makes offsets only.
     """
-    order = order * problem.activation.degree
+    order = order * problem.homogeneous.degree
     if order > 2 and (law := problem.initialization.pair_law.lacks_moment(order, weight_only=not bias)) is not None:
         wanted = "an exponential moment" if math.isinf(order) else f"a finite moment of order {order:.4g}"
         raise DataError(f"{rule} {wanted} of {law} has none: {consequence}")
@@ -104,7 +104,7 @@ def require_attained(problem: Problem, order: float, *, bias: bool) -> None:
     who = f"{problem.activation} with {problem.limit_potential} needs"
     fix = "use lighter tails, a lower power of ReLU, or add a quadratic part to a power potential"
     require_moments(problem, order, who, f"far neurons would make slopes at no cost; {fix}", bias=bias)
-    degree = problem.activation.degree
+    degree = problem.homogeneous.degree
     if not bias and degree > 2:
         require_moments(problem, order * (degree - 2) / degree, who, f"far neurons would make x^2 at no cost; {fix}")
 
@@ -173,7 +173,7 @@ def _require_derivatives(posed: PosedProblem) -> None:
     bad = posed.power_system.out_of_reach()
     if bad.size:
         raise DataError(
-            f"no neuron can make the derivative number {posed.problem.activation.degree + 1} that the data have between "
+            f"no neuron can make the derivative number {posed.problem.homogeneous.degree + 1} that the data have between "
             f"x = {bad[0]:g} and x = {bad[-1]:g} (the density zeta is zero there); use a law whose breakpoints -b/w reach "
             "it, or drop points"
         )

@@ -48,7 +48,7 @@ class PosedProblem:
     Raises
     ------
     CapabilityError
-        If the data have several inputs: nothing here would make sense.
+        If the data have several inputs, or neurons no breakpoints: nothing here would make sense.
     """
 
     problem: Problem
@@ -57,7 +57,7 @@ class PosedProblem:
     accuracy: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        if (missing := self.problem.beyond_one_input) is not None:
+        if (missing := self.problem.without_breakpoints) is not None:
             raise CapabilityError(f"this cannot take the problem: {missing}")
 
     @cached_property
@@ -104,7 +104,7 @@ class PosedProblem:
     def power_system(self) -> PowerSystem:
         """The equations for powers of ReLU."""
         problem = self.problem
-        kernel = FeatureKernel(problem.initialization.breakpoint_law, problem.activation)
+        kernel = FeatureKernel(problem.initialization.breakpoint_law, problem.homogeneous)
         return PowerSystem.of(problem.data.x, problem.data.y, kernel, free=problem.free)
 
     def spline(self, density: Array, y: Array) -> WeightedSpline:

@@ -13,6 +13,7 @@ import numpy as np
 
 from splinebias._arguments import entry, real_number
 from splinebias._array import Array
+from splinebias.activation import Homogeneous
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.banded import BandedSolver
@@ -20,12 +21,14 @@ from splinebias.limit.dual.solver import DualSolver
 from splinebias.limit.hypotheses import require_limit, require_mobile, require_range, require_reachable
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
+from splinebias.limit.kernels.smooth_solver import SmoothSolver
 from splinebias.limit.neighbour import GRID_TOO, Neighbour
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
 from splinebias.limit.second_opinion.opinion import checked
 from splinebias.limit.several_inputs.predict import predict_points
 from splinebias.limit.start_function import residual_problem, shifted
+from splinebias.loss import SQUARED, Loss, require_squared
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
 
@@ -44,6 +47,7 @@ def predict(
     start: Any = None,
     warm: Prediction | None = None,
     tolerance: float | None = None,
+    loss: Loss = SQUARED,
 ) -> Prediction:
     r"""The infinite-width limit of the trained networks of `problem`.
 
@@ -51,7 +55,8 @@ def predict(
     :math:`f(x) = E_\mu[\alpha(w, b)\, \sigma(wx + b)]` with :math:`f(x_i) = y_i`; in function space, the interpolant of
     least weighted curvature, :math:`\int (f'')^2/\zeta` or :math:`\int \phi(f''/(2p))\,p` plus the slope terms of the
     activation. For powers of ReLU, :math:`f^{(k+1)}/k!` takes the place of f''; for parameterization `NTK` the limit is
-    :math:`K(\cdot, X) K(X, X)^{-1} y` with the tangent kernel of both layers.
+    :math:`K(\cdot, X) K(X, X)^{-1} y` with the tangent kernel of both layers. With smooth activations
+    :math:`K = E[\sigma\sigma]`, see `SmoothSolver`, which says what it refuses.
 
     Parameters
     ----------
@@ -74,6 +79,8 @@ def predict(
     tolerance : float, optional
         Relative residual above which the outcome is INACCURATE, from 1e-14 to 1e-2; with a scaled potential work ends where
         it is reached. None: that of the solver, mostly 1e-10.
+    loss : Loss
+        What training lowers: ``Squared()``. Others are refused by name: without a minimum they have no such limit.
 
     Returns
     -------
@@ -88,7 +95,8 @@ def predict(
         for a `tolerance` outside [1e-14, 1e-2], a `warm` that is no `Prediction`.
     CapabilityError
         If the chosen solver cannot take the problem; for parameterization `MeanField`; for a finite time, if a solver, a
-        neighbour or a tolerance is named, or as in `predict_path`; for several inputs with one of the last two.
+        neighbour or a tolerance is named, or as in `predict_path`; for several inputs and smooth activations with one of the
+        last two; for a loss other than the squared one.
 
     Notes
     -----
@@ -100,14 +108,17 @@ def predict(
     began = clock.perf_counter()
     _check_time(time, "time")
     _check_hints(problem, time, warm, tolerance)
+    require_squared(loss, "the limit of predict")
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
+    _require_problem(problem)
     if start is not None:
-        _require_problem(problem)
         residuals, function = residual_problem(problem, start)
         return timed(
             shifted(predict(residuals, solver, time=time, warm=warm, tolerance=tolerance), problem, function), began
         )
+    if not isinstance(problem.activation, Homogeneous):
+        return timed(_smooth(problem, solver, [float(time)])[0], began)
     if time != math.inf:
         if solver is not None:
             raise CapabilityError(
@@ -202,11 +213,13 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     times = _check_times(times)
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return Path(problem, times, predict_points(problem, None, times.tolist(), start, predict))
+    _require_problem(problem)
     if start is not None:
-        _require_problem(problem)
         residuals, function = residual_problem(problem, start)
         found = predict_path(residuals, times)
         return replace(found, problem=problem, predictions=tuple(shifted(p, problem, function) for p in found.predictions))
+    if not isinstance(problem.activation, Homogeneous):
+        return Path(problem, times, _smooth(problem, None, times.tolist()))
     _check_problem(problem)
     if np.isfinite(times).any():
         require_finite_times(problem)
@@ -218,6 +231,15 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     # the limit, if it is among them, has been checked
     seen = (p if p.stats["time"] == math.inf else checked(p, _ACCURATE) for p in found.predictions)
     return replace(found, predictions=tuple(seen))
+
+
+def _smooth(problem: Problem, solver: Solver | None, times: list[float]) -> tuple[Prediction, ...]:
+    """Predictions of smooth neurons at training times, infinity included."""
+    _check_problem(problem)
+    chosen = SmoothSolver() if solver is None else solver
+    require(chosen, problem)
+    assert isinstance(chosen, SmoothSolver), "no other solver takes smooth neurons"
+    return tuple(chosen.at(problem, times))
 
 
 def _plain(problem: Problem) -> tuple[Problem, float]:
@@ -258,6 +280,8 @@ def _check_hints(problem: Any, time: float, warm: Any, tolerance: Any) -> None:
         raise CapabilityError(f"{named} is for the limit time = inf only, got time = {time!r}; leave it out")
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         raise CapabilityError(f"{named} is for data of one input, got several; leave it out")
+    if isinstance(problem, Problem) and not isinstance(problem.activation, Homogeneous):
+        raise CapabilityError(f"{named} is for powers of ReLU and two slopes, got {problem.activation}; leave it out")
 
 
 def _with_tolerance(solver: Solver, tolerance: float) -> Solver:

@@ -12,6 +12,7 @@ from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.several_inputs import PointFunction, PointFunctionSum
+from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.hypotheses import require_limit
 from splinebias.limit.posed_problem import PosedProblem
@@ -32,7 +33,7 @@ class Prediction(DrawnFunction):
     ----------
     problem : Problem
         What was solved.
-    function : WeightedSpline, FunctionSum or PointFunction
+    function : WeightedSpline, FunctionSum, PointFunction or SmoothUnits
         The limit f; from a start function on, the sum of that and of `change`. Of several inputs, a `PointFunction`, which
         takes points of shape (..., d) and has a `gradient`.
     penalty : float
@@ -61,7 +62,7 @@ class Prediction(DrawnFunction):
     """
 
     problem: Problem
-    function: WeightedSpline | FunctionSum | PointFunction
+    function: WeightedSpline | FunctionSum | PointFunction | SmoothUnits
     penalty: float
     residual: float
     outcome: Outcome
@@ -73,8 +74,18 @@ class Prediction(DrawnFunction):
 
     @property
     def change(self) -> WeightedSpline:
-        """What training adds to the start function: f - f_0, the weighted spline of the theorems."""
+        """What training adds to the start function: f - f_0, the weighted spline of the theorems.
+
+        Raises
+        ------
+        CapabilityError
+            If neurons are smooth: it is no spline then; see `function`.
+        """
         changed = self.function.parts[-1] if isinstance(self.function, FunctionSum) else self.function
+        if isinstance(changed, SmoothUnits):
+            raise CapabilityError(
+                f"what training adds to {self.problem.activation!r} networks is no spline; take `function`"
+            )
         assert isinstance(changed, WeightedSpline)
         return changed
 
@@ -91,7 +102,7 @@ class Prediction(DrawnFunction):
 
         Worked out when asked for; notebooks show it.
         """
-        few = "" if self.problem.beyond_one_input is not None else few_breakpoints(self.problem)
+        few = "" if self.problem.without_breakpoints is not None else few_breakpoints(self.problem)
         return "; ".join(filter(None, ["" if self.outcome.ok else self.outcome.value, few]))
 
     def __repr__(self) -> str:
@@ -143,8 +154,8 @@ def timed(prediction: Prediction, began: float) -> Prediction:
 
 def beyond_bending(problem: Problem) -> str | None:
     """Why `problem` is no weighted second-derivative problem, in words, or None: solvers of those alone ask this."""
-    if problem.beyond_one_input is not None:
-        return problem.beyond_one_input
+    if problem.without_breakpoints is not None:
+        return problem.without_breakpoints
     if problem.activation.two_slopes is None:
         return (
             f"it takes two-slope activations only and the activation is {problem.activation}; "

@@ -142,7 +142,7 @@ class StartProcess(Drawn):
         law = self.problem.initialization
         if law.starts_at_zero:
             return np.zeros((x.size, x2.size))
-        return law.output_second_moment * FeatureKernel(law.breakpoint_law, self.problem.activation).matrix(x, x2)
+        return law.output_second_moment * FeatureKernel(law.breakpoint_law, self.problem.homogeneous).matrix(x, x2)
 
 
 def start_process(problem: Problem, *, time: float = math.inf) -> StartProcess:
@@ -185,8 +185,8 @@ def start_process(problem: Problem, *, time: float = math.inf) -> StartProcess:
     >>> float(law.std(0.0)), bool(0.01 < law.std(0.5) < 0.1)
     (0.0, True)
     """
-    if isinstance(problem, Problem) and problem.beyond_one_input is not None:
-        raise CapabilityError(f"start_process cannot take the problem: {problem.beyond_one_input}")
+    if isinstance(problem, Problem) and problem.without_breakpoints is not None:
+        raise CapabilityError(f"start_process cannot take the problem: {problem.without_breakpoints}")
     prediction = predict(problem, time=time)
     if not problem.linear:
         raise CapabilityError(

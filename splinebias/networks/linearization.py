@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from splinebias.activation import Homogeneous, TwoSlope
+from splinebias.activation import Activation, TwoSlope
 from splinebias.networks.activation_pattern import pattern
 
 
@@ -49,7 +49,7 @@ class Linearization(ABC):
         return torch.stack(rows, dim=-2)
 
 
-def linearize(theta: Tensor, points: Tensor, activation: Homogeneous) -> Linearization:
+def linearize(theta: Tensor, points: Tensor, activation: Activation) -> Linearization:
     """The network with parameters `theta`, shape (..., 3n + 1), at `points`, shape (2, M): rows x, increasing, and 1.
 
     Of D inputs there are D rows of x.
@@ -148,7 +148,7 @@ class FeatureLinearization(Linearization):
         Parameters.
     points : Tensor, shape (2, M), of D inputs (D + 1, M)
         Rows x and 1.
-    activation : Homogeneous
+    activation : Activation
         The :math:`\sigma` above.
 
     Attributes
@@ -157,7 +157,7 @@ class FeatureLinearization(Linearization):
         Where pre-activations are positive.
     """
 
-    def __init__(self, theta: Tensor, points: Tensor, activation: Homogeneous) -> None:
+    def __init__(self, theta: Tensor, points: Tensor, activation: Activation) -> None:
         units = _blocks(theta, points.shape[0] + 1)
         self._points = points
         z = points.mT @ units[..., :-1, :]

@@ -22,11 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from splinebias._arguments import whole_number
-from splinebias.activation import Homogeneous
+from splinebias._array import Array
+from splinebias.activation import Activation, Homogeneous
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial
 from splinebias.functions.several_inputs import UnitsFunction
+from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.networks.linearization import Linearization, linearize
 from splinebias.problem import Problem, part_to_table
 
@@ -41,14 +43,14 @@ class Network:
     ----------
     theta : Tensor, shape (..., 3n + 1), of D inputs (..., (D + 2) n + 1)
         Parameters (w, b, a, d) of the formula above, each block in the order of the units.
-    activation : Homogeneous
+    activation : Activation
         The :math:`\sigma` above.
     skip : Tensor, shape (..., 2), of D inputs (..., D + 1)
         (slope, intercept) above; zeros unless the affine part is free. Its length says how many inputs there are.
     """
 
     theta: Tensor
-    activation: Homogeneous
+    activation: Activation
     skip: Tensor
 
     @classmethod
@@ -98,6 +100,12 @@ class Network:
             activation,
             theta.new_zeros((len(seeds), law.inputs + 1) if batch else law.inputs + 1),
         )
+
+    @classmethod
+    def of_units(cls, w: Array, b: Array, a: Array, activation: Activation) -> Network:
+        """The network of given units of one input, arrays of shape (n,) each, without output bias and skip part."""
+        theta = torch.tensor(np.concatenate([w, b, a, [0.0]]), dtype=torch.float64)
+        return cls(theta, activation.two_slopes or activation, theta.new_zeros(2))
 
     @property
     def width(self) -> int:
@@ -157,10 +165,10 @@ class Network:
         rows = x.reshape(x.shape[0], -1).mT
         return linearize(self.theta, torch.cat([rows, torch.ones_like(rows[:1])]), self.activation)
 
-    def function(self) -> PiecewisePolynomial | UnitsFunction:
+    def function(self) -> PiecewisePolynomial | UnitsFunction | SmoothUnits:
         """The network as the function it is, exact, in float64: a `PiecewiseLinear` if the activation has two slopes.
 
-        Of several inputs a `UnitsFunction`, which sums over the units.
+        Of several inputs a `UnitsFunction`, which sums over the units; `SmoothUnits` if they are smooth.
 
         Raises
         ------
@@ -175,6 +183,8 @@ class Network:
             return UnitsFunction(w, b, a, float(self.d), self.activation, np.array(slopes), intercept)
         slope = slopes[0]
         two_slopes, skip = self.activation.two_slopes, (slope, intercept)
+        if not isinstance(self.activation, Homogeneous):
+            return SmoothUnits(w, b, a, float(self.d), self.activation, skip)
         if two_slopes is not None:
             return PiecewiseLinear.from_units(w, b, a, float(self.d), two_slopes, skip=skip)
         return PiecewisePolynomial.from_power_units(w, b, a, float(self.d), self.activation.degree, skip=skip)
@@ -227,7 +237,7 @@ class Network:
             If this is a batch or has parameters that are not finite; for a time that is no number >= 0, or contradicts the
             learning rates; for steps that diverge; if it has a skip connection that `data` do not leave free.
         CapabilityError
-            For a scaled potential other than the quadratic one, whose flow is not linear.
+            For a scaled potential other than the quadratic one, whose flow is not linear, and for smooth activations.
 
         Notes
         -----
@@ -245,6 +255,10 @@ class Network:
             raise DataError(f"a network must have finite parameters, got {int((~np.isfinite(theta)).sum())} that are not")
         if not isinstance(hidden, bool):
             raise DataError(f"`hidden` must be True or False, got {hidden!r}")
+        if not isinstance(self.activation, Homogeneous):
+            raise CapabilityError(
+                f"`linearized` writes a network as polynomials, got smooth units, {self.activation!r}; train does without"
+            )
         setting = Setting.of(data, self.activation)
         if not setting.free and skip.any():
             raise DataError(
@@ -287,7 +301,7 @@ class Network:
         DataError
             If this is a batch.
         CapabilityError
-            If the activation is not one of the library's own.
+            If the activation has no torch module: one that is not the library's own, and some smooth ones.
         """
         from splinebias.networks.torch_layers import activation_layer, as_module
 
@@ -296,11 +310,11 @@ class Network:
         if self.inputs > 1:
             raise CapabilityError(f"torch modules are made of networks of one input, got {self.inputs}")
         if (layer := activation_layer(self.activation)) is None:
-            raise CapabilityError(f"only the library's own activations have a torch module, got {self.activation!r}")
+            raise CapabilityError(f"only activations of the library and of torch have a module, got {self.activation!r}")
         return as_module(self.theta.detach(), self.skip.detach(), layer)
 
 
-def difference(network: Network, other: Network) -> PiecewisePolynomial | UnitsFunction:
+def difference(network: Network, other: Network) -> PiecewisePolynomial | UnitsFunction | SmoothUnits:
     """f - g of two networks of one activation, exact: the function of the units of both."""
     rows, ends = [], []
     for net, sign in ((network, 1.0), (other, -1.0)):

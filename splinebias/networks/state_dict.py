@@ -8,19 +8,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from splinebias.activation import Homogeneous
+from splinebias.activation import Activation
 from splinebias.errors import DataError
 from splinebias.networks.network import Network
 
 
-def network_from_state(path: str | Path, activation: Homogeneous) -> Network:
+def network_from_state(path: str | Path, activation: Activation) -> Network:
     """The network whose two Linear layers a file holds, such as ``torch.save(module.state_dict(), path)`` writes.
 
     Parameters
     ----------
     path : str or Path
         The file.
-    activation : Homogeneous
+    activation : Activation
         What stands between the layers: the file does not say.
 
     Raises

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from splinebias.activation import Abs, Homogeneous, LeakyReLU, ReLU, ReLUPower
+from splinebias.activation import Abs, Activation, LeakyReLU, ReLU, ReLUPower
+from splinebias.smooth_activation import Sigmoid, Softplus, Tanh
 
 
 class AbsLayer(nn.Module):
@@ -45,8 +46,11 @@ class SkipConnection(nn.Module):
         return values
 
 
-def activation_layer(activation: Homogeneous) -> nn.Module | None:
-    """A module that computes the activation, None if it is not one of the library's own."""
+def activation_layer(activation: Activation) -> nn.Module | None:
+    """A module that computes the activation, None where torch and this module have none."""
+    smooth: dict[type, type[nn.Module]] = {Tanh: nn.Tanh, Sigmoid: nn.Sigmoid, Softplus: nn.Softplus}
+    if type(activation) in smooth:
+        return smooth[type(activation)]()
     if isinstance(activation, ReLU):
         return nn.ReLU()
     if isinstance(activation, Abs):

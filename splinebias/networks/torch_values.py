@@ -86,6 +86,7 @@ class Values:
 
     def agree(self, network: Network) -> bool:
         """Whether a network has these values, to the rounding of sums over its units."""
+        assert isinstance(network.activation, Homogeneous), "modules are read with these only"
         degree = network.activation.degree
         x, w, b, a = self.x.abs(), network.w.abs(), network.b.abs(), network.a.abs()
         size = torch.zeros_like(x)

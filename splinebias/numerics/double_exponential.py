@@ -1,4 +1,4 @@
-r"""Double exponential rules on pieces of a line, each with the rule of half its nodes (Takahasi & Mori 1974).
+r"""Double exponential rules on pieces of a line, each with the rule of half its nodes (Takahasi & Mori 1974); and Fejer's.
 
 On (0, 1) the nodes are :math:`u = 1/(1 + e^{-\pi \sinh t})` at equidistant t; a piece to infinity is mapped by
 :math:`u \mapsto u/(1 - u)`. Ends may be singular. The difference between a rule and that of half its nodes bounds the error
@@ -37,21 +37,20 @@ def unit_rule(step: float) -> UnitRule:
 SHORT, PLAIN, FINE = unit_rule(0.1875), unit_rule(0.125), unit_rule(0.0625)
 
 
-def clenshaw_curtis(count: int) -> UnitRule:
-    """The rule of Clenshaw & Curtis with count + 1 nodes, beside that with every second one: for short smooth pieces."""
-    half = np.zeros(count + 1)
-    half[::2] = _cosine_weights(count // 2)
-    u = (1 - np.cos(np.pi * np.arange(count + 1) / count)) / 2
-    return UnitRule(u, u[::-1], _cosine_weights(count), half)
+def fejer(count: int) -> UnitRule:
+    """Fejer's second rule, with count - 1 nodes, none at an end, beside that with every second one: for smooth pieces.
+
+    `count` is a multiple of 4; polynomials of degree count - 1 are exact, with half of the nodes of degree count / 2 - 1.
+    """
+    half = np.zeros(count - 1)
+    half[1::2] = _sine_weights(count // 2)
+    u = np.sin(np.pi * np.arange(1, count) / (2 * count)) ** 2
+    return UnitRule(u, u[::-1], _sine_weights(count), half)
 
 
-def _cosine_weights(count: int) -> Array:
-    k, even = np.arange(count + 1), np.arange(0, count + 1, 2)
-    moments = np.where(even == 0, 0.5, 1.0) / (1 - even**2.0)
-    moments[-1] /= 2 if count % 2 == 0 else 1
-    weights = 2 / count * np.cos(np.pi * np.outer(k, even) / count) @ moments
-    weights[[0, -1]] /= 2
-    return np.asarray(weights)
+def _sine_weights(count: int) -> Array:
+    angles, odd = np.pi * np.arange(1, count) / count, np.arange(1, count, 2)
+    return np.asarray(2 * np.sin(angles) / count * (np.sin(np.outer(angles, odd)) / odd).sum(axis=1))
 
 
 class PieceRule(NamedTuple):

@@ -12,6 +12,8 @@ every kind of colour blindness; text and lines of a figure are dimensionless unl
 from splinebias.plots.bands import plot_band as plot_band
 from splinebias.plots.bands import plot_fluctuations as plot_fluctuations
 from splinebias.plots.bands import plot_start_process as plot_start_process
+from splinebias.plots.directions import plot_condensation as plot_condensation
+from splinebias.plots.directions import plot_orientations as plot_orientations
 from splinebias.plots.files import save_figure as save_figure
 from splinebias.plots.functions import plot_ensemble as plot_ensemble
 from splinebias.plots.functions import plot_minimum_norm as plot_minimum_norm
@@ -24,6 +26,7 @@ from splinebias.plots.functions import plot_training as plot_training
 from splinebias.plots.laws import plot_curvature_penalty as plot_curvature_penalty
 from splinebias.plots.parts import plot_diagnosis as plot_diagnosis
 from splinebias.plots.parts import plot_laziness as plot_laziness
+from splinebias.plots.paths import plot_alignment as plot_alignment
 from splinebias.plots.paths import plot_path as plot_path
 from splinebias.plots.paths import plot_weight_decay_path as plot_weight_decay_path
 from splinebias.plots.pictures import html_of as html_of

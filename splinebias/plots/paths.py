@@ -1,4 +1,4 @@
-"""Pictures of functions in an order: at times of training, or at strengths of weight decay; pale first, dark last."""
+"""Pictures in an order: functions at times of training or strengths of weight decay; neurons of a small start in time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 
 from splinebias._arguments import interval as check_interval
 from splinebias.plots.canvas import Shown, default_places, draw_curve, draw_data, drawn_on, frame, places
-from splinebias.plots.style import BLACK, from_pale_to_dark, plain
+from splinebias.plots.style import BLACK, BLUE, VERMILLION, from_pale_to_dark, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from splinebias.limit.trajectory.path import Path
+    from splinebias.regimes.small_starts.alignment_flow import Alignment
     from splinebias.regimes.weight_decay import WeightDecayPath
 
 
@@ -63,4 +64,24 @@ def plot_weight_decay_path(
             draw_curve(axes, x, fit(x), style, Shown("weight decay", label, {}))
         frame(axes, path.data, x, *(fit(x) for fit in fits), whole=interval is not None)
         draw_data(axes, path.data, lo, hi)
+    return axes
+
+
+def plot_alignment(found: Alignment, ax: Axes | None = None, **line: Any) -> Axes:
+    """Share of the neurons that are aligned and loss over that at the start, against time.
+
+    Dotted: when the last neuron that aligns does so; dashed: when the loss should have halved, to leading order. Keywords go
+    to ``Axes.plot`` for both curves.
+    """
+    order = np.sort(found.aligned_at[np.isfinite(found.aligned_at)])
+    half, due = found.halved_at, found.predicted.halving_time(found.scale, found.loss_function.first_pull)
+    end = 1.3 * max(time for time in (found.alignment_time, half, due, found.times[1]) if np.isfinite(time))
+    shares = np.searchsorted(order, found.times, side="right") / found.signs.size
+    style = plain(line)
+    with drawn_on(ax) as axes:
+        axes.plot(found.times, shares, **({"color": BLUE, "drawstyle": "steps-post", "label": "neurons aligned"} | style))
+        axes.plot(found.times, found.losses / found.losses[0], **({"color": VERMILLION, "label": "loss over first"} | style))
+        axes.axvline(found.alignment_time, color=BLUE, linestyle=":", linewidth=1.0, label="_last")
+        axes.axvline(due, color=BLACK, linestyle="--", linewidth=1.0, label="predicted: loss halved")
+        axes.set(xlabel="time $t$", ylabel="share", xlim=(0, end), ylim=(-0.03, 1.08))
     return axes

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from splinebias.errors import DataError
 from splinebias.plots.bands import plot_band, plot_fluctuations, plot_start_process
+from splinebias.plots.directions import plot_condensation, plot_orientations
 from splinebias.plots.files import rendered
 from splinebias.plots.functions import (
     plot_ensemble,
@@ -22,7 +23,7 @@ from splinebias.plots.functions import (
 )
 from splinebias.plots.laws import plot_curvature_penalty
 from splinebias.plots.parts import plot_diagnosis, plot_laziness
-from splinebias.plots.paths import plot_path, plot_weight_decay_path
+from splinebias.plots.paths import plot_alignment, plot_path, plot_weight_decay_path
 from splinebias.plots.studies import plot_grid, plot_study
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def html_of(result: Any) -> str:
     figure = Figure(figsize=(4.6, 2.8), layout="constrained")
     axes = figure.subplots()
     plot(result, axes)
-    if axes.get_legend() is None:
+    if axes.get_legend() is None and axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="x-small")
     content = base64.b64encode(rendered(figure, "png", dpi=90, metadata={"Software": None})).decode("ascii")
     advice = getattr(result, "advice", "") if type(result).__name__ == "Prediction" else ""
@@ -89,6 +90,9 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "MinimumNorm": plot_minimum_norm,
     "Fluctuations": plot_fluctuations,
     "SparseLimit": plot_sparse_limit,
+    "Alignment": plot_alignment,
+    "Orientations": plot_orientations,
+    "Condensation": plot_condensation,
     "Study": plot_study,
     "StudyGrid": plot_grid,
     "Initialization": plot_curvature_penalty,

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from splinebias._arguments import real_array, real_number
+from splinebias._arguments import real_array, real_number, real_vector
 from splinebias._array import Array
-from splinebias.errors import DataError
+from splinebias.data import Dataset, Points
+from splinebias.errors import CapabilityError, DataError, SolveError
+from splinebias.loss import checked_labels, checked_signs
+from splinebias.problem import Problem
+from splinebias.regimes.small_starts.frozen_pulls import FrozenPulls, follow
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +77,14 @@ class AlignmentMargin:
         r"""Leading order of the time at which the loss has halved from a start of size :math:`\varepsilon`.
 
         :math:`\ln(1/\varepsilon)/(\gamma\,|\ell'(0)|)` with the :math:`\gamma_\pm` of the class whose fit brings the share
-        of fitted points above one half.
+        of fitted points above one half; infinite where its points add up to 0.
         """
         scale = real_number(scale, "scale", above=0)
         order = np.argsort(self.growth)[::-1]  # the faster class first
         sizes = [int((self.labels == sign).sum()) for sign in (1, -1)]
         late = order[0] if 2 * sizes[order[0]] > self.labels.size else order[1]
-        return math.log(1 / scale) / (self.growth[late] * real_number(first_pull, "first_pull", above=0))
+        speed = self.growth[late] * real_number(first_pull, "first_pull", above=0)
+        return math.log(1 / scale) / speed if speed > 0 else math.inf
 
     def time_scale(self) -> float:
         r"""The bound on the alignment time without its constant, :math:`M \log M/\sqrt\mu` over the mean size, for
@@ -91,14 +97,93 @@ class AlignmentMargin:
         count = self.labels.size
         return math.inf if not self.holds else count * math.log(count) / (math.sqrt(self.margin) * self.mean_size)
 
-    def largest_subset(self) -> np.ndarray[Any, np.dtype[np.intp]]:
-        r"""Indices of points that greedy deletion leaves: again and again the point with most violated pairs goes, until
-        :math:`\mu > 0` on the rest.
+    @property
+    def verdict(self) -> str:
+        """The hypothesis and whether it holds, in words, with the worst pair."""
+        i, k = self.worst_pair
+        what = f"mu = {self.margin:.4g} at points {i} and {k}"
+        if self.holds:
+            return f"holds: {what}"
+        return f"violated: {what}, and by {self.violated:.1%} of the pairs"
 
-        A lower bound on the largest such subset. It may delete one class entirely: `alignment_margin` refuses the rest.
+    def facts(self) -> dict[str, Any]:
+        """Numbers by name, for JSON: infinite where there is no bound."""
+        return {
+            "holds": self.holds,
+            "margin": self.margin,
+            "worst_pair": list(self.worst_pair),
+            "violated": self.violated,
+            "growth": list(self.growth),
+            "hull_distances": list(self.hull_distances),
+            "late_slope": 1 / (4 * self.late_rate) if self.late_rate else math.inf,
+            "bound": self.time_scale() if self.holds else math.inf,
+        }
+
+    def lines(self) -> dict[str, str]:
+        """The same in words, by label."""
+        (plus, minus), (far, near) = self.growth, self.hull_distances
+        late = (
+            f"dt/d(1/L) ln(1/L) tends to {1 / (4 * self.late_rate):.4g}" if self.late_rate else "no rate: a hull contains 0"
+        )
+        return {
+            "points": f"{self.labels.size} of {self.points.shape[1]} coordinates, {(self.labels > 0).sum()} of class +1",
+            "hypothesis": self.verdict,
+            "growth": f"gamma = {plus:.4g} for class +1, {minus:.4g} for class -1, times -l'(0)",
+            "late loss": f"{late}; hulls at {far:.4g} and {near:.4g} from 0 (heuristic)",
+            "bound": self.bound_in_words(self.time_scale()),
+        }
+
+    def bound_in_words(self, bound: float) -> str:
+        """The bound on alignment times, or that there is none."""
+        known = f"{bound:.4g} times an unknown constant (from memory of the paper, unchecked)"
+        return known if self.holds else "none: the hypothesis fails"
+
+    def __repr__(self) -> str:
+        return f"AlignmentMargin({self.labels.size} points, {self.verdict})"
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<12}{text}" for name, text in self.lines().items())
+
+    def frozen(self, angles: Any, signs: Any) -> FrozenPulls:
+        r"""Alignment and death of neurons in the plane in the limit :math:`\varepsilon \to 0`, exactly, without training.
+
+        Parameters
+        ----------
+        angles : array_like, shape (n,)
+            Directions :math:`(\cos\theta, \sin\theta)` of (w, b), in radians.
+        signs : array_like, shape (n,)
+            Signs of the output weights, +1 or -1.
+
+        Returns
+        -------
+        FrozenPulls
+            ``aligned_at``, times for :math:`-\ell'(0) = 1` (divide by `first_pull` of another loss), and ``dead``.
+
+        Raises
+        ------
+        CapabilityError
+            For points that are not in the plane, or where :math:`\mu \le 0`, so that neurons may slide along lines.
+        """
+        if self.points.shape[1] != 2 or not self.holds:
+            raise CapabilityError(
+                f"directions are followed exactly in the plane and with mu > 0, got {self.points.shape[1]} coordinates and "
+                f"mu = {self.margin:.4g}; see sb.alignment, which trains"
+            )
+        angles, signs = np.broadcast_arrays(real_vector(angles, "angles"), checked_signs(signs))
+        return follow(self.points, self.labels, angles, signs)
+
+    def largest_subset(self, *, exact: bool = False) -> np.ndarray[Any, np.dtype[np.intp]]:
+        r"""Indices of points with :math:`\mu > 0`: what greedy deletion leaves, or the largest subset there is.
+
+        Greedy: again and again the point with most violated pairs goes, of several the first, until none is left; how many
+        stay depends on the order of the points. Exact: a maximum independent set of the graph of violated pairs, by
+        integer programming, whose time is unknown in advance (360 digits: a fifth of a second). Either
+        may delete one class entirely: `alignment_margin` refuses the rest.
         """
         bad = _products(self.points, self.labels) <= 0
         np.fill_diagonal(bad, val=False)
+        if exact:
+            return _independent(bad)
         kept = np.ones(self.labels.size, dtype=bool)
         counts = bad.sum(axis=1)
         while counts.max(initial=0) > 0:
@@ -109,20 +194,23 @@ class AlignmentMargin:
         return np.flatnonzero(kept)
 
 
-def alignment_margin(points: Any, labels: Any) -> AlignmentMargin:
+def alignment_margin(points: Any, labels: Any = None) -> AlignmentMargin:
     r"""Whether the points satisfy the hypothesis of early alignment, and the rates that they predict.
 
     Parameters
     ----------
-    points : array_like, shape (M, d) or (M,)
-        Inputs of any dimension without bias; a vector of abscissae stands for the points (x, 1).
+    points : array_like, shape (M, d) or (M,), or Dataset, Points, Problem
+        Inputs of any dimension without bias; a vector of abscissae stands for the points (x, 1), and so does a `Dataset`.
+        Of a `Problem`, whose networks have biases, points of any dimension are (x, 1). Order matters where ties are
+        broken (`largest_subset`), and `Points` sorts.
     labels : array_like, shape (M,)
-        The labels, each +1 or -1; both must occur.
+        The labels, each +1 or -1; both must occur. To be left out with an object that has them.
 
     Raises
     ------
     DataError
-        For wrong shapes, NaN or infinity, a zero vector, labels other than +1 and -1, or one class only.
+        For wrong shapes, NaN or infinity, a zero vector, labels other than +1 and -1, or one class only; for points that
+        count more than once.
 
     Notes
     -----
@@ -137,7 +225,7 @@ def alignment_margin(points: Any, labels: Any) -> AlignmentMargin:
     >>> print(f"{found.margin:.4f}", found.worst_pair, found.holds)
     0.3846 (1, 2) True
     """
-    x, y = _checked(points, labels)
+    x, y = _checked(*_taken_apart(points, labels))
     products = _products(x, y)
     upper = np.triu_indices(y.size, 1)
     pairs = products[upper]
@@ -155,6 +243,22 @@ def alignment_margin(points: Any, labels: Any) -> AlignmentMargin:
     )
 
 
+def _independent(bad: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """A largest set of vertices of which no two are joined."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array
+
+    size = len(bad)
+    pairs = np.argwhere(np.triu(bad))
+    if not pairs.size:
+        return np.arange(size)
+    rows = csr_array((np.ones(pairs.size), (np.repeat(np.arange(len(pairs)), 2), pairs.ravel())), shape=(len(pairs), size))
+    found = milp(-np.ones(size), integrality=np.ones(size), bounds=Bounds(0, 1), constraints=LinearConstraint(rows, ub=1))
+    if not found.success:
+        raise SolveError(f"no largest subset was found ({found.message}); take the greedy one")
+    return np.flatnonzero(found.x > 0.5)
+
+
 def hull_distance(points: Array) -> float:
     r"""Distance of the convex hull of `points`, shape (k, d), from 0.
 
@@ -168,6 +272,22 @@ def hull_distance(points: Array) -> float:
     weights, _ = nnls(matrix, np.r_[np.zeros(points.shape[1]), 1.0], maxiter=30 * len(points) + 100)
     distance = float(np.linalg.norm(points.T @ (weights / weights.sum())))
     return distance if distance > 1e-9 * size else 0.0
+
+
+def _taken_apart(points: Any, labels: Any) -> tuple[Any, Any]:
+    """Points and labels of what may be an object that has both."""
+    data = points.data if isinstance(points, Problem) else points
+    if not isinstance(data, Dataset | Points):
+        return points, labels
+    if labels is not None:
+        raise DataError(f"`labels` must be left out with {data!r}, which has them, got {labels!r}")
+    if (data.weights != data.weights[0]).any():
+        raise DataError(
+            f"points of early alignment must count once, got weights in {data!r}; give points and labels as arrays"
+        )
+    if isinstance(points, Problem) and isinstance(data, Points):
+        return np.column_stack([data.x, np.ones_like(data.y)]), data.y
+    return data.x, data.y
 
 
 def _products(x: Array, y: Array) -> Array:
@@ -188,8 +308,4 @@ def _checked(points: Any, labels: Any) -> tuple[Array, Array]:
         raise DataError(f"`points` must be finite, got {x[~np.isfinite(x)][0]}; drop or impute such points")
     if (zero := np.flatnonzero(~x.any(axis=1))).size:
         raise DataError(f"`points` must differ from 0, got the zero vector at index {zero[0]}: it has no direction; drop it")
-    if (wrong := np.flatnonzero(np.abs(y) != 1)).size:
-        raise DataError(f"`labels` must be +1 or -1, got {y[wrong[0]]:g} at index {wrong[0]}; map classes to +1 and -1")
-    if np.unique(y).size < 2:
-        raise DataError(f"`labels` must name two classes, got {y[0]:+g} for all {y.size} points; add points of the other")
-    return x, y
+    return x, checked_labels(y)

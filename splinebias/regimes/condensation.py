@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._arguments import real_vector
 from splinebias._array import Array
+from splinebias._result import Drawn
 from splinebias.activation import Activation, Smooth
-from splinebias.data import Dataset
+from splinebias.data import Dataset, Points
 from splinebias.errors import DataError
 from splinebias.regimes.small_starts.leading_term import LeadingTerm
+from splinebias.regimes.small_starts.point_orientations import PointOrientations, point_orientations
 
 _TURN = 2 * math.pi
 _MOST_STEPS = 10_000
@@ -48,8 +51,8 @@ class Decoupled:
     shares: Array
 
 
-@dataclass(frozen=True, eq=False)
-class Orientations:
+@dataclass(frozen=True, eq=False, repr=False)
+class Orientations(Drawn):
     r"""The condensed orientations of networks on a data set: maxima of Q > 0 and minima of Q < 0, k of them.
 
     Attributes
@@ -77,10 +80,20 @@ class Orientations:
     critical: Array
     term: LeadingTerm
 
+    def __repr__(self) -> str:
+        places = ", ".join(
+            f"{angle:.1f} ({'+' if sign > 0 else '-'})" for angle, sign in zip(self.angles, self.signs, strict=True)
+        )
+        return f"Orientations({self.angles.size}, in degrees with the sign of a: {places})"
+
     def distances(self, angles: Array, signs: Array) -> Array:
         """Degrees from each direction to each orientation, shape (n, k); infinite where the signs of a differ."""
         turn = np.abs((angles[:, None] - self.angles + 180) % 360 - 180)
         return np.where(signs[:, None] == self.signs, turn, math.inf)
+
+    def away(self, weights: Array, signs: Array) -> Array:
+        """As `distances`, of neurons by their (w, b), shape (n, 2)."""
+        return self.distances(np.degrees(np.arctan2(weights[:, 1], weights[:, 0])) % 360, signs)
 
     def decoupled(self, a: Array, w: Array, b: Array) -> Decoupled:
         r"""Follow neurons of given starts to rest, each alone and in its own time.
@@ -120,7 +133,17 @@ class Orientations:
         return Decoupled(angles, errors, alive, np.bincount(at, minlength=self.angles.size) / theta.size)
 
 
+@overload
 def condensed_orientations(data: Dataset, activation: Activation) -> Orientations:
+    """Orientations of networks of one input."""
+
+
+@overload
+def condensed_orientations(data: Points, activation: Activation) -> PointOrientations:
+    """Orientations of networks of several inputs."""
+
+
+def condensed_orientations(data: Dataset | Points, activation: Activation) -> Orientations | PointOrientations:
     r"""The directions that neurons condense at in networks that start at almost zero.
 
     They are the maxima with Q > 0 (output weight a > 0) and the minima with Q < 0 (a < 0) of
@@ -130,8 +153,9 @@ def condensed_orientations(data: Dataset, activation: Activation) -> Orientation
 
     Parameters
     ----------
-    data : Dataset
-        Points; weights m count.
+    data : Dataset or Points
+        Points; weights m count. Of several inputs smooth activations of multiplicity 1 and 2: there Q is a linear or a
+        quadratic form, with its extrema at a mean, or at the eigenvectors of the largest and the least eigenvalue.
     activation : Activation
         A smooth one of known multiplicity (`Tanh`, `XTanh`, `X2Tanh`, `Sigmoid`, `Softplus`, your own `Smooth`), or a
         homogeneous one such as `ReLU`.
@@ -139,7 +163,7 @@ def condensed_orientations(data: Dataset, activation: Activation) -> Orientation
     Returns
     -------
     Orientations
-        Their angles in degrees, signs, strengths Q and basins.
+        Their angles in degrees, signs, strengths Q and basins; of several inputs `PointOrientations`, with directions.
 
     Raises
     ------
@@ -147,13 +171,16 @@ def condensed_orientations(data: Dataset, activation: Activation) -> Orientation
         If the activation has :math:`\sigma(0) \ne 0` and the mean of y is not zero: then all neurons follow the mean first
         and do not condense. If this power does not see the data (Q is zero).
     CapabilityError
-        If the activation has no known multiplicity.
+        If the activation has no known multiplicity; of several inputs, if it is not 1 or 2, or the activation has kinks.
 
     Notes
     -----
+    For networks without output bias. One that is trained, as by `train`, fits the mean of y first: take the orientations of
+    ``data.with_ordinates(y - mean)`` then.
     Hypotheses checked: the mean of y for :math:`\sigma(0) \ne 0`; that Q is not zero. Not checked: that the start is small
     enough, and, for p >= 2, that a *trained* network shows all of these directions: there growth is faster than
-    exponential and the winner takes all (`small_start` measures it). The count 2p shows in `Orientations.decoupled`.
+    exponential and the winner takes all (`train_from_small_start` shows it, `condensation` measures it). The count 2p shows
+    in `Orientations.decoupled`.
     Source: Zhou et al. on condensation at small initialization, of which the abstract was read; the condition and the
     count 2p were derived here.
 
@@ -165,12 +192,14 @@ def condensed_orientations(data: Dataset, activation: Activation) -> Orientation
     >>> print(found.angles.round(1), found.signs)
     [ 76.7 166.7 256.7 346.7] [-1.  1. -1.  1.]
     """
-    if not isinstance(data, Dataset):
-        raise DataError(f"`data` must be an sb.Dataset, got {data!r}")
+    if not isinstance(data, Dataset | Points):
+        raise DataError(f"`data` must be an sb.Dataset, or of several inputs sb.Points, got {data!r}")
     if isinstance(activation, type):
         raise DataError(f"`activation` must be an activation such as sb.Tanh(), got {activation!r}; call it: add ()")
     if isinstance(activation, Smooth) and activation.at_zero != 0:
         _require_mean_zero(data, activation)
+    if isinstance(data, Points):
+        return point_orientations(data, activation)
     term = LeadingTerm.of(data, activation)
     at = term.critical_directions()
     inside = at + np.arange(1, 8)[:, None] / 8 * (np.r_[at[1:], at[0] + _TURN] - at)
@@ -182,15 +211,18 @@ def condensed_orientations(data: Dataset, activation: Activation) -> Orientation
     kept = np.flatnonzero((tops & (level > term.rounding)) | (bottoms & (level < -term.rounding)))
     signs = np.where(tops[kept], 1.0, -1.0)
     basins = np.array([_arc(at, after, int(i), top=bool(tops[i])) for i in kept])
-    return Orientations(np.degrees(at[kept]), signs, level[kept], basins / (2 * _TURN), np.degrees(at), term)
+    angles = np.degrees(at[kept]) % 360  # 2 pi less rounding is 360 degrees
+    order = np.argsort(angles)
+    angles, signs, strengths, basins = (part[order] for part in (angles, signs, level[kept], basins / (2 * _TURN)))
+    return Orientations(angles, signs, strengths, basins, np.sort(np.degrees(at) % 360), term)
 
 
-def _require_mean_zero(data: Dataset, activation: Smooth) -> None:
+def _require_mean_zero(data: Dataset | Points, activation: Smooth) -> None:
     mean = float(data.weights @ data.y / data.weights.sum())
     if abs(mean) > 1e-12 * np.abs(data.y).max():
         raise DataError(
             f"{activation} has sigma(0) = {activation.at_zero:g} and condenses only if the mean of y is 0, got {mean:g}; "
-            f"centre it (Dataset(x, y - mean)) or take sigma - sigma(0): sb.Centred(sb.{activation!r})"
+            f"centre it (data.with_ordinates(y - mean)) or take sigma - sigma(0): sb.Centred(sb.{activation!r})"
         )
 
 

@@ -173,6 +173,8 @@ class StudySpec:
         if odd and any(case.problem.initialization.paired for case in self.cases):
             raise DataError(f"`widths` must be even for antisymmetric pairs, got {odd[0]}; use {odd[0] + 1}")
         for number, case in enumerate(self.cases):
+            if (missing := case.problem.without_breakpoints) is not None:  # kept functions are splines
+                raise CapabilityError(f"a study cannot take the problem: {missing}")
             before = self.cases[:number]
             same = next((c for c in before if (c.canonical, c.method) == (case.canonical, case.method)), None)
             if same is not None:

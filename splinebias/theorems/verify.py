@@ -14,9 +14,15 @@ Claim = Callable[..., Verdict | tuple[Verdict, ...]]
 
 def catalogue() -> dict[str, tuple[Claim, ...]]:
     """The claims of every paper; what they need of the library is imported now."""
-    from splinebias.theorems import jin_montufar, liang_montufar, williams
+    from splinebias.theorems import jin_montufar, liang_montufar, min_mallada_vidal, williams, zhou
 
-    return {"JM": jin_montufar.CLAIMS, "LM": liang_montufar.CLAIMS, "W": williams.CLAIMS}
+    return {
+        "JM": jin_montufar.CLAIMS,
+        "LM": liang_montufar.CLAIMS,
+        "W": williams.CLAIMS,
+        "Z": zhou.CLAIMS,
+        "M": min_mallada_vidal.CLAIMS,
+    }
 
 
 def verify(*papers: str, fast: bool = False) -> list[Verdict]:
@@ -24,8 +30,9 @@ def verify(*papers: str, fast: bool = False) -> list[Verdict]:
 
     Parameters
     ----------
-    *papers : {"JM", "LM", "W"}
-        Jin & Montúfar (JMLR 2023), Liang & Montúfar (ICLR 2025), Williams et al. (NeurIPS 2019). None: all.
+    *papers : {"JM", "LM", "W", "Z", "M"}
+        Jin & Montúfar (JMLR 2023), Liang & Montúfar (ICLR 2025), Williams et al. (NeurIPS 2019); Zhou et al. on condensation
+        (its abstract); Min, Mallada & Vidal (early alignment). None: all.
     fast : bool
         Fewer networks: seconds a paper. Tolerances follow from the number of networks: with fewer, less is refused, and what
         agrees is as sure to.

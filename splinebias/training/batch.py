@@ -94,9 +94,11 @@ class Batch(ABC):
     def _run(self, j: int, reason: Reason, stats: dict[str, float]) -> Run:
         """The run of network number `j` of the batch, which ends for `reason`."""
         row, state, network = self._rows[j], self._state, self._state.network(j)
+        stats = stats | state.field.loss.facts(state.values[j])
         points = state.field.loss.points[0] if network.inputs == 1 else state.field.loss.points[:-1]
         numbers: dict[str, object] = {"loss": row.loss, "points": points.shape[-1], "width": network.width}
-        if reason.outcome is Outcome.STALLED:
+        numbers["missed"] = row.missed
+        if reason.outcome is Outcome.STALLED and not self._limits.labels:
             numbers["worst"] = largest_miss(network, state.residual[j], points)
         return Run(
             network=network,

@@ -13,11 +13,12 @@ from splinebias._arguments import entry
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
+from splinebias.loss import SQUARED, Loss
 from splinebias.networks.network import Network
 from splinebias.potential import Potential, Scaled
 from splinebias.problem import Problem
 from splinebias.training.default import default_method
-from splinebias.training.method import TrainingMethod, checked_method, checked_width
+from splinebias.training.method import TrainingMethod, checked_method, checked_trainable, checked_width
 from splinebias.training.train import Training, checked_loss_tol, trained
 
 
@@ -59,7 +60,9 @@ def train_ensemble(
     *,
     potentials: Sequence[Potential | Scaled] | None = None,
     method: TrainingMethod | None = None,
-    loss_tol: float = 1e-12,
+    loss: Loss = SQUARED,
+    trainable: str | Iterable[str] = "all",
+    loss_tol: float | None = None,
     dtype: Any = "float64",
     device: Any = "cpu",
 ) -> Ensemble:
@@ -79,7 +82,7 @@ def train_ensemble(
     potentials : sequence of Potential or Scaled, optional
         Mirror potentials, distinct, scaled or not; they take the place of ``problem.potential``. Networks with the same
         seed start from the same parameters. None: that of the problem.
-    method, loss_tol, dtype, device
+    method, loss, trainable, loss_tol, dtype, device
         As in `train`.
 
     Returns
@@ -114,14 +117,15 @@ def train_ensemble(
     [(Quadratic(), 2), (Hypentropy(beta=0.1), 0)]
     """
     problems = [problem] if potentials is None else _with_potentials(problem, potentials)
-    method = default_method(*problems) if method is None else method
+    moves = checked_trainable(trainable)
+    method = default_method(*problems, loss=loss, trainable=moves) if method is None else method
     for each in problems:
-        checked_method(each, method)
+        checked_method(each, method, loss, moves)
         width = checked_width(each, method, width)
-    loss_tol = checked_loss_tol(loss_tol)
+    loss_tol = checked_loss_tol(loss_tol, problems[0], loss)
     numbers = _distinct(seeds)
     start = Network.sample(problem, width, numbers, dtype=dtype, device=device)
-    return Ensemble(trained(problems, numbers, start, method, loss_tol))
+    return Ensemble(trained(problems, numbers, start, method, loss_tol, None, loss, moves))
 
 
 def _with_potentials(problem: Problem, potentials: Sequence[Potential | Scaled]) -> list[Problem]:

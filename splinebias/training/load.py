@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from splinebias._arguments import nearest
-from splinebias.activation import Homogeneous
+from splinebias.activation import Activation
 from splinebias.errors import DataError, Outcome
+from splinebias.loss import loss_named
 from splinebias.networks.archive import Archive, entry
 from splinebias.networks.network import Network
+from splinebias.parameterization import PARAMETERS
 from splinebias.problem import Problem, part_from_table
-from splinebias.training.method import History, Snapshot
+from splinebias.training.method import History, Snapshot, checked_trainable
 from splinebias.training.train import Training
 
 
@@ -64,7 +66,7 @@ def _network_file(archive: Archive) -> Network:
     return _network(archive, "network", activation.two_slopes or activation)
 
 
-def _network(archive: Archive, name: str, activation: Homogeneous, like: Network | None = None) -> Network:
+def _network(archive: Archive, name: str, activation: Activation, like: Network | None = None) -> Network:
     """The network called `name`, of the width and inputs of another if there is one; the skip part says how many inputs."""
     skip = archive.array(f"{name}_skip", (None,) if like is None else tuple(like.skip.shape))
     theta = archive.array(f"{name}_theta", (None,) if like is None else tuple(like.theta.shape))
@@ -77,7 +79,7 @@ def _network(archive: Archive, name: str, activation: Homogeneous, like: Network
     return _made(theta, skip, activation)
 
 
-def _made(theta: Any, skip: Any, activation: Homogeneous) -> Network:
+def _made(theta: Any, skip: Any, activation: Activation) -> Network:
     """The network with these arrays, which must be of one precision."""
     if theta.dtype != skip.dtype:
         raise DataError(f"parameters and skip part must have one precision, got {theta.dtype} and {skip.dtype}")
@@ -93,8 +95,13 @@ def _training(archive: Archive) -> Training:
     outcome = entry(run, "outcome", str)
     if outcome not in Outcome.__members__:
         raise DataError(f"`outcome` must be one of {', '.join(Outcome.__members__)}, got {outcome!r}")
+    names = run.get("trainable", list(PARAMETERS))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"`trainable` must be names of parameters, got {names!r}; use what `save` wrote")
     return Training(
         problem=problem,
+        loss_function=loss_named(run.get("loss_function", "squared")),
+        trainable=checked_trainable(names),
         network=network,
         start=_network(archive, "start", activation, network),
         function=network.function(),
@@ -119,7 +126,7 @@ def _history(archive: Archive) -> History:
     return History(steps, loss, time)
 
 
-def _snapshots(archive: Archive, activation: Homogeneous, like: Network) -> tuple[Snapshot, ...]:
+def _snapshots(archive: Archive, activation: Activation, like: Network) -> tuple[Snapshot, ...]:
     """The networks on the way, of the width and inputs of another."""
     theta = archive.array("snapshot_theta", (None, *like.theta.shape))
     skip = archive.array("snapshot_skip", (len(theta), *like.skip.shape))

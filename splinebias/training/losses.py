@@ -1,6 +1,7 @@
-r"""The squared loss of a Problem on a finite network, with the free affine part solved out of it.
+r"""The loss of a Problem on a finite network: squared, with the free affine part solved out of it, or of labels.
 
-.. math:: L = \tfrac12 \sum_i \omega_i r_i^2, \qquad r_i = f(x_i) - y_i, \qquad \omega_i = m_i / \textstyle\sum_j m_j.
+.. math:: L = \sum_i \omega_i\, \ell_i(f(x_i)), \qquad \ell_i(f) = \tfrac12 (f - y_i)^2, \qquad
+          \omega_i = m_i / \textstyle\sum_j m_j.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from splinebias.loss import Loss, Squared
 from splinebias.problem import Problem
 
 
@@ -84,6 +86,29 @@ class SquaredLoss:
         """L, shape (..., M) to (...)."""
         return (self.weights * residual * residual).sum(-1) / 2
 
+    def total(self, h: Tensor, residual: Tensor) -> Tensor:
+        """L where the units sum to h and the residual is this, each (..., M), to (...)."""
+        return self.value(residual)
+
+    def curved(self, kernel: Tensor, h: Tensor) -> Tensor:
+        r"""The kernel :math:`C^{1/2} K C^{1/2}`, :math:`C = \mathrm{diag}(\ell_i'')`, whose `decay_rates` bound a step."""
+        return kernel
+
+    def stiffness(self, h: Tensor) -> Tensor:
+        r""":math:`\sqrt{\ell_i''}` where the units sum to h, shape (..., M): ones here."""
+        return torch.ones_like(h)
+
+    def drive(self, residual: Tensor) -> Tensor:
+        r"""What of the Hessian a kernel does not see, :math:`\sum_i \omega_i |\ell_i'| |(x_i, 1)|`, shape (...): 0 here.
+
+        Descents on the squared loss are held by their kernel alone, as published ones are.
+        """
+        return residual.new_zeros(residual.shape[:-1])
+
+    def facts(self, h: Tensor) -> dict[str, float]:
+        """Named numbers of one network whose units sum to h, shape (M,), for statistics: none here."""
+        return {}
+
     def operator(self, kernel: Tensor) -> Tensor:
         r"""Symmetric matrix whose eigenvalues are the decay rates of the residual, shape (..., M, M).
 
@@ -118,3 +143,56 @@ class SquaredLoss:
         if not rates.shape[-1]:
             rates = kernel.new_zeros((*finite.shape, 1))
         return rates[..., 0], torch.where(finite, rates[..., -1], torch.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelLoss(SquaredLoss):
+    r"""A loss of the margins :math:`z_i = y_i f(x_i)` of labels, in the interface of `SquaredLoss`.
+
+    In the place of the residual stands :math:`\ell_i' = -y_i\,(-\ell'(z_i))`, so that :math:`J^T (\omega \ell')` is the
+    gradient as before. The affine part is never free: without a minimum there is no best one.
+
+    Parameters
+    ----------
+    points, y, weights, line
+        As in `SquaredLoss`; y are labels and `line` is None.
+    kind : Loss
+        The :math:`\ell` above.
+    """
+
+    kind: Loss = Squared()
+
+    def residual(self, h: Tensor) -> Tensor:
+        slope: Tensor = -self.y * self.kind.pull(self.y * h)
+        return slope
+
+    def total(self, h: Tensor, residual: Tensor) -> Tensor:
+        total: Tensor = (self.weights * self.kind.value(self.y * h)).sum(-1)
+        return total
+
+    def stiffness(self, h: Tensor) -> Tensor:
+        r""":math:`\sqrt{\ell_i''}`, shape (..., M)."""
+        root: Tensor = self.kind.curvature(self.y * h).sqrt()
+        return root
+
+    def curved(self, kernel: Tensor, h: Tensor) -> Tensor:
+        root = self.stiffness(h)
+        curved: Tensor = root[..., :, None] * kernel * root[..., None, :]
+        return curved
+
+    def drive(self, residual: Tensor) -> Tensor:
+        drive: Tensor = (self.weights * residual.abs() * self.points.norm(dim=0)).sum(-1)
+        return drive
+
+    def facts(self, h: Tensor) -> dict[str, float]:
+        """The smallest margin, and how many labels are on the wrong side."""
+        margins = self.y * h
+        return {"margin": float(margins.min()), "wrong": float((margins <= 0).sum())}
+
+
+def loss_of(problem: Problem, like: Tensor, kind: Loss) -> SquaredLoss:
+    """The loss of `problem` of this kind, in the precision and on the device of `like`."""
+    squared = SquaredLoss.of(problem, like)
+    if isinstance(kind, Squared):
+        return squared
+    return LabelLoss(squared.points, squared.y, squared.weights, kind=kind)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,16 @@ import numpy as np
 from splinebias._arguments import whole_number
 from splinebias._array import Array
 from splinebias._result import frame_of
+from splinebias.activation import Homogeneous
 from splinebias.data import Points
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.functions.several_inputs import PointFunction
+from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.limit.hypotheses import require_mobile, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
+from splinebias.loss import SQUARED, Loss, Squared, checked_labels, checked_loss
+from splinebias.parameterization import PARAMETERS
 from splinebias.problem import Problem
 
 if TYPE_CHECKING:
@@ -81,7 +85,7 @@ class Snapshot:
     network: Network
 
     @cached_property
-    def function(self) -> PiecewisePolynomial | PointFunction:
+    def function(self) -> PiecewisePolynomial | PointFunction | SmoothUnits:
         """The network as the function it is, piecewise linear for two slopes; worked out when first asked for."""
         return self.network.function()
 
@@ -168,6 +172,14 @@ class TrainingMethod(ABC):
         """None if the problem can be taken, else what is missing or wrong, in words; asked before any work."""
         return None
 
+    def trains(self, problem: Problem, loss: Loss, trainable: Sequence[str]) -> str | None:
+        """None if it lowers this loss by moving these parameters, else what it takes, in words; asked before any work."""
+        if not isinstance(loss, Squared):
+            return f"its steps are those of the squared loss, got {loss!r}; MirrorDescent takes others"
+        if set(trainable) != set(PARAMETERS):
+            return f"it moves all parameters at once, got {', '.join(trainable)} alone; MirrorDescent takes any of them"
+        return None
+
     def fits(self, problem: Problem, width: int) -> str | None:
         """None if networks of this width fit into memory, else how many units do, in words; asked before any work."""
         return None
@@ -204,15 +216,18 @@ class TrainingMethod(ABC):
         """
 
 
-def checked_method(problem: Problem, method: TrainingMethod) -> TrainingMethod:
+def checked_method(
+    problem: Problem, method: TrainingMethod, loss: Loss = SQUARED, trainable: Sequence[str] = PARAMETERS
+) -> TrainingMethod:
     r"""`method`, after every check of it and the problem that costs nothing: none needs torch, no network is drawn.
 
     Raises
     ------
     DataError
-        If either is of another kind, unless :math:`0 < \phi''(0) < \infty`, for data that no unit can reach.
+        If either is of another kind, unless :math:`0 < \phi''(0) < \infty`, for data that no unit can reach; for a loss of
+        labels and ordinates that are none.
     CapabilityError
-        If the method does not support the problem.
+        If the method does not support the problem, the loss or the choice of parameters.
     """
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
@@ -223,13 +238,37 @@ def checked_method(problem: Problem, method: TrainingMethod) -> TrainingMethod:
     missing = method.supports(problem)
     if missing is not None:
         raise CapabilityError(f"{type(method).__name__} cannot take this problem: {missing}")
+    if not isinstance(checked_loss(loss), Squared):
+        checked_labels(problem.data.y, "y")
+        if problem.free:
+            raise CapabilityError(
+                f'affine="free" keeps the best skip connection at every step, and {loss!r} has no minimum; take '
+                'affine="network"'
+            )
+    missing = method.trains(problem, loss, trainable)
+    if missing is not None:
+        raise CapabilityError(f"{type(method).__name__} cannot train that: {missing}")
     if isinstance(problem.data, Points):
         from splinebias.limit.several_inputs.input_system import require_points  # one input does without
 
         require_points(problem)
-    else:
+    elif isinstance(problem.activation, Homogeneous):  # smooth neurons bend f everywhere
         require_reachable(PosedProblem(problem))
     return method
+
+
+def checked_trainable(trainable: Any) -> tuple[str, ...]:
+    """The names of parameters that move, in the order of `PARAMETERS`, or a DataError."""
+    known = {"all": PARAMETERS, "hidden": ("w", "b"), "output": ("a", "d")}
+    if isinstance(trainable, str) and trainable in known:
+        return known[trainable]
+    names = {trainable} if isinstance(trainable, str) else set(trainable) if isinstance(trainable, Iterable) else {trainable}
+    if not names or not names <= set(PARAMETERS):
+        raise DataError(
+            f'`trainable` must be "all", "hidden", "output" or some of {", ".join(PARAMETERS)}, got {trainable!r}; w and b '
+            "are the hidden weights and biases, a and d those of the output"
+        )
+    return tuple(name for name in PARAMETERS if name in names)
 
 
 def checked_width(problem: Problem, method: TrainingMethod, width: int) -> int:

@@ -7,21 +7,26 @@ The rules, in this order; the first that holds is the reason:
 - *CONVERGED*: the loss is at most `loss_tol`;
 - *REACHED_TIME*: the time asked for is over;
 - *FLAT*: the gradient vanishes to rounding;
+- *OUT_OF_REACH*: most of the loss is out of the range of the tangent kernel, and moving features did not halve it in the
+  last 99 % of the time;
 - *NO_STEP*: steps of every size were taken back;
-- *ROUNDING*, *AT_REST*: no progress for `patience` steps, at a loss that may be rounding or is more than that;
+- *ROUNDING*, *AT_REST* (of labels *LABELS_AT_REST*): no progress for `patience` steps, at a loss that may be rounding or
+  is more than that;
 - *OVERSHOT*: the steps are used up at a fixed learning rate above that of linear stability, at the start or on the way;
-- *FLOW_STEPS*, *DESCENT_STEPS* or *LAST_RATE*: the steps are used up, or the learning rates.
+- *FLOW_STEPS*, *DESCENT_STEPS*, *LABEL_STEPS* or *LAST_RATE*: the steps are used up, or the learning rates.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 
+from splinebias.activation import Homogeneous
 from splinebias.errors import Outcome
 from splinebias.networks.network import Network
 
@@ -55,10 +60,26 @@ FLAT = Reason(
     "the gradient vanishes at loss {loss:.3g}: the tangent kernel has rank {rank:.0f} for {points} points at width {width}, "
     "and f misses {worst}" + _COVER,
 )
+OUT_OF_REACH = Reason(
+    Outcome.STALLED,
+    "the tangent kernel has rank {rank:.0f} for {points} points at width {width}: {missed:.0%} of the loss, {loss:.3g}, is "
+    "out of its range, and moving features did not halve the loss in the last 99 % of the time (`time` follows it on); "
+    "f misses {worst}" + _COVER,
+)
 NO_STEP = Reason(Outcome.STALLED, "no step lowers the loss from {loss:.3g}: " + _RESCALE)
 ROUNDING = Reason(Outcome.STALLED, "the loss is down to rounding at {loss:.3g}: raise `loss_tol` above that, or use float64")
 AT_REST = Reason(
     Outcome.STALLED, "steps no longer change the loss, {loss:.3g}, beyond rounding, and f misses {worst}" + _COVER
+)
+LABELS_AT_REST = Reason(
+    Outcome.STALLED,
+    "steps no longer lower the loss, {loss:.3g}, with {wrong:.0f} of {points} labels on the wrong side and least margin "
+    "{margin:.3g}: no function of such networks may separate them; use a larger width, or check the labels",
+)
+LABEL_STEPS = Reason(
+    Outcome.MAX_STEPS,
+    "max_steps was reached at loss {loss:.3g}, with {wrong:.0f} of {points} labels on the wrong side: raise `max_steps`, or "
+    "`loss_tol`, as this loss has no minimum",
 )
 OVERSHOT = Reason(
     Outcome.MAX_STEPS,
@@ -88,6 +109,8 @@ class Limits:
         Whether steps taken back count among them.
     horizon : float
         Sum of step sizes at which to stop.
+    labels : bool
+        Whether the loss is one of labels, whose rounding errors are relative: it may fall on, whatever it was at the start.
     """
 
     loss_tol: float
@@ -96,6 +119,7 @@ class Limits:
     out_of_steps: Reason
     counts_rejected: bool = False
     horizon: float = math.inf
+    labels: bool = False
 
 
 class Progress:
@@ -114,6 +138,8 @@ class Progress:
         L now, at the start, and when it was smallest at last, by a relative 1e-12.
     tau : float
         Sum of step sizes.
+    missed : float
+        Share of the loss that is out of the range of the tangent kernel, once that may be judged.
     steps, rejected, refused, idle : int
         Steps taken, taken back, taken back in a row, and taken since `mark`.
     broken, overflowed, exploded, critical, unstable : bool
@@ -124,7 +150,8 @@ class Progress:
     def __init__(self, number: int, loss: float) -> None:
         self.number = number
         self.loss = self.at_start = self.mark = loss
-        self.tau = 0.0
+        self.tau = self.missed = 0.0
+        self._trail: list[tuple[float, float]] = [(0.0, loss)]  # times and losses
         self.steps = self.rejected = self.refused = self.idle = 0
         self.broken = not math.isfinite(loss)
         self.overflowed = self.exploded = self.critical = self.unstable = False
@@ -136,10 +163,18 @@ class Progress:
             return
         self.tau = horizon if h >= horizon - self.tau else self.tau + h
         self.loss, self.steps, self.refused = loss, self.steps + 1, 0
+        self._trail.append((self.tau, loss))
         if loss < (1 - 1e-12) * self.mark:
             self.mark, self.idle = loss, 0
         else:
             self.idle += 1
+
+    def _is_out_of_reach(self) -> bool:
+        """Whether what the kernel of now cannot reach is most of the loss, and its changes do not help in useful time."""
+        if self.missed < 0.5:
+            return False
+        before = bisect_right(self._trail, (self.tau / 100, math.inf))
+        return before > 1 and self.loss > 0.5 * self._trail[before - 1][1]
 
     def refuse(self) -> None:
         """Note a step that was tried and taken back."""
@@ -148,17 +183,18 @@ class Progress:
     def reason(self, limits: Limits) -> Reason | None:
         """Why the network moves no further, or None."""
         lost, idle = self.refused >= 60, self.idle >= limits.patience  # steps halve: there is nothing left to try
-        rounding = self.loss <= 1e-12 * self.at_start  # share of the loss at the start that may be rounding
+        rounding = self.loss <= 1e-12 * self.at_start and not limits.labels  # share of the start that may be rounding
         spent = self.steps + (self.rejected if limits.counts_rejected else 0)
         rules = (
             (OVERFLOW, self.broken or (lost and self.overflowed)),
             (UNSTABLE, self.exploded or (idle and self.unstable)),
             (CONVERGED, self.loss <= limits.loss_tol),
             (REACHED_TIME, self.tau >= limits.horizon),
-            (FLAT, self.critical),
+            (LABELS_AT_REST if limits.labels else FLAT, self.critical),
+            (OUT_OF_REACH, limits.horizon == math.inf and self._is_out_of_reach()),
             (NO_STEP, lost),
             (ROUNDING, idle and rounding),
-            (AT_REST, idle),
+            (LABELS_AT_REST if limits.labels else AT_REST, idle),
             (OVERSHOT, self.unstable and spent >= limits.max_steps),
             (limits.out_of_steps, spent >= limits.max_steps),
         )
@@ -173,7 +209,10 @@ def largest_miss(network: Network, residual: Tensor, x: Tensor) -> str:
     worst = int(residual.abs().argmax())
     if x.ndim > 1:
         return f"y by {abs(float(residual[worst])):.3g} at x = {[round(v, 4) for v in x[:, worst].tolist()]}"
-    at, c = x[worst], -network.b / network.w
+    at = x[worst]
+    if not isinstance(network.activation, Homogeneous):  # no breakpoints
+        return f"y by {abs(float(residual[worst])):.3g} at x = {float(at):.4g}"
+    c = -network.b / network.w
     left, right = c[c <= at], c[c >= at]
     near = ", beyond all breakpoints"
     if left.numel() and right.numel():

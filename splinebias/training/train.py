@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,11 +21,23 @@ from splinebias.data import Points
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.functions.several_inputs import OfOneInput, PointFunction
+from splinebias.functions.smooth_units import SmoothUnits
+from splinebias.loss import SQUARED, Loss, Squared, loss_name
 from splinebias.networks.network import Network, difference
+from splinebias.parameterization import PARAMETERS
 from splinebias.problem import Problem
 from splinebias.training.default import default_method
 from splinebias.training.field import Field
-from splinebias.training.method import History, Recorder, Report, Run, TrainingMethod, checked_method, checked_width
+from splinebias.training.method import (
+    History,
+    Recorder,
+    Report,
+    Run,
+    TrainingMethod,
+    checked_method,
+    checked_trainable,
+    checked_width,
+)
 
 UNITS_AT_ONCE = 100_000  # larger batches were not faster when measured, and take more memory
 _LONG = 1.0  # seconds after which a run is worth a progress bar
@@ -41,10 +53,10 @@ class Training(Run, DrawnFunction):
         What was fitted.
     width, seed : int
         Number of units; the integer all randomness came from.
-    function : PiecewisePolynomial or PointFunction
+    function : PiecewisePolynomial, SmoothUnits or PointFunction
         The trained network, exact, as ``f(x, nu=0)``; of `Points` a `PointFunction`, with a `gradient`.
     loss : float
-        L = sum m_i (f(x_i) - y_i)^2 / (2 sum m_i) at the end.
+        L = sum m_i (f(x_i) - y_i)^2 / (2 sum m_i) at the end, or that of `loss_function`.
     steps : int
         Steps taken.
     time : float
@@ -66,14 +78,20 @@ class Training(Run, DrawnFunction):
         Named numbers of the method: passes, learning_rate, lambda_max, ...
     snapshots : tuple of Snapshot
         Networks on the way (`time`, `loss`, `network`, `function`), if the method was asked to keep some.
+    loss_function : Loss
+        The loss that was lowered.
+    trainable : tuple of str
+        The parameters that were trained, of w, b, a and d.
     """
 
     problem: Problem
     seed: int
-    function: PiecewisePolynomial | PointFunction
+    function: PiecewisePolynomial | PointFunction | SmoothUnits
     history: History
     seconds: float
     start: Network
+    loss_function: Loss = SQUARED
+    trainable: tuple[str, ...] = PARAMETERS
 
     @property
     def width(self) -> int:
@@ -81,7 +99,7 @@ class Training(Run, DrawnFunction):
         return self.network.width
 
     @cached_property
-    def change(self) -> PiecewisePolynomial | PointFunction:
+    def change(self) -> PiecewisePolynomial | PointFunction | SmoothUnits:
         """What training added to the start function, f_n - f_0: exact, the function that the theorems are about."""
         return difference(self.network, self.start)
 
@@ -96,12 +114,13 @@ class Training(Run, DrawnFunction):
         DataError
             If the file cannot be written.
         CapabilityError
-            If the problem has a law, a potential or an activation that is not one of the library's own.
+            If the problem has a law, a potential, an activation or a loss that is not one of the library's own.
         """
         from splinebias.networks.archive import write_archive
 
         names = ("seed", "steps", "loss", "time", "seconds", "advice")
         run = {name: getattr(self, name) for name in names} | {"outcome": self.outcome.name}
+        run |= {"loss_function": loss_name(self.loss_function), "trainable": list(self.trainable)}
         tables = {"run": run, "stats": self.stats, "problem": self.problem.to_tables()}
         history = {f"history_{name}": getattr(self.history, name) for name in ("steps", "loss", "time")}
         kept = [part.network.arrays("snapshot") for part in self.snapshots]
@@ -112,10 +131,16 @@ class Training(Run, DrawnFunction):
         arrays = self.network.arrays("network") | self.start.arrays("start") | history | snapshots
         write_archive(path, "training", tables, arrays)
 
+    @property
+    def _special(self) -> str:
+        """Loss and parameters, where they are not the usual ones."""
+        loss = "" if isinstance(self.loss_function, Squared) else f", {self.loss_function!r}"
+        return loss + ("" if self.trainable == PARAMETERS else f", {', '.join(self.trainable)} trained")
+
     def __repr__(self) -> str:
         return (
-            f"Training({self.problem.describe()}; width {self.width}, seed {self.seed}: loss {self.loss:.2e} after "
-            f"{self.steps} steps, time {self.time:.4g}, {self.outcome})"
+            f"Training({self.problem.describe()}{self._special}; width {self.width}, seed {self.seed}: loss {self.loss:.2e} "
+            f"after {self.steps} steps, time {self.time:.4g}, {self.outcome})"
         )
 
 
@@ -126,14 +151,17 @@ def train(
     *,
     start: Network | None = None,
     method: TrainingMethod | None = None,
-    loss_tol: float = 1e-12,
+    loss: Loss = SQUARED,
+    trainable: str | Iterable[str] = "all",
+    loss_tol: float | None = None,
     dtype: Any = "float64",
     device: Any = "cpu",
     progress: bool | Report | None = None,
 ) -> Training:
     r"""Sample the network of `problem` (or take `start`) and train all its parameters until the loss is at most `loss_tol`.
 
-    The loss is :math:`L = \frac{1}{2\sum m} \sum_i m_i (f(x_i) - y_i)^2` with the data's weights m; training time is
+    The loss is :math:`L = \frac{1}{2\sum m} \sum_i m_i (f(x_i) - y_i)^2` with the data's weights m, or for labels
+    :math:`y_i = \pm 1` that of `loss`, :math:`\frac{1}{\sum m} \sum_i m_i\, \ell(y_i f(x_i))`; training time is
     :math:`t = n \sum \eta` over the learning rates :math:`\eta` (theory sections 1, 4), :math:`t = \sum \eta` with
     parameterization `NTK`, :math:`t = \sum \eta / (\gamma^2 n)` with `MeanField`.
 
@@ -150,9 +178,16 @@ def train(
         device and in its precision; the law of `problem` is not drawn from. None: a draw of that law. With a scaled
         potential the mirror map is centred at this network.
     method : TrainingMethod, optional
-        How to move; None: the integrated flow, ``MirrorFlow()``, and ``NeuronFlow()`` with parameterization `MeanField`.
-    loss_tol : float
-        Loss to reach, absolute, in the units of y squared.
+        How to move; None: the integrated flow, ``MirrorFlow()``, and ``NeuronFlow()`` with parameterization `MeanField`;
+        ``MirrorDescent()`` where these cannot take the loss or the choice of parameters (``NeuronFlow()`` takes labels of
+        one input in fewer steps).
+    loss : Loss
+        ``Squared()``, ``Logistic()``, ``Exponential()`` or your own. The last two are for labels +1 and -1, both present.
+    trainable : {"all", "hidden", "output"} or set of {"w", "b", "a", "d"}
+        The parameters that move, by name; the others stay where they start. "hidden" is w and b, "output" a and d.
+    loss_tol : float, optional
+        Loss to reach, absolute, for the squared one in the units of y squared. None: 1e-12 for that; else half of
+        :math:`\ell(0)` times the smallest weight of a point (weights sum to 1), below which no label is on the wrong side.
     dtype : {"float64", "float32"} or torch.dtype
         Precision. In float32 losses below about 1e-12 of the mean square of y are out of reach.
     device : str or torch.device
@@ -171,14 +206,23 @@ def train(
     DataError
         For arguments outside the ranges above; a `start` of another activation, that is a batch or has parameters that are
         not finite; data that no unit can reach; a potential without
-        :math:`0 < \phi''(0) < \infty` (output weights start at 0, where flow would be stuck or infinitely fast).
+        :math:`0 < \phi''(0) < \infty` (output weights start at 0, where flow would be stuck or infinitely fast); a loss of
+        labels and ordinates other than +1 and -1, or one class only; output weights that are frozen at 0.
     CapabilityError
-        If `method` cannot take this problem, this precision or device, or networks so wide.
+        If `method` cannot take this problem, this loss, this choice of parameters, this precision or device, or networks so
+        wide; for a loss of labels with a free affine part, which has no best one.
 
     Notes
     -----
     Hypotheses of the infinite-width theorems (Jin & Montúfar 2023; Liang & Montúfar 2025) checked: those of the arguments
-    above. Not checked: that `width` is large enough for the limit to be near.
+    above. Not checked: that `width` is large enough for the limit to be near. The limits of `predict` are those of the
+    squared loss and all parameters, or the output alone: `compare` and `diagnose` refuse runs with others.
+
+    A loss of labels has no minimum: it falls as long as the run goes on, by margins that grow. ``stats["margin"]`` is the
+    least :math:`y_i f(x_i)` at the end, ``stats["wrong"]`` how many are not positive. Where labels cannot be separated the
+    run is STALLED, or ends at `max_steps`. Rates of `MirrorDescent` are the inverse of :math:`\lambda_{\max}` of
+    :math:`C^{1/2} K C^{1/2}`, :math:`C = \mathrm{diag}(\ell'')`, plus a bound of the growth at a small start; they grow as
+    the loss falls.
     Runs on one torch thread (the setting is restored afterwards): the same seed then gives the same bits whatever the
     number of threads or jobs, and at the usual sizes more threads are slower; use cores for more seeds instead.
 
@@ -191,9 +235,11 @@ def train(
     >>> run.outcome.name, bool(abs(run.function(0.0) - 1) < 1e-3)
     ('CONVERGED', True)
     """
-    method = checked_method(problem, default_method(problem) if method is None else method)
+    moves = checked_trainable(trainable)
+    method = default_method(problem, loss=loss, trainable=moves) if method is None else method
+    method = checked_method(problem, method, loss, moves)
     seed = whole_number(seed, "seed")
-    loss_tol = checked_loss_tol(loss_tol)
+    loss_tol = checked_loss_tol(loss_tol, problem, loss)
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise DataError(f"`progress` must be None, True, False or a callable(steps, loss, time), got {progress!r}")
     if start is None:
@@ -205,7 +251,7 @@ def train(
         batch = _checked_start(problem, start, width)
         width = checked_width(problem, method, batch.width)
     with _reporting(progress, loss_tol, f"width {width}, seed {seed}") as report:
-        return trained([problem], [seed], batch, method, loss_tol, report)[0]
+        return trained([problem], [seed], batch, method, loss_tol, report, loss, moves)[0]
 
 
 def _checked_start(problem: Problem, start: Any, width: int | None) -> Network:
@@ -230,8 +276,11 @@ def _checked_start(problem: Problem, start: Any, width: int | None) -> Network:
     return Network(start.theta.detach().clone()[None], start.activation, start.skip.detach().clone()[None])
 
 
-def checked_loss_tol(loss_tol: float) -> float:
-    """`loss_tol` as a float > 0, or a DataError."""
+def checked_loss_tol(loss_tol: float | None, problem: Problem, loss: Loss = SQUARED) -> float:
+    """`loss_tol` as a float > 0, that of the loss if it is None, or a DataError."""
+    if loss_tol is None:
+        weights = problem.data.weights
+        return 1e-12 if isinstance(loss, Squared) else loss.at_zero / 2 * float(weights.min() / weights.sum())
     return real_number(loss_tol, "loss_tol", above=0, fix="rounding keeps the loss above 0; take e.g. 1e-12")
 
 
@@ -242,11 +291,18 @@ def trained(
     method: TrainingMethod,
     loss_tol: float,
     report: Report | None = None,
+    loss: Loss = SQUARED,
+    trainable: tuple[str, ...] = PARAMETERS,
 ) -> tuple[Training, ...]:
     """The networks of each of `problems`, which differ in their potentials only, for each of `seeds`, from `start`."""
+    if "a" not in trainable and not bool(start.a.any()):
+        raise DataError(
+            "`trainable` freezes output weights, and they are 0, so that no hidden weight would move; give "
+            "Initialization(..., output=scipy.stats.norm(0, 1)), or train output weights too"
+        )
     began, pairs = time.perf_counter(), [(problem, seed) for problem in problems for seed in seeds]
     start = Network(start.theta.repeat(len(problems), 1), start.activation, start.skip.repeat(len(problems), 1))
-    field, records, runs = Field.of(problems, start), [Recorder(report) for _ in pairs], []
+    field, records, runs = Field.of(problems, start, loss, trainable), [Recorder(report) for _ in pairs], []
     rngs = [np.random.default_rng([seed, 1]) for _, seed in pairs]  # not the stream that drew the start
     size = max(1, UNITS_AT_ONCE // start.width)
     with one_thread():
@@ -265,12 +321,14 @@ def trained(
             history=record.finish(run),
             seconds=seconds,
             start=start[number],
+            loss_function=loss,
+            trainable=trainable,
         )
         for number, ((problem, seed), run, record) in enumerate(zip(pairs, runs, records, strict=True))
     )
 
 
-def _function(problem: Problem, network: Network) -> PiecewisePolynomial | PointFunction:
+def _function(problem: Problem, network: Network) -> PiecewisePolynomial | PointFunction | SmoothUnits:
     """The function of a network, for points of shape (..., 1) if the data are such."""
     function = network.function()
     line = isinstance(problem.data, Points) and problem.data.inputs == 1

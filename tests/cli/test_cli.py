@@ -32,6 +32,8 @@ REQUIRED = {
     "laziness": ["--width", "40"],
     "gcv": [],
     "minimum-norm": [],
+    "alignment": [],
+    "orientations": [],
 }
 COMMANDS = [*REQUIRED, "study run", "study status", "study show"]
 
@@ -396,3 +398,25 @@ def test_files_outside_the_folder_of_a_problem_are_read_if_that_is_said(tmp_path
     assert "which leads out of it" in refused.stderr
     assert "--root FOLDER" in refused.stderr
     assert run("predict", problem, "--root", tmp_path).exit_code == 0
+
+
+def test_orientations_are_those_of_the_library_and_of_a_network(problem, tmp_path):
+    data = sb.Problem.from_toml(problem).line_data
+    found = run_json("orientations", problem, "--activation", "xtanh")
+    expected = sb.condensed_orientations(data, sb.XTanh())
+    assert [row["angle"] for row in found["orientations"]] == expected.angles.tolist()
+    assert [row["basin"] for row in found["orientations"]] == expected.basins.tolist()
+    centred = run_json("orientations", problem, "--activation", "sigmoid", "--centred")
+    assert [row["sign"] for row in centred["orientations"]] == [-1, 1]
+    options = ["--activation", "xtanh", "--scale", "1e-3", "--width", "20"]
+    trained = run_json("orientations", problem, *options, "--plot", tmp_path / "q.png")
+    assert trained["trained"]["outcome"] == "CONVERGED" and sum(
+        row["share"] for row in trained["orientations"]
+    ) == pytest.approx(1)
+    assert (tmp_path / "q.png").stat().st_size > 1000
+    shown = run("orientations", problem, "--activation", "relu", "--output-bias", "--scale", "1e-4", "--width", "20")
+    assert shown.exit_code == 0 and "participation" in shown.stdout and "share" in shown.stdout
+    assert "only if the mean of y is 0, got -0.09" in refused("orientations", problem, "--activation", "softplus")
+    assert "`scale` must be a finite real number > 0" in refused(
+        "orientations", problem, "--activation", "tanh", "--scale", "0"
+    )

@@ -135,3 +135,68 @@ def test_functions_at_finite_times_are_checked_too(name):
         assert found.stats["second_opinion"] <= found.residual <= 1e-8
         bent = replace(found, function=Bent(found.function, found.problem.data.x[-1], 1e-2))
         assert second_opinion(bent).misfit > 1e-3
+
+
+def smooth(size: int) -> sb.Dataset:
+    x = np.sort(np.random.default_rng(size).uniform(-0.9, 0.9, size))
+    return sb.Dataset(x, np.sin(5 * x))
+
+
+NOISY = sb.Dataset(smooth(20).x, smooth(20).y + 0.1 * np.random.default_rng(0).normal(size=20))
+LATE_DIGITS = {  # each way that sums of the second opinion go
+    "random weights": sb.Problem(SET_A, LAWS["gaussian"]),
+    "polynomial density": CASES["quadratic"],
+    "polynomial density, free": sb.Problem(SET_A, LAWS["uniform-bias"], affine="free"),
+    "any density": sb.Problem(SET_A, LAWS["gaussian-bias"]),
+    "scaled": CASES["scaled"],
+    "scaled, random weights": CASES["random weights, scaled"],
+    "scaled, bounded random weights": sb.Problem(SET_A, LAWS["pytorch"], potential=sb.Scaled(sb.Hypentropy(1.0))),
+    "scaled, random weights, 20 points": sb.Problem(NOISY, LAWS["gaussian"], potential=sb.Scaled(sb.Power(4, quadratic=1))),
+    "100 points": sb.Problem(smooth(100), LAWS["uniform-bias"]),
+    "100 points, any density, free": sb.Problem(smooth(100), LAWS["gaussian"], affine="free"),
+    "1000 points": sb.Problem(smooth(1000), LAWS["uniform-bias"]),
+    "1000 points, any density": sb.Problem(smooth(1000), LAWS["pytorch"]),
+}
+
+
+@pytest.mark.parametrize("name", LATE_DIGITS)
+def test_a_late_digit_of_one_multiplier_is_seen(name):
+    """One part in 1e8: enough to make the outcome INACCURATE."""
+    found = replace(sb.predict(LATE_DIGITS[name]), dual_function=None)
+    assert second_opinion(found).misfit < 1e-13
+    wrong = found.multipliers.copy()
+    wrong[np.random.default_rng(7).integers(wrong.size)] *= 1 + 1e-8
+    assert second_opinion(replace(found, multipliers=wrong)).misfit > sb.DualSolver().tolerance
+
+
+@pytest.mark.parametrize("size", [100, 1000, 20_000])
+@pytest.mark.parametrize("law", ["uniform-bias", "gaussian", "triangle"])
+def test_a_late_digit_of_one_dual_value_among_many_is_seen_in_value_and_slope(size, law):
+    init = sb.Initialization.rademacher(st.triang(0.4, -2, 4)) if law == "triangle" else LAWS[law]
+    found = sb.predict(sb.Problem(smooth(size), init))
+    dual, opinion = found.dual_function, second_opinion(found)
+    assert opinion.misfit < 1e-13
+    assert opinion.bound < 1e-9
+    nodal = dual.nodal.copy()
+    nodal[:, np.random.default_rng(7).integers(size)] *= 1 + max(1e-8, 1e-9 * size / 100)  # of M values, one counts 1/M
+    assert second_opinion(replace(found, dual_function=replace(dual, nodal=nodal))).misfit > 1e-11
+    assert second_opinion(replace(found, dual_function=dual.times(1 + 1e-8))).misfit > 1e-9
+    free = sb.predict(sb.Problem(smooth(size), init, affine="free"))
+    assert second_opinion(free).misfit < 1e-13
+    assert second_opinion(replace(free, dual_function=free.dual_function.times(1 + 1e-8))).misfit > 1e-10
+
+
+def test_a_density_that_is_not_constant_is_not_taken_for_one():
+    """Many data see a density that is said to be constant at a few places only."""
+    found = sb.predict(sb.Problem(smooth(100), LAWS["uniform-bias"]))
+    law = found.problem.initialization.breakpoint_law
+
+    class Tilted(type(law)):
+        def zeta(self, c, side, degree=1):
+            return super().zeta(c, side, degree) * (1 + 1e-6 * c)
+
+    tilted = Tilted(law.weight, law.bias)
+    init = replace(found.problem.initialization)
+    init.__dict__["breakpoint_law"] = tilted
+    opinion = second_opinion(replace(found, problem=replace(found.problem, initialization=init)))
+    assert max(opinion.misfit, opinion.bound) > 1e-8

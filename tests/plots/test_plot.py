@@ -242,6 +242,21 @@ def test_a_fitted_constant_looks_measured_and_a_predicted_one_predicted():
     assert plot_inverse_root(1.0, [10, 20], axes()).get_lines()[-1].get_linestyle() == "--"
 
 
+def test_orientations_are_marked_at_their_strengths_and_neurons_are_a_heat_map():
+    found = sb.condensed_orientations(sb.Dataset([-1, 0, 1], [1, -2, 0.5]), sb.XTanh())
+    axes = found.plot()
+    up, down = (line for line in axes.get_lines() if str(line.get_label()).startswith("condensed"))
+    np.testing.assert_array_equal(up.get_xydata(), np.column_stack([found.angles, found.strengths])[found.signs > 0])
+    np.testing.assert_array_equal(down.get_xydata(), np.column_stack([found.angles, found.strengths])[found.signs < 0])
+    (curve,) = (line for line in axes.get_lines() if line.get_label() == "leading term $Q$")
+    np.testing.assert_allclose(curve.get_ydata(), found.term.value(np.radians(curve.get_xdata())))
+    assert repr(found).startswith("Orientations(4, in degrees with the sign of a: 76.7 (-), 166.7 (+)")
+    measured = sb.condensation(([1, 2, -1], [0, 0.1, 0.0], [1, 1, -1]))
+    (image,) = measured.plot(order=[2, 0, 1]).get_images()
+    np.testing.assert_allclose(image.get_array(), measured.cosines[np.ix_([2, 0, 1], [2, 0, 1])])
+    assert "3 neurons at 2 directions" in measured._repr_html_()
+
+
 def test_other_things_have_no_picture():
     with pytest.raises(
         sb.DataError,

@@ -15,7 +15,7 @@ from scipy.interpolate import CubicSpline
 
 import splinebias as sb
 from splinebias.cli.main import main
-from splinebias.theorems import jin_montufar, liang_montufar, verify, williams
+from splinebias.theorems import jin_montufar, liang_montufar, min_mallada_vidal, verify, williams, zhou
 from splinebias.theorems.verdict import Hypothesis, Relation, Status, Verdict
 from splinebias.theorems.wide_networks import limit_function
 
@@ -98,6 +98,16 @@ def ignoring(problem, start):
     return sb.predict(problem).function
 
 
+def of_squares(data, activation):
+    """The orientations of another multiplicity, or another activation."""
+    return sb.condensed_orientations(data, sb.ReLUPower(2) if activation == sb.ReLU() else sb.ReLU())
+
+
+def of_sums(points, activation):
+    """Four directions, those of the eigenvectors that multiplicity 2 has."""
+    return sb.condensed_orientations(points, sb.XTanh())
+
+
 WRONG = {  # name: the claim with a wrong prediction, or on networks that are not what it is about; what then disagrees
     "limit": (jin_montufar.limit, {"function": of_law(sb.Initialization.gaussian(1.0, 0.5))}, ["JM limit"]),
     "rate 1": (jin_montufar.rate, {"exponent": -1.0, "scale": 1.3}, ["JM rate", "JM constant"]),
@@ -124,8 +134,40 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
         {"method": sb.MirrorDescent(learning_rate=1.0, max_steps=300)},
         ["W conservation"],
     ),
+    "independence": (min_mallada_vidal.independence, {"scales": (0.3, 1e-8)}, ["M independence"]),
+    "time": (min_mallada_vidal.frozen, {"pull": 0.52}, ["M time"]),
+    "halving": (min_mallada_vidal.halving, {"pull": 0.51}, ["M halving"]),
+    "bound": (min_mallada_vidal.bound, {"powers": (-1.0, 0.25)}, ["M bound in M", "M bound in mu"]),
+    "rank": (min_mallada_vidal.rank, {"most": 1.8}, ["M rank"]),
+    "dead": (min_mallada_vidal.dead, {"share": 0.25}, ["M dead"]),
+    "late": (min_mallada_vidal.late, {"rate": 0.5, "flat": True}, ["M late rate", "M not flat"]),
+    "digits": (min_mallada_vidal.digits, {"rate": 0.12, "drift": 0.05}, ["M digits", "M digits subset"]),
+    "count": (
+        zhou.count,
+        {"per_power": 1, "orientations": of_squares},
+        [f"Z {what} p = {p}" for p in (1, 2, 3) for what in ("count", "directions")],
+    ),
+    "error": (zhou.error, {"constant": 1.3}, ["Z error"]),
+    "winner": (
+        zhou.winner,
+        {"neurons": 4.0, "orientations": of_squares},
+        [f"Z {what} {name}" for name in ("XTanh()", "X2Tanh()") for what in ("winner", "winner's direction")],
+    ),
+    "stop": (zhou.stop, {"fall": 0.01}, ["Z stop"]),
+    "relu": (zhou.relu, {"orientations": of_squares, "share": 0.99}, ["Z ReLU", "Z ReLU winner"]),
+    "mean": (zhou.mean, {"data": zhou.EIGHT, "orientations": of_squares}, ["Z off centre", "Z output bias"]),
+    "inputs": (zhou.inputs, {"orientations": of_sums}, ["Z inputs", "Z inputs count"]),
+    "layers": (zhou.layers, {"scale": 0.01}, ["Z layers"]),
 }
-QUICK = ("trajectory", "functional", "no interpolant", "conservation")  # half a second or two each
+QUICK = (
+    "trajectory",
+    "functional",
+    "no interpolant",
+    "conservation",
+    "halving",
+    "error",
+    "inputs",
+)  # half a second or two each
 
 
 @pytest.mark.parametrize("name", [name if name in QUICK else nightly(name) for name in WRONG])
@@ -163,6 +205,16 @@ def test_the_table_of_the_documentation_has_every_verdict_as_it_is_found_now():
         np.testing.assert_allclose(np.array(row[4:7], float), np.array(fresh[4:7], float), rtol=1e-2)
 
 
+@pytest.mark.nightly
+def test_digits_violate_the_hypothesis_of_alignment_and_the_verdict_says_so():
+    whole, part = min_mallada_vidal.digits(fast=True)
+    assert whole.agreed and not whole.applies
+    assert "a hypothesis is violated" in str(whole)
+    assert whole.hypotheses[0].status is Status.VIOLATED
+    assert part.agreed and part.applies
+    assert "259 of 360" in part.claim
+
+
 # -- the verb and the command -----------------------------------------------------------------------------------------
 
 
@@ -187,7 +239,7 @@ def test_papers_are_verified_in_the_order_of_their_names_each_once():
 
 @pytest.mark.parametrize("paper", ["JN", "jm", 3])
 def test_other_papers_are_refused(paper):
-    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, got"):
+    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, Z, M, got"):
         sb.verify("JM", paper)
 
 

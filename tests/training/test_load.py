@@ -171,7 +171,7 @@ CHANGES = {
     "seed": (swap(b"seed = 0", b"seed = true"), "must say 'seed' as a int, got True"),
     "advice": (swap(b"advice = ", b"advices = "), "must say 'advice' as a str, got None"),
     "stats": (swap(b"passes = ", b'passes = "many" #'), "must say 'passes' as a float"),
-    "problem": (swap(b'name = "relu"', b'name = "tanh"'), "`activation.name` must be one of"),
+    "problem": (swap(b'name = "relu"', b'name = "gelu"'), "`activation.name` must be one of"),
     "files": (swap(b"x = [", b'csv = "/etc/passwd"\nz = ['), r"\[data\]|csv"),
     "no problem": (swap(b"[problem", b"[issue"), r"a table \[problem\]"),
     "no start": (lambda m: {k: v for k, v in m.items() if k != "start_theta.npy"}, "an array 'start_theta', got none"),

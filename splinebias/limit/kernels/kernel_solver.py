@@ -54,8 +54,8 @@ class KernelSolver(Solver):
         real_number(self.tolerance, "tolerance", above=0)
 
     def supports(self, problem: Problem) -> str | None:
-        if problem.beyond_one_input is not None:
-            return problem.beyond_one_input
+        if problem.without_breakpoints is not None:
+            return problem.without_breakpoints
         if not isinstance(problem.limit_potential, Quadratic):
             taker = "DualSolver takes it" if beyond_bending(problem) is None else "take sb.Quadratic()"
             return f"it solves quadratic problems only and the scaled potential is {problem.phi}; {taker}"

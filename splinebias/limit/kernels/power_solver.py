@@ -44,8 +44,8 @@ class PowerSolver(Solver):
         real_number(self.tolerance, "tolerance", above=0)
 
     def supports(self, problem: Problem) -> str | None:
-        if problem.beyond_one_input is not None:
-            return problem.beyond_one_input
+        if problem.without_breakpoints is not None:
+            return problem.without_breakpoints
         if not isinstance(problem.activation, ReLUPower):
             return f"it takes sb.ReLUPower(k) only and the activation is {problem.activation}; leave `solver` out"
         if not isinstance(problem.parameterization, Standard):

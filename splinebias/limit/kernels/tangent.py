@@ -81,7 +81,7 @@ class TangentKernel:
 
 def limit_kernel(problem: Problem) -> FeatureKernel | TangentKernel:
     """The tangent kernel of the infinitely wide networks of `problem`."""
-    law, act = problem.initialization.breakpoint_law, problem.activation
+    law, act = problem.initialization.breakpoint_law, problem.homogeneous
     outer = FeatureKernel(law, act)
     if not isinstance(problem.parameterization, NTK):
         return outer

@@ -1,41 +1,31 @@
-"""Curvature from the dual function of two-slope activations, and what it must make of gaps, tails, value and slope."""
+"""Curvature from the dual functions of two-slope activations: at any breakpoints, and between many data."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.initialization.breakpoints import Side
 from splinebias.limit.dual.dual_function import DualFunction, LineFrame, line_factors
 from splinebias.limit.prediction import Prediction
-from splinebias.limit.second_opinion.functional import EPS, Functional, looked_at
+from splinebias.limit.second_opinion.functional import EPS
+from splinebias.limit.second_opinion.stretches import CLOSE, SMOOTH, Moments, Stretches
 from splinebias.limit.second_opinion.weight_sizes import WeightSizes
-from splinebias.numerics.double_exponential import (
-    FINE,
-    PLAIN,
-    SHORT,
-    PieceRule,
-    UnitRule,
-    clenshaw_curtis,
-    on_pieces,
-    to_infinity,
-)
 from splinebias.problem import Problem
 
-_MANY = 24  # pieces of the breakpoint axis, each of whose nodes costs an integral over |w|
-_FEW = 60  # data between which all gaps get the fine rule
+_LOOKS = (np.arange(16) + 0.5) / 16  # at a density that is said to be constant, between the ends of the data
+_CLOSE = 10_000  # data between which densities are next to polynomials
+_BLOCK = 2048  # gaps between data that are summed at a time
 
 
 @dataclass(frozen=True, eq=False)
-class _Bends:
+class Bends:
     """The curvature that dual functions ask for, side by side, at any breakpoints.
 
     Attributes
@@ -44,8 +34,8 @@ class _Bends:
         Of two slopes.
     function : DualFunction
         Its dual functions.
-    rounding : Array, shape (2, M)
-        How far they may be off at the data, of plus and minus.
+    rounding : Array, shape (S, M)
+        How far they may be off at the data: of plus and minus, or of the one that both have.
     turn : float
         How far the slope of their line may be off.
     """
@@ -56,11 +46,11 @@ class _Bends:
     turn: float
 
     @classmethod
-    def of(cls, prediction: Prediction) -> _Bends:
+    def of(cls, prediction: Prediction) -> Bends:
         """Those of the solver, or what the multipliers say."""
         if (known := prediction.dual_function) is not None:
-            size = np.abs(np.broadcast_to(known.nodal, (2, known.x.size)))
-            return cls(prediction.problem, known, 4 * EPS * size, 4 * EPS * abs(known.beta) / known.span)
+            size = 4 * EPS * np.abs(known.nodal)
+            return cls(prediction.problem, known, size, 4 * EPS * abs(known.beta) / known.span)
         problem, activation = prediction.problem, prediction.problem.two_slopes
         x, weights, p, q = problem.data.x, prediction.multipliers, activation.right, activation.left
         before, after = _levers(x, weights.astype(np.longdouble))
@@ -74,7 +64,7 @@ class _Bends:
         nodal = nodal[: len(line_factors(activation, free=problem.free))]
         values, beta = np.array(after, dtype=float), float(line[0] - line[1])
         function = DualFunction(x, values, beta, float(line[0]), LineFrame.of(x), activation, problem.free, nodal)
-        return cls(problem, function, lost, EPS * float(blur.sum()))
+        return cls(problem, function, lost[: len(nodal)], EPS * float(blur.sum()))
 
     @cached_property
     def activation(self) -> TwoSlope:
@@ -90,38 +80,168 @@ class _Bends:
     def sizes(self) -> WeightSizes | None:
         """The integrals over |w|, or None for quadratic potentials, where zeta is known."""
         known = self.problem.limit_potential.stiffness is not None
-        return None if known else WeightSizes(self.problem.initialization.pair_law)
+        init = self.problem.initialization
+        return None if known else WeightSizes(init.pair_law, init.breakpoint_law)
 
-    def dual(self, c: Array, side: int) -> tuple[Array, Array]:
-        """The dual function of side 0 (plus) or 1 (minus) at `c`, and how far it may be off, each of the shape of `c`."""
-        function, x = self.function, self.function.x
-        own = function.sides[min(side, len(function.sides) - 1)]
-        lost = np.interp(c, x, self.rounding[side])
-        if self.problem.free:
-            return own(c), lost
-        away = 4 * EPS * abs(function.height) + self.turn * np.abs(c - function.frame.first)
-        return own(c), np.where((c < x[0]) | (c > x[-1]), away, lost)
-
-    def curvature(self, c: Array, side: int) -> tuple[Array, Array]:
-        """The I_s above at `c`, and a bound on its error, each of the shape of `c`."""
-        (g, lost), potential = self.dual(c, side), self.problem.limit_potential
-        if self.sizes is None:
-            assert potential.stiffness is not None
-            bent, error = self.sides[side].zeta(c) * (g / potential.stiffness), np.zeros_like(c)
-        else:
-            bent, error = self.sizes.integral(c, 1 - 2 * side, g, lambda v: v * potential.grad_inverse(v * g[..., None]))
-        return bent, error + np.abs(bent) * np.minimum(lost / np.where(g != 0, np.abs(g), 1.0), 1.0)
+    @cached_property
+    def stiffness(self) -> float:
+        """That of a quadratic potential."""
+        stiffness = self.problem.limit_potential.stiffness
+        assert stiffness is not None
+        return stiffness
 
     @cached_property
     def breaks(self) -> Array:
         """Where the curvature is not smooth, data apart, and quantiles of the law."""
         law = self.problem.initialization.breakpoint_law
-        places: list[Any] = [law.knots, [end for end in law.support if math.isfinite(end)]]
+        places: list[Any] = [law.knots, law.support]
         if law.degree is None:
             places.append(law.landmarks)
         if self.sizes is not None:
             places += [side.zeros().place for side in self.function.sides]
-        return np.unique(np.concatenate(places))
+        found = np.concatenate(places)
+        return np.asarray(found[np.isfinite(found)])
+
+    @cached_property
+    def bounded(self) -> bool:
+        """Whether the law is bounded and says where, as those of polynomial densities do."""
+        law = self.problem.initialization.breakpoint_law
+        return law.degree is not None and bool(np.isfinite(law.support).all())
+
+    def corners(self, at: Stretches) -> tuple[Array, Array]:
+        """Those of the dual functions of every side, and of how far they may be off, each of shape (S, N, 2)."""
+        c, function, x = at.frame, self.function, self.function.x
+        g = np.array([np.interp(c, x, of) for of in function.nodal])
+        lost = np.array([np.interp(c, x, of) for of in self.rounding])
+        before, after = c < x[0], c > x[-1]
+        line = function.line(c)
+        for values, (first, rest) in zip(g, function.factors, strict=True):
+            np.copyto(values, first * line, where=before)
+            np.copyto(values, rest * line, where=after)
+        if not self.problem.free:
+            np.copyto(lost, self._away(c), where=(c[:, 1:] <= x[0]) | (c[:, :1] >= x[-1]))
+        return self._known(g, lost)
+
+    def corners_far(self, at: Stretches) -> tuple[Array, Array]:
+        """The same on the way to infinity, left and right, unless free."""
+        function, ends = self.function, at.frame[:, 0]
+        line = np.array([function.line(ends), -function.beta / function.span * at.frame[:, 1]]).T
+        g = np.array(function.factors)[:, :, None] * line
+        return self._known(g, np.zeros_like(g) + np.array([self._away(ends), self.turn * at.size]).T)
+
+    def _away(self, c: Array) -> Array:
+        """How far the line may be off."""
+        return np.asarray(4 * EPS * abs(self.function.height) + self.turn * np.abs(c - self.function.frame.first))
+
+    def _known(self, g: Array, lost: Array) -> tuple[Array, Array]:
+        """Where a dual function is nothing by its form, that is known."""
+        lost *= (g != 0).any(axis=-1, keepdims=True)
+        return g, lost
+
+    def moments(self, parts: list[tuple[Stretches, tuple[Array, Array]]]) -> list[Moments]:
+        """Those of the curvature on stretches with corners of the dual functions; densities are asked for all at once."""
+        nodes = [at.nodes() for at, _ in parts]
+        cuts = np.cumsum([0, *(of.size for of in nodes)]).tolist()
+        c = nodes[0].ravel() if len(nodes) == 1 else np.concatenate([of.ravel() for of in nodes])
+        pieces = [slice(*ends) for ends in pairwise(cuts)]
+        if self.sizes is None:
+            plus, minus = (side.zeta(c) for side in self.sides)
+            zeta = np.array([plus + minus] if self.problem.free else [plus, minus])
+            if self.stiffness != 1:
+                zeta /= self.stiffness
+            return [
+                Moments.of_density(at, zeta[:, piece].reshape(-1, *of.shape), *corners)
+                for (at, corners), piece, of in zip(parts, pieces, nodes, strict=True)
+            ]
+        linear = [[(of @ at.shape.spans).reshape(of.shape[0], -1) for of in corners] for at, corners in parts]
+        g, lost = (np.concatenate([of[k] for of in linear], axis=1) for k in (0, 1))
+        bent, error = self._curvature(c, g, lost)
+        return [
+            Moments.of_curvature(at, bent[:, piece].reshape(2, *of.shape), error[:, piece].reshape(2, *of.shape))
+            for (at, _), piece, of in zip(parts, pieces, nodes, strict=True)
+        ]
+
+    def _curvature(self, c: Array, g: Array, lost: Array) -> tuple[Array, Array]:
+        """The curvature of both sides where dual functions are g, shape (S, n), and bounds on its errors, shape (2, n)."""
+        assert self.sizes is not None
+        grad_inverse = self.problem.limit_potential.grad_inverse
+        bent, error = np.empty((2, c.size)), np.empty((2, c.size))
+        for side in (0, 1):
+            bent[side], error[side] = self.sizes.integral(c, 1 - 2 * side, g[min(side, len(g) - 1)], grad_inverse)
+        far = np.abs(bent) * np.minimum(lost / np.where(g != 0, np.abs(g), 1.0), 1.0)
+        return bent, error + np.nan_to_num(far, nan=0.0, posinf=np.inf)
+
+    def between_data(self) -> tuple[Array, Array]:
+        """What breakpoints between many data add to two sums over all of them, and bounds on the errors, each of shape (2,).
+
+        To value and slope, times the span, at the first datum; if free, the way of f from its tangent there to the last
+        datum, and the turn of its slope, times the span. For quadratic potentials, with a short rule, or where the density
+        is constant with none: data are dense beside the scales of the law.
+        """
+        x, law = self.problem.data.x, self.problem.initialization.breakpoint_law
+        act, free = self.activation, self.problem.free
+        breaks = law.knots if law.degree == 0 else self.breaks
+        breaks = breaks[(breaks > x[0]) & (breaks < x[-1])]
+        edges = np.union1d(x, breaks) if breaks.size else x
+        wide, nodal, rounding = np.diff(edges), self.function.nodal, self.rounding
+        if breaks.size:
+            nodal, rounding = (np.array([np.interp(edges, x, of) for of in rows]) for rows in (nodal, rounding))
+        found, bounds, span = np.zeros(2), np.zeros(2), float(x[-1] - x[0])
+        place = edges - (x[-1] if free else x[0])
+        # units with w > 0 have z < 0 there
+        sums = [(law.both, act.kink)] if free else [*zip(law.sides, (act.left, -act.right), strict=True)]
+        for k, (side, factor) in enumerate(sums):
+            if factor == 0:
+                continue
+            g, lost = (of[min(k, len(nodal) - 1)] for of in (nodal, rounding))
+            if law.degree == 0:
+                near, far, error = self._constant(side, edges, wide, g, lost, flat=not breaks.size)
+            else:
+                near, far, error = self._short(side, edges, g, lost)
+            times = factor / self.stiffness
+            value = -float((near * place[:-1]).sum() + (far * place[1:]).sum())
+            slope = float((near + far).sum()) * span
+            found += times * np.array([value, slope])
+            bounds += abs(times) * error * span
+        return found, bounds
+
+    def _constant(
+        self, side: Side, edges: Array, wide: Array, g: Array, lost: Array, *, flat: bool
+    ) -> tuple[Array, Array, float]:
+        """Between edges, the integrals of a constant density and g against both hats, and a bound on their sums.
+
+        `flat`: it is one constant between all of them, and is looked at here and there.
+        """
+        places = edges[0] + (edges[-1] - edges[0]) * _LOOKS if flat else edges[:-1] + wide / 2
+        zeta = side.zeta(places)
+        level = float(zeta[0]) if flat else zeta
+        spread = float(zeta.max() - zeta.min()) if flat else 0.0
+        area, size = wide * (level / 6), np.abs(g)
+        both = g[:-1] + g[1:]
+        off = size * (8 * EPS) + lost
+        error = 3 * float((area * (off[:-1] + off[1:])).sum())
+        if spread > 0:
+            error += spread / 2 * float((wide * (size[:-1] + size[1:])).sum())
+        return area * (both + g[:-1]), area * (both + g[1:]), error
+
+    def _short(self, side: Side, edges: Array, g: Array, lost: Array) -> tuple[Array, Array, float]:
+        """The same of any density, by a short rule; block by block, so that what it needs stays near the processor."""
+        near, far, error = np.empty(edges.size - 1), np.empty(edges.size - 1), 0.0
+        off, size, shape = np.abs(g) * (8 * EPS) + lost, np.abs(g), CLOSE if edges.size > _CLOSE else SMOOTH
+        for start in range(0, near.size, _BLOCK):
+            block, after = slice(start, start + _BLOCK), slice(start + 1, start + 1 + _BLOCK)
+            at = Stretches.between(edges[:-1][block], edges[after], shape)
+            zeta = side.zeta(at.nodes())
+            of = (zeta @ shape.squares).T * at.size
+            g0, g1 = g[:-1][block], g[after]
+            near[block], far[block] = of[0] * g0 + of[1] * g1, of[1] * g0 + of[3] * g1
+            error += float(np.abs(near[block] - of[4] * g0 - of[5] * g1).sum())
+            error += float(np.abs(far[block] - of[5] * g0 - of[7] * g1).sum())
+            # where a node is matters as far as the density changes
+            change = np.abs(zeta[:, 0] - zeta[:, -1]) + np.abs(zeta[:, 0] + zeta[:, -1] - 2 * zeta[:, zeta.shape[1] // 2])
+            rounding = (of[0] + of[1]) * off[:-1][block] + (of[1] + of[3]) * off[after]
+            error += float((rounding + change * (at.blur * at.size) * (size[:-1][block] + size[after])).sum())
+        return near, far, error
 
 
 def _levers(x: Array, weights: Array) -> tuple[Array, Array]:
@@ -129,187 +249,3 @@ def _levers(x: Array, weights: Array) -> tuple[Array, Array]:
     steps = np.diff(x)  # of neighbours, exact or nearly so
     before = np.r_[0, np.cumsum(np.cumsum(weights)[:-1] * steps)]
     return before, np.r_[0, np.cumsum(np.cumsum(weights[::-1])[:-1] * steps[::-1])][::-1]
-
-
-class _Sampled(NamedTuple):
-    """Pieces of the breakpoint axis with a rule, and the curvature of plus and minus at its nodes.
-
-    Attributes
-    ----------
-    pieces : Array, shape (N, 2)
-        The ends of the pieces.
-    rule : PieceRule
-        The rule, a row for every piece.
-    plus, minus : Array, shape (N, q)
-        The curvature of each side.
-    lost : Array, shape (2, N, q)
-        Bounds on the errors of these.
-    """
-
-    pieces: Array
-    rule: PieceRule
-    plus: Array
-    minus: Array
-    lost: Array
-
-    @classmethod
-    def with_tails(cls, bends: _Bends, pieces: Array, shape: UnitRule) -> _Sampled:
-        """The curvature on finite pieces in order, and from the ends of the first and the last to infinity."""
-        ends, scales = pieces[[0, -1], [0, 1]], (pieces[:, 1] - pieces[:, 0])[[0, -1]]
-        parts = on_pieces(pieces, shape), to_infinity(ends, scales, np.array([-1.0, 1.0]), shape)
-        rule = PieceRule(*(np.concatenate(of) for of in zip(*parts, strict=True)))
-        (plus, lost), (minus, missed) = (bends.curvature(rule.nodes, side) for side in (0, 1))
-        everything = np.concatenate([pieces, [[-math.inf, ends[0]], [ends[1], math.inf]]])
-        return cls(everything, rule, plus, minus, np.stack([lost, missed]))
-
-    def rows(self, plus: Array, minus: Array) -> tuple[Array, Array]:
-        """Integrals over every piece of the curvature of each side times these factors, and bounds, shape (N,)."""
-        value, bound = self.rule.rows(self.plus * plus + self.minus * minus)
-        lost = (self.lost[0] + 2 * EPS * np.abs(self.plus)) * np.abs(plus)
-        lost = (lost + (self.lost[1] + 2 * EPS * np.abs(self.minus)) * np.abs(minus)) * self.rule.weights
-        return value, bound + np.nan_to_num(lost, nan=0.0, posinf=np.inf).sum(
-            axis=-1
-        )  # infinity times no weight counts nothing
-
-
-def of_bends(prediction: Prediction) -> list[Functional]:
-    """Gaps, both tails and, unless free, value and slope at the first datum."""
-    problem, f = prediction.problem, prediction.function
-    bends, x = _Bends.of(prediction), problem.data.x
-    span, few, sizes = float(x[-1] - x[0]), x.size <= _FEW, bends.sizes
-    dense = sizes is not None and sizes.dense
-    looked = looked_at(x, 0) if dense else looked_at(x)
-    middles = x[looked] + np.diff(x)[looked] / 2
-    far = np.array([x[0] - 40 * span, x[0] - span / 2, x[-1] + span / 2, x[-1] + 40 * span])
-    marks = np.unique(np.r_[x if few else x[np.r_[0, looked, looked + 1, -1]], middles, far, bends.breaks])
-    pieces = np.stack([marks[:-1], marks[1:]], axis=1)
-    gap = x.searchsorted(pieces[:, 0], side="right") - 1
-    if not few:  # of the pieces between data, those in the gaps that are looked at
-        kept = (gap < 0) | (gap >= x.size - 1) | np.isin(gap, looked)
-        pieces, gap = pieces[kept], gap[kept]
-    at = _Sampled.with_tails(bends, pieces, (PLAIN if pieces.shape[0] <= _MANY else SHORT) if dense else FINE)
-    gap = np.r_[gap, -1, x.size - 1]
-    said = _Said.of(f, np.array([x[looked], middles, x[looked + 1]]), x[[0, -1]], far)
-    found = _gaps(said, at, bends.activation.kink, gap, x, looked) + _tails(said, at, bends.activation.kink, x, far)
-    if problem.free or not (few or sizes is None):
-        return found
-    if few:
-        return found + _ties(said, bends, at, np.zeros((2, 2)))
-    outside = (gap < 0) | (gap >= x.size - 1)
-    rule = PieceRule(*(of[outside] for of in at.rule))
-    outer = _Sampled(at.pieces[outside], rule, at.plus[outside], at.minus[outside], at.lost[:, outside])
-    return found + _ties(said, bends, outer, _between_data(bends))
-
-
-class _Said(NamedTuple):
-    """What the function is said to be where it is looked at: all of it is read at once.
-
-    Attributes
-    ----------
-    gaps : Array, shape (3, G)
-        At the left ends of gaps, in their middles and at their right ends.
-    ends, slopes : Array, shape (2,)
-        At the outermost data.
-    far : Array, shape (4,)
-        Beyond them.
-    """
-
-    gaps: Array
-    ends: Array
-    slopes: Array
-    far: Array
-
-    @classmethod
-    def of(cls, f: Callable[..., Array], gaps: Array, ends: Array, far: Array) -> _Said:
-        """At these places."""
-        values = f(np.concatenate([gaps.ravel(), ends, far]))
-        return cls(values[: gaps.size].reshape(gaps.shape), values[gaps.size : -4], f(ends, 1), values[-4:])
-
-
-def _gaps(
-    f: _Said, at: _Sampled, kink: float, gap: NDArray[np.intp], x: Array, looked: NDArray[np.intp]
-) -> list[Functional]:
-    """The function in the middle of gaps, less its mean at the two ends; `gap` has the gap of every piece, shape (N,)."""
-    lo, hi = x[looked], x[looked + 1]
-    middle = lo + (hi - lo) / 2
-    mine = np.searchsorted(looked, np.clip(gap, 0, looked[-1]))[:, None]
-    c = at.rule.nodes
-    green = np.where(c < middle[mine], c - lo[mine], hi[mine] - c) / 2
-    green = np.where(np.isin(gap, looked)[:, None], green, 0.0)
-    rows = at.rows(green, green)
-    integral, error = (np.bincount(mine[:, 0], of, looked.size) for of in rows)
-    left, centre, right = f.gaps
-    # in a gap of a few units in the last place the middle is not the middle
-    shift = np.abs(right - left) / (hi - lo) * np.spacing(np.maximum(np.abs(lo), np.abs(hi)))
-    rounding = 4 * EPS * np.maximum(np.abs(left), np.abs(right)) + shift
-    said, bound = centre - (left + right) / 2, abs(kink) * error + rounding
-    size = np.maximum(np.abs(centre), np.maximum(np.abs(left), np.abs(right)))
-    table = zip(said.tolist(), (-kink * integral).tolist(), bound.tolist(), size.tolist(), strict=True)
-    return [Functional(*row) for row, inside in zip(table, (lo < middle) & (middle < hi), strict=True) if inside]
-
-
-def _tails(f: _Said, at: _Sampled, kink: float, x: Array, far: Array) -> list[Functional]:
-    """The function beyond the outermost data, less its tangents there."""
-    ends, values, slopes = x[[0, -1]], f.ends, f.slopes
-    found = []
-    for before, after in ((0, 3), (1, 2)):
-        to = far[[before, after]]
-        left = (at.pieces[:, 0] >= to[0]) & (at.pieces[:, 1] <= ends[0])
-        right = (at.pieces[:, 0] >= ends[1]) & (at.pieces[:, 1] <= to[1])
-        lever = np.where(left[:, None], at.rule.nodes - to[0], np.where(right[:, None], to[1] - at.rule.nodes, 0.0))
-        integral, bound = at.rows(lever, lever)
-        reached = f.far[[before, after]]
-        for k, side in enumerate((left, right)):
-            rise = float(slopes[k] * (to[k] - ends[k]))
-            size = max(abs(float(values[k])), abs(float(reached[k])), abs(rise))
-            placed = abs(float(slopes[k])) * float(np.spacing(max(abs(float(to[k])), abs(float(ends[k])))))
-            error = abs(kink) * float(bound[side].sum()) + 8 * EPS * size + placed
-            found.append(Functional(float(reached[k] - values[k]) - rise, kink * float(integral[side].sum()), error, size))
-    return found
-
-
-def _ties(f: _Said, bends: _Bends, at: _Sampled, rest: Array) -> list[Functional]:
-    """Value and slope at the first datum; `rest` is what other pieces add to them, and bounds, shape (2, 2)."""
-    x, act = bends.problem.data.x, bends.activation
-    z = x[0] - at.rule.nodes
-    value = at.rows(act.value(z), act.value(-z))
-    slope = at.rows(np.where(z > 0, act.right, act.left), -np.where(z < 0, act.right, act.left))
-    sums = rest + np.array([value, slope]).sum(axis=-1)
-    span = float(x[-1] - x[0])
-    said = float(f.ends[0]), float(f.slopes[0])
-    return [
-        Functional(said[0], float(sums[0, 0]), float(sums[0, 1]), abs(said[0])),
-        Functional(said[1] * span, float(sums[1, 0]) * span, float(sums[1, 1]) * span, abs(said[1]) * span),
-    ]
-
-
-def _between_data(bends: _Bends) -> Array:
-    """What breakpoints between many data add to value and slope at the first datum, and bounds, shape (2, 2).
-
-    For quadratic potentials, with a short rule: data are dense beside the scales of the law.
-    """
-    problem, act = bends.problem, bends.activation
-    x, law = problem.data.x, problem.initialization.breakpoint_law
-    edges = np.union1d(x, bends.breaks[(bends.breaks > x[0]) & (bends.breaks < x[-1])]) if law.degree != 0 else x
-    if law.degree == 0 and (inside := law.knots[(law.knots > x[0]) & (law.knots < x[-1])]).size:
-        edges = np.union1d(x, inside)
-    shape = clenshaw_curtis(4 if x.size > 1000 else 8)
-    rule, sums = on_pieces(np.stack([edges[:-1], edges[1:]], axis=1), shape), np.zeros((2, 2))
-    for side, of_value in ((0, act.left), (1, -act.right)):  # units with w > 0 have z < 0 there
-        if of_value == 0:
-            continue
-        nodal, lost = bends.dual(edges, side)
-        stiffness = problem.limit_potential.stiffness
-        zeta = bends.sides[side].zeta(rule.nodes[:, 1:2] if law.degree == 0 else rule.nodes) * (
-            of_value / (stiffness or 1.0)
-        )
-        bent = zeta * (nodal[:-1, None] * shape.other + nodal[1:, None] * shape.u)
-        sizes = np.abs(zeta).max(axis=1) * ((np.abs(nodal) + lost)[:-1] + (np.abs(nodal) + lost)[1:]) * np.diff(edges)
-        blur = float((sizes * (1e-15 + rule.blur)).sum()) + float(
-            (np.abs(zeta).max(axis=1) * lost[1:] * np.diff(edges)).sum()
-        )
-        for k, terms in enumerate((bent * (x[0] - rule.nodes), bent)):
-            whole = np.einsum("ij,ij->i", terms, rule.weights)
-            error = np.abs(whole - np.einsum("ij,ij->i", terms, rule.half)).sum()
-            sums[k] += float(whole.sum()), float(error) + blur * (x[-1] - x[0] if k == 0 else 1.0)
-    return sums

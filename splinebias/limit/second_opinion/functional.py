@@ -1,4 +1,4 @@
-"""A number that a prediction has and that its multipliers give, and where it is looked at."""
+"""Numbers that a prediction has and that its multipliers give, and where it is looked at."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ _GAPS = 4  # between data that are looked at closely
 EPS = 2.3e-16
 
 
-class Functional(NamedTuple):
-    """A number that the function has and that the multipliers give.
+class Functionals(NamedTuple):
+    """Numbers that the function has and that the multipliers give.
 
     Attributes
     ----------
-    said, integral : float
+    said, integral : Array, shape (F,)
         According to the function, and to the multipliers.
-    bound : float
+    bound : Array, shape (F,)
         On the error of `integral`.
-    scale : float
+    scale : Array, shape (F,)
         The size relative to which it counts, if larger than max |y|.
     """
 
-    said: float
-    integral: float
-    bound: float
-    scale: float = 0.0
+    said: Array
+    integral: Array
+    bound: Array
+    scale: Array
 
 
 def looked_at(x: Array, count: int = _GAPS) -> NDArray[np.intp]:
@@ -37,6 +37,6 @@ def looked_at(x: Array, count: int = _GAPS) -> NDArray[np.intp]:
 
     These are the outermost and those between `count` equal parts; none for 0, where every breakpoint is costly.
     """
-    gaps = np.diff(x)
+    gaps = x[1:] - x[:-1]
     some = [0, gaps.size - 1, *(k * gaps.size // count for k in range(1, count))] if count else []
-    return np.unique(np.array([gaps.argmax(), gaps.argmin(), *some], dtype=np.intp))
+    return np.array(sorted({int(gaps.argmax()), int(gaps.argmin()), *some}), dtype=np.intp)

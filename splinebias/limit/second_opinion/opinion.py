@@ -16,8 +16,10 @@ activation's jump of slope :math:`\kappa`; unless the affine part is free, also 
 where :math:`\sum_i \lambda_i K(x, x_i)` would have lost all digits at some hundred points. For powers of ReLU and `NTK`
 that sum is what there is: it is taken at a few points, with its rounding in the bound.
 
-The rule is the double exponential one, in c and, for laws with a density of (w, b), in v; half of its nodes give the bound
-on its error. Solvers use Gauss-Legendre rules on cells that resolve the law, and eliminate :math:`\lambda`; nothing is
+The rule is the double exponential one, in c and, for laws with a density of (w, b), in v; where densities are polynomials,
+between many data, and, of random weights, where no dual function vanishes at an end, it is Fejer's (`stretches`). Of many
+data with a free line, two sums over all of them take the place of value and slope. Part of the nodes of a rule gives the
+bound on its error. Solvers use Gauss-Legendre rules on cells that resolve the law, and eliminate :math:`\lambda`; nothing is
 truncated here that they truncate.
 """
 
@@ -31,7 +33,7 @@ import numpy as np
 
 from splinebias.errors import Outcome
 from splinebias.limit.prediction import Prediction, beyond_bending
-from splinebias.limit.second_opinion.bends import of_bends
+from splinebias.limit.second_opinion.checks import of_bends
 from splinebias.limit.second_opinion.powers import of_powers
 from splinebias.limit.second_opinion.weight_sizes import WeightSizes
 
@@ -73,12 +75,11 @@ def second_opinion(prediction: Prediction) -> Opinion:
         found = of_powers(prediction) if beyond_bending(problem) is not None else of_bends(prediction)
     except (ArithmeticError, ValueError):  # a potential or a law of one's own that does not take sizes so far out
         return Opinion(0.0, math.inf)
-    size = float(np.abs(problem.data.y).max()) or 1.0
-    misfit, bound = 0.0, 0.0
-    for said, integral, error, scale in found:
-        unit = max(size, scale)
-        if not error <= unit:  # out of the range of doubles, or not summed: the check knows nothing
-            bound = math.inf
-            continue
-        misfit, bound = float(np.max([misfit, (abs(said - integral) - error) / unit])), max(bound, error / unit)
-    return Opinion(misfit, bound)
+    if not found.said.size:
+        return Opinion(0.0, math.inf)
+    y = problem.data.y
+    unit = np.fmax(max(float(y.max()), -float(y.min())) or 1.0, found.scale)
+    known = found.bound <= unit  # else out of the range of doubles, or not summed: the check knows nothing
+    misfit = float(np.where(known, (np.abs(found.said - found.integral) - found.bound) / unit, 0.0).max())
+    bound = float((found.bound / unit).max()) if known.all() else math.inf
+    return Opinion(max(misfit, 0.0), bound)  # a misfit of NaN stays one

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from splinebias.limit.prediction import Prediction
-from splinebias.limit.second_opinion.functional import EPS, Functional, looked_at
+from splinebias.limit.second_opinion.functional import EPS, Functionals, looked_at
 from splinebias.numerics.double_exponential import (
     PLAIN,
     on_pieces,
@@ -18,16 +18,16 @@ from splinebias.parameterization import NTK
 _POWERS = 10_000_000  # products that the check of powers of ReLU may cost
 
 
-def of_powers(prediction: Prediction) -> list[Functional]:
+def of_powers(prediction: Prediction) -> Functionals:
     r""":math:`\sum_i \lambda_i K(x, x_i)` at a few points, up to a line if that is free, for quadratic problems."""
     problem, weights = prediction.problem, prediction.multipliers
-    x, act, law = problem.data.x, problem.activation, problem.initialization.breakpoint_law
+    x, act, law = problem.data.x, problem.homogeneous, problem.initialization.breakpoint_law
     span, looked = float(x[-1] - x[0]), looked_at(x)
     at = np.r_[x[0], x[-1], x[looked] + np.diff(x)[looked] / 2, x[0] - span / 2, x[-1] + span / 2]
     ends = [end for end in law.support if math.isfinite(end)]
     edges = np.unique(np.r_[x, at, law.knots, law.landmarks, ends])
     if edges.size * PLAIN.u.size * x.size > _POWERS:
-        return []
+        return Functionals(*np.zeros((4, 0)))
     outer, scales = edges[[0, -1]], np.array([edges[1] - edges[0], edges[-1] - edges[-2]])
     hidden = problem.initialization.output_second_moment if isinstance(problem.parameterization, NTK) else 0.0
     sums = np.zeros((at.size, 2))
@@ -57,4 +57,4 @@ def of_powers(prediction: Prediction) -> list[Functional]:
         share = (at - at[0]) / (at[1] - at[0])
         gap = gap - ((1 - share) * gap[0] + share * gap[1])
         bounds = bounds + np.abs(1 - share) * bounds[0] + np.abs(share) * bounds[1]
-    return [Functional(0.0, float(d), float(b), abs(float(v))) for d, b, v in zip(gap, bounds, said, strict=True)]
+    return Functionals(np.zeros_like(gap), gap, bounds, np.abs(said))

@@ -11,19 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.initialization.breakpoints import PairLaw, Side
+from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw, Side
 from splinebias.initialization.laws import Continuous
 from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture
-from splinebias.numerics.double_exponential import PLAIN, UnitRule, clenshaw_curtis
+from splinebias.numerics.double_exponential import PLAIN, UnitRule, fejer
 
-_SMOOTH = clenshaw_curtis(16)
-_SMOOTH = _SMOOTH._replace(u=np.clip(_SMOOTH.u, 1e-12, 1 - 1e-12))  # a density may jump at the ends
+_SMOOTH = fejer(16)  # a density may jump at the ends, where it has no nodes
 _STEPS = 8  # pieces of a histogram from which on the inner ones get that rule
+
+_BLOCK = 512  # breakpoints at a time, so that what they need stays near the processor
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,50 +36,73 @@ class WeightSizes:
     ----------
     law : PairLaw
         The law.
+    breakpoints : BreakpointLaw or None
+        Its breakpoints, if they are known already.
     """
 
     law: PairLaw
+    breakpoints: BreakpointLaw | None = None
 
-    @property
+    @cached_property
     def dense(self) -> bool:
         """Whether sizes are integrated over a density here."""
-        return self._parts() is None and _marks(self.law) is not None
+        return self._parts is None and self._marks is not None
 
+    @cached_property
+    def _marks(self) -> Marks | None:
+        return _marks(self.law)
+
+    @cached_property
+    def _sides(self) -> tuple[Side, Side]:
+        """Units of plus and minus, whose sizes are known as finely as can be."""
+        return (self.breakpoints or self.law.breakpoint_law()).finest().sides
+
+    @cached_property
     def _parts(self) -> list[tuple[float, WeightSizes]] | None:
         if not isinstance(self.law, Mixture):
             return None
         return [(p, WeightSizes(of)) for p, of in zip(self.law.probabilities, self.law.components, strict=True)]
 
-    def integral(self, c: Array, sign: int, g: Array, of: Callable[[Array], Array]) -> tuple[Array, Array]:
-        """The integral at breakpoints `c` for weights of a sign, and a bound on its error, each of the shape of `c`.
+    def integral(self, c: Array, sign: int, g: Array, bend: Callable[[Array], Array]) -> tuple[Array, Array]:
+        r"""The integral of v A(vg) at breakpoints `c`, where the dual function of a side is `g`, and a bound on its error.
 
-        `of` takes v of shape (*c.shape, q) to F(v) of that shape, which grows no faster than an exponential of v times the
-        size of `g`, of the shape of `c`.
+        Each of the shape of `c`; `bend` is :math:`A = (\phi')^{-1}`, which grows no faster than an exponential.
         """
-        if (parts := self._parts()) is not None:
-            made = [(p, *part.integral(c, sign, g, of)) for p, part in parts]
+        if (parts := self._parts) is not None:
+            made = [(p, *part.integral(c, sign, g, bend)) for p, part in parts]
             return np.asarray(sum(p * value for p, value, _ in made)), np.asarray(sum(p * error for p, _, error in made))
-        if (marks := _marks(self.law)) is None:
-            side = Side(self.law.breakpoint_law().finest(), sign)
+        if (marks := self._marks) is None:
+            side = self._sides[(1 - sign) // 2]
             v, rho = side.slices(c)
-            values = of(v)
+            values = v * bend(v * g[..., None])
             # where masses underflow and what they multiply is huge, the product cannot be told, unless it is next to nothing
             lost = (rho < 1e-290) & ~(np.abs(values) < 1e150)
+            error = np.zeros_like(c)
             if lost.any():
                 lost &= side.log_masses(c) + v * np.abs(g[..., None]) > -100
-            error = np.where(lost.any(axis=-1), np.inf, 0.0)
+                error[lost.any(axis=-1)] = np.inf
             return np.asarray(np.where(rho > 0, rho * values, 0.0).sum(axis=-1)), error
+        if c.size > _BLOCK:
+            blocks = [slice(k, k + _BLOCK) for k in range(0, c.size, _BLOCK)]
+            both = [self.integral(c[block], sign, g[block], bend) for block in blocks]
+            return np.concatenate([value for value, _ in both]), np.concatenate([error for _, error in both])
         rays = marks(c, sign)
-        v, weights, half = _rule(rays)
-        density, found = v * self._density(sign * v, -sign * v * c[..., None]), of(v)
-        values = np.where(density > 0, density * found, 0.0)
-        terms = values * weights
-        whole = terms.sum(axis=-1)
-        error = np.abs(whole - (values * half).sum(axis=-1))
-        if rays.marks.shape[-1] == 0:  # equidistant: doubling the nodes about squares the relative error
-            size = np.abs(terms).sum(axis=-1)
-            error = np.where(error < size, error * np.sqrt(error / np.where(size > 0, size, 1.0)), error)
-        return whole, error
+        v, weights, half, unit = _rule(rays)
+        density = self._density(sign * v, -sign * v * c[..., None])
+        values = density * v
+        values *= v * bend(v * g[..., None])
+        if not np.isfinite(values.sum()):  # no density times infinity
+            values[~(density > 0)] = 0.0
+        if weights.ndim > 1:
+            whole = np.einsum("...q,...q", values, weights) * unit
+            return whole, np.abs(whole - np.einsum("...q,...q", values, half) * unit)
+        whole = values @ weights * unit
+        error = np.abs(whole - values @ half * unit)
+        if rays.marks.shape[-1]:
+            return whole, error
+        # equidistant: doubling the nodes about squares the relative error
+        size = np.abs(values, out=values) @ weights * unit
+        return whole, np.where(error < size, error * np.sqrt(error / np.where(size > 0, size, 1.0)), error)
 
     def _density(self, w: Array, b: Array) -> Array:
         """p(w, b)."""
@@ -189,17 +214,22 @@ def _places(law: Continuous) -> Array:
     return np.unique(np.r_[law.knots, bulk])
 
 
-def _rule(rays: _Rays) -> tuple[Array, Array, Array]:
-    """Nodes, weights and weights of half of the nodes on (0, infinity), each of shape (*c.shape, q)."""
+def _rule(rays: _Rays) -> tuple[Array, Array, Array, Array | float]:
+    """Nodes on (0, infinity) of shape (*c.shape, q), weights and those of half of the nodes, and the unit of both.
+
+    Weights have the shape of the nodes, or are the same at every breakpoint: (q,).
+    """
     marks, scale, ladder = rays.marks, rays.scale[..., None], rays.ladder
     if marks.shape[-1] == 0:
         assert ladder is not None
-        return scale * ladder.v, scale * ladder.weights, scale * ladder.half
+        return scale * ladder.v, ladder.weights, ladder.half, rays.scale
     shape = marks.shape[:-1]
     edges = np.sort(np.maximum(np.concatenate([np.zeros((*shape, 1)), marks], axis=-1), 0.0), axis=-1)
     wide, left = np.diff(edges, axis=-1), edges[..., :-1]
     used = (wide > 0).reshape(-1, wide.shape[-1]).any(axis=0)
     wide, left = wide[..., used, None], left[..., used, None]
+    if ladder is None and wide.shape[-2] == 1:
+        return left[..., 0, :] + wide[..., 0, :] * PLAIN.u, PLAIN.weights, PLAIN.half, wide[..., 0, 0]
     beyond = (left > 0).reshape(-1, left.shape[-2]).all(axis=0)
     parts = [
         (left[..., some, :] + wide[..., some, :] * rule.u, wide[..., some, :] * rule.weights, wide[..., some, :] * rule.half)
@@ -209,9 +239,9 @@ def _rule(rays: _Rays) -> tuple[Array, Array, Array]:
     inner = [np.concatenate([of.reshape(*shape, -1) for of in column], axis=-1) for column in zip(*parts, strict=True)]
     if ladder is None:
         v, weights, half = inner
-        return v, weights, half
+        return v, weights, half, 1.0
     last = edges[..., -1:]
     tail = scale / PLAIN.other**2
     outer = (last + scale * (PLAIN.u / PLAIN.other), tail * PLAIN.weights, tail * PLAIN.half)
     joined = [np.concatenate([a, b], axis=-1) for a, b in zip(inner, outer, strict=True)]
-    return joined[0], joined[1], joined[2]
+    return joined[0], joined[1], joined[2], 1.0

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 from splinebias._array import Array
+from splinebias.activation import Homogeneous
 from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.hypotheses import require_moments
 from splinebias.limit.several_inputs.closed_kernels import InputKernel, PiecewiseKernel
@@ -174,7 +175,8 @@ class _Replicate(NamedTuple):
 
 def require_points(problem: Problem) -> None:
     """Raise DataError unless points can be fitted: the law has moments, and affine functions are told apart if free."""
-    require_moments(problem, 2, "this needs", "kernels would be infinite; choose lighter tails")
+    if isinstance(problem.activation, Homogeneous):  # how others grow, only those ask who need their kernel
+        require_moments(problem, 2, "this needs", "kernels would be infinite; choose lighter tails")
     if problem.free:
         affine_basis(problem.data.x)
 

@@ -14,12 +14,14 @@ from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import CapabilityError, Outcome
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.several_inputs import PointFunction
+from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, beyond_bending
 from splinebias.limit.trajectory.linear_flow import LinearFlow
+from splinebias.limit.trajectory.radau import TOLERANCE
 from splinebias.limit.trajectory.scaled_flow import ScaledFlow
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem
@@ -45,7 +47,7 @@ class Path(Drawn):
     predictions: tuple[Prediction, ...]
 
     @property
-    def functions(self) -> tuple[WeightedSpline | FunctionSum | PointFunction, ...]:
+    def functions(self) -> tuple[WeightedSpline | FunctionSum | PointFunction | SmoothUnits, ...]:
         """f_t, one per time."""
         return tuple(prediction.function for prediction in self.predictions)
 
@@ -89,9 +91,9 @@ def require_finite_times(problem: Problem) -> None:
         raise CapabilityError(f"finite training times cannot take this problem: {missing}")
 
 
-def flow_of(posed: PosedProblem) -> LinearFlow | ScaledFlow:
-    """The infinite-width flow of a problem."""
-    return LinearFlow.of(posed) if posed.problem.linear else ScaledFlow.of(posed)
+def flow_of(posed: PosedProblem, tolerance: float = TOLERANCE) -> LinearFlow | ScaledFlow:
+    """The infinite-width flow of a problem; `tolerance` is that of steps where there is no closed form."""
+    return LinearFlow.of(posed) if posed.problem.linear else ScaledFlow.of(posed, tolerance)
 
 
 def follow(posed: PosedProblem, times: Array, limit: Callable[[Problem], Prediction]) -> Path:
@@ -104,15 +106,16 @@ def follow(posed: PosedProblem, times: Array, limit: Callable[[Problem], Predict
     return Path(posed.problem, times, tuple(found[t] for t in times.tolist()))
 
 
-def multiplier_path(problem: Problem, times: Array) -> Array:
+def multiplier_path(problem: Problem, times: Array, tolerance: float = TOLERANCE) -> Array:
     r""":math:`\lambda(t)` at finite times >= 0, in any order, shape (T, M), without making the functions f_t.
 
-    A time costs no more than an interpolation, so that integrals along the path can have thousands. NaN where a flow with a
+    A time costs no more than an interpolation, so that integrals along the path can have thousands. With a scaled
+    potential y - f is followed to `tolerance`, relative to its start. NaN where a flow with a
     scaled potential could not be followed so far. Raises as `predict_path`.
     """
     require_finite_times(problem)
     distinct, place = np.unique(times, return_inverse=True)
-    return flow_of(PosedProblem(problem)).multipliers(distinct)[place]
+    return flow_of(PosedProblem(problem), tolerance).multipliers(distinct)[place]
 
 
 def _with_loss(limit: Prediction) -> Prediction:

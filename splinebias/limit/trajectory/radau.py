@@ -2,10 +2,12 @@ r"""The flow of a dual, step after step: collocation whose stages are found by N
 
 With G = :math:`\omega^{1/2}(y - f)` and the notation of `radau_stages`, :math:`Q u' = r(u)`. Modes relax at times of all
 sizes, so steps are about proportional to t. A step is kept if the Legendre coefficients of G on it decay to the tolerance.
+Where :math:`1/\phi''` is infinite at 0, :math:`\phi' \sim |u|^m` there, f begins like :math:`t^{1/m}` and is smooth in that.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +21,19 @@ from splinebias.limit.dual.objective import DualState, IntegratedDual
 from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.radau_stages import StageSystem
 from splinebias.numerics.collocation import Collocation
-from splinebias.numerics.legendre import gauss_legendre
+from splinebias.potential import Potential
 
-_STAGES = 12
-_TOLERANCE = 1e-10  # of G on a step, relative to its start
-_SHORT = 1e-13  # part of the first move that is made by hand where 1/phi'' is infinite at 0
+TOLERANCE = 1e-10  # of G on a step, relative to its start
+_SMALL = 1e-9  # curvature at which a potential is one power
+
+
+def _order_at_zero(potential: Potential) -> float:
+    r"""The m of :math:`\phi'(u) \sim u^m`, if :math:`\phi''(0) = 0`; else 1."""
+    if potential.hess_at_zero != 0:
+        return 1.0
+    u = np.array([_SMALL])
+    order = float((u * potential.hess(u) / potential.grad(u))[0])
+    return min(max(round(order, 6), 1.0), 16.0) if math.isfinite(order) else 1.0
 
 
 class Step(NamedTuple):
@@ -43,6 +53,8 @@ class Step(NamedTuple):
         G at the start and at the stages.
     dissipated : float
         The integral of 2L until the start.
+    rule : Collocation
+        The stages.
     """
 
     time: float
@@ -52,6 +64,7 @@ class Step(NamedTuple):
     increments: Array
     velocity: Array
     dissipated: float
+    rule: Collocation
 
     @property
     def end(self) -> float:
@@ -60,12 +73,31 @@ class Step(NamedTuple):
 
     def at(self, t: float) -> tuple[DualFunction, Array, float]:
         """g, G and the integral of 2L at a time on the step."""
-        rule, place = Collocation.of(self.increments.shape[0]), min((t - self.time) / self.length, 1.0)
-        moved = self.equations.function(rule.risen(self.increments, place))
-        nodes, weights = gauss_legendre(rule.points.size + 1)
-        velocity = rule.interpolated(self.velocity, np.r_[place * nodes, place])
-        lost = self.length * place * float(weights @ (velocity[:-1] ** 2).sum(axis=1))
-        return self.start.moved(moved), velocity[-1], self.dissipated + lost
+        place = min((t - self.time) / self.length, 1.0)
+        moved = self.equations.function(self.rule.risen(self.increments, place))
+        lost = self.length * place * self.rule.mean_square(self.velocity, place)
+        return self.start.moved(moved), self.rule.interpolated(self.velocity, np.array([place]))[0], self.dissipated + lost
+
+
+class Stages(NamedTuple):
+    """What Newton's method found on a step.
+
+    Attributes
+    ----------
+    increments : Array, shape (s, U)
+        How far u moves until the stages.
+    velocity : Array, shape (s + 1, M)
+        G at the start and at the stages.
+    error : float
+        The last Legendre coefficient of G, relative to its start.
+    end : DualState or None
+        The dual at the end; None if the step is too long.
+    """
+
+    increments: Array
+    velocity: Array
+    error: float
+    end: DualState | None
 
 
 class March:
@@ -77,8 +109,8 @@ class March:
         The data as coordinates of the flow, in the units of the dual.
     dual : IntegratedDual
         On a first grid; refined on the way where the quadrature asks for it.
-    first : float
-        The first time of interest, > 0.
+    tolerance : float
+        Of G on a step, relative to its start.
 
     Attributes
     ----------
@@ -88,19 +120,21 @@ class March:
         Why there is no way on: REACHED_TIME at rest, STALLED (also where doubles end) or MAX_STEPS; None on the way.
     """
 
-    def __init__(self, residuals: Residuals, dual: IntegratedDual, first: float) -> None:
-        self.residuals, self.dual = residuals, dual
-        self.rule = Collocation.of(_STAGES)
-        self.stages = StageSystem.of(dual.equations, residuals.root**2, self.rule.derivative)
+    def __init__(self, residuals: Residuals, dual: IntegratedDual, tolerance: float = TOLERANCE) -> None:
+        self.residuals, self.dual, self.tolerance = residuals, dual, tolerance
+        self._use(_order_at_zero(dual.potential))
         self.size = float(np.linalg.norm(residuals.start))
         self.outcome: Outcome | None = None
-        slope = residuals.hinges.T @ residuals.start
-        scale = self._time_scale(slope)
-        self.time = _SHORT * min(scale, first) if dual.potential.hess_at_zero == 0 else 0.0
-        self.length = self.time or scale / 50
-        self._shortest = _SHORT**2 * self.length
-        self.state = dual.at(dual.equations.function(self.time * slope))
-        self.dissipated, self._count, self._resolved = self.time * self.size**2, 0, 0.1 * _TOLERANCE
+        self.slope = residuals.hinges.T @ residuals.start
+        self.time, self.length = 0.0, self._time_scale(self.slope) / 50
+        self._shortest = 1e-26 * self.length
+        self.state = dual.at(dual.equations.function(0 * self.slope))
+        self.dissipated, self._count, self._resolved = 0.0, 0, 0.1 * tolerance
+
+    def _use(self, root: float) -> None:
+        """Take stages for what is smooth in t^(1/root)."""
+        self.rule = Collocation.of(12 if self.tolerance < 1e-7 else 4, root)
+        self.stages = StageSystem.of(self.dual.equations, self.residuals.root**2, self.rule.derivative)
 
     def _time_scale(self, slope: Array) -> float:
         """The time after which f would exceed y if the multipliers went on as they start, within a factor of 8."""
@@ -119,28 +153,39 @@ class March:
 
     def advance(self) -> Step | None:
         """The next step, or None: then `outcome` says why."""
+        again = False  # after a step that was too long, the next is no longer than the one that was not
         while self.outcome is None:
-            tolerance = max(_TOLERANCE, 20 * self._rounding() / self.size)  # no step is asked to resolve rounding
+            tolerance = max(self.tolerance, 20 * self._rounding() / self.size)  # no step is asked to resolve rounding
             if self.time > 0:  # an error of G acts on u for so short a time that it counts less (|u|^3 stalls without)
                 tolerance *= max(1.0, 0.01 * self.time / self.length)
             found = self._stages(self.length, tolerance)
             if found is None:
                 self.length /= 4
             else:
-                increments, velocity, end = found
-                error = float(np.linalg.norm(self.rule.last_coefficient(velocity))) / self.size
-                factor = (tolerance / max(error, 1e-300)) ** (1 / (_STAGES + 1))
-                if error <= tolerance and self._resolves(end, tolerance):
-                    return self._accept(increments, velocity, end, factor)
-                if error > tolerance:
-                    self.length *= max(0.1, 0.8 * factor)
+                factor = (tolerance / max(found.error, 1e-300)) ** (1 / (self.rule.points.size + 1))
+                if found.end is None:
+                    self.length *= max(0.1, 0.8 * factor) if self.rule.root == 1 else 0.8 * tolerance / found.error
+                elif self._resolves(found.end, tolerance):
+                    return self._accept(found.increments, found.velocity, found.end, min(factor, 1.0) if again else factor)
+            again = True
             if self.length < max(1e-13 * self.time, self._shortest):
                 self.outcome = Outcome.STALLED
         return None
 
     def _accept(self, increments: Array, velocity: Array, end: DualState, factor: float) -> Step:
         """Go to the end of a step."""
-        step = Step(self.time, self.length, self.dual.equations, self.state.function, increments, velocity, self.dissipated)
+        step = Step(
+            self.time,
+            self.length,
+            self.dual.equations,
+            self.state.function,
+            increments,
+            velocity,
+            self.dissipated,
+            self.rule,
+        )
+        if self.rule.root != 1:
+            self._use(1.0)
         self.dissipated = step.at(step.end)[2]
         proportional = min(step.end / step.time, 2.0) if step.time > 0 else 1.0
         self.time, self.state = step.end, end
@@ -152,16 +197,23 @@ class March:
             self.outcome = Outcome.MAX_STEPS
         return step
 
-    def _stages(self, h: float, tolerance: float) -> tuple[Array, Array, DualState] | None:
-        """Increments of u and G at the stages of a step of length h, and its end; None if Newton's method does not converge.
+    def _stages(self, h: float, tolerance: float) -> Stages | None:
+        """The stages of a step of length h; None if Newton's method does not converge.
 
-        It starts from no move at all, so that its first step is the flow linearized at the start.
+        It starts from no move at all, so that its first step is the flow linearized at the start, and is left as soon as it
+        shows that the step is too long.
         """
         start, hinges, last = self.state, self.residuals.hinges, 1.0
         origin = start.function.unknowns()
-        states = [start] * _STAGES
-        residual, hessians = np.tile(start.residual, (_STAGES, 1)), [start.hessian()] * _STAGES
-        rhs = residual
+        if self.rule.root == 1:
+            states = [start] * self.rule.points.size
+            residual, hessians = np.tile(start.residual, (len(states), 1)), [start.hessian()] * len(states)
+            rhs = residual
+        else:  # from the move that the first speed makes, because Hessians at the start are infinite
+            increments = np.multiply.outer(h * self.rule.points**self.rule.root, self.slope)
+            states = [self.dual.at(self.dual.equations.function(moved)) for moved in increments]
+            residual, hessians = np.stack([s.residual for s in states]), [s.hessian() for s in states]
+            rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
         for iteration in range(48):
             delta = self.stages.solve(hessians, rhs, h)
             if not np.isfinite(delta).all():
@@ -171,11 +223,16 @@ class March:
             increments = np.stack([f.unknowns() for f in functions]) - origin
             change = max(
                 float(np.linalg.norm(effect @ hinges.T, axis=1).max()) / self.size,
-                float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / _TOLERANCE,
+                float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / self.tolerance,
             )
-            if iteration and change * min(1.0, change / last) <= 0.1 * tolerance:
+            if iteration:
                 velocity = np.concatenate([self.residuals.velocity(start.residual)[None], (residual - effect) @ hinges.T])
-                return increments, velocity, self.dual.at(functions[-1])
+                error = float(np.linalg.norm(self.rule.last_coefficient(velocity))) / self.size
+                if change * min(1.0, change / last) <= 0.1 * max(error, tolerance):
+                    if error > tolerance:
+                        return Stages(increments, velocity, error, None)
+                    if change * min(1.0, change / last) <= 0.1 * tolerance:
+                        return Stages(increments, velocity, error, self.dual.at(functions[-1]))
             if iteration >= 8 and change > 0.9 * last:  # from now on, every step must come closer
                 return None
             last = change
@@ -211,7 +268,7 @@ class March:
         )
         if not off > max(self._resolved, 0.1 * tolerance):
             return True
-        finer = self.dual.refined(state, _TOLERANCE).finer
+        finer = self.dual.refined(state, self.tolerance).finer
         if finer is None:
             self._resolved = 10 * off  # as good as it gets
             return True

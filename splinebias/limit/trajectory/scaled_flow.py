@@ -23,7 +23,7 @@ from splinebias.limit.dual.objective import DualState, IntegratedDual, curved_sp
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.trajectory.decay_modes import Residuals
-from splinebias.limit.trajectory.radau import March
+from splinebias.limit.trajectory.radau import TOLERANCE, March
 
 _TOLERANCE = 1e-8  # residual above which the outcome is INACCURATE
 
@@ -50,18 +50,21 @@ class ScaledFlow:
         The data as coordinates of the flow, in the units of the dual.
     dual : IntegratedDual
         The dual, on its coarsest grid.
+    tolerance : float
+        Of the residuals y - f along the way, relative to their start.
     """
 
     posed: PosedProblem
     residuals: Residuals
     dual: IntegratedDual
+    tolerance: float = TOLERANCE
 
     @classmethod
-    def of(cls, posed: PosedProblem) -> ScaledFlow:
+    def of(cls, posed: PosedProblem, tolerance: float = TOLERANCE) -> ScaledFlow:
         """The flow of a problem; CapabilityError if it has more than 1000 points."""
         residuals = Residuals.of(posed.problem, largest=1000)  # beyond, a trajectory takes many minutes
         dual, _ = IntegratedDual.of(posed)
-        return cls(posed, replace(residuals, y=dual.y, start=residuals.start / dual.size), dual)
+        return cls(posed, replace(residuals, y=dual.y, start=residuals.start / dual.size), dual, tolerance)
 
     @np.errstate(all="ignore")  # trial steps may overflow; they are then rejected
     def at(self, times: Array) -> list[Prediction]:
@@ -91,7 +94,7 @@ class ScaledFlow:
         times = times[~still] * self._unit
         if times.size == 0:
             return self.dual, reached
-        march = March(self.residuals, self.dual, times[0])
+        march = March(self.residuals, self.dual, self.tolerance)
         step = march.advance()
         for t in times:
             while step is not None and step.end < t and march.outcome is None:

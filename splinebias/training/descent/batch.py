@@ -36,9 +36,9 @@ def descend(state: State, learning_rate: float | Tensor, emphasis: Tensor | None
 
 
 def gradient(state: State, emphasis: Tensor | None = None) -> Tensor:
-    """The gradient of the loss, shape (..., P), with residuals times `emphasis` if there is one."""
+    """The gradient of the loss, shape (..., P), with residuals times `emphasis` if there is one; 0 if frozen."""
     cotangent = state.field.loss.weights * state.residual
-    return state.linear.vjp(cotangent if emphasis is None else cotangent * emphasis)
+    return state.field.moving(state.linear.vjp(cotangent if emphasis is None else cotangent * emphasis))
 
 
 def mini_batches(loss: SquaredLoss, batch_size: int, rng: np.random.Generator) -> Iterator[Tensor]:
@@ -91,11 +91,14 @@ class DescentBatch(Batch):
         self._velocity: Tensor | None = None  # before the first step
         self._draws = [mini_batches(field.loss, batch_size, rng) for rng in rngs] if batch_size is not None else None
         self._rates = [LearningRate(learning_rate, noisy=noisy) for _ in rngs]
+        self._share = (
+            1.0 if batch_size is None else field.loss.y.shape[-1] / batch_size
+        )  # a residual counts at most so often
         self._fixed, self._stable = learning_rate, [math.inf] * len(rngs)
 
     def _watch(self, at: Sequence[int]) -> None:
         """Note whether the fixed rate is stable for networks number `at` of those under way."""
-        found = sharpness(self._state.field.loss, self._state.kernel[at], self._batch_size).tolist()
+        found = sharpness(self._state.field.loss, self._state.curved_kernel[at], self._batch_size).tolist()
         for row, sharp in zip((self._rows[j] for j in at), found, strict=True):
             self._stable[row.number] = self._momentum.stable(sharp) if sharp > 0 else math.inf
             row.unstable = self._fixed is not None and self._rates[row.number].value > self._stable[row.number]
@@ -108,8 +111,8 @@ class DescentBatch(Batch):
             self._watch(watched)
         state, rates = self._state, [self._rates[row.number] for row in self._rows]
         if due := [j for j, rate in enumerate(rates) if rate.due]:
-            found = sharpness(state.field.loss, state.kernel[due], self._batch_size).tolist()
-            for j, value in zip(due, found, strict=True):
+            found = sharpness(state.field.loss, state.curved_kernel[due], self._batch_size) + self._share * state.drive[due]
+            for j, value in zip(due, found.tolist(), strict=True):
                 rates[j].update(value)
         h = [rate.value for rate in rates]
         draws = torch.stack([next(self._draws[row.number]) for row in self._rows]) if self._draws is not None else None
@@ -125,7 +128,7 @@ class DescentBatch(Batch):
             self._velocity = self._velocity[list(kept)]
 
     def _stats(self, ended: Sequence[int]) -> list[dict[str, float]]:
-        slowest, fastest = self._state.field.loss.decay_range(self._state.kernel)
+        slowest, fastest = self._state.field.loss.decay_range(self._state.curved_kernel)
         return [
             {
                 "passes": float(self._rows[j].steps + self._rows[j].rejected),
@@ -138,5 +141,5 @@ class DescentBatch(Batch):
 
     def _numbers(self, j: int, stats: Mapping[str, float]) -> Mapping[str, object]:
         row, speed = self._rows[j], 2 * self._momentum.scale * stats["learning_rate"] * stats["lambda_min"]
-        more = steps_to_go(row.loss, self._limits.loss_tol, speed)
+        more = "" if self._limits.labels else steps_to_go(row.loss, self._limits.loss_tol, speed)
         return {"stable": self._stable[row.number], "max_steps": self._limits.max_steps, "more": more}

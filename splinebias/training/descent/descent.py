@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy as np
 from splinebias._arguments import keep_plain, whole_number
 from splinebias.errors import DataError
 from splinebias.learning_rates import checked_rates, momentum_scale
+from splinebias.loss import Loss
 from splinebias.problem import Problem
 from splinebias.training.method import Recorder, Run, TrainingMethod
 
@@ -62,6 +63,9 @@ class _Descent(TrainingMethod):
         """Points that a step sees; None: all, so that small steps lower the loss."""
         return None
 
+    def trains(self, problem: Problem, loss: Loss, trainable: Sequence[str]) -> str | None:
+        return None
+
     def run(
         self,
         start: Network,
@@ -75,14 +79,16 @@ class _Descent(TrainingMethod):
 
         from splinebias.training.descent.batch import DescentBatch
         from splinebias.training.descent.momentum import Momentum
-        from splinebias.training.stopping import DESCENT_STEPS, LAST_RATE, Limits
+        from splinebias.training.losses import LabelLoss
+        from splinebias.training.stopping import DESCENT_STEPS, LABEL_STEPS, LAST_RATE, Limits
 
         size, rates = self._batch_size, self.learning_rate
         assert rates is None or isinstance(rates, float | tuple) or callable(rates)  # as `__post_init__` leaves it
         epoch = 1 if size is None else math.ceil(field.loss.y.shape[-1] / size)  # steps that see all points
-        limits = Limits(loss_tol, self.max_steps, 1000 * epoch, DESCENT_STEPS)
+        labels = isinstance(field.loss, LabelLoss)
+        limits = Limits(loss_tol, self.max_steps, 1000 * epoch, LABEL_STEPS if labels else DESCENT_STEPS, labels=labels)
         if isinstance(rates, tuple) and len(rates) <= self.max_steps:
-            limits = Limits(loss_tol, len(rates), 1000 * epoch, LAST_RATE)
+            limits = replace(limits, max_steps=len(rates), out_of_steps=LAST_RATE)
         momentum = Momentum(self.momentum, self.dampening, self.nesterov)
         with torch.no_grad():
             return DescentBatch(start, field, rates, momentum, size, limits, rngs, records).finish()

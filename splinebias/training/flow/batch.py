@@ -22,6 +22,8 @@ from splinebias.training.flow.vector_field import FlowField, FlowState
 from splinebias.training.method import Recorder, Run, Snapshot
 from splinebias.training.stopping import Limits, Reason
 
+_SETTLED = 1e4  # times in units of the fastest mode after which the kernel of a network is judged by what it cannot reach
+
 
 class FlowBatch(Batch):
     """Flows of one width under way, each with steps of its own.
@@ -53,7 +55,7 @@ class FlowBatch(Batch):
         limits: Limits,
         records: Sequence[Recorder],
     ) -> None:
-        state = FlowField(field.activation, field.loss, field.mirror).at(field.mirror.to_dual(start.theta))
+        state = FlowField(**vars(field)).at(field.mirror.to_dual(start.theta))
         super().__init__(state, limits, records)
         self._control, self._rtol, self._saveat = StepControl(_numpy(state.loss)), rtol, saveat
         self._times_count = math.isfinite(limits.horizon) or bool(saveat)
@@ -77,9 +79,14 @@ class FlowBatch(Batch):
         fall = (rho * spectrum.matvec(rho)).sum(-1)  # -dL/dtau
         epsilon = rho.shape[-1] * torch.finfo(rho.dtype).eps
         critical = fall <= epsilon * spectrum.scale * (rho * rho).sum(-1)
+        missed = _numpy(spectrum.missed(rho))
         control.largest, control.smallest, control.rank = map(_numpy, (spectrum.largest, spectrum.smallest, spectrum.rank))
-        for row, flat, largest in zip(self._rows, critical.tolist(), control.largest, strict=True):
-            row.critical, row.broken = flat, not math.isfinite(largest)
+        for row, flat, largest, share in zip(self._rows, critical.tolist(), control.largest, missed, strict=True):
+            row.critical, row.broken, row.missed = (
+                flat,
+                not math.isfinite(largest),
+                float(share) if row.tau * largest > _SETTLED else 0.0,
+            )
 
     @np.errstate(all="ignore")  # numbers that overflow are judged below
     def _attempt(self, step: ExponentialStep) -> bool:

@@ -19,6 +19,8 @@ import numpy as np
 
 from splinebias._arguments import keep_plain, real_number, real_vector, whole_number
 from splinebias.errors import DataError
+from splinebias.loss import Loss, Squared
+from splinebias.problem import Problem
 from splinebias.training.method import Recorder, Run, TrainingMethod
 
 if TYPE_CHECKING:
@@ -52,7 +54,9 @@ class MirrorFlow(TrainingMethod):
     Notes
     -----
     Ends with CONVERGED (loss at most `loss_tol`), REACHED_TIME, MAX_STEPS, STALLED (the gradient vanishes at a positive
-    loss: the advice says the rank of the tangent kernel; or the loss is down to rounding) or DIVERGED (numbers overflow).
+    loss, or most of the loss is out of the range of the tangent kernel and moving features did not halve it in the last
+    99 % of the time, unless `time` is given: the advice says the rank of that kernel; or the loss is down to rounding) or
+    DIVERGED (numbers overflow).
     `Training.snapshots` holds the networks of `saveat`; times after a run is at rest (CONVERGED or STALLED) show its end.
 
     The error of a step has two parts. *Drift* comes from moving features. *Wander* is an error of the path within the
@@ -92,6 +96,13 @@ class MirrorFlow(TrainingMethod):
             rule = f"increasing times in (0, {self.time:g}]"
             raise DataError(f"`saveat` must hold {rule}, got {times.tolist()}; sort them and leave out the others")
         object.__setattr__(self, "saveat", tuple(times.tolist()))
+
+    def trains(self, problem: Problem, loss: Loss, trainable: Sequence[str]) -> str | None:
+        if not isinstance(loss, Squared):
+            return f"its steps solve the decay of residuals of the squared loss, got {loss!r}; MirrorDescent takes others"
+        if ("w" in trainable) != ("b" in trainable):
+            return f"units slide along samples by w and b together, got {', '.join(trainable)}; MirrorDescent takes any"
+        return None
 
     def run(
         self,

@@ -79,6 +79,10 @@ class Spectrum(ABC):
     def matvec(self, v: Tensor) -> Tensor:
         """S v, shape (B, M)."""
 
+    def missed(self, v: Tensor) -> Tensor:
+        """Share of the squared length of `v`, shape (B, M), outside the modes above rounding, shape (B,); 0: not known."""
+        return torch.zeros_like(self.largest)
+
     @abstractmethod
     def modes(self, v: Tensor, h: Tensor, tolerance: Tensor) -> Modes:
         r"""The modes of `v`, shape (B, M), such that :math:`e^{-hS} v` is right to about `tolerance`; h, tolerance: (B,)."""
@@ -109,6 +113,11 @@ class DenseSpectrum(Spectrum):
 
     def matvec(self, v: Tensor) -> Tensor:
         return (self._matrix * v.unsqueeze(-2)).sum(-1)
+
+    def missed(self, v: Tensor) -> Tensor:
+        square = (v * v).sum(-1)
+        kept = (self._vectors.mT @ v.unsqueeze(-1)).squeeze(-1).square().sum(-1)
+        return torch.where(square > 0, 1 - kept / square, 0.0)
 
     def modes(self, v: Tensor, h: Tensor, tolerance: Tensor) -> Modes:
         coefficients = (self._vectors * v.unsqueeze(-1)).sum(-2)

@@ -79,12 +79,12 @@ class FlowState(State):
 
     def gradient(self) -> Tensor:
         r""":math:`J^T \omega r`, with Filippov's choice of the slope for held units, shape (B, 3n + 1)."""
-        g = self.linear.vjp(self.force)
+        g = self.field.moving(self.linear.vjp(self.force))
         return self.boundary.with_normal(g, self.boundary.gradient_sliding(self.force)) if self.held.size else g
 
     def pull(self, u: Tensor) -> Tensor:
         """B u, shape (B, M) to (B, 3n + 1)."""
-        v = self.linear.vjp(self._root * u)
+        v = self.field.moving(self.linear.vjp(self._root * u))
         return self.boundary.with_normal(v, 0.0) if self.held.size else v
 
     def push(self, v: Tensor) -> Tensor:

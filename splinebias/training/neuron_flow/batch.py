@@ -55,7 +55,7 @@ class NeuronBatch(Batch):
         state = Medium.of(start, field, weight_decay).at(start)
         super().__init__(state, limits, records)  # type: ignore[arg-type]
         rounding = 16 * np.finfo(float).eps * float(field.loss.y.abs().max())
-        self._control, self._saveat = StepControl(state.loss, rtol, rounding), saveat
+        self._control, self._saveat = StepControl(state.loss, rtol, rounding, labels=limits.labels), saveat
         self._snapshots: list[list[Snapshot]] = [[] for _ in records]
         self._counts = np.zeros((3, len(records)), dtype=np.int64)  # of events, of undetermined ones, of passes
         self._spectrum = NeuronStep(state)
@@ -83,7 +83,7 @@ class NeuronBatch(Batch):
         for row, finite in zip(self._rows, step.finite, strict=True):
             row.broken = not finite
         epsilon = state.rho.shape[-1] * np.finfo(float).eps
-        still = step.fall() <= epsilon * step.largest * (state.rho**2).sum(-1)
+        still = step.fall() <= epsilon * step.largest * (state.decaying**2).sum(-1)
         idle = np.array([row.idle >= self._limits.patience // 2 for row in self._rows])
         if not (still | idle).any():
             return

@@ -20,6 +20,7 @@ from splinebias.training.method import Recorder, Run, Snapshot
 from splinebias.training.stopping import Limits, Reason
 
 _FINER = 1e-3  # tolerance of the parameters, relative to that of f: order 8 makes digits cheap
+_FINEST = 1e-13
 
 
 class ExplicitBatch(Batch):
@@ -45,6 +46,7 @@ class ExplicitBatch(Batch):
         super().__init__(field.at(dual), limits, records)
         self._saveat, self._passes = saveat, np.zeros(len(records))
         self._snapshots: list[list[Snapshot]] = [[] for _ in records]
+        self._tolerances: list[tuple[tuple[float, float], tuple[float, float]]] = []  # of each, at the start and at least
         self._solvers = [self._solver(j, dual[j], rtol * _FINER, weight_decay) for j in range(len(records))]
 
     def _solver(self, j: int, dual: Tensor, rtol: float, weight_decay: float) -> DOP853:
@@ -61,7 +63,10 @@ class ExplicitBatch(Batch):
 
         z = dual.numpy().copy()
         size = math.sqrt(float(z @ z) / z.size)
-        return DOP853(velocity, 0.0, z, self._limits.horizon, rtol=max(rtol, 1e-13), atol=rtol * size + 1e-300)
+        rtol = max(rtol, _FINEST)
+        # steps at the limit of stability jitter by their tolerance: it falls with the misfit, or the misfit stays above it
+        self._tolerances.append(((rtol, _FINEST), (rtol * size, _FINEST * size + 1e-300)))
+        return DOP853(velocity, 0.0, z, self._limits.horizon, rtol=rtol, atol=rtol * size + 1e-300)
 
     @np.errstate(all="ignore")  # numbers that overflow end the run
     def _advance(self) -> None:
@@ -69,6 +74,8 @@ class ExplicitBatch(Batch):
         for solver, row in zip(self._solvers, self._rows, strict=True):
             before = solver.t
             if solver.status == "running":
+                share = math.sqrt(row.loss / row.at_start) if row.at_start > 0 else 1.0
+                solver.rtol, solver.atol = (max(share * part, least) for part, least in self._tolerances[row.number])
                 solver.step()
             row.overflowed = solver.status == "failed" or not np.isfinite(solver.y).all()
             if row.overflowed:
@@ -84,7 +91,7 @@ class ExplicitBatch(Batch):
 
     def _grow(self, theta: Tensor) -> list[bool]:
         """Whether a unit of each network moves relative to its own size."""
-        units = theta[:, :-1].reshape(theta.shape[0], 3, -1)
+        units = theta[:, :-1].reshape(theta.shape[0], self._state.field.loss.points.shape[0] + 1, -1)
         moves = (units - self._state.theta[:, :-1].reshape(units.shape)).norm(dim=1)
         grow: list[bool] = (moves > 1e-3 * units.norm(dim=1)).any(-1).tolist()
         return grow

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from splinebias._arguments import keep_plain, memory_left, real_number, real_vector, whole_number
+from splinebias.data import Points
 from splinebias.errors import CapabilityError, DataError
+from splinebias.loss import Loss, Squared
 from splinebias.problem import Problem
 from splinebias.training.method import Recorder, Run, TrainingMethod
 
@@ -72,6 +74,10 @@ class NeuronFlow(TrainingMethod):
 
     :math:`a^2 - w^2 - b^2` of each neuron stays to rounding (times :math:`e^{-2\mu\tau/\kappa}` with weight decay). The
     order is 2. Small starts are crossed by steps that follow the growth of the neurons; ``stats["growth"]`` counts them.
+    Losses of labels are taken without weight decay: pulls are averaged over a step as residuals are, with the kernel between
+    the square roots of the curvatures of the loss. `rtol` is then the error of a step at the data, relative to the square
+    root of twice the loss at the start: one of margins, at all times.
+
     A neuron dies only if the flow kills it: it reaches a sample beyond which it has no active one, and stops there.
 
     Other statistics: ``events``, arrivals of neurons at samples; ``sliding``, neurons at samples at the end;
@@ -114,9 +120,16 @@ class NeuronFlow(TrainingMethod):
     def supports(self, problem: Problem) -> str | None:
         if problem.phi.stiffness is None:
             return f"it follows gradient flow, and {problem.phi} has another metric; MirrorFlow takes it"
+        if isinstance(problem.data, Points) and problem.data.inputs > 1 and problem.activation.two_slopes is not None:
+            return f"it moves neurons of one input, got {problem.data.inputs}; MirrorFlow and MirrorDescent take several"
         if problem.data.size > _MOST_POINTS:
             return f"it takes at most {_MOST_POINTS} points, got {problem.data.size}; MirrorFlow takes more"
         return None
+
+    def trains(self, problem: Problem, loss: Loss, trainable: Sequence[str]) -> str | None:
+        if not isinstance(loss, Squared) and self.weight_decay:
+            return f"weight decay is for the squared loss, got {loss!r}; leave one of them out"
+        return super().trains(problem, Squared(), trainable)
 
     def fits(self, problem: Problem, width: int) -> str | None:
         row = 8 * problem.data.size if problem.activation.two_slopes is None else 0  # features are written out
@@ -136,6 +149,7 @@ class NeuronFlow(TrainingMethod):
     ) -> list[Run]:
         import torch
 
+        from splinebias.training.losses import LabelLoss
         from splinebias.training.neuron_flow.batch import NeuronBatch
         from splinebias.training.neuron_flow.explicit import ExplicitBatch
         from splinebias.training.stopping import FLOW_STEPS, Limits
@@ -156,6 +170,7 @@ class NeuronFlow(TrainingMethod):
             FLOW_STEPS,
             counts_rejected=True,
             horizon=self.time / field.mirror.clock,
+            labels=isinstance(field.loss, LabelLoss),
         )
         kind = NeuronBatch if start.activation.two_slopes is not None else ExplicitBatch
         size, runs = max(1, _NUMBERS_OF_KERNELS // field.loss.y.numel() ** 2), []

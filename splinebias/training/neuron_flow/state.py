@@ -14,7 +14,9 @@ and :math:`d' = -c s \sum_j \omega_j r_j` for the output bias, which does not de
 .. math:: A = c s\, W^{1/2} \Bigl(1 + \sum_k \sigma'_{ki} \sigma'_{kj}\,
           \tilde x_i^T (a_k^2 + h_k h_k^T) \tilde x_j\Bigr) W^{1/2}, \qquad \eta = W^{1/2} (y - d),
 
-because units are homogeneous of degree 2 in (a, w, b). A neuron that slides along a line has :math:`a^2 e e^T` for
+because units are homogeneous of degree 2 in (a, w, b). For a loss of labels r is :math:`\ell'` (`LabelLoss`), and with
+:math:`C = \mathrm{diag}(\ell'')` the vector :math:`C^{-1/2} \rho` moves by :math:`-C^{1/2} A C^{1/2}` while C is constant. A
+neuron that slides along a line has :math:`a^2 e e^T` for
 :math:`a^2`, e the direction of the line. Where an affine part is free, all of it is projected along lines.
 Source: derived here.
 """
@@ -34,6 +36,7 @@ from splinebias.networks.network import Network
 from splinebias.neurons.population import Journey, Neurons, advance
 from splinebias.neurons.sectors import Flags, Sectors, Whole
 from splinebias.training.field import Field
+from splinebias.training.losses import LabelLoss
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,11 @@ class Medium:
         lines = np.zeros((0, root.size)) if loss.line is None else loss.line.numpy() * root
         sectors = Sectors(loss.points[0].numpy(), start.activation)
         return cls(field, sectors, scale, scale / kappa, weight_decay / kappa, root, lines)
+
+    @property
+    def labels(self) -> bool:
+        """Whether the loss is one of labels."""
+        return isinstance(self.field.loss, LabelLoss)
 
     def at(self, start: Network) -> NeuronState:
         """The state of the networks `start`."""
@@ -131,10 +139,18 @@ class NeuronState:
         n, medium = self.neurons, self.medium
         return medium.scale * medium.sectors.values(self._by_sector(n.a * n.w, n.a * n.b))
 
+    @property
+    def values(self) -> torch.Tensor:
+        """Values at the data without the skip part, shape (B, M)."""
+        return torch.from_numpy(self.units + self.d[:, None])
+
     @cached_property
     def rho(self) -> Array:
         r"""The :math:`\rho` above, shape (B, M)."""
         medium = self.medium
+        if medium.labels:
+            slope: Array = medium.field.loss.residual(self.values).numpy()
+            return medium.root * slope
         return medium.project(medium.root * (self.units + self.d[:, None] - medium.field.loss.y.numpy()))
 
     @property
@@ -146,11 +162,30 @@ class NeuronState:
     def loss(self) -> Array:
         """The loss L of every network, shape (B,)."""
         loss: Array = (self.rho * self.rho).sum(-1) / 2
+        if self.medium.labels:
+            loss = self.medium.field.loss.total(self.values, self.residual).numpy()
         return loss
 
     @cached_property
+    def stiffness(self) -> Array:
+        r"""Diagonal of :math:`C^{1/2}` above, shape (B, M): ones for the squared loss."""
+        return self.medium.field.loss.stiffness(self.values).numpy() if self.medium.labels else np.ones_like(self.rho)
+
+    @cached_property
+    def decaying(self) -> Array:
+        r""":math:`C^{-1/2} \rho`, shape (B, M)."""
+        if not self.medium.labels:
+            return self.rho
+        return np.divide(self.rho, self.stiffness, out=np.zeros_like(self.rho), where=self.stiffness > 0)
+
+    @property
+    def seen(self) -> Array:
+        r"""What errors at the data are measured on, shape (B, M): :math:`\rho`; of labels :math:`W^{1/2} f`."""
+        return self.medium.root * self.values.numpy() if self.medium.labels else self.rho
+
+    @cached_property
     def operator(self) -> Array:
-        """The A above, shape (B, M, M)."""
+        """The A above, of labels between two factors C^(1/2), shape (B, M, M)."""
         n, medium = self.neurons, self.medium
         square = n.a * n.a
         forms = [square + n.w * n.w, n.w * n.b, square + n.b * n.b]
@@ -164,7 +199,7 @@ class NeuronState:
         kernel = medium.root[:, None] * kernel * medium.root
         if medium.lines.size:
             kernel = medium.project(np.swapaxes(medium.project(kernel), -1, -2))
-        return kernel
+        return self.stiffness[:, :, None] * kernel * self.stiffness[:, None, :] if medium.labels else kernel
 
     @cached_property
     def pull(self) -> Array:

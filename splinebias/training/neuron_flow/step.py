@@ -10,6 +10,7 @@ corrected step, all of third order:
 
 - what the corrector changes at the data, a third of it: the next correction of the mean would be in that proportion;
 - the linear model with the mean A against the networks at the end;
+  for losses of labels the first is not divided and this is left out: C changes on the way, at the order of the step;
 - the order of the motions: the flow of a neuron is :math:`\exp(\Omega)` with :math:`\Omega = \int \mathcal{A}` for commuting
   generators only; the next term of the Magnus series turns h by :math:`\tfrac{1}{12} (ch)^2 |D_0 \times D_1|`, a relative
   error of the neuron's parameters that networks with small parameters do not show.
@@ -76,7 +77,7 @@ class NeuronStep:
 
     def fall(self) -> Array:
         """-dL/dtau without decay, shape (B,)."""
-        coordinates = np.einsum("bij,bi->bj", self._vectors, self._start.rho)
+        coordinates = np.einsum("bij,bi->bj", self._vectors, self._start.decaying)
         fall: Array = (self._rates * coordinates**2).sum(-1)
         return fall
 
@@ -91,6 +92,8 @@ class NeuronStep:
         mean, expected = _mean_and_end(start, rates, vectors, h)
         end, journey = start.flown(mean, h)
         error = np.maximum(_norm(end.rho - first.rho) / 3, _norm(end.rho - expected))
+        if start.medium.labels:
+            error = _norm(end.seen - first.seen)
         return Attempt(
             end=end,
             error=np.where(finite, error, np.inf),
@@ -109,7 +112,7 @@ def _norm(rho: Array) -> Array:
 def _mean_and_end(start: NeuronState, rates: Array, vectors: Array, h: Array) -> tuple[Array, Array]:
     """The mean of the residual over the step in the linear flow with eigenpairs of A, and its end, each (B, M)."""
     decay = start.medium.decay[:, None]
-    rho = np.einsum("bij,bi->bj", vectors, start.rho)
+    rho = np.einsum("bij,bi->bj", vectors, start.decaying)
     exponent = h[:, None] * (np.maximum(rates, 0.0) + 2 * decay)
     first, second = _phi(exponent)
     mean, end = first * rho, np.exp(-exponent) * rho
@@ -117,7 +120,7 @@ def _mean_and_end(start: NeuronState, rates: Array, vectors: Array, h: Array) ->
         pull = -2 * decay * h[:, None] * np.einsum("bij,bi->bj", vectors, start.pull)
         mean, end = mean + second * pull, end + first * pull
     back = "bij,bj->bi"
-    return np.einsum(back, vectors, mean), np.einsum(back, vectors, end)
+    return start.stiffness * np.einsum(back, vectors, mean), start.stiffness * np.einsum(back, vectors, end)
 
 
 def _phi(s: Array) -> tuple[Array, Array]:

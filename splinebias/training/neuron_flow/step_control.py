@@ -23,6 +23,8 @@ class StepControl:
         Error of a step at the data, relative to the misfit at the start, and of a neuron's parameters, relative to them.
     rounding : float
         A root mean square residual that may be rounding.
+    labels : bool
+        Whether the loss is one of labels: it has no misfit, and the tolerance is that of the start throughout.
 
     Attributes
     ----------
@@ -32,7 +34,8 @@ class StepControl:
         Steps whose size followed the growth of the neurons.
     """
 
-    def __init__(self, loss: Array, rtol: float, rounding: float) -> None:
+    def __init__(self, loss: Array, rtol: float, rounding: float, *, labels: bool = False) -> None:
+        self._labels = labels
         self._at_start, self._rtol, self._rounding = np.sqrt(2 * loss), rtol, rounding
         self.h, self._most = np.full(loss.size, np.nan), np.full(loss.size, 10.0)
         self.growth = np.zeros(loss.size, dtype=np.int64)
@@ -44,7 +47,7 @@ class StepControl:
             setattr(self, name, getattr(self, name)[kept])
 
     def _tolerance(self, loss: Array) -> Array:
-        misfit = np.sqrt(2 * loss)
+        misfit = np.inf if self._labels else np.sqrt(2 * loss)
         return np.maximum(np.minimum(self._rtol * self._at_start, 0.5 * misfit), self._rounding)
 
     def propose(self, state: NeuronState, step: NeuronStep) -> Array:
@@ -60,7 +63,8 @@ class StepControl:
             first = np.where(room > 1, bound, min(self._rtol, 1.0) ** (1 / 3) / step.largest)
             h = np.where(np.isnan(self.h), first, self.h)
             rest = np.where(state.medium.decay > 0, np.inf, 40 / step.smallest)  # nothing happens after 40 e-foldings
-            rest = np.where(room > 1, np.inf, rest)  # of what is there; on a plateau the spectrum says nothing
+            blind = (room > 1) | self._labels  # on a plateau the spectrum says nothing, and label losses never rest
+            rest = np.where(blind, np.inf, rest)  # of what is there
         self._grows = bound < h
         self.h = np.minimum(np.minimum(h, rest), bound)
         return self.h

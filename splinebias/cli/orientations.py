@@ -1,0 +1,93 @@
+"""`splinebias orientations`: where neurons turn to from a start at almost zero, and what a trained network shows of that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from splinebias.cli.console import json_option, picture, plot_option, print_facts, print_json, print_table, problem_argument
+
+if TYPE_CHECKING:
+    from splinebias.regimes.small_starts.small_start import SmallStart
+
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "abs": "Abs",
+    "tanh": "Tanh",
+    "xtanh": "XTanh",
+    "x2tanh": "X2Tanh",
+    "sigmoid": "Sigmoid",
+    "softplus": "Softplus",
+}
+
+
+@click.command("orientations")
+@problem_argument
+@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), help="Default: that of the problem.")
+@click.option("--centred", is_flag=True, help="Take sigma - sigma(0), of sigmoid and softplus.")
+@click.option("--output-bias", is_flag=True, help="Of networks with an output bias, which fits the mean of y first.")
+@click.option("--scale", type=float, metavar="EPS", help="Also train a network from parameters EPS N(0, 1).")
+@click.option("--width", type=int, default=300, show_default=True, help="With --scale: its neurons.")
+@click.option("--seed", type=int, default=0, show_default=True, help="With --scale: of its start.")
+@click.option(
+    "--stop", type=float, default=0.02, show_default=True, help="With --scale: max |f| over max |y| at which it stops."
+)
+@plot_option
+@json_option
+@click.pass_context
+def orientations(
+    ctx: click.Context,
+    *,
+    problem: Path,
+    activation: str | None,
+    centred: bool,
+    output_bias: bool,
+    scale: float | None,
+    width: int,
+    seed: int,
+    stop: float,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Find where neurons turn to from a small start.
+
+    Of the problem its data and its activation count. Angles are those of (w, b) in degrees, signs those of the output
+    weight, basins shares of balanced starts. With --scale also which share of the mass of a trained network is where.
+
+    \b
+    Examples:
+        splinebias orientations problem.toml --activation xtanh
+        splinebias orientations problem.toml --activation relu --scale 1e-5 --plot orientations.png
+    """
+    import splinebias as sb
+
+    spec = sb.Problem.from_toml(problem)
+    act: Any = spec.activation if activation is None else getattr(sb, ACTIVATIONS[activation])()
+    act = sb.Centred(act) if centred else act
+    data = spec.line_data
+    if output_bias:
+        data = data.with_ordinates(data.y - data.weights @ data.y / data.weights.sum())
+    found, save, run = sb.condensed_orientations(data, act), picture(plot), None
+    if scale is not None:
+        options: dict[str, Any] = {"width": width, "scale": scale, "seed": seed, "stop": stop, "output_bias": output_bias}
+        run = sb.train_from_small_start(spec.line_data, act, **options)
+    save(found)
+    names = {"angle": found.angles, "sign": found.signs, "strength": found.strengths, "basin": found.basins}
+    columns = names | ({} if run is None else {"share": run.shares})
+    facts = {} if run is None else _facts(run)
+    if as_json:
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        print_json({"activation": repr(act), "orientations": rows} | ({} if run is None else {"trained": facts}))
+    else:
+        shown = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in facts.items()}
+        print_facts(data=repr(data), activation=repr(act), **shown)
+        print_table({name: column.tolist() for name, column in columns.items()})
+    ctx.exit(0 if run is None or run.outcome.ok else 1)
+
+
+def _facts(run: SmallStart) -> dict[str, Any]:
+    """What a trained network shows, by name."""
+    measured = {"directions": len(run.directions()), "participation": run.participation, "angle_error": run.angle_error}
+    return {"outcome": run.outcome.name} | measured

@@ -153,3 +153,8 @@ def test_neighbours_that_are_none_are_refused():
         several = sb.Problem(sb.Points(np.eye(3), np.arange(3.0)), sb.Initialization.gaussian(dim=3))
         with pytest.raises(sb.CapabilityError, match="one input"):
             sb.predict(several, **hint)
+
+
+def test_smooth_activations_take_neither():
+    with pytest.raises(sb.CapabilityError, match="powers of ReLU"):
+        sb.predict(sb.Problem(SET_A, GAUSSIAN, sb.Tanh()), tolerance=1e-6)

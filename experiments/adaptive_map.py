@@ -12,7 +12,7 @@ interpolate. (c) A network of either end with its theory.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -32,6 +32,16 @@ if TYPE_CHECKING:
 NAME = "adaptive_map"
 DATA = sb.Dataset(np.array([-1, -0.7, -0.3, 0.1, 0.3, 0.6, 1]), np.array([0.5, 0.1, -0.25, -0.3, -0.05, 0.3, 1]))
 _MEASURES = ("curvature_ratio", "to_kernel", "to_interpolant", "to_minimizers", "knot_distance", "drift", "dead")
+
+
+class Places(Protocol):
+    """The R0 and D of a map."""
+
+    @property
+    def sizes(self) -> tuple[float, ...]: ...
+
+    @property
+    def imbalances(self) -> tuple[float, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -62,16 +72,16 @@ def main(config: Config) -> dict[str, Any]:
     """Compute the map, write NAME.png, NAME.pdf and NAME.json, print a table, and return what the JSON file holds."""
     common.prepare(NAME, config)
     places = [[measured(size, imbalance, config) for size in config.sizes] for imbalance in config.imbalances]
-    ratio = _medians(places, "curvature_ratio")
-    kernel = _medians(places, "to_kernel") / float(np.ptp(DATA.y))
+    ratio = medians(places, "curvature_ratio")
+    kernel = medians(places, "to_kernel") / float(np.ptp(DATA.y))
     share = np.array([[np.mean([one.interpolates for one in place]) for place in row] for row in places])
     with panels.style():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7.2, 2.9), layout="constrained")
         axes = figure.subplots(1, 3)
-        _draw_map(figure, axes[0], np.log10(ratio), share, config, r"(a) $\log_{10}$ of curvature over least")
-        _draw_map(figure, axes[1], np.log10(kernel), share, config, r"(b) $\log_{10}$ of distance to kernel limit")
+        draw_map(figure, axes[0], np.log10(ratio), share, config, r"(a) $\log_{10}$ of curvature over least")
+        draw_map(figure, axes[1], np.log10(kernel), share, config, r"(b) $\log_{10}$ of distance to kernel limit")
         _draw_ends(axes[2], places[config.imbalances.index(0.0)][0][0], places[0][-1][0], config)
         results = {"places": [[_record(place) for place in row] for row in places]}
         document = common.publish(NAME, config, figure, results)
@@ -87,7 +97,7 @@ def measured(size: float, imbalance: float, config: Config) -> list[AdaptiveMeas
     return [adaptive_measures(run) for run in runs]
 
 
-def _medians(places: list[list[list[AdaptiveMeasures]]], name: str) -> Array:
+def medians(places: list[list[list[AdaptiveMeasures]]], name: str) -> Array:
     """The median over seeds of a measure, shape (D, R0)."""
     return np.array([[np.median([getattr(one, name) for one in place]) for place in row] for row in places])
 
@@ -101,7 +111,7 @@ def _record(place: list[AdaptiveMeasures]) -> list[dict[str, Any]]:
     ]
 
 
-def _draw_map(figure: Figure, ax: Axes, values: Array, share: Array, config: Config, title: str) -> None:
+def draw_map(figure: Figure, ax: Axes, values: Array, share: Array, config: Places, title: str) -> None:
     """One number a place, in colour and in digits; a cross where most networks do not interpolate."""
     image = ax.imshow(values, origin="lower", cmap="viridis", aspect="auto")
     figure.colorbar(image, ax=ax)

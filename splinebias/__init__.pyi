@@ -23,6 +23,8 @@ from .finite_width.diagnosis import NetworkReport as NetworkReport
 from .finite_width.diagnosis import diagnose as diagnose
 from .finite_width.laziness import Laziness as Laziness
 from .finite_width.laziness import laziness as laziness
+from .finite_width.mean_field.fluctuations import Fluctuations as Fluctuations
+from .finite_width.mean_field.fluctuations import fluctuations as fluctuations
 from .finite_width.required_width import RequiredWidth as RequiredWidth
 from .finite_width.required_width import required_width as required_width
 from .finite_width.several_inputs.band_of_points import PointsBand as PointsBand
@@ -45,6 +47,8 @@ from .limit.kernels.kernel_solver import KernelSolver as KernelSolver
 from .limit.kernels.power_solver import PowerSolver as PowerSolver
 from .limit.kernels.smooth_solver import SmoothSolver as SmoothSolver
 from .limit.kernels.tangent import tangent_kernel as tangent_kernel
+from .limit.mean_field.descent import MeanFieldDescent as MeanFieldDescent
+from .limit.mean_field.descent import mean_field_descent as mean_field_descent
 from .limit.predict import Prediction as Prediction
 from .limit.predict import predict as predict
 from .limit.predict import predict_path as predict_path
@@ -80,8 +84,6 @@ from .regimes.condensation import Orientations as Orientations
 from .regimes.condensation import condensed_orientations as condensed_orientations
 from .regimes.large_bias import BiasKernel as BiasKernel
 from .regimes.large_bias import bias_generalized_kernel as bias_generalized_kernel
-from .regimes.mean_field.fluctuations import Fluctuations as Fluctuations
-from .regimes.mean_field.fluctuations import fluctuations as fluctuations
 from .regimes.minimum_norm import MinimumNorm as MinimumNorm
 from .regimes.minimum_norm import minimum_norm as minimum_norm
 from .regimes.network_norm import NetworkNorm as NetworkNorm

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from splinebias._arguments import real_number
+from splinebias.errors import DataError
 
 PARAMETERS = ("w", "b", "a", "d")
 """The parameters of a network by name: hidden weights and biases, output weights, output bias."""
@@ -93,14 +94,14 @@ class MeanField(Parameterization):
     Raises
     ------
     DataError
-        If `richness` is no finite number > 0.
+        If `richness` is no finite number > 0, or not from 1e-100 to 1e100.
 
     Notes
     -----
     The start is :math:`f_0 = 0`: output weights 0, or antisymmetric pairs whose law of output weights is
-    `Initialization.output`. d is one more output weight, of a unit that is constantly 1: it adds 1/n to the kernel,
-    nothing in the limit, as in `Standard`. At fixed n, d aside, this is `NTK` with a, w, b multiplied by
-    :math:`(\gamma \sqrt n)^{-1/2}`.
+    `Initialization.output`; independent ones (``antisymmetric=False``) start at functions of size :math:`n^{-1/2}`. d is one
+    more output weight, of a unit that is constantly 1: it adds 1/n to the kernel, nothing in the limit, as in `Standard`. At
+    fixed n, d aside, this is `NTK` with a, w, b multiplied by :math:`(\gamma \sqrt n)^{-1/2}`.
     References: Bordelon & Pehlevan, NeurIPS 2023, for the limit of large n at fixed :math:`\gamma`.
     """
 
@@ -108,7 +109,10 @@ class MeanField(Parameterization):
 
     def __post_init__(self) -> None:
         fix = "take e.g. 1.0, and small ones for networks that learn no features"
-        object.__setattr__(self, "richness", real_number(self.richness, "richness", above=0, fix=fix))
+        richness = real_number(self.richness, "richness", above=0, fix=fix)
+        if not 1e-100 <= richness <= 1e100:  # its square has to be a number
+            raise DataError(f"`richness` must be from 1e-100 to 1e100, got {richness:g}; {fix}")
+        object.__setattr__(self, "richness", richness)
 
     def output_scale(self, width: int) -> float:
         return 1 / (self.richness * width)

@@ -31,9 +31,11 @@ from experiments import (
     jm_rates,
     jm_sgd,
     jm_trajectory,
+    lazy_to_rich,
     least_norm_sheet,
     lm_figure1,
     lm_figure2,
+    mean_field_bands,
     penalty_sheet,
     potential_sheet,
     torch_default,
@@ -53,6 +55,26 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     least_norm_sheet: {"width": 20, "steps": 50},
     weight_decay_mcycle: {"points": 5},
     adaptive_map: {"width": 20, "sizes": (0.1, 10.0), "imbalances": (-100.0, 0.0), "seeds": (0,), "loss_tol": 1e-3},
+    lazy_to_rich: {
+        "widths": (20, 60),
+        "seeds": (0,),
+        "map_width": 20,
+        "sizes": (0.1, 10.0),
+        "imbalances": (-100.0, 0.0),
+        "map_seeds": (0,),
+        "loss_tol": 1e-3,
+    },
+    mean_field_bands: {
+        "span": (0.3, 3.0),
+        "points": 2,
+        "shown": 2,
+        "width": 20,
+        "swept": (0.1, 2.0),
+        "swept_times": (1.0, 2.0, 3.0),
+        "networks": 4,
+        "swept_width": 20,
+        "particles": 128,
+    },
     early_alignment: {
         "width": 10,
         "scales": (1e-2, 1e-3),
@@ -508,6 +530,44 @@ def test_kept_map_has_least_curvature_at_one_end_and_the_kernel_limit_at_the_oth
     assert np.median([one["to_kernel"] for one in rich]) > 3 * band.expected_sup
     assert not all(one["interpolates"] for one in rich)
     assert max(one["drift"] for one in found) < 1e-9
+
+
+def test_kept_networks_of_fixed_scales_go_to_the_kernel_end_with_one_scaling_and_stay_adaptive_with_the_other():
+    kept = json.loads((FIGURES / "lazy_to_rich.json").read_text(encoding="utf-8"))
+    lazy, rich = ([row for row in kept["widths"][name] if row[0]["width"] >= 800] for name in ("sqrt n", "n"))
+    assert len(lazy) == len(rich) == 4
+    n = np.array([row[0]["width"] for row in lazy])
+
+    def mean(rows, name):
+        return np.array([np.mean([one[name] for one in row]) for row in rows])
+
+    spread = np.ptp(lazy_to_rich.DATA.y)
+    assert np.polyfit(np.log(n), np.log(mean(lazy, "to_kernel")), 1)[0] == pytest.approx(-0.5, abs=0.1)
+    np.testing.assert_allclose(mean(lazy, "to_kernel") * np.sqrt(n) / spread, kept["expected_constant"], rtol=0.3)
+    np.testing.assert_allclose(mean(lazy, "size")[1:], 2 * mean(lazy, "size")[:-1], rtol=0.03)  # R0 like n^(1/2)
+    assert (np.diff(mean(lazy, "curvature_ratio")) > 0.3).all()
+    assert mean(lazy, "to_minimizers")[-1] > 0.05 * spread
+    assert np.polyfit(np.log(n), np.log(mean(rich, "to_kernel")), 1)[0] == pytest.approx(0, abs=0.02)
+    np.testing.assert_allclose(mean(rich, "size"), 0.3, rtol=0.03)
+    assert max(one["curvature_ratio"] for row in rich for one in row) < 1.06
+    assert mean(rich, "to_minimizers").max() < 0.003 * spread < 0.05 * spread < mean(rich, "to_interpolant").min()
+    assert all(one["interpolates"] for rows in (lazy, rich) for row in rows for one in row)
+    assert max(one["drift"] for rows in (lazy, rich) for row in rows for one in row) < 1e-9
+
+
+def test_the_kept_bands_of_networks_that_learn_features_hold_ensembles_and_rise_before_they_fall():
+    kept = json.loads((FIGURES / "mean_field_bands.json").read_text(encoding="utf-8"))
+    predicted, measured, count = np.array(kept["variance"]), np.array(kept["measured"]), kept["config"]["networks"]
+    at = [kept["config"]["swept"].index(richness) for richness in kept["config"]["richness"]]
+    assert (np.abs(measured / predicted[at] - 1) < 0.1 + 3 * np.sqrt(2 / (count - 1))).all()
+    _, middle, late = predicted.T
+    assert 0 < middle.argmax() < middle.size - 1
+    assert middle.max() > 1.2 * middle[0]
+    assert late[-1] < 0.1 * late[0]
+    assert max(kept["error"]) < 0.15
+    losses = np.array(kept["losses"])
+    assert (np.diff(losses, axis=1) < 0).all()
+    assert (np.diff(losses[:, -1]) < 0).all()  # richer networks are ahead
 
 
 def test_kept_alignment_does_not_depend_on_the_start_and_digits_do():

@@ -35,6 +35,7 @@ def lines(command):
         ("docs/guide/results.md", 12),
         ("docs/guide/data.md", 10),
         ("docs/guide/estimator.md", 8),
+        ("docs/guide/learning-features.md", 10),
         ("docs/early-alignment.md", 6),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,9 @@ def study() -> None:
 @click.option("--widths", type=Numbers("N,N,...", kind=int), help="Numbers of hidden units.")
 @click.option("--seeds", type=click.IntRange(min=1), help="Networks per width; default: 5.")
 @method_option
+@click.option(
+    "--richness", type=float, metavar="GAMMA", help="Mean-field networks of this richness, whatever the problem says."
+)
 @click.option("--loss-tol", type=float, help="Loss to reach, in the units of y squared; default: 1e-12.")
 @interval_option
 @click.option("--jobs", type=int, default=1, show_default=True, help="Processes; the result does not depend on it.")
@@ -165,6 +168,7 @@ def _duration(seconds: float) -> str:
 
 def _read(file: Path, grid: dict[str, Any], root: Path | None) -> tuple[StudySpec, bool]:
     """The specification that file and options describe, and whether the file is all of it."""
+    from splinebias.parameterization import MeanField
     from splinebias.problem import Problem
     from splinebias.studies.spec import StudySpec
     from splinebias.studies.spec_text import is_spec
@@ -176,7 +180,7 @@ def _read(file: Path, grid: dict[str, Any], root: Path | None) -> tuple[StudySpe
             f"{file}, and go on with the command that began it"
         )
     if is_spec(file):
-        for name in ("widths", "seeds", "method", "loss_tol", "interval"):
+        for name in ("widths", "seeds", "method", "richness", "loss_tol", "interval"):
             if grid[name] is not None:
                 raise DataError(
                     f"{file} fixes the whole grid, got --{name.replace('_', '-')} as well; write it into the file"
@@ -185,6 +189,8 @@ def _read(file: Path, grid: dict[str, Any], root: Path | None) -> tuple[StudySpe
     problem = Problem.from_toml(file, root=root)
     if grid["widths"] is None:
         raise Refusal("Missing option '--widths' (the file is a problem, not a study). Try 'splinebias study run --help'.")
+    if grid["richness"] is not None:
+        problem = replace(problem, parameterization=MeanField(grid["richness"]))
     given = {name: grid[name] for name in ("interval", "loss_tol") if grid[name] is not None}
     methods = {} if grid["method"] is None else {"": made(METHODS, grid["method"])}
     return StudySpec(problem, grid["widths"], range(grid["seeds"] or 5), methods=methods, **given), False

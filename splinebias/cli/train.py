@@ -58,8 +58,8 @@ def train(
 ) -> None:
     """Train one network and measure its distance to the limit.
 
-    Mean-field networks have none in closed form, losses of labels and frozen output weights have none: for them there is no
-    distance.
+    That of mean-field networks is the limit at the time at which training stopped. Losses of labels and frozen output
+    weights have none: for them there is no distance.
 
     \b
     Example:
@@ -68,6 +68,7 @@ def train(
         splinebias train problem.toml --width 1000 --richness 2
     """
     from splinebias._arguments import interval as check_interval
+    from splinebias.errors import CapabilityError
     from splinebias.functions.compare import compare
     from splinebias.limit.predict import predict as solve
     from splinebias.loss import loss_named
@@ -81,15 +82,23 @@ def train(
     save = picture(plot)
     where = spec.default_interval if interval is None else check_interval(interval)
     moves = checked_trainable(trainable.split(",") if "," in trainable else trainable)
-    lazy = loss == "squared" and "a" in moves
-    limit = None if isinstance(spec.parameterization, MeanField) or not lazy else solve(spec)
+    rich, lazy = isinstance(spec.parameterization, MeanField), loss == "squared" and "a" in moves
+    limit = solve(spec) if lazy and not rich else None
     from splinebias.training.train import train as train_network  # torch takes two seconds: bad input is refused before that
 
     run = train_network(
         spec, width, seed, method=made(METHODS, method), loss=loss_named(loss), trainable=moves, loss_tol=loss_tol
     )
-    if limit is not None and not spec.initialization.starts_at_zero:
-        limit = solve(spec, start=run.start)
+    unknown = "limits are of the squared loss and of trained output weights"
+    try:
+        if lazy and rich and moves == checked_trainable("all"):
+            limit = solve(spec, time=run.time)
+        elif limit is not None and not spec.initialization.starts_at_zero:
+            limit = solve(spec, start=run.start)
+    except CapabilityError as missing:
+        if not rich:
+            raise
+        unknown = str(missing)
     distance = None if limit is None else compare(run.function, limit.function, interval=where)
     save(run, *filter(None, [limit]))
     if as_json:
@@ -104,9 +113,6 @@ def train(
             }
         )
     else:
-        why = "mean-field networks have no limit in closed form"
-        if not lazy:
-            why = "limits are of the squared loss and of trained output weights"
         labels = {}
         if loss != "squared":
             labels["labels"] = f"{run.stats['wrong']:.0f} on the wrong side, least margin {run.stats['margin']:.4g}"
@@ -117,9 +123,9 @@ def train(
             outcome=run.advice,
             loss=f"{run.loss:.3e}",
             **labels,
-            distance=f"unknown: {why}"
+            distance=f"unknown: {unknown}"
             if distance is None
             else f"sup {distance.sup:.4g} (at x = {distance.argmax:.4g}), L2 {distance.l2:.4g} "
-            f"from the limit on [{where[0]:g}, {where[1]:g}]",
+            f"from the limit{' at this time' if rich else ''} on [{where[0]:g}, {where[1]:g}]",
         )
     ctx.exit(0 if run.outcome.ok and (limit is None or limit.outcome.ok) else 1)

@@ -24,6 +24,7 @@ from splinebias.finite_width.influence import InfluenceModel, check_second_momen
 from splinebias.finite_width.influence_at_limit import LimitInfluence
 from splinebias.finite_width.influence_in_modes import ModeInfluence
 from splinebias.finite_width.largest_error import DrawnErrors, ErrorsOfWidth, LargestError
+from splinebias.finite_width.mean_field.band import MeanFieldInfluence
 from splinebias.finite_width.neuron_quadrature import NeuronQuadrature
 from splinebias.finite_width.random_start import RandomStartInfluence, start_directions
 from splinebias.finite_width.several_inputs.band_of_points import PointsBand, band_of_points
@@ -32,6 +33,7 @@ from splinebias.limit.predict import Prediction, predict
 from splinebias.limit.prediction import beyond_bending
 from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.limit.trajectory.linear_flow import LinearFlow
+from splinebias.parameterization import MeanField
 from splinebias.problem import Problem
 
 _MOST_DRAWS = 10_000_000  # 80 MB, a minute
@@ -172,6 +174,8 @@ class ErrorBand(ErrorsOfWidth, Drawn):
         within a tenth of that of the band, or an infinite fourth moment, where that is known); with `NTK`, that
         breakpoints reach data. Seconds where networks are drawn, more with laws that are slow to sample (Student).
         """
+        if isinstance(self.problem.parameterization, MeanField):
+            return "; ".join(filter(None, [self.prediction.advice, self.model.advice]))
         from splinebias.finite_width.advice import advice_on  # a band does without what trains networks
 
         return advice_on(self)
@@ -249,6 +253,9 @@ def error_band(
 
     Notes
     -----
+    With `MeanField` influences follow the moving features (`fluctuations` has their equation and the errors of both); time
+    infinity is that of `predict`; ``band.advice`` estimates the error of the band, which takes as long as the band.
+
     With `NTK` the variance is that of the tangent kernel at the start. What training changes of it is of relative order
     n^(-1/2) in the variance for activations with a kink, see `crossing_share`: ``band.advice`` warns where it shows.
 
@@ -284,6 +291,13 @@ def error_band(
         return replace(found, prediction=predict(problem, start=start))
     width = _check_width(problem, width)
     where = problem.default_interval if interval is None else check_interval(interval)
+    model: InfluenceModel
+    if isinstance(problem.parameterization, MeanField):
+        prediction = predict(problem, time=time, start=start)
+        model = MeanFieldInfluence.of(problem, prediction.stats["time"])
+        copies = copies_of(problem)
+        largest = LargestError(model, LargestError.places(problem.line_data.x, where), copies, draws, seed)
+        return ErrorBand(prediction, width, where, float(time), model, copies, largest)
     check_second_moments(problem)
     if start is not None:
         residuals, function = residual_problem(problem, start)

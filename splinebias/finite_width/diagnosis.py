@@ -32,6 +32,7 @@ from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
 from splinebias.functions.compare import compare
 from splinebias.functions.sums import FunctionSum
+from splinebias.limit.hypotheses import require_limit
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
 from splinebias.loss import require_lazy_training
@@ -275,6 +276,7 @@ def diagnose(
     require_lazy_training(run, "a diagnosis")
     network, problem, start, time, descent = _checked(run, problem, start, time, learning_rate, steps)
     where = problem.default_interval if interval is None else check_interval(interval)
+    require_limit(problem)
     limit = predict(problem)
     if start is None:
         return _report(network, problem, limit, where)

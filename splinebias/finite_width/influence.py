@@ -63,6 +63,11 @@ class InfluenceSums(ABC):
 class InfluenceModel(ABC):
     """Influences of the neurons of one problem at one training time."""
 
+    @property
+    def advice(self) -> str:
+        """Empty, or why the influences may not be accurate."""
+        return ""
+
     @abstractmethod
     def at(self, points: Array) -> Influence:
         """Influences at increasing `points`, shape (N,)."""

@@ -47,10 +47,10 @@ def require_limit(problem: Problem) -> None:
     """Raise CapabilityError if no kernel and no functional says where infinitely wide networks of `problem` go."""
     if isinstance(problem.parameterization, MeanField):
         raise CapabilityError(
-            f"the limit of {problem.parameterization} networks has no closed form, since features move; "
-            "sb.fluctuations has the limit and the spread of finite networks at finite times; train some with sb.train or "
-            "sb.train_ensemble (sb.NeuronFlow), or take sb.Standard(), or sb.NTK() where output weights start at random: "
-            "their lazy limit, richness -> 0"
+            f"the limit of {problem.parameterization} networks has no closed form, since features move; sb.predict, "
+            "sb.error_band and sb.fluctuations follow it in time; train some with sb.train or sb.train_ensemble "
+            "(sb.NeuronFlow), or take sb.Standard(), or sb.NTK() where output weights start at random: their lazy limit, "
+            "richness -> 0"
         )
 
 

@@ -22,6 +22,7 @@ from splinebias.limit.hypotheses import require_limit, require_mobile, require_r
 from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.kernels.smooth_solver import SmoothSolver
+from splinebias.limit.mean_field.predict import predict_mean_field
 from splinebias.limit.neighbour import GRID_TOO, Neighbour
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
@@ -29,6 +30,7 @@ from splinebias.limit.second_opinion.opinion import checked
 from splinebias.limit.several_inputs.predict import predict_points
 from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.loss import SQUARED, Loss, require_squared
+from splinebias.parameterization import MeanField
 from splinebias.potential import Quadratic, Scaled
 from splinebias.problem import Problem
 
@@ -94,12 +96,18 @@ def predict(
         for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there;
         for a `tolerance` outside [1e-14, 1e-2], a `warm` that is no `Prediction`.
     CapabilityError
-        If the chosen solver cannot take the problem; for parameterization `MeanField`; for a finite time, if a solver, a
-        neighbour or a tolerance is named, or as in `predict_path`; for several inputs and smooth activations with one of the
-        last two; for a loss other than the squared one.
+        If the chosen solver cannot take the problem; for a finite time, if a solver, a neighbour or a tolerance is named, or
+        as in `predict_path`; for several inputs, smooth activations and `MeanField` with one of the last two; for a loss
+        other than the squared one; for parameterization `MeanField`, with a solver or a `start`, and with potentials that
+        are not quadratic and activations without two slopes, whose neurons do not move in closed form.
 
     Notes
     -----
+    With `MeanField` features move and no functional says where training ends: the function is that of a population of
+    particles at a training time (`MeanFieldPrediction`), with an estimate of its error as `residual`, and infinity stands
+    for the time at which the loss has fallen to 1e-10 of its first value: ``stats["time"]`` and ``stats["loss"]`` say when
+    and how far (outcome STALLED if it does not).
+
     Hypotheses checked: finite second moments, reach of the law, :math:`0 < \phi''(0) < \infty` for unscaled potentials.
     Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures). A prediction on
     the quadrature of a neighbour has no second opinion: its residual is that of the solver's own finer rule.
@@ -112,6 +120,9 @@ def predict(
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
     _require_problem(problem)
+    if isinstance(problem.parameterization, MeanField):
+        _require_plain(problem, solver, start)
+        return timed(predict_mean_field(problem, [float(time)])[0], began)
     if start is not None:
         residuals, function = residual_problem(problem, start)
         return timed(
@@ -214,6 +225,9 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return Path(problem, times, predict_points(problem, None, times.tolist(), start, predict))
     _require_problem(problem)
+    if isinstance(problem.parameterization, MeanField):
+        _require_plain(problem, None, start)
+        return Path(problem, times, tuple(predict_mean_field(problem, times.tolist())))
     if start is not None:
         residuals, function = residual_problem(problem, start)
         found = predict_path(residuals, times)
@@ -233,12 +247,24 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     return replace(found, predictions=tuple(seen))
 
 
+def _require_plain(problem: Problem, solver: Solver | None, start: Any) -> None:
+    """Refuse what does not go with networks that learn features."""
+    if solver is not None:
+        require(solver, problem)
+    if start is not None:
+        raise CapabilityError(
+            f"{problem.parameterization} networks move their features, and a function at the start does not say which these "
+            "are; leave `start` out: limits are those from the law of the problem, or take sb.Standard()"
+        )
+
+
 def _smooth(problem: Problem, solver: Solver | None, times: list[float]) -> tuple[Prediction, ...]:
     """Predictions of smooth neurons at training times, infinity included."""
     _check_problem(problem)
     chosen = SmoothSolver() if solver is None else solver
     require(chosen, problem)
-    assert isinstance(chosen, SmoothSolver), "no other solver takes smooth neurons"
+    if not isinstance(chosen, SmoothSolver):
+        raise CapabilityError(f"{type(chosen).__name__} cannot take this problem: smooth neurons are for sb.SmoothSolver()")
     return tuple(chosen.at(problem, times))
 
 
@@ -280,6 +306,8 @@ def _check_hints(problem: Any, time: float, warm: Any, tolerance: Any) -> None:
         raise CapabilityError(f"{named} is for the limit time = inf only, got time = {time!r}; leave it out")
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         raise CapabilityError(f"{named} is for data of one input, got several; leave it out")
+    if isinstance(problem, Problem) and isinstance(problem.parameterization, MeanField):
+        raise CapabilityError(f"{named} is for features that stay, got MeanField(); leave it out")
     if isinstance(problem, Problem) and not isinstance(problem.activation, Homogeneous):
         raise CapabilityError(f"{named} is for powers of ReLU and two slopes, got {problem.activation}; leave it out")
 

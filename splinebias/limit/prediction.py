@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from splinebias._array import Array
 from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome
-from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.piecewise import PiecewiseLinear, WeightedSpline
 from splinebias.functions.several_inputs import PointFunction, PointFunctionSum
 from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.functions.sums import FunctionSum
@@ -33,9 +33,9 @@ class Prediction(DrawnFunction):
     ----------
     problem : Problem
         What was solved.
-    function : WeightedSpline, FunctionSum, PointFunction or SmoothUnits
+    function : WeightedSpline, FunctionSum, PointFunction, SmoothUnits or PiecewiseLinear
         The limit f; from a start function on, the sum of that and of `change`. Of several inputs, a `PointFunction`, which
-        takes points of shape (..., d) and has a `gradient`.
+        takes points of shape (..., d) and has a `gradient`. With `MeanField`, piecewise linear: that of particles.
     penalty : float
         The cost of `change`: :math:`E[\alpha^2] = y^T\lambda` for unscaled potentials, :math:`E[D_\phi(\alpha, 0)]` for
         scaled ones; with `NTK`, :math:`y^T\lambda` is the squared distance that all parameters move.
@@ -62,7 +62,7 @@ class Prediction(DrawnFunction):
     """
 
     problem: Problem
-    function: WeightedSpline | FunctionSum | PointFunction | SmoothUnits
+    function: PiecewiseLinear | WeightedSpline | FunctionSum | PointFunction | SmoothUnits
     penalty: float
     residual: float
     outcome: Outcome

@@ -26,7 +26,7 @@ from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.sums import FunctionSum
-from splinebias.limit.hypotheses import require_attained
+from splinebias.limit.hypotheses import require_attained, require_limit
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import predict
@@ -187,6 +187,8 @@ def start_process(problem: Problem, *, time: float = math.inf) -> StartProcess:
     """
     if isinstance(problem, Problem) and problem.without_breakpoints is not None:
         raise CapabilityError(f"start_process cannot take the problem: {problem.without_breakpoints}")
+    if isinstance(problem, Problem):
+        require_limit(problem)
     prediction = predict(problem, time=time)
     if not problem.linear:
         raise CapabilityError(

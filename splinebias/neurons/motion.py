@@ -18,8 +18,11 @@ Source: derived here.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._array import Array
+
+Flags = NDArray[np.bool_]
 
 
 def moved(a: Array, v: Array, z: Array) -> tuple[Array, Array]:
@@ -40,17 +43,19 @@ def first_angle(a: Array, v: Array, gap: Array) -> Array:
         half = gap - a
         root = np.sqrt(gap * gap + a * a - 2 * gap * v)
         q = -(half + np.where(half < 0, -root, root))
-        both = np.stack([q / (v - a), 2 * gap / q])
-        angle: Array = np.log1p(np.where(both > 0, both, np.inf).min(axis=0))
+        one, other = q / (v - a), 2 * gap / q
+        one, other = np.where(one > 0, one, np.inf), np.where(other > 0, other, np.inf)
+        angle: Array = np.log1p(np.minimum(one, other))
         return angle
 
 
-def angle_of_sign_change(numerator: Array, denominator: Array) -> Array:
-    r"""The z > 0 with :math:`\tanh z = ` `numerator` / `denominator`; infinity if there is none; any shape.
+def sign_change(a: Array, v: Array) -> tuple[Array, Flags]:
+    r"""The z > 0 at which a or v changes sign, infinity if neither does, and whether it is a; any shape.
 
-    :math:`a(z) = 0` for a / v, and v(z) = 0 for v / a.
+    :math:`\tanh z = a/v` or :math:`v/a`, whichever is below 1.
     """
+    turns: Flags = np.abs(a) < np.abs(v)
     with np.errstate(all="ignore"):
-        ratio = numerator / denominator
+        ratio = np.where(turns, a / v, v / a)
         angle: Array = np.where((ratio > 0) & (ratio < 1), np.arctanh(ratio), np.inf)
-        return angle
+    return angle, turns

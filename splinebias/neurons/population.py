@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.neurons.events import beyond, first_arrival, line_after, line_before
-from splinebias.neurons.motion import angle_of_sign_change, moved
-from splinebias.neurons.sectors import Flags, Sectors, Whole
-from splinebias.neurons.stick_and_release import OnLine, leave_origin
+from splinebias.neurons.events import first_arrival
+from splinebias.neurons.motion import moved, sign_change
+from splinebias.neurons.sectors import Flags, Sectors, Whole, at
+from splinebias.neurons.stick_and_release import OnLine, Pushes, leave_origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +70,15 @@ class Journey(NamedTuple):
         Neurons that left a line, or h = 0, though more than one motion solved the flow there.
     complete : Array of bool
         False: some neuron had more events than were located; its network is not to be used.
+    late : Array, shape (B, n)
+        The share of the time after the last event of each neuron; 1/2 where there was none.
     """
 
     end: Neurons
     events: Whole
     undetermined: Whole
     complete: Flags
+    late: Array
 
 
 def advance(neurons: Neurons, sectors: Sectors, force: Array, span: Array) -> Journey:
@@ -96,33 +99,57 @@ def advance(neurons: Neurons, sectors: Sectors, force: Array, span: Array) -> Jo
     -----
     Cost: O(n + M) and as much again for the neurons that have events, once for each event of one neuron.
     """
-    walk = _Walk(neurons, sectors, sectors.drives(force), span)
-    most = 64 + 8 * sectors.count  # a neuron turns round the origin once or twice
-    pending = np.arange(neurons.a.size)
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is judged by the caller
-        walk.wake()
-        for _ in range(most):
-            pending = walk.go(pending)
-            if not pending.size:
-                break
-    return walk.result(pending)
+    return Walk(neurons, sectors, sectors.drives(force), span).through()
 
 
-class _Walk:
-    """Neurons under way, in flat arrays of shape (N,) that are written to; `left` is the time that remains."""
+class Walk:
+    """Neurons under way, in flat arrays of shape (N,) that are written to; `left` is the time that remains.
+
+    It calls `flown`, `arrived`, `departs` and `slid` on the way, for whoever derives from it.
+    """
 
     def __init__(self, neurons: Neurons, sectors: Sectors, drives: Array, span: Array) -> None:
         self._shape, self._sectors = neurons.a.shape, sectors
-        self._drives = np.ascontiguousarray(np.moveaxis(drives, -1, 0).reshape(2, -1))
-        self._kappa = np.hypot(self._drives[0], self._drives[1])
-        self._u = self._drives / np.where(self._kappa > 0, self._kappa, 1.0)
+        drives = drives.transpose(2, 0, 1)  # (2, B, 2M)
+        pushes = Pushes.of(sectors, drives)
+        kappa = np.hypot(*drives)
+        u = drives / np.where(kappa > 0, kappa, 1.0)
+        self._drives = drives.reshape(2, -1)
+        self._pushes = np.stack(pushes).reshape(3, -1)
+        self._motion = np.concatenate([kappa[None], u]).reshape(3, -1)
+        self._u = self._motion[1:]
         count, width = self._shape
         self._network = np.repeat(np.arange(count), width)
         self._base = self._network * sectors.count
         self._a, self._h = neurons.a.ravel().copy(), np.stack([neurons.w.ravel(), neurons.b.ravel()])
         self._sector, self._on = neurons.sector.ravel().copy(), neurons.on_line.ravel().copy()
         self._left: Array = span[self._network]
+        self._span, self._late = np.where(span > 0, span, 1.0), np.full(self._left.size, 0.5)
         self._events, self._undetermined = np.zeros((2, count), dtype=np.int64)
+
+    def through(self) -> Journey:
+        """Move all neurons to the end."""
+        most = 64 + 8 * self._sectors.count  # a neuron turns round the origin once or twice
+        pending = np.arange(self._a.size)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is judged by the caller
+            self.wake()
+            for _ in range(most):
+                pending = self.go(pending)
+                if not pending.size:
+                    break
+        return self.result(pending)
+
+    def flown(self, k: Whole, place: Whole, angle: Array, left: Array) -> None:
+        """Called before neurons `k` move freely under the drives at `place`, by an angle, until a time is `left`."""
+
+    def arrived(self, k: Whole, line: Whole, place: Whole) -> None:
+        """Called after neurons `k` have moved, to lines, under the drives at `place`, and before they are on them."""
+
+    def departs(self, k: Whole, line: Whole, place: Whole) -> None:
+        """Called before neurons `k` leave lines for sectors with the drives at `place`."""
+
+    def slid(self, k: Whole, ray: Array, angle: Array, span: Array) -> None:
+        """Called before neurons `k` slide along rays, (2, K), by an angle, for a time `span`."""
 
     def result(self, pending: Whole) -> Journey:
         """What is there now, with the neurons `pending` not through."""
@@ -131,7 +158,7 @@ class _Walk:
         shape, (w, b) = self._shape, self._h
         sector, on_line = self._sector.reshape(shape), self._on.reshape(shape)
         end = Neurons(self._a.reshape(shape), w.reshape(shape), b.reshape(shape), sector, on_line)
-        return Journey(end, self._events, self._undetermined, complete)
+        return Journey(end, self._events, self._undetermined, complete, self._late.reshape(shape))
 
     def go(self, pending: Whole) -> Whole:
         """Move the neurons `pending` to their next event or to the end; which are not there yet."""
@@ -145,73 +172,101 @@ class _Walk:
 
     def _fly(self, k: Whole) -> None:
         """Move free neurons to the next line or to the end."""
-        a, sector, left, h = self._a[k], self._sector[k], self._left[k], self._h[:, k]
+        a, sector, left, h = self._a[k], self._sector[k], self._left[k], at(self._h, k)
         place = self._base[k] + sector
-        kappa, u = self._kappa[place], self._u[:, place]
+        motion = at(self._motion, place)
+        kappa, u = motion[0], motion[1:]
         v, z = h[0] * u[0] + h[1] * u[1], kappa * left
         end, change = moved(a, v, z)
-        goal = h + change * u
-        left[:] = 0.0
-        out = beyond(line_after(self._sectors, sector), line_before(self._sectors, sector), goal)
+        goal, wall = h + change * u, at(self._sectors.walls, sector)
+        rest = np.zeros_like(left)
+        out = (goal[0] * wall[0] + goal[1] * wall[1] < 0).any(0)
         hit = np.flatnonzero((out | (end * a < 0)) & (z > 0))  # where a changes sign, it has turned and may have been out
         if hit.size:
-            found = first_arrival(self._sectors, sector[hit], a[hit], h[:, hit], u[:, hit], z[hit])
-            stops = found.angle <= z[hit]
+            found = first_arrival(self._sectors, sector[hit], a[hit], at(h, hit), at(u, hit), z[hit])
+            stops = np.flatnonzero(found.angle <= z[hit])
             hit, line, angle = hit[stops], found.line[stops], found.angle[stops]
-            left[hit] = self._left[k[hit]] * (1 - angle / z[hit])
+            rest[hit] = left[hit] * (1 - angle / z[hit])
             end[hit], part = moved(a[hit], v[hit], angle)
-            goal[:, hit] = h[:, hit] + part * u[:, hit]
-            self._arrive(k[hit], line)
-            goal[:, hit] = onto(self._sectors, line, goal[:, hit])
-        self._a[k], self._h[:, k], self._left[k] = end, goal, left
+            z[hit] = angle
+        self.flown(k, place, z, rest)
+        if hit.size:
+            self.arrived(k[hit], line, place[hit])
+            self._arrive(k[hit], line, rest[hit])
+            put(goal, hit, onto(self._sectors, line, at(h, hit) + part * at(u, hit)))
+        self._a[k], self._left[k] = end, rest
+        put(self._h, k, goal)
 
-    def _arrive(self, k: Whole, line: Whole) -> None:
+    def _count(self, k: Whole) -> Whole:
+        """How many of the neurons `k` each network has."""
+        return np.bincount(self._network[k], minlength=self._shape[0])
+
+    def _note(self, k: Whole, left: Array) -> None:
+        """Note that something happens to neurons when there is so much time `left`."""
+        self._late[k] = left / self._span[self._network[k]]
+
+    def _arrive(self, k: Whole, line: Whole, left: Array) -> None:
         """Note that neurons are on lines."""
+        self._note(k, left)
         self._sector[k], self._on[k] = line, True
-        np.add.at(self._events, self._network[k], 1)
+        self._events += self._count(k)
 
     def _slide(self, k: Whole) -> None:
         """Let go of neurons that leave their lines, and move the others along them."""
-        a, sector, base = self._a[k], self._sector[k], self._base[k]
-        after = (sector + 1) % self._sectors.count
-        on = OnLine.of(self._sectors, sector, a, self._drives[:, base + sector], self._drives[:, base + after])
-        off = ~on.held
-        self._sector[k[off]] = np.where(on.goes_on, after, sector)[off]
-        self._on[k[off]] = False
-        np.add.at(self._undetermined, self._network[k[on.undetermined]], 1)
-        if off.all():
-            return
-        k, a, along, ray = k[~off], a[~off], on.along[~off], on.ray[:, ~off]
+        a, sector = self._a[k], self._sector[k]
+        on = OnLine.of(self._sectors, sector, a, Pushes(*at(self._pushes, self._base[k] + sector)))
+        held, along = on.held, on.along
+        if not held.all():
+            off = np.flatnonzero(~held)
+            goal = np.where(on.goes_on, (sector + 1) % self._sectors.count, sector)[off]
+            self.departs(k[off], sector[off], self._base[k[off]] + goal)
+            self._sector[k[off]], self._on[k[off]] = goal, False
+            self._note(k[off], self._left[k[off]])
+            self._undetermined += self._count(k[on.undetermined])
+            k, a, sector, along = k[held], a[held], sector[held], along[held]
+            if not k.size:
+                return
+        ray, left, h = at(self._sectors.rays, sector), self._left[k], at(self._h, k)
         sign = np.where(along < 0, -1.0, 1.0)
-        v = sign * (self._h[:, k] * ray).sum(0)
-        kappa, left = np.abs(along), self._left[k]
-        z = kappa * left
-        turns, origin = angle_of_sign_change(a, v), angle_of_sign_change(v, a)
-        angle = np.minimum(z, np.minimum(turns, origin))
-        end, change = moved(a, v, angle)
-        ends = angle < z
-        turned, there = ends & (turns <= origin), ends & (origin < turns)
-        self._a[k] = np.where(turned, 0.0, end)
-        self._h[:, k] = np.where(there, 0.0, sign * (v + change)) * ray
-        self._left[k] = np.where(ends, left * (1 - angle / np.where(z > 0, z, 1.0)), 0.0)
-        self.wake(k[there])
+        v = sign * (h[0] * ray[0] + h[1] * ray[1])
+        z = sign * along * left
+        change, turns = sign_change(a, v)
+        angle = np.minimum(change, z)
+        end, growth = moved(a, v, angle)
+        place, rest = sign * (v + growth), np.zeros_like(left)
+        ends = np.flatnonzero(change < z)
+        if ends.size:
+            turns = turns[ends]
+            end[ends[turns]], place[ends[~turns]] = 0.0, 0.0
+            rest[ends] = left[ends] * (1 - angle[ends] / z[ends])
+            self._note(k[ends], rest[ends])
+        self.slid(k, sign * ray, angle, left - rest)
+        self._a[k], self._left[k] = end, rest
+        put(self._h, k, place * ray)
+        if ends.size:
+            self.wake(k[ends[~turns]])
 
     def wake(self, k: Whole | None = None) -> None:
         """Let neurons at h = 0 out, or keep them there if there is no way out."""
         k = np.flatnonzero((self._h[0] == 0) & (self._h[1] == 0)) if k is None else k
         if not k.size:
             return
-        table = np.arange(self._sectors.count) + self._base[k][:, None]
-        way = leave_origin(self._sectors, self._a[k], np.moveaxis(self._drives[:, table], 0, -1))
+        drives = self._drives.reshape(2, -1, self._sectors.count)[:, self._network[k]]
+        way = leave_origin(self._sectors, self._a[k], np.moveaxis(drives, 0, -1))
         self._sector[k], self._on[k] = way.sector, way.on_line
+        self._note(k, self._left[k])
         self._left[k[~way.moves]] = 0.0
-        np.add.at(self._undetermined, self._network[k[way.moves]], 1)
+        self._undetermined += self._count(k[way.moves])
 
 
 def onto(sectors: Sectors, line: Whole, h: Array) -> Array:
     """h, shape (2, K), moved onto lines by the shortest way: what rounding has left of its distance."""
-    j = line % sectors.x.size
-    x, length = sectors.x[j], sectors.lengths[j]
-    gap = (h[0] * x + h[1]) / length
-    nearest: Array = h - gap * np.stack([x, np.ones_like(x)]) / length
+    ray = at(sectors.rays, line)
+    nearest: Array = (h[0] * ray[0] + h[1] * ray[1]) * ray
     return nearest
+
+
+def put(values: Array, index: Whole, new: Array) -> None:
+    """``values[:, index] = new``, row by row: many times as fast."""
+    for row, one in zip(values, new, strict=True):
+        row[index] = one

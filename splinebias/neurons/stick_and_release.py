@@ -21,62 +21,77 @@ from typing import NamedTuple
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.neurons.events import Line, line_after
 from splinebias.neurons.sectors import Flags, Sectors, Whole
+
+
+class Pushes(NamedTuple):
+    """How neurons with output weight 1 are driven on the line after each sector, arrays of shape (..., 2M).
+
+    Attributes
+    ----------
+    along : Array
+        :math:`D \\cdot e`, e the direction of the ray.
+    here, there : Array
+        How the sector and the next one push to the line: > 0 towards it.
+    """
+
+    along: Array
+    here: Array
+    there: Array
+
+    @classmethod
+    def of(cls, sectors: Sectors, drives: Array) -> Pushes:
+        """For the drives of all sectors, shape (2, ..., 2M)."""
+        wall = sectors.walls[:, 0]
+        along = drives[0] * sectors.rays[0] + drives[1] * sectors.rays[1]
+        here = drives[0] * wall[0] + drives[1] * wall[1]
+        after = np.concatenate([drives[..., 1:], drives[..., :1]], axis=-1)
+        return cls(along, here, -(after[0] * wall[0] + after[1] * wall[1]))
 
 
 @dataclass(frozen=True, eq=False)
 class OnLine:
-    """Neurons on the lines after their sectors, and what drives them there.
+    """Neurons on the lines after their sectors, and what drives them there; any shape.
 
     Attributes
     ----------
-    line : Line
-        The lines.
-    along : Array, shape (K,)
+    along : Array
         :math:`D \\cdot e`, e the direction of the ray.
-    ray : Array, shape (2, K)
-        The e above.
-    toward : Array, shape (2, K)
+    here, there : Array
         How sectors s and s + 1 push to the line: > 0 towards it.
+    right : Array of bool
+        Whether :math:`wx_j + b > 0` in sector s + 1.
     """
 
-    line: Line
     along: Array
-    ray: Array
-    toward: Array
+    here: Array
+    there: Array
+    right: Flags
 
     @classmethod
-    def of(cls, sectors: Sectors, sector: Whole, a: Array, drive: Array, drive_next: Array) -> OnLine:
-        """Neurons with output weights `a`; drives of sectors s and s + 1, shape (2, K)."""
-        line = line_after(sectors, sector)
-        length = np.hypot(line.x, 1.0)
-        ray = line.side * np.stack([np.ones_like(line.x), -line.x]) / length
-        along = (drive * ray).sum(0)
-        a = np.where(a == 0, -along, a)  # its sign in a moment
-        normal = np.stack([drive[0] * line.x + drive[1], -(drive_next[0] * line.x + drive_next[1])])
-        return cls(line, along, ray, a * line.side * normal)
+    def of(cls, sectors: Sectors, sector: Whole, a: Array, pushes: Pushes) -> OnLine:
+        """Neurons with output weights `a`, and what pushes each of them."""
+        a = np.where(a == 0, -pushes.along, a)  # its sign in a moment
+        return cls(pushes.along, a * pushes.here, a * pushes.there, sectors.line_side[sector] < 0)
 
     @property
     def held(self) -> Flags:
         """Whether both sides push towards the line."""
-        here, there = self.toward > 0
-        held: Flags = here & there
+        held: Flags = (self.here > 0) & (self.there > 0)
         return held
 
     @property
     def undetermined(self) -> Flags:
         """Whether leaving is a solution of the flow, but not the only one."""
-        here, there = self.toward
+        here, there = self.here, self.there
         free: Flags = (here <= 0) & (there <= 0) & ((here < 0) | (there < 0))
         return free
 
     @property
     def goes_on(self) -> Flags:
         """Whether a neuron that is not held goes to sector s + 1 rather than s."""
-        here, there = self.toward
-        right = self.line.side < 0  # of the kink: there wx + b > 0
-        on: Flags = (here > 0) | ((there < 0) & (here == 0)) | ((there <= 0) & right & ~((here < 0) & (there == 0)))
+        here, there = self.here, self.there
+        on: Flags = (here > 0) | ((there < 0) & (here == 0)) | ((there <= 0) & self.right & ~((here < 0) & (there == 0)))
         return on
 
 
@@ -93,15 +108,12 @@ def leave_origin(sectors: Sectors, a: Array, drives: Array) -> Emergence:
 
     A way out is a sector that holds its own velocity :math:`-a D`, or a ray along which it slides outwards.
     """
-    every = np.arange(sectors.count)
-    line = line_after(sectors, every)
-    velocity = -a[:, None, None] * drives
-    past_next = (velocity[..., 0] * line.x + velocity[..., 1]) * line.side < 0
-    short_of_last = (velocity[..., 0] * np.roll(line.x, 1) + velocity[..., 1]) * np.roll(line.side, 1) > 0
-    speed = np.where(past_next | short_of_last, 0.0, np.hypot(*np.moveaxis(velocity, -1, 0)))
-    drive, drive_next = np.moveaxis(drives, -1, 0), np.moveaxis(np.roll(drives, -1, axis=1), -1, 0)
+    drives = np.moveaxis(drives, -1, 0)
+    velocity, (after, before) = -a[:, None] * drives, np.moveaxis(sectors.walls, 1, 0)
+    out = (velocity[0] * after[0] + velocity[1] * after[1] < 0) | (velocity[0] * before[0] + velocity[1] * before[1] < 0)
+    speed = np.where(out, 0.0, np.hypot(*velocity))
     outer = np.broadcast_to(a[:, None], speed.shape)
-    on = OnLine.of(sectors, np.broadcast_to(every, speed.shape), outer, drive, drive_next)
+    on = OnLine.of(sectors, np.broadcast_to(np.arange(sectors.count), speed.shape), outer, Pushes.of(sectors, drives))
     sliding = np.where(on.held, -outer * on.along, 0.0)
     ways = np.maximum(np.concatenate([speed, sliding], axis=1), 0.0)
     best = ways.argmax(axis=1)

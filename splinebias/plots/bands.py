@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from splinebias.finite_width.band import ErrorBand
+    from splinebias.finite_width.mean_field.fluctuations import Fluctuations
     from splinebias.limit.prediction import Prediction
     from splinebias.limit.start_process import StartProcess
-    from splinebias.regimes.mean_field.fluctuations import Fluctuations
 
 
 def plot_band(band: ErrorBand, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any) -> Axes:

@@ -28,6 +28,9 @@ class Measured(Protocol):
     def interval(self) -> tuple[float, float]: ...
 
     @property
+    def time(self) -> float: ...
+
+    @property
     def measured(self) -> tuple[Array, Array]: ...
 
 
@@ -110,7 +113,7 @@ def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreeme
     if width.size == 0:
         raise DataError("`study` must have a run whose outcome is ok, got none; the reasons of its rows say what to change")
     widths = np.unique(width)
-    band = error_band(study.problem, int(widths[-1]), interval=study.interval, draws=draws, seed=seed)
+    band = error_band(study.problem, int(widths[-1]), time=study.time, interval=study.interval, draws=draws, seed=seed)
     assert isinstance(band, ErrorBand), "studies are of one input"
     constant = band.constant.value
     ratios = [

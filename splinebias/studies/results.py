@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from splinebias._array import Array
 from splinebias._result import Drawn
@@ -19,7 +18,9 @@ from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.limit.prediction import Prediction
 from splinebias.numerics.estimate import Estimate
+from splinebias.parameterization import MeanField
 from splinebias.problem import Problem
+from splinebias.studies.limit import limit_of, stopping_time
 from splinebias.studies.rates import PowerLaw, fit_power
 from splinebias.studies.row import Row, csv_of, dataframe_of, left_out, read_only, table_of
 from splinebias.studies.statistics import by_width, mean_estimate, places, summary
@@ -29,14 +30,6 @@ if TYPE_CHECKING:
     from splinebias.studies.agreement import Agreement
 
 __all__ = ["Row", "Study", "StudyGrid"]
-
-
-def limit_of(problem: Problem) -> Prediction:
-    """`predict`, with one thread of BLAS as in workers, whose sums depend on their number: for all the same last bit."""
-    from splinebias.limit.predict import predict  # who only looks at a study does without the solvers
-
-    with threadpool_limits(limits=1):
-        return predict(problem)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,7 +74,7 @@ class Study(Drawn):
         cases = read_cases(path)
         if len(cases) != 1:
             raise DataError(f"Study.load takes a store of one case, got {len(cases)} in {path}; use sb.StudyGrid.load")
-        return cls.of(cases[0], limit_of(cases[0].problem))
+        return cls.of(cases[0], limit_of(cases[0].problem, cases[0].method))
 
     @classmethod
     def of(cls, case: StoredCase, prediction: Prediction) -> Self:
@@ -92,6 +85,11 @@ class Study(Drawn):
     def problem(self) -> Problem:
         """The problem that was studied."""
         return self.prediction.problem
+
+    @property
+    def time(self) -> float:
+        """Training time of the limit; infinity: the end of training. Only that of `MeanField` networks is ever finite."""
+        return stopping_time(self.method) if isinstance(self.problem.parameterization, MeanField) else math.inf
 
     @property
     def label(self) -> str:
@@ -261,7 +259,7 @@ class StudyGrid(Drawn):
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """The studies of the store at `path`, finished or not; DataError if there is no intact store."""
-        return cls(tuple(Study.of(case, limit_of(case.problem)) for case in read_cases(path)))
+        return cls(tuple(Study.of(case, limit_of(case.problem, case.method)) for case in read_cases(path)))
 
     def part(self, **names: str) -> Study:
         """The one study with these names: ``grid.part(problem="A", potential="u2")``; DataError unless there is just one."""

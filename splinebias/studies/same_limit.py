@@ -73,7 +73,7 @@ def compare_limits(first: Study, second: Study, *, narrowest: int = 1) -> LimitC
     Raises
     ------
     DataError
-        If the studies are not of the same data and interval, or share, or differ in, fewer than 8 runs at two widths.
+        If they are no studies, or not of the same data and interval, or share, or differ in, fewer than 8 runs at two widths.
 
     Notes
     -----
@@ -82,6 +82,9 @@ def compare_limits(first: Study, second: Study, *, narrowest: int = 1) -> LimitC
     `narrowest` on: at widths where features move a lot they can also grow. A difference of the limits below the distance at
     the largest width goes unnoticed: `gap` says how large it may be.
     """
+    for name, study in (("first", first), ("second", second)):
+        if not isinstance(study, Study):
+            raise DataError(f"`{name}` must be what sb.study hands back, got {study!r}")
     if first.problem.data != second.problem.data or first.interval != second.interval:
         raise DataError("`first` and `second` must be studies of the same data on the same interval, got others")
     narrowest = whole_number(narrowest, "narrowest", at_least=1)

@@ -17,7 +17,8 @@ from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.limit.prediction import Prediction
 from splinebias.problem import Problem
-from splinebias.studies.results import Row, Study, StudyGrid, limit_of
+from splinebias.studies.limit import limit_of
+from splinebias.studies.results import Row, Study, StudyGrid
 from splinebias.studies.row import LOST, Done, failed_row
 from splinebias.studies.spec import StudySpec, run_seed
 from splinebias.studies.store.packing import unpack
@@ -84,6 +85,9 @@ def study(
 
     Notes
     -----
+    Networks of `MeanField` problems, which learn features, are compared with the limit of `predict` at the time at which
+    `method` has them stop; if that is infinity, with the limit once its loss has all but vanished: take a small `loss_tol`.
+
     Hypotheses of the infinite-width theorems: as in `predict` and `train`. Whether the widths are large enough is what a
     study shows: the exponent is near -1/2 when they are. Source: theory section 7; Liang & Montúfar (ICLR 2025), figures
     1 and 2.
@@ -174,7 +178,7 @@ def study_grid(
         )
     with ExitStack() as stack:
         keep = _Memory(spec) if store is None else stack.enter_context(Store.open(store, spec, extend=extend))
-        limits = [limit_of(case.problem) for case in spec.cases]
+        limits = [limit_of(case.problem, case.method) for case in spec.cases]
         todo = list(batches(spec, limits, keep.finished()))
         if todo:
             pool = _pool(jobs, scheduler, executor, todo)

@@ -14,7 +14,7 @@ Claim = Callable[..., Verdict | tuple[Verdict, ...]]
 
 def catalogue() -> dict[str, tuple[Claim, ...]]:
     """The claims of every paper; what they need of the library is imported now."""
-    from splinebias.theorems import jin_montufar, liang_montufar, min_mallada_vidal, williams, zhou
+    from splinebias.theorems import bordelon_pehlevan, jin_montufar, liang_montufar, min_mallada_vidal, williams, zhou
 
     return {
         "JM": jin_montufar.CLAIMS,
@@ -22,6 +22,7 @@ def catalogue() -> dict[str, tuple[Claim, ...]]:
         "W": williams.CLAIMS,
         "Z": zhou.CLAIMS,
         "M": min_mallada_vidal.CLAIMS,
+        "BP": bordelon_pehlevan.CLAIMS,
     }
 
 
@@ -30,9 +31,9 @@ def verify(*papers: str, fast: bool = False) -> list[Verdict]:
 
     Parameters
     ----------
-    *papers : {"JM", "LM", "W", "Z", "M"}
+    *papers : {"JM", "LM", "W", "Z", "M", "BP"}
         Jin & Montúfar (JMLR 2023), Liang & Montúfar (ICLR 2025), Williams et al. (NeurIPS 2019); Zhou et al. on condensation
-        (its abstract); Min, Mallada & Vidal (early alignment). None: all.
+        (its abstract); Min, Mallada & Vidal (early alignment); Bordelon & Pehlevan (NeurIPS 2023). None: all.
     fast : bool
         Fewer networks: seconds a paper. Tolerances follow from the number of networks: with fewer, less is refused, and what
         agrees is as sure to.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from splinebias._array import Array
+from splinebias.data import Dataset
 from splinebias.functions.compare import compare
 from splinebias.limit.predict import predict
 from splinebias.problem import Problem
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from splinebias.training.method import TrainingMethod
     from splinebias.training.train import Training
 
+SET_A = Dataset(np.array([-1, -0.2, 0, 0.2, 1]), np.array([0, 0, 0.3, 0, 0]) - 0.15)  # of Liang & Montúfar
 SIGMAS = 3.0  # standard errors of a mean that a verdict allows: one in 370 is beyond
 Limit = Callable[[Problem], Any]  # a function of x for a problem
 

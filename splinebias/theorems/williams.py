@@ -10,12 +10,16 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.stats as st
 
 from splinebias._array import Array
 from splinebias.data import Dataset
 from splinebias.functions.compare import compare
+from splinebias.initialization.initialization import Initialization
+from splinebias.parameterization import NTK, MeanField, Parameterization
 from splinebias.problem import Problem
 from splinebias.regimes.adaptive import AdaptiveMeasures, adaptive_measures, adaptive_problem, lazy_problem
+from splinebias.regimes.minimum_norm import minimum_norm
 from splinebias.theorems.verdict import DERIVED, Hypothesis, Relation, Status, Verdict
 from splinebias.theorems.wide_networks import SIGMAS, Limit, limit_function
 from splinebias.training.ensemble import train_ensemble
@@ -31,6 +35,11 @@ SEVEN = Dataset(np.array([-1, -0.7, -0.3, 0.1, 0.3, 0.6, 1]), np.array([0.5, 0.1
 EIGHT = Dataset(
     np.array([-0.9, -0.65, -0.4, -0.1, 0.15, 0.45, 0.7, 0.95]), np.array([0.4, -0.3, 0.2, 0.6, -0.1, -0.5, 0.1, 0.3])
 )
+_HULL = (-0.9, 0.95)  # of EIGHT
+_SIZE, _MEETING = 0.3, 50  # the R0 at the width at which both scalings are one
+_HALF_WAY = 0.25  # between the exponents of the two scalings, 0 and -1/2
+_FIXED = "with parameters of fixed scales"
+SQUARE_ROOT, LINEAR = NTK(), MeanField(_MEETING**-0.5)  # alpha = n^1/2, and n / 50^1/2
 UNEVEN = Dataset(np.array([-0.7, -0.59, -0.36, 0.62, 0.87, 0.97]), np.array([0.66, -0.51, 0.05, -0.05, -0.57, 0.38]))
 
 
@@ -143,12 +152,119 @@ def conservation(*, fast: bool, method: TrainingMethod = _METHOD) -> Verdict:
     )
 
 
-CLAIMS: tuple[Callable[..., Verdict], ...] = (adaptive_end, boundary, no_interpolant, kernel_end, conservation)
+def kernel_survives(
+    *, fast: bool, scaling: Parameterization = SQUARE_ROOT, function: Limit = limit_function
+) -> tuple[Verdict, Verdict]:
+    r"""Parameters of fixed scales, :math:`\alpha = \sqrt n`: of two regimes the kernel regime survives."""
+    problem, widths, count = (
+        fixed_scales(scaling),
+        ((800, 3200, 12_800) if fast else (3200, 12_800, 51_200)),
+        6 if fast else 24,
+    )
+    limit = function(lazy_problem(problem))
+    found = [_measured(problem, count, width=width) for width in (_MEETING, *widths)]
+    wide = found[1:]
+    distances = [np.mean([compare(one.run.function, limit, _HULL).sup for one in row]) for row in wide]
+    ratios = [float(np.mean([one.curvature_ratio for one in row])) for row in found]
+    hypotheses = (
+        Hypothesis.tested(
+            "the loss was reached", "Training.outcome", holds=all(one.run.outcome.ok for row in wide for one in row)
+        ),
+        Hypothesis.tested(
+            f"narrow networks are adaptive, n = {_MEETING}",
+            f"mean of int |f''| / least, {count} networks",
+            holds=ratios[0] <= 1 + _MOST,
+        ),
+    )
+    claim, shown = f"{_FIXED}, alpha = n^1/2, as n grows", ", ".join(map(str, widths))
+    return (
+        Verdict(
+            "W sqrt n limit",
+            f"{claim} networks go to the limit of predict: the kernel regime survives",
+            f"{_SOURCE}; the exponent: {DERIVED}",
+            hypotheses,
+            f"exponent s of mean sup|f_n - f| ~ n^s, {count} networks each, n = {shown}; 0 if they stayed away",
+            -0.5,
+            float(np.polyfit(np.log(widths), np.log(distances), 1)[0]),
+            _HALF_WAY,
+        ),
+        Verdict(
+            "W sqrt n curvature",
+            f"{claim} they bend ever more than their own values at the data ask for",
+            _MEASURED,
+            hypotheses,
+            f"mean of int |f''| / least, n = {widths[-1]} over n = {_MEETING}",
+            1 + _MOST,
+            ratios[-1] / ratios[0],
+            0.0,
+            Relation.AT_LEAST,
+        ),
+    )
 
 
-def _measured(problem: Problem, count: int, method: TrainingMethod = _METHOD) -> list[AdaptiveMeasures]:
+def adaptive_survives(*, fast: bool, scaling: Parameterization = LINEAR) -> tuple[Verdict, Verdict]:
+    r"""Parameters of fixed scales, :math:`\alpha \propto n`: the adaptive regime survives."""
+    problem, widths, count = fixed_scales(scaling), (800, 3200, 12_800), 4 if fast else 16
+    found = [_measured(problem, count, width=width) for width in widths]
+    sizes = [np.mean([one.size for one in row]) for row in found]
+    hypotheses = (
+        Hypothesis.tested(
+            "networks bend at all", "int |f''| > 0", holds=all(one.curvature > 0 for row in found for one in row)
+        ),
+        Hypothesis.tested("R0 stays", "AdaptiveMeasures.size", holds=max(sizes) <= 1.5 * min(sizes)),
+    )
+    claim, shown = f"{_FIXED}, alpha = c n, as n grows", ", ".join(map(str, widths))
+    slope = np.polyfit(np.log(widths), np.log([np.mean([one.to_kernel for one in row]) for row in found]), 1)[0]
+    return (
+        Verdict(
+            "W n curvature",
+            f"{claim} networks bend as little as their own values at the data allow",
+            _MEASURED,
+            hypotheses,
+            f"largest int |f''| / least of {count} networks each, n = {shown}",
+            1.0,
+            max(one.curvature_ratio for row in found for one in row),
+            _MOST,
+            Relation.AT_MOST,
+        ),
+        Verdict(
+            "W n limit",
+            f"{claim} networks stay as far from the limit of predict as they are",
+            _MEASURED,
+            hypotheses,
+            f"exponent s of mean sup|f_n - f| ~ n^s, {count} networks each, n = {shown}; -1/2 if they went there",
+            0.0,
+            float(slope),
+            _HALF_WAY,
+        ),
+    )
+
+
+def fixed_scales(scaling: Parameterization) -> Problem:
+    """ReLU networks whose hidden parameters are ten times their output weights, all of one scale whatever the width."""
+    least = minimum_norm(EIGHT, penalize_bias=True, affine="network").norm
+    output = math.sqrt(_SIZE * least / (10 * math.sqrt(_MEETING)))
+    hidden = st.norm(0, 10 * output)
+    law = Initialization(hidden, hidden, output=st.norm(0, output))
+    return Problem(EIGHT, law, parameterization=scaling)
+
+
+CLAIMS: tuple[Callable[..., Verdict | tuple[Verdict, ...]], ...] = (
+    adaptive_end,
+    boundary,
+    no_interpolant,
+    kernel_end,
+    conservation,
+    kernel_survives,
+    adaptive_survives,
+)
+
+
+def _measured(
+    problem: Problem, count: int, method: TrainingMethod = _METHOD, *, width: int = _WIDTH
+) -> list[AdaptiveMeasures]:
     """The measures of `count` networks."""
-    runs = train_ensemble(problem, _WIDTH, range(count), method=method, loss_tol=1e-7)
+    runs = train_ensemble(problem, width, range(count), method=method, loss_tol=1e-7)
     return [adaptive_measures(run) for run in runs]
 
 

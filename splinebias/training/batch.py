@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from splinebias.errors import Outcome
 from splinebias.training.field import State
-from splinebias.training.method import Recorder, Run
+from splinebias.training.method import Recorder, Run, Snapshot
 from splinebias.training.stopping import Limits, Progress, Reason, largest_miss
 
 
@@ -109,3 +110,36 @@ class Batch(ABC):
             advice=reason.advise({**numbers, **stats, **self._numbers(j, stats)}),
             stats=stats,
         )
+
+
+class SavingBatch(Batch):
+    """Networks under way of which some are kept at given times.
+
+    Parameters
+    ----------
+    state, limits, records
+        As in `Batch`.
+    saveat : sequence of float
+        Training times at which to keep the networks, increasing.
+    """
+
+    def __init__(self, state: State, limits: Limits, records: Sequence[Recorder], saveat: Sequence[float]) -> None:
+        super().__init__(state, limits, records)
+        self._saveat = saveat
+        self._snapshots: list[list[Snapshot]] = [[] for _ in records]
+
+    def _kept(self, j: int) -> list[Snapshot]:
+        """What was kept so far of network number `j` of the batch."""
+        return self._snapshots[self._rows[j].number]
+
+    def _due(self, j: int, time: float) -> Iterator[float]:
+        """The times asked for up to `time`, of network number `j`; append a snapshot of each to `_kept` before the next."""
+        kept = self._kept(j)
+        while len(kept) < len(self._saveat) and time >= self._saveat[len(kept)] * (1 - 1e-12):  # rounding loses none
+            yield self._saveat[len(kept)]
+
+    def _run(self, j: int, reason: Reason, stats: dict[str, float]) -> Run:
+        run, snapshots = super()._run(j, reason, stats), self._kept(j)
+        if run.outcome in (Outcome.CONVERGED, Outcome.STALLED):  # at rest
+            snapshots += [Snapshot(t, run.loss, run.network) for t in self._saveat[len(snapshots) :]]
+        return replace(run, snapshots=tuple(snapshots))

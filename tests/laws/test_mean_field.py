@@ -22,6 +22,14 @@ def test_richness_is_a_number_above_zero(richness):
         sb.MeanField(richness)
 
 
+@pytest.mark.parametrize("richness", [1e-300, 1e-101, 1e101, 1e300])
+def test_a_richness_whose_square_is_no_number_is_refused(richness):
+    with pytest.raises(sb.DataError, match="`richness` must be from 1e-100 to 1e100, got"):
+        sb.MeanField(richness)
+    for ends in (1e-100, 1e100):
+        assert np.isfinite([sb.MeanField(ends).clock(100), sb.MeanField(ends).output_scale(100)]).all()
+
+
 def test_the_function_moves_at_a_speed_that_knows_neither_width_nor_richness():
     """s^2 / clock = 1/n whatever gamma: the kernel is a mean over neurons; parameters move by gamma."""
     for width in (10, 1000):
@@ -60,16 +68,12 @@ def test_it_is_trained_by_the_flow_of_neurons_unless_told_otherwise():
 
 
 REFUSALS = {
-    "predict": lambda: sb.predict(RICH),
-    "a time": lambda: sb.predict(RICH, time=3.0),
-    "path": lambda: sb.predict_path(RICH, [1.0]),
     "solver": lambda: sb.KernelSolver().solve(RICH),
     "kernel": lambda: sb.tangent_kernel(RICH, SET_A.x),
-    "band": lambda: sb.error_band(RICH, width=100),
-    "width": lambda: sb.required_width(RICH, 0.1),
+    "start": lambda: sb.start_process(RICH),
+    "diagnosis": lambda: sb.diagnose(sb.train(RICH, 20, loss_tol=1e-2)),
     "gcv": lambda: sb.gcv_time(RICH),
     "smoothing": lambda: sb.smoothing_spline(RICH, 0.1),
-    "study": lambda: sb.study(RICH, [20], [0]),
 }
 
 
@@ -79,17 +83,21 @@ def test_limits_in_closed_form_refuse_it_and_say_what_can_be_done(call):
         call()
 
 
-def test_the_command_line_trains_it_without_a_limit(tmp_path):
+def test_the_command_line_trains_it_and_says_how_far_it_is_from_the_limit_at_its_time(tmp_path):
     path = tmp_path / "problem.toml"
-    sb.Problem(SET_A, LAW).to_toml(path)
+    sb.Problem(SET_A, sb.Initialization.gaussian()).to_toml(path)
     arguments = ["train", str(path), "--width", "200", "--richness", "2", "--loss-tol", "1e-3"]
     text = CliRunner().invoke(main, arguments)
     assert text.exit_code == 0, text.output
     assert "MeanField(richness=2.0)" in text.output
-    assert "mean-field networks have no limit in closed form" in text.output
+    assert "from the limit at this time on" in text.output
     found = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).output)
-    assert found["prediction"] is None
-    assert found["distance"] is None
+    assert found["prediction"]["outcome"] == "REACHED_TIME"
+    assert found["distance"]["sup"] < 0.05
     refused = CliRunner().invoke(main, [*arguments[:-3], "-1"])
     assert refused.exit_code == 2
     assert "`richness` must be a finite real number > 0" in refused.output
+    sb.Problem(SET_A, sb.Initialization.gaussian(), sb.ReLUPower(2), parameterization=sb.MeanField(1.0)).to_toml(path)
+    text = CliRunner().invoke(main, ["train", str(path), "--width", "20", "--loss-tol", "1e-2"])
+    assert text.exit_code == 0, text.output
+    assert "unknown: predictions of sb.MeanField networks need a two-slope activation" in text.output

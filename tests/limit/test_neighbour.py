@@ -155,6 +155,9 @@ def test_neighbours_that_are_none_are_refused():
             sb.predict(several, **hint)
 
 
-def test_smooth_activations_take_neither():
+def test_smooth_activations_and_moving_features_take_neither():
     with pytest.raises(sb.CapabilityError, match="powers of ReLU"):
         sb.predict(sb.Problem(SET_A, GAUSSIAN, sb.Tanh()), tolerance=1e-6)
+    with pytest.raises(sb.CapabilityError, match="features that stay"):
+        moving = sb.Initialization(st.norm(), st.norm(), output=st.norm())
+        sb.predict(sb.Problem(SET_A, moving, parameterization=sb.MeanField()), tolerance=1e-6)

@@ -149,7 +149,11 @@ def test_what_works_along_breakpoints_refuses(verb):
             sb.CapabilityError,
             "quadratic problems",
         ),
-        (lambda: sb.predict(PROBLEM.replace(parameterization=sb.MeanField(1.0))), sb.CapabilityError, "features move"),
+        (
+            lambda: sb.predict(PROBLEM.replace(parameterization=sb.MeanField(1.0))),
+            sb.CapabilityError,
+            "do not move in closed form",
+        ),
         (
             lambda: sb.predict(
                 sb.Problem(

@@ -100,6 +100,29 @@ def test_the_first_angle_is_a_solution_and_there_is_none_before(scale):
     assert (np.abs(at_angle) < 1e-13 * scale * np.exp(angle[found])).all()
 
 
+@every_activation
+def test_the_last_event_of_a_neuron_is_when_it_is_said_to_be(activation):
+    """Its place changes there, and nowhere afterwards; without an event, nowhere at all."""
+    sectors, start = some(activation, width=40, seed=3)
+    force, time = np.array([[0.1, 0.03, 0.25, 0.04, -0.1]]), 3.0
+    journey = go(sectors, start, time, force)
+    late = journey.late[0]
+
+    def places(at):
+        return [(n.sector[0], n.on_line[0]) for n in (go(sectors, start, one, force).end for one in at)]
+
+    moved = np.flatnonzero(late != 0.5)
+    assert 5 < moved.size < 40
+    for k in moved:
+        event = time * (1 - late[k])
+        before, after, end = places([event * (1 - 1e-7), event + 1e-7 * time, time])
+        assert (before[0][k], before[1][k]) != (after[0][k], after[1][k]), f"neuron {k}"
+        assert (after[0][k], after[1][k]) == (end[0][k], end[1][k]), f"neuron {k}"
+    still = late == 0.5
+    np.testing.assert_array_equal(journey.end.sector[0, still], start.sector[0, still])
+    np.testing.assert_array_equal(journey.end.on_line[0, still], start.on_line[0, still])
+
+
 @pytest.mark.parametrize("activation", [sb.ReLU(), nightly(sb.Abs()), nightly(sb.LeakyReLU(0.3))], ids=str)
 def test_neurons_move_as_event_located_integration_says(activation):
     force = np.array([[0.1, 0.03, 0.25, 0.04, -0.1]])

@@ -206,6 +206,8 @@ def test_pairs_of_equal_networks_have_no_logarithm():
 
 def test_studies_that_cannot_be_compared_are_refused(grid):
     other = sb.study(sb.Problem(SET_B, UNIFORM), [200], [0], loss_tol=1e-3)
+    with pytest.raises(sb.DataError, match="`first` must be what sb.study hands back"):
+        sb.compare_limits("studies", "studies")
     with pytest.raises(sb.DataError, match="must be studies of the same data on the same interval"):
         sb.compare_limits(grid.parts[0], other)
     with pytest.raises(sb.DataError, match="must share at least 8 runs at two widths or more, got 6 at 1; add seeds"):

@@ -15,7 +15,7 @@ from scipy.interpolate import CubicSpline
 
 import splinebias as sb
 from splinebias.cli.main import main
-from splinebias.theorems import jin_montufar, liang_montufar, min_mallada_vidal, verify, williams, zhou
+from splinebias.theorems import bordelon_pehlevan, jin_montufar, liang_montufar, min_mallada_vidal, verify, williams, zhou
 from splinebias.theorems.verdict import Hypothesis, Relation, Status, Verdict
 from splinebias.theorems.wide_networks import limit_function
 
@@ -108,6 +108,11 @@ def of_sums(points, activation):
     return sb.condensed_orientations(points, sb.XTanh())
 
 
+def without_features(problem, times, x):
+    """Fluctuations of networks whose features stay."""
+    return sb.fluctuations(replace(problem, parameterization=sb.MeanField(1e-3)), times, x=x)
+
+
 WRONG = {  # name: the claim with a wrong prediction, or on networks that are not what it is about; what then disagrees
     "limit": (jin_montufar.limit, {"function": of_law(sb.Initialization.gaussian(1.0, 0.5))}, ["JM limit"]),
     "rate 1": (jin_montufar.rate, {"exponent": -1.0, "scale": 1.3}, ["JM rate", "JM constant"]),
@@ -134,14 +139,8 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
         {"method": sb.MirrorDescent(learning_rate=1.0, max_steps=300)},
         ["W conservation"],
     ),
-    "independence": (min_mallada_vidal.independence, {"scales": (0.3, 1e-8)}, ["M independence"]),
-    "time": (min_mallada_vidal.frozen, {"pull": 0.52}, ["M time"]),
-    "halving": (min_mallada_vidal.halving, {"pull": 0.51}, ["M halving"]),
-    "bound": (min_mallada_vidal.bound, {"powers": (-1.0, 0.25)}, ["M bound in M", "M bound in mu"]),
-    "rank": (min_mallada_vidal.rank, {"most": 1.8}, ["M rank"]),
-    "dead": (min_mallada_vidal.dead, {"share": 0.25}, ["M dead"]),
-    "late": (min_mallada_vidal.late, {"rate": 0.5, "flat": True}, ["M late rate", "M not flat"]),
-    "digits": (min_mallada_vidal.digits, {"rate": 0.12, "drift": 0.05}, ["M digits", "M digits subset"]),
+    "sqrt n": (williams.kernel_survives, {"scaling": williams.LINEAR}, ["W sqrt n limit", "W sqrt n curvature"]),
+    "n": (williams.adaptive_survives, {"scaling": williams.SQUARE_ROOT}, ["W n curvature", "W n limit"]),
     "count": (
         zhou.count,
         {"per_power": 1, "orientations": of_squares},
@@ -158,6 +157,21 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
     "mean": (zhou.mean, {"data": zhou.EIGHT, "orientations": of_squares}, ["Z off centre", "Z output bias"]),
     "inputs": (zhou.inputs, {"orientations": of_sums}, ["Z inputs", "Z inputs count"]),
     "layers": (zhou.layers, {"scale": 0.01}, ["Z layers"]),
+    "independence": (min_mallada_vidal.independence, {"scales": (0.3, 1e-8)}, ["M independence"]),
+    "time": (min_mallada_vidal.frozen, {"pull": 0.52}, ["M time"]),
+    "halving": (min_mallada_vidal.halving, {"pull": 0.51}, ["M halving"]),
+    "bound": (min_mallada_vidal.bound, {"powers": (-1.0, 0.25)}, ["M bound in M", "M bound in mu"]),
+    "rank": (min_mallada_vidal.rank, {"most": 1.8}, ["M rank"]),
+    "dead": (min_mallada_vidal.dead, {"share": 0.25}, ["M dead"]),
+    "late": (min_mallada_vidal.late, {"rate": 0.5, "flat": True}, ["M late rate", "M not flat"]),
+    "digits": (min_mallada_vidal.digits, {"rate": 0.12, "drift": 0.05}, ["M digits", "M digits subset"]),
+    "fluctuations": (
+        bordelon_pehlevan.variance,
+        {"predicted": without_features},
+        ["BP variance", "BP final", "BP not monotone"],
+    ),
+    "lazy": (bordelon_pehlevan.lazy, {"richness": 1.0}, ["BP lazy"]),
+    "slower": (bordelon_pehlevan.slower, {"law": sb.Initialization.gaussian(), "times": (1.0,)}, ["BP slower"]),
 }
 QUICK = (
     "trajectory",
@@ -167,6 +181,7 @@ QUICK = (
     "halving",
     "error",
     "inputs",
+    "lazy",
 )  # half a second or two each
 
 
@@ -239,7 +254,7 @@ def test_papers_are_verified_in_the_order_of_their_names_each_once():
 
 @pytest.mark.parametrize("paper", ["JN", "jm", 3])
 def test_other_papers_are_refused(paper):
-    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, Z, M, got"):
+    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, Z, M, BP, got"):
         sb.verify("JM", paper)
 
 

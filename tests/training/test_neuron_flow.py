@@ -117,6 +117,23 @@ def test_fixed_steps_converge_with_order_two(activation):
     assert np.polyfit(np.log(counts), np.log(errors), 1)[0] < -1.9
 
 
+@pytest.mark.parametrize(
+    "problem", [rich(C8, paired(), richness=2.0), rich(C8, paired(), sb.Abs(), 2.0, affine="free")], ids=str
+)
+def test_the_mean_operator_of_a_step_is_the_mean_over_time_though_neurons_cross_and_slide(problem):
+    """By the midpoint rule on a thousand short ways; that of both ends alone is ten times as far from it."""
+    start = Network.sample(problem, 300, [2])
+    state, count = Medium.of(start, Field.of([problem], start), 0.0).at(start), 1000
+    rho, span = state.rho, np.array([0.1 / problem.parameterization.clock(300)])
+    end, way = state.flown(rho, span)
+    mean = sum(state.flown(rho, span * (i + 0.5) / count)[0].operator for i in range(count)) / count
+    assert 4 < (way.late != 0.5).sum() < 100
+    assert end.neurons.on_line.any()
+    found = np.abs(state.operator_until(end, way.late) - mean).max()
+    of_ends = np.abs((state.operator + end.operator) / 2 - mean).max()
+    assert found < of_ends / 10
+
+
 # -- twins ----------------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +346,30 @@ def test_where_all_neurons_are_dead_the_output_bias_finds_the_mean():
     assert run.outcome is sb.Outcome.STALLED
     np.testing.assert_allclose(run.function(X), C8.y.mean(), atol=1e-9)
     assert "rank 1" in run.advice
+    assert "30 of 30 neurons are active at no datum" in run.advice
+    leaky = train(rich(C8, law, sb.LeakyReLU(0.1)), 30)
+    assert leaky.stats["dead"] == 0
+    assert "active at no datum" not in leaky.advice
+
+
+def test_a_sliding_neuron_whose_output_weight_changes_sign_is_said_to_leave_the_flow_undetermined():
+    problem = rich(D7, paired())
+    runs = sb.train_ensemble(problem, 20, range(3), method=sb.NeuronFlow(1e-3, time=200.0))
+    counts = [run.stats["undetermined"] for run in runs]
+    assert sum(counts) > 0
+    for run, count in zip(runs, counts, strict=True):
+        said = f"{count:.0f} of 20 neurons left a sample, or w = b = 0, though more than one motion solved the flow"
+        assert (said in run.advice) == (count > 0)
+        assert run.outcome is sb.Outcome.REACHED_TIME
+
+
+def test_dead_neurons_are_those_that_no_datum_activates():
+    for seed in range(3):
+        run = train(rich(C8, paired()), 40, seed, time=50.0)
+        w, b = run.network.w.numpy(), run.network.b.numpy()
+        z = np.outer(w, C8.x) + b[:, None]
+        rounding = 1e-12 * (np.abs(np.outer(w, C8.x)) + np.abs(b)[:, None])
+        assert (z <= -rounding).all(1).sum() <= run.stats["dead"] <= (z <= rounding).all(1).sum()
 
 
 def test_weights_of_data_are_relative_and_replicates_are_weights():

@@ -12,7 +12,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
 from splinebias.errors import CapabilityError, Outcome
-from splinebias.functions.piecewise import WeightedSpline
+from splinebias.functions.piecewise import PiecewiseLinear, WeightedSpline
 from splinebias.functions.several_inputs import PointFunction
 from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.functions.sums import FunctionSum
@@ -47,7 +47,7 @@ class Path(Drawn):
     predictions: tuple[Prediction, ...]
 
     @property
-    def functions(self) -> tuple[WeightedSpline | FunctionSum | PointFunction | SmoothUnits, ...]:
+    def functions(self) -> tuple[PiecewiseLinear | WeightedSpline | FunctionSum | PointFunction | SmoothUnits, ...]:
         """f_t, one per time."""
         return tuple(prediction.function for prediction in self.predictions)
 

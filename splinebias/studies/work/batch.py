@@ -25,6 +25,7 @@ from splinebias.functions.compare import compare
 from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
+from splinebias.parameterization import MeanField
 from splinebias.studies.row import FAILED, Done, Row, failed_row
 from splinebias.studies.spec import StudySpec, run_seed
 from splinebias.studies.store.packing import pack
@@ -139,9 +140,12 @@ def _run(batch: Batch, train: Callable[..., Sequence[Training]]) -> list[Done]:
 
 
 def _measured(batch: Batch, seed: int, run: Training) -> Done:
-    """The row of one network; one that did not start at zero is compared with the limit from its own start."""
+    """The row of one network; one that did not start at zero is compared with the limit from its own start.
+
+    Starts of `MeanField` networks vanish with the width: they count among the errors.
+    """
     limit = batch.prediction
-    if not run.problem.initialization.starts_at_zero:
+    if not (run.problem.initialization.starts_at_zero or isinstance(run.problem.parameterization, MeanField)):
         limit = predict(run.problem, start=run.start)
     distance = compare(run.function, limit.function, interval=batch.interval)
     row = Row(

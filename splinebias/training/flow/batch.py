@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,19 @@ import torch
 from torch import Tensor
 
 from splinebias._array import Array
-from splinebias.errors import Outcome
 from splinebias.networks.network import Network
-from splinebias.training.batch import Batch
+from splinebias.training.batch import SavingBatch
 from splinebias.training.field import Field
 from splinebias.training.flow.exponential_step import Attempt, ExponentialStep
 from splinebias.training.flow.step_control import Flags, StepControl
 from splinebias.training.flow.vector_field import FlowField, FlowState
-from splinebias.training.method import Recorder, Run, Snapshot
-from splinebias.training.stopping import Limits, Reason
+from splinebias.training.method import Recorder, Snapshot
+from splinebias.training.stopping import Limits
 
 _SETTLED = 1e4  # times in units of the fastest mode after which the kernel of a network is judged by what it cannot reach
 
 
-class FlowBatch(Batch):
+class FlowBatch(SavingBatch):
     """Flows of one width under way, each with steps of its own.
 
     Parameters
@@ -56,12 +54,11 @@ class FlowBatch(Batch):
         records: Sequence[Recorder],
     ) -> None:
         state = FlowField(**vars(field)).at(field.mirror.to_dual(start.theta))
-        super().__init__(state, limits, records)
-        self._control, self._rtol, self._saveat = StepControl(_numpy(state.loss)), rtol, saveat
+        super().__init__(state, limits, records, saveat)
+        self._control, self._rtol = StepControl(_numpy(state.loss)), rtol
         self._times_count = math.isfinite(limits.horizon) or bool(saveat)
         # a root mean square residual below 16 rounding errors of y means nothing
         self._rounding = 16 * torch.finfo(start.theta.dtype).eps * float(field.loss.y.abs().max())
-        self._snapshots: list[list[Snapshot]] = [[] for _ in records]
 
     def _advance(self) -> None:
         step = ExponentialStep(self._state)
@@ -109,7 +106,7 @@ class FlowBatch(Batch):
 
     def _keep_snapshots(self, step: ExponentialStep, attempt: Attempt, h: Array, tau: Array, taken: Flags) -> None:
         """Snapshots at the requested times that the steps `taken` of sizes `h` from `tau` pass."""
-        times, kept = [*self._saveat, math.inf], [self._snapshots[row.number] for row in self._rows]
+        times, kept = [*self._saveat, math.inf], [self._kept(j) for j in range(len(self._rows))]
         while True:
             sigma = np.array([times[len(found)] / self._state.field.mirror.clock for found in kept]) - tau
             passed = taken & (sigma <= h * (1 + 1e-12))  # rounding must not lose a time at the very end
@@ -125,12 +122,6 @@ class FlowBatch(Batch):
         found |= {"lambda_max": self._control.largest, "lambda_min": self._control.smallest}
         rows = self._rows
         return [{"rejected": float(rows[j].rejected)} | {name: float(v[j]) for name, v in found.items()} for j in ended]
-
-    def _run(self, j: int, reason: Reason, stats: dict[str, float]) -> Run:
-        run, snapshots = super()._run(j, reason, stats), self._snapshots[self._rows[j].number]
-        if run.outcome in (Outcome.CONVERGED, Outcome.STALLED):  # at rest
-            snapshots += [Snapshot(t, run.loss, run.network) for t in self._saveat[len(snapshots) :]]
-        return replace(run, snapshots=tuple(snapshots))
 
 
 def _numpy(values: Tensor) -> Any:

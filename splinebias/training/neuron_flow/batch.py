@@ -12,7 +12,7 @@ from splinebias._array import Array
 from splinebias.errors import Outcome
 from splinebias.networks.network import Network
 from splinebias.neurons.sectors import Flags
-from splinebias.training.batch import Batch
+from splinebias.training.batch import SavingBatch
 from splinebias.training.field import Field
 from splinebias.training.method import Recorder, Run, Snapshot
 from splinebias.training.neuron_flow.state import Medium, NeuronState
@@ -21,7 +21,7 @@ from splinebias.training.neuron_flow.step_control import StepControl
 from splinebias.training.stopping import Limits, Reason
 
 
-class NeuronBatch(Batch):
+class NeuronBatch(SavingBatch):
     """Flows of one width under way, each with steps of its own.
 
     Parameters
@@ -53,10 +53,9 @@ class NeuronBatch(Batch):
         records: Sequence[Recorder],
     ) -> None:
         state = Medium.of(start, field, weight_decay).at(start)
-        super().__init__(state, limits, records)  # type: ignore[arg-type]
+        super().__init__(state, limits, records, saveat)  # type: ignore[arg-type]
         rounding = 16 * np.finfo(float).eps * float(field.loss.y.abs().max())
-        self._control, self._saveat = StepControl(state.loss, rtol, rounding, labels=limits.labels), saveat
-        self._snapshots: list[list[Snapshot]] = [[] for _ in records]
+        self._control = StepControl(state.loss, rtol, rounding, labels=limits.labels)
         self._counts = np.zeros((3, len(records)), dtype=np.int64)  # of events, of undetermined ones, of passes
         self._spectrum = NeuronStep(state)
 
@@ -100,18 +99,17 @@ class NeuronBatch(Batch):
         """Flow time to the next time asked for, shape (B,)."""
         clock, saveat = self._state.field.mirror.clock, self._saveat
         times = [*saveat, math.inf]
-        stops = [min(times[len(self._snapshots[row.number])] / clock, self._limits.horizon) for row in self._rows]
+        stops = [min(times[len(self._kept(j))] / clock, self._limits.horizon) for j in range(len(self._rows))]
         return np.array([stop - row.tau for stop, row in zip(stops, self._rows, strict=True)])
 
     def _save(self, taken: Flags) -> None:
         """Snapshots of the networks that have reached a time of `saveat`."""
         if not self._saveat:
             return
-        clock = self._state.field.mirror.clock
         for j in np.flatnonzero(taken).tolist():
-            row, kept = self._rows[j], self._snapshots[self._rows[j].number]
-            if len(kept) < len(self._saveat) and row.tau * clock >= self._saveat[len(kept)] * (1 - 1e-12):
-                kept.append(Snapshot(self._saveat[len(kept)], row.loss, self._state.network(j)))
+            row = self._rows[j]
+            for time in self._due(j, row.tau * self._state.field.mirror.clock):
+                self._kept(j).append(Snapshot(time, row.loss, self._state.network(j)))
 
     def _keep(self, kept: Sequence[int]) -> None:
         super()._keep(kept)
@@ -122,13 +120,24 @@ class NeuronBatch(Batch):
         spectrum = self._spectrum if self._spectrum.largest.size == len(self._rows) else NeuronStep(self._state)
         names = ("events", "undetermined", "passes")
         found = dict(zip(names, self._counts, strict=True)) | {"growth": self._control.growth}
-        found |= {"sliding": self._state.neurons.on_line.sum(-1), "rank": spectrum.rank}
+        found |= {"sliding": self._state.neurons.on_line.sum(-1), "dead": self._state.dead, "rank": spectrum.rank}
         found |= {"lambda_max": spectrum.largest, "lambda_min": spectrum.smallest}
         rows = self._rows
         return [{"rejected": float(rows[j].rejected)} | {name: float(v[j]) for name, v in found.items()} for j in ended]
 
     def _run(self, j: int, reason: Reason, stats: dict[str, float]) -> Run:
-        run, snapshots = super()._run(j, reason, stats), self._snapshots[self._rows[j].number]
-        if run.outcome in (Outcome.CONVERGED, Outcome.STALLED):  # at rest
-            snapshots += [Snapshot(t, run.loss, run.network) for t in self._saveat[len(snapshots) :]]
-        return replace(run, snapshots=tuple(snapshots))
+        run = super()._run(j, reason, stats)
+        return replace(run, advice="; ".join([run.advice, *_remarks(run)]))
+
+
+def _remarks(run: Run) -> list[str]:
+    """What happened to neurons that the reason for the end does not tell."""
+    found, width = [], run.network.width
+    if run.outcome is Outcome.STALLED and (dead := int(run.stats["dead"])):
+        found.append(f"{dead} of {width} neurons are active at no datum, and move no more")
+    if count := int(run.stats["undetermined"]):
+        found.append(
+            f"{count} of {width} neurons left a sample, or w = b = 0, though more than one motion solved the flow, as where "
+            "the output weight of one that slides changes sign: descent may end elsewhere"
+        )
+    return found

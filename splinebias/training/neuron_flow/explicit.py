@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,18 +11,17 @@ from scipy.integrate import DOP853
 from torch import Tensor
 
 from splinebias._array import Array
-from splinebias.errors import Outcome
 from splinebias.networks.network import Network
-from splinebias.training.batch import Batch
+from splinebias.training.batch import SavingBatch
 from splinebias.training.field import Field
-from splinebias.training.method import Recorder, Run, Snapshot
-from splinebias.training.stopping import Limits, Reason
+from splinebias.training.method import Recorder, Snapshot
+from splinebias.training.stopping import Limits
 
 _FINER = 1e-3  # tolerance of the parameters, relative to that of f: order 8 makes digits cheap
 _FINEST = 1e-13
 
 
-class ExplicitBatch(Batch):
+class ExplicitBatch(SavingBatch):
     r"""Flows of one width under way, in dual coordinates z: :math:`z' = -J^T \omega r - \tfrac{\mu}{\kappa} z`.
 
     Parameters
@@ -43,9 +41,7 @@ class ExplicitBatch(Batch):
         records: Sequence[Recorder],
     ) -> None:
         dual = field.mirror.to_dual(start.theta)
-        super().__init__(field.at(dual), limits, records)
-        self._saveat, self._passes = saveat, np.zeros(len(records))
-        self._snapshots: list[list[Snapshot]] = [[] for _ in records]
+        super().__init__(field.at(dual), limits, records, saveat)
         self._tolerances: list[tuple[tuple[float, float], tuple[float, float]]] = []  # of each, at the start and at least
         self._solvers = [self._solver(j, dual[j], rtol * _FINER, weight_decay) for j in range(len(records))]
 
@@ -99,13 +95,12 @@ class ExplicitBatch(Batch):
     def _save(self, moving: Sequence[bool]) -> None:
         """Snapshots at the times asked for that the last steps have passed."""
         clock = self._state.field.mirror.clock
-        for j, row in enumerate(self._rows):
-            kept, solver = self._snapshots[row.number], self._solvers[j]
-            while moving[j] and len(kept) < len(self._saveat) and solver.t * clock >= self._saveat[len(kept)] * (1 - 1e-12):
-                time = self._saveat[len(kept)]
+        for j in np.flatnonzero(moving).tolist():
+            solver = self._solvers[j]
+            for time in self._due(j, solver.t * clock):
                 z = torch.from_numpy(solver.dense_output()(min(time / clock, solver.t)))[None]
                 state = self._state.field.of_networks(slice(j, j + 1)).at(z)
-                kept.append(Snapshot(time, float(state.loss[0]), state.network(0)))
+                self._kept(j).append(Snapshot(time, float(state.loss[0]), state.network(0)))
 
     def _keep(self, kept: Sequence[int]) -> None:
         super()._keep(kept)
@@ -116,9 +111,3 @@ class ExplicitBatch(Batch):
         names = ("passes", "lambda_max", "lambda_min")
         found = [(float(self._solvers[j].nfev), float(fastest[j]), float(slowest[j])) for j in ended]
         return [dict(zip(names, values, strict=True)) for values in found]
-
-    def _run(self, j: int, reason: Reason, stats: dict[str, float]) -> Run:
-        run, snapshots = super()._run(j, reason, stats), self._snapshots[self._rows[j].number]
-        if run.outcome in (Outcome.CONVERGED, Outcome.STALLED):  # at rest
-            snapshots += [Snapshot(t, run.loss, run.network) for t in self._saveat[len(snapshots) :]]
-        return replace(run, snapshots=tuple(snapshots))

@@ -84,6 +84,7 @@ class NeuronFlow(TrainingMethod):
     ``undetermined``, neurons that left a sample where more than one motion solves the flow, or w = b = 0, where more than
     one may. The first happens when the output weight of a sliding neuron changes sign: its sample repels it from then on.
     Here it goes where the sample is on its right side (ReLU: active); descent decides it by rounding, and may end elsewhere.
+    `advice` of the run says so. ``dead``: ReLU neurons that are active at no datum at the end.
 
     Hypotheses of an infinite-width limit, not checked: a large width.
 

@@ -34,7 +34,7 @@ from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.networks.network import Network
 from splinebias.neurons.population import Journey, Neurons, advance
-from splinebias.neurons.sectors import Flags, Sectors, Whole
+from splinebias.neurons.sectors import Flags, Sectors, Whole, at
 from splinebias.training.field import Field
 from splinebias.training.losses import LabelLoss
 
@@ -119,12 +119,14 @@ class NeuronState:
         bins: Whole = (self.neurons.sector + self.medium.sectors.count * np.arange(self.d.size)[:, None]).ravel()
         return bins
 
-    def _by_sector(self, *parts: Array) -> Array:
-        """Sums over the neurons in each sector, arrays of shape (B, n) to (B, 2M, parts)."""
+    def _by_sector(self, bins: Whole, *parts: Array) -> Array:
+        """Sums over the neurons in each sector, `parts` for the neurons in `bins` to shape (B, 2M, parts)."""
         count = self.medium.sectors.count
         size = self.d.size * count
-        sums = [np.bincount(self._bins, part.ravel(), size).astype(np.float64, copy=False) for part in parts]
-        return np.stack(sums, axis=-1).reshape(self.d.size, count, len(parts))
+        sums = np.empty((size, len(parts)))
+        for column, part in enumerate(parts):
+            sums[:, column] = np.bincount(bins, part.ravel(), size)
+        return sums.reshape(self.d.size, count, len(parts))
 
     @cached_property
     def occupied(self) -> Flags:
@@ -133,11 +135,18 @@ class NeuronState:
         occupied: Flags = np.bincount(self._bins, minlength=self.d.size * count).reshape(-1, count) > 0
         return occupied
 
+    @property
+    def dead(self) -> Whole:
+        """How many neurons have slope 0 at all samples, shape (B,)."""
+        sectors, n = self.medium.sectors, self.neurons
+        none: Whole = ((n.sector == sectors.x.size) & ~n.on_line).sum(-1) * (sectors.activation.left == 0)
+        return none
+
     @cached_property
     def units(self) -> Array:
         """Values at the data without output bias and skip part, shape (B, M)."""
         n, medium = self.neurons, self.medium
-        return medium.scale * medium.sectors.values(self._by_sector(n.a * n.w, n.a * n.b))
+        return medium.scale * medium.sectors.values(self._by_sector(self._bins, n.a * n.w, n.a * n.b))
 
     @property
     def values(self) -> torch.Tensor:
@@ -166,6 +175,19 @@ class NeuronState:
             loss = self.medium.field.loss.total(self.values, self.residual).numpy()
         return loss
 
+    def _forms(self, some: Whole | None = None, weight: Array | None = None) -> Array:
+        """Sums of what the neurons (number `some` of all, times `weight`) have in the kernel, (B, 2M, 4).
+
+        Entries (1, 1), (1, 2), (2, 2) of a^2 + h h^T, and the a^2 of those that slide.
+        """
+        n = self.neurons
+        a, w, b, on_line, bins = n.a.ravel(), n.w.ravel(), n.b.ravel(), n.on_line.ravel(), self._bins
+        if some is not None:
+            a, w, b, on_line, bins = a[some], w[some], b[some], on_line[some], bins[some]
+        square = a * a
+        parts = (square + w * w, w * b, square + b * b, np.where(on_line, square, 0.0))
+        return self._by_sector(bins, *(parts if weight is None else (weight * part for part in parts)))
+
     @cached_property
     def stiffness(self) -> Array:
         r"""Diagonal of :math:`C^{1/2}` above, shape (B, M): ones for the squared loss."""
@@ -184,22 +206,41 @@ class NeuronState:
         return self.medium.root * self.values.numpy() if self.medium.labels else self.rho
 
     @cached_property
-    def operator(self) -> Array:
-        """The A above, of labels between two factors C^(1/2), shape (B, M, M)."""
-        n, medium = self.neurons, self.medium
-        square = n.a * n.a
-        forms = [square + n.w * n.w, n.w * n.b, square + n.b * n.b]
-        if n.on_line.any():
-            x = medium.sectors.x[n.sector[n.on_line] % medium.sectors.x.size]
-            lost = square[n.on_line] / (1 + x * x)  # a^2 (1 - e e^T) = a^2 (x, 1)(x, 1)^T / |(x, 1)|^2
-            for form, part in zip(forms, (x * x, x, np.ones_like(x)), strict=True):
-                form[n.on_line] -= lost * part
-        gram = medium.sectors.gram(self._by_sector(*forms))
-        kernel = (medium.rate * medium.scale)[:, None, None] * (gram + 1)
-        kernel = medium.root[:, None] * kernel * medium.root
+    def forms(self) -> Array:
+        """What the neurons of each sector have in the kernel, shape (B, 2M, 4)."""
+        return self._forms()
+
+    def _kernel(self, forms: Array) -> Array:
+        """A for neurons with these `forms`, of labels without its factors."""
+        medium = self.medium
+        lost = forms[..., 3:] * medium.sectors.across  # a^2 (1 - e e^T) of those that slide
+        gram = medium.sectors.gram(forms[..., :3] - lost)
+        root = np.sqrt(medium.rate * medium.scale)[:, None] * medium.root
+        kernel: Array = root[:, :, None] * (gram + 1) * root[:, None, :]
         if medium.lines.size:
             kernel = medium.project(np.swapaxes(medium.project(kernel), -1, -2))
-        return self.stiffness[:, :, None] * kernel * self.stiffness[:, None, :] if medium.labels else kernel
+        return kernel
+
+    @property
+    def _factors(self) -> Array:
+        r"""What :math:`C^{1/2}` on either side multiplies the entries of a matrix by, shape (B, M, M)."""
+        return self.stiffness[:, :, None] * self.stiffness[:, None, :]
+
+    @cached_property
+    def operator(self) -> Array:
+        """The A above, of labels between two factors C^(1/2), shape (B, M, M)."""
+        kernel = self._kernel(self.forms)
+        return kernel * self._factors if self.medium.labels else kernel
+
+    def operator_until(self, end: NeuronState, late: Array) -> Array:
+        """The mean over time of A on the way to `end`: neurons with events change at their last one, see `Journey.late`."""
+        forms, late = (self.forms + end.forms) / 2, late.ravel() - 0.5
+        some = np.flatnonzero(late)
+        if some.size:
+            late = late[some]
+            forms = forms + end._forms(some, late) - self._forms(some, late)
+        kernel = self._kernel(forms)
+        return kernel * (self._factors + end._factors) / 2 if self.medium.labels else kernel
 
     @cached_property
     def pull(self) -> Array:
@@ -228,11 +269,10 @@ class NeuronState:
     @cached_property
     def speed(self) -> Array:
         r"""The largest :math:`|(a', h')| / |(a, h)|` of a neuron, without decay, shape (B,)."""
-        n, sectors = self.neurons, self.medium.sectors
-        p, q = (np.take_along_axis(self.drives[..., i], n.sector, axis=1) for i in range(2))
-        x = sectors.x[n.sector % sectors.x.size]
-        along = (p - x * q) / (1 + x * x)
-        p, q = np.where(n.on_line, along, p), np.where(n.on_line, -x * along, q)
+        n, rays = self.neurons, self.medium.sectors.rays
+        drives = self.drives.transpose(2, 0, 1)
+        both = np.concatenate([drives, (drives * rays[:, None]).sum(0) * rays[:, None]], axis=1).reshape(2, -1)
+        p, q = at(both, self._bins + np.where(n.on_line.ravel(), both.shape[-1] // 2, 0)).reshape(2, *n.a.shape)
         size = np.sqrt(n.a**2 + n.w**2 + n.b**2)
         motion = np.hypot(p * n.w + q * n.b, n.a * np.hypot(p, q))
         speed: Array = np.divide(motion, size, out=np.zeros_like(size), where=size > 0).max(-1)

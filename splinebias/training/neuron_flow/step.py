@@ -5,8 +5,9 @@ The neurons' motion is exact for constant residuals. Over a step of size h they 
 
 .. math:: \bar\rho = \varphi_1(-hB) \rho - 2 \mu h\, \varphi_2(-hB) \eta, \qquad B = A + 2\mu,
 
-so stiffness is no limit. First A is that of the start (predictor), then the mean of both ends (corrector). Errors of the
-corrected step, all of third order:
+so stiffness is no limit. First A is that of the start (predictor), then its mean over the way that neurons took (corrector):
+that of both ends for those that change steadily; where one arrives at a sample, crosses or leaves it, its part of A jumps,
+and counts for the time before and after. Errors of the corrected step, all of third order:
 
 - what the corrector changes at the data, a third of it: the next correction of the mean would be in that proportion;
 - the linear model with the mean A against the networks at the end;
@@ -77,7 +78,7 @@ class NeuronStep:
 
     def fall(self) -> Array:
         """-dL/dtau without decay, shape (B,)."""
-        coordinates = np.einsum("bij,bi->bj", self._vectors, self._start.decaying)
+        coordinates = _times(self._start.decaying, self._vectors)
         fall: Array = (self._rates * coordinates**2).sum(-1)
         return fall
 
@@ -86,7 +87,7 @@ class NeuronStep:
         start = self._start
         mean, _ = _mean_and_end(start, self._rates, self._vectors, h)
         first, way = start.flown(mean, h)
-        middle = (start.operator + first.operator) / 2
+        middle = start.operator_until(first, way.late)
         finite = np.isfinite(middle).all((-1, -2)) & way.complete
         rates, vectors = np.linalg.eigh(np.where(finite[:, None, None], middle, 0.0))
         mean, expected = _mean_and_end(start, rates, vectors, h)
@@ -112,24 +113,34 @@ def _norm(rho: Array) -> Array:
 def _mean_and_end(start: NeuronState, rates: Array, vectors: Array, h: Array) -> tuple[Array, Array]:
     """The mean of the residual over the step in the linear flow with eigenpairs of A, and its end, each (B, M)."""
     decay = start.medium.decay[:, None]
-    rho = np.einsum("bij,bi->bj", vectors, start.decaying)
+    rho = _times(start.decaying, vectors)
     exponent = h[:, None] * (np.maximum(rates, 0.0) + 2 * decay)
-    first, second = _phi(exponent)
-    mean, end = first * rho, np.exp(-exponent) * rho
+    first, left = _phi(exponent), np.exp(-exponent)
+    mean, end = first * rho, left * rho
     if decay.any():
-        pull = -2 * decay * h[:, None] * np.einsum("bij,bi->bj", vectors, start.pull)
-        mean, end = mean + second * pull, end + first * pull
-    back = "bij,bj->bi"
-    return start.stiffness * np.einsum(back, vectors, mean), start.stiffness * np.einsum(back, vectors, end)
+        pull = -2 * decay * h[:, None] * _times(start.pull, vectors)
+        mean, end = mean + _second_phi(exponent, first) * pull, end + first * pull
+    back = vectors.transpose(0, 2, 1)
+    return start.stiffness * _times(mean, back), start.stiffness * _times(end, back)
 
 
-def _phi(s: Array) -> tuple[Array, Array]:
-    """phi_1(-s) = (1 - e^-s)/s and phi_2(-s) = (1 - phi_1(-s))/s for s >= 0."""
+def _times(rows: Array, matrices: Array) -> Array:
+    """Row times matrix for each network, (B, M) and (B, M, M) to (B, M)."""
+    product: Array = (rows[:, None] @ matrices)[:, 0]
+    return product
+
+
+def _phi(s: Array) -> Array:
+    """phi_1(-s) = (1 - e^-s)/s for s >= 0."""
+    safe = np.where(s > 0, s, 1.0)
+    return np.where(s > 0, -np.expm1(-safe) / safe, 1.0)
+
+
+def _second_phi(s: Array, first: Array) -> Array:
+    """phi_2(-s) = (1 - phi_1(-s))/s for s >= 0."""
     small = s < 1e-2
-    safe = np.where(small, 1.0, s)
-    first = np.where(small, 1 - s / 2 * (1 - s / 3 * (1 - s / 4 * (1 - s / 5 * (1 - s / 6)))), -np.expm1(-safe) / safe)
     series = 0.5 - s / 6 * (1 - s / 4 * (1 - s / 5 * (1 - s / 6 * (1 - s / 7))))
-    return first, np.where(small, series, (1 - first) / safe)
+    return np.where(small, series, (1 - first) / np.where(small, 1.0, s))
 
 
 def _turn(start: NeuronState, end: NeuronState, h: Array) -> Array:

@@ -17,9 +17,9 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.data import Dataset
+from splinebias.limit.mean_field.particles import Particles
 from splinebias.neurons.population import Journey, Neurons, advance
 from splinebias.neurons.sectors import Sectors
-from splinebias.regimes.mean_field.particles import Particles
 
 
 class Step(NamedTuple):
@@ -126,6 +126,10 @@ class Population:
         """r = f - y at the data, shape (M,), of the first row."""
         residual: Array = self.project @ (self.values(neurons)[0] - self.y)
         return residual
+
+    def loss(self, residual: Array) -> float:
+        r""":math:`\frac12 \sum_j \omega_j r_j^2`."""
+        return float(self.weights @ residual**2) / 2
 
     def _forms(self, neurons: Neurons) -> tuple[Array, Array, Array]:
         """Entries (1, 1), (1, 2), (2, 2) of a^2 + h h^T; along their lines only for neurons that slide; each (B, N)."""

@@ -8,11 +8,12 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias.errors import SolveError
+from splinebias.limit.mean_field.population import Population, Step
 from splinebias.neurons.population import Neurons
-from splinebias.regimes.mean_field.population import Population, Step
 
 _MOST_STEPS = 5000
 _REST = 1e-10  # of the size of y: residuals that move nothing any more
+_FOREVER = 1e12  # first steps, after which what is left of the loss stays
 _SHARE = 0.35  # of the time so far: modes of all rates answer to each other, also where residuals are exact at any size
 
 
@@ -46,17 +47,23 @@ class MeanFieldPath:
         return [step.size for step in self.steps]
 
 
-def follow(population: Population, start: Neurons, times: Array, rtol: float) -> MeanFieldPath:
-    """The path through increasing `times` >= 0, with errors of a step of `rtol` times the size of y."""
+def follow(population: Population, start: Neurons, times: Array, rtol: float, floor: float = 0.0) -> MeanFieldPath:
+    """The path through increasing `times` >= 0, with errors of a step of `rtol` times the size of y.
+
+    Time infinity is where the loss has fallen to `floor` times that of the start, or falls no more.
+    """
     scale = _scale(population, start)
     neurons, residual = start, population.residual(start)
     operator = population.operator(start)
     largest = float(np.linalg.eigvalsh(operator)[-1])
-    h = first = min(rtol ** (1 / 3), _SHARE) / largest if largest > 0 else float(times[-1])
+    h = first = min(rtol ** (1 / 3), _SHARE) / largest if largest > 0 else float(times[np.isfinite(times)].max(initial=1.0))
     now, undetermined, tries = 0.0, 0, 0
+    enough = floor * population.loss(residual)
     nodes, steps, outputs = [start], list[Step](), list[int]()
     for time in times:
         while now < time:
+            if time == np.inf and (population.loss(residual) <= enough or largest == 0 or now > _FOREVER * first):
+                break
             tries += 1
             if tries > _MOST_STEPS:
                 raise SolveError(

@@ -7,10 +7,14 @@ from marks import nightly
 from problems import SET_A
 
 import splinebias as sb
+from splinebias.finite_width.mean_field import tangents
+from splinebias.finite_width.mean_field.response import IMPULSE, response
+from splinebias.finite_width.mean_field.solution import Solution, solve
+from splinebias.finite_width.mean_field.tangents import differentiated
+from splinebias.limit.mean_field.particles import particles_of
+from splinebias.limit.mean_field.path import again, follow
+from splinebias.limit.mean_field.population import Population
 from splinebias.plots import plot_fluctuations
-from splinebias.regimes.mean_field.particles import particles_of
-from splinebias.regimes.mean_field.path import again, follow
-from splinebias.regimes.mean_field.population import Population
 
 NORMAL = st.norm(0, 1)
 ZERO = sb.Initialization(NORMAL, NORMAL)
@@ -19,7 +23,7 @@ ALONE = sb.Initialization(NORMAL, NORMAL, output=NORMAL, antisymmetric=False)
 POINTS = [-1, -0.2, 0, -1.3, -0.6, -0.1, 0.5, 0.8]
 AT_1 = [0.07492, 0.05996, 0.05921, 0.08354, 0.06552, 0.0594, 0.0637, 0.06985]
 AT_10 = [0.06317, 0.02326, 0.02494, 0.08871, 0.03539, 0.02388, 0.03045, 0.0480]
-AT_100 = [0.0320, 0.0175, 0.0395, 0.0500, 0.0227, 0.0263, 0.0220, 0.0252]
+AT_100 = [0.0311, 0.0174, 0.0388, 0.0489, 0.0226, 0.0258, 0.0219, 0.0245]  # 5120 particles, rtol=1e-5: see below
 LAZY_AT_10 = [0.06433, 0.02368, 0.02387, 0.08973, 0.03661, 0.02363, 0.03158, 0.04923]
 LAZY_LIMIT = [0.80363, 0.80296, 0.31817, 0.82728, 0.47752]  # at the last five points; 0 at data
 MEAN_AT_10 = [-0.10967, -0.08119, -0.07901, -0.12371, -0.09276, -0.07969, -0.08918, -0.10083]
@@ -48,10 +52,14 @@ def test_numbers_of_the_page():
 
 
 @pytest.mark.nightly
-def test_late_numbers_of_the_page():
-    found = sb.fluctuations(problem(), [100], x=POINTS, particles=1280)
+def test_late_numbers():
+    """Within 1 %; a page of numbers has 2.8 % more, of differences of 2,112 particles, and says 1.5 %.
+
+    Differences of 10,240 particles agree with these to 0.3 %: `test_derivatives_and_differences_are_twins`.
+    """
+    found = sb.fluctuations(problem(), [100], x=POINTS)
     assert found.outcome is sb.Outcome.CONVERGED
-    assert (np.abs(found.std[0] - AT_100) < 0.015 * np.array(AT_100) + found.std_error[0] + 5e-5).all()
+    np.testing.assert_allclose(found.std[0], AT_100, rtol=0.012)
 
 
 def test_lazy_numbers_of_the_page():
@@ -69,15 +77,15 @@ def test_lazy_networks_end_at_the_band_of_the_limit():
 
 @pytest.mark.nightly
 def test_richer_networks_fluctuate_less_at_the_end():
-    """At x = -0.6, t = 1000; the last number is known to 0.0005 at best, finite networks have 0.0064 to 0.0071."""
+    """At x = -0.6, t = 1000; of the last number one digit is known, and finite networks have 0.0064 to 0.0071."""
     last = np.inf
-    for richness, expected in ((1e-3, 0.074), (0.5, 0.065), (1.0, 0.036), (2.0, 0.007)):
-        found = sb.fluctuations(problem(richness=richness), [1000.0], x=[-0.6], particles=640, rtol=1e-3)
+    for richness, expected in ((1e-3, 0.074), (0.5, 0.065), (1.0, 0.036), (2.0, 0.0085)):
+        found = sb.fluctuations(problem(richness=richness), [1000.0], x=[-0.6], particles=1280, rtol=1e-3)
         std, error = found.std[0, 0], found.std_error[0, 0]
         assert abs(std - expected) < error + 5e-4
-        assert error < 0.002
-        assert std < last
-        last = std
+        assert error < 0.003
+        assert std + error < last
+        last = std - error
 
 
 LAZY = {
@@ -164,6 +172,44 @@ def test_steps_are_of_second_order_and_errors_fall_with_particles(law):
     assert some < 0.25 * few < 1e-3
 
 
+def shift_of_networks(case, times, width, seeds):
+    """n (L_n - L) of networks, less its part that is linear in what their neurons are, of mean 0: mean and its error."""
+    x, y = case.data.x, case.data.y
+    found = solve(case, np.array(times), x, 400, 1e-3, 0)
+    runs = sb.train_ensemble(
+        case, width, range(seeds), method=sb.NeuronFlow(1e-3, time=times[-1], saveat=times), loss_tol=1e-14
+    )
+    residuals = np.array([[snapshot.function(x) - y for snapshot in run.snapshots] for run in runs])
+    loss, r = (residuals**2).mean(-1) / 2, found.mean - y
+    angles = np.arctan2(found.particles.b, found.particles.w)
+    w, b = (np.array([getattr(run.start, name).numpy() for run in runs]) for name in "wb")
+    linear = (found.influence * r[:, :, None]).mean(1)  # of one neuron, (T, N)
+    of_neurons = np.array([np.interp(np.arctan2(b, w), angles, each, period=2 * np.pi) * (w**2 + b**2) for each in linear])
+    shift = width * (loss - (r**2).mean(-1) / 2 - (of_neurons.mean(-1) - (linear @ found.particles.mass)[:, None]).T)
+    return shift.mean(0), shift.std(0, ddof=1) / np.sqrt(seeds)
+
+
+@pytest.mark.parametrize(
+    ("richness", "times", "seeds"), [(1.0, [3.0], 80), nightly(2.0, [3.0, 10.0], 400)], ids=["one", "two"]
+)
+def test_networks_are_behind_their_limit_by_the_mean_shift(richness, times, seeds):
+    """Within its stated error, three standard errors of the networks, and 5 % for what is of order 1/n^2 at n = 200."""
+    found = sb.fluctuations(problem(richness=richness), times, x=[0.0], particles=128).mean_shift
+    assert (found.error < 0.15 * found.loss).all()
+    measured, error = shift_of_networks(problem(richness=richness), times, 200, seeds)
+    assert (error < 0.3 * measured).all()
+    assert (np.abs(measured - found.loss) < found.error + 3 * error + 0.05 * found.loss).all()
+
+
+def test_no_misfit_no_mean_shift_and_where_it_is_not_known():
+    found = sb.fluctuations(problem(data=sb.Dataset([-1, 0, 1], [0, 0, 0])), [1.0], x=[0.0], particles=64)
+    np.testing.assert_allclose(found.mean_shift.loss, 0, atol=1e-12)
+    for law, parts in ((PAIRS, {}), (ZERO, {"affine": "free"})):
+        found = sb.fluctuations(problem(law, **parts), [0.5], x=[0.0], particles=64)
+        with pytest.raises(sb.CapabilityError, match="mean shift is known where output weights start at 0"):
+            found.mean_shift  # noqa: B018
+
+
 def test_sliders_whose_output_weight_changes_sign_are_an_outcome():
     law = sb.Initialization(st.uniform(-1, 2), st.uniform(-1, 2), output=sb.Rademacher())
     found = sb.fluctuations(problem(law, 3.0), [20.0], x=[0.0], particles=256, rtol=3e-3, tolerance=10.0)
@@ -205,13 +251,29 @@ def test_finite_networks_fluctuate_as_predicted(law, richness, width, seeds, tim
     assert (np.abs(values.mean(0) - found.mean) < mean_slack).all()
 
 
-@pytest.mark.nightly
+def answers(ways, richness, time, particles):
+    """Answers of the whole population at the data at a time, in several ways, on one path."""
+    found, _, path = path_of(problem(richness=richness), [time], particles, 3e-3)
+    given = {differentiated: (path, found), response: (path,)}
+    return [way(*given[way], path.outputs, IMPULSE).data[-1] for way in ways]
+
+
+@pytest.mark.parametrize(
+    ("richness", "time", "particles", "within"),
+    [(1.0, 3.0, 400, 0.002), (2.0, 100.0, 2000, 0.015), nightly(1.0, 100.0, 5000, 0.01)],
+    ids=["early", "edges", "late"],
+)
+def test_derivatives_and_differences_are_twins(richness, time, particles, within):
+    ours, theirs = answers((differentiated, response), richness, time, particles)
+    assert np.abs(ours - theirs).max() < within * np.abs(theirs).max()
+
+
 def test_the_mean_of_neurons_own_derivatives_is_not_the_answer_of_the_population(monkeypatch):
-    """Impulses below the distance of particles move none across a jump: the std is then wrong by a third."""
-    case = problem(richness=2.0)
-    whole = sb.fluctuations(case, [100.0], x=[0.0], particles=1280)
-    monkeypatch.setattr("splinebias.regimes.mean_field.response.IMPULSE", 1e-7)
-    own = sb.fluctuations(case, [100.0], x=[0.0], particles=1280)
+    """Without edges, neurons that a disturbance moves across jumps are missing: the std is then wrong by a third."""
+    case, place = problem(richness=2.0), np.zeros(1)
+    whole = solve(case, np.array([100.0]), place, 1000, 3e-4, 0)
+    monkeypatch.setattr(tangents, "_new_edges", lambda path, circle, *rest: tangents._Edges.none(circle.width))
+    own = Solution.on(case, place, whole.particles, whole.path, IMPULSE)
     assert 1.2 < own.std[0, 0] / whole.std[0, 0] < 1.6
 
 

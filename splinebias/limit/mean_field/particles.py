@@ -35,6 +35,7 @@ from splinebias.initialization.weight_bias_laws import Independent
 from splinebias.numerics.legendre import gauss_legendre
 
 _LARGEST_RULE = 16  # nodes; longer panels are cut: what neurons do later is smooth nowhere in particular
+_GOLDEN = (math.sqrt(5) - 1) / 2
 _FEWEST_A_PANEL, _FEWEST_HEIGHTS = 4, 8  # nodes, on average: half as many still are another rule
 
 
@@ -50,6 +51,8 @@ class Particles:
         What means of functions of degree 2, and of degree 4, give to each.
     paired : bool
         Whether neurons come in pairs: for each of these a partner with -a.
+    turn : Array, or None
+        Where particles are nodes on the circle, in the order of their angles: the weight of each node in the angle.
     """
 
     a: Array
@@ -58,6 +61,7 @@ class Particles:
     mass: Array
     square: Array
     paired: bool
+    turn: Array | None = None
 
     @property
     def neurons(self) -> tuple[Array, Array, Array, Array]:
@@ -67,11 +71,17 @@ class Particles:
         w, b, mass = (np.concatenate([part, part]) for part in (self.w, self.b, self.mass / 2))
         return np.concatenate([self.a, -self.a]), w, b, mass
 
+    def merged(self, influence: Array) -> Array:
+        """Influences of all neurons, (K, number of neurons), to those of what is independent: means over pairs, (K, N)."""
+        if not self.paired:
+            return influence
+        half = self.mass.size
+        means: Array = (influence[:, :half] + influence[:, half:]) / 2
+        return means
+
     def covariance(self, influence: Array) -> Array:
         """n times the covariance of means over n neurons, for influences of shape (K, number of neurons)."""
-        if self.paired:  # n/2 independent pairs, of the mean influence of the two
-            half = self.mass.size
-            influence = (influence[:, :half] + influence[:, half:]) / 2
+        influence = self.merged(influence)
         mean = influence @ self.mass
         covariance: Array = (2 if self.paired else 1) * ((influence * self.square) @ influence.T - np.outer(mean, mean))
         return covariance
@@ -87,15 +97,18 @@ def fewest(initialization: Initialization, kinks: Array) -> int:
     return 2 * each if initialization.paired else each
 
 
-def particles_of(initialization: Initialization, kinks: Array, count: int, seed: int) -> Particles:
-    """About `count` particles for a law; `kinks` are the x at which neurons bend what is asked for."""
+def particles_of(initialization: Initialization, kinks: Array, count: int, seed: int, *, spread: bool = False) -> Particles:
+    """About `count` particles for a law; `kinks` are the x at which neurons bend what is asked for.
+
+    `spread`: at any x, so that neurons which share an angle at the start had better be few.
+    """
     if initialization.output is None:
         return _on_circle(initialization, kinks, count)
     paired = initialization.paired
     scales = _centred_scales(initialization)
     each = max(count // 2, 1) if paired else count
     if scales is not None:
-        return _on_sphere(scales, kinks, each, paired)
+        return _on_sphere(scales, kinks, each, paired=paired, spread=spread)
     return _points(initialization, each, seed, paired)
 
 
@@ -156,7 +169,8 @@ def _on_circle(initialization: Initialization, kinks: Array, count: int) -> Part
     width = np.where(mass > 0, width, 0.0)
     angle, weight = _panels(edges, width / width.sum() + mass / mass.sum(), count)
     one, two = masses(angle)
-    return Particles(np.zeros_like(angle), np.cos(angle), np.sin(angle), weight * one, weight * two, paired=False)
+    w, b = np.cos(angle), np.sin(angle)
+    return Particles(np.zeros_like(angle), w, b, weight * one, weight * two, paired=False, turn=weight)
 
 
 def _centred_scales(initialization: Initialization) -> tuple[float, float, float] | None:
@@ -168,7 +182,7 @@ def _centred_scales(initialization: Initialization) -> tuple[float, float, float
     return (scale, law.s_w, law.s_b) if loc == 0 else None
 
 
-def _on_sphere(scales: tuple[float, float, float], kinks: Array, count: int, paired: bool) -> Particles:
+def _on_sphere(scales: tuple[float, float, float], kinks: Array, count: int, *, paired: bool, spread: bool) -> Particles:
     r"""The rule for Gaussians: panels of the angle of (w, b), times panels of the height of a.
 
     Heights are split at 0, where pairs need one half only, and at :math:`a^2 = w^2 + b^2`, which neurons do not cross.
@@ -178,14 +192,26 @@ def _on_sphere(scales: tuple[float, float, float], kinks: Array, count: int, pai
     rungs = np.array([0.0, cone, 1.0]) if paired else np.array([-1.0, -cone, 0.0, cone, 1.0])
     height, step = _panels(rungs, np.diff(rungs), across)
     edges = _angles(kinks)
-    angle, turn = _panels(edges, np.diff(edges), max(1, count // height.size))
-    a, phi = (grid.ravel() for grid in np.meshgrid(height, angle, indexing="ij"))
-    area = np.outer(step, turn).ravel() * (2 if paired else 1)
+    mirrored = np.arange(height.size) if paired else np.minimum(np.arange(height.size), np.arange(height.size)[::-1])
+    each = max(1, count // height.size)  # below: a and -a share their angles, which cancel at the start
+    rows = [_row(edges, number if spread else None, each) for number in mirrored.tolist()]
+    a = np.concatenate([np.full(angle.size, level) for level, (angle, _) in zip(height, rows, strict=True)])
+    phi = np.concatenate([angle for angle, _ in rows])
+    area = np.concatenate([size * turn for size, (_, turn) in zip(step, rows, strict=True)]) * (2 if paired else 1)
     level = np.sqrt(1 - a * a)
     w, b = level * np.cos(phi), level * np.sin(phi)
     q = sum((part / scale) ** 2 for part, scale in zip((a, w, b), scales, strict=True))
     area = area / (4 * math.pi * math.prod(scales))
     return Particles(a, w, b, 3 * area * q**-2.5, 15 * area * q**-3.5, paired)
+
+
+def _row(edges: Array, number: int | None, count: int) -> tuple[Array, Array]:
+    """Angles and weights for one height; with a `number`, panels are cut where those of others are not: kinks differ."""
+    if number is None:
+        return _panels(edges, np.diff(edges), count)
+    part = 0.25 + 0.5 * (number * _GOLDEN % 1)
+    cut = np.sort(np.concatenate([edges, edges[:-1] + part * np.diff(edges)]))
+    return _panels(cut, np.diff(cut), count)
 
 
 def _points(initialization: Initialization, count: int, seed: int, paired: bool) -> Particles:

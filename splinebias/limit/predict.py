@@ -136,28 +136,7 @@ def predict(
                 f"{type(solver).__name__} solves for the limit time = inf only, got time = {time!r}; leave `solver` out"
             )
         return timed(predict_path(problem, [time]).predictions[0], began)
-    _check_problem(problem)
-    plain, stiffness = _plain(problem)
-    if solver is None:
-        solver = _fastest(plain)
-    require(solver, plain)
-    if tolerance is not None:
-        solver = _with_tolerance(solver, tolerance)
-    posed, reason = PosedProblem(plain, accuracy=solver.loose if isinstance(solver, DualSolver) else 0.0), ""
-    if warm is not None:
-        near, reason = Neighbour.of(plain, warm.problem, warm.reached if isinstance(solver, DualSolver) else None)
-        posed = replace(posed, near=near)
-    require_reachable(posed)
-    found = solver.solve_posed(posed)
-    if warm is not None:
-        found = replace(found, stats=found.stats | {"warm": found.stats.get("warm", reason)})
-    if plain is not problem:
-        penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
-        dual = None if found.dual_function is None else found.dual_function.times(stiffness)
-        found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers, dual_function=dual)
-    if not solver.exact or found.stats.get("warm") == GRID_TOO or posed.accuracy:
-        return timed(found, began)
-    return timed(checked(found, solver.tolerance), began)
+    return timed(_limit(problem, solver, warm, tolerance), began)
 
 
 def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
@@ -266,6 +245,31 @@ def _smooth(problem: Problem, solver: Solver | None, times: list[float]) -> tupl
     if not isinstance(chosen, SmoothSolver):
         raise CapabilityError(f"{type(chosen).__name__} cannot take this problem: smooth neurons are for sb.SmoothSolver()")
     return tuple(chosen.at(problem, times))
+
+
+def _limit(problem: Problem, solver: Solver | None, warm: Prediction | None, tolerance: float | None) -> Prediction:
+    """The limit of a problem of one input whose features stay, from zero."""
+    _check_problem(problem)
+    plain, stiffness = _plain(problem)
+    if solver is None:
+        solver = _fastest(plain)
+    require(solver, plain)
+    if tolerance is not None:
+        solver = _with_tolerance(solver, tolerance)
+    posed, reason = PosedProblem(plain, accuracy=solver.loose if isinstance(solver, DualSolver) else 0.0), ""
+    if warm is not None:
+        near, reason = Neighbour.of(plain, warm.problem, warm.reached if isinstance(solver, DualSolver) else None)
+        posed = replace(posed, near=near)
+    require_reachable(posed)
+    found = solver.solve_posed(posed)
+    if warm is not None:
+        found = replace(found, stats=found.stats | {"warm": found.stats.get("warm", reason)})
+    if plain is not problem:
+        penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
+        dual = None if found.dual_function is None else found.dual_function.times(stiffness)
+        found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers, dual_function=dual)
+    alone = not solver.exact or found.stats.get("warm") == GRID_TOO or posed.accuracy
+    return found if alone else checked(found, solver.tolerance)
 
 
 def _plain(problem: Problem) -> tuple[Problem, float]:

@@ -160,4 +160,4 @@ def test_smooth_activations_and_moving_features_take_neither():
         sb.predict(sb.Problem(SET_A, GAUSSIAN, sb.Tanh()), tolerance=1e-6)
     with pytest.raises(sb.CapabilityError, match="features that stay"):
         moving = sb.Initialization(st.norm(), st.norm(), output=st.norm())
-        sb.predict(sb.Problem(SET_A, moving, parameterization=sb.MeanField()), tolerance=1e-6)
+        sb.predict(sb.Problem(SET_A, moving, parameterization=sb.MeanField(1.0)), tolerance=1e-6)

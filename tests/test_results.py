@@ -170,6 +170,8 @@ def test_every_public_class_of_results_is_among_those_tested(results):
     with_tests_of_their_own = {
         sb.Alignment,
         sb.Condensation,
+        sb.LargeBias,
+        sb.LargeBiasWidths,
         sb.MeanFieldDescent,
         sb.SmallStart,
     }  # they take seconds to train

@@ -12,8 +12,6 @@ every kind of colour blindness; text and lines of a figure are dimensionless unl
 from splinebias.plots.bands import plot_band as plot_band
 from splinebias.plots.bands import plot_fluctuations as plot_fluctuations
 from splinebias.plots.bands import plot_start_process as plot_start_process
-from splinebias.plots.directions import plot_condensation as plot_condensation
-from splinebias.plots.directions import plot_orientations as plot_orientations
 from splinebias.plots.files import save_figure as save_figure
 from splinebias.plots.functions import plot_ensemble as plot_ensemble
 from splinebias.plots.functions import plot_minimum_norm as plot_minimum_norm
@@ -23,9 +21,6 @@ from splinebias.plots.functions import plot_report as plot_report
 from splinebias.plots.functions import plot_restored as plot_restored
 from splinebias.plots.functions import plot_sparse_limit as plot_sparse_limit
 from splinebias.plots.functions import plot_training as plot_training
-from splinebias.plots.large_bias import plot_bias_kernel as plot_bias_kernel
-from splinebias.plots.large_bias import plot_large_bias as plot_large_bias
-from splinebias.plots.large_bias import plot_large_bias_widths as plot_large_bias_widths
 from splinebias.plots.laws import plot_curvature_penalty as plot_curvature_penalty
 from splinebias.plots.measures import plot_adaptive_measures as plot_adaptive_measures
 from splinebias.plots.measures import plot_agreement as plot_agreement
@@ -42,6 +37,11 @@ from splinebias.plots.paths import plot_path as plot_path
 from splinebias.plots.paths import plot_weight_decay_path as plot_weight_decay_path
 from splinebias.plots.pictures import html_of as html_of
 from splinebias.plots.pictures import plot as plot
+from splinebias.plots.regimes import plot_bias_kernel as plot_bias_kernel
+from splinebias.plots.regimes import plot_condensation as plot_condensation
+from splinebias.plots.regimes import plot_large_bias as plot_large_bias
+from splinebias.plots.regimes import plot_large_bias_widths as plot_large_bias_widths
+from splinebias.plots.regimes import plot_orientations as plot_orientations
 from splinebias.plots.studies import plot_errors as plot_errors
 from splinebias.plots.studies import plot_grid as plot_grid
 from splinebias.plots.studies import plot_inverse_root as plot_inverse_root

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from splinebias._arguments import known_keywords, refuse_unknown
 from splinebias.errors import DataError
 from splinebias.plots.bands import plot_band, plot_fluctuations, plot_start_process
-from splinebias.plots.directions import plot_condensation, plot_orientations
 from splinebias.plots.files import rendered
 from splinebias.plots.functions import (
     plot_ensemble,
@@ -23,7 +22,6 @@ from splinebias.plots.functions import (
     plot_sparse_limit,
     plot_training,
 )
-from splinebias.plots.large_bias import plot_bias_kernel, plot_large_bias, plot_large_bias_widths
 from splinebias.plots.laws import plot_curvature_penalty
 from splinebias.plots.measures import (
     plot_adaptive_measures,
@@ -37,6 +35,13 @@ from splinebias.plots.measures import (
 )
 from splinebias.plots.parts import plot_diagnosis, plot_laziness
 from splinebias.plots.paths import plot_alignment, plot_path, plot_weight_decay_path
+from splinebias.plots.regimes import (
+    plot_bias_kernel,
+    plot_condensation,
+    plot_large_bias,
+    plot_large_bias_widths,
+    plot_orientations,
+)
 from splinebias.plots.studies import plot_grid, plot_study
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_number, real_vector, whole_number
+from splinebias._arguments import known_keywords, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import CapabilityError, DataError, Outcome
@@ -145,6 +145,7 @@ class LargeBias(Drawn):
         )
 
 
+@known_keywords
 def large_bias(
     x: Any,
     y: Any,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import real_number, real_vector, whole_number
+from splinebias._arguments import known_keywords, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
@@ -67,6 +67,7 @@ class LargeBiasWidths(Drawn):
         return frame_of(columns | {"smallest": self.smallest, "scaled_width": self.scaled_widths})
 
 
+@known_keywords
 def large_bias_widths(
     x: Any,
     y: Any,

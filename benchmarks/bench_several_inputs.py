@@ -1,8 +1,9 @@
 """Several inputs: building and evaluating limits beside scipy's RBFInterpolator and scikit-learn's Gaussian process.
 
 Uniform random points on the square. For w on the circle and a free affine part the limit *is* the cubic RBF interpolant,
-which the table has to confirm; for Gaussian (w, b) it is the mean of a Gaussian process with the arc-cosine kernel, given to
-scikit-learn as a fixed kernel. PyTorch's default has no closed form on half of the square: it is integrated over directions.
+which the table has to confirm; for Gaussian (w, b) it is the mean of a Gaussian process with the arc-cosine kernel, or if
+both layers are trained with the tangent kernel, given to scikit-learn as a fixed kernel. PyTorch's default has no closed
+form on half of the square: it is integrated over directions.
 """
 
 from __future__ import annotations
@@ -16,26 +17,29 @@ from sklearn.gaussian_process.kernels import Kernel
 import splinebias as sb
 from benchmarks._timing import duration, paired, ratio, table, times
 from splinebias.limit.several_inputs.closed_kernels import ArcCosine
+from splinebias.limit.several_inputs.tangent_kernels import TangentArcCosine
 
 SPHERE = sb.Initialization.sphere(st.uniform(-1.5, 3), dim=2)
 GAUSSIAN = sb.Initialization.gaussian(dim=2)
+BOTH_LAYERS = sb.Initialization(pair=GAUSSIAN.pair, output=st.norm())
 TORCH = sb.Initialization.pytorch_default(dim=2)
 
 
 class ArcCosineKernel(Kernel):
-    """The kernel of Gaussian (w, b) as scikit-learn asks for one."""
+    """The kernel of standard normal (w, b), of the output layer or of both, as scikit-learn asks for one."""
 
-    def __init__(self, s_w=1.0, s_b=1.0):
-        self.s_w, self.s_b = s_w, s_b
+    def __init__(self, both=False):
+        self.both = both
 
     def __call__(self, X, Y=None, eval_gradient=False):
         """K at all pairs, and an empty gradient."""
-        matrix = ArcCosine(sb.ReLU(), self.s_w, self.s_b).matrix(X, X if Y is None else Y)
+        kernel = TangentArcCosine(sb.ReLU(), 1.0, 1.0, 1.0) if self.both else ArcCosine(sb.ReLU(), 1.0, 1.0)
+        matrix = kernel.matrix(X, X if Y is None else Y)
         return (matrix, np.empty((*matrix.shape, 0))) if eval_gradient else matrix
 
     def diag(self, X):
         """K at the points themselves."""
-        return (self.s_w**2 * (X**2).sum(axis=1) + self.s_b**2) / 2
+        return ((X**2).sum(axis=1) + 1) * (1 + self.both) / 2
 
     def is_stationary(self):
         """Whether K depends on differences only: it does not."""
@@ -48,9 +52,9 @@ def points(size):
     return sb.Points(x, np.sin(3 * x[:, 0]) * x[:, 1])
 
 
-def process(data):
+def process(data, both=False):
     """scikit-learn's Gaussian process with the same kernel, hardly any noise, and nothing to optimize."""
-    found = GaussianProcessRegressor(ArcCosineKernel(), alpha=1e-13, optimizer=None)
+    found = GaussianProcessRegressor(ArcCosineKernel(both), alpha=1e-13, optimizer=None)
     return found.fit(data.x, data.y)
 
 
@@ -77,6 +81,10 @@ def tabulate(*, full: bool) -> str:
             "sphere, free affine part": (sb.Problem(data, SPHERE, affine="free"), scipys),
             "sphere": (sb.Problem(data, SPHERE), scipys),
             "Gaussian": (sb.Problem(data, GAUSSIAN), lambda data=data: process(data)),
+            "Gaussian, both layers": (
+                sb.Problem(data, BOTH_LAYERS, parameterization=sb.NTK()),
+                lambda data=data: process(data, True),
+            ),
             "PyTorch default": (sb.Problem(data, TORCH), scipys),
         }
         for name, (problem, other) in cases.items():
@@ -84,14 +92,15 @@ def tabulate(*, full: bool) -> str:
                 continue
             seconds = paired(rounds, lambda problem=problem: sb.predict(problem), other, scipys)
             found, twin = sb.predict(problem), other()
-            same = name.startswith("sphere, free") or name == "Gaussian"
-            value = twin.predict(at) if name == "Gaussian" else twin(at)
+            gaussian = name.startswith("Gaussian")
+            same = name.startswith("sphere, free") or gaussian
+            value = twin.predict(at) if gaussian else twin(at)
             rows.append(
                 [
                     f"{name}, M = {size}",
                     duration(float(np.median(seconds[:, 0]))),
                     times(1 / ratio(seconds, 2)),
-                    times(1 / ratio(seconds, 1)) if name == "Gaussian" else "",
+                    times(1 / ratio(seconds, 1)) if gaussian else "",
                     f"{np.abs(found.function(at) - value).max():.0e}" if same else "",
                     f"{found.residual:.0e}",
                 ]

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks._timing import duration, paired, ratio, table, times
 from splinebias.regimes.large_bias import unit_inputs
-from splinebias.regimes.sparse_step import BiasNetwork, blocked_dense_step
+from splinebias.regimes.large_biases.sparse_step import BiasNetwork, blocked_dense_step
 
 _RATE = 0.1
 

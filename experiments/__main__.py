@@ -24,6 +24,8 @@ from experiments import (
     jm_rates,
     jm_sgd,
     jm_trajectory,
+    jm_two_inputs,
+    large_bias,
     lazy_to_rich,
     least_norm_sheet,
     lm_figure1,
@@ -55,6 +57,14 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
         "imbalances": (-100.0, 0.0),
     },
     mean_field_bands: {"points": 8, "shown": 8, "networks": 20, "swept": (0.1, 0.5, 1.0, 2.0), "particles": 320},
+    large_bias: {
+        "width": 2000,
+        "width_biases": (0.0, 1.0),
+        "distance": 0.3,
+        "seeds": (0,),
+        "step_widths": (2000, 5000, 50_000),
+    }
+    | {"test_sizes": (8, 16)},
     early_alignment: {"width": 20, "counts": (8, 32), "spreads": (0.2, 0.7), "seeds": (0,), "lowest": 1e-12},
     condensation: {"width": 50, "scales": (1e-5, 1e-4), "starts": 300, "seeds": (0,), "layers": (10, 10, 10)},
     flow_cost: {"widths": (100, 1000), "seeds": (0,), "shown": 300, "max_steps": 3000},
@@ -65,6 +75,7 @@ _EXPERIMENTS: dict[Any, dict[str, Any]] = {  # and what --small changes of their
     jm_defaults: _STUDY | {"titanium_widths": (3162, 10_000), "titanium_seeds": (0,), "titanium_tol": 1e-4},
     torch_default: {"widths": (100, 300), "seeds": (0,), "networks": 2, "time": 1e4},
     jm_sgd: {"widths": (50, 100), "seeds": (0, 1), "loss_tol": 1e-3},
+    jm_two_inputs: {"widths": (100, 400), "seeds": (0,), "side": 21, "folds": 3, "times": 7, "width": 1000},
 }
 _OF_POTENTIALS: tuple[Any, ...] = (lm_figure1, lm_figure2)
 

@@ -152,7 +152,7 @@ def predicted_constants(problems: Sequence[Problem], config: Settings) -> list[f
     return [predicted_constant(problem, max(config.widths), config.interval) for problem in problems]
 
 
-def predicted_constant(problem: Problem, width: int, interval: tuple[float, float]) -> float:
+def predicted_constant(problem: Problem, width: int, interval: Any) -> float:
     """The c of the expected error c/sqrt(n) on the interval, to the three digits that the sampling of its law supports."""
     return float(f"{error_band(problem, width, interval=interval).constant.value:.3g}")
 

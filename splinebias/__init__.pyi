@@ -84,6 +84,10 @@ from .regimes.condensation import Orientations as Orientations
 from .regimes.condensation import condensed_orientations as condensed_orientations
 from .regimes.large_bias import BiasKernel as BiasKernel
 from .regimes.large_bias import bias_generalized_kernel as bias_generalized_kernel
+from .regimes.large_biases.descent import LargeBias as LargeBias
+from .regimes.large_biases.descent import large_bias as large_bias
+from .regimes.large_biases.widths import LargeBiasWidths as LargeBiasWidths
+from .regimes.large_biases.widths import large_bias_widths as large_bias_widths
 from .regimes.minimum_norm import MinimumNorm as MinimumNorm
 from .regimes.minimum_norm import minimum_norm as minimum_norm
 from .regimes.network_norm import NetworkNorm as NetworkNorm

@@ -263,8 +263,8 @@ class Points:
             Always: what asks for it works on a line.
         """
         raise CapabilityError(
-            f"this works on a line, of one input, and got {self!r}; predict, train, error_band and compare take several "
-            "inputs; one input goes into sb.Dataset(x, y)"
+            f"this works on a line, of one input, and got {self!r}; predict, train, study, error_band and compare take "
+            "several inputs; one input goes into sb.Dataset(x, y)"
         )
 
     @property

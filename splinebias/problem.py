@@ -121,7 +121,7 @@ class Problem:
             return None
         return (
             f"it works along the axis of breakpoints, of one input, and the data are {self.data!r}; predict (by "
-            "sb.PointsSolver), train, error_band and compare take them, and one input goes into sb.Dataset"
+            "sb.PointsSolver), train, study, error_band and compare take them, and one input goes into sb.Dataset"
         )
 
     @property
@@ -179,6 +179,19 @@ class Problem:
         box = self.data.box if isinstance(self.data, Points) else np.array([self.data.span])
         margin = (box[:, 1] - box[:, 0]) / 4
         return np.stack([box[:, 0] - margin, box[:, 1] + margin], axis=1)
+
+    @property
+    def default_place(self) -> tuple[float, float] | tuple[tuple[float, float], ...]:
+        """`default_interval`, and of several inputs `default_box` as a pair for every input.
+
+        Raises
+        ------
+        CapabilityError
+            For `Points` of one input, which go into a `Dataset`.
+        """
+        if isinstance(self.data, Points) and self.data.inputs > 1:
+            return tuple((low, high) for low, high in self.default_box.tolist())
+        return self.default_interval
 
     @property
     def scaled(self) -> bool:

@@ -31,6 +31,8 @@ from experiments import (
     jm_rates,
     jm_sgd,
     jm_trajectory,
+    jm_two_inputs,
+    large_bias,
     lazy_to_rich,
     least_norm_sheet,
     lm_figure1,
@@ -75,6 +77,8 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
         "swept_width": 20,
         "particles": 128,
     },
+    large_bias: {"width": 1000, "shown": (0.0, 1.0), "width_biases": (0.0, 1.0), "distance": 0.5, "seeds": (0,)}
+    | {"loss": 0.05, "step_widths": (1000, 1000), "test_sizes": (4,)},
     early_alignment: {
         "width": 10,
         "scales": (1e-2, 1e-3),
@@ -108,6 +112,7 @@ TINY = {  # seconds instead of minutes: small networks, hardly trained, few poin
     },
     torch_default: {"widths": WIDTHS, "seeds": SEEDS, "networks": 3, "time": 100.0},
     jm_sgd: {"widths": WIDTHS, "seeds": SEEDS, "loss_tol": 1e-2, "jobs": 1},
+    jm_two_inputs: {"widths": (40, 80), "seeds": (0,), "side": 5, "folds": 2, "times": 3, "width": 500},
 }
 EXPERIMENTS = list(TINY)
 FAST = (lm_figure1, lm_figure2, potential_sheet, penalty_sheet)  # to run once; twice, the first
@@ -454,6 +459,19 @@ def test_the_kept_errors_of_the_widest_titanium_networks_are_the_predicted_ones(
     assert np.mean(ratios[100_000]) > 5
 
 
+def test_the_kept_networks_of_two_inputs_approach_their_limit_and_no_other_function():
+    document = kept(jm_two_inputs)
+    distances, widths = document["distances"], np.array(document["config"]["widths"])
+    predicted = document["constant"] / np.sqrt(widths)
+    assert (np.array(distances["limit"])[2:] < 2 * predicted[2:]).all()
+    for name in ("free affine part", "directions of a square"):
+        apart = document["between limits"][name]
+        assert abs(distances[name][-1] - apart) < distances["limit"][-1] < apart / 3  # the triangle inequality, and no less
+    errors = document["patients"]
+    assert errors["chosen"] < 0.8 * errors["end"]
+    assert errors["network to limit"] < 0.1
+
+
 def test_the_kept_slopes_of_the_nine_laws_are_those_that_the_docstring_tells():
     laws = kept(jm_rates)["laws"]
     steep = [law["law"] for law in laws if not law["exponent"]["low"] <= -0.5 <= law["exponent"]["high"]]
@@ -639,3 +657,22 @@ def test_kept_weight_decay_spends_few_knots_and_scores_like_early_stopping():
     plain = weight_decay_mcycle.scores(path, path.breaks, 1.0)[np.searchsorted(-path.breaks, -kept["strength"])]
     assert plain == pytest.approx(kept["lazy_score"], rel=0.02)
     assert kept["knots"] < 15
+
+
+def test_kept_large_biases_need_width_and_fewer_steps():
+    kept = json.loads((FIGURES / "large_bias.json").read_text(encoding="utf-8"))
+    widths = [one["width"] for one in kept["widths"]]
+    shares = [sb.bias_generalized_kernel([0, 1], one["B"]).active_fraction for one in kept["widths"]]
+    effective = np.multiply(widths, shares)
+    assert np.all(np.diff(widths) > 0)
+    assert effective[-1] > 4 * effective[0]  # more than sparsity alone
+    assert all(
+        max(one["measured"]) < min(two["measured"]) for two, one in zip(kept["steps"], kept["steps"][1:], strict=False)
+    )
+    for one in kept["steps"]:
+        np.testing.assert_allclose(one["measured"], one["predicted"], rtol=0.25)
+    for run in kept["runs"]:
+        assert run["distance_until_1000"] <= run["distance"]
+        assert run["active"][-1] == pytest.approx(run["active"][0], rel=0.05)
+    for row in kept["errors"]:
+        assert all(max(one["errors"]) < one["bound"] for one in row)

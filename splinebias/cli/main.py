@@ -9,14 +9,15 @@ from __future__ import annotations
 import click
 
 from splinebias import __version__
-from splinebias.cli.alignment import alignment
 from splinebias.cli.console import Commands
 from splinebias.cli.diagnose import diagnose
 from splinebias.cli.finite_width import band, laziness, width
 from splinebias.cli.gcv import gcv
-from splinebias.cli.minimum_norm import minimum_norm
-from splinebias.cli.orientations import orientations
 from splinebias.cli.predict import predict
+from splinebias.cli.regimes.alignment import alignment
+from splinebias.cli.regimes.large_bias import large_bias
+from splinebias.cli.regimes.minimum_norm import minimum_norm
+from splinebias.cli.regimes.orientations import orientations
 from splinebias.cli.study import study
 from splinebias.cli.train import train
 from splinebias.cli.verify import verify
@@ -49,6 +50,7 @@ for command in (band, width, laziness, gcv):
     main.add_command(command)
 main.add_command(diagnose)
 main.add_command(minimum_norm)
+main.add_command(large_bias)
 main.add_command(alignment)
 main.add_command(orientations)
 main.add_command(verify)

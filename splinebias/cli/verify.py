@@ -16,7 +16,8 @@ def verify(ctx: click.Context, *, papers: tuple[str, ...], fast: bool, as_json: 
     """Put the theorems of papers to the test, on trained networks.
 
     Papers: JM (Jin & Montúfar 2023), LM (Liang & Montúfar 2025), W (Williams et al. 2019), Z (Zhou et al., condensation),
-    M (Min, Mallada & Vidal, early alignment), BP (Bordelon & Pehlevan 2023); all if none is named. Exit status 1 if a
+    M (Min, Mallada & Vidal, early alignment), BP (Bordelon & Pehlevan 2023), Y (Yang et al., large
+    bias); all if none is named. Exit status 1 if a
     verdict disagrees.
 
     \b

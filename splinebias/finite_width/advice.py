@@ -10,7 +10,8 @@ from splinebias.errors import CapabilityError, SplinebiasError
 from splinebias.finite_width.influence_in_modes import crossing_share
 from splinebias.finite_width.largest_error import DrawnErrors
 from splinebias.finite_width.laziness import roughly
-from splinebias.limit.prediction import Prediction, beyond_bending
+from splinebias.limit.prediction import Prediction
+from splinebias.parameterization import Standard
 from splinebias.problem import Problem
 from splinebias.training.flow.flow import MirrorFlow
 from splinebias.training.method import checked_method
@@ -20,8 +21,8 @@ _ALLOWED = (0.9, 1.1)  # of their errors over those of the band
 _MOST = 2_000_000  # units of networks that are drawn unasked, which takes seconds
 
 
-class Judged(Protocol):
-    """What of an `ErrorBand` is looked at."""
+class JudgedPoints(Protocol):
+    """What of a `PointsBand` is looked at."""
 
     @property
     def prediction(self) -> Prediction: ...
@@ -31,6 +32,10 @@ class Judged(Protocol):
 
     @property
     def effective_number(self) -> float: ...
+
+
+class Judged(JudgedPoints, Protocol):
+    """What of an `ErrorBand` is looked at."""
 
     @property
     def drawn_errors(self) -> DrawnErrors: ...
@@ -47,6 +52,15 @@ def advice_on(band: Judged) -> str:
     return "; ".join(filter(None, found))
 
 
+def advice_on_points(band: JudgedPoints) -> str:
+    """Empty, or all that speaks against a band of several inputs at its width."""
+    if why := untrainable(band.prediction.problem):
+        return why
+    number = band.effective_number
+    rare = f"the variance of the error belongs to rare neurons: {band.width} units count as {number:.2g} (effective_number)"
+    return "; ".join(filter(None, (_of_movement(band.prediction, band.width), rare if number < _FEW else "")))
+
+
 def untrainable(problem: Problem) -> str:
     """Empty, or why no network of any width can be trained: what `train` says."""
     try:
@@ -58,7 +72,9 @@ def untrainable(problem: Problem) -> str:
 
 def _of_movement(prediction: Prediction, width: int) -> str:
     """What `laziness` says of networks whose hidden weights the band takes to stay."""
-    if beyond_bending(prediction.problem) is not None or prediction.problem.initialization.output is not None:
+    problem = prediction.problem
+    stay = problem.activation.two_slopes is not None and isinstance(problem.parameterization, Standard)
+    if not stay or problem.initialization.output is not None:
         return ""
     return roughly(prediction, width).advice
 

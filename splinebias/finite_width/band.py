@@ -19,7 +19,7 @@ from splinebias._arguments import at_finite, known_keywords, real_array, whole_n
 from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of, table_points
-from splinebias.errors import CapabilityError, DataError
+from splinebias.errors import DataError
 from splinebias.finite_width.influence import InfluenceModel, check_second_moments, check_told_apart, check_unique
 from splinebias.finite_width.influence_at_limit import LimitInfluence
 from splinebias.finite_width.influence_in_modes import ModeInfluence
@@ -241,7 +241,7 @@ def error_band(
     -------
     ErrorBand
         With ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``mean_shift(x)``, ``advice`` and more. Of
-        several inputs a `PointsBand` of the limit, without the last two: expectations are means over sampled units, with
+        several inputs a `PointsBand`, without ``mean_shift``: expectations are means over sampled units, with
         ``std_error(x)``, and largest errors those at 512 points of the box.
 
     Raises
@@ -283,15 +283,11 @@ def error_band(
         raise DataError(f"`draws` must be at most {_MOST_DRAWS:,}, got {draws}; the error falls like 0.5 / sqrt(draws)")
     seed = whole_number(seed, "seed")
     if problem.beyond_one_input is not None:
-        if start is None and not problem.initialization.starts_at_zero:
-            raise CapabilityError(
-                "errors of several inputs are those from one start function, and this law makes networks start at random "
-                "ones; give `start`, or antisymmetric pairs, which start at 0"
-            )
         if start is None:
-            return band_of_points(problem, width, interval, time, draws, seed)
+            moment = 0.0 if problem.initialization.starts_at_zero else problem.initialization.output_second_moment
+            return band_of_points(problem, width, interval, time, draws, seed, moment)
         found = band_of_points(residual_problem(problem, start)[0], width, interval, time, draws, seed)
-        return replace(found, prediction=predict(problem, start=start))
+        return replace(found, prediction=predict(problem, time=time, start=start))
     width = _check_width(problem, width)
     where = problem.default_interval if interval is None else check_interval(interval)
     model: InfluenceModel

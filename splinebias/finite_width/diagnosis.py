@@ -26,12 +26,13 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import interval as check_interval
 from splinebias._arguments import known_keywords
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
 from splinebias.functions.compare import compare
+from splinebias.functions.compare_on_box import Place, checked_place, compare_on_box, place_text
+from splinebias.functions.several_inputs import PointFunctionSum
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.hypotheses import require_limit
 from splinebias.limit.predict import predict
@@ -39,6 +40,7 @@ from splinebias.limit.prediction import Prediction
 from splinebias.loss import require_lazy_training
 from splinebias.problem import Problem
 
+_DRAWS = 2**10  # points of a box: there are six pairs of functions to compare
 _HELP = {
     "start": "the network does not start at zero and keeps part of its start function at every width: compare with "
     "predict(problem, start=run.start), or start at zero (zero output weights or antisymmetric pairs)",
@@ -61,16 +63,16 @@ class Part:
     ----------
     name : str
         What it comes from.
-    function : FunctionSum
-        The part as a function of x.
+    function : FunctionSum or PointFunctionSum
+        The part as a function of x; the latter of several inputs.
     sup, l2 : float
-        Its largest absolute value on the interval, and its L2 norm there.
+        Its largest absolute value on the interval, and its L2 norm there; on a box what `compare_on_box` finds.
     order : str
         How it shrinks, as in "n^-0.5".
     """
 
     name: str
-    function: FunctionSum
+    function: FunctionSum | PointFunctionSum
     sup: float
     l2: float
     order: str
@@ -89,7 +91,7 @@ class Diagnosis(Drawn):
     time : float
         Training time.
     interval : tuple of float
-        Where sizes are meant.
+        Where sizes are meant; of several inputs a box.
     parts : tuple of Part
         The parts, in the order of the table above.
     total : Part
@@ -101,7 +103,7 @@ class Diagnosis(Drawn):
     problem: Problem
     width: int
     time: float
-    interval: tuple[float, float]
+    interval: Place
     parts: tuple[Part, ...]
     total: Part
     prediction: Prediction
@@ -130,10 +132,9 @@ class Diagnosis(Drawn):
         return f"Diagnosis(width {self.width}, time {self.time:.4g}: gap {self.total.sup:.3g}, mostly {self.largest.name})"
 
     def __str__(self) -> str:
-        lo, hi = self.interval
         lines = [
             f"{self.problem.describe()}; width {self.width}, training time {self.time:.4g}",
-            f"gap to the infinite-width limit on [{lo:g}, {hi:g}], in parts:",
+            f"gap to the infinite-width limit on {place_text(self.interval)}, in parts:",
             f"{'part':>16}  {'sup':>10}  {'L2':>10}  falls like",
         ]
         lines += [f"{p.name:>16}  {p.sup:>10.3e}  {p.l2:>10.3e}  {p.order}" for p in (*self.parts, self.total)]
@@ -170,9 +171,10 @@ class NetworkReport(Drawn):
     penalty, least_penalty : float
         The curvature penalty of the network, and the least one of any interpolant; nan where it is not defined.
     outside, dead : int
-        Units with a breakpoint outside the data, and units that no datum activates.
+        Units with a breakpoint outside the data (of several inputs: with all data on one side of their kink), and units that
+        no datum activates.
     interval : tuple of float
-        Where distances are meant.
+        Where distances are meant; of several inputs a box.
     function : callable
         The network f_n.
     prediction : Prediction
@@ -188,7 +190,7 @@ class NetworkReport(Drawn):
     least_penalty: float
     outside: int
     dead: int
-    interval: tuple[float, float]
+    interval: Place
     function: Any
     prediction: Prediction
 
@@ -201,12 +203,12 @@ class NetworkReport(Drawn):
         return {name: value for name, value in facts.items() if name not in ("function", "prediction")}
 
     def __str__(self) -> str:
-        lo, hi = self.interval
+        where = f"distance to the limit on {place_text(self.interval)}"
         return "\n".join(
             [
                 f"{self.problem.describe()}; a network of width {self.width}, start and training unknown",
                 f"largest residual at the data            {self.residual:.3e}",
-                f"distance to the limit on [{lo:g}, {hi:g}]   {self.distance:.3e}",
+                f"{where:<39}  {self.distance:.3e}",
                 f"  over that of networks of its width     {self.in_bands:.3g}",
                 f"curvature penalty, least possible        {self.penalty:.4g}, {self.least_penalty:.4g}",
                 f"breakpoints outside the data             {self.outside} of {self.width}",
@@ -226,7 +228,7 @@ def diagnose(
     time: float | None = None,
     learning_rate: float | None = None,
     steps: int | None = None,
-    interval: tuple[float, float] | None = None,
+    interval: Any = None,
 ) -> Diagnosis | NetworkReport:
     r"""The gap between a trained network and its infinite-width limit, in named parts that add up to it exactly.
 
@@ -244,7 +246,8 @@ def diagnose(
         Instead of, or besides, `time`: those of full-batch gradient descent on half the mean squared residual; they bring
         out the part of the step size.
     interval : (float, float), optional
-        Where sizes are meant. None: the span of the data and a quarter of it more on either side.
+        Where sizes are meant. None: the span of the data and a quarter of it more on either side. Of several inputs a box,
+        one such pair for each.
 
     Returns
     -------
@@ -277,7 +280,7 @@ def diagnose(
     """
     require_lazy_training(run, "a diagnosis")
     network, problem, start, time, descent = _checked(run, problem, start, time, learning_rate, steps)
-    where = problem.default_interval if interval is None else check_interval(interval)
+    where = problem.default_place if interval is None else checked_place(interval)
     require_limit(problem)
     limit = predict(problem)
     if start is None:
@@ -293,10 +296,12 @@ def diagnose(
     )
 
 
-def _part(name: str, order: str, upper: Any, lower: Any, where: tuple[float, float]) -> Part:
-    function = FunctionSum((upper, lower), (1.0, -1.0))
+def _part(name: str, order: str, upper: Any, lower: Any, where: Place) -> Part:
+    if np.ndim(where) == 2:
+        on_box = compare_on_box(upper, lower, where, draws=_DRAWS)
+        return Part(name, PointFunctionSum((upper, lower), (1.0, -1.0)), on_box.sup, on_box.l2, order)
     found = compare(upper, lower, interval=where)
-    return Part(name, function, found.sup, found.l2, order)
+    return Part(name, FunctionSum((upper, lower), (1.0, -1.0)), found.sup, found.l2, order)
 
 
 @dataclass(frozen=True)
@@ -370,16 +375,20 @@ def _checked(
     return run, problem, start, reached, (float(learning_rate), int(steps))
 
 
-def _report(network: Any, problem: Problem, limit: Prediction, where: tuple[float, float]) -> NetworkReport:
+def _report(network: Any, problem: Problem, limit: Prediction, where: Place) -> NetworkReport:
     from splinebias.curvature_penalty.value import penalty
     from splinebias.errors import SplinebiasError
     from splinebias.finite_width.band import error_band
 
     function, x = network.function(), problem.data.x
     w, b = (block.detach().cpu().double().numpy() for block in (network.w, network.b))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        places: Array = -b / w
-    active = np.multiply.outer(w, x) + b[:, None] > 0
+    active = w.reshape(b.size, -1) @ x.reshape(len(x), -1).T + b[:, None] > 0
+    if w.ndim == 1:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            places: Array = -b / w
+        outside = (places < x[0]) | (places > x[-1]) | ~np.isfinite(places)
+    else:
+        outside = active.all(axis=1) | ~active.any(axis=1)
     distance = compare(function, limit.function, interval=where).sup
     try:
         expected = error_band(problem, network.width, interval=where, draws=2000).expected_sup
@@ -397,7 +406,7 @@ def _report(network: Any, problem: Problem, limit: Prediction, where: tuple[floa
         distance / expected if expected > 0 else math.nan,
         own,
         limit.penalty,
-        int(((places < x[0]) | (places > x[-1]) | ~np.isfinite(places)).sum()),
+        int(outside.sum()),
         int((~active.any(axis=1)).sum()),
         where,
         function,

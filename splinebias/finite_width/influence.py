@@ -28,8 +28,8 @@ class Influence(NamedTuple):
     ----------
     rows : Array, shape (N, Q)
         u at the nodes times the square root of their mass: :math:`E[u(x) u(x')]` is a product of two rows.
-    mean : Array, shape (N,)
-        E[u].
+    mean : Array, shape (N,) or (N, R)
+        E[u]; of R influences whose variances add up, that of each.
     """
 
     rows: Array
@@ -37,11 +37,13 @@ class Influence(NamedTuple):
 
     def covariance(self) -> Array:
         r""":math:`\mathrm{Cov}(u(x), u(x'))`, shape (N, N)."""
-        return np.asarray(self.rows @ self.rows.T - np.outer(self.mean, self.mean))
+        mean = self.mean.reshape(len(self.rows), -1)
+        return np.asarray(self.rows @ self.rows.T - mean @ mean.T)
 
     def variance(self) -> Array:
         r""":math:`\mathrm{Var}(u(x))`, the diagonal of the covariance, shape (N,)."""
-        return np.asarray(np.maximum((self.rows**2).sum(axis=1) - self.mean**2, 0.0))
+        mean = self.mean.reshape(len(self.rows), -1)
+        return np.asarray(np.maximum((self.rows**2).sum(axis=1) - (mean**2).sum(axis=1), 0.0))
 
 
 class InfluenceSums(ABC):

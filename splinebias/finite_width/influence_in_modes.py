@@ -21,7 +21,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammainc
 
 from splinebias._array import Array
 from splinebias.finite_width.influence import Influence, InfluenceModel
@@ -29,6 +28,7 @@ from splinebias.initialization.laws import Discrete, as_law
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.kernels.features import enough_points
 from splinebias.limit.kernels.tangent import limit_kernel
+from splinebias.limit.trajectory.decay_integrals import accumulated
 from splinebias.limit.trajectory.decay_modes import line_basis
 from splinebias.limit.trajectory.linear_flow import Decay, LinearFlow
 from splinebias.numerics.cells import Cells
@@ -118,21 +118,6 @@ class ModeInfluence(InfluenceModel):
         g = (columns @ (moved * flow.start)) @ at_data
         response = z * (accumulated(rates, self.time) @ (flow.start[:, None] * z))
         return np.asarray((at_points - lines @ at_data) * g - projections @ response)
-
-
-def accumulated(rates: Array, time: float) -> Array:
-    r"""The :math:`\Gamma_{ij}` above, shape (k, k): a divided difference of :math:`(1 - e^{-st})/s`."""
-    if time == math.inf:
-        return np.asarray(1 / np.outer(rates, rates))
-    time = min(time, 1e150)  # its square is a double; rates of the same size are 0 to rounding
-    s, r = rates[:, None] + 0 * rates, rates + 0 * rates[:, None]
-    gap, middle = r - s, (r + s) / 2
-    alike = np.abs(gap) * time <= 1e-4 * (1 + middle * time)  # where the derivative is more exact than the quotient
-    decay = Decay(time)
-    quotient = np.divide(decay.moved(s) - decay.moved(r), gap, out=np.zeros_like(gap), where=~alike)
-    at = np.maximum(middle * time, 1e-20)
-    fall = time**2 * gammainc(2, at) / at**2  # minus the derivative: gammainc(2, u) = 1 - e^-u (1 + u), to all digits
-    return np.asarray(np.where(alike, fall, quotient))
 
 
 def _is_ntk(problem: Problem) -> bool:

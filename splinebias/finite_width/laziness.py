@@ -17,6 +17,8 @@ points, of which few have to make much. A unit that contributes what the limit a
           |\Delta(w, b)| \le (1 + s)\,|(w_0, b_0)|,
 
 and by no more than that is it said to move. (Derived here for gradient flow, and the scale for other potentials.)
+
+Of several inputs w and :math:`x_i` are vectors, and all of this holds as it stands.
 """
 
 from __future__ import annotations
@@ -28,16 +30,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import known_keywords, real_vector, whole_number
+from splinebias._arguments import known_keywords, points_of, real_vector, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
+from splinebias.data import Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.largest_error import check_probability
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction, beyond_bending
+from splinebias.limit.several_inputs.input_system import InputSystem
+from splinebias.limit.several_inputs.solver import PointsSolver
 from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.limit.trajectory.path import multiplier_path
+from splinebias.parameterization import Standard
 from splinebias.potential import Potential
 from splinebias.problem import Problem
 
@@ -80,9 +86,9 @@ class Units(NamedTuple):
 
     Attributes
     ----------
-    start : Array, shape (2, K)
-        Rows w and b.
-    force : Array, shape (2, K)
+    start : Array, shape (d + 1, K)
+        A row of w for every input, and b.
+    force : Array, shape (d + 1, K)
         :math:`\sum_i \sigma'(w x_i + b)\, (x_i, 1) \int \alpha_t\, d\lambda_i`, whatever the width.
     output : Array, shape (K,)
         :math:`|\alpha|` at the end.
@@ -96,27 +102,28 @@ class Units(NamedTuple):
     @np.errstate(over="ignore", invalid="ignore")  # far from lazy
     def of(cls, movement: Laziness, start: Array) -> Units:
         """These units in the training that `movement` predicts."""
-        problem, act, x = movement.problem, movement.problem.two_slopes, movement.problem.data.x
+        problem, act = movement.problem, movement.problem.two_slopes
+        x = problem.data.x.reshape(problem.data.size, -1)
         force, output = np.empty_like(start), np.empty(start.shape[1])
         block = max(1, 2_000_000 // x.size)  # pre-activations in memory
         for first in range(0, start.shape[1], block):
             at = slice(first, first + block)
-            z = np.multiply.outer(start[0, at], x) + start[1, at, None]
+            z = start[:-1, at].T @ x.T + start[-1, at, None]
             features = np.asarray(act.value(z))
             pull = movement.pull.on(features) * act.derivative(z)
-            force[:, at] = pull @ x, pull.sum(axis=1)
+            force[:, at] = np.vstack([(pull @ x).T, pull.sum(axis=1)])
             output[at] = np.abs(problem.limit_potential.grad_inverse(features @ movement.multipliers))
         return cls(start, force, output)
 
     def bound(self, width: int) -> Array:
         """The 1 + s above, shape (K,)."""
-        size = np.hypot(*self.start)
+        size = _length(self.start)
         rho = np.divide(self.output, width * size, out=np.zeros_like(size), where=size > 0)
         return np.asarray(1 + np.sqrt((1 + np.hypot(1.0, 2 * np.minimum(rho, _LARGE))) / 2))
 
     def bounded(self, change: Array, width: int) -> Array:
-        """`change`, shape (2, K), no longer than the bound; along (w, b) where it is beyond doubles."""
-        size, most = np.hypot(*change), self.bound(width) * np.hypot(*self.start)
+        """`change`, shape (d + 1, K), no longer than the bound; along (w, b) where it is beyond doubles."""
+        size, most = _length(change), self.bound(width) * _length(self.start)
         known = np.isfinite(size)
         shorter = np.where(known, change, 0.0) * np.divide(most, size, out=np.ones_like(size), where=known & (size > most))
         return np.where(known, shorter, self.start * self.bound(width))
@@ -166,17 +173,28 @@ class Laziness(Drawn):
     def change(self, w: Any, b: Any) -> Array:
         r""":math:`\Delta(w, b)` for units that start at (w, b), each of shape (K,); shape (2, K), rows w and b.
 
-        To leading order, and not farther than a unit can move, see `bound`; along (w, b) where doubles end.
+        To leading order, and not farther than a unit can move, see `bound`; along (w, b) where doubles end. Of d inputs `w`
+        has shape (K, d), here and below, and the change d rows of w.
         """
-        w, b = real_vector(w, "w"), real_vector(b, "b")
+        units = Units.of(self, self._units(w, b))
+        return units.bounded(self._change(units, self.width), self.width)
+
+    def _units(self, w: Any, b: Any) -> Array:
+        """Rows of w and b, shape (d + 1, K), or a DataError."""
+        b = real_vector(b, "b")
+        if isinstance(self.problem.data, Points):
+            w = points_of(w, self.problem.data.inputs, "w")
+            if w.shape[:-1] != b.shape:
+                raise DataError(f"`w` must have a row for each of {b.size} `b`, got shape {w.shape}")
+            return np.vstack([w.T, b])
+        w = real_vector(w, "w")
         if w.shape != b.shape:
             raise DataError(f"`w` and `b` must be as many, got {w.size} and {b.size}")
-        units = Units.of(self, np.stack([w, b]))
-        return units.bounded(self._change(units, self.width), self.width)
+        return np.stack([w, b])
 
     @np.errstate(over="ignore", invalid="ignore")  # far from lazy
     def _change(self, units: Units, width: int) -> Array:
-        """The change of units that leading order gives at a width, shape (2, K)."""
+        """The change of units that leading order gives at a width, shape (d + 1, K)."""
         phi, n = self.problem.phi, float(width)
         if self.problem.scaled:
             return np.asarray(phi.grad_inverse(units.force / n) / n)
@@ -184,24 +202,23 @@ class Laziness(Drawn):
 
     def bound(self, w: Any, b: Any) -> Array:
         r"""The :math:`1 + s` above, how far units that start at (w, b) can move relative to their size, shape (K,)."""
-        return Units.of(self, np.stack([real_vector(w, "w"), real_vector(b, "b")])).bound(self.width)
+        return Units.of(self, self._units(w, b)).bound(self.width)
 
     def movement(self, w: Any, b: Any) -> Array:
         r""":math:`|\Delta(w, b)|/|(w, b)|` per unit, shape (K,): sum of squares of `growth` and of the turn."""
-        return _relative(self.change(w, b), np.stack([real_vector(w, "w"), real_vector(b, "b")]))
+        return _relative(self.change(w, b), self._units(w, b))
 
     def growth(self, w: Any, b: Any) -> Array:
         r"""Relative change of |(w, b)| per unit, shape (K,); :math:`\alpha^2/(2n^2(w^2 + b^2))` for gradient flow."""
-        w, b = real_vector(w, "w"), real_vector(b, "b")
-        along, square = (np.stack([w, b]) * self.change(w, b)).sum(axis=0), w**2 + b**2
+        units = self._units(w, b)
+        along, square = (units * self.change(w, b)).sum(axis=0), (units**2).sum(axis=0)
         return np.asarray(np.divide(along, square, out=np.zeros_like(along), where=square > 0))
 
     @cached_property
     def _sample(self) -> Units:
         """20,000 units of the law."""
-        return Units.of(
-            self, np.stack(self.problem.initialization.pair_law.sample(20_000, np.random.default_rng(self.seed)))
-        )
+        w, b = self.problem.initialization.pair_law.sample(20_000, np.random.default_rng(self.seed))
+        return Units.of(self, np.vstack([w.T, b]))
 
     def _leading_order_at(self, width: int) -> float:
         """`overall` at a width if units could move as far as leading order says."""
@@ -213,7 +230,7 @@ class Laziness(Drawn):
 
     @cached_property
     def _moved(self) -> Array:
-        """The change of the sample, shape (2, 20,000)."""
+        """The change of the sample, shape (d + 1, 20,000)."""
         return self._sample.bounded(self._change(self._sample, self.width), self.width)
 
     @cached_property
@@ -276,9 +293,10 @@ class Laziness(Drawn):
         """How far the hidden weights of `run`, a network of this problem and width, moved."""
         if run.width != self.width or run.problem != self.problem:
             raise DataError(f"`run` must be a network of this problem and width {self.width}, got {run!r}")
-        units = np.stack(self.problem.initialization.sample(run.width, np.random.default_rng(run.seed))[:2])
-        ends = np.stack([part.detach().cpu().double().numpy() for part in (run.network.w, run.network.b)])
-        change, predicted = ends - units, self.change(*units)
+        w, b = self.problem.initialization.sample(run.width, np.random.default_rng(run.seed))[:2]
+        units = np.vstack([w.T, b])
+        ends = np.vstack([part.detach().cpu().double().numpy().T for part in (run.network.w, run.network.b)])
+        change, predicted = ends - units, self.change(w, b)
         movement, expected = (_relative(moved, units) for moved in (change, predicted))
         return Measured(movement, expected, _overall(change, units), _overall(predicted, units))
 
@@ -300,7 +318,7 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     Parameters
     ----------
     problem : Problem
-        What is to be trained. Output weights start at 0.
+        What is to be trained, of one input or of several. Output weights start at 0.
     width : int
         The number n of units, >= 1.
     seed : int
@@ -339,7 +357,11 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
     width, seed = whole_number(width, "width", at_least=1), whole_number(seed, "seed")
-    if (missing := beyond_bending(problem)) is not None:
+    several = isinstance(problem.data, Points) and problem.data.inputs > 1
+    missing = PointsSolver().supports(problem) if several else beyond_bending(problem)
+    if missing is None and not isinstance(problem.parameterization, Standard):
+        missing = f"got {problem.parameterization}, whose hidden weights are meant to move"
+    if missing is not None:
         raise CapabilityError(f"laziness is predicted for two slopes and Standard() networks: {missing}")
     if problem.initialization.output is not None:
         raise CapabilityError("laziness is predicted for output weights that start at 0; leave `output` out")
@@ -361,10 +383,14 @@ def roughly(prediction: Prediction, width: int) -> Laziness:
 
 def _pull_of_modes(problem: Problem) -> PullOfModes:
     r"""J from :math:`\lambda(t) = \sum_a e_a \hat y_a (1 - e^{-s_a t})/s_a`: entries :math:`1/(s_b (s_a + s_b))`."""
-    flow = LinearFlow.of(PosedProblem(problem))
-    rates = flow.modes.rates
-    weights = np.outer(flow.start, flow.start) / (rates * np.add.outer(rates, rates))
-    columns = flow.residuals.root[:, None] * flow.modes.vectors
+    if isinstance(problem.data, Points):
+        modes = InputSystem.of(problem, PointsSolver().draws, PointsSolver().seed).modes()
+        known = modes.rates > 1e-15 * len(modes.rates) * modes.rates.max()  # rounding knows nothing of the others
+        rates, start, columns = modes.rates[known], modes.start[known], modes.root[:, None] * modes.vectors[:, known]
+    else:
+        flow = LinearFlow.of(PosedProblem(problem))
+        rates, start, columns = flow.modes.rates, flow.start, flow.residuals.root[:, None] * flow.modes.vectors
+    weights = np.outer(start, start) / (rates * np.add.outer(rates, rates))
     units = problem.phi.hess_at_zero if problem.scaled else 1.0  # of the multipliers
     return PullOfModes(units * (columns @ weights @ columns.T))
 
@@ -379,12 +405,17 @@ def _pull_along_path(limit: Prediction) -> PullAlongPath:
 
 
 def _relative(change: Array, units: Array) -> Array:
-    """Lengths of changes relative to those of the units, both of shape (2, K); 0 for units that are 0, which do not move."""
-    size = np.hypot(*units)
-    return np.asarray(np.divide(np.hypot(*change), size, out=np.zeros_like(size), where=size > 0))
+    """Lengths of changes relative to those of units, both of shape (d + 1, K); 0 for units that are 0, which do not move."""
+    size = _length(units)
+    return np.asarray(np.divide(_length(change), size, out=np.zeros_like(size), where=size > 0))
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def _overall(change: Array, units: Array) -> float:
-    """Movement in the root mean square, relative to that of the units, both of shape (2, K)."""
-    return float(np.sqrt((change**2).sum() / (units[0] ** 2 + units[1] ** 2).sum()))
+    """Movement in the root mean square, relative to that of the units, both of shape (d + 1, K)."""
+    return float(np.sqrt((change**2).sum() / (units**2).sum()))
+
+
+def _length(units: Array) -> Array:
+    """The length of every column, shape (K,); without overflow where it is a double itself."""
+    return np.asarray(np.hypot.reduce(units, axis=0))

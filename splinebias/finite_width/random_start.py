@@ -2,12 +2,12 @@ r"""Influences where networks start at random functions, on :math:`f_n - f_0` fo
 
 Given its start function a network is one of the data :math:`y - f_0(X)`. At infinite width :math:`f_0(X)` is normal with
 covariance :math:`\sigma^2 K_0`, so that the multipliers are those of y and independent normal multiples of those of the
-columns :math:`y_j` of :math:`\sigma K_0^{1/2}`. The mean influence of a quadratic problem is 0 whatever the data, and so
+columns :math:`y_j` of :math:`\sigma K_0^{1/2}`. Influences are linear in the data, and so
 
-.. math:: E\,\mathrm{Cov}(u, u' \mid f_0) = E[u u'](y) + \sum_j E[u u'](y_j),
+.. math:: E\,\mathrm{Cov}(u, u' \mid f_0) = \mathrm{Cov}(u, u')(y) + \sum_j \mathrm{Cov}(u, u')(y_j),
 
-for Standard networks at t = infinity :math:`E[v v' (\alpha^2 + \sigma^2 q)]` with :math:`q = S_X^T K^{-1} S_X` (derived on
-the start page).
+for Standard networks at t = infinity, where mean influences are 0, :math:`E[v v' (\alpha^2 + \sigma^2 q)]` with
+:math:`q = S_X^T K^{-1} S_X` (derived on the start page).
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class RandomStartInfluence(InfluenceModel):
 
     def at(self, points: Array) -> Influence:
         own, *others = (model.at(points) for model in self.models)
-        return Influence(np.concatenate([own.rows, *(other.rows for other in others)], axis=1), own.mean)
+        rows = np.concatenate([own.rows, *(other.rows for other in others)], axis=1)
+        return Influence(rows, np.stack([own.mean, *(other.mean for other in others)], axis=1))
 
 
 def start_directions(problem: Problem) -> list[Problem]:

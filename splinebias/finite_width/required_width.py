@@ -10,9 +10,11 @@ import numpy as np
 
 from splinebias._arguments import known_keywords, real_number
 from splinebias._result import Drawn
+from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.band import ErrorBand, copies_of, error_band
 from splinebias.finite_width.largest_error import check_probability
+from splinebias.finite_width.several_inputs.band_of_points import PointsBand
 from splinebias.problem import Problem
 
 
@@ -29,7 +31,8 @@ class RequiredWidth(Drawn):
     sup_error, probability : float
         What was asked for.
     correction : float
-        Largest |mean shift| of order 1/n on the interval at that width, relative to `sup_error`; nan if not known.
+        Largest |mean shift| of order 1/n on the interval at that width, relative to `sup_error`; nan if not known, as of
+        several inputs.
     advice : str
         A warning if no network of that width can be trained, or the leading order cannot be trusted at it, else empty.
     """
@@ -104,12 +107,11 @@ def required_width(
     probability = check_probability(probability)
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
-    if problem.without_breakpoints is not None:
+    if isinstance(problem.data, Dataset) and problem.without_breakpoints is not None:
         raise CapabilityError(f"required_width cannot take the problem: {problem.without_breakpoints}")
     copies = copies_of(problem)
     least = copies * problem.data.size
     band = error_band(problem, least, interval=interval, draws=draws, seed=seed)
-    assert isinstance(band, ErrorBand), "points of several inputs have no default interval"
 
     def width_for(constant: float) -> int:
         return max(least, copies * math.ceil((constant / sup_error) ** 2 / copies))
@@ -117,12 +119,13 @@ def required_width(
     quantile = band.largest.quantile(probability)
     width, low, high = (width_for(constant) for constant in (quantile.value, quantile.low, quantile.high))
     band, correction = band.at_width(width), math.nan
-    with contextlib.suppress(CapabilityError):
-        correction = float(np.abs(band.mean_shift(band.largest.points)).max()) / sup_error
+    if isinstance(band, ErrorBand):  # of several inputs the O(1/n) part is not known
+        with contextlib.suppress(CapabilityError):
+            correction = float(np.abs(band.mean_shift(band.largest.points)).max()) / sup_error
     return RequiredWidth(width, low, high, sup_error, probability, correction, _advice_at(band, correction))
 
 
-def _advice_at(band: ErrorBand, correction: float) -> str:
+def _advice_at(band: ErrorBand | PointsBand, correction: float) -> str:
     """All that speaks against the width of a band."""
     return "; ".join(filter(None, (band.advice, _of_expansion(band.problem, band.width, correction))))
 

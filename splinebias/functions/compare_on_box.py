@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from splinebias._arguments import interval as check_interval
 from splinebias._arguments import known_keywords, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn
@@ -110,6 +111,25 @@ def compare_on_box(f: Any, g: Any, box: Any, *, draws: int = 2**13, seed: int = 
     best, argmax = _ascended(difference, points[np.argsort(-sizes)[:_STARTS]], box, np.random.default_rng(seed))
     l2 = math.sqrt(square)
     return BoxComparison(best, l2, spread / (2 * l2) if l2 else 0.0, argmax, box, (f, g))
+
+
+Place = tuple[float, float] | tuple[tuple[float, float], ...]
+"""Where functions are compared: an interval, or of several inputs a box, a pair (low, high) for every input."""
+
+
+def checked_place(value: Any) -> Place:
+    """`value` as an interval (low, high) of one input, or as a box, or a DataError."""
+    try:
+        depth = np.ndim(value)
+    except ValueError:  # rows of different lengths, to be refused
+        depth = 1
+    return tuple((low, high) for low, high in checked_box(value).tolist()) if depth == 2 else check_interval(value)
+
+
+def place_text(place: Place) -> str:
+    """An interval or a box in words."""
+    ends = np.reshape(np.asarray(place, dtype=float), (-1, 2)).tolist()
+    return " x ".join(f"[{low:g}, {high:g}]" for low, high in ends)
 
 
 def checked_box(box: Any) -> Array:

@@ -96,20 +96,27 @@ class UnitsFunction(PointFunction):
 
 @dataclass(frozen=True, eq=False)
 class PointFunctionSum(PointFunction):
-    """The sum of functions of several inputs, of which each is evaluated in its own way.
+    """A sum of multiples of functions of several inputs, of which each is evaluated in its own way.
 
     Attributes
     ----------
     parts : tuple of callable
         The functions; the gradient needs that of all of them.
+    factors : tuple of float
+        Their factors; empty: all 1.
     """
 
     parts: tuple[Any, ...]
+    factors: tuple[float, ...] = ()
+
+    @property
+    def _terms(self) -> list[tuple[float, Any]]:
+        return list(zip(self.factors or (1.0,) * len(self.parts), self.parts, strict=True))
 
     def values(self, x: Any) -> Array:
         """The sum at points of shape (..., d), shape (...)."""
         points = real_array(x, "x")
-        return np.asarray(sum(np.asarray(part(points), dtype=float) for part in self.parts))
+        return np.asarray(sum(factor * np.asarray(part(points), dtype=float) for factor, part in self._terms))
 
     def gradient(self, x: Any) -> Array:
         """The gradient at points of shape (..., d), of their shape.
@@ -123,7 +130,7 @@ class PointFunctionSum(PointFunction):
         for part in self.parts:
             if not hasattr(part, "gradient"):
                 raise CapabilityError(f"the gradient of a sum needs that of every part, and {part!r} has none")
-        return np.asarray(sum(np.asarray(part.gradient(points), dtype=float) for part in self.parts))
+        return np.asarray(sum(factor * np.asarray(part.gradient(points), dtype=float) for factor, part in self._terms))
 
     def __repr__(self) -> str:
         return " + ".join(repr(part) for part in self.parts)

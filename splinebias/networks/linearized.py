@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from splinebias._arguments import entry
 from splinebias._array import Array
 from splinebias.activation import Homogeneous
-from splinebias.data import Dataset
+from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.gated import Gates, gated_sum
 from splinebias.functions.piecewise import PiecewisePolynomial
@@ -37,7 +37,7 @@ from splinebias.problem import Problem
 class Setting:
     """What a network is trained on and by: the parts of a Problem without its law of weights."""
 
-    data: Dataset
+    data: Dataset | Points
     activation: Homogeneous
     phi: Potential = Quadratic()
     scaled: bool = False
@@ -47,7 +47,7 @@ class Setting:
     @classmethod
     def of(cls, data: Any, activation: Homogeneous) -> Setting:
         """The setting of a problem, or of data alone: gradient descent, no skip connection; or a refusal."""
-        if isinstance(data, Dataset):
+        if isinstance(data, Dataset | Points):
             return cls(data, activation)
         if not isinstance(data, Problem):
             raise DataError(f"`data` must be an sb.Dataset or an sb.Problem, got {data!r}; use sb.Dataset(x, y)")
@@ -58,13 +58,14 @@ class Setting:
                 f"a linearization has a closed form for quadratic and unscaled potentials, got {data.potential}; train with "
                 "a large width instead"
             )
-        return cls(data.line_data, activation, data.phi, data.scaled, data.free, data.parameterization)
+        return cls(data.data, activation, data.phi, data.scaled, data.free, data.parameterization)
 
     def metric(self, theta: Array) -> Array:
         r"""The diagonal :math:`D = 1/\Phi''` at the start, in units of the parameters (w, b, a, d), shape (3n + 1,)."""
-        width = theta.size // 3
+        inputs = self.data.inputs if isinstance(self.data, Points) else 1
+        width = theta.size // (inputs + 2)
         unit = np.ones_like(theta)
-        unit[2 * width :] = self.parameterization.output_scale(width)
+        unit[(inputs + 1) * width :] = self.parameterization.output_scale(width)
         with np.errstate(all="ignore"):
             metric = unit**2 / self.phi.hess(np.zeros_like(theta) if self.scaled else theta / unit)
         if not (np.isfinite(metric) & (metric > 0)).all():
@@ -237,6 +238,7 @@ def linearized(
 ) -> PiecewisePolynomial:
     """The function of the linearized network with parameters (w, b, a, d) by then: see `Network.linearized`."""
     data, metric = setting.data, setting.metric(theta)
+    assert isinstance(data, Dataset), "several inputs: linearized_points"
     weights = data.weights / data.weights.sum()
     root, origin = np.sqrt(weights), float(data.x[0] + (data.x[-1] - data.x[0]) / 2)
     units = Units.of(theta, metric, setting.activation, origin, hidden=hidden)

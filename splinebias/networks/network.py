@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from splinebias._arguments import known_keywords, whole_number
 from splinebias._array import Array
 from splinebias.activation import Activation, Homogeneous
-from splinebias.data import Dataset
+from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial
-from splinebias.functions.several_inputs import UnitsFunction
+from splinebias.functions.several_inputs import PointFunction, UnitsFunction
 from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.networks.linearization import Linearization, linearize
 from splinebias.problem import Problem, part_to_table
@@ -192,13 +192,13 @@ class Network:
 
     def linearized(
         self,
-        data: Dataset | Problem,
+        data: Dataset | Points | Problem,
         time: float | None = None,
         *,
         learning_rate: Any = None,
         steps: int | None = None,
         hidden: bool = True,
-    ) -> PiecewisePolynomial:
+    ) -> PiecewisePolynomial | PointFunction:
         r"""What this network, frozen to first order at its own parameters, would be after training, in closed form.
 
         .. math:: f_t = f_0 + K(\cdot, X) K^{-1} (1 - e^{-\tau K W}) (y - f_0(X)), \qquad W = \mathrm{diag}(\omega),
@@ -212,9 +212,10 @@ class Network:
 
         Parameters
         ----------
-        data : Dataset or Problem
-            What is fitted. A problem also says the potential (D = 1/Phi'' at the start), the parameterization and whether
-            the affine part is free; its law of weights plays no role. Data alone: gradient descent with `Standard`.
+        data : Dataset, Points or Problem
+            What is fitted, of as many inputs as the network has. A problem also says the potential (D = 1/Phi'' at the
+            start), the parameterization and whether the affine part is free; its law of weights plays no role. Data alone:
+            gradient descent with `Standard`.
         time : float, optional
             Training time t >= 0. None: infinity, or what the learning rates add up to.
         learning_rate : float, sequence of float or callable, optional
@@ -227,10 +228,11 @@ class Network:
 
         Returns
         -------
-        PiecewisePolynomial
-            f_t, exact, in float64: linear pieces if the activation has two slopes, with kinks at the breakpoints, and with
-            jumps if `hidden` (the derivative of a unit by its bias is a step). At a jump, the limit from the right: a unit
-            with its breakpoint at a datum counts as what it is on the right of it.
+        PiecewisePolynomial or PointFunction
+            f_t, exact, in float64; of several inputs a function of points (..., d) with a `gradient`. Of one input linear
+            pieces if the activation has two slopes, with kinks at the breakpoints, and with jumps if `hidden` (the
+            derivative of a unit by its bias is a step). At a jump, the limit from the right: a unit with its breakpoint at
+            a datum counts as what it is on the right of it.
 
         Raises
         ------
@@ -242,8 +244,9 @@ class Network:
 
         Notes
         -----
-        O(n log n + M^3) time, O(n + M^2) memory. *Hypotheses:* none; how far the trained network is from it is what moving
-        features do, O(n^-2) with all parameters and O(n^-1) with the output layer alone.
+        O(n log n + M^3) time, O(n + M^2) memory; of several inputs O(n M^2) and O(n M). *Hypotheses:* none; how far
+        the trained network is from it is what moving features do, O(n^-2) with all parameters and O(n^-1) with the output
+        layer alone.
         Of unscaled potentials the metric is frozen too.
         References: Jacot, Gabriel & Hongler, NeurIPS 2018; the linear flow of Jin & Montufar (2023) for the output layer.
         """
@@ -261,13 +264,20 @@ class Network:
                 f"`linearized` writes a network as polynomials, got smooth units, {self.activation!r}; train does without"
             )
         setting = Setting.of(data, self.activation)
+        if (inputs := setting.data.inputs if isinstance(setting.data, Points) else 1) != self.inputs:
+            raise DataError(f"`data` must have the {self.inputs} input(s) of the network, got {setting.data!r} of {inputs}")
         if not setting.free and skip.any():
             raise DataError(
                 f'a network with a skip connection, here {skip.tolist()}, needs a problem with affine="free"; give that as '
                 "`data`"
             )
         clock = setting.parameterization.clock(self.width)
-        return linearized(theta, skip, setting, Progress.of(time, learning_rate, steps, clock), hidden=hidden)
+        progress = Progress.of(time, learning_rate, steps, clock)
+        if self.inputs == 1:
+            return linearized(theta, skip, setting, progress, hidden=hidden)
+        from splinebias.networks.linearized_points import linearized_points
+
+        return linearized_points(theta, skip, setting, progress, hidden=hidden)
 
     def arrays(self, name: str) -> dict[str, np.ndarray[Any, Any]]:
         """The parameters and the skip part as arrays, called `name`_theta and `name`_skip, in their precision."""
@@ -295,7 +305,7 @@ class Network:
         """The network as a torch module with copies of its parameters, in their precision, on their device.
 
         ``nn.Sequential(nn.Linear(1, n), activation, nn.Linear(n, 1))``, in a module that adds an ``nn.Linear(1, 1)`` if
-        there is a skip part; ``sb.from_torch`` reads it back.
+        there is a skip part; of D inputs ``nn.Linear(D, n)`` and ``nn.Linear(D, 1)``; ``sb.from_torch`` reads it back.
 
         Raises
         ------
@@ -308,8 +318,6 @@ class Network:
 
         if self.theta.ndim != 1:
             raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].to_torch()")
-        if self.inputs > 1:
-            raise CapabilityError(f"torch modules are made of networks of one input, got {self.inputs}")
         if (layer := activation_layer(self.activation)) is None:
             raise CapabilityError(f"only activations of the library and of torch have a module, got {self.activation!r}")
         return as_module(self.theta.detach(), self.skip.detach(), layer)

@@ -26,7 +26,7 @@ def network_from_state(path: str | Path, activation: Activation) -> Network:
     Raises
     ------
     DataError
-        If the file cannot be read as weights only, or does not hold one Linear(1, n) and one Linear(n, 1), the second maybe
+        If the file cannot be read as weights only, or does not hold one Linear(d, n) and one Linear(n, 1), the second maybe
         without a bias, with finite real numbers.
     """
     try:
@@ -43,22 +43,23 @@ def network_from_state(path: str | Path, activation: Activation) -> Network:
         raise DataError(
             f"{str(path)!r} must hold a state_dict of tensors, got {type(state).__name__}; save module.state_dict()"
         )
-    theta = torch.cat([part.double().reshape(-1) for part in _layers({str(name): value for name, value in state.items()})])
+    hidden, *others = _layers({str(name): value for name, value in state.items()})
+    theta = torch.cat([part.double().reshape(-1) for part in (hidden.mT, *others)])
     if not bool(torch.isfinite(theta).all()):
         raise DataError(f"weights must be finite, got {int((~torch.isfinite(theta)).sum())} that are not")
-    return Network(theta, activation.two_slopes or activation, theta.new_zeros(2))
+    return Network(theta, activation.two_slopes or activation, theta.new_zeros(hidden.shape[1] + 1))
 
 
 def _layers(state: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Weights and biases of the hidden layer, then of the output layer."""
     shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in state.items()) or "nothing"
-    wanted = f"a state_dict must hold the weights of one Linear(1, n) and one Linear(n, 1), got {shapes}"
+    wanted = f"a state_dict must hold the weights of one Linear(d, n) and one Linear(n, 1), got {shapes}"
     weights = {name.removesuffix("weight"): value for name, value in state.items() if value.ndim == 2}
     if len(weights) != 2 or any(value.is_complex() for value in state.values()):
         raise DataError(wanted)
     (first, hidden), (second, output) = weights.items()
     n = hidden.shape[0]
-    if hidden.shape != (n, 1) or output.shape != (1, n):
+    if hidden.shape[1] < 1 or output.shape != (1, n):
         raise DataError(wanted)
     biases = {name.removesuffix("bias"): value for name, value in state.items() if value.ndim == 1}
     if set(biases) - {first, second} or first not in biases or biases[first].shape != (n,):

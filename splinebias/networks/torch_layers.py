@@ -62,10 +62,10 @@ def activation_layer(activation: Activation) -> nn.Module | None:
 
 def as_module(theta: Tensor, skip: Tensor, layer: nn.Module) -> nn.Module:
     """The module with parameters (w, b, a, d), shape (3n + 1,), and skip part (slope, intercept): see `Network.to_torch`."""
-    w, b, a = theta[:-1].reshape(3, -1)
-    hidden = _linear(w[:, None], b)
+    *w, b, a = theta[:-1].reshape(len(skip) + 1, -1)  # w input by input
+    hidden = _linear(torch.stack(w, dim=1), b)
     body = nn.Sequential(hidden, layer, _linear(a[None], theta[-1:]))
-    return SkipConnection(body, _linear(skip[:1, None], skip[1:])) if bool(skip.any()) else body
+    return SkipConnection(body, _linear(skip[None, :-1], skip[-1:])) if bool(skip.any()) else body
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:

@@ -27,7 +27,7 @@ _OTHER_SHAPES = (  # activations that no network of this library has, whatever t
     *(nn.PReLU, nn.ReLU6, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Hardshrink, nn.Softshrink, nn.Tanhshrink, nn.GLU),
 )
 _KNOWN = "ReLU, LeakyReLU, the absolute value, or max(z, 0)^k with k = 2, 3, 4"
-_WANTED = "nn.Sequential(nn.Linear(1, n), nn.ReLU(), nn.Linear(n, 1)), or what computes the same"
+_WANTED = "nn.Sequential(nn.Linear(d, n), nn.ReLU(), nn.Linear(n, 1)), or what computes the same"
 
 
 @known_keywords
@@ -36,15 +36,15 @@ def from_torch(module: Any, *, dtype: Any = "float64", device: Any = "cpu") -> N
 
     .. math:: f(x) = \sum_k a_k \sigma(w_k x + b_k) + d + (\text{slope} \cdot x + \text{intercept}).
 
-    The module must hold an ``nn.Linear(1, n)`` and an ``nn.Linear(n, 1)``, with or without biases, and an
-    ``nn.Linear(1, 1)`` where there is a skip connection; everything in between may be modules or functions of torch. The
+    The module must hold an ``nn.Linear(d, n)``, of d inputs, and an ``nn.Linear(n, 1)``, with or without biases, and an
+    ``nn.Linear(d, 1)`` where there is a skip connection; everything in between may be modules or functions of torch. The
     activation is found from values: every function with slope 1 on the right and another on the left (ReLU, LeakyReLU,
     absolute value), or a power of ReLU up to 4.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Maps x of shape (N, 1) to shape (N, 1) or (N,). It may be float16, bfloat16, float32 or float64, on any device, in
+        Maps x of shape (N, d) to shape (N, 1) or (N,). It may be float16, bfloat16, float32 or float64, on any device, in
         training or evaluation mode; it is left as it is. Tied and parametrized weights are read as the numbers they are.
     dtype : {"float64", "float32"} or torch.dtype
         Precision of the network's parameters. float64 holds those of every module; float32 is refused for a float64 module
@@ -60,17 +60,18 @@ def from_torch(module: Any, *, dtype: Any = "float64", device: Any = "cpu") -> N
     Raises
     ------
     DataError
-        The message names what was found: another number of linear layers, several inputs or outputs, dropout, normalization,
+        The message names what was found: another number of linear layers, several outputs, dropout, normalization,
         another activation, complex or quantized parameters, parameters that are not finite or not there yet; a module
         that computes something else than its layers say, in training or evaluation mode.
 
     Notes
     -----
-    Checked: values at some 200 points on both sides of the breakpoints, in float64 on a copy where the module can be copied,
-    else in its own precision, to rounding. The copy is compared with random parameters too, as values say nothing of the
-    activation where output weights are 0. Not checked: which of its parameters an optimizer would move; `train` moves
-    all of them, biases that the module does not have included. What PyTorch starts from is
-    ``sb.Initialization.pytorch_default(both_layers=True)``.
+    Checked: values at some 200 points on both sides of the breakpoints (of several inputs: along two random lines), in
+    float64 on a copy where the module can be copied, else in its own precision, to rounding. The copy is compared
+    with random parameters too, as values say nothing of the activation where output weights are 0. Not checked: which of its
+    parameters an optimizer would move; `train` moves all of them, biases that the module does not have included. What
+    PyTorch starts from is
+    ``sb.Initialization.pytorch_default(both_layers=True)``, of d inputs with ``dim=d``.
 
     Examples
     --------
@@ -95,7 +96,7 @@ def from_torch(module: Any, *, dtype: Any = "float64", device: Any = "cpu") -> N
 
 def _checked(module: nn.Module, layers: list[nn.Linear]) -> Network:
     """The network of the layers, in float64, whose values have been compared with those of the module; or a DataError."""
-    probe, named = double_copy(module), named_activations(module)
+    probe, named = double_copy(module, _roles(layers)[0].hidden.in_features), named_activations(module)
     if probe is None and layers[0].weight.dtype not in (torch.float32, torch.float64):
         raise DataError(f"`module` can be neither copied nor checked in {layers[0].weight.dtype}; give module.float()")
     probed = layers if probe is None else [part for part in probe.modules() if isinstance(part, nn.Linear)]
@@ -155,7 +156,7 @@ def _linear_layers(module: nn.Module) -> list[nn.Linear]:
     """The two or three linear layers, or a DataError that says what is there."""
     named = [(name, part) for name, part in module.named_modules() if isinstance(part, nn.Linear)]
     shapes = ", ".join(f"{name or 'itself'}: {part.in_features} to {part.out_features}" for name, part in named)
-    rule = "`module` must have a linear layer from 1 to n and one from n to 1, beside them at most a skip from 1 to 1"
+    rule = "`module` must have a linear layer from d to n and one from n to 1, beside them at most a skip from d to 1"
     if not 2 <= len(named) <= 3:
         raise DataError(f"{rule}; got {len(named)} linear layers ({shapes or 'none'}); use {_WANTED}")
     layers = [part for _, part in named]
@@ -168,7 +169,7 @@ def _linear_layers(module: nn.Module) -> list[nn.Linear]:
             if bad := int((~torch.isfinite(value.detach().float())).sum()):
                 raise DataError(f"`module` must have finite parameters, got {bad} in the {kind} of {name!r} that are not")
     if not _roles(layers):
-        inputs = next((part.in_features for part in layers if part.in_features != 1), 1)
-        hint = f"; one input is meant, not {inputs}" if layers[0].in_features != 1 else ""
+        outputs = min(part.out_features for part in layers)
+        hint = f"; one output is meant, not {outputs}" if outputs > 1 else ""
         raise DataError(f"{rule}; got {shapes}{hint}; use {_WANTED}")
     return layers

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from splinebias._array import Array
 from splinebias.activation import Abs, Homogeneous, LeakyReLU, ReLU, ReLUPower
 from splinebias.errors import DataError
 from splinebias.networks.network import Network
@@ -34,14 +35,18 @@ class Role:
     def of(cls, layers: list[nn.Linear]) -> Role | None:
         """These layers as hidden layer, output and skip connection, if their shapes allow it."""
         role = cls(layers[0], layers[1], layers[2] if len(layers) == 3 else None)
-        fits = role.hidden.in_features == role.output.out_features == 1
-        fits = fits and role.hidden.out_features == role.output.in_features
-        return role if fits and (role.skip is None or role.skip.in_features == role.skip.out_features == 1) else None
+        inputs = role.hidden.in_features
+        fits = inputs > 0 and role.output.out_features == 1 and role.hidden.out_features == role.output.in_features
+        skips = role.skip is None or (role.skip.in_features == inputs and role.skip.out_features == 1)
+        return role if fits and skips else None
 
     def network(self, activation: Homogeneous) -> Network:
         """The network with the numbers of the layers, in float64."""
-        skip = torch.zeros(2, dtype=torch.float64) if self.skip is None else torch.cat(_numbers(self.skip))
-        return Network(torch.cat([*_numbers(self.hidden), *_numbers(self.output)]), activation, skip)
+        inputs = self.hidden.in_features
+        skip = torch.zeros(inputs + 1, dtype=torch.float64) if self.skip is None else torch.cat(_numbers(self.skip))
+        w, b = _numbers(self.hidden)
+        by_input = w.reshape(-1, inputs).mT.flatten()
+        return Network(torch.cat([by_input, b, *_numbers(self.output)]), activation, skip)
 
 
 def _numbers(layer: nn.Linear) -> tuple[Tensor, Tensor]:
@@ -58,8 +63,10 @@ class Values:
 
     Attributes
     ----------
-    x, y : Tensor, shape (N,)
-        Points and values, in float64.
+    x : Tensor, shape (N,), of d > 1 inputs (N, d)
+        Points, in float64.
+    y : Tensor, shape (N,)
+        Values, in float64.
     rounding : float
         Unit roundoff of the precision in which they were computed.
     """
@@ -88,12 +95,13 @@ class Values:
         """Whether a network has these values, to the rounding of sums over its units."""
         assert isinstance(network.activation, Homogeneous), "modules are read with these only"
         degree = network.activation.degree
-        x, w, b, a = self.x.abs(), network.w.abs(), network.b.abs(), network.a.abs()
+        x, w = (part.abs() if network.inputs == 1 else part.norm(dim=-1) for part in (self.x, network.w))
+        b, a = network.b.abs(), network.a.abs()
         size = torch.zeros_like(x)
         for j in range(degree + 1):  # the binomial series of (w x + b)^degree
             size += math.comb(degree, j) * (a * w**j * b ** (degree - j)).sum() * x**j
         size = size * max(1.0, abs(float(network.activation.value(-1.0))))
-        size = size + network.d.abs() + network.skip[0].abs() * x + network.skip[1].abs()
+        size = size + network.d.abs() + network.skip[:-1].norm() * x + network.skip[-1].abs()
         allowed = (16 + 4 * math.sqrt(network.width)) * degree * self.rounding * size
         return bool(((_values(network, self.x) - self.y).abs() <= allowed).all())
 
@@ -113,15 +121,20 @@ class Values:
         """Where a network differs most from the values, in words."""
         there = _values(network, self.x)
         worst = int((there - self.y).abs().argmax())
-        return f"{self.y[worst]:.10g} rather than {there[worst]:.10g} at x = {self.x[worst]:.4g}"
+        return f"{self.y[worst]:.10g} rather than {there[worst]:.10g} at x = {_text(self.x[worst])}"
 
 
-def double_copy(module: nn.Module) -> nn.Module | None:
+def _text(point: Tensor) -> str:
+    numbers = [f"{number:.4g}" for number in point.reshape(-1).tolist()]
+    return numbers[0] if len(numbers) == 1 else f"[{', '.join(numbers)}]"
+
+
+def double_copy(module: nn.Module, inputs: int) -> nn.Module | None:
     """A copy of the module in float64 on the CPU, None if it cannot be copied or does not work there."""
     try:
         found = copy.deepcopy(module).to("cpu", torch.float64)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return found if found(torch.zeros(2, 1, dtype=torch.float64)).dtype == torch.float64 else None
+            return found if found(torch.zeros(2, inputs, dtype=torch.float64)).dtype == torch.float64 else None
     except Exception:  # whatever a module of the user's raises where it is not at home
         return None
 
@@ -154,15 +167,30 @@ def named_activations(module: nn.Module) -> list[Homogeneous]:
 
 
 def _points(hidden: nn.Linear) -> Tensor:
-    """Some 200 points, fewer for very many units: between the breakpoints, and in a standard interval; in float64."""
+    """Some 200 points, fewer for very many units: between the breakpoints, and in a standard interval; in float64.
+
+    Of d inputs, shape (N, d): those between the breakpoints of two random lines, and in a standard box.
+    """
     w, b = (part.numpy() for part in _numbers(hidden))
+    if (d := hidden.in_features) > 1:
+        w, rng, lines = w.reshape(-1, d), np.random.default_rng(1), []
+        for _ in range(2):
+            origin, direction = rng.normal(size=(2, d))
+            along = _on_line(w @ direction, w @ origin + b, hidden.out_features)
+            lines.append(origin + along[:, None] * direction)
+        return torch.tensor(np.concatenate([*lines, rng.uniform(-3, 3, (20, d))]))
+    return torch.tensor(_on_line(w, b, hidden.out_features))
+
+
+def _on_line(w: Array, b: Array, width: int) -> Array:
+    """The points of one input of units with these weights and biases, each of shape (n,)."""
     with np.errstate(all="ignore"):
         c = -b / w
     c = np.unique(c[np.abs(c) < 1e4])
-    count, rng = int(np.clip(_AT_ONCE // hidden.out_features, 20, 100)), np.random.default_rng(0)
+    count, rng = int(np.clip(_AT_ONCE // width, 20, 100)), np.random.default_rng(0)
     marks = np.quantile(c, np.linspace(0, 1, count)) if c.size else np.zeros(count)
     between = marks[:-1] + rng.uniform(size=count - 1) * np.diff(marks)
-    return torch.tensor(np.r_[between, rng.uniform(-3, 3, count), marks[0] - 1, marks[-1] + 1, -10.0, 10.0])
+    return np.asarray(np.r_[between, rng.uniform(-3, 3, count), marks[0] - 1, marks[-1] + 1, -10.0, 10.0])
 
 
 def _values(network: Network, x: Tensor) -> Tensor:
@@ -171,22 +199,25 @@ def _values(network: Network, x: Tensor) -> Tensor:
 
 
 def _forward(module: nn.Module, x: Tensor, width: int) -> Tensor:
-    """The module at `x`, shape (N,), in float64 on the CPU, or a DataError if it does not map points to values."""
-    parts = []
+    """The module at `x`, shape (N,) or (N, d), in float64 on the CPU, or a DataError if it does not map points to values."""
+    parts, x = [], x if x.ndim == 2 else x[:, None]
     for part in torch.split(x, max(2, _AT_ONCE // width)):
+        count = len(part)
         try:
-            values = module(part[:, None])
+            values = module(part)
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
-            raise DataError(f"`module` must map x of shape (N, 1) to values, got {type(error).__name__}: {reason}") from None
-        if not isinstance(values, Tensor) or values.shape not in (part.shape, (*part.shape, 1)):
+            raise DataError(
+                f"`module` must map x of shape (N, {x.shape[1]}) to values, got {type(error).__name__}: {reason}"
+            ) from None
+        if not isinstance(values, Tensor) or values.shape not in ((count,), (count, 1)):
             shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise DataError(
-                f"`module` must map x of shape {(*part.shape, 1)} to that shape, got {shape}; one output is meant"
+                f"`module` must map x of shape {tuple(part.shape)} to {(count, 1)}, got {shape}; one output is meant"
             )
         if not values.is_floating_point():
             raise DataError(f"`module` must have real values, got {values.dtype}")
-        parts.append(values.detach().to("cpu", torch.float64).reshape(part.shape))
+        parts.append(values.detach().to("cpu", torch.float64).reshape(count))
     return torch.cat(parts)
 
 

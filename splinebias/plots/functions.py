@@ -125,8 +125,8 @@ def plot_report(
     report: NetworkReport, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
 ) -> Axes:
     """A network whose training is not known, thick, and the limit of networks that start at zero; as `plot_prediction`."""
-    where = report.interval if interval is None else check_interval(interval)
-    data, whole = report.problem.line_data, interval is not None
+    data, whole = report.problem.line_data, interval is not None  # refuses several inputs
+    where = check_interval(report.interval if interval is None else interval)
     with drawn_on(ax) as axes:
         color = NETWORKS[number_of(axes, "network") % len(NETWORKS)]
         style: dict[str, Any] = {"color": color, "linewidth": 2.5, "zorder": 1.9} | plain(line)

@@ -10,7 +10,7 @@ from splinebias._arguments import points_of, whole_number
 from splinebias.errors import DataError
 from splinebias.plots.canvas import SAMPLES, drawn_on
 from splinebias.plots.functions import plot_minimum_norm, plot_training
-from splinebias.plots.style import BANDS, BLACK, BLUE, LIMITS, NETWORKS, OKABE_ITO, PALE, POINTS, VERMILLION, plain
+from splinebias.plots.style import BANDS, BLACK, BLUE, NETWORKS, OKABE_ITO, PALE, POINTS, VERMILLION, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from splinebias.limit.trajectory.cross_validation import Selection
     from splinebias.regimes.adaptive import AdaptiveMeasures
     from splinebias.regimes.alignment import AlignmentMargin
-    from splinebias.regimes.large_bias import BiasKernel
     from splinebias.studies.agreement import Agreement
 
 _MOST_LINES = 6  # inputs of a box
@@ -186,22 +185,6 @@ def plot_alignment_margin(found: AlignmentMargin, ax: Axes | None = None, **line
         label = f"pairs that violate the hypothesis: {found.violated:.3g}"
         axes.axvspan(-1, 0, color=VERMILLION, alpha=PALE, linewidth=0, label=label)
         axes.set(xlim=(-1.05, 1.05), ylim=(-0.02, 1.02), xlabel=r"$y_i y_k \cos(x_i, x_k)$", ylabel="share of pairs below")
-    return axes
-
-
-def plot_bias_kernel(found: BiasKernel, ax: Axes | None = None, **line: Any) -> Axes:
-    r"""The eigenvalues of the kernel, decreasing: a residual along an eigenvector falls like :math:`e^{-\lambda t/M}`.
-
-    Eigenvalues that are zero up to rounding are left out. Keywords go to ``Axes.plot``.
-    """
-    values = found.eigenvalues[::-1]
-    drawn = values > 1e-15 * values[0]
-    with drawn_on(ax) as axes:
-        color = LIMITS[len(axes.get_lines()) % len(LIMITS)]
-        label = f"bias {found.bias:.3g}, {found.active_fraction:.2g} of the neurons active"
-        style: dict[str, Any] = {"color": color, "marker": "o", "markersize": 3, "linestyle": "--", "linewidth": 0.8}
-        axes.plot(np.arange(1, values.size + 1)[drawn], values[drawn], **(style | {"label": label} | plain(line)))
-        axes.set(yscale="log", xlabel="number of the eigenvalue", ylabel=r"eigenvalue $\lambda$ of the kernel")
     return axes
 
 

@@ -23,19 +23,18 @@ from splinebias.plots.functions import (
     plot_sparse_limit,
     plot_training,
 )
-from splinebias.plots.laws import plot_curvature_penalty
+from splinebias.plots.large_bias import plot_bias_kernel, plot_large_bias, plot_large_bias_widths
 from splinebias.plots.measures import (
     plot_adaptive_measures,
     plot_agreement,
     plot_alignment_margin,
-    plot_bias_kernel,
     plot_box_comparison,
     plot_comparison,
     plot_points_band,
     plot_required_width,
     plot_selection,
 )
-from splinebias.plots.parts import plot_diagnosis, plot_laziness
+from splinebias.plots.parts import plot_curvature_penalty, plot_diagnosis, plot_laziness
 from splinebias.plots.paths import plot_alignment, plot_path, plot_weight_decay_path
 from splinebias.plots.studies import plot_grid, plot_study
 
@@ -138,11 +137,13 @@ _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind
     "Agreement": plot_agreement,
     "AdaptiveMeasures": plot_adaptive_measures,
     "AlignmentMargin": plot_alignment_margin,
-    "BiasKernel": plot_bias_kernel,
     "Selection": plot_selection,
     "Alignment": plot_alignment,
     "Orientations": plot_orientations,
     "Condensation": plot_condensation,
+    "BiasKernel": plot_bias_kernel,
+    "LargeBias": plot_large_bias,
+    "LargeBiasWidths": plot_large_bias_widths,
     "Study": plot_study,
     "StudyGrid": plot_grid,
     "Initialization": plot_curvature_penalty,

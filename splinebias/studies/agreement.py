@@ -13,6 +13,8 @@ from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
 from splinebias.finite_width.band import ErrorBand, error_band
+from splinebias.finite_width.several_inputs.band_of_points import PointsBand
+from splinebias.functions.compare_on_box import Place
 from splinebias.numerics.estimate import Estimate, Undetermined
 from splinebias.problem import Problem
 from splinebias.studies.statistics import mean_estimate
@@ -27,7 +29,7 @@ class Measured(Protocol):
     def problem(self) -> Problem: ...
 
     @property
-    def interval(self) -> tuple[float, float]: ...
+    def interval(self) -> Place: ...
 
     @property
     def time(self) -> float: ...
@@ -42,15 +44,16 @@ class Agreement(Drawn):
 
     Attributes
     ----------
-    band : ErrorBand
-        The band of the largest width.
+    band : ErrorBand or PointsBand
+        The band of the largest width. Of several inputs its largest errors are those at some points of the box: ratios come
+        out a little too large.
     widths : tuple of int
         Widths with a run whose outcome is ok.
     ratios : tuple of Estimate
         One per width, with the two-sided Student-t interval of the mean over seeds.
     """
 
-    band: ErrorBand
+    band: ErrorBand | PointsBand
     widths: tuple[int, ...]
     ratios: tuple[Estimate, ...]
 
@@ -126,7 +129,6 @@ def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreeme
         raise DataError("`study` must have a run whose outcome is ok, got none; the reasons of its rows say what to change")
     widths = np.unique(width)
     band = error_band(study.problem, int(widths[-1]), time=study.time, interval=study.interval, draws=draws, seed=seed)
-    assert isinstance(band, ErrorBand), "studies are of one input"
     constant = band.constant.value
     ratios = [
         mean_estimate(sup[width == n] / (constant / math.sqrt(n)))

@@ -16,7 +16,7 @@ from splinebias._arguments import entry
 from splinebias._array import Array
 from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError
-from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.functions.compare_on_box import Place, place_text
 from splinebias.limit.prediction import Prediction
 from splinebias.numerics.estimate import Estimate
 from splinebias.parameterization import MeanField
@@ -25,6 +25,7 @@ from splinebias.studies.limit import limit_of, stopping_time
 from splinebias.studies.rates import PowerLaw, fit_power
 from splinebias.studies.row import Row, csv_of, dataframe_of, left_out, read_only, table_of
 from splinebias.studies.statistics import by_width, mean_estimate, places, summary
+from splinebias.studies.store.packing import NetworkFunction
 from splinebias.studies.store.reading import StoredCase, read_cases
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Study(Drawn):
     prediction : Prediction
         The limit that all networks were compared with.
     interval : tuple of float
-        Where they were compared.
+        Where they were compared; of several inputs a box, a pair for each.
     loss_tol : float
         Loss they were trained to.
     rows : tuple of Row
@@ -56,12 +57,12 @@ class Study(Drawn):
     """
 
     prediction: Prediction
-    interval: tuple[float, float]
+    interval: Place
     loss_tol: float
     rows: tuple[Row, ...] = field(repr=False)
     names: dict[str, str] = field(default_factory=dict)
     method: str = ""
-    functions: Callable[[int, int], PiecewisePolynomial | None] | None = field(default=None, repr=False)
+    functions: Callable[[int, int], NetworkFunction | None] | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -97,7 +98,7 @@ class Study(Drawn):
         """The names of this case in one line."""
         return " / ".join(self.names.values()) or self.problem.describe()
 
-    def function(self, width: int, seed: int) -> PiecewisePolynomial:
+    def function(self, width: int, seed: int) -> NetworkFunction:
         """The trained network of one run, exact; DataError if there is no such run or it failed."""
         if self.functions is None:
             raise DataError("this Study was made from rows alone and holds no networks; `study` and `Study.load` keep them")
@@ -110,6 +111,7 @@ class Study(Drawn):
     def mean_shift(self, width: int, x: Any) -> tuple[Array, Array]:
         """The mean of f_n(x) - f(x) over the runs of a width whose outcome is ok, and its standard error, each of x's shape.
 
+        Of d inputs x has shape (..., d), and they have shape (...).
         `ErrorBand.mean_shift` predicts it for hidden weights that do not move. DataError without two such runs, or if
         networks do not start at zero.
         """
@@ -157,9 +159,17 @@ class Study(Drawn):
 
     @cached_property
     def places(self) -> NDArray[np.void]:
-        """Where the sup-error sits: per width and data interval, how many runs have theirs there; see `places`."""
+        """Where the sup-error sits: per width and data interval, how many runs have theirs there; see `places`.
+
+        Raises
+        ------
+        CapabilityError
+            Of several inputs, which have no data intervals.
+        """
+        data, (lo, hi) = self.problem.line_data, self.interval
+        assert not isinstance(lo, tuple) and not isinstance(hi, tuple), "of one input"
         good = self.table[self._ok]
-        return places(good["width"], good["argmax"], self.problem.data.x, self.interval)
+        return places(good["width"], good["argmax"], data.x, (lo, hi))
 
     @cached_property
     def power_law(self) -> PowerLaw:
@@ -222,10 +232,9 @@ class Study(Drawn):
         return f"Study({self.label}; widths {widths or 'none'}: {ok} of {len(self.rows)} runs are ok)"
 
     def __str__(self) -> str:
-        lo, hi = self.interval
         lines = [
             self.problem.describe(),
-            f"error = sup|f_n - f| on [{lo:g}, {hi:g}], networks trained to a loss of {self.loss_tol:g}",
+            f"error = sup|f_n - f| on {place_text(self.interval)}, networks trained to a loss of {self.loss_tol:g}",
             f"{'width':>8}{'runs':>6}{'failed':>8}{'mean':>12}{'median':>12}{'sd':>12}{'mean*sqrt(n)':>14}",
         ]
         for width, runs, failed, mean, median, sd in self.summary.tolist():

@@ -33,8 +33,8 @@ class Row(NamedTuple):
     `time` is the training time t = n * (sum of learning rates) and `seconds` the wall time, the only column that differs
     when a study is repeated. `penalty` is that of the limit, so that tables of several studies can be joined;
     `network_penalty` that of the network, its curvature smoothed over ``ceil(sqrt(number of kinks))`` bins (see
-    `penalty`), nan where it is not defined. `passes` counts evaluations of loss and gradient of the batch that the network
-    was part of.
+    `penalty`), nan where it is not defined, as of several inputs; `argmax`, where `sup` is, is nan there, too. `passes`
+    counts evaluations of loss and gradient of the batch that the network was part of.
     `outcome` is the name of an `Outcome`, or ``"FAILED"`` or ``"LOST"``; `reason` says in words why a run is not ok.
     """
 

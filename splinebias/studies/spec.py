@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from splinebias._arguments import entry, known_keywords, real_number, whole_number
-from splinebias._arguments import interval as check_interval
 from splinebias._files import write_toml
 from splinebias.activation import Homogeneous
+from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
+from splinebias.functions.compare_on_box import Place, checked_place
 from splinebias.initialization.initialization import Initialization
 from splinebias.initialization.law_files import canonical
 from splinebias.potential import Potential, Scaled
@@ -70,13 +71,13 @@ class Case:
     method : TrainingMethod
         How networks are moved.
     interval : tuple of float
-        Where networks are compared with the limit.
+        Where networks are compared with the limit; of several inputs a box, a pair for every input.
     """
 
     names: dict[str, str]
     problem: Problem
     method: TrainingMethod
-    interval: tuple[float, float]
+    interval: Place
 
     @property
     def label(self) -> str:
@@ -123,7 +124,8 @@ class StudySpec:
     seed : int
         Where all randomness comes from, see `run_seed`.
     interval : (float, float), optional
-        Where to compare; None: the span of the data of each problem and a quarter of it more on either side.
+        Where to compare; None: the span of the data of each problem and a quarter of it more on either side. Of several
+        inputs a box, one such pair for each.
     loss_tol : float
         Loss to train to, absolute, in the units of y squared.
 
@@ -149,7 +151,7 @@ class StudySpec:
     activations: Mapping[str, Homogeneous] = field(default_factory=dict, kw_only=True)
     methods: Mapping[str, TrainingMethod] = field(default_factory=dict, kw_only=True)
     seed: int = field(default=0, kw_only=True)
-    interval: tuple[float, float] | None = field(default=None, kw_only=True)
+    interval: Place | None = field(default=None, kw_only=True)
     loss_tol: float = field(default=1e-12, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -165,7 +167,7 @@ class StudySpec:
         loss_tol = real_number(self.loss_tol, "loss_tol", above=0, fix="rounding keeps the loss above 0; take e.g. 1e-12")
         object.__setattr__(self, "loss_tol", loss_tol)
         if self.interval is not None:
-            object.__setattr__(self, "interval", check_interval(self.interval))
+            object.__setattr__(self, "interval", checked_place(self.interval))
         self._check_cases()
 
     def _check_cases(self) -> None:
@@ -174,8 +176,10 @@ class StudySpec:
         if odd and any(case.problem.initialization.paired for case in self.cases):
             raise DataError(f"`widths` must be even for antisymmetric pairs, got {odd[0]}; use {odd[0] + 1}")
         for number, case in enumerate(self.cases):
-            if (missing := case.problem.without_breakpoints) is not None:  # kept functions are splines
+            missing = case.problem.without_breakpoints if isinstance(case.problem.data, Dataset) else None
+            if missing is not None:  # kept functions are splines
                 raise CapabilityError(f"a study cannot take the problem: {missing}")
+            _check_place(case)
             before = self.cases[:number]
             same = next((c for c in before if (c.canonical, c.method) == (case.canonical, case.method)), None)
             if same is not None:
@@ -194,7 +198,7 @@ class StudySpec:
             problem, *parts, method = (value for _, value in chosen)
             given = {axis[:-1]: part for axis, part in zip(AXES[1:-1], parts, strict=True) if part is not None}
             made = replace(problem, **given)
-            found.append(Case(names, made, method or default_method(made), self.interval or made.default_interval))
+            found.append(Case(names, made, method or default_method(made), self.interval or made.default_place))
         return tuple(found)
 
     def __len__(self) -> int:
@@ -235,6 +239,14 @@ class StudySpec:
             If the file cannot be read, is no TOML, or does not describe a study: the message names the entry.
         """
         return cls(**read_spec(source, root))
+
+
+def _check_place(case: Case) -> None:
+    """Refuse an interval for several inputs, and a box for another number of them."""
+    inputs = case.problem.default_box.shape[0]
+    if np.shape(case.interval) != ((2,) if inputs == 1 else (inputs, 2)):
+        wanted = "(low, high)" if inputs == 1 else f"a box of {inputs} pairs (low, high)"
+        raise DataError(f"`interval` must be {wanted} for {case.problem.data!r}, got {case.interval}; or leave it out")
 
 
 def _named(values: Any, axis: str) -> Mapping[str, Any]:

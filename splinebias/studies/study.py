@@ -11,18 +11,17 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from splinebias._arguments import known_keywords, whole_number
 from splinebias.errors import DataError
-from splinebias.functions.piecewise import PiecewisePolynomial
 from splinebias.limit.prediction import Prediction
 from splinebias.problem import Problem
 from splinebias.studies.limit import limit_of
 from splinebias.studies.results import Row, Study, StudyGrid
 from splinebias.studies.row import LOST, Done, failed_row
 from splinebias.studies.spec import StudySpec, run_seed
-from splinebias.studies.store.packing import unpack
+from splinebias.studies.store.packing import NetworkFunction, unpack
 from splinebias.studies.store.reading import read_cases
 from splinebias.studies.store.store import Store
 from splinebias.studies.work.batch import Batch, batches, environment, run_batch
@@ -42,7 +41,7 @@ def study(
     seeds: Sequence[int],
     *,
     method: TrainingMethod | None = None,
-    interval: tuple[float, float] | None = None,
+    interval: Any = None,
     loss_tol: float = 1e-12,
     jobs: int = 1,
     scheduler: str | None = None,
@@ -64,7 +63,8 @@ def study(
     method : TrainingMethod, optional
         As in `train`.
     interval : (float, float), optional
-        Where to compare. None: the span of the data and a quarter of it more on either side.
+        Where to compare. None: the span of the data and a quarter of it more on either side. Of several inputs a box, one
+        such pair for each, on which the largest error that a search finds is taken: see `compare_on_box`.
     loss_tol : float
         Loss to train to, absolute, in the units of y squared. Choose it so that what is
         left is small beside the distance to measure.
@@ -270,7 +270,7 @@ class _Memory:
         return tuple(made)
 
 
-def _network(done: dict[tuple[int, int], Done], width: int, seed: int) -> PiecewisePolynomial | None:
+def _network(done: dict[tuple[int, int], Done], width: int, seed: int) -> NetworkFunction | None:
     """The network of one run; None if there is no such run, or it failed."""
     run = done.get((width, seed))
     return None if run is None or run.function is None else unpack(run.function)

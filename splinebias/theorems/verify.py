@@ -14,15 +14,25 @@ Claim = Callable[..., Verdict | tuple[Verdict, ...]]
 
 def catalogue() -> dict[str, tuple[Claim, ...]]:
     """The claims of every paper; what they need of the library is imported now."""
-    from splinebias.theorems import bordelon_pehlevan, jin_montufar, liang_montufar, min_mallada_vidal, williams, zhou
+    from splinebias.theorems import (
+        bordelon_pehlevan,
+        jin_montufar,
+        liang_montufar,
+        min_mallada_vidal,
+        several_inputs,
+        williams,
+        yang,
+        zhou,
+    )
 
     return {
-        "JM": jin_montufar.CLAIMS,
+        "JM": jin_montufar.CLAIMS + several_inputs.CLAIMS,
         "LM": liang_montufar.CLAIMS,
         "W": williams.CLAIMS,
         "Z": zhou.CLAIMS,
         "M": min_mallada_vidal.CLAIMS,
         "BP": bordelon_pehlevan.CLAIMS,
+        "Y": yang.CLAIMS,
     }
 
 
@@ -32,9 +42,10 @@ def verify(*papers: str, fast: bool = False) -> list[Verdict]:
 
     Parameters
     ----------
-    *papers : {"JM", "LM", "W", "Z", "M", "BP"}
+    *papers : {"JM", "LM", "W", "Z", "M", "BP", "Y"}
         Jin & Montúfar (JMLR 2023), Liang & Montúfar (ICLR 2025), Williams et al. (NeurIPS 2019); Zhou et al. on condensation
-        (its abstract); Min, Mallada & Vidal (early alignment); Bordelon & Pehlevan (NeurIPS 2023). None: all.
+        (its abstract); Min, Mallada & Vidal (early alignment); Bordelon & Pehlevan (NeurIPS 2023); Yang et al. on
+        large biases (its abstract). None: all.
     fast : bool
         Fewer networks: seconds a paper. Tolerances follow from the number of networks: with fewer, less is refused, and what
         agrees is as sure to.

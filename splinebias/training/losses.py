@@ -75,12 +75,26 @@ class SquaredLoss:
         x = self.points[0]
         coefficients = ((self.y - h) * self.weights) @ self.line.mT  # of 1 and of (x - mean) / s
         if self.points.shape[0] > 2:
-            transfer = torch.linalg.lstsq(self.points.mT, self.line.mT).solution  # line = transfer^T points
-            skip: Tensor = coefficients @ transfer.mT
-            return skip
+            return self._affine(coefficients, self.line)
         per_unit = (self.line[1, -1] - self.line[1, 0]) / (x[-1] - x[0])  # 1 / s
         slope = coefficients[..., 1] * per_unit
         return torch.stack([slope, coefficients[..., 0] - slope * (self.weights @ x)], dim=-1)
+
+    def _affine(self, coefficients: Tensor, line: Tensor) -> Tensor:
+        """Slopes and intercept, shape (..., D + 1), of a combination of the rows of `line`: R^-T times centred `points`.
+
+        By hand: last bits of LAPACK depend on where arrays lie in memory, and those of a run must not.
+        """
+        mean = self.points[:-1] @ self.weights
+        centred = torch.cat([self.points[:-1] - mean[:, None], self.points[-1:]])
+        lower = (centred * self.weights) @ line.mT  # R^T, as rows are orthonormal in the weights
+        found: list[Tensor] = []
+        for j in reversed(range(len(lower))):
+            known = sum((part * lower[-1 - k, j] for k, part in enumerate(found)), torch.zeros_like(coefficients[..., j]))
+            found.append((coefficients[..., j] - known) / lower[j, j])
+        intercept, *slopes = found
+        slope = torch.stack(slopes[::-1], dim=-1)
+        return torch.cat([slope, (intercept - (slope * mean).sum(dim=-1))[..., None]], dim=-1)
 
     def value(self, residual: Tensor) -> Tensor:
         """L, shape (..., M) to (...)."""

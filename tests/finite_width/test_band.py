@@ -11,8 +11,8 @@ from marks import nightly
 from problems import ACTIVATIONS, LAWS, PUBLISHED, QUADRATIC_PROBLEMS, SCALED, SET_A, SET_B, UNIFORM
 
 import splinebias as sb
-from splinebias.finite_width.influence_in_modes import accumulated
 from splinebias.initialization.zeta_cells import integration_cells
+from splinebias.limit.trajectory.decay_integrals import accumulated
 from splinebias.limit.trajectory.linear_flow import Decay
 from splinebias.numerics.cells import Cells
 from splinebias.numerics.legendre import gauss_legendre

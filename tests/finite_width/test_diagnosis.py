@@ -180,7 +180,7 @@ def test_the_command_line(tmp_path):
 @pytest.mark.parametrize(
     "state",
     [
-        {"0.weight": torch.ones(3, 2), "0.bias": torch.ones(3), "2.weight": torch.ones(1, 3)},
+        {"0.weight": torch.ones(3, 2), "0.bias": torch.ones(3), "2.weight": torch.ones(2, 3)},
         {"0.weight": torch.ones(3, 1), "2.weight": torch.ones(1, 3)},
         {"0.weight": torch.ones(3, 1) * math.nan, "0.bias": torch.ones(3), "2.weight": torch.ones(1, 3)},
         {"0.weight": torch.ones(3, 1), "0.bias": torch.ones(3), "1.weight": torch.ones(3, 3), "2.weight": torch.ones(1, 3)},

@@ -9,6 +9,7 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
+from splinebias.finite_width.random_start import start_directions
 from tests.problems import QUERY, SET_A, UNIFORM
 
 TORCH = sb.Problem(SET_A, sb.Initialization.pytorch_default(both_layers=True))
@@ -37,6 +38,17 @@ def test_the_band_over_starts_is_the_mean_over_single_starts(affine, time):
     error = single.std(axis=0) / 60**0.5
     assert (np.abs(single.mean(axis=0) - over) < 4 * error).all()
     assert (single.max(axis=0) > 1.2 * over).all()  # starts differ
+
+
+@pytest.mark.parametrize("time", [2.0, float("inf")])
+def test_variances_of_the_directions_of_start_functions_add_up(time):
+    """Each about its own mean, which is not 0 on the way."""
+    x = np.array([-0.9, -0.3, 0.2, 0.9])
+    over, own = (sb.error_band(problem, 100, time=time, draws=100).std(x) ** 2 for problem in (TORCH, ZERO))
+    directions = [replace(found, initialization=ZERO.initialization) for found in start_directions(TORCH)]
+    assert len(directions) == SET_A.size
+    parts = [sb.error_band(found, 100, time=time, draws=100).std(x) ** 2 for found in directions]
+    np.testing.assert_allclose(over, own + np.sum(parts, axis=0), rtol=1e-9)
 
 
 def test_a_band_from_a_start_is_that_of_the_residual():
@@ -97,5 +109,5 @@ def test_bands_of_several_inputs_from_a_start():
     assert not np.allclose(band.std(x), sb.error_band(problem, 300, draws=200).std(x), rtol=0.05)
     np.testing.assert_allclose(band.prediction.function(points.x), points.y, rtol=0, atol=1e-8)
     law = replace(problem.initialization, output=st.norm(), antisymmetric=False)
-    with pytest.raises(sb.CapabilityError, match="give `start`"):
-        sb.error_band(replace(problem, initialization=law), 300)
+    over = sb.error_band(replace(problem, initialization=law), 300, draws=200).std(x)
+    assert (over > sb.error_band(problem, 300, draws=200).std(x)).all()

@@ -239,8 +239,8 @@ def test_solvers_of_the_line_refuse_by_name(solver):
 
 @pytest.mark.parametrize(
     "verb",
-    [sb.gcv_time, sb.start_process, lambda p: sb.study(p, [20], [0]), lambda p: sb.required_width(p, 0.1)],
-    ids=["gcv_time", "start_process", "study", "required_width"],
+    [sb.gcv_time, sb.start_process],
+    ids=["gcv_time", "start_process"],
 )
 def test_what_needs_a_line_refuses_points(verb):
     with pytest.raises(sb.CapabilityError, match="one input"):

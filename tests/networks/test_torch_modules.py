@@ -249,10 +249,9 @@ def plain(m, x):
             "not normalize, got LayerNorm",
         ),
         (
-            lambda: nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 1)),
-            "got 0: 2 to 5, 2: 5 to 1; one input is meant, not 2",
+            lambda: nn.Sequential(nn.Linear(1, 5), nn.ReLU(), nn.Linear(5, 2)),
+            "got 0: 1 to 5, 2: 5 to 2; one output is meant",
         ),
-        (lambda: nn.Sequential(nn.Linear(1, 5), nn.ReLU(), nn.Linear(5, 2)), "got 0: 1 to 5, 2: 5 to 2; use"),
         (lambda: nn.Sequential(nn.Linear(1, 5), nn.ReLU()), "got 1 linear layers"),
         (lambda: nn.Linear(1, 1), r"got 1 linear layers \(itself: 1 to 1\)"),
         (nn.ReLU, "got 0 linear layers"),

@@ -9,7 +9,7 @@ from sets import C8
 
 import splinebias as sb
 from splinebias.regimes.large_bias import unit_inputs
-from splinebias.regimes.sparse_step import BiasNetwork, blocked_dense_step, descend
+from splinebias.regimes.large_biases.sparse_step import BiasNetwork, blocked_dense_step
 
 TABLE = {0.0: 3.380792e-2, 1.0: 2.045479e-2, 2.0: 4.566926e-3, 3.0: 3.760046e-4}
 
@@ -101,7 +101,10 @@ def distance(bias, width):
     network = BiasNetwork.draw(C8.x, C8.y, bias, width=width, seed=1)
     kernel = sb.bias_generalized_kernel(network.points, bias)
     rate, residuals = 0.8 / kernel.eigenvalues[-1], []
-    end = descend(network, rate, 100, watch=residuals.append)
+    end = network
+    for _ in range(100):
+        end, residual = end.step(rate)
+        residuals.append(residual)
     expected = [kernel.residual(residuals[0], step * rate) for step in range(100)]
     gap = np.linalg.norm(np.array(residuals) - expected, axis=1).max() / np.linalg.norm(residuals[0])
     return gap, network, end, kernel, (residuals[0], 100 * rate)
@@ -140,7 +143,7 @@ def test_active_neurons_and_flips():
             sb.CapabilityError,
             "flips are predicted for univariate data, got points of dimension 3",
         ),
-        (lambda: BiasNetwork.draw(C8.x, C8.y, 9, width=10), sb.DataError, "none is; lower B or widen"),
+        (lambda: BiasNetwork.draw(C8.x, C8.y, 9, width=10), sb.DataError, "none is on any point; lower B or widen"),
         (lambda: BiasNetwork.draw(C8.x, [1, 2], 1, width=10), sb.DataError, "one y a point"),
     ],
 )

@@ -15,7 +15,17 @@ from scipy.interpolate import CubicSpline
 
 import splinebias as sb
 from splinebias.cli.main import main
-from splinebias.theorems import bordelon_pehlevan, jin_montufar, liang_montufar, min_mallada_vidal, verify, williams, zhou
+from splinebias.theorems import (
+    bordelon_pehlevan,
+    jin_montufar,
+    liang_montufar,
+    min_mallada_vidal,
+    several_inputs,
+    verify,
+    williams,
+    yang,
+    zhou,
+)
 from splinebias.theorems.verdict import Hypothesis, Relation, Status, Verdict
 from splinebias.theorems.wide_networks import limit_function
 
@@ -122,6 +132,18 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
     "trajectory": (jin_montufar.trajectory, {"at": 2.0}, ["JM trajectory"]),
     "powers": (jin_montufar.powers, {"function": of_law(liang_montufar.UNIFORM)}, ["JM powers"]),
     "start": (jin_montufar.start, {"function": ignoring}, ["JM start"]),
+    "plane": (
+        several_inputs.rate_in_plane,
+        {"exponent": -1.0, "scale": 1.3},
+        ["JM rate, 2 inputs", "JM constant, 2 inputs"],
+    ),
+    "space": (
+        several_inputs.rate_in_space,
+        {"exponent": -0.25, "scale": 0.7},
+        ["JM rate, 3 inputs", "JM constant, 3 inputs"],
+    ),
+    "hidden, zero": (several_inputs.hidden_from_zero, {"exponent": -1.5}, ["JM hidden, a = 0"]),
+    "hidden, random": (several_inputs.hidden_from_random, {"exponent": -0.5}, ["JM hidden, a ~ N(0, 1/n)"]),
     "unscaled": (liang_montufar.unscaled, {"function": higher}, ["LM unscaled u^4 + u^2", "LM unscaled hypentropy"]),
     "functional": (liang_montufar.relu_functional, {"of": without_slopes}, ["LM functional"]),
     "scaled": (
@@ -172,6 +194,18 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
     ),
     "lazy": (bordelon_pehlevan.lazy, {"richness": 1.0}, ["BP lazy"]),
     "slower": (bordelon_pehlevan.slower, {"law": sb.Initialization.gaussian(), "times": (1.0,)}, ["BP slower"]),
+    "bias spectrum": (yang.spectrum, {"bias": 1.05}, ["Y spectrum"]),
+    "bias active": (yang.active, {"bias": 1.2}, ["Y active", "Y sparse"]),
+    "bias flips": (yang.flips, {"width": 50_000}, ["Y flips"]),
+    "bias residual": (yang.residual, {"bias": 1.5, "power": -1.0}, ["Y residual", "Y width"]),
+    "bias steps": (yang.steps, {"bias": 0.0, "ratio": 0.25}, ["Y steps", "Y as fast"]),
+    "bias width": (yang.required_width, {"power": 6.0}, ["Y required width"]),
+    "bias bounds": (yang.bounds, {"shrink": 0.0, "constant": 0.1}, ["Y exact form", "Y worst case", "Y data bound"]),
+    "bias generalization": (
+        yang.generalization,
+        {"factor": 0.005, "decay": 0.25},
+        ["Y generalization", "Y sparsity and bound"],
+    ),
 }
 QUICK = (
     "trajectory",
@@ -182,6 +216,8 @@ QUICK = (
     "error",
     "inputs",
     "lazy",
+    "hidden, random",
+    "bias bounds",
 )  # half a second or two each
 
 
@@ -254,7 +290,7 @@ def test_papers_are_verified_in_the_order_of_their_names_each_once():
 
 @pytest.mark.parametrize("paper", ["JN", "jm", 3])
 def test_other_papers_are_refused(paper):
-    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, Z, M, BP, got"):
+    with pytest.raises(sb.DataError, match=r"`papers` must be among JM, LM, W, Z, M, BP, Y, got"):
         sb.verify("JM", paper)
 
 

@@ -1,11 +1,9 @@
 r"""The error of a finite network of several inputs, predicted: theory section 7 with expectations over sampled units.
 
-.. math:: \sqrt n\, (f_n - f) \to \mathrm{GP}(0, E[u(x) u(x')]), \qquad
-          u(x; w, b) = (S(x) - P(x) S_X)\, \alpha, \qquad \alpha = \lambda \cdot S_X,
+.. math:: \sqrt n\, (f_n - f) \to \mathrm{GP}(0, \mathrm{Cov}[u(x), u(x')])
 
-with the features :math:`S(x) = \sigma(w \cdot x + b)` and :math:`P(x) = K(x, X) K^{-1}`; with a free affine part P(x)
-are the cardinal functions of the interpolation that it takes part in. E[u] = 0. Expectations are means over scrambled
-Sobol points (draws, of a sampler of one's own), four samples whose scatter is the error that is stated.
+with the influences u of `point_influence`, at any training time, of `Standard` and of `NTK` networks. Expectations are means
+over scrambled Sobol points (draws, of a sampler of one's own), four samples whose scatter is the error that is stated.
 """
 
 from __future__ import annotations
@@ -22,75 +20,21 @@ from splinebias._array import Array
 from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.largest_error import ErrorsOfWidth, LawOfSups, sampled_sups
+from splinebias.finite_width.several_inputs.point_influence import InfluenceAtLimit, InfluenceOnTheWay, PointInfluence
 from splinebias.functions.compare_on_box import checked_box
+from splinebias.initialization.laws import as_law
 from splinebias.initialization.several_inputs.input_laws import FromSampler, SeveralInputs
-from splinebias.limit.prediction import Prediction
-from splinebias.limit.several_inputs.input_system import InputSystem
+from splinebias.limit.hypotheses import require_mobile
+from splinebias.limit.prediction import Prediction, require
+from splinebias.limit.several_inputs.input_system import InputSystem, require_points
 from splinebias.limit.several_inputs.sampled_kernel import REPLICATES, sobol_units
 from splinebias.limit.several_inputs.solver import PointsSolver
+from splinebias.parameterization import NTK
 from splinebias.problem import Problem
 
 _UNITS = 2**16  # in all samples, fewer where points are so many that their features take over a GiB
-_AT_ONCE = 4_000_000  # influences held together
 _SIDES = 3  # of a box, in a line
 _PLACES = 512  # of the box at which largest errors are looked for
-
-
-@dataclass(frozen=True, eq=False)
-class PointInfluence:
-    """Influences u of sampled units.
-
-    Attributes
-    ----------
-    system : InputSystem
-        The problem and its kernel matrix.
-    w : Array, shape (N, d)
-        Units, the samples one after the other.
-    b : Array, shape (N,)
-        Their biases.
-    multipliers : Array, shape (M,)
-        Those of the limit.
-    """
-
-    system: InputSystem
-    w: Array
-    b: Array
-    multipliers: Array
-
-    def covariance(self, x: Array, x2: Array) -> Array:
-        """E[u u'] at points (P, d) and (Q, d), shape (P, Q)."""
-        cardinal, total = self.system.cardinal(x), np.zeros((len(x), len(x2)))
-        cardinal2 = cardinal if x is x2 else self.system.cardinal(x2)
-        size = max(1, _AT_ONCE // (len(x) + len(x2)))
-        for part in (slice(first, first + size) for first in range(0, len(self.b), size)):
-            u = self._at(x, cardinal, part)
-            total += u @ (u if x is x2 else self._at(x2, cardinal2, part)).T
-        return total / len(self.b)
-
-    def moments(self, x: Array) -> tuple[Array, Array, Array]:
-        """E[u^2], its standard error, and E[u^4] at points (P, d), each of shape (P,)."""
-        square, error, fourth = np.empty(len(x)), np.empty(len(x)), np.empty(len(x))
-        size = max(1, _AT_ONCE // len(self.b))
-        for at in (slice(first, first + size) for first in range(0, len(x), size)):
-            squares = self._at(x[at], self.system.cardinal(x[at]), slice(None)) ** 2
-            each = squares.reshape(len(squares), REPLICATES, -1).mean(axis=2)
-            square[at], error[at] = each.mean(axis=1), each.std(axis=1, ddof=1) / math.sqrt(REPLICATES)
-            fourth[at] = (squares**2).mean(axis=1)
-        return square, error, fourth
-
-    def _at(self, x: Array, cardinal: Array, part: slice) -> Array:
-        """u of a part of the units at points (P, d), shape (P, n)."""
-        features = self.system.problem.activation.value(x @ self.w[part].T + self.b[part])
-        return np.asarray((features - cardinal @ self._features[:, part]) * self._alpha[part])
-
-    @cached_property
-    def _features(self) -> Array:
-        """S_X, shape (M, N)."""
-        return np.asarray(self.system.problem.activation.value(self.system.x @ self.w.T + self.b))
-
-    @cached_property
-    def _alpha(self) -> Array:
-        return np.asarray(self.multipliers @ self._features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +50,12 @@ class LargestOnBox(LawOfSups):
     @cached_property
     def sups(self) -> Array:
         """The samples, sorted, shape (draws,)."""
-        return sampled_sups(self.copies * self.model.covariance(self.points, self.points), self.draws, self.seed)
+        return sampled_sups(self.covariance, self.draws, self.seed)
+
+    @cached_property
+    def covariance(self) -> Array:
+        r"""That of :math:`\sqrt n\,(f_n - f)` at the points, shape (N, N)."""
+        return self.copies * self.model.covariance(self.points, self.points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +70,8 @@ class PointsBand(ErrorsOfWidth, Drawn):
         The n above.
     box : Array, shape (d, 2)
         Where largest errors are meant.
+    time : float
+        Training time; infinity: the limit.
     model : PointInfluence
         The influences u.
     copies : int
@@ -134,6 +85,7 @@ class PointsBand(ErrorsOfWidth, Drawn):
     prediction: Prediction
     width: int
     box: Array
+    time: float
     model: PointInfluence = field(repr=False)
     copies: int
     largest: LargestOnBox = field(repr=False)
@@ -148,7 +100,7 @@ class PointsBand(ErrorsOfWidth, Drawn):
         return math.sqrt(self.copies / self.width)
 
     def std(self, x: Any) -> Array:
-        r"""Standard deviation of :math:`f_n(x)` at points (..., d), shape (...); 0 at the data, nan if x is not finite."""
+        r"""Standard deviation of :math:`f_n(x)` at points (..., d), shape (...); 0 at the data in the end, nan at infinity."""
         return at_finite(self._std, points_of(x, len(self.box), finite=False), points=True)
 
     def _std(self, points: Array) -> Array:
@@ -175,9 +127,20 @@ class PointsBand(ErrorsOfWidth, Drawn):
     @cached_property
     def effective_number(self) -> float:
         r"""How many neurons the variance comes from: n over the kurtosis of u where the variance is largest: `ErrorBand`."""
-        square, _, fourth = self.model.moments(self.largest.points)
-        at, draws = int(square.argmax()), self.width / self.copies
-        return draws * float(square[at] ** 2 / fourth[at]) if fourth[at] > 0 else draws
+        at, draws = int(np.diag(self.largest.covariance).argmax()), self.width / self.copies
+        square, _, fourth = self.model.moments(self.largest.points[[at]])
+        return draws * float(square[0] ** 2 / fourth[0]) if fourth[0] > 0 else draws
+
+    @cached_property
+    def advice(self) -> str:
+        """Empty, or why networks of this width may not be what the band says, worked out when first asked for.
+
+        That none can be trained; that hidden weights move too far (`laziness`); that the variance belongs to rare neurons
+        (`effective_number` below 3).
+        """
+        from splinebias.finite_width.advice import advice_on_points  # a band does without what trains networks
+
+        return advice_on_points(self)
 
     def at_width(self, width: int) -> PointsBand:
         """The band of another width; nothing is computed again."""
@@ -187,24 +150,30 @@ class PointsBand(ErrorsOfWidth, Drawn):
         sides = " x ".join(f"[{lo:.3g}, {hi:.3g}]" for lo, hi in self.box[:_SIDES]) + (
             " x ..." if len(self.box) > _SIDES else ""
         )
-        return f"PointsBand({self.problem.describe()}; width {self.width}, box {sides})"
+        return f"PointsBand({self.problem.describe()}; width {self.width}, box {sides}, time {self.time:g})"
 
 
-def band_of_points(problem: Problem, width: int, box: Any, time: float, draws: int, seed: int) -> PointsBand:
-    """`error_band` of several inputs.
+def band_of_points(
+    problem: Problem, width: int, box: Any, time: float, draws: int, seed: int, start_moment: float = 0.0
+) -> PointsBand:
+    """`error_band` of several inputs; `start_moment`: E[(sqrt(n) a)^2] where networks start at random functions, else 0.
 
     Raises
     ------
     CapabilityError
-        For finite times, points of one input, and problems that `PointsSolver` does not take.
+        For points of one input, problems that `PointsSolver` does not take, and random starts with `NTK`.
     DataError
-        If the law lacks fourth moments, the width is below the number of points, or the box does not fit.
+        If the law lacks fourth moments, the width is below the number of points, the time is no number >= 0, or the box does
+        not fit.
     """
-    if time != math.inf:
-        raise CapabilityError(f"bands of several inputs are those of the limit, time = inf, got {time!r}; leave `time` out")
-    solver, law = PointsSolver(), problem.initialization.pair_law
+    solver, law, both = PointsSolver(), problem.initialization.pair_law, isinstance(problem.parameterization, NTK)
     if (missing := solver.supports(problem)) is not None or not isinstance(law, SeveralInputs):
         raise CapabilityError(f"bands of several inputs cannot take this problem: {missing}")
+    if start_moment and both:
+        raise CapabilityError(
+            "errors over random starts are for Standard() networks, got NTK(); give one start function (`start=`), or "
+            "antisymmetric pairs, which start at 0"
+        )
     if (lacking := law.lacks_moment(4, weight_only=False)) is not None:
         raise DataError(
             f"bands need fourth moments of (w, b), but {lacking} has none: the variance of the errors is infinite"
@@ -214,12 +183,33 @@ def band_of_points(problem: Problem, width: int, box: Any, time: float, draws: i
         raise DataError(f"`interval` must be a box of {law.inputs} rows (low, high), got {len(box)}")
     copies = 2 if problem.initialization.paired else 1
     width = checked_width(problem, width, copies)
-    prediction = solver.solve(problem)
-    system = InputSystem.of(problem, solver.draws, solver.seed)
-    w, b = _units(law, min(_UNITS, 2**27 // problem.data.size), seed)
-    stiffness = (problem.phi.stiffness or 1.0) if problem.scaled else 1.0
-    model = PointInfluence(system, w, b, prediction.multipliers / stiffness)
-    return PointsBand(prediction, width, box, model, copies, LargestOnBox(model, _places(box, seed), copies, draws, seed))
+    if isinstance(time, bool) or not isinstance(time, int | float | np.integer | np.floating) or not time >= 0:
+        raise DataError(f"`time` must be a number >= 0, infinity included, got {time!r}")
+    require(solver, problem)
+    if not problem.scaled:
+        require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled")
+    require_points(problem)
+    prediction = solver.at(problem, [float(time)])[0]
+    model = _influences(problem, solver, prediction, time, seed, start_moment)
+    largest = LargestOnBox(model, _places(box, seed), copies, draws, seed)
+    return PointsBand(prediction, width, box, float(time), model, copies, largest)
+
+
+def _influences(
+    problem: Problem, solver: PointsSolver, prediction: Prediction, time: float, seed: int, start_moment: float
+) -> PointInfluence:
+    """The influences of sampled units on a prediction at a training time."""
+    law = problem.initialization.pair_law
+    assert isinstance(law, SeveralInputs)
+    system, both = InputSystem.of(problem, solver.draws, solver.seed), isinstance(problem.parameterization, NTK)
+    copies = problem.data.size + 1 if start_moment and time < math.inf else 1  # of influences, one for every direction
+    w, b = _units(law, max(2**10, min(_UNITS, 2**27 // problem.data.size) // copies), seed)
+    if time == math.inf and not both:
+        stiffness = (problem.phi.stiffness or 1.0) if problem.scaled else 1.0
+        return InfluenceAtLimit(system, w, b, prediction.multipliers / stiffness, start_moment)
+    output = as_law(problem.initialization.output, "output") if both else None
+    a = None if output is None else output.sample(len(b), np.random.default_rng([seed, 4]))
+    return InfluenceOnTheWay(system, w, b, a, time / problem.phi.hess_at_zero, start_moment)
 
 
 def checked_width(problem: Problem, width: Any, copies: int) -> int:

@@ -86,6 +86,10 @@ class UniformBias(BiasMoments):
         lo, hi = self.lo, self.hi
         return 1.0, (lo + hi) / 2, (lo * lo + lo * hi + hi * hi) / 3
 
+    def density(self, t: Array) -> Array:
+        """That of B at `t`."""
+        return np.asarray(((self.lo < t) & (t < self.hi)) / (self.hi - self.lo))
+
     @property
     def half_width(self) -> float | None:
         """The B of a law U(-B, B), None for others."""
@@ -104,6 +108,11 @@ class NormalBias(BiasMoments):
         tau = (t - m) / s
         mass, density = ndtr(-tau), np.exp(-(tau**2) / 2) / math.sqrt(2 * math.pi)
         return mass, m * mass + s * density, m * m * mass + 2 * m * s * density + s * s * (mass + tau * density)
+
+    def density(self, t: Array) -> Array:
+        """That of B at `t`."""
+        tau = (t - self.mean) / self.deviation
+        return np.asarray(np.exp(-(tau**2) / 2) / (self.deviation * math.sqrt(2 * math.pi)))
 
     @property
     def whole(self) -> tuple[float, float, float]:

@@ -1,11 +1,15 @@
-r"""Means :math:`E|w \cdot z|^3` of laws of w in d inputs: on the sphere, and in the cube.
+r"""Means :math:`E|w \cdot z|^3` and :math:`E|w \cdot z|` of laws of w in d inputs: on the sphere, and in the cube.
 
 In the cube :math:`w_i \sim U(-a, a)`; with :math:`a_i = a |z_i|` in falling order, :math:`c = \sum_{i \ge 2} a_i w_i
 / a`, averaging over :math:`w_1` leaves a polynomial and a remainder where |c| > a_1,
 
 .. math:: E|w \cdot z|^3 = \frac{a_1^4 + 6 a_1^2 E c^2 + E c^4}{4 a_1} - \frac{1}{2 a_1} E[c - a_1]_+^4,
 
-which nothing cancels in: for d = 2 the remainder is 0. Derived here.
+which nothing cancels in: for d = 2 the remainder is 0. In the same way
+
+.. math:: E|w \cdot z| = \frac{a_1^2 + E c^2}{2 a_1} - \frac{1}{a_1} E[c - a_1]_+^2 .
+
+Derived here.
 """
 
 from __future__ import annotations
@@ -44,6 +48,14 @@ class CubicMean(ABC):
         r"""The gradient of :math:`\sum_i \lambda_i E|w \cdot (x - x_i)|^3`, shape (P, d)."""
 
     @abstractmethod
+    def absolute(self, x: Array, x2: Array) -> Array:
+        r""":math:`E|w \cdot (x - x')|` at all pairs of points, shape (P, Q)."""
+
+    @abstractmethod
+    def absolute_slope(self, x: Array, centres: Array, coefficients: Array) -> Array:
+        r"""The gradients :math:`\sum_i c_{pi} \nabla E|w \cdot (x_p - x_i)|`, for coefficients (P, M): shape (P, d)."""
+
+    @abstractmethod
     def reach(self, x: Array) -> Array:
         r"""The largest :math:`|w \cdot x|` at points (P, d), shape (P,)."""
 
@@ -74,6 +86,19 @@ class SphereCubic(CubicMean):
         pulled = (distance @ weights)[:, None] * x - distance @ (weights[:, None] * centres)
         return np.asarray(3 * self.constant * pulled)
 
+    def absolute(self, x: Array, x2: Array) -> Array:
+        return self._absolute_constant * np.asarray(cdist(x, x2))
+
+    def absolute_slope(self, x: Array, centres: Array, coefficients: Array) -> Array:
+        distance = cdist(x, centres)
+        shares = np.divide(coefficients, distance, out=np.zeros_like(distance), where=distance > 0)
+        return np.asarray(self._absolute_constant * (shares.sum(axis=1)[:, None] * x - shares @ centres))
+
+    @property
+    def _absolute_constant(self) -> float:
+        r""":math:`E|w_1| = \Gamma(d/2)/(\sqrt\pi\, \Gamma((d+1)/2))`."""
+        return math.exp(gammaln(self.inputs / 2) - gammaln((self.inputs + 1) / 2)) / math.sqrt(math.pi)
+
     def reach(self, x: Array) -> Array:
         return np.asarray(np.linalg.norm(x, axis=1))
 
@@ -98,6 +123,34 @@ class CubeCubic(CubicMean):
         return np.asarray(
             np.einsum("pq,pqi->pi", np.broadcast_to(weights, z.shape[:2]), np.sign(z) * self._partial(np.abs(z)))
         )
+
+    def absolute(self, x: Array, x2: Array) -> Array:
+        a = -np.sort(-self.half_width * np.abs(x[:, None] - x2), axis=-1)
+        return self._absolute_mean(a[..., 0], a[..., 1:])
+
+    def absolute_slope(self, x: Array, centres: Array, coefficients: Array) -> Array:
+        z = x[:, None] - centres
+        order = np.argsort(-np.abs(z), axis=-1)
+        a = np.take_along_axis(self.half_width * np.abs(z), order, axis=-1)
+        first, rest = a[..., 0], a[..., 1:]
+        found = np.empty_like(a)
+        found[..., 0] = first - self._absolute_mean(first, rest)
+        found[..., 1:] = rest / 3
+        if self.inputs > 2:
+            found[..., 0] += 2 * _excess(rest, first, 1)
+            for i in range(rest.shape[-1]):
+                found[..., i + 1] -= 2 * _turned(rest, i, first, 1)
+        found = np.divide(found, first[..., None], out=np.zeros_like(found), where=first[..., None] > 0)
+        back = np.empty_like(found)
+        np.put_along_axis(back, order, self.half_width * found, axis=-1)
+        return np.asarray(np.einsum("pq,pqi->pi", coefficients, np.sign(z) * back))
+
+    def _absolute_mean(self, first: Array, rest: Array) -> Array:
+        """E|w z| for the largest a|z_i| and the others, in falling order."""
+        total = first**2 + _moments(rest)[0]
+        if self.inputs > 2:
+            total = total - 2 * _excess(rest, first, 2)
+        return np.divide(total, 2 * first, out=np.zeros_like(first), where=first > 0)
 
     def reach(self, x: Array) -> Array:
         return np.asarray(self.half_width * np.abs(x).sum(axis=1))
@@ -158,18 +211,18 @@ def _excess(a: Array, s: Array, power: int) -> Array:
     return total
 
 
-def _turned(a: Array, i: int, s: Array) -> Array:
-    r""":math:`E[w_i\, [\sum_j a_j w_j - s]_+^3]`, by a Gauss rule or by parts in :math:`w_i`."""
+def _turned(a: Array, i: int, s: Array, power: int = 3) -> Array:
+    r""":math:`E[w_i\, [\sum_j a_j w_j - s]_+^{power}]`, by a Gauss rule or by parts in :math:`w_i`."""
     mine, others = a[..., i], np.delete(a, i, axis=-1)
     total = np.zeros(s.shape)
     small = mine <= _SMALL * np.abs(s)
     if small.any():
         nodes, weights = gauss_legendre(8)
         for xi, weight in zip(2 * nodes - 1, weights, strict=True):
-            total[small] += weight * xi * _excess(others[small], s[small] - xi * mine[small], 3)
+            total[small] += weight * xi * _excess(others[small], s[small] - xi * mine[small], power)
     if not small.all():
         big = ~small
         a, s, mine, others = a[big], s[big], mine[big], others[big]
-        ends = (_excess(others, s - mine, 4) + _excess(others, s + mine, 4)) / 2
-        total[big] = (ends - _excess(a, s, 4)) / (4 * mine)
+        ends = (_excess(others, s - mine, power + 1) + _excess(others, s + mine, power + 1)) / 2
+        total[big] = (ends - _excess(a, s, power + 1)) / ((power + 1) * mine)
     return total

@@ -17,6 +17,7 @@ from splinebias.limit.hypotheses import require_moments
 from splinebias.limit.several_inputs.closed_kernels import InputKernel, PiecewiseKernel
 from splinebias.limit.several_inputs.kernel_of import input_kernel
 from splinebias.limit.several_inputs.sampled_kernel import REPLICATES, SampledKernel
+from splinebias.parameterization import NTK
 from splinebias.problem import Problem
 
 _MOST_BYTES = 8 * 2**30
@@ -74,8 +75,11 @@ class InputSystem:
         DataError
             If affine functions are free and vanish at all points, which then lie in a hyperplane.
         """
-        x, act = problem.data.x, problem.two_slopes
-        kernel = input_kernel(problem.initialization, act, draws, seed)
+        x, act = problem.data.x, problem.activation.two_slopes
+        assert act is not None, "PointsSolver.supports asks for two slopes"
+        both = isinstance(problem.parameterization, NTK)
+        moment = problem.initialization.output_second_moment if both else None
+        kernel = input_kernel(problem.initialization, act, draws, seed, moment)
         plane = None
         if problem.free:
             kernel = kernel.modulo_affine

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from splinebias.activation import TwoSlope
 from splinebias.errors import CapabilityError
 from splinebias.initialization.densities import law_name, shape_loc_scale
@@ -12,12 +14,24 @@ from splinebias.limit.several_inputs.closed_kernels import ArcCosine, InputKerne
 from splinebias.limit.several_inputs.cubic_means import CubeCubic, CubicMean, SphereCubic
 from splinebias.limit.several_inputs.plane_kernel import PlaneKernel
 from splinebias.limit.several_inputs.sampled_kernel import SampledKernel
+from splinebias.limit.several_inputs.tangent_kernels import (
+    TangentArcCosine,
+    TangentPlane,
+    TangentSampled,
+    TangentUniformBias,
+)
 
+_KINDS: tuple[Any, ...] = (
+    (ArcCosine, UniformBiasKernel, PlaneKernel, SampledKernel),
+    (TangentArcCosine, TangentUniformBias, TangentPlane, TangentSampled),  # both layers trained
+)
 _MOST_CLOSED = 6  # inputs of a cube: the closed form has 2^d terms
 
 
-def input_kernel(initialization: Initialization, activation: TwoSlope, draws: int, seed: int) -> InputKernel:
-    """The kernel E[s(w x + b) s(w x' + b)] of a law and an activation s.
+def input_kernel(
+    initialization: Initialization, activation: TwoSlope, draws: int, seed: int, output_moment: float | None = None
+) -> InputKernel:
+    """The kernel E[s(w x + b) s(w x' + b)] of a law and an activation s; with an output moment that of both layers.
 
     Parameters
     ----------
@@ -27,20 +41,27 @@ def input_kernel(initialization: Initialization, activation: TwoSlope, draws: in
         The s above.
     draws, seed : int
         Samples of w where there is no closed form, and where their randomness comes from.
+    output_moment : float, optional
+        E[a^2] of output weights, where hidden weights are trained too (`tangent_kernels`).
     """
+    more = () if output_moment is None else (output_moment,)
+    arc, closed_form, plane, samples = _KINDS[output_moment is not None]
+    made: InputKernel
     law = initialization.pair_law
     if not isinstance(law, SeveralInputs):
         raise CapabilityError(f"kernels of several inputs need a law of several, got {initialization!r}")
     if (scales := _gaussian(law)) is not None:
-        return ArcCosine(activation, *scales)
+        made = arc(activation, *scales, *more)
+        return made
     if (found := _uniform_bias(law)) is None:
-        return SampledKernel(activation, law, draws, seed)
+        made = samples(activation, law, draws, seed, *more)
+        return made
     cubic, half_width = found
-    closed = UniformBiasKernel(activation, cubic, half_width)
+    closed = closed_form(activation, cubic, half_width, True, *more)
     if law.inputs == 2:
         side = cubic.half_width if isinstance(cubic, CubeCubic) else None
-        return PiecewiseKernel(closed, PlaneKernel(activation, half_width, side))
-    sampled = SampledKernel(activation, law, draws, seed)
+        return PiecewiseKernel(closed, plane(activation, half_width, side, *more))
+    sampled = samples(activation, law, draws, seed, *more)
     return sampled if isinstance(cubic, CubeCubic) and law.inputs > _MOST_CLOSED else PiecewiseKernel(closed, sampled)
 
 

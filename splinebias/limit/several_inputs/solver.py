@@ -16,7 +16,7 @@ from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, require
 from splinebias.limit.several_inputs.input_system import InputSystem
 from splinebias.limit.several_inputs.kernel_function import KernelFunction
-from splinebias.parameterization import Standard
+from splinebias.parameterization import NTK, Standard
 from splinebias.problem import Problem
 
 _SAMPLED = 1e-3  # of max |y|: a kernel from samples that is less sure leaves the outcome INACCURATE
@@ -27,6 +27,8 @@ _SAMPLED = 1e-3  # of max |y|: a kernel from samples that is less sure leaves th
 class PointsSolver(Solver):
     r""":math:`f = K(\cdot, X) K(X, X)^{-1} y` for `Points`,
     :math:`K(x, x') = E[\sigma(w \cdot x + b) \sigma(w \cdot x' + b)]`.
+
+    With `NTK`, which trains both layers, :math:`E[a^2] (x \cdot x' + 1) E[\sigma' \sigma']` is added to K.
 
     With a free affine part :math:`f = K(\cdot, X)\lambda + \text{slope} \cdot x + \text{intercept}`,
     :math:`\sum \lambda_i = 0`, :math:`\sum \lambda_i x_i = 0`. O(M^2) memory, O(M^3) time.
@@ -72,8 +74,8 @@ class PointsSolver(Solver):
             return "it takes sb.Points of several inputs; of one input leave `solver` out"
         if problem.activation.two_slopes is None:
             return f"of several inputs it takes two-slope activations such as sb.ReLU(), got {problem.activation}"
-        if not isinstance(problem.parameterization, Standard):
-            return f"of several inputs it takes Standard() networks, got {problem.parameterization}"
+        if not isinstance(problem.parameterization, Standard | NTK):
+            return f"of several inputs it takes Standard() and NTK() networks, got {problem.parameterization}"
         if not problem.linear:
             return f"of several inputs it solves quadratic problems only, got scaled {problem.phi}; take sb.Quadratic()"
         return None

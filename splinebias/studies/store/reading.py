@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from splinebias._arguments import interval as check_interval
 from splinebias._arguments import real_number, whole_number
 from splinebias._files import parse_toml
 from splinebias.errors import DataError, Outcome, SplinebiasError
-from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.functions.compare_on_box import Place, checked_place
 from splinebias.problem import Problem
 from splinebias.studies.row import FAILED, KINDS, LOST, Row
-from splinebias.studies.store.packing import unpack
+from splinebias.studies.store.packing import NetworkFunction, unpack
 from splinebias.studies.store.schema import connect, guarded, is_held
 
 _OUTCOMES = (*Outcome.__members__, FAILED, LOST)
@@ -34,11 +33,11 @@ class StoredCase:
     names: dict[str, str]
     problem: Problem
     method: str
-    interval: tuple[float, float]
+    interval: Place
     loss_tol: float
     rows: tuple[Row, ...]
 
-    def function(self, width: int, seed: int) -> PiecewisePolynomial | None:
+    def function(self, width: int, seed: int) -> NetworkFunction | None:
         """The network of one run, exact; None if there is no such run, or it failed."""
         query = "SELECT function FROM runs WHERE key = ? AND width = ? AND seed = ?"
         with _reading(self.path) as file:
@@ -95,7 +94,7 @@ def read_cases(path: str | Path) -> list[StoredCase]:
         for key, text, problem, method, lo, hi, tol in cases:
             rows = file.execute(f"SELECT {names} FROM runs WHERE key = ? ORDER BY width, seed", (key,))
             kept = tuple(map(_row, rows))
-            what = _names(text), _problem(path, problem), _text(method, "method"), check_interval((lo, hi))
+            what = _names(text), _problem(path, problem), _text(method, "method"), _place(lo, hi)
             found.append(StoredCase(path, _text(key, "key"), *what, real_number(tol, "loss_tol", above=0), kept))
     if not found:
         raise DataError(f"the store {path} holds no case: its study was stopped before it began; run the same command again")
@@ -120,6 +119,17 @@ def _names(text: Any) -> dict[str, str]:
     return names
 
 
+def _place(lo: Any, hi: Any) -> Place:
+    """The interval or the box of a case, or a DataError."""
+    if not (isinstance(lo, str) and isinstance(hi, str)):
+        return checked_place((lo, hi))
+    try:
+        low, high = json.loads(lo), json.loads(hi)
+        return checked_place(list(zip(low, high, strict=True)))
+    except (ValueError, TypeError, RecursionError):
+        raise DataError(f"`lo` and `hi` must be numbers, or lists of them, got {lo!r} and {hi!r}") from None
+
+
 def _row(values: tuple[Any, ...]) -> Row:
     """A row as it was before SQLite, which keeps nan as NULL."""
     entries = zip(Row._fields, KINDS, values, strict=True)
@@ -131,7 +141,8 @@ def _row(values: tuple[Any, ...]) -> Row:
         raise DataError(f"`outcome` must be one of {', '.join(_OUTCOMES)}, got {row.outcome!r}")
     if row.ok:  # what fits and tables are made of
         real_number(row.sup, "sup", at_least=0)
-        real_number(row.argmax, "argmax")
+        if not math.isnan(row.argmax):  # of several inputs
+            real_number(row.argmax, "argmax")
     return row
 
 

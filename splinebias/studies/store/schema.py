@@ -25,7 +25,7 @@ TABLES = (
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {FORMAT}",
 )
-"""The statements that make a new store."""
+"""The statements that make a new store; of several inputs `lo` and `hi` of a case are lists of numbers, as JSON text."""
 ADD_CASE = "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_RUN = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * (len(Row._fields) + 4))})"
 

@@ -18,7 +18,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from splinebias.errors import DataError, StudyStopped
+from splinebias.functions.compare_on_box import Place
 from splinebias.studies.row import LOST, Done
 from splinebias.studies.spec import StudySpec
 from splinebias.studies.spec_difference import difference
@@ -165,11 +168,17 @@ def _begin(file: sqlite3.Connection, path: Path, spec: StudySpec, text: str, *, 
                 file.execute("DELETE FROM cases")
                 for number, case in enumerate(spec.cases):
                     what = (case.key, json.dumps(case.names), case.problem.to_toml(), repr(case.method))
-                    file.execute(ADD_CASE, (number, *what, *case.interval, spec.loss_tol))
+                    file.execute(ADD_CASE, (number, *what, *_ends(case.interval), spec.loss_tol))
         except sqlite3.Error as error:
             if is_full(error):
                 raise StudyStopped(_no_room(path, error)) from None
             raise
+
+
+def _ends(place: Place) -> list[float | str]:
+    """Where an interval begins and ends, and a box as JSON text."""
+    ends = np.asarray(place).T.tolist()
+    return [json.dumps(end) if isinstance(end, list) else end for end in ends]
 
 
 def _no_room(path: Path, error: sqlite3.Error) -> str:

@@ -22,13 +22,13 @@ from splinebias import __version__
 from splinebias.curvature_penalty.value import penalty
 from splinebias.errors import SplinebiasError
 from splinebias.functions.compare import compare
-from splinebias.functions.piecewise import PiecewisePolynomial
+from splinebias.functions.compare_on_box import Place
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
 from splinebias.parameterization import MeanField
 from splinebias.studies.row import FAILED, Done, Row, failed_row
 from splinebias.studies.spec import StudySpec, run_seed
-from splinebias.studies.store.packing import pack
+from splinebias.studies.store.packing import NetworkFunction, pack
 from splinebias.training.method import TrainingMethod
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Batch:
     spec_seed : int
         The `seed` of the specification.
     interval : tuple of float
-        Where to compare.
+        Where to compare; of several inputs a box.
     loss_tol : float
         As in `train`.
     """
@@ -67,7 +67,7 @@ class Batch:
     width: int
     seeds: tuple[int, ...]
     spec_seed: int
-    interval: tuple[float, float]
+    interval: Place
     loss_tol: float
 
 
@@ -153,7 +153,7 @@ def _measured(batch: Batch, seed: int, run: Training) -> Done:
         seed=seed,
         sup=distance.sup,
         l2=distance.l2,
-        argmax=distance.argmax,
+        argmax=distance.argmax if isinstance(distance.argmax, float) else math.nan,  # of several inputs no number
         penalty=limit.penalty,
         loss=run.loss,
         steps=run.steps,
@@ -164,7 +164,7 @@ def _measured(batch: Batch, seed: int, run: Training) -> Done:
         passes=int(run.stats.get("passes", 0)),
         reason="" if run.outcome.ok else run.advice,
     )
-    assert isinstance(run.function, PiecewisePolynomial), "studies are of one input"
+    assert isinstance(run.function, NetworkFunction)
     return Done(row, pack(run.function), environment())
 
 

@@ -8,7 +8,7 @@ become differences of running sums: a step costs O(active neurons + M). Neurons 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,17 +51,15 @@ class BiasNetwork:
         level, m = real_number(bias, "bias", at_least=0), whole_number(width, "width", at_least=1)
         order = np.argsort(-abscissae)  # directions of (x, 1) grow as x falls
         network = cls(unit_inputs(abscissae[order]), targets[order], m, np.zeros(0), np.zeros((0, 2)), np.zeros(0))
-        rng, kept = np.random.default_rng(seed), []
-        for first in range(0, m, 1 << 17):
-            size = min(1 << 17, m - first)
-            w, a = rng.standard_normal((size, 2)), rng.choice([-1.0, 1.0], size)
-            lower, upper, _ = network.runs(w, np.full(size, level))
+        kept = []
+        for a, w in drawn_blocks(m, 2, seed):
+            lower, upper, _ = network.runs(w, np.full(a.size, level))
             alive = upper > lower
             kept.append((a[alive], w[alive]))
         a, w = np.concatenate([part[0] for part in kept]), np.concatenate([part[1] for part in kept])
-        if not a.size:
-            raise DataError(f"`bias` must leave neurons active, got B = {level:g} at width {m}: none is; lower B or widen")
-        return replace(network, a=a, w=w, b=np.full(a.size, level))
+        found = replace(network, a=a, w=w, b=np.full(a.size, level))
+        require_active(found.active_fractions(), level, m)
+        return found
 
     def runs(self, w: Array, b: Array) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
         """First and past-last datum of the run of each neuron, and whether it is active inside it (b >= 0) or outside."""
@@ -113,11 +111,33 @@ class BiasNetwork:
         return np.asarray(self.w @ self.points.T >= self.b[:, None])
 
 
+def drawn_blocks(width: int, dimension: int, seed: int) -> Iterator[tuple[Array, Array]]:
+    """All neurons of the start in blocks, as (a, w): the draw of both kinds of networks."""
+    rng = np.random.default_rng(seed)
+    for first in range(0, width, 1 << 17):
+        size = min(1 << 17, width - first)
+        w = rng.standard_normal((size, dimension))
+        yield rng.choice([-1.0, 1.0], size), w
+
+
+def require_active(fractions: Array, level: float, width: int) -> None:
+    """Refuse networks of which no neuron is active on some point: no step changes their value there."""
+    if not (fractions > 0).all():
+        where = "on any point" if not fractions.any() else f"on {int((fractions == 0).sum())} of {fractions.size} points"
+        raise DataError(
+            f"`bias` must leave neurons active on every point, got B = {level:g} at width {width}: none is {where}; "
+            "lower B or widen"
+        )
+
+
 def blocked_dense_step(
-    points: Array, y: Array, a: Array, w: Array, b: Array, rate: float, *, block: int = 1 << 16
+    points: Array, y: Array, a: Array, w: Array, b: Array, rate: float, *, width: int | None = None, block: int = 1 << 16
 ) -> tuple[Array, Array, Array]:
-    """The same step over all neurons in blocks that fit a cache: the twin of `BiasNetwork.step`. New w, new b, residual."""
-    scale, values = 1 / math.sqrt(a.size), np.zeros(len(y))
+    """The same step over all neurons in blocks that fit a cache: the twin of `BiasNetwork.step`. New w, new b, residual.
+
+    Inputs of any dimension; `width` counts neurons that are not given because they are dead.
+    """
+    scale, values = 1 / math.sqrt(width or a.size), np.zeros(len(y))
     spans = [slice(first, first + block) for first in range(0, a.size, block)]
     for span in spans:
         values += np.maximum(w[span] @ points.T - b[span, None], 0).T @ a[span]
@@ -129,11 +149,3 @@ def blocked_dense_step(
         new_w[span] = w[span] - factor[:, None] * (pull @ points)
         new_b[span] = b[span] + factor * pull.sum(axis=1)
     return new_w, new_b, r
-
-
-def descend(network: BiasNetwork, rate: float, steps: int, *, watch: Callable[[Array], Any] = lambda _: None) -> BiasNetwork:
-    """Take many steps, showing each residual to `watch`."""
-    for _ in range(whole_number(steps, "steps")):
-        network, residual = network.step(rate)
-        watch(residual)
-    return network

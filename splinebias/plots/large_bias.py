@@ -1,0 +1,68 @@
+"""Networks with large biases: eigenvalues of their kernel, residuals of trained ones, and the widths that they need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from splinebias.plots.canvas import drawn_on
+from splinebias.plots.style import BLACK, BLUE, DASHES, NETWORKS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from splinebias.regimes.large_bias import BiasKernel
+    from splinebias.regimes.large_biases.descent import LargeBias
+    from splinebias.regimes.large_biases.widths import LargeBiasWidths
+
+
+def plot_bias_kernel(kernel: BiasKernel, ax: Axes | None = None, **line: Any) -> Axes:
+    """The eigenvalues of the kernel of networks with large biases, largest first. Keywords go to ``Axes.plot``."""
+    values = np.maximum(kernel.eigenvalues[::-1], np.finfo(float).tiny)
+    with drawn_on(ax) as axes:
+        number = _labelled(axes)
+        style: dict[str, Any] = {"color": NETWORKS[number % len(NETWORKS)], "marker": "o", "linewidth": 0.8}
+        style |= {"label": f"$B = {kernel.bias:g}$"} | line
+        axes.plot(np.arange(1, values.size + 1), values, **style)
+        axes.set(xlabel="number", ylabel="eigenvalue of $H$", yscale="log")
+    return axes
+
+
+def plot_large_bias(found: LargeBias, ax: Axes | None = None, **line: Any) -> Axes:
+    """The size of the residual over that at the start, against time in units of the slowest mode; predicted, dashed.
+
+    Keywords go to ``Axes.plot`` for the measured curve.
+    """
+    times = found.times * max(found.kernel.smallest, 0.0) / len(found.kernel.matrix)
+    sizes = [np.linalg.norm(r, axis=1) / np.linalg.norm(found.residuals[0]) for r in (found.residuals, found.predicted)]
+    with drawn_on(ax) as axes:
+        number = _labelled(axes)
+        color = NETWORKS[number % len(NETWORKS)]
+        label = f"$B = {found.kernel.bias:g}$, $m = {found.start.width:,}$"
+        style: dict[str, Any] = {"color": color, "linewidth": 1.4, "label": label} | line
+        axes.plot(times, sizes[0], **style)
+        axes.plot(times, sizes[1], color=color, linestyle="--", linewidth=0.9, label="_predicted")
+        axes.set(xlabel=r"time $t \lambda_{\min}/M$", ylabel="$|r|/|r_0|$; predicted: dashed")
+    return axes
+
+
+def plot_large_bias_widths(found: LargeBiasWidths, ax: Axes | None = None, **line: Any) -> Axes:
+    r"""Measured widths against B, beside :math:`1/\Phi(-B)` and :math:`e^{B^2}`, scaled to the first of them."""
+    with drawn_on(ax) as axes:
+        known = np.isfinite(found.widths)
+        style: dict[str, Any] = {"color": BLUE, "marker": "o", "linewidth": 1.2, "label": "measured"}
+        axes.plot(found.biases[known], found.widths[known], **style | line)
+        if known.any():
+            first = int(np.flatnonzero(known)[0])
+            guides = {r"$1/\Phi(-B)$": 1 / found.active_fractions, "$e^{B^2}$": np.exp(found.biases**2)}
+            for (name, guide), dashes in zip(guides.items(), DASHES, strict=False):
+                scaled = guide * found.widths[first] / guide[first]
+                axes.plot(found.biases, scaled, color=BLACK, linestyle=dashes, linewidth=0.8, label=name)
+        axes.set(xlabel="bias $B$", ylabel=f"width within {found.distance:g}", yscale="log")
+    return axes
+
+
+def _labelled(axes: Axes) -> int:
+    """How many lines with a label are on the axes."""
+    return sum(not str(line.get_label()).startswith("_") for line in axes.get_lines())

@@ -170,9 +170,11 @@ def test_every_public_class_of_results_is_among_those_tested(results):
     with_tests_of_their_own = {
         sb.Alignment,
         sb.Condensation,
+        sb.LargeBias,
+        sb.LargeBiasWidths,
         sb.MeanFieldDescent,
         sb.SmallStart,
-    }  # they take seconds
+    }
     assert kinds - with_tests_of_their_own <= tested
     assert all(issubclass(kind, Drawn) for kind in {type(result) for result in results.values()})
     made = {

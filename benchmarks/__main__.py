@@ -21,6 +21,7 @@ _TABLES = {  # name in README.md: module and function, called with full=True or 
     "many points": "bench_many_points:tabulate",
     "scaled": "bench_many_points:tabulate_scaled",
     "random weights": "bench_random_weights:tabulate",
+    "neighbours": "bench_neighbours:tabulate",
     "second opinion": "bench_second_opinion:tabulate",
     "path": "bench_path:tabulate",
     "precision": "bench_precision:tabulate",

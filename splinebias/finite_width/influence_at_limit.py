@@ -108,7 +108,7 @@ class LimitInfluence(InfluenceModel):
         """
         problem, size = self.neurons.problem, self.neurons.size
         require_mobile(problem.limit_potential, "the mean shift", error=CapabilityError)
-        sides, form = self.neurons.sides(points)
+        sides, form = self.neurons.with_turns().sides(points)
         tents, projections = self._projected(points, sides, form)
         inverse, y = np.linalg.pinv(form.dense(), hermitian=True), problem.data.y / size
         spread = sum((side.basis * (side.weights * side.square)) @ side.basis.T for side in sides).toarray()

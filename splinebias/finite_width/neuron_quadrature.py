@@ -29,7 +29,7 @@ from splinebias.limit.dual.response import ResponseModel
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.cells import Cells
-from splinebias.potential import Potential, Quadratic
+from splinebias.potential import Hypentropy, Potential, Power, Quadratic
 from splinebias.problem import Problem
 
 _ORDER = 16  # nodes per cell, where zeta is no polynomial
@@ -86,6 +86,19 @@ class NeuronsOfSide:
         return np.where(np.isinf(steepness), 0.0, steepness)
 
     @property
+    def _turn(self) -> Array:
+        r"""The derivative of A', shape (n, m), 0 at rest; of potentials of one's own by a difference quotient."""
+        phi, alpha, steep = self.potential, self._alpha, self._steepness
+        if isinstance(phi, Hypentropy):  # A is a multiple of sinh
+            return alpha
+        if isinstance(phi, Power):
+            rate = np.divide(phi.p - 2, alpha, out=np.zeros_like(alpha), where=alpha > 0)
+            return np.asarray(-rate * (1 - 2 * phi.quadratic * steep) * steep**2)
+        z, step = self.slices[0] * np.abs(self.g)[:, None], 1e-6
+        near = 1 / phi.hess(phi.grad_inverse(z * (1 + step)))
+        return np.asarray(np.divide(near - steep, step * z, out=np.zeros_like(z), where=z > 0))
+
+    @property
     def value(self) -> Array:
         r"""The sum of :math:`v \alpha`, shape (n,)."""
         return np.sign(self.g) * self._sum(self.slices[0] * self._alpha)
@@ -108,11 +121,8 @@ class NeuronsOfSide:
 
     def second_order(self) -> tuple[Array, Array]:
         r"""The sums of :math:`v^3 A' \alpha` and :math:`v^3 A''`, each of shape (n,)."""
-        v, step = self.slices[0], 1e-6
-        z = v * np.abs(self.g)[:, None]
-        near = 1 / self.potential.hess(self.potential.grad_inverse(z * (1 + step)))
-        change = np.divide(near - self._steepness, step * z, out=np.zeros_like(z), where=z > 0)
-        pull, bend = self._sum(v**3 * self._steepness * self._alpha), self._sum(v**3 * change)
+        v = self.slices[0]
+        pull, bend = self._sum(v**3 * self._steepness * self._alpha), self._sum(v**3 * self._turn)
         return np.sign(self.g) * pull, np.sign(self.g) * bend
 
     def unseen_square(self) -> Array:
@@ -206,7 +216,7 @@ class NeuronQuadrature:
                 grid = replace(grid, cells=Cells(np.union1d(edges, grid.cells.edges), _ORDER))
                 rule = cls(problem, dual, start.size, unit, grid)._resolved(_squares)
                 if rule is not None:
-                    return rule
+                    return rule._resolved(_slopes) or rule
                 raise DataError(
                     "one neuron's contribution has no finite variance, or one beyond doubles: its curvature outgrows the "
                     "tails of the law, and errors shrink more slowly than n^(-1/2); choose lighter tails, smaller data or a "
@@ -225,6 +235,11 @@ class NeuronQuadrature:
         law, cells = self.problem.initialization.breakpoint_law, self.grid.cells
         edges = np.union1d(cells.edges, integration_cells(law, self.problem.data.x, cells.order, 4).edges)
         return replace(self, power=4, grid=replace(self.grid, cells=Cells(edges, cells.order + 4)))
+
+    @np.errstate(all="ignore")  # as above
+    def with_turns(self) -> NeuronQuadrature:
+        r"""This rule where sums of :math:`v^3 A''` are resolved, too, as far as they can be."""
+        return self if isinstance(self.potential, Quadratic) else self._resolved(_turns) or self
 
     def _resolved(self, moments: Callable[[NeuronsOfSide], tuple[Array, Array]]) -> NeuronQuadrature | None:
         r"""This quadrature on cells on which what `moments` gives is resolved; None if it has no finite integral.
@@ -248,7 +263,7 @@ class NeuronQuadrature:
             if finer is None:
                 break
             rule = replace(rule, grid=finer)
-        return rule if finer is None and lost <= 1e-10 * total < math.inf else None
+        return rule if finer is None and lost <= 1e-10 * abs(total) < math.inf else None
 
     @property
     def clock(self) -> float:
@@ -301,6 +316,15 @@ class NeuronQuadrature:
 
 def _squares(neurons: NeuronsOfSide) -> tuple[Array, Array]:
     return neurons.square, neurons.unseen_square()
+
+
+def _slopes(neurons: NeuronsOfSide) -> tuple[Array, Array]:
+    return neurons.slope, np.zeros_like(neurons.slope)
+
+
+def _turns(neurons: NeuronsOfSide) -> tuple[Array, Array]:
+    bend = neurons.second_order()[1]
+    return bend, np.zeros_like(bend)
 
 
 def _fourth_powers(neurons: NeuronsOfSide) -> tuple[Array, Array]:

@@ -97,7 +97,8 @@ class BothSides(Side):
 
     def log_masses(self, c: Array) -> Array:
         plus, minus = (side.log_masses(c) for side in self.law.sides)
-        if self.slices(c)[1].shape[-1] < plus.shape[-1] + minus.shape[-1]:
+        one = plus.shape[-1] == 1  # else none are the same
+        if one and self.slices(c)[1].shape[-1] < plus.shape[-1] + minus.shape[-1]:
             return np.logaddexp(plus, minus)
         return np.concatenate([plus, minus], axis=-1)
 

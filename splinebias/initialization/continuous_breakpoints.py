@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from splinebias.initialization.joint_laws import JointDensity
 from splinebias.initialization.laws import Continuous
 from splinebias.initialization.weight_quadrature import DensityLaw, QuadratureLaw
 from splinebias.initialization.zeta import RadiusOfExponential, RadiusOfStudent, ScaleFamily
-from splinebias.numerics.half_line import gaussian_ray, tanh_sinh
+from splinebias.numerics.half_line import gaussian_ray, tanh_sinh, tilted_ray
 
 _NORMAL = RadiusOfExponential(2.0, 2.0)
 
@@ -160,6 +160,60 @@ class ContinuousWeight(DensityLaw):
         """Intervals of w and b that matter: light tails are cut, unless a heavy one makes the v-axis a ray anyway."""
         ends = self.weight.reach(self.order), self.bias.reach(self.order)
         return ends if np.isfinite(ends).all() else (self.weight.support, self.bias.support)
+
+
+@dataclass(eq=False)
+class NormalBesideLaplace(ContinuousWeight):
+    r"""Independent W and B, one normal and the other a Laplace law around 0: normal in v, with a shifted centre.
+
+    That serves integrands that grow exponentially, for which a searched rule has ten times as many nodes.
+
+    :math:`e^{-(v - a)^2/2\sigma^2} e^{-v/l}` has its centre at :math:`a - \sigma^2/l`; \|c\| scales that of B.
+    """
+
+    def slices(self, c: Array, side: int) -> tuple[Array, Array]:
+        if math.isfinite(self.order):  # the rule that is searched for is smaller
+            return super().slices(c, side)
+        v, dv = self._ray(c, side)
+        with np.errstate(under="ignore", over="ignore", invalid="ignore"):
+            rho = v * self.weight.pdf(side * v) * self.bias.pdf(-side * v * c[..., None]) * dv
+        return v, np.where(np.isfinite(rho), rho, 0.0)
+
+    def log_masses(self, c: Array, side: int) -> Array:
+        if math.isfinite(self.order):
+            return super().log_masses(c, side)
+        v, dv = self._ray(c, side)
+        with np.errstate(all="ignore"):
+            log = np.log(v) + np.log(dv) + sum(self.log_factors(side * v, -side * v * c[..., None]))
+        return np.where(log < np.inf, log, -np.inf)
+
+    def _ray(self, c: Array, side: int) -> tuple[Array, Array]:
+        """Nodes and weights at breakpoints `c`."""
+        (_, middle, deviation), (_, _, length) = self._laws
+        size = np.maximum(np.abs(c), 1e-6 * self.bias.scale / self.weight.scale)
+        if self._normal_weight:
+            width, towards, decay = np.full(c.shape, deviation), np.full(c.shape, side * middle), size / length
+        else:
+            width, towards, decay = deviation / size, -side * np.sign(c) * middle / size, np.full(c.shape, 1 / length)
+        u, du = tilted_ray(towards / width - width * decay, self.order, fine=self.fine)
+        return width[..., None] * u, width[..., None] * du
+
+    @cached_property
+    def _normal_weight(self) -> bool:
+        return law_name(self.weight.frozen) == "norm"
+
+    @cached_property
+    def _laws(self) -> tuple[tuple[Any, float, float], tuple[Any, float, float]]:
+        """Shapes, loc and scale of the normal law, and of the Laplace law."""
+        both = shape_loc_scale(self.weight.frozen), shape_loc_scale(self.bias.frozen)
+        return both if self._normal_weight else (both[1], both[0])
+
+
+def of_independent(weight: Continuous, bias: Continuous) -> ContinuousWeight:
+    """Independent W and B, by a rule of their own if one is normal and the other a Laplace law around 0."""
+    laws = {law_name(law.frozen): law for law in (weight, bias)}
+    own = laws.keys() == {"norm", "laplace"} and shape_loc_scale(laws["laplace"].frozen)[1] == 0
+    return NormalBesideLaplace(weight, bias) if own else ContinuousWeight(weight, bias)
 
 
 class Exponential(NamedTuple):

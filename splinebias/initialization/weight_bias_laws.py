@@ -82,7 +82,7 @@ class Independent(PairLaw):
                 return continuous_breakpoints.CentredGaussian(*scale.tolist())
             if (loc == -scale / 2).all():
                 return continuous_breakpoints.CentredUniform(*(scale / 2).tolist())
-        return continuous_breakpoints.ContinuousWeight(weight, bias)
+        return continuous_breakpoints.of_independent(weight, bias)
 
     @property
     def second_moments(self) -> tuple[float, float]:

@@ -17,11 +17,15 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.numerics.half_line import MODERATE, double_exponential
+from splinebias.numerics.half_line import MODERATE, double_exponential, tanh_sinh
+from splinebias.numerics.legendre import gauss_legendre
 
+_GAUSS = (10, 14, 20, 28)  # nodes on a panel away from v = 0
+_PROBES = 100  # landmarks at most
 _STEPS = (0.16, 0.14, 0.12, 0.1, 0.085, 0.07, 0.06, 0.04)
 
 
@@ -112,28 +116,65 @@ class DensityLaw(QuadratureLaw):
             return WeightRule(self, self.cuts[-1], 0.085)
         unit, size = self.scales
         around = size / unit * np.logspace(-5, 5, 21)
-        rules = [[WeightRule(self, cuts, step) for step in _STEPS] for cuts in self.cuts]
-        return cheapest(rules, np.unique(np.r_[self.landmarks, -around, around]), unit, self.order)
+        marks = self.landmarks[:: 1 + self.landmarks.size // _PROBES]
+        rules = [
+            [*(WeightRule(self, cuts, step, nodes) for step in _STEPS[:-1] for nodes in (*_GAUSS, 0)),
+             WeightRule(self, cuts, _STEPS[-1])]
+            for cuts in self.cuts
+        ]  # fmt: skip
+        return cheapest(rules, np.unique(np.r_[marks, -around, around]), unit, self.order)
 
 
 @dataclass(frozen=True, eq=False)
 class WeightRule:
-    """Double-exponential rules on the panels of the v-axis between `cuts`, all with one step."""
+    """Double-exponential rules on the panels of the v-axis between `cuts`, all with one step.
+
+    With `nodes` > 0, panels that begin beyond v = 0 and end get a Gauss rule of so many.
+    """
 
     law: DensityLaw
     cuts: tuple[Any, ...]
     step: float
+    nodes: int = 0
+
+    def size(self, c: Array) -> int:
+        """How many nodes it has at breakpoints `c`, those of one side."""
+        width = self.law.panels(self.cuts, c, 1)[1]
+        plain = self._plain(width)
+        return int(plain.sum()) * self.nodes + int((~plain).sum()) * tanh_sinh(self.step)[0].size
+
+    def _plain(self, width: Array) -> NDArray[np.bool_]:
+        """Which panels, of these widths at some breakpoints, get the Gauss rule, shape (K,)."""
+        first = np.arange(width.shape[-1]) > 0  # panels are in order: the others begin beyond 0
+        if not self.nodes:
+            return np.zeros_like(first)
+        return first & np.isfinite(width).all(axis=tuple(range(width.ndim - 1)))
+
+    def _nodes(self, c: Array, side: int) -> tuple[Array, Array]:
+        """Nodes v and their weights dv."""
+        left, width, scale = self.law.panels(self.cuts, c, side)
+        plain = self._plain(width)
+        v, dv = double_exponential(left[..., ~plain], width[..., ~plain], scale, self.step)
+        if not plain.any():
+            return v, dv
+        place, weight = gauss_legendre(self.nodes)
+        inner, wide = left[..., plain, None], width[..., plain, None]
+        shape = (*c.shape, int(plain.sum()) * self.nodes)
+        return (
+            np.concatenate([v, (inner + wide * place).reshape(shape)], axis=-1),
+            np.concatenate([dv, (wide * weight).reshape(shape)], axis=-1),
+        )
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         """Nodes v and masses rho at breakpoints `c`, each of shape ``c.shape + (m,)``."""
-        v, dv = double_exponential(*self.law.panels(self.cuts, c, side), self.step)
+        v, dv = self._nodes(c, side)
         with np.errstate(all="ignore"):  # at an integrable end-point singularity a node can round onto the end
             rho = math.prod((v, *self.law.factors(side * v, -side * v * c[..., None]), dv))
         return v, np.where((dv > 0) & np.isfinite(rho), rho, 0.0)
 
     def log_masses(self, c: Array, side: int) -> Array:
         """log rho, also where rho underflows, shape ``c.shape + (m,)``."""
-        v, dv = double_exponential(*self.law.panels(self.cuts, c, side), self.step)
+        v, dv = self._nodes(c, side)
         with np.errstate(all="ignore"):
             log = sum((np.log(v), np.log(dv), *self.law.log_factors(side * v, -side * v * c[..., None])))
         return np.where((dv > 0) & (log < np.inf), log, -np.inf)
@@ -162,11 +203,13 @@ def cheapest(candidates: Sequence[Sequence[WeightRule]], probes: Array, unit: fl
     finest = [_test_integrals(family[-1], probes, unit, order) for family in candidates]
     sound = [k for k, values in enumerate(finest) if _agree(values, finest[-1], 1e-9)]
     tried = [(rule, finest[k]) for k in sound for rule in candidates[k][:-1]]
-    tried.sort(key=lambda pair: pair[0].slices(probes, 1)[0].shape[-1])
-    found = [(rule, _test_integrals(rule, probes, unit, order), exact) for rule, exact in tried]
+    tried.sort(key=lambda pair: pair[0].size(probes))
+    found: dict[int, Array] = {}  # the rules in use are among the first: the others are not tried
     for tolerance in (1e-12, 1e-11, 1e-10):
-        for rule, values, exact in found:
-            if _agree(values, exact, tolerance):
+        for k, (rule, exact) in enumerate(tried):
+            if k not in found:
+                found[k] = _test_integrals(rule, probes, unit, order)
+            if _agree(found[k], exact, tolerance):
                 return rule
     return candidates[-1][-1]
 

@@ -25,11 +25,12 @@ _WITHIN = 1e-3  # of a cell: there six nodes resolve the law
 
 
 @np.errstate(over="ignore", invalid="ignore")  # moments that a free line does without may be infinite
-def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int = 1) -> Cells:
+def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int = 1, *, accuracy: float = 0.0) -> Cells:
     r"""Cells that hold the data and the law's support and resolve :math:`\zeta^{(k)}`, k = `degree`, on both sides.
 
     Beyond the last finite cut an infinite support is covered by cells that double in width until moment number
     2k of :math:`\zeta^{(k)}` in the next one is below rounding, so heavy tails (:math:`c^{-2k-2}`) are not truncated.
+    `accuracy` : relative error of the density, and ten times the share of these moments, that may be neglected.
     """
     if law.degree is None and x.size > _DENSE:
         return _dense_cells(law, x, order, degree)
@@ -42,7 +43,7 @@ def integration_cells(law: BreakpointLaw, x: Array, order: int = 16, degree: int
     if law.degree is None:
         marks = np.concatenate([marks, _doubling(x, marks.min(initial=x[0]), marks.max(initial=x[-1]))])
     cuts = with_points(x, marks)
-    near = _Resolution(law, x, order, degree, (x[0] + x[-1]) / 2, span)
+    near = _Resolution(law, x, order, degree, (x[0] + x[-1]) / 2, span, accuracy)
     finite, cuts = cuts, near.with_tails(cuts)
     if law.degree is not None:
         return Cells(cuts, order)
@@ -85,7 +86,8 @@ class _Resolution:
     r"""The question whether cells resolve :math:`\zeta^{(k)}`, k = `degree`, of a law for data at `x`.
 
     Moments count relative to those about `centre`, in units of `size`: middle and span of the data, or, for data so far from
-    the breakpoints that these hardly differ from there, mean and deviation of the breakpoints.
+    the breakpoints that these hardly differ from there, mean and deviation of the breakpoints. `accuracy` as of
+    `integration_cells`.
     """
 
     law: BreakpointLaw
@@ -94,6 +96,7 @@ class _Resolution:
     degree: int
     centre: float
     size: float
+    accuracy: float = 0.0
 
     def with_tails(self, cuts: Array) -> Array:
         """`cuts` and those of cells that cover infinite ends of the support."""
@@ -102,8 +105,9 @@ class _Resolution:
             return cuts
         span = x[-1] - x[0]
         left, right = self.seen(cuts, self.far_moment(cuts[:-1], cuts[1:]))
-        before = _tail(cuts[0], -max(span, x[0] - cuts[0]), self.far_moment, left)[::-1] if not np.isfinite(lo) else x[:0]
-        after = _tail(cuts[-1], max(span, cuts[-1] - x[-1]), self.far_moment, right) if not np.isfinite(hi) else x[:0]
+        wide, least = (-max(span, x[0] - cuts[0]), max(span, cuts[-1] - x[-1])), max(1e-16, 0.1 * self.accuracy)
+        before = _tail(cuts[0], wide[0], self.far_moment, left, least)[::-1] if not np.isfinite(lo) else x[:0]
+        after = _tail(cuts[-1], wide[1], self.far_moment, right, least) if not np.isfinite(hi) else x[:0]
         return np.concatenate([before, cuts, after])
 
     def seen_from(self, cuts: Array) -> _Resolution:
@@ -166,7 +170,7 @@ class _Resolution:
             # rule integrates to rounding.
             near = (right > self.x[0]) & (left < self.x[-1])
             mass = np.where(near, np.minimum(mass * 1e40, total), mass * 1e-3 * (total / self._beside(seen, left)))
-            return coarse(self.zeta, zeta, mass, total, (left, right), tolerance)
+            return coarse(self.zeta, zeta, mass, total, (left, right), max(tolerance, self.accuracy))
 
         return failing
 
@@ -216,15 +220,15 @@ def _far(cuts: Array, x: Array) -> Array:
     return np.asarray(cuts[(cuts < x[0] - lever) | (cuts > x[-1] + lever)])
 
 
-def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], seen: Array) -> Array:
-    """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's moments are below rounding of those `seen`, (2,)."""
+def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], seen: Array, least: float) -> Array:
+    """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's moments are below `least` of those `seen`, (2,)."""
     cuts, total = [start], seen
     for k in range(1, _MAX_TAIL_CELLS):
         cuts.append(start + width * (2.0**k - 1))
         ends = np.sort(cuts[-2:])
         contribution = moment(ends[:1], ends[1:])[:, 0]
         total = total + contribution
-        if (contribution <= 1e-16 * total).all():
+        if (contribution <= least * total).all():
             break
     return np.array(cuts[1:])
 

@@ -70,9 +70,13 @@ class Discretization(Nodes):
         return np.asarray(share)
 
     @classmethod
-    def of(cls, law: BreakpointLaw, x: Array, order: int) -> Discretization:
-        """Cells that hold the data `x` and resolve a law, with `order` nodes each."""
-        cells = integration_cells(law, x, order)
+    def of(cls, law: BreakpointLaw, x: Array, order: int, accuracy: float = 0.0) -> Discretization:
+        """Cells that hold the data `x` and resolve a law, with `order` nodes each; `accuracy` as of `integration_cells`."""
+        return cls.on(integration_cells(law, x, order, accuracy=accuracy), law, x)
+
+    @classmethod
+    def on(cls, cells: Cells, law: BreakpointLaw, x: Array) -> Discretization:
+        """These cells, which hold the data `x`, with the curvature densities of a law."""
         nodes = cells.nodes
         zeta = np.array([side.zeta(nodes[:, :1] if law.degree == 0 else nodes) for side in law.sides])
         return cls(cells, nodes, cells.weights, zeta, data_intervals(cells.edges, x))

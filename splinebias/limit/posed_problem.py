@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,10 @@ from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.kernels.power_system import PowerSystem
 from splinebias.problem import Problem
 
+if TYPE_CHECKING:
+    from splinebias.limit.neighbour import Neighbour
+
+_COARSE = 1e-9  # accuracy from which on cells have fewer nodes
 _CLOSE = 1e-3  # of the distance: the square of this is what rounding of a line known at the data is magnified by
 
 
@@ -35,6 +40,10 @@ class PosedProblem:
         What is fitted.
     over_sizes : bool
         Whether to integrate over \|w\| by the finest rules, also where effective potentials make that unnecessary: a check.
+    near : Neighbour or None
+        What is known from the solve of a neighbouring problem.
+    accuracy : float
+        How well the law is to be resolved, as far as rounding lets it; 0: as well as possible.
 
     Raises
     ------
@@ -44,6 +53,8 @@ class PosedProblem:
 
     problem: Problem
     over_sizes: bool = field(default=False, kw_only=True)
+    near: Neighbour | None = field(default=None, kw_only=True)
+    accuracy: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         if (missing := self.problem.without_breakpoints) is not None:
@@ -52,8 +63,10 @@ class PosedProblem:
     @cached_property
     def grid(self) -> Discretization:
         """Cells that hold the data and resolve the law, with curvature densities at their nodes."""
-        problem = self.problem
-        return Discretization.of(problem.initialization.breakpoint_law, problem.data.x, _order(problem))
+        problem, law = self.problem, self.problem.initialization.breakpoint_law
+        if self.near is not None and self.near.same_law:
+            return Discretization.on(self.near.coarse, law, problem.data.x)
+        return Discretization.of(law, problem.data.x, self._order, self.accuracy)
 
     @cached_property
     def system(self) -> DualSystem:
@@ -74,6 +87,12 @@ class PosedProblem:
         """The sides whose dual functions differ, with rules for |w| that integrate the curvature of the potential."""
         law = self.problem.breakpoint_law()
         return self.system.sides_of(law.finest() if self.over_sizes else law)
+
+    @property
+    def _order(self) -> int:
+        """Nodes per cell."""
+        order = _order(self.problem)
+        return order if self.accuracy < _COARSE else min(order, 10)
 
     @property
     def zeta(self) -> Array:

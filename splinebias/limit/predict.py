@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splinebias._arguments import entry, known_keywords
+from splinebias._arguments import entry, known_keywords, real_number
 from splinebias._array import Array
 from splinebias.activation import Homogeneous
 from splinebias.data import Dataset, Points
@@ -23,6 +23,7 @@ from splinebias.limit.kernels.kernel_solver import KernelSolver
 from splinebias.limit.kernels.power_solver import PowerSolver
 from splinebias.limit.kernels.smooth_solver import SmoothSolver
 from splinebias.limit.mean_field.predict import predict_mean_field
+from splinebias.limit.neighbour import GRID_TOO, Neighbour
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
 from splinebias.limit.second_opinion.opinion import checked
@@ -47,6 +48,8 @@ def predict(
     *,
     time: float = math.inf,
     start: Any = None,
+    warm: Prediction | None = None,
+    tolerance: float | None = None,
     loss: Loss = SQUARED,
 ) -> Prediction:
     r"""The infinite-width limit of the trained networks of `problem`.
@@ -71,6 +74,14 @@ def predict(
     start : function, optional
         The function :math:`f_0` at time 0: a `Network`, anything of this library with a function, a callable. The limit is
         then :math:`f_0` plus the function above for the data :math:`y_i - f_0(x_i)`. None: networks that start at zero.
+    warm : Prediction, optional
+        Of a problem nearby, in which data moved a little or the potential is a little different: with a scaled potential
+        Newton's method starts from there, and on its quadrature if the law is the same. The answer is the same up to the
+        residual. What does not help is left out; ``stats["warm"]`` says what did, or why nothing did: another number of
+        points, another activation or affine part, data of another size.
+    tolerance : float, optional
+        Relative residual above which the outcome is INACCURATE, from 1e-14 to 1e-2; with a scaled potential work ends where
+        it is reached. None: that of the solver, mostly 1e-10.
     loss : Loss
         What training lowers: ``Squared()``. Others are refused by name: without a minimum they have no such limit.
 
@@ -83,11 +94,13 @@ def predict(
     ------
     DataError
         If no neuron of the law can supply what the data ask for; if an unscaled potential has no usable curvature at zero;
-        for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there.
+        for \|x\|, \|y\| above 1e50 and neighbouring x less than 1e-50 apart; for a start function that is not finite there;
+        for a `tolerance` outside [1e-14, 1e-2], a `warm` that is no `Prediction`.
     CapabilityError
-        If the chosen solver cannot take the problem; for a finite time, if a solver is named, or as in `predict_path`; for
-        a loss other than the squared one; for parameterization `MeanField`, with a solver or a `start`, and with potentials
-        that are not quadratic and activations without two slopes, whose neurons do not move in closed form.
+        If the chosen solver cannot take the problem; for a finite time, if a solver, a neighbour or a tolerance is named, or
+        as in `predict_path`; for several inputs, smooth activations and `MeanField` with one of the last two; for a loss
+        other than the squared one; for parameterization `MeanField`, with a solver or a `start`, and with potentials that
+        are not quadratic and activations without two slopes, whose neurons do not move in closed form.
 
     Notes
     -----
@@ -97,11 +110,13 @@ def predict(
     and how far (outcome STALLED if it does not).
 
     Hypotheses checked: finite second moments, reach of the law, :math:`0 < \phi''(0) < \infty` for unscaled potentials.
-    Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures).
+    Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures). A prediction on
+    the quadrature of a neighbour has no second opinion: its residual is that of the solver's own finer rule.
     Source: Jin & Montufar (2023), Theorems 1 and 4; Liang & Montufar (2025), both theorems.
     """
     began = clock.perf_counter()
     _check_time(time, "time")
+    _check_hints(problem, time, warm, tolerance)
     require_squared(loss, "the limit of predict")
     if isinstance(problem, Problem) and isinstance(problem.data, Points):
         return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
@@ -111,7 +126,9 @@ def predict(
         return timed(predict_mean_field(problem, [float(time)])[0], began)
     if start is not None:
         residuals, function = residual_problem(problem, start)
-        return timed(shifted(predict(residuals, solver, time=time), problem, function), began)
+        return timed(
+            shifted(predict(residuals, solver, time=time, warm=warm, tolerance=tolerance), problem, function), began
+        )
     if not isinstance(problem.activation, Homogeneous):
         return timed(_smooth(problem, solver, [float(time)])[0], began)
     if time != math.inf:
@@ -120,19 +137,7 @@ def predict(
                 f"{type(solver).__name__} solves for the limit time = inf only, got time = {time!r}; leave `solver` out"
             )
         return timed(predict_path(problem, [time]).predictions[0], began)
-    _check_problem(problem)
-    plain, stiffness = _plain(problem)
-    if solver is None:
-        solver = _fastest(plain)
-    require(solver, plain)
-    posed = PosedProblem(plain)
-    require_reachable(posed)
-    found = solver.solve_posed(posed)
-    if plain is not problem:
-        penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
-        dual = None if found.dual_function is None else found.dual_function.times(stiffness)
-        found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers, dual_function=dual)
-    return timed(checked(found, solver.tolerance) if solver.exact else found, began)
+    return timed(_limit(problem, solver, warm, tolerance), began)
 
 
 @known_keywords
@@ -244,6 +249,31 @@ def _smooth(problem: Problem, solver: Solver | None, times: list[float]) -> tupl
     return tuple(chosen.at(problem, times))
 
 
+def _limit(problem: Problem, solver: Solver | None, warm: Prediction | None, tolerance: float | None) -> Prediction:
+    """The limit of a problem of one input whose features stay, from zero."""
+    _check_problem(problem)
+    plain, stiffness = _plain(problem)
+    if solver is None:
+        solver = _fastest(plain)
+    require(solver, plain)
+    if tolerance is not None:
+        solver = _with_tolerance(solver, tolerance)
+    posed, reason = PosedProblem(plain, accuracy=solver.loose if isinstance(solver, DualSolver) else 0.0), ""
+    if warm is not None:
+        near, reason = Neighbour.of(plain, warm.problem, warm.reached if isinstance(solver, DualSolver) else None)
+        posed = replace(posed, near=near)
+    require_reachable(posed)
+    found = solver.solve_posed(posed)
+    if warm is not None:
+        found = replace(found, stats=found.stats | {"warm": found.stats.get("warm", reason)})
+    if plain is not problem:
+        penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
+        dual = None if found.dual_function is None else found.dual_function.times(stiffness)
+        found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers, dual_function=dual)
+    alone = not solver.exact or found.stats.get("warm") == GRID_TOO or posed.accuracy
+    return found if alone else checked(found, solver.tolerance)
+
+
 def _plain(problem: Problem) -> tuple[Problem, float]:
     r"""The problem with :math:`u^2/2` for a scaled :math:`\kappa u^2/2`, and :math:`\kappa`: the functions are the same."""
     stiffness = problem.phi.stiffness
@@ -264,6 +294,33 @@ def _check_problem(problem: Problem) -> None:
     require_range(problem.data)
     if not problem.scaled:  # theory section 3
         require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled (in a file: scaled = true)")
+
+
+def _check_hints(problem: Any, time: float, warm: Any, tolerance: Any) -> None:
+    """Refuse neighbours and tolerances that are none, or that nothing would be done with."""
+    if warm is not None and not isinstance(warm, Prediction):
+        raise DataError(f"`warm` must be a Prediction, as sb.predict returns it, got {warm!r}")
+    if tolerance is not None and not 1e-14 <= real_number(tolerance, "tolerance", above=0) <= 1e-2:
+        raise DataError(
+            f"`tolerance` must be between 1e-14 and 1e-2, got {tolerance!r}: below is rounding, above no function; leave it "
+            "out for 1e-10"
+        )
+    if warm is None and tolerance is None:
+        return
+    named = "`warm`" if warm is not None else "`tolerance`"
+    if time != math.inf:
+        raise CapabilityError(f"{named} is for the limit time = inf only, got time = {time!r}; leave it out")
+    if isinstance(problem, Problem) and isinstance(problem.data, Points):
+        raise CapabilityError(f"{named} is for data of one input, got several; leave it out")
+    if isinstance(problem, Problem) and isinstance(problem.parameterization, MeanField):
+        raise CapabilityError(f"{named} is for features that stay, got MeanField(); leave it out")
+    if isinstance(problem, Problem) and not isinstance(problem.activation, Homogeneous):
+        raise CapabilityError(f"{named} is for powers of ReLU and two slopes, got {problem.activation}; leave it out")
+
+
+def _with_tolerance(solver: Solver, tolerance: float) -> Solver:
+    """The solver, that calls INACCURATE what has a larger residual."""
+    return replace(solver, tolerance=float(tolerance))  # type: ignore[type-var]  # solvers are dataclasses
 
 
 def _check_time(time: Any, name: str) -> float:

@@ -22,6 +22,7 @@ from splinebias.rescaling import few_breakpoints
 
 if TYPE_CHECKING:
     from splinebias.limit.dual.dual_function import DualFunction
+    from splinebias.limit.neighbour import Reached
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,8 @@ class Prediction(DrawnFunction):
         it has them: the multipliers are their second differences and lose digits where data are dense.
     start : callable or None
         The function f_0 at time 0 that was asked for; None: zero. Penalty, multipliers and residual are those of `change`.
+    reached : Reached or None
+        Where the solve of a dual ended, for ``predict(problem, warm=prediction)``; None: nothing to begin with.
     """
 
     problem: Problem
@@ -67,6 +70,7 @@ class Prediction(DrawnFunction):
     stats: dict[str, Any] = field(default_factory=dict)
     dual_function: DualFunction | None = None
     start: Any = None
+    reached: Reached | None = field(default=None, repr=False)
 
     @property
     def change(self) -> WeightedSpline:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from splinebias.plots.canvas import drawn_on
-from splinebias.plots.style import BLACK, BLUE, DASHES, NETWORKS
+from splinebias.plots.style import BLACK, BLUE, DASHES, LIMITS, NETWORKS, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 
 
 def plot_bias_kernel(kernel: BiasKernel, ax: Axes | None = None, **line: Any) -> Axes:
-    """The eigenvalues of the kernel of networks with large biases, largest first. Keywords go to ``Axes.plot``."""
-    values = np.maximum(kernel.eigenvalues[::-1], np.finfo(float).tiny)
+    r"""The eigenvalues of the kernel, decreasing: a residual along an eigenvector falls like :math:`e^{-\lambda t/M}`.
+
+    Eigenvalues that are zero up to rounding are left out. Keywords go to ``Axes.plot``.
+    """
+    values = kernel.eigenvalues[::-1]
+    drawn = values > 1e-15 * values[0]
     with drawn_on(ax) as axes:
-        number = _labelled(axes)
-        style: dict[str, Any] = {"color": NETWORKS[number % len(NETWORKS)], "marker": "o", "linewidth": 0.8}
-        style |= {"label": f"$B = {kernel.bias:g}$"} | line
-        axes.plot(np.arange(1, values.size + 1), values, **style)
-        axes.set(xlabel="number", ylabel="eigenvalue of $H$", yscale="log")
+        color = LIMITS[len(axes.get_lines()) % len(LIMITS)]
+        label = f"bias {kernel.bias:.3g}, {kernel.active_fraction:.2g} of the neurons active"
+        style: dict[str, Any] = {"color": color, "marker": "o", "markersize": 3, "linestyle": "--", "linewidth": 0.8}
+        axes.plot(np.arange(1, values.size + 1)[drawn], values[drawn], **(style | {"label": label} | plain(line)))
+        axes.set(yscale="log", xlabel="number of the eigenvalue", ylabel=r"eigenvalue $\lambda$ of the kernel")
     return axes
 
 

@@ -186,6 +186,19 @@ def test_moving_hidden_weights_shift_the_mean_as_well_unless_networks_are_wide()
         study.mean_shift(50, X)
 
 
+@pytest.mark.parametrize("power", [3, 4])
+def test_the_mean_shift_resolves_where_the_curvature_turns(power):
+    """A'' is sharp where curvature is small: a finer grid changed the shift of u^4 + u^2 by a factor of 200."""
+    law = sb.Initialization.rademacher(st.uniform(-1.5, 3))
+    band = sb.error_band(sb.Problem(SET_A, law, sb.ReLU(), sb.Scaled(sb.Power(power, quadratic=1))), 1000)
+    neurons, points = band.model.neurons, np.linspace(-1.2, 1.2, 9)
+    edges, breaks = neurons.grid.cells.edges, np.linspace(0, 1, 17)
+    cells = Cells(np.sort(np.r_[edges, (edges[1:] + edges[:-1]) / 2]), 24)
+    finer = replace(neurons, grid=replace(neurons.grid, cells=cells, breaks=breaks))
+    shift, exact = (replace(band.model, neurons=of).mean_shift(points) for of in (neurons, finer))
+    assert np.abs(shift - exact).max() < 1e-9 * np.abs(exact).max()
+
+
 def test_the_mean_shift_is_of_order_one_over_n_and_zero_at_the_data():
     band = sb.error_band(A, 100)
     np.testing.assert_allclose(band.at_width(300).mean_shift(X), band.mean_shift(X) / 3, rtol=1e-12)

@@ -20,13 +20,13 @@ from splinebias.potential import Potential, Power
 _HALVINGS = 100  # of a start, or doublings
 
 
-def maximized(state: DualState, tolerance: float, max_iterations: int) -> tuple[DualState, int]:
-    """Newton ascent from `state` until the residual is at rounding; and the number of its steps.
+def maximized(state: DualState, tolerance: float, max_iterations: int, enough: float = 0.0) -> tuple[DualState, int]:
+    """Newton ascent from `state` until the residual is at rounding, or `enough`; and the number of its steps.
 
     It ends with steps that do not lower the residual: 60 in a row as long as that is above the tolerance, 2 below it, 1 far
     below it.
     """
-    best, stale, rounding = state, 0, 1e-14 * math.sqrt(state.function.x.size)
+    best, stale, rounding = state, 0, max(1e-14 * math.sqrt(state.function.x.size), enough)
     for iteration in range(1, max_iterations + 1):
         if state.misfit <= rounding:
             return state, iteration - 1

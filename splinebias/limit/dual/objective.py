@@ -144,18 +144,28 @@ class IntegratedDual:
 
     @classmethod
     def of(cls, posed: PosedProblem) -> tuple[IntegratedDual, DualFunction]:
-        r"""The dual on the coarsest grid; and a start, :math:`\phi'` of the dual function of the quadratic problem."""
+        r"""The dual on the coarsest grid; and a start, :math:`\phi'` of the dual function of the quadratic problem.
+
+        Near a problem that was solved: on the grid and from the maximum that were reached there.
+        """
         problem, equations = posed.problem, posed.system
         u = equations.curvature(posed.zeta).solve(equations.target(problem.data.y))
         size = float(np.abs(equations.function(u).nodal).max())
         size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
+        if posed.near is not None:
+            size = posed.near.reached.size
         potential, factor = problem.limit_potential.rescaled(size)
         unfolding = Unfolding.of(potential, spread=problem.initialization.breakpoint_law.spread)
         grid = PanelGrid(problem.data.x, posed.grid.cells, unfolding, not unfolding.smooth)
         if not unfolding.analytic:
             grid = replace(grid, breaks=np.array([0.0, 0.5, 1.0]))  # nearly always needed
-        dual = cls(problem, integrator_of(posed, grid), size, factor)
-        return dual, through_mirror(potential, equations.function(u / size))
+        if posed.near is None:
+            return cls(problem, integrator_of(posed, grid), size, factor), through_mirror(
+                potential, equations.function(u / size)
+            )
+        dual = cls(problem, integrator_of(posed, posed.near.grid(grid)), size, factor)
+        start, before = posed.near.function(equations.frame), posed.near.reached.grid.unfolding.potential
+        return dual, start if before == potential else through_mirror(potential, start, before=before)
 
     @cached_property
     def equations(self) -> DualEquations:
@@ -219,24 +229,28 @@ class IntegratedDual:
         sides = self.equations.sides_of(self.problem.breakpoint_law().finest())
         return replace(self, integrator=replace(self.integrator, sides=sides)).at(function).misfit
 
-    def resolved(self, state: DualState, tolerance: float) -> Refinement:
+    def resolved(self, state: DualState, tolerance: float, loose: float = 0.0) -> Refinement:
         """`refined` where integrals are not exact; else all that is found out are the nodes that the curvature asks for."""
         if isinstance(self.integrator, ByParts):
             return Refinement(replace(state, samples=self.integrator.samples(state.function)), None)
-        return self.refined(state, tolerance)
+        return self.refined(state, tolerance, loose)
 
     def farther(self, check: DualState) -> IntegratedDual | None:
         """The dual on a grid that reaches as far as the law matters at the state of a check, None if its own does."""
         finer = self.grid.farther(check.densities, self.problem.breakpoint_law(), self._size_of_data)
         return None if finer is None else self.on(finer)
 
-    def refined(self, state: DualState, tolerance: float) -> Refinement:
-        """A check, and a grid that resolves the curvature at `state`; a misfit above `tolerance` shows that it does not."""
+    def refined(self, state: DualState, tolerance: float, loose: float = 0.0) -> Refinement:
+        """A check, and a grid that resolves the curvature at `state`; a misfit above `tolerance` shows that it does not.
+
+        `loose` : how well curvature is to be resolved, where that is less well than rounding lets it; 0: as well as that.
+        """
         dual, finest, law = self, None, self.problem.breakpoint_law()
         negligible = 1e-16 if self.integrator.speeds == 1 else 1e-13  # rules for |w| are good to 1e-12
+        resolved, negligible = max(1e-12, loose), max(negligible, 0.01 * loose)
         for _ in range(40):  # bisections of a cell
             check = dual.checked(state.function)
-            finer = dual.grid.refined(check.densities, law, self._size_of_data, 1e-12, negligible)
+            finer = dual.grid.refined(check.densities, law, self._size_of_data, resolved, negligible)
             if finer is None:
                 break
             dual = finest = self.on(finer)

@@ -159,7 +159,7 @@ class PanelGrid:
         """
         values, matters = _shares(samples, size)
         nodes, failures = [of for of, _ in samples], []
-        beyond = self._beyond(nodes, matters, law)
+        beyond = self._beyond(nodes, matters, law, 1e-3 * tolerance)
         for of, value, matter in zip(nodes, values, matters, strict=True):
             failing = unresolved(value, matter, 1.0, tolerance, negligible)
             failing &= of.right - of.left > 1e-13 * np.abs(of.left)
@@ -195,15 +195,17 @@ class PanelGrid:
         beyond = self._beyond([nodes for nodes, _ in samples], _shares(samples, size)[1], law)
         return replace(self, cells=Cells(np.union1d(self.cells.edges, beyond), self.cells.order)) if beyond else None
 
-    def _beyond(self, nodes: list[PanelNodes], matters: list[Array], law: BreakpointLaw) -> list[float]:
-        """New last edges, where the share of a last cell matters; none farther than 1e100."""
+    def _beyond(
+        self, nodes: list[PanelNodes], matters: list[Array], law: BreakpointLaw, least: float = 1e-15
+    ) -> list[float]:
+        """New last edges, where the share of a last cell is at `least` so much; none farther than 1e100."""
         (first, *_, last), x, found = self.cells.edges, self.x, []
         for infinite, edge, name, point in (
             (math.isinf(law.support[0]), first, "left", x[0]),
             (math.isinf(law.support[1]), last, "right", x[-1]),
         ):
             pairs = zip(nodes, matters, strict=True)
-            if infinite and abs(edge) < 1e100 and any(m[getattr(of, name) == edge].sum() > 1e-15 for of, m in pairs):
+            if infinite and abs(edge) < 1e100 and any(m[getattr(of, name) == edge].sum() > least for of, m in pairs):
                 found.append(float(2 * edge - point))
         return found
 

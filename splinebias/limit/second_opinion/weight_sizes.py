@@ -20,7 +20,10 @@ from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw, Side
 from splinebias.initialization.laws import Continuous
 from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture
-from splinebias.numerics.double_exponential import PLAIN
+from splinebias.numerics.double_exponential import PLAIN, UnitRule, fejer
+
+_SMOOTH = fejer(16)  # a density may jump at the ends, where it has no nodes
+_STEPS = 8  # pieces of a histogram from which on the inner ones get that rule
 
 _BLOCK = 512  # breakpoints at a time, so that what they need stays near the processor
 
@@ -145,11 +148,14 @@ class _Rays(NamedTuple):
         A scale of sizes.
     ladder : _Ladder or None
         That rule, in units of the scale; beyond marks None: there is nothing.
+    inner : UnitRule
+        The rule for pieces that begin beyond 0.
     """
 
     marks: Array
     scale: Array
     ladder: _Ladder | None
+    inner: UnitRule = PLAIN
 
 
 Marks = Callable[[Array, int], _Rays]
@@ -172,6 +178,7 @@ def _marks(law: PairLaw) -> Marks | None:
     weight, bias = (part for part in law.laws if isinstance(part, Continuous))
     bounded = bool(np.isfinite([*weight.support, *bias.support]).all())
     ladder = _LIGHT if weight.is_light and bias.is_light else _HEAVY
+    inner = _SMOOTH if weight.degree == 0 and len(weight.knots) > _STEPS else PLAIN
     plain, own, other = _plain(weight) and _plain(bias), _places(weight), _places(bias)
 
     def of_both(c: Array, sign: int) -> _Rays:
@@ -184,11 +191,11 @@ def _marks(law: PairLaw) -> Marks | None:
                 [np.broadcast_to(sign * own, (*c.shape, own.size)), np.where(np.isfinite(along), along, 0.0)], axis=-1
             )
             if not bounded:
-                return _Rays(marks, scale, _HEAVY)
+                return _Rays(marks, scale, _HEAVY, inner)
             end = max(0.0, *(sign * end for end in weight.support))
             toward = np.where(sign * c < 0, max(bias.support[1], 0.0), max(-bias.support[0], 0.0)) / np.abs(c)
             top = np.minimum(end, np.where(c == 0, math.inf, toward))
-        return _Rays(np.clip(marks, 0.0, top[..., None]), scale, None)
+        return _Rays(np.clip(marks, 0.0, top[..., None]), scale, None, inner)
 
     return of_both
 
@@ -221,15 +228,20 @@ def _rule(rays: _Rays) -> tuple[Array, Array, Array, Array | float]:
     wide, left = np.diff(edges, axis=-1), edges[..., :-1]
     used = (wide > 0).reshape(-1, wide.shape[-1]).any(axis=0)
     wide, left = wide[..., used, None], left[..., used, None]
-    rule = PLAIN
     if ladder is None and wide.shape[-2] == 1:
-        return left[..., 0, :] + wide[..., 0, :] * rule.u, rule.weights, rule.half, wide[..., 0, 0]
-    inner = (left + wide * rule.u, wide * rule.weights, wide * rule.half)
+        return left[..., 0, :] + wide[..., 0, :] * PLAIN.u, PLAIN.weights, PLAIN.half, wide[..., 0, 0]
+    beyond = (left > 0).reshape(-1, left.shape[-2]).all(axis=0)
+    parts = [
+        (left[..., some, :] + wide[..., some, :] * rule.u, wide[..., some, :] * rule.weights, wide[..., some, :] * rule.half)
+        for some, rule in ((~beyond, PLAIN), (beyond, rays.inner))
+        if some.any()
+    ]
+    inner = [np.concatenate([of.reshape(*shape, -1) for of in column], axis=-1) for column in zip(*parts, strict=True)]
     if ladder is None:
-        v, weights, half = (of.reshape(*shape, -1) for of in inner)
+        v, weights, half = inner
         return v, weights, half, 1.0
     last = edges[..., -1:]
     tail = scale / PLAIN.other**2
     outer = (last + scale * (PLAIN.u / PLAIN.other), tail * PLAIN.weights, tail * PLAIN.half)
-    joined = [np.concatenate([a.reshape(*shape, -1), b], axis=-1) for a, b in zip(inner, outer, strict=True)]
+    joined = [np.concatenate([a, b], axis=-1) for a, b in zip(inner, outer, strict=True)]
     return joined[0], joined[1], joined[2], 1.0

@@ -1,0 +1,83 @@
+"""Rules for |w| at a breakpoint: Gauss rules on panels away from zero, and the rule of normal beside Laplace laws."""
+
+import numpy as np
+import pytest
+import scipy.stats as st
+from problems import SET_A
+from scipy.integrate import quad
+
+import splinebias as sb
+from splinebias.initialization.continuous_breakpoints import ContinuousWeight, NormalBesideLaplace
+from splinebias.initialization.laws import as_law
+from splinebias.initialization.weight_quadrature import WeightRule
+
+CASES = {
+    "normal weight": (st.norm(0, 1), st.laplace(0, 0.8)),
+    "normal weight off zero": (st.norm(1.0, 0.7), st.laplace(0, 0.8)),
+    "laplace weight": (st.laplace(0, 0.6), st.norm(0, 1.3)),
+    "laplace weight, bias off zero": (st.laplace(0, 0.6), st.norm(1.0, 1.3)),
+}
+PLACES = np.r_[-np.logspace(-5, 3, 9), 0.0, np.logspace(-5, 3, 9)]
+HISTOGRAM = st.rv_histogram(np.histogram(np.random.default_rng(0).normal(size=500), bins=40))
+
+
+def averages(law, side, of):
+    v, rho = law.slices(PLACES, side)
+    return np.where(rho > 0, rho * of(v), 0.0).sum(axis=-1)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("name", CASES)
+def test_normal_beside_laplace_is_the_finest_rule_of_their_densities(name, side):
+    laws = [as_law(law, "law") for law in CASES[name]]
+    own, searched = NormalBesideLaplace(*laws).steep(np.inf), ContinuousWeight(*laws).finest()
+    for of in (np.square, lambda v: v ** (4 / 3), lambda v: v * np.sinh(np.arcsinh(1e3 * v) / 3)):
+        assert averages(own, side, of) == pytest.approx(averages(searched, side, of), rel=1e-11)
+        assert averages(own.finest(), side, of) == pytest.approx(averages(searched, side, of), rel=1e-12)
+    assert 3 * own.slices(PLACES, side)[0].shape[-1] < searched.slices(PLACES, side)[0].shape[-1]
+
+
+@pytest.mark.parametrize("c", [0.0, 1e-3, 0.3, 5.0])
+def test_normal_beside_laplace_takes_exponentials(c):
+    law = NormalBesideLaplace(*(as_law(of, "law") for of in CASES["laplace weight"])).steep(np.inf)
+    v, rho = law.slices(np.array([c]), 1)
+    bias = st.norm(0, 1.3)
+
+    def integrand(u):
+        return u * (np.exp(-u / 0.6 + u) - np.exp(-u / 0.6 - u)) / 2 / 1.2 * bias.pdf(u * c)
+
+    exact = quad(integrand, 0, 90, epsrel=1e-13, limit=200)[0]
+    found = (rho * np.sinh(np.minimum(v, 600.0)))[rho > 0].sum()
+    assert found == pytest.approx(exact, rel=1e-11)
+    faint = law.log_masses(np.array([c]), 1)
+    assert np.exp(faint[rho > 1e-250]) == pytest.approx(rho[rho > 1e-250], rel=1e-10)
+
+
+def test_laws_get_that_rule_if_they_are_of_that_kind():
+    def rule(*laws):
+        return type(sb.Initialization(*laws).breakpoint_law)
+
+    assert rule(st.norm(), st.laplace()) is NormalBesideLaplace
+    assert rule(st.laplace(), st.norm(1, 2)) is NormalBesideLaplace
+    assert rule(st.norm(), st.laplace(0.1)) is ContinuousWeight
+    assert rule(st.norm(), st.t(5)) is ContinuousWeight
+
+
+def test_a_histogram_of_weights_takes_gauss_rules_where_nothing_is_singular():
+    law = sb.Initialization(HISTOGRAM, st.norm()).breakpoint_law
+    rule = law._rule
+    assert rule.nodes > 0
+    plain = WeightRule(law, rule.cuts, rule.step)
+    assert 2 * rule.size(PLACES) < plain.size(PLACES)
+    for side in (1, -1):
+        for of in (np.square, lambda v: v ** (4 / 3)):
+            exact = averages(WeightRule(law, law.cuts[-1], 0.04), side, of)
+            assert averages(rule, side, of) == pytest.approx(exact, rel=1e-11)
+
+
+@pytest.mark.nightly
+def test_steep_problems_of_a_normal_and_a_laplace_law_end():
+    """They took minutes: every breakpoint had 567 sizes."""
+    law = sb.Initialization(st.norm(), st.laplace())
+    found = sb.predict(sb.Problem(SET_A, law, sb.ReLU(), sb.Scaled(sb.Hypentropy(1.0))))
+    assert found.outcome is sb.Outcome.CONVERGED and found.residual < 1e-11

@@ -174,7 +174,7 @@ def test_every_public_class_of_results_is_among_those_tested(results):
         sb.LargeBiasWidths,
         sb.MeanFieldDescent,
         sb.SmallStart,
-    }  # they take seconds to train
+    }
     assert kinds - with_tests_of_their_own <= tested
     assert all(issubclass(kind, Drawn) for kind in {type(result) for result in results.values()})
     made = {

@@ -21,7 +21,6 @@ from splinebias.plots.functions import plot_report as plot_report
 from splinebias.plots.functions import plot_restored as plot_restored
 from splinebias.plots.functions import plot_sparse_limit as plot_sparse_limit
 from splinebias.plots.functions import plot_training as plot_training
-from splinebias.plots.laws import plot_curvature_penalty as plot_curvature_penalty
 from splinebias.plots.measures import plot_adaptive_measures as plot_adaptive_measures
 from splinebias.plots.measures import plot_agreement as plot_agreement
 from splinebias.plots.measures import plot_alignment_margin as plot_alignment_margin
@@ -30,6 +29,7 @@ from splinebias.plots.measures import plot_comparison as plot_comparison
 from splinebias.plots.measures import plot_points_band as plot_points_band
 from splinebias.plots.measures import plot_required_width as plot_required_width
 from splinebias.plots.measures import plot_selection as plot_selection
+from splinebias.plots.parts import plot_curvature_penalty as plot_curvature_penalty
 from splinebias.plots.parts import plot_diagnosis as plot_diagnosis
 from splinebias.plots.parts import plot_laziness as plot_laziness
 from splinebias.plots.paths import plot_alignment as plot_alignment

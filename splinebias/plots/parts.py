@@ -1,4 +1,4 @@
-"""Pictures of what an error consists of, and of how far units move."""
+"""Pictures of laws of weights and biases, of what an error consists of, and of how far units move."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from splinebias._arguments import interval as check_interval
 from splinebias.plots.canvas import SAMPLES, drawn_on
-from splinebias.plots.style import BLACK, LIMITS, OKABE_ITO, PURPLE, plain
+from splinebias.plots.style import BLACK, BLUE, LIMITS, OKABE_ITO, PURPLE, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from splinebias.finite_width.diagnosis import Diagnosis
     from splinebias.finite_width.laziness import Laziness
+    from splinebias.initialization.initialization import Initialization
 
 
 def plot_diagnosis(found: Diagnosis, ax: Axes | None = None, **line: Any) -> Axes:
@@ -54,4 +56,34 @@ def plot_laziness(found: Laziness, ax: Axes | None = None, **line: Any) -> Axes:
             0.1 / np.sqrt(found.width), color=style["color"], linestyle=":", linewidth=1.0, label=r"lazy below $n^{-1/2}/10$"
         )
         axes.set(xscale="log", ylim=(0, 1), xlabel=r"$|\Delta(w, b)|\,/\,|(w, b)|$", ylabel="share of units that move less")
+    return axes
+
+
+def plot_curvature_penalty(
+    initialization: Initialization, ax: Axes | None = None, *, interval: tuple[float, float] = (-2.0, 2.0), **line: Any
+) -> Axes:
+    r"""The curvature penalty :math:`1/\zeta(c)` of an initialization, logarithmic; grey background where it is infinite.
+
+    Parameters
+    ----------
+    initialization : Initialization
+        Whose penalty to draw.
+    ax : matplotlib.axes.Axes, optional
+        Where; None: new axes with a legend.
+    interval : (float, float)
+        Breakpoints c, in units of x.
+    **line
+        Passed to ``Axes.plot``.
+    """
+    lo, hi = check_interval(interval)
+    c = np.linspace(lo, hi, SAMPLES)
+    penalty = initialization.curvature_penalty(c)
+    finite = np.isfinite(penalty)
+    style: dict[str, Any] = {"color": BLUE, "label": r"$1/\zeta(c)$"} | line
+    with drawn_on(ax) as axes:
+        axes.plot(c, np.where(finite, penalty, np.nan), **style)
+        axes.set(yscale="log", xlabel="breakpoint $c$", ylabel=r"curvature penalty $1/\zeta$", xlim=(lo, hi))
+        if not finite.all():
+            bands: dict[str, Any] = {"color": "0.85", "linewidth": 0, "label": "no breakpoints: curvature impossible"}
+            axes.fill_between(c, 0, 1, where=~finite, transform=axes.get_xaxis_transform(), **bands)
     return axes

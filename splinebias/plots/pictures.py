@@ -22,7 +22,6 @@ from splinebias.plots.functions import (
     plot_sparse_limit,
     plot_training,
 )
-from splinebias.plots.laws import plot_curvature_penalty
 from splinebias.plots.measures import (
     plot_adaptive_measures,
     plot_agreement,
@@ -33,7 +32,7 @@ from splinebias.plots.measures import (
     plot_required_width,
     plot_selection,
 )
-from splinebias.plots.parts import plot_diagnosis, plot_laziness
+from splinebias.plots.parts import plot_curvature_penalty, plot_diagnosis, plot_laziness
 from splinebias.plots.paths import plot_alignment, plot_path, plot_weight_decay_path
 from splinebias.plots.regimes import (
     plot_bias_kernel,

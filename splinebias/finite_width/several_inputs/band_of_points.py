@@ -100,7 +100,7 @@ class PointsBand(ErrorsOfWidth, Drawn):
         return math.sqrt(self.copies / self.width)
 
     def std(self, x: Any) -> Array:
-        r"""Deviation of :math:`f_n(x)` at points (..., d), shape (...): 0 at the data at time infinity, nan where x is."""
+        r"""Standard deviation of :math:`f_n(x)` at points (..., d), shape (...); 0 at the data at time inf, nan at inf."""
         return at_finite(self._std, points_of(x, len(self.box), finite=False), points=True)
 
     def _std(self, points: Array) -> Array:

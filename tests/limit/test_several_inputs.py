@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats as st
 from scipy.interpolate import RBFInterpolator
+from scipy.special import gamma
 
 import splinebias as sb
 from splinebias.limit.several_inputs.kernel_of import input_kernel
@@ -271,3 +272,33 @@ def test_results_show_themselves_in_words_and_refuse_tables(tmp_path):
     run.save(tmp_path / "run")
     np.testing.assert_array_equal(sb.load(tmp_path / "run").function(AT), run.function(AT))
     np.testing.assert_allclose(run.change(AT), run.function(AT) - run.start.function()(AT), atol=1e-12)
+
+
+@pytest.mark.parametrize("inputs", [2, 3])
+def test_radon_curvature_is_that_of_the_radon_transform(inputs):
+    """R{(-Delta)^((d + 1)/2) |x - x_i|^3} = -A/2 |c - V.x_i| by Fourier transforms; integrated."""
+    rng = np.random.default_rng(5)
+    x, y = rng.uniform(-0.5, 0.5, (9, inputs)), rng.standard_normal(9)
+    law = sb.Initialization.sphere(st.uniform(-1.5, 3), dim=inputs)
+    limit = sb.predict(sb.Problem(sb.Points(x, y), law, affine="free"))
+    twin = RBFInterpolator(x, y, kernel="cubic", degree=1)
+    cubes = np.asarray(twin._coeffs)[: len(x), 0]  # of |x - x_i|^3
+    directions = st.norm.ppf(st.qmc.Sobol(inputs, rng=1).random(2**12))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    at = np.sort(directions @ x.T, axis=1)
+    order = np.argsort(directions @ x.T, axis=1)
+    nodes, weights = np.polynomial.legendre.leggauss(2)  # the transform is linear between data
+    c = at[:, :-1, None] + np.diff(at)[..., None] * (nodes + 1) / 2
+    transform = (np.abs(c[..., None] - at[:, None, None, :]) * cubes[order][:, None, None, :]).sum(-1)
+    squares = (transform**2 * weights / 2).sum(-1) * np.diff(at)
+    size = 2 ** (inputs + 3) * np.pi ** (inputs / 2) * gamma((inputs + 3) / 2) / gamma(-1.5)
+    area = 2 * np.pi ** (inputs / 2) / gamma(inputs / 2)
+    expected = area * (size / 2) ** 2 * squares.sum(axis=1).mean()
+    assert limit.function.radon_curvature() == pytest.approx(expected, rel=2e-3)
+    density = 1 / (3 * area)
+    assert limit.function.radon_curvature() == pytest.approx(
+        (2 * (2 * np.pi) ** (inputs - 1)) ** 2 * density * limit.penalty
+    )
+    other = sb.predict(sb.Problem(sb.Points(x, y), law)).function
+    with pytest.raises(sb.CapabilityError, match="free affine part"):
+        other.radon_curvature()

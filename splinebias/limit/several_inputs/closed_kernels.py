@@ -147,13 +147,13 @@ class UniformBiasKernel(InputKernel):
 
     def matrix(self, x: Array, x2: Array) -> Array:
         total = self.cubic.matrix(x, x2)
-        total *= self._factor
+        total *= self.cubic_factor
         if self.affine:
             total += self.bilinear(x, x2)
         return total
 
     def slope(self, x: Array, centres: Array, weights: Array) -> Array:
-        total = self._factor * self.cubic.slope(x, centres, weights)
+        total = self.cubic_factor * self.cubic.slope(x, centres, weights)
         return total + self._square * self.cubic.second_moment * (weights @ centres) if self.affine else total
 
     def bilinear(self, x: Array, x2: Array) -> Array:
@@ -173,7 +173,8 @@ class UniformBiasKernel(InputKernel):
         return (self.activation.right**2 + self.activation.left**2) / 2  # m^2 + h^2
 
     @property
-    def _factor(self) -> float:
+    def cubic_factor(self) -> float:
+        """What the mean cube counts in the kernel."""
         return (self.activation.kink / 2) ** 2 / (6 * self.half_width)
 
 

@@ -56,6 +56,11 @@ def entry(value: Any) -> Any:
     return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
+def listed(value: Any) -> Any:
+    """One number as a list of it, anything else as it is: where one time, width or point stands for a list of them."""
+    return value if isinstance(value, list | tuple) or np.ndim(value) else [entry(value)]
+
+
 def whole_number(value: Any, name: str, *, at_least: int = 0, fix: str = "") -> int:
     """`value` as an int >= `at_least`, or a DataError; 1e3 is 1000, and an array of no dimension is its entry."""
     given, value = value, entry(value)

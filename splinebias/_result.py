@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from splinebias._arguments import real_vector
+from splinebias._arguments import listed, real_vector
 from splinebias._array import Array
 from splinebias.errors import CapabilityError
 
@@ -88,7 +88,7 @@ class DrawnFunction(Drawn):
 def table_points(data: Any, x: Any) -> Array:
     """`x` as a vector, or if it is None the data among 201 points of their default interval."""
     if x is not None:
-        return real_vector(np.atleast_1d(x), "x", fix="drop such points")
+        return real_vector(listed(x), "x", fix="drop such points")
     lo, hi = data.default_interval
     return np.union1d(np.linspace(lo, hi, _POINTS), data.x)
 

@@ -70,34 +70,33 @@ class Relation(enum.Enum):
 class Verdict(Printed):
     """One claim, put to the test.
 
-        Parameters
-        ----------
-        name : str
-            The paper's abbreviation and one word for the claim, such as "JM rate".
-        claim : str
-            What is claimed, in one sentence.
-        source : str
-            Where it was shown; "derived here" where no paper states it, "from memory" where its wording was not compared.
-        hypotheses : tuple of Hypothesis
-            What it presupposes.
-        quantity : str
-            Which number is predicted and measured, with its unit where it has one.
-        predicted, measured : float
-            That number, by the theory and of networks.
-        tolerance : float
-            Absolute. How far the two may be apart; it comes from theory or is part of the claim, not from the measurement.
-        relation : Relation
-            EQUAL, or AT_MOST or AT_LEAST for claims that are bounds: measured <= predicted + tolerance.
+    Parameters
+    ----------
+    name : str
+        The paper's abbreviation and one word for the claim, such as "JM rate".
+    claim : str
+        What is claimed, in one sentence.
+    source : str
+        Where it was shown; "derived here" where no paper states it, "from memory" where its wording was not compared.
+    hypotheses : tuple of Hypothesis
+        What it presupposes.
+    quantity : str
+        Which number is predicted and measured, with its unit where it has one.
+    predicted, measured : float
+        That number, by the theory and of networks.
+    tolerance : float
+        Absolute. How far the two may be apart; it comes from theory or is part of the claim, not from the measurement.
+    relation : Relation
+        EQUAL, or AT_MOST or AT_LEAST for claims that are bounds: measured <= predicted + tolerance.
 
-        Examples
-        --------
-        >>> import splinebias as sb
-        >>> from splinebias._result import Printed
-    from splinebias.theorems.verdict import Hypothesis, Status
-        >>> lazy = Hypothesis("features stay", Status.NOT_CHECKED, "nothing was measured")
-        >>> rate = sb.Verdict("X rate", "errors fall like n^-1/2", "a paper", (lazy,), "exponent", -0.5, -0.46, 0.05)
-        >>> rate.agreed, rate.applies
-        (True, True)
+    Examples
+    --------
+    >>> import splinebias as sb
+    >>> from splinebias.theorems.verdict import Hypothesis, Status
+    >>> lazy = Hypothesis("features stay", Status.NOT_CHECKED, "nothing was measured")
+    >>> rate = sb.Verdict("X rate", "errors fall like n^-1/2", "a paper", (lazy,), "exponent", -0.5, -0.46, 0.05)
+    >>> rate.agreed, rate.applies
+    (True, True)
     """
 
     name: str

@@ -119,7 +119,7 @@ REFUSALS = {
     "band start": (lambda: sb.error_band(problem(), 100, start=np.sin), sb.CapabilityError, "leave `start` out"),
     "solver": (lambda: sb.predict(problem(), sb.KernelSolver()), sb.CapabilityError, "sb.predict.*follow it in time"),
     "time": (lambda: sb.predict(problem(), time=-1.0), sb.DataError, "`time` must be a number >= 0"),
-    "times": (lambda: sb.predict_path(problem(), []), sb.DataError, "`times` must be a vector"),
+    "times": (lambda: sb.predict_path(problem(), []), sb.DataError, "`times` must be one number >= 0 or a vector"),
     "potential": (
         lambda: sb.predict(problem(potential=sb.Power(4, quadratic=1))),
         sb.CapabilityError,

@@ -529,7 +529,7 @@ def test_nothing_to_do():
         (lambda: sb.MirrorFlow(time=0), "`time` must be a finite real number > 0, got 0; leave it out"),
         (lambda: sb.MirrorFlow(time=-3.0), "`time` must be .* got -3.0"),
         (lambda: sb.MirrorFlow(time=np.nan), "`time` must be .* got nan"),
-        (lambda: sb.MirrorFlow(saveat=2.0), "`saveat` must be one-dimensional"),
+        (lambda: sb.MirrorFlow(saveat=[[2.0]]), "`saveat` must be one-dimensional"),
         (lambda: sb.MirrorFlow(saveat=[2.0, 1.0]), r"`saveat` must hold increasing times in \(0, inf\], got \[2.0, 1.0\]"),
         (lambda: sb.MirrorFlow(saveat=[0.0, 1.0]), r"increasing times in \(0, inf\]"),
         (lambda: sb.MirrorFlow(time=5, saveat=[6.0]), r"increasing times in \(0, 5\], got \[6.0\]"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import known_keywords, memory_left, real_number, real_vector, whole_number
+from splinebias._arguments import known_keywords, listed, memory_left, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError, Outcome
@@ -261,14 +261,14 @@ def _check_problem(problem: Any) -> None:
 
 def _check_times(times: Any) -> Array:
     fix = "features go on moving, so there is no limit in closed form at infinity; give a late time"
-    checked = real_vector(np.atleast_1d(times), "times", fix=fix)
+    checked = real_vector(listed(times), "times", fix=fix)
     if checked.size == 0 or checked[0] < 0 or (np.diff(checked) <= 0).any():
         raise DataError(f"`times` must be increasing numbers >= 0, one at least, got {times!r}; sort them")
     return checked
 
 
 def _check_points(x: Any) -> Array:
-    points = real_vector(np.atleast_1d(x), "x", fix="leave such points out")
+    points = real_vector(listed(x), "x", fix="leave such points out")
     if points.size == 0:
         raise DataError("`x` must hold a point at least, got none; leave it out for 21 points")
     return points

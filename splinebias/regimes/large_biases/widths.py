@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import known_keywords, real_number, real_vector, whole_number
+from splinebias._arguments import known_keywords, listed, real_number, real_vector, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
@@ -103,7 +103,7 @@ def large_bias_widths(
     -----
     A search over trained networks, not a prediction. Theorems give widths that are enough, not those that are needed.
     """
-    levels, goal = real_vector(np.atleast_1d(biases), "biases"), real_number(distance, "distance", above=0)
+    levels, goal = real_vector(listed(biases), "biases"), real_number(distance, "distance", above=0)
     networks, most = tuple(seeds), whole_number(largest, "largest", at_least=1)
     if goal >= 1 or not networks:
         raise DataError(f"`distance` must be below 1 and `seeds` hold at least one, got {goal:g} and {networks}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinebias._arguments import keep_plain, known_keywords, real_number, real_vector, whole_number
+from splinebias._arguments import keep_plain, known_keywords, listed, real_number, real_vector, whole_number
 from splinebias.errors import DataError
 from splinebias.loss import Loss, Squared
 from splinebias.problem import Problem
@@ -92,7 +92,7 @@ class MirrorFlow(TrainingMethod):
         keep_plain(self, "max_steps")
         if self.time != math.inf:
             real_number(self.time, "time", above=0, fix="leave it out to train until loss_tol is reached")
-        times = real_vector(np.atleast_1d(self.saveat), "saveat", fix="leave it out: a run hands back its end anyway")
+        times = real_vector(listed(self.saveat), "saveat", fix="leave it out: a run hands back its end anyway")
         if times.size and not (times[0] > 0 and (np.diff(times) > 0).all() and times[-1] <= self.time):
             rule = f"increasing times in (0, {self.time:g}]"
             raise DataError(f"`saveat` must hold {rule}, got {times.tolist()}; sort them and leave out the others")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinebias._arguments import keep_plain, known_keywords, memory_left, real_number, real_vector, whole_number
+from splinebias._arguments import keep_plain, known_keywords, listed, memory_left, real_number, real_vector, whole_number
 from splinebias.data import Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.loss import Loss, Squared
@@ -113,7 +113,7 @@ class NeuronFlow(TrainingMethod):
                 "`time` must be finite with weight decay, got inf: the loss does not go to 0; give a training time, such as "
                 f"20 times that in which parameters decay, 20 / weight_decay = {20 / self.weight_decay:g} in learning rates"
             )
-        times = real_vector(np.atleast_1d(self.saveat), "saveat", fix="leave it out: a run hands back its end anyway")
+        times = real_vector(listed(self.saveat), "saveat", fix="leave it out: a run hands back its end anyway")
         if times.size and not (times[0] > 0 and (np.diff(times) > 0).all() and times[-1] <= self.time):
             rule = f"increasing times in (0, {self.time:g}]"
             raise DataError(f"`saveat` must hold {rule}, got {times.tolist()}; sort them and leave out the others")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.stats as st
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import splinebias as sb
@@ -81,8 +82,17 @@ def sheet() -> Figure:
     ]
     for ax, title in zip(axes, titles, strict=True):
         ax.set_title(title)
-        ax.legend(fontsize="x-small")
+        _put_legend(ax)
     return figure
+
+
+def _put_legend(ax: Axes) -> None:
+    """A small legend above what is drawn, for which room is made on linear axes."""
+    lines = len(ax.get_legend_handles_labels()[1])
+    if ax.get_yscale() == "linear":
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + (0.1 + 0.08 * lines) * (high - low))
+    ax.legend(fontsize=5.5, loc="upper center" if ax.get_yscale() == "linear" else "best", borderpad=0.2, labelspacing=0.2)
 
 
 def numbers() -> Figure:

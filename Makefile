@@ -30,13 +30,13 @@ reproduce-all: $(READY)  ## the same for all figures
 reproduce-small: $(READY)  ## all figures in about a minute, with fewer and narrower networks
 	$(BIN)/python -m experiments --small --out $(FIGURES)
 
-test: $(READY)  ## format, lint, types, and a fast test of every law (four minutes on two cores)
+test: $(READY)  ## format, lint, types, and a fast test of every law (six minutes on two cores)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2
 
-test-all: test  ## the same, then the costly cases that are marked nightly (ten minutes in all)
+test-all: test  ## the same, then the costly cases that are marked nightly (twenty minutes in all)
 	$(BIN)/pytest -n 2 -m nightly
 
 bench: $(READY)  ## timings, each beside what one would otherwise run

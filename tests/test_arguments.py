@@ -165,3 +165,19 @@ def test_what_checks_its_keywords_is_otherwise_as_it_was():
 
 def body_that_fails(value):
     raise TypeError(f"inner {value}")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sb.gcv_time(5), "`problem` must be an sb.Problem, got 5"),
+        (lambda: sb.gcv_regularization(None), "`problem` must be an sb.Problem, got None"),
+        (lambda: sb.smoothing_spline("p", 1.0), "`problem` must be an sb.Problem, got 'p'"),
+        (lambda: sb.verify(["W"]), "`papers` must be among"),
+        (lambda: sb.agreement(3), "`study` must be what sb.study or sb.study_grid hands back"),
+        (lambda: sb.alignment_measures(3), "`run` must be what sb.train hands back"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_in_words(call, message):
+    with pytest.raises(DataError, match=message):
+        call()

@@ -114,6 +114,8 @@ def required_width(
     band = error_band(problem, least, interval=interval, draws=draws, seed=seed)
 
     def width_for(constant: float) -> int:
+        if not constant / sup_error < 1e100:
+            raise DataError(f"`sup_error` = {sup_error:g} is out of reach of any number of units; take a larger one")
         return max(least, copies * math.ceil((constant / sup_error) ** 2 / copies))
 
     quantile = band.largest.quantile(probability)

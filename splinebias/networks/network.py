@@ -150,11 +150,13 @@ class Network:
             raise DataError("this is a single network, not a batch; use it as it is")
         return Network(self.theta[index], self.activation, self.skip[index])
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """f at `x`, shape (M,), of D > 1 inputs (M, D), to (..., M), by the defining formula.
+    def __call__(self, x: Any) -> Any:
+        """f at a tensor `x`, shape (M,), of D > 1 inputs (M, D), to (..., M), by the defining formula; else `function()(x)`.
 
-        Takes O(nM) memory: for many points evaluate `function()`, which is exact and needs O(n + M).
+        The formula takes O(nM) memory: for many points take arrays, which are exact and need O(n + M).
         """
+        if not isinstance(x, Tensor):
+            return self.function()(x)
         x = x.unsqueeze(-1) if self.inputs == 1 else x
         w = self.w.unsqueeze(-2) if self.inputs == 1 else self.w.mT
         z = (x * w if self.inputs == 1 else x @ w) + self.b.unsqueeze(-2)  # (..., M, n)

@@ -14,6 +14,7 @@ import numpy as np
 from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
 from splinebias.data import Dataset
+from splinebias.errors import DataError
 from splinebias.problem import Problem
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def words_of(problem: Problem) -> dict[str, str]:
 def new_axes(ax: Axes | None) -> Axes:
     """`ax`, or new axes of a new pyplot figure."""
     if ax is not None:
+        if not hasattr(ax, "get_lines"):
+            raise DataError(f"`ax` must be axes of matplotlib, got {ax!r}; leave it out for new ones")
         return ax
     from matplotlib import pyplot
 

@@ -71,7 +71,7 @@ class WeightDecayPath(Drawn):
             For strengths that are no numbers >= 0.
         """
         values = [real_number(s, "strengths", at_least=0.0) for s in np.ravel(strengths).tolist()]
-        return np.array([self._at(s)[1] for s in values]).reshape(len(values), -1)
+        return np.array([self._at(s)[1] for s in values]).reshape(len(values), self.data.size)
 
     def losses(self, strengths: Any) -> Array:
         r"""Losses :math:`\frac{1}{2S} \sum m_i (f(x_i) - y_i)^2` at these strengths, shape (len(strengths),)."""

@@ -124,6 +124,8 @@ def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreeme
     -----
     *Hypotheses, not checked:* runs of one width are independent, and the mean of their errors near normal.
     """
+    if not hasattr(study, "measured"):
+        raise DataError(f"`study` must be what sb.study or sb.study_grid hands back, got {study!r}")
     width, sup = study.measured
     if width.size == 0:
         raise DataError("`study` must have a run whose outcome is ok, got none; the reasons of its rows say what to change")

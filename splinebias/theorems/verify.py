@@ -72,7 +72,7 @@ def claims(*papers: Any) -> list[Claim]:
     """The functions that make the verdicts on `papers`, each once; on all if none is named."""
     known = catalogue()
     for paper in papers:
-        if paper not in known:
+        if not isinstance(paper, str) or paper not in known:
             raise DataError(f"`papers` must be among {', '.join(known)}, got {paper!r}{nearest(paper, known)}")
     return [claim for paper in dict.fromkeys(papers or known) for claim in known[paper]]
 

@@ -60,10 +60,14 @@ def test_a_violated_hypothesis_is_said_and_the_subset_named(problem):
     assert "largest subset: 5 of 6 points" in found.stdout
 
 
+def test_without_a_network_the_margin_is_drawn(problem, tmp_path):
+    assert run(problem(BAD), "--plot", str(tmp_path / "margin.png")).exit_code == 0
+    assert (tmp_path / "margin.png").stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        (GOOD, ("--plot", "x.png"), "--plot shows a network: it needs --width"),
         (GOOD, ("--width", "3", "--scale", "0"), "`scale` must be a finite real number > 0"),
         (GOOD.replace("[-1, -1, -1, 1, 1, 1]", "[1, 1, 1, 1, 1, 1]"), (), "must name two classes"),
         (GOOD.replace("[-1, -1, -1, 1, 1, 1]", "[0, 0, 0, 1, 1, 1]"), (), "must be +1 or -1, got 0 at index 0"),

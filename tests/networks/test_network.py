@@ -34,6 +34,12 @@ def without_skip(network):
     return Network(network.theta, network.activation, torch.zeros_like(network.skip))
 
 
+def test_a_network_takes_arrays_as_other_answers_do():
+    network, x = random_network(), points(20)
+    np.testing.assert_allclose(network(x.numpy()), network(x).numpy(), rtol=1e-12)
+    assert network(0.3) == pytest.approx(network([0.3])[0]) and np.isnan(network(np.nan))
+
+
 @pytest.mark.parametrize("batch", [(), (3,), (2, 2)], ids=str)
 @pytest.mark.parametrize("size", [FEW, MANY])
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)

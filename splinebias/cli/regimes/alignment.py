@@ -57,15 +57,13 @@ def alignment(
     import splinebias as sb
     from splinebias.loss import loss_named
 
-    if plot is not None and width is None:
-        raise click.UsageError("--plot shows a network: it needs --width.", ctx)
     spec = sb.Problem.from_toml(problem, root=root)
     save = picture(plot)
     margin = sb.alignment_margin(spec)
     run = None
     if width is not None:
         run = sb.alignment(spec, width=width, scale=scale, loss=loss_named(loss), loss_tol=loss_tol, seed=seed)
-        save(run)
+    save(margin if run is None else run)
     kept = (
         {"greedy": margin.largest_subset().tolist(), "largest": margin.largest_subset(exact=True).tolist()} if subset else {}
     )

@@ -16,6 +16,7 @@ from splinebias.cli.console import (
     print_json,
     print_table,
     problem_argument,
+    root_option,
 )
 
 _ADVICE = "lower bounds: `exact` is Phi(-B) - max P_ij; `worst case` and `data` are from memory of the paper, unchecked"
@@ -23,6 +24,7 @@ _ADVICE = "lower bounds: `exact` is Phi(-B) - max P_ij; `worst case` and `data` 
 
 @click.command("large-bias")
 @problem_argument
+@root_option
 @click.option("--bias", "biases", type=Numbers("B,B,..."), required=True, help="How far below zero hidden biases start.")
 @click.option("--width", type=int, metavar="M", help="Also train a network of this width for every B.")
 @click.option("--seed", type=int, default=0, show_default=True, help="With --width: of its start.")
@@ -34,6 +36,7 @@ def large_bias(
     ctx: click.Context,
     *,
     problem: Path,
+    root: Path | None,
     biases: list[float],
     width: int | None,
     seed: int,
@@ -55,7 +58,7 @@ def large_bias(
 
     if width is None and loss is not None:
         raise click.UsageError("--loss is for networks: give --width too.", ctx)
-    spec, save = sb.Problem.from_toml(problem), picture(plot)
+    spec, save = sb.Problem.from_toml(problem, root=root), picture(plot)
     x, y = spec.data.x, spec.data.y
     kernels = [sb.bias_generalized_kernel(x, bias) for bias in biases]
     columns: dict[str, list[Any]] = {

@@ -15,11 +15,13 @@ from splinebias.cli.console import (
     print_json,
     print_table,
     problem_argument,
+    root_option,
 )
 
 
 @click.command("minimum-norm")
 @problem_argument
+@root_option
 @click.option("--penalize-bias", is_flag=True, help="Count the biases of the hidden layer in the norm.")
 @click.option("--no-output-bias", is_flag=True, help="With --penalize-bias and no skip connection: no constant for free.")
 @click.option(
@@ -38,6 +40,7 @@ def minimum_norm(
     ctx: click.Context,
     *,
     problem: Path,
+    root: Path | None,
     penalize_bias: bool,
     no_output_bias: bool,
     strength: float,
@@ -60,7 +63,7 @@ def minimum_norm(
     from splinebias.regimes.minimum_norm import minimum_norm as solve
     from splinebias.regimes.weight_decay import weight_decay_path
 
-    spec = Problem.from_toml(problem)
+    spec = Problem.from_toml(problem, root=root)
     if gcv and (penalize_bias or strength or not spec.free):
         raise click.UsageError('--gcv is for free biases and affine = "free", without --strength and --penalize-bias.', ctx)
     save = picture(plot)

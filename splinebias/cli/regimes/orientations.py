@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from splinebias.cli.console import json_option, picture, plot_option, print_facts, print_json, print_table, problem_argument
+from splinebias.cli.console import (
+    json_option,
+    picture,
+    plot_option,
+    print_facts,
+    print_json,
+    print_table,
+    problem_argument,
+    root_option,
+)
 
 if TYPE_CHECKING:
     from splinebias.regimes.small_starts.small_start import SmallStart
@@ -25,6 +34,7 @@ ACTIVATIONS = {
 
 @click.command("orientations")
 @problem_argument
+@root_option
 @click.option("--activation", type=click.Choice(list(ACTIVATIONS)), help="Default: that of the problem.")
 @click.option("--centred", is_flag=True, help="Take sigma - sigma(0), of sigmoid and softplus.")
 @click.option("--output-bias", is_flag=True, help="Of networks with an output bias, which fits the mean of y first.")
@@ -41,6 +51,7 @@ def orientations(
     ctx: click.Context,
     *,
     problem: Path,
+    root: Path | None,
     activation: str | None,
     centred: bool,
     output_bias: bool,
@@ -63,7 +74,7 @@ def orientations(
     """
     import splinebias as sb
 
-    spec = sb.Problem.from_toml(problem)
+    spec = sb.Problem.from_toml(problem, root=root)
     act: Any = spec.activation if activation is None else getattr(sb, ACTIVATIONS[activation])()
     act = sb.Centred(act) if centred else act
     data = spec.line_data

@@ -17,6 +17,7 @@ import numpy as np
 
 from splinebias._arguments import known_keywords, real_number
 from splinebias._array import Array
+from splinebias.errors import DataError
 from splinebias.limit.hypotheses import require_limit, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, beyond_bending
@@ -129,6 +130,8 @@ def gcv_score(problem: Problem, times: Any) -> Array:
 
 def _posed(problem: Problem) -> PosedProblem:
     """A problem whose data are within reach of its neurons."""
+    if not isinstance(problem, Problem):
+        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
     require_limit(problem)
     posed = PosedProblem(problem)
     require_reachable(posed)

@@ -58,6 +58,8 @@ def alignment_measures(run: Training) -> Alignment:
     >>> found.alignment_time < found.halved_at
     True
     """
+    if not hasattr(run, "snapshots"):
+        raise DataError(f"`run` must be what sb.train hands back, got {run!r}")
     problem, start = run.problem, run.start
     if not run.snapshots:
         raise DataError("`run` must have kept networks on the way, got none; train with sb.NeuronFlow(saveat=times)")

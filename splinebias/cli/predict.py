@@ -67,10 +67,14 @@ def predict(
         splinebias predict problem.toml --at -1.3,0.5 --plot limit.png
         splinebias predict problem.toml --time 1e3
     """
+    from splinebias.data import Dataset
+    from splinebias.errors import DataError
     from splinebias.limit.predict import predict as solve
     from splinebias.problem import Problem
 
     spec = Problem.from_toml(problem, root=root)
+    if at and not isinstance(spec.data, Dataset):
+        raise DataError("--at takes abscissae of one input; of several evaluate sb.predict(problem).function in Python")
     save = picture(plot)
     limit = solve(spec, made(SOLVERS, solver), time=time)
     values = [] if at is None else limit.function(at).tolist()

@@ -145,3 +145,11 @@ def test_what_is_refused_and_how(name):
     call, kind, message = REFUSALS[name]
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_steps_that_leave_the_range_of_doubles_are_taken_back():
+    large = sb.Problem(
+        sb.Dataset([-1, -0.4, 0.1, 0.5, 1], np.array([0.2, -0.3, 0.4, -0.1, 0.3]) * 1e6), sb.Initialization.gaussian()
+    )
+    found = sb.predict(large.replace(parameterization=sb.MeanField(1.0)), time=5.0)
+    assert found.outcome.name in ("REACHED_TIME", "INACCURATE") and found.residual < 1e-5

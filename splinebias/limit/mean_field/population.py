@@ -9,6 +9,7 @@ along a line has :math:`a^2 e e^T` for :math:`a^2`, e the direction of the line.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -174,6 +175,7 @@ class Population:
         spans = np.full(neurons.a.shape[0], size)
         return advance(neurons, self.sectors, self.richness * self.weights * residuals, spans)
 
+    @np.errstate(over="ignore", invalid="ignore")  # such steps are not taken
     def attempt(self, neurons: Neurons, residual: Array, operator: Array, size: float) -> Attempt:
         r"""A step: residuals are averaged by :math:`\varphi_1(-hA)`, first with the A of the start, then with a mean one.
 
@@ -185,7 +187,10 @@ class Population:
         rates, vectors = np.linalg.eigh(operator)
         mean, _ = _mean_and_end(rho, rates, vectors, size)
         first = self.flown(neurons, (mean / root)[None], size).end
-        rates, vectors = np.linalg.eigh((operator + self.operator(first)) / 2)
+        middle = (operator + self.operator(first)) / 2
+        if not np.isfinite(middle).all():  # neurons left the range of doubles: no step, a shorter one may do
+            return Attempt(Step(size, mean / root, rates, vectors), neurons, residual, math.inf, 0.0, 0, complete=False)
+        rates, vectors = np.linalg.eigh(middle)
         mean, expected = _mean_and_end(rho, rates, vectors, size)
         journey = self.flown(neurons, (mean / root)[None], size)
         after = self.residual(journey.end)

@@ -153,6 +153,8 @@ def condensation(network: Any, predicted: Orientations | PointOrientations | Non
     >>> len(found.directions()), round(found.participation, 2)
     (2, 2.67)
     """
+    if predicted is not None and not hasattr(predicted, "away"):
+        raise DataError(f"`predicted` must be what sb.condensed_orientations hands back, got {predicted!r}")
     net = getattr(network, "network", network)
     parts = [getattr(net, name, None) for name in ("w", "b", "a")]
     if isinstance(network, tuple):

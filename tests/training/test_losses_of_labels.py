@@ -66,7 +66,7 @@ def test_runs_are_plain_descent_step_for_step(loss):
     assert run.loss == pytest.approx(float(DATA.weights @ loss.value(margins) / DATA.weights.sum()), rel=1e-12)
 
 
-@pytest.mark.parametrize("moves", ["hidden", "output", {"w", "a"}, {"b"}], ids=str)
+@pytest.mark.parametrize("moves", ["hidden", "output", {"w", "a"}, {"b"}], ids=["hidden", "output", "w and a", "b"])
 def test_what_is_frozen_stays_and_the_rest_moves_as_it_would(moves):
     run = sb.train(PROBLEM, 30, loss=sb.Logistic(), trainable=moves, method=sb.MirrorDescent(0.02, max_steps=20))
     moving = torch.tensor([float(name in run.trainable) for name in "wbad"], dtype=torch.float64)

@@ -65,6 +65,9 @@ class MirrorFlow(TrainingMethod):
     tenth of the present misfit, which keeps the times of `History` to some per cent only. With `time` or `saveat` it is held
     like the drift, which takes several times more steps with potentials that are not quadratic.
 
+    Both are seen in f. Where networks are so wide that the movement of hidden weights hardly counts in f, a few long steps
+    do, and that movement itself, and `Training.time`, are rough: take a small `rtol` to measure them.
+
     Networks of a batch (`train_ensemble`) take steps of their own and leave it when they are done.
 
     A step costs two evaluations of the network, each with a product with the transposed Jacobian (``stats["passes"]``),

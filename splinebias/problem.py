@@ -418,3 +418,9 @@ def _several(table: dict[str, Any]) -> bool:
 def _flat(names: Iterable[Any]) -> list[Any]:
     """Names of columns, lists of them taken apart."""
     return [part for name in names for part in (name if isinstance(name, list) else [name])]
+
+
+def require_problem(problem: Any) -> None:
+    """Raise DataError if `problem` is no `Problem`."""
+    if not isinstance(problem, Problem):
+        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")

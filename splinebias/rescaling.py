@@ -16,7 +16,7 @@ from splinebias.errors import DataError
 from splinebias.functions.sums import as_function
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.numerics.cells import Cells
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 _FEW = 0.05  # share of the breakpoints among the data below which a law is said to have few there
 
@@ -158,8 +158,7 @@ def rescaled(problem: Problem, *, share: float = 0.5) -> Rescaling:
     >>> bool(abs(f(problem.data.x) - problem.data.y).max() < 1e-12)
     True
     """
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    require_problem(problem)
     share = real_number(share, "share", above=0)
     if share >= 1:
         raise DataError(f"`share` must be below 1, got {share!r}; all breakpoints of most laws span the whole line")

@@ -23,7 +23,7 @@ from splinebias.limit.hypotheses import require_attained
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.parameterization import Standard
 from splinebias.potential import Quadratic
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 
 @known_keywords
@@ -95,8 +95,7 @@ def penalty(f: Any, problem: Problem, *, smoothing: int | None = None) -> float:
     :math:`\int f''^2/\zeta` does not diverge at a point where zeta vanishes.
     Source: Liang & Montufar (2025), both theorems; Jin & Montufar (2023), Theorem 4 and other activation functions.
     """
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    require_problem(problem)
     f = as_function(f, "f")
     _check_capability(problem)
     require_attained(problem, problem.limit_potential.moment_order, bias=not problem.free)

@@ -34,7 +34,7 @@ from splinebias.limit.prediction import beyond_bending
 from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.parameterization import MeanField
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 _MOST_DRAWS = 10_000_000  # 80 MB, a minute
 
@@ -278,8 +278,7 @@ def error_band(
     >>> bool(band.std(0.0) == 0), 0.02 < band.expected_sup < band.quantile(0.95) < 0.2
     (True, True)
     """
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    require_problem(problem)
     draws = whole_number(draws, "draws", at_least=100)
     if draws > _MOST_DRAWS:
         raise DataError(f"`draws` must be at most {_MOST_DRAWS:,}, got {draws}; the error falls like 0.5 / sqrt(draws)")

@@ -45,7 +45,7 @@ from splinebias.limit.trajectory.linear_flow import LinearFlow
 from splinebias.limit.trajectory.path import multiplier_path
 from splinebias.parameterization import Standard
 from splinebias.potential import Potential
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 if TYPE_CHECKING:
     from splinebias.training.train import Training
@@ -359,8 +359,7 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     >>> round(narrow.overall / wide.overall), wide.advice
     (10000, '')
     """
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    require_problem(problem)
     width, seed = whole_number(width, "width", at_least=1), whole_number(seed, "seed")
     several = isinstance(problem.data, Points) and problem.data.inputs > 1
     missing = PointsSolver().supports(problem) if several else beyond_bending(problem)

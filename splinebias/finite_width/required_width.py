@@ -15,7 +15,7 @@ from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.band import ErrorBand, copies_of, error_band
 from splinebias.finite_width.largest_error import check_probability
 from splinebias.finite_width.several_inputs.band_of_points import PointsBand
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,7 @@ def required_width(
     """
     sup_error = real_number(sup_error, "sup_error", above=0, fix="no finite width has an error of 0")
     probability = check_probability(probability)
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    require_problem(problem)
     if isinstance(problem.data, Dataset) and problem.without_breakpoints is not None:
         raise CapabilityError(f"required_width cannot take the problem: {problem.without_breakpoints}")
     copies = copies_of(problem)

@@ -90,7 +90,7 @@ class PosedProblem:
 
     @property
     def _order(self) -> int:
-        """Nodes per cell."""
+        """How many nodes of the rule a cell of the discretization holds."""
         order = _order(self.problem)
         return order if self.accuracy < _COARSE else min(order, 10)
 

@@ -32,7 +32,7 @@ from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.loss import SQUARED, Loss, require_squared
 from splinebias.parameterization import MeanField
 from splinebias.potential import Quadratic, Scaled
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 if TYPE_CHECKING:
     from splinebias.limit.trajectory.path import Path
@@ -111,16 +111,17 @@ def predict(
 
     Hypotheses checked: finite second moments, reach of the law, :math:`0 < \phi''(0) < \infty` for unscaled potentials.
     Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures). A prediction on
-    the quadrature of a neighbour has no second opinion: its residual is that of the solver's own finer rule.
+    the quadrature of a neighbour, or with a scaled potential to a tolerance above 1e-10, has no second opinion: its
+    residual is that of the solver's own finer rule.
     Source: Jin & Montufar (2023), Theorems 1 and 4; Liang & Montufar (2025), both theorems.
     """
     began = clock.perf_counter()
+    require_problem(problem)
     _check_time(time, "time")
     _check_hints(problem, time, warm, tolerance)
     require_squared(loss, "the limit of predict")
-    if isinstance(problem, Problem) and isinstance(problem.data, Points):
+    if isinstance(problem.data, Points):
         return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
-    _require_problem(problem)
     if isinstance(problem.parameterization, MeanField):
         _require_plain(problem, solver, start)
         return timed(predict_mean_field(problem, [float(time)])[0], began)
@@ -202,10 +203,10 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     """
     from splinebias.limit.trajectory.path import Path, follow, require_finite_times  # a limit does without them
 
+    require_problem(problem)
     times = _check_times(times)
-    if isinstance(problem, Problem) and isinstance(problem.data, Points):
+    if isinstance(problem.data, Points):
         return Path(problem, times, predict_points(problem, None, times.tolist(), start, predict))
-    _require_problem(problem)
     if isinstance(problem.parameterization, MeanField):
         _require_plain(problem, None, start)
         return Path(problem, times, tuple(predict_mean_field(problem, times.tolist())))
@@ -282,13 +283,8 @@ def _plain(problem: Problem) -> tuple[Problem, float]:
     return replace(problem, potential=Scaled(Quadratic())), stiffness
 
 
-def _require_problem(problem: Problem) -> None:
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
-
-
 def _check_problem(problem: Problem) -> None:
-    _require_problem(problem)
+    require_problem(problem)
     assert isinstance(problem.data, Dataset), "points of several inputs go their own way"
     require_limit(problem)
     require_range(problem.data)
@@ -296,7 +292,7 @@ def _check_problem(problem: Problem) -> None:
         require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled (in a file: scaled = true)")
 
 
-def _check_hints(problem: Any, time: float, warm: Any, tolerance: Any) -> None:
+def _check_hints(problem: Problem, time: float, warm: Any, tolerance: Any) -> None:
     """Refuse neighbours and tolerances that are none, or that nothing would be done with."""
     if warm is not None and not isinstance(warm, Prediction):
         raise DataError(f"`warm` must be a Prediction, as sb.predict returns it, got {warm!r}")
@@ -310,11 +306,11 @@ def _check_hints(problem: Any, time: float, warm: Any, tolerance: Any) -> None:
     named = "`warm`" if warm is not None else "`tolerance`"
     if time != math.inf:
         raise CapabilityError(f"{named} is for the limit time = inf only, got time = {time!r}; leave it out")
-    if isinstance(problem, Problem) and isinstance(problem.data, Points):
+    if isinstance(problem.data, Points):
         raise CapabilityError(f"{named} is for data of one input, got several; leave it out")
-    if isinstance(problem, Problem) and isinstance(problem.parameterization, MeanField):
+    if isinstance(problem.parameterization, MeanField):
         raise CapabilityError(f"{named} is for features that stay, got MeanField(); leave it out")
-    if isinstance(problem, Problem) and not isinstance(problem.activation, Homogeneous):
+    if not isinstance(problem.activation, Homogeneous):
         raise CapabilityError(f"{named} is for powers of ReLU and two slopes, got {problem.activation}; leave it out")
 
 

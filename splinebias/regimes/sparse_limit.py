@@ -13,13 +13,13 @@ from scipy.optimize import linprog
 from splinebias._arguments import known_keywords
 from splinebias._array import Array
 from splinebias._result import DrawnFunction
-from splinebias.errors import CapabilityError, DataError, Outcome, SolveError
+from splinebias.errors import CapabilityError, Outcome, SolveError
 from splinebias.functions.piecewise import PiecewiseLinear
 from splinebias.initialization.laws import Discrete, Law
 from splinebias.initialization.weight_bias_laws import Independent
 from splinebias.limit.hypotheses import require_reachable
 from splinebias.limit.posed_problem import PosedProblem
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 _MOST_POINTS = 500
 _TOLERANCE = 1e-8  # of the residual, for CONVERGED
@@ -109,8 +109,7 @@ def sparse_limit(problem: Problem) -> SparseLimit:
     >>> limit.function.knots.round(9).tolist(), round(2 * limit.cost, 9)
     ([-1.0, 0.35, 0.65, 1.0], 3.714285714)
     """
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be a Problem, got {type(problem).__name__}")
+    require_problem(problem)
     activation, data = problem.two_slopes, problem.data
     if data.size > _MOST_POINTS:
         raise CapabilityError(f"it takes at most {_MOST_POINTS} points, got {data.size}; thin them out")

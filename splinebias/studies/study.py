@@ -16,7 +16,7 @@ from typing import Any, cast
 from splinebias._arguments import known_keywords, whole_number
 from splinebias.errors import DataError
 from splinebias.limit.prediction import Prediction
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 from splinebias.studies.limit import limit_of
 from splinebias.studies.results import Row, Study, StudyGrid
 from splinebias.studies.row import LOST, Done, failed_row
@@ -103,8 +103,7 @@ def study(
     >>> len(found.table), bool(found.rate.low < -0.5 < found.rate.high)
     (6, True)
     """
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
+    require_problem(problem)
     methods = {} if method is None else {"": checked_method(problem, method)}
     several = cast("Sequence[int]", widths)  # or one number, which it makes a list of
     spec = StudySpec(problem, several, seeds, methods=methods, interval=interval, loss_tol=loss_tol)

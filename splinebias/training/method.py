@@ -29,7 +29,7 @@ from splinebias.limit.hypotheses import require_mobile, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.loss import SQUARED, Loss, Squared, checked_labels, checked_loss
 from splinebias.parameterization import PARAMETERS
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 if TYPE_CHECKING:
     from splinebias.networks.network import Network
@@ -229,8 +229,7 @@ def checked_method(
     CapabilityError
         If the method does not support the problem, the loss or the choice of parameters.
     """
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}; build one with sb.Problem(data, initialization)")
+    require_problem(problem)
     if not isinstance(method, TrainingMethod):
         hint = "; call it: add ()" if isinstance(method, type) else ""
         raise DataError(f"`method` must be a training method such as sb.MirrorDescent(), got {method!r}{hint}")

@@ -89,7 +89,7 @@ def test_what_is_refused():
         sb.sparse_limit(problem(sb.Initialization.gaussian(1, 1)))
     with pytest.raises(sb.CapabilityError, match="two-slope activation"):
         sb.sparse_limit(problem(activation=sb.ReLUPower(2)))
-    with pytest.raises(sb.DataError, match="`problem` must be a Problem"):
+    with pytest.raises(sb.DataError, match="`problem` must be an sb.Problem"):
         sb.sparse_limit(B)
     x = np.linspace(-1, 1, 501)
     with pytest.raises(sb.CapabilityError, match="at most 500 points, got 501"):

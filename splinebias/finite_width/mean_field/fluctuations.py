@@ -20,7 +20,7 @@ from splinebias.limit.hypotheses import require_range
 from splinebias.limit.mean_field.particles import lost_mass, needs_volume
 from splinebias.limit.mean_field.predict import check_mean_field
 from splinebias.parameterization import MeanField
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 _FEWEST = 64
 _IN_PLANE, _IN_SPACE = 640, 5120  # particles unless told otherwise
@@ -249,8 +249,7 @@ def _residual(problem: Problem, fine: Solution, found: Solution, mean_error: Arr
 
 
 def _check_problem(problem: Any) -> None:
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    require_problem(problem)
     if not isinstance(problem.parameterization, MeanField):
         raise CapabilityError(
             f"fluctuations are those of sb.MeanField(richness) networks, got {problem.parameterization}; sb.error_band and "

@@ -20,7 +20,7 @@ class Observable(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """The number K."""
+        """How many numbers are observed."""
 
     @abstractmethod
     def total(self, population: Population, neurons: Neurons) -> Array:

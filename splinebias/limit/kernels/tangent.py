@@ -27,7 +27,7 @@ from splinebias.numerics.cells import Cells
 from splinebias.numerics.repeated_integrals import within_reach
 from splinebias.parameterization import NTK
 from splinebias.potential import Quadratic
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +108,7 @@ def tangent_kernel(problem: Problem, x: Array, x2: Array | None = None) -> Array
         If the points are no finite vectors of at least one point, or the laws lack the moments of order 2k that the features
         of an activation of degree k need.
     """
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    require_problem(problem)
     x = real_vector(x, "x")
     x2 = x if x2 is None else real_vector(x2, "x2")
     for name, points in (("x", x), ("x2", x2)):

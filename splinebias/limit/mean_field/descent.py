@@ -16,7 +16,7 @@ import numpy as np
 from splinebias._arguments import known_keywords, real_number, whole_number
 from splinebias._array import Array
 from splinebias._result import Printed
-from splinebias.errors import CapabilityError, DataError, Outcome
+from splinebias.errors import CapabilityError, Outcome
 from splinebias.functions.piecewise import PiecewiseLinear
 from splinebias.limit.hypotheses import require_moments, require_range
 from splinebias.limit.mean_field.particles import fewest, needs_volume
@@ -24,7 +24,7 @@ from splinebias.limit.mean_field.population import Population
 from splinebias.limit.mean_field.predict import check_mean_field, function_of, population_of, training_time
 from splinebias.neurons.population import Neurons
 from splinebias.parameterization import MeanField
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 _IN_PLANE, _IN_SPACE = 1280, 16384  # particles
 _DIVERGED = 1e6  # times the first loss
@@ -112,8 +112,7 @@ def mean_field_descent(
     >>> bool(descent.losses[-1] < descent.losses[0]), descent.outcome.name
     (True, 'REACHED_TIME')
     """
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    require_problem(problem)
     if not isinstance(problem.parameterization, MeanField):
         raise CapabilityError(
             f"mean_field_descent is for sb.MeanField(richness) networks, got {problem.parameterization}; in others descent "

@@ -51,7 +51,7 @@ class _Places(NamedTuple):
 
     @classmethod
     def among(cls, x: Array, *, dense: bool) -> _Places:
-        """Among data."""
+        """The places to look at in gaps between data, and how far they are from the ends."""
         looked = looked_at(x, 0) if dense else looked_at(x)
         lo, hi, ends = x[looked], x[looked + 1], x[[0, -1]]
         return cls(lo, lo + (hi - lo) / 2, hi, ends, ends[_END] + _FAR * (ends[1] - ends[0]))

@@ -105,7 +105,7 @@ class WeightSizes:
         return whole, np.where(error < size, error * np.sqrt(error / np.where(size > 0, size, 1.0)), error)
 
     def _density(self, w: Array, b: Array) -> Array:
-        """p(w, b)."""
+        """The joint density of weight and bias."""
         if isinstance(self.law, Joint):
             return np.asarray(self.law.density.pdf(w, b))
         assert isinstance(self.law, Independent)

@@ -17,14 +17,13 @@ import numpy as np
 
 from splinebias._arguments import known_keywords, real_number
 from splinebias._array import Array
-from splinebias.errors import DataError
 from splinebias.limit.hypotheses import require_limit, require_reachable
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, beyond_bending
 from splinebias.limit.trajectory.banded_filters import SMOOTHING, TRAINING, BandedFilters, Poles
 from splinebias.limit.trajectory.cross_validation import Scored, ScoredBands, ScoredModes, Selection, selected
 from splinebias.limit.trajectory.linear_flow import Decay, Filter, LinearFlow, Shrinkage, require_linear
-from splinebias.problem import Problem
+from splinebias.problem import Problem, require_problem
 
 
 @known_keywords
@@ -130,8 +129,7 @@ def gcv_score(problem: Problem, times: Any) -> Array:
 
 def _posed(problem: Problem) -> PosedProblem:
     """A problem whose data are within reach of its neurons."""
-    if not isinstance(problem, Problem):
-        raise DataError(f"`problem` must be an sb.Problem, got {problem!r}")
+    require_problem(problem)
     require_limit(problem)
     posed = PosedProblem(problem)
     require_reachable(posed)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import known_keywords, real_number, real_vector, whole_number
+from splinebias._arguments import known_keywords, real_number, real_vector, true_or_false, whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw
@@ -83,8 +83,7 @@ class Initialization:
         self.pair_law  # noqa: B018 (its checks)
         if self.output is not None:
             as_law(self.output, "output")
-        if not isinstance(self.antisymmetric, bool):
-            raise DataError(f"`antisymmetric` must be True or False, got {self.antisymmetric!r}")
+        true_or_false(self.antisymmetric, "antisymmetric")
         if self.output_bias is not None:
             as_law(self.output_bias, "output_bias")
             if self.antisymmetric:
@@ -138,7 +137,7 @@ class Initialization:
         start at zero. False: output weights start at 0.
         """
         law = cls.uniform(checked_inputs(dim) ** -0.5, dim**-0.5, dim=dim)
-        if not both_layers:
+        if not true_or_false(both_layers, "both_layers"):
             return law
         from scipy import stats
 

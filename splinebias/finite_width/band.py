@@ -25,9 +25,10 @@ from splinebias.finite_width.influence_at_limit import LimitInfluence
 from splinebias.finite_width.influence_in_modes import ModeInfluence
 from splinebias.finite_width.largest_error import DrawnErrors, ErrorsOfWidth, LargestError
 from splinebias.finite_width.mean_field.band import MeanFieldInfluence
-from splinebias.finite_width.neuron_quadrature import NeuronQuadrature
+from splinebias.finite_width.quadrature.neuron_quadrature import NeuronQuadrature
 from splinebias.finite_width.random_start import RandomStartInfluence, start_directions
 from splinebias.finite_width.several_inputs.band_of_points import PointsBand, band_of_points
+from splinebias.limit.neighbour import Neighbour
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import Prediction, predict
 from splinebias.limit.prediction import beyond_bending
@@ -316,7 +317,8 @@ def error_band(
 
 def _influences(prediction: Prediction) -> InfluenceModel:
     """The influences of the neurons on a prediction, at the time that it reached."""
-    problem, multipliers, posed = prediction.problem, prediction.multipliers, PosedProblem(prediction.problem)
+    problem, multipliers = prediction.problem, prediction.multipliers
+    posed = PosedProblem(problem, near=Neighbour.of(problem, problem, prediction.reached)[0])
     time = prediction.stats.get("time", math.inf)
     if time == math.inf and beyond_bending(problem) is None:
         check_unique(posed)

@@ -5,7 +5,7 @@ With :math:`S(x) = \sigma(wx + b)`, :math:`H = E[S_X S_X^T/\phi''(\alpha)]` and 
 .. math:: f_n(x) - f(x) = \frac1n \sum_k (u(x; w_k, b_k) - E u(x)) + O(1/n), \qquad
           u(x; w, b) = (S(x) - C(x)^T H^{-1} S_X)\, \alpha(w, b).
 
-S(x) is a tent and what is interpolated between data (see `neuron_quadrature`). Interpolation survives
+S(x) is a tent and what is interpolated between data (see `quadrature.tents`). Interpolation survives
 :math:`S - C^T H^{-1} S_X` untouched, so
 
 .. math:: u = |w|\, \alpha\, \psi_s(x; c), \qquad \psi_s(x; \cdot) = T_x - (\text{projection of } T_x),
@@ -24,7 +24,9 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.errors import CapabilityError
 from splinebias.finite_width.influence import Influence, InfluenceModel, InfluenceSums, growth
-from splinebias.finite_width.neuron_quadrature import NeuronQuadrature, NeuronsOfSide, tent
+from splinebias.finite_width.quadrature.neuron_quadrature import NeuronQuadrature
+from splinebias.finite_width.quadrature.neurons import NeuronsOfSide
+from splinebias.finite_width.quadrature.tents import tent
 from splinebias.limit.dual.equations import Moments
 from splinebias.limit.hypotheses import require_mobile
 from splinebias.numerics.bordered import BorderedTridiagonal
@@ -43,19 +45,20 @@ class LimitInfluence(InfluenceModel):
     neurons: NeuronQuadrature
 
     def at(self, points: Array) -> Influence:
-        sides, form = self.neurons.sides(points)
-        tents, projections = self._projected(points, sides, form)
+        edges, sides, form = self.neurons.lumps(points)
+        tents = self.neurons.problem.two_slopes.kink * tent(points, self.neurons.dual.x, edges)
+        projections = form.solve_rows(tents @ np.sum([side.slope.moments(side.basis) for side in sides], axis=0).T)
         rows, mean = [], np.zeros(points.size)
-        for side, top in zip(sides, tents, strict=True):
-            psi = top - projections @ side.basis
-            rows.append(psi * np.sqrt(side.weights * side.square))
-            mean += psi @ (side.weights * side.value)
+        for side in sides:
+            psi = tents - projections @ side.basis
+            rows.append(side.square.interpolated(psi) * np.sqrt(side.square.weights.ravel()))
+            mean += psi @ np.subtract(*(of.moments(np.ones((1, edges.size)))[0] for of in side.values))
         return Influence(self.neurons.size * np.concatenate(rows, axis=1), self.neurons.size * mean)
 
     def _projected(self, points: Array, sides: list[NeuronsOfSide], form: BorderedTridiagonal) -> tuple[list[Array], Array]:
         """Tents at the nodes of all sides, and the unknowns of their projections, shape (N, U)."""
         tents, loads = self.neurons.tents(points, sides)
-        return tents, np.array([form.solve(load) for load in loads]).reshape(loads.shape)
+        return tents, form.solve_rows(loads)
 
     def kurtosis(self, point: float) -> float:
         problem = self.neurons.problem

@@ -1,8 +1,8 @@
 r"""The neurons of a problem with two slopes on a quadrature of the breakpoint axis, and the tents of query points.
 
-A neuron with breakpoint c, sign s and v = \|w\| has :math:`\alpha = A(v g_s(c))`, :math:`A = (\phi')^{-1}`, and
-:math:`S(x) = v\, \sigma(s(x - c))`. As a function of c, :math:`\sigma(s(x - c))` is its value interpolated linearly between
-two neighbouring data points plus a tent :math:`T_x` which does not depend on s.
+A neuron with breakpoint c, sign s and v = \|w\| has :math:`S(x) = v\, \sigma(s(x - c))`. As a function of c,
+:math:`\sigma(s(x - c))` is its value interpolated linearly between two neighbouring data points plus a tent :math:`T_x`
+which does not depend on s.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
 
 from splinebias._array import Array
 from splinebias.errors import DataError
+from splinebias.finite_width.quadrature.lumps import LumpedNeurons
+from splinebias.finite_width.quadrature.neurons import NeuronsOfSide, neurons_on
+from splinebias.finite_width.quadrature.tents import tent
 from splinebias.functions.unfolding import Unfolding
 from splinebias.initialization.breakpoints import Side
 from splinebias.initialization.zeta_cells import integration_cells
@@ -25,146 +26,13 @@ from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations, DualSystem
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
-from splinebias.limit.dual.response import ResponseModel
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.cells import Cells
-from splinebias.potential import Hypentropy, Potential, Power, Quadratic
+from splinebias.potential import Potential, Quadratic
 from splinebias.problem import Problem
 
 _ORDER = 16  # nodes per cell, where zeta is no polynomial
-
-
-@dataclass(frozen=True, eq=False)
-class NeuronsOfSide:
-    r"""The neurons of one side at nodes of the breakpoint axis, with sums over their v of masses :math:`\rho`.
-
-    Attributes
-    ----------
-    row : int
-        Number of the side among those of the dual function.
-    side : Side
-        One sign of w, or both where they have one dual function.
-    potential : Potential
-        The :math:`\phi` above.
-    nodes, weights : Array, shape (n,)
-        The quadrature.
-    g : Array, shape (n,)
-        The dual function at the nodes.
-    basis : sparse array, shape (U, n)
-        Dual functions of the unknowns of `DualSystem`.
-    """
-
-    row: int
-    side: Side
-    potential: Potential
-    nodes: Array
-    weights: Array
-    g: Array
-    basis: sparse.csr_array
-
-    @cached_property
-    def slices(self) -> tuple[Array, Array]:
-        r"""v, 0 where there is no mass, and :math:`\rho`, both of shape (n, m)."""
-        v, rho = self.side.slices(self.nodes)
-        return np.where(rho > 0, v, 0.0), rho
-
-    def curvature(self, g: Array) -> Array:
-        r""":math:`v \alpha` where the dual function has values `g`, shape (n, m)."""
-        v, g = self.slices[0], g[:, None]
-        return np.asarray(np.sign(g) * v * self.potential.grad_inverse(v * np.abs(g)))  # phi is even
-
-    @cached_property
-    def _alpha(self) -> Array:
-        r""":math:`|\alpha|`, shape (n, m)."""
-        return np.asarray(self.potential.grad_inverse(self.slices[0] * np.abs(self.g)[:, None]))
-
-    @cached_property
-    def _steepness(self) -> Array:
-        r"""A', shape (n, m); 0 where it is infinite, for neurons at rest, active at no data point."""
-        steepness = 1 / self.potential.hess(self._alpha)
-        return np.where(np.isinf(steepness), 0.0, steepness)
-
-    @property
-    def _turn(self) -> Array:
-        r"""The derivative of A', shape (n, m), 0 at rest; of potentials of one's own by a difference quotient."""
-        phi, alpha, steep = self.potential, self._alpha, self._steepness
-        if isinstance(phi, Hypentropy):  # A is a multiple of sinh
-            return alpha
-        if isinstance(phi, Power):
-            rate = np.divide(phi.p - 2, alpha, out=np.zeros_like(alpha), where=alpha > 0)
-            return np.asarray(-rate * (1 - 2 * phi.quadratic * steep) * steep**2)
-        z, step = self.slices[0] * np.abs(self.g)[:, None], 1e-6
-        near = 1 / phi.hess(phi.grad_inverse(z * (1 + step)))
-        return np.asarray(np.divide(near - steep, step * z, out=np.zeros_like(z), where=z > 0))
-
-    @property
-    def value(self) -> Array:
-        r"""The sum of :math:`v \alpha`, shape (n,)."""
-        return np.sign(self.g) * self._sum(self.slices[0] * self._alpha)
-
-    @cached_property
-    def slope(self) -> Array:
-        r"""The sum of :math:`v^2 A'`, shape (n,)."""
-        return self._sum(self.slices[0] ** 2 * self._steepness)
-
-    @property
-    def square(self) -> Array:
-        r"""The sum of :math:`v^2 \alpha^2`, shape (n,)."""
-        return self._sum((self.slices[0] * self._alpha) ** 2)
-
-    @property
-    def higher(self) -> tuple[Array, Array]:
-        r"""The sums of :math:`v^3 \alpha^3` and :math:`v^4 \alpha^4`, each of shape (n,)."""
-        curvature = self.slices[0] * self._alpha
-        return np.sign(self.g) * self._sum(curvature**3), self._sum(curvature**4)
-
-    def second_order(self) -> tuple[Array, Array]:
-        r"""The sums of :math:`v^3 A' \alpha` and :math:`v^3 A''`, each of shape (n,)."""
-        v = self.slices[0]
-        pull, bend = self._sum(v**3 * self._steepness * self._alpha), self._sum(v**3 * self._turn)
-        return np.sign(self.g) * pull, np.sign(self.g) * bend
-
-    def unseen_square(self) -> Array:
-        r"""What `square` lacks because masses underflow where A is an exponential, shape (n,)."""
-        model = ResponseModel.at(self.side, self.potential, self.nodes)
-        if model.faint is None:
-            return np.zeros_like(self.g)
-        return np.asarray(model(self.g).square - replace(model, faint=None)(self.g).square)
-
-    def unseen_fourth(self) -> Array:
-        r"""What the second of `higher` lacks because masses underflow where A is an exponential, shape (n,)."""
-        model = ResponseModel.at(self.side, self.potential, self.nodes)
-        if model.faint is None:
-            return np.zeros_like(self.g)
-        size = np.log(model.v * self.potential.grad_inverse(model.v * np.abs(self.g)[:, None]))
-        return np.asarray(np.exp(np.where(model.faint > -np.inf, model.faint + 4 * size, -np.inf)).sum(axis=-1))
-
-    def _sum(self, values: Array) -> Array:
-        return np.asarray((self.slices[1] * values).sum(axis=-1))
-
-
-class QuadraticNeurons(NeuronsOfSide):
-    r"""The neurons of one side where :math:`\alpha = v g`: their sums are :math:`\zeta^{(1)}` and :math:`\zeta^{(2)}`."""
-
-    @property
-    def value(self) -> Array:
-        return self.slope * self.g
-
-    @cached_property
-    def slope(self) -> Array:
-        return self.side.zeta(self.nodes)
-
-    @property
-    def square(self) -> Array:
-        return self.side.zeta(self.nodes, 2) * self.g**2
-
-    @property
-    def higher(self) -> tuple[Array, Array]:
-        return self.side.zeta(self.nodes, 3) * self.g**3, self.side.zeta(self.nodes, 4) * self.g**4
-
-    def second_order(self) -> tuple[Array, Array]:
-        return self.side.zeta(self.nodes, 2) * self.g, np.zeros_like(self.g)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +63,7 @@ class NeuronQuadrature:
     @classmethod
     @np.errstate(all="ignore")  # 1/phi'' at a node that lands on a zero of g, masses that underflow
     def of(cls, posed: PosedProblem, multipliers: Array) -> NeuronQuadrature:
-        """The rule for the dual function of `multipliers`.
+        """The rule for the dual function of `multipliers`; that of a prediction which is its own neighbour, on its grid.
 
         Raises
         ------
@@ -204,16 +72,17 @@ class NeuronQuadrature:
         """
         problem, x = posed.problem, posed.problem.data.x
         law, u = problem.initialization.breakpoint_law, unknowns_of(problem, multipliers)
-        order = _ORDER if law.degree is None else law.degree + 4  # u^2 is zeta times a polynomial of degree 4
-        edges = integration_cells(law, x, order, 2).edges
         if not problem.linear:
-            start, _ = IntegratedDual.of(posed)
+            start, function = IntegratedDual.of(posed)
             if not isinstance(start.potential, Quadratic):  # else data are so small that nothing else counts
                 unit = start.size / start.factor
                 dual = _dual_function(problem, u * unit)
                 start = start.on(replace(start.grid, split=True))  # 1/phi'' and its derivative turn sharply at zeros
-                grid = (start.refined(start.at(dual), np.inf).finer or start).grid
-                grid = replace(grid, cells=Cells(np.union1d(edges, grid.cells.edges), _ORDER))
+                if posed.near is None:
+                    start = start.refined(start.at(dual), np.inf).finer or start
+                elif function.frame == dual.frame:
+                    dual = function
+                grid = replace(start.grid, cells=Cells(start.grid.cells.edges, _ORDER))
                 rule = cls(problem, dual, start.size, unit, grid)._resolved(_squares)
                 if rule is not None:
                     return rule._resolved(_slopes) or rule
@@ -223,6 +92,8 @@ class NeuronQuadrature:
                     "less steep potential"
                 )
         unit = 1 / problem.phi.hess_at_zero if problem.scaled else 1.0
+        order = _ORDER if law.degree is None else law.degree + 4  # u^2 is zeta times a polynomial of degree 4
+        edges = integration_cells(law, x, order, 2).edges
         cells = Cells(np.union1d(edges, integration_cells(law, x, order).edges), order)
         grid = PanelGrid(x, cells, Unfolding.of(Quadratic()), split=True)
         return cls(problem, _dual_function(problem, u * unit), 1.0, unit, grid)
@@ -294,8 +165,7 @@ class NeuronQuadrature:
         nodes = grid.at(self.dual.sides[row])
         system = DualSystem(self.dual.x, nodes, self.problem.two_slopes, free=self.problem.free)
         flat = (nodes.nodes.ravel(), nodes.weights.ravel(), nodes.rows.g.ravel())
-        kind = QuadraticNeurons if isinstance(self.potential, Quadratic) else NeuronsOfSide
-        return nodes, system, kind(row, self._law_sides[row], self.potential, *flat, _basis(system, row))
+        return nodes, system, neurons_on(row, self._law_sides[row], self.potential, *flat, system)
 
     @np.errstate(all="ignore")  # 1/phi'' at a node that lands on a zero of g, masses that underflow
     def sides(self, points: Array) -> tuple[list[NeuronsOfSide], BorderedTridiagonal]:
@@ -306,6 +176,16 @@ class NeuronQuadrature:
             system.masses(row, neurons.slope.reshape(nodes.nodes.shape)) for row, (nodes, system, neurons) in enumerate(made)
         ]
         return [neurons for *_, neurons in made], self.equations.hessian(masses)
+
+    def lumps(self, points: Array) -> tuple[Array, list[LumpedNeurons], BorderedTridiagonal]:
+        """Edges, what `sides` gives, lumped between them, and the Hessian of the dual.
+
+        Edges are the data, `points`, and one on either side of all, beyond which everything goes on as a line.
+        """
+        sides, form = self.sides(points)
+        edges = np.union1d(points, self.dual.x)
+        edges = np.r_[2 * edges[0] - edges[-1], edges, 2 * edges[-1] - edges[0]]
+        return edges, [LumpedNeurons.of(side, edges) for side in sides], form
 
     def tents(self, points: Array, sides: list[NeuronsOfSide]) -> tuple[list[Array], Array]:
         r"""The tents at the nodes of all sides, and :math:`E[T_x b\, v^2 A']` for the dual functions b, shape (N, U)."""
@@ -340,46 +220,3 @@ def unknowns_of(problem: Problem, multipliers: Array) -> Array:
 
 def _dual_function(problem: Problem, unknowns: Array) -> DualFunction:
     return DualFunction.of(problem.data.x, unknowns, problem.two_slopes, free=problem.free)
-
-
-def tent(points: Array, x: Array, c: Array) -> Array:
-    r""":math:`T_x(c)`: :math:`[x - c]_+` less its linear interpolation between two neighbouring data points, shape (N, n).
-
-    The two are those around x, or the nearest two if x is beyond the data. The tent has its top at the middle one of the
-    three points and is 0 beyond the outer two; it is negative for x between data.
-    """
-    j, _ = _beside(points, x)
-    low, middle, high = np.sort(np.stack([x[j], x[j + 1], points]), axis=0)
-    rise, fall = middle - low, high - middle
-    top = np.where(points < x[0], rise, np.where(points > x[-1], fall, -rise * fall / (high - low)))
-    rise, fall = (np.where(top != 0, length, 1.0)[:, None] for length in (rise, fall))  # the tent of a data point is 0
-    up, down = (c - low[:, None]) / rise, (high[:, None] - c) / fall
-    return np.asarray(top[:, None] * np.clip(np.minimum(up, down), 0.0, None))
-
-
-def interpolation(points: Array, x: Array) -> Array:
-    """Weights of the data in linear interpolation, or in extrapolation from the nearest two, shape (N, M)."""
-    j, share = _beside(points, x)
-    row, weights = np.arange(points.size), np.zeros((points.size, x.size))
-    weights[row, j], weights[row, j + 1] = 1 - share, share
-    return weights
-
-
-def _beside(points: Array, x: Array) -> tuple[NDArray[np.intp], Array]:
-    """Which data point is the left one of the two around each of `points`, or nearest to it, and the share of the other."""
-    j = np.clip(np.searchsorted(x, points, side="right") - 1, 0, x.size - 2)
-    return j, (points - x[j]) / (x[j + 1] - x[j])
-
-
-def _basis(system: DualSystem, row: int) -> sparse.csr_array:
-    """Dual functions of the unknowns of `system` at its nodes, for the side number `row`, (U, n): two hats, and the line."""
-    size, (count, q) = system.x.size, system.left.shape
-    at: NDArray[np.intp] = np.repeat(np.clip(system.interval - 1, 0, size - 2), q)
-    values = system.activation.kink * np.concatenate([system.left.ravel(), system.right.ravel()])
-    places = (np.concatenate([at, at + 1]), np.tile(np.arange(count * q), 2))
-    hats = sparse.csr_array((values, places), shape=(size, count * q))
-    if system.free:
-        return hats[1:-1]
-    factor = np.broadcast_to(system.factor_at[row], (count, q))
-    line = sparse.csr_array(np.stack([(factor * system.tau(system.nodes)).ravel(), factor.ravel()]))
-    return sparse.csr_array(sparse.vstack([line[[0]], hats[[0]] + line[[1]], hats[1:-1]]))

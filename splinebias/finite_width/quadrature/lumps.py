@@ -62,17 +62,15 @@ class LumpedNeurons(NamedTuple):
     @np.errstate(invalid="ignore", over="ignore")  # beyond doubles where there is hardly any mass
     def of(cls, side: NeuronsOfSide, edges: Array) -> LumpedNeurons:
         """One side, lumped between `edges`, none of which a row of its nodes crosses."""
-        at, value = np.searchsorted(edges[1:-1], side.nodes), side.weights * side.value
-        wide = np.diff(edges)
-        place = (side.nodes - edges[at]) / wide[at]
+        (at, place), value, count = places(side.nodes, edges), side.weights * side.value, edges.size - 1
         two, one = np.array([[-1.0], [1.0]]), np.zeros((1, 1))
 
         def lumped(mass: Array, signs: Array) -> Lumps:
             """Nodes at the mean, or one deviation beside it."""
-            total = np.bincount(at, mass, wide.size)
+            total = np.bincount(at, mass, count)
             some = np.where(total > 0, total, 1.0)
-            mean = np.bincount(at, mass * place, wide.size) / some
-            deviation = np.sqrt(np.bincount(at, mass * (place - mean[at]) ** 2, wide.size) / some)
+            mean = np.bincount(at, mass * place, count) / some
+            deviation = np.sqrt(np.bincount(at, mass * (place - mean[at]) ** 2, count) / some)
             return Lumps(np.tile(total / signs.size, (signs.size, 1)), mean + signs * deviation)
 
         interval: NDArray[np.intp] = np.searchsorted(side.system.x, edges, side="right")
@@ -81,3 +79,29 @@ class LumpedNeurons(NamedTuple):
         square, slope = lumped(side.weights * side.square, two), lumped(side.weights * side.slope, two)
         values = (lumped(np.maximum(value, 0.0), one), lumped(np.maximum(-value, 0.0), one))
         return cls(square, slope, values, basis_of(system, side.row).toarray())
+
+
+def edges_of(points: Array, x: Array) -> Array:
+    """Data x and `points` in order, and one edge on either side of all, beyond which everything goes on as a line."""
+    inner = np.union1d(points, x)
+    return np.asarray(np.r_[2 * inner[0] - inner[-1], inner, 2 * inner[-1] - inner[0]])
+
+
+def places(nodes: Array, edges: Array) -> tuple[NDArray[np.intp], Array]:
+    """The interval between `edges` in which nodes are, the outer ones without end, and where on it, from 0 to 1 inside."""
+    at: NDArray[np.intp] = np.searchsorted(edges[1:-1], nodes)
+    return at, np.asarray((nodes - edges[at]) / np.diff(edges)[at])
+
+
+def hat_moments(mass: Array, at: NDArray[np.intp], place: Array, size: int) -> Array:
+    """Sums of masses at `places` times what is linear between edges and 1 at one of these, shape (size,)."""
+    after = np.bincount(at, mass * place, size - 1)
+    return np.asarray(np.r_[np.bincount(at, mass, size - 1) - after, 0.0] + np.r_[0.0, after])
+
+
+def quadratic_form(form: Array, basis: Array, at: NDArray[np.intp], place: Array) -> Array:
+    """b^T form b at `places`, shape (n,), for functions b, linear between edges, that are `basis` there, (U, K + 1)."""
+    other = form @ basis
+    ends, mixed = (basis * other).sum(axis=0), (basis[:, :-1] * other[:, 1:]).sum(axis=0)
+    rest = 1 - place
+    return np.asarray(rest**2 * ends[at] + 2 * rest * place * mixed[at] + place**2 * ends[at + 1])

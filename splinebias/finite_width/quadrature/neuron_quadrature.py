@@ -16,7 +16,7 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias.errors import DataError
-from splinebias.finite_width.quadrature.lumps import LumpedNeurons
+from splinebias.finite_width.quadrature.lumps import LumpedNeurons, edges_of
 from splinebias.finite_width.quadrature.neurons import NeuronsOfSide, neurons_on
 from splinebias.finite_width.quadrature.tents import tent
 from splinebias.functions.unfolding import Unfolding
@@ -51,6 +51,8 @@ class NeuronQuadrature:
         Resolves law and curvature; its potential is quadratic for problems whose limit is.
     power : int
         The power of :math:`v \alpha` up to which sums over v are right.
+    finest : bool
+        Whether sums over v are by the finest rules there are: a check.
     """
 
     problem: Problem
@@ -59,6 +61,7 @@ class NeuronQuadrature:
     unit: float
     grid: PanelGrid
     power: int = 2
+    finest: bool = False
 
     @classmethod
     @np.errstate(all="ignore")  # 1/phi'' at a node that lands on a zero of g, masses that underflow
@@ -85,7 +88,8 @@ class NeuronQuadrature:
                 grid = replace(start.grid, cells=Cells(start.grid.cells.edges, _ORDER))
                 rule = cls(problem, dual, start.size, unit, grid)._resolved(_squares)
                 if rule is not None:
-                    return rule._resolved(_slopes) or rule
+                    rule = rule._resolved(_slopes) or rule
+                    return rule._resolved(_slopes, apart=True) or rule
                 raise DataError(
                     "one neuron's contribution has no finite variance, or one beyond doubles: its curvature outgrows the "
                     "tails of the law, and errors shrink more slowly than n^(-1/2); choose lighter tails, smaller data or a "
@@ -108,12 +112,34 @@ class NeuronQuadrature:
         return replace(self, power=4, grid=replace(self.grid, cells=Cells(edges, cells.order + 4)))
 
     @np.errstate(all="ignore")  # as above
-    def with_turns(self) -> NeuronQuadrature:
-        r"""This rule where sums of :math:`v^3 A''` are resolved, too, as far as they can be."""
-        return self if isinstance(self.potential, Quadratic) else self._resolved(_turns) or self
+    def with_turns(self, points: Array) -> NeuronQuadrature:
+        r"""This rule where sums of :math:`v^3 A''` are resolved, too, as far as they can be, cut at `points`.
 
-    def _resolved(self, moments: Callable[[NeuronsOfSide], tuple[Array, Array]]) -> NeuronQuadrature | None:
+        A'' is odd in g and sharp where g is small: what is left and right of a zero of g cancels but for a small share,
+        which nodes that are symmetric about the zero keep.
+        """
+        cut = replace(self, grid=replace(self.grid, cells=self.grid.cells.split(points)))
+        if isinstance(self.potential, Quadratic):
+            return cut
+        even = cut.mirrored()
+        return (even._resolved(_turns) or even).mirrored()
+
+    def mirrored(self) -> NeuronQuadrature:
+        """This rule on cells whose edges next to a zero of g are equally far from it."""
+        zeros = np.unique(self.dual.zeros())
+        if not zeros.size:
+            return self
+        cells = self.grid.cells.split((zeros[1:] + zeros[:-1]) / 2)
+        at = np.clip(np.searchsorted(cells.edges, zeros), 1, cells.edges.size - 1)
+        left, right = zeros - cells.edges[at - 1], cells.edges[at] - zeros
+        return replace(self, grid=replace(self.grid, cells=cells.split(np.where(left < right, zeros + left, zeros - right))))
+
+    def _resolved(
+        self, moments: Callable[[NeuronsOfSide], tuple[Array, Array]], *, apart: bool = False
+    ) -> NeuronQuadrature | None:
         r"""This quadrature on cells on which what `moments` gives is resolved; None if it has no finite integral.
+
+        `apart` : whether in every data interval by itself, however little there is of it.
 
         Those are :math:`E[(w \alpha)^k \mid c]` and what masses that underflow add to it. Cells that reach as far as the
         limit asks may end too early for it. With hypentropy, :math:`\alpha` grows like :math:`e^g` beyond the data, and
@@ -130,6 +156,8 @@ class NeuronQuadrature:
                 samples.append((nodes, seen + unseen))
                 total += float((nodes.weights * (seen + unseen)).sum())
                 lost += float((nodes.weights * unseen).sum())
+            if apart:
+                samples = _as_shares(samples)
             finer = rule.grid.refined(samples, law, np.inf, 1e-11, 1e-14) if math.isfinite(total) else None
             if finer is None:
                 break
@@ -158,7 +186,14 @@ class NeuronQuadrature:
     @cached_property
     def _law_sides(self) -> tuple[Side, ...]:
         """Both sides of the law, or the two as one where they have one dual function."""
-        return self.equations.sides_of(self.problem.breakpoint_law(self.power))
+        law = self.problem.breakpoint_law(self.power)
+        return self.equations.sides_of(law.finest() if self.finest else law)
+
+    def checking(self) -> NeuronQuadrature:
+        """This rule with half as many nodes again and, where sums over v are no functions known exactly, finer ones."""
+        cells = Cells(self.grid.cells.edges, self.grid.cells.order * 3 // 2)
+        families = all(side.families for side in self._law_sides)
+        return replace(self, grid=replace(self.grid, cells=cells), finest=not families)
 
     def _on(self, grid: PanelGrid, row: int) -> tuple[PanelNodes, DualSystem, NeuronsOfSide]:
         """The nodes that a grid has for the side number `row`, the equations of the dual on them, and the neurons there."""
@@ -178,13 +213,8 @@ class NeuronQuadrature:
         return [neurons for *_, neurons in made], self.equations.hessian(masses)
 
     def lumps(self, points: Array) -> tuple[Array, list[LumpedNeurons], BorderedTridiagonal]:
-        """Edges, what `sides` gives, lumped between them, and the Hessian of the dual.
-
-        Edges are the data, `points`, and one on either side of all, beyond which everything goes on as a line.
-        """
-        sides, form = self.sides(points)
-        edges = np.union1d(points, self.dual.x)
-        edges = np.r_[2 * edges[0] - edges[-1], edges, 2 * edges[-1] - edges[0]]
+        """Edges, see `edges_of`, what `sides` gives, lumped between them, and the Hessian of the dual."""
+        (sides, form), edges = self.sides(points), edges_of(points, self.dual.x)
         return edges, [LumpedNeurons.of(side, edges) for side in sides], form
 
     def tents(self, points: Array, sides: list[NeuronsOfSide]) -> tuple[list[Array], Array]:
@@ -194,17 +224,30 @@ class NeuronQuadrature:
         return tents, np.asarray(loads).T
 
 
+def _as_shares(samples: list[tuple[PanelNodes, Array]]) -> list[tuple[PanelNodes, Array]]:
+    """Positive densities at nodes, relative to their integrals over the data interval on all sides."""
+    size = max(int(nodes.interval.max(initial=0)) for nodes, _ in samples) + 1
+    total = sum(np.bincount(nodes.interval, (nodes.weights * values).sum(axis=1), size) for nodes, values in samples)
+    scale = 1 / np.where(total > 0, total, 1.0)
+    return [(nodes, values * scale[nodes.interval][:, None]) for nodes, values in samples]
+
+
 def _squares(neurons: NeuronsOfSide) -> tuple[Array, Array]:
     return neurons.square, neurons.unseen_square()
 
 
 def _slopes(neurons: NeuronsOfSide) -> tuple[Array, Array]:
-    return neurons.slope, np.zeros_like(neurons.slope)
+    return _of_active(neurons, neurons.slope), np.zeros_like(neurons.slope)
 
 
 def _turns(neurons: NeuronsOfSide) -> tuple[Array, Array]:
     bend = neurons.second_order()[1]
-    return bend, np.zeros_like(bend)
+    return _of_active(neurons, bend), np.zeros_like(bend)
+
+
+def _of_active(neurons: NeuronsOfSide, density: Array) -> Array:
+    """A density without the neurons that no data point activates: they are at rest, and most mobile, and see nothing."""
+    return np.where(neurons.g == 0, 0.0, density)
 
 
 def _fourth_powers(neurons: NeuronsOfSide) -> tuple[Array, Array]:

@@ -20,10 +20,12 @@ from splinebias.limit.dual.mirror import mirrored
 from splinebias.limit.dual.objective import DualState, IntegratedDual
 from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.radau_stages import StageSystem
+from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.collocation import Collocation
 from splinebias.potential import Potential
 
 TOLERANCE = 1e-10  # of G on a step, relative to its start
+_CLOSE = 1e-8  # step of Newton's method from which on its square is rounding
 _SMALL = 1e-9  # curvature at which a potential is one power
 
 
@@ -100,6 +102,13 @@ class Stages(NamedTuple):
     end: DualState | None
 
 
+class Tried(NamedTuple):
+    """Stages from the same start on, of a step that was not kept: its length and how far u moves until they are reached."""
+
+    length: float
+    increments: Array
+
+
 class March:
     """Where the flow of a problem is, and the way on.
 
@@ -154,14 +163,16 @@ class March:
     def advance(self) -> Step | None:
         """The next step, or None: then `outcome` says why."""
         again = False  # after a step that was too long, the next is no longer than the one that was not
+        tried: Tried | None = None
         while self.outcome is None:
             tolerance = max(self.tolerance, 20 * self._rounding() / self.size)  # no step is asked to resolve rounding
             if self.time > 0:  # an error of G acts on u for so short a time that it counts less (|u|^3 stalls without)
                 tolerance *= max(1.0, 0.01 * self.time / self.length)
-            found = self._stages(self.length, tolerance)
+            found = self._stages(self.length, tolerance, tried)
             if found is None:
-                self.length /= 4
+                self.length, tried = self.length if tried else self.length / 4, None
             else:
+                tried = Tried(self.length, found.increments)
                 factor = (tolerance / max(found.error, 1e-300)) ** (1 / (self.rule.points.size + 1))
                 if found.end is None:
                     self.length *= max(0.1, 0.8 * factor) if self.rule.root == 1 else 0.8 * tolerance / found.error
@@ -197,23 +208,15 @@ class March:
             self.outcome = Outcome.MAX_STEPS
         return step
 
-    def _stages(self, h: float, tolerance: float) -> Stages | None:
+    def _stages(self, h: float, tolerance: float, tried: Tried | None) -> Stages | None:
         """The stages of a step of length h; None if Newton's method does not converge.
 
-        It starts from no move at all, so that its first step is the flow linearized at the start, and is left as soon as it
-        shows that the step is too long.
+        It starts from no move at all, so that its first step is the flow linearized at the start, or from a step that was
+        too long or on another grid, and is left as soon as it shows that the step is too long.
         """
         start, hinges, last = self.state, self.residuals.hinges, 1.0
         origin = start.function.unknowns()
-        if self.rule.root == 1:
-            states = [start] * self.rule.points.size
-            residual, hessians = np.tile(start.residual, (len(states), 1)), [start.hessian()] * len(states)
-            rhs = residual
-        else:  # from the move that the first speed makes, because Hessians at the start are infinite
-            increments = np.multiply.outer(h * self.rule.points**self.rule.root, self.slope)
-            states = [self.dual.at(self.dual.equations.function(moved)) for moved in increments]
-            residual, hessians = np.stack([s.residual for s in states]), [s.hessian() for s in states]
-            rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
+        states, residual, hessians, rhs = self._begun(h, tried)
         for iteration in range(48):
             delta = self.stages.solve(hessians, rhs, h)
             if not np.isfinite(delta).all():
@@ -225,7 +228,7 @@ class March:
                 float(np.linalg.norm(effect @ hinges.T, axis=1).max()) / self.size,
                 float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / self.tolerance,
             )
-            if iteration:
+            if iteration or (tried is not None and change <= _CLOSE):
                 velocity = np.concatenate([self.residuals.velocity(start.residual)[None], (residual - effect) @ hinges.T])
                 error = float(np.linalg.norm(self.rule.last_coefficient(velocity))) / self.size
                 if change * min(1.0, change / last) <= 0.1 * max(error, tolerance):
@@ -242,6 +245,22 @@ class March:
                 return None
             rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
         return None
+
+    def _begun(self, h: float, tried: Tried | None) -> tuple[list[DualState], Array, list[BorderedTridiagonal], Array]:
+        """Where Newton's method for a step of length h starts: states, gradients, Hessians, and what is missing."""
+        start, hinges = self.state, self.residuals.hinges
+        if self.rule.root != 1:  # the move that the first speed makes, because Hessians at the start are infinite
+            increments = np.multiply.outer(h * self.rule.points**self.rule.root, self.slope)
+        elif tried is not None:
+            increments = np.stack([self.rule.risen(tried.increments, h / tried.length * c) for c in self.rule.points])
+        else:
+            count = self.rule.points.size
+            residual = np.tile(start.residual, (count, 1))
+            return [start] * count, residual, [start.hessian()] * count, residual
+        states = [self.dual.at(start.function.moved(self.dual.equations.function(moved))) for moved in increments]
+        residual = np.stack([s.residual for s in states])
+        rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
+        return states, residual, [s.hessian() for s in states], rhs
 
     def _mirrored(self, state: DualState, step: Array) -> DualFunction:
         """The dual function of `state` after a step of the unknowns, taken in its mirror image."""

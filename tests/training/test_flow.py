@@ -18,14 +18,13 @@ from splinebias.networks.network import Network
 from splinebias.training import train as base
 from splinebias.training.field import Field
 from splinebias.training.flow.exponential_step import ExponentialStep
-from splinebias.training.flow.held_breakpoints import Arrivals, Units
+from splinebias.training.flow.held_breakpoints import Units
 from splinebias.training.flow.spectrum import DenseSpectrum, KrylovSpectrum, phi_functions
 from splinebias.training.flow.vector_field import FlowField
 from splinebias.training.losses import SquaredLoss
 from splinebias.training.method import Recorder
 
 X = np.linspace(-1.5, 1.5, 301)
-CPU = torch.device("cpu")
 FOUR = sb.Dataset([-1, -0.3, 0.5, 1], [0.3, -0.2, 0.1, -0.3])
 CUBIC, QUARTIC = sb.Power(3, quadratic=1), sb.Power(4, quadratic=1)
 A = sb.Problem(SET_A, UNIFORM)
@@ -71,7 +70,7 @@ def smooth(problem):
         tau, first = END / WIDTH, field.at(field.mirror.to_dual(start.theta))
         coarse = solve_ivp(velocity, (0, tau), first.dual[0].numpy(), rtol=1e-4, atol=1e-6)
         states = [field.at(torch.from_numpy(z.copy())[None]) for z in coarse.y.T]
-        if not any(bool(first.arrivals(state).jumps.any()) for state in states):
+        if not any(bool(first.arrivals(state, state.rho).jumps.any()) for state in states):
             exact = solve_ivp(velocity, (0, tau), first.dual[0].numpy(), "DOP853", rtol=1e-12, atol=1e-13, dense_output=True)
             return field, first, seed, exact.sol
     raise AssertionError("no seed without a crossing")
@@ -210,8 +209,8 @@ def test_units_are_let_go_if_they_are_driven_off_their_samples(activation):
         on = theta.clone()  # Quadratic: dual and primal are the same
         away = torch.tensor(0.1 * rng.normal(size=4))
         theta[row, unit], theta[row, unit + 12] = theta[row, unit] + away * x, theta[row, unit + 12] + away
-        none = Arrivals(Units.none(CPU), Units.none(CPU), row[:1])
-        settled, _ = field.at(theta, Units(row, unit, sample)).settled(none)
+        settled = field.held_at(theta, Units(row, unit, sample))
+        settled = settled.released(settled.rho)
         w, b, a = (on[0, :-1].view(3, 12)[k].numpy() for k in range(3))
         force = field.at(on).force[0].numpy()
         for k, i in zip(unit.tolist(), sample.tolist(), strict=True):

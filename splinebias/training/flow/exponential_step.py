@@ -26,7 +26,7 @@ Hochbruck & Ostermann, Exponential integrators, Acta Numerica 19 (2010), section
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -57,6 +57,7 @@ class Attempt:
     drift: Tensor
     jumps: Tensor
     passes: int
+    _origin: ExponentialStep
     _h: Tensor
     _middle: Tensor
     _gradient: Tensor
@@ -82,13 +83,25 @@ class ExponentialStep:
         self.spectrum = start.spectrum()
 
     def attempt(self, h: Tensor, tolerance: Tensor) -> Attempt:
-        """A step of sizes `h`, shape (B,), with approximations of phi(S) v to about `tolerance`, shape (B,)."""
+        """A step of sizes `h`, shape (B,), with approximations of phi(S) v to about `tolerance`, shape (B,).
+
+        Units that the mean residual on the way drives off their samples are let go first.
+        """
+        decay = self.spectrum.modes(self._start.rho, h, tolerance)
+        phi = phi_functions(-h[:, None] * decay.rates)
+        released = self._start.released(self._start.rho + decay.apply(phi[0] - 1))
+        if released is self._start:
+            return self._attempt(h, tolerance, decay, phi)
+        other = ExponentialStep(released)
+        decay = other.spectrum.modes(released.rho, h, tolerance)
+        attempt = other._attempt(h, tolerance, decay, phi_functions(-h[:, None] * decay.rates))
+        return replace(attempt, passes=attempt.passes + 1)
+
+    def _attempt(self, h: Tensor, tolerance: Tensor, decay: Modes, phi_decay: Phi) -> Attempt:
         field, start, spectrum = self._start.field, self._start, self.spectrum
-        decay = spectrum.modes(start.rho, h, tolerance)
-        phi_decay = phi_functions(-h[:, None] * decay.rates)
         predictor = decay.apply(h[:, None] * phi_decay[0])
-        middle = field.at(start.dual - start.pull(predictor), start.held)
-        first = start.arrivals(middle)
+        middle = field.held_at(start.dual - start.pull(predictor), start.held)
+        first = start.arrivals(middle, start.rho + decay.apply(phi_decay[0] - 1))
         if first.all.size:
             middle = field.at(middle.put(middle.dual, first), start.held.join(first.held))
         gradient = middle.gradient()
@@ -101,19 +114,18 @@ class ExponentialStep:
         modes = (decay, gap, turn)
         phi = [phi_decay if part.rates is decay.rates else phi_functions(-h[:, None] * part.rates) for part in modes]
         wander = gap.apply(2 * h[:, None] * phi[1][2] * gap.rates)
-        drift = turn.apply(h[:, None] * phi[2][1])
-        if start.held.size:
-            drift = drift - h[:, None] / 2 * start.push_normals(gradient)
-        end = field.at(middle.put(self._dual_at(h, h, modes, phi, rho, gradient), first), middle.held)
-        second = start.arrivals(end)
+        drift = turn.apply(h[:, None] * phi[2][1]).norm(dim=-1)
+        end = field.held_at(middle.put(self._dual_at(h, h, modes, phi, rho, gradient), first), middle.held)
+        second = start.arrivals(end, spectrum.calm(end.rho, h))
         settled, evaluations = end.settled(second)
         products, self._counted = spectrum.products - self._counted, spectrum.products
         return Attempt(
             end=settled,
             wander=wander.norm(dim=-1) + decay.defect(h[:, None] * phi_decay[0]),
-            drift=drift.norm(dim=-1),
+            drift=drift,
             jumps=first.jumps | second.jumps,
             passes=2 + (first.all.size > 0) + evaluations + products,
+            _origin=self,
             _h=h,
             _middle=rho,
             _gradient=gradient,
@@ -122,11 +134,11 @@ class ExponentialStep:
 
     def state_at(self, attempt: Attempt, sigma: Tensor) -> FlowState:
         """The trajectory at sizes `sigma`, shape (B,), 0 <= sigma <= h, to the order of the step."""
-        start, modes = self._start, attempt._modes
+        start, modes = attempt._origin._start, attempt._modes
         phi = [phi_functions(-sigma[:, None] * part.rates) for part in modes]
-        dual = self._dual_at(sigma, attempt._h, modes, phi, attempt._middle, attempt._gradient)
+        dual = attempt._origin._dual_at(sigma, attempt._h, modes, phi, attempt._middle, attempt._gradient)
         state = start.field.at(dual, start.held)
-        arrivals = start.arrivals(state)
+        arrivals = start.arrivals(state, attempt._origin.spectrum.calm(state.rho, sigma))
         return start.field.at(state.put(dual, arrivals), start.held) if arrivals.all.size else state
 
     def _dual_at(

@@ -120,15 +120,6 @@ class Boundary:
         v[self._b_at] += change
         return v
 
-    def effect(self, amount: Tensor) -> Tensor:
-        r"""Change of f along the normals times `amount`, :math:`\sum_k J D n_k`, one row per unit, shape (K, M).
-
-        At its own sample a unit on s = 0 has two slopes; the steeper one counts.
-        """
-        steeper = max(self._activation.left, self._activation.right, key=abs)
-        slopes = self._slopes.scatter(1, self.units.sample[:, None], steeper)
-        return slopes * (self._a * amount)[:, None] * self._lever
-
     def turning(self) -> Tensor:
         r"""Rows R, shape (K, M), such that :math:`R^T R` is what the hidden parameters of sliding units add to the kernel.
 
@@ -161,29 +152,16 @@ class Boundary:
         slope = self._slopes.gather(1, self.units.sample[:, None])[:, 0]
         return self._a * (beta / self._nu + slope * own)
 
-    def gradient_sliding(self, force: Tensor) -> Tensor:
-        r"""The gradient of the units with :math:`S^*` clipped to the range of slopes, zero in sliding, shape (K,)."""
-        beta, own = self._pull(force)
-        ends = sorted((self._activation.left, self._activation.right))
-        slope = torch.where(own == 0, 0.0, -beta / (own * self._nu)).clamp(*ends)
-        return self._a * (beta / self._nu + slope * own)
-
     @cached_property
     def margin(self) -> Tensor:
         """Size of s below which its sign is uncertain, 64 rounding errors, shape (K,)."""
         scale = self._b.abs() + self._w.abs() * self._x.abs().amax()
         return 64 * torch.finfo(self._b.dtype).eps * scale
 
-    @property
-    def preactivation(self) -> Tensor:
-        """The pre-activations s of the units at their samples, shape (K,)."""
-        return self._w * self._at + self._b
-
-    def beyond(self, force: Tensor, excursion: Tensor) -> Tensor:
-        """Values of s for units driven off s = 0: their `excursion` if it is clearly on the side where they go, (K,)."""
-        right, left = self.speeds(force)
-        side = torch.where(right > 0, torch.where(left < 0, torch.sign(excursion), 1.0), -1.0)
-        return side * torch.maximum(side * excursion, self.margin)
+    def beyond(self, force: Tensor) -> Tensor:
+        """Values of s just off 0 for units driven off it, on the side where they go; the right one if both drive off, (K,)."""
+        right, _ = self.speeds(force)
+        return torch.where(right > 0, 1.0, -1.0) * self.margin
 
     def place(self, dual: Tensor, mirror: MirrorMap, target: Tensor | float = 0.0) -> Tensor:
         """Dual coordinates moved along the normals until s is `target`, to rounding; `dual` itself if it is already.

@@ -83,6 +83,10 @@ class Spectrum(ABC):
         """Share of the squared length of `v`, shape (B, M), outside the modes above rounding, shape (B,); 0: not known."""
         return torch.zeros_like(self.largest)
 
+    def calm(self, v: Tensor, h: Tensor) -> Tensor:
+        r"""The mean :math:`\varphi_1(-hS) v` of `v` as it decays for times `h`, where that costs nothing; else v itself."""
+        return v
+
     @abstractmethod
     def modes(self, v: Tensor, h: Tensor, tolerance: Tensor) -> Modes:
         r"""The modes of `v`, shape (B, M), such that :math:`e^{-hS} v` is right to about `tolerance`; h, tolerance: (B,)."""
@@ -118,6 +122,10 @@ class DenseSpectrum(Spectrum):
         square = (v * v).sum(-1)
         kept = (self._vectors.mT @ v.unsqueeze(-1)).squeeze(-1).square().sum(-1)
         return torch.where(square > 0, 1 - kept / square, 0.0)
+
+    def calm(self, v: Tensor, h: Tensor) -> Tensor:
+        modes = self.modes(v, h, h)
+        return v + modes.apply(phi_functions(-h[:, None] * modes.rates)[0] - 1)
 
     def modes(self, v: Tensor, h: Tensor, tolerance: Tensor) -> Modes:
         coefficients = (self._vectors * v.unsqueeze(-1)).sum(-2)

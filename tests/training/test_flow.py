@@ -84,7 +84,7 @@ def test_phi_functions_are_their_integrals():
     s = -np.concatenate([[0.0], np.logspace(-12, 1.5, 60), [0.999, 1.0, 1.001]])
     nodes, weights = np.polynomial.legendre.leggauss(60)
     u, weights = (1 + nodes) / 2, weights / 2
-    for phi, power, factorial in zip(phi_functions(torch.tensor(s)), (0, 1, 2), (1, 1, 2), strict=True):
+    for phi, power, factorial in zip(phi_functions(torch.tensor(s)), (0, 1, 2, 3), (1, 1, 2, 6), strict=True):
         integral = (np.exp((1 - u) * s[:, None]) * u**power / factorial) @ weights
         np.testing.assert_allclose(phi.numpy(), integral, rtol=2e-13)
 
@@ -128,7 +128,7 @@ def test_operator_is_the_product_of_its_factors_with_units_held(activation, affi
 
 
 @pytest.mark.parametrize("problem", [nightly(p) if name == "scaled power" else p for name, p in SMOOTH.items()], ids=SMOOTH)
-def test_fixed_steps_converge_with_order_two(problem):
+def test_fixed_steps_converge_with_order_three(problem):
     _, first, _, exact = smooth(problem)
     fine = 1 if problem.activation.two_slopes else 8  # where features move faster the order shows later
     tau, errors, counts = END / WIDTH, [], [16 * fine, 32 * fine, 64 * fine, 128 * fine]
@@ -137,7 +137,7 @@ def test_fixed_steps_converge_with_order_two(problem):
         for _ in range(count):
             state = ExponentialStep(state).attempt(h, torch.full_like(h, 1e-14)).end
         errors.append(np.abs(state.dual[0].numpy() - exact(tau)).max())
-    assert np.polyfit(np.log(counts), np.log(errors), 1)[0] < -1.9
+    assert np.polyfit(np.log(counts), np.log(errors), 1)[0] < -2.8
 
 
 @every_smooth

@@ -27,13 +27,16 @@ Hochbruck & Ostermann, Exponential integrators, Acta Numerica 19 (2010), section
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor
 
+from splinebias.training.flow.held_breakpoints import Arrivals
 from splinebias.training.flow.spectrum import Modes, phi_functions
 from splinebias.training.flow.vector_field import FlowState
 
-Phi = tuple[Tensor, Tensor, Tensor]
+Phi = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +48,11 @@ class Attempt:
     end : FlowState
         Where it ends.
     wander, drift : Tensor, shape (B,)
-        Norms of the two corrections in function space.
+        Norms in function space of what the third order changes.
     jumps : Tensor, shape (B,)
         Whether the field jumped on the way: a breakpoint passed a sample, or landed on it.
+    landing : Tensor, shape (B,)
+        Share of the way at which the first of them does, about; infinite without any.
     passes : int
         Evaluations of the network with a product with its transposed Jacobian; a product S v counts as one.
     """
@@ -56,12 +61,23 @@ class Attempt:
     wander: Tensor
     drift: Tensor
     jumps: Tensor
+    landing: Tensor
     passes: int
     _origin: ExponentialStep
-    _h: Tensor
-    _middle: Tensor
-    _gradient: Tensor
-    _modes: tuple[Modes, ...]
+    _path: _Path
+
+
+class _Path(NamedTuple):
+    """What the trajectory within a step is made of, see `ExponentialStep._along`."""
+
+    h: Tensor
+    decay: Modes
+    early: Modes
+    late: Modes
+    turn: Modes
+    rest: Modes
+    shares: tuple[Tensor, Tensor]
+    forces: tuple[Tensor, Tensor]
 
 
 class ExponentialStep:
@@ -88,66 +104,86 @@ class ExponentialStep:
         Units that the mean residual on the way drives off their samples are let go first.
         """
         decay = self.spectrum.modes(self._start.rho, h, tolerance)
-        phi = phi_functions(-h[:, None] * decay.rates)
-        released = self._start.released(self._start.rho + decay.apply(phi[0] - 1))
+        mean = self._start.rho + decay.apply(_phi(h, decay)[0] - 1)
+        released = self._start.released(mean)
         if released is self._start:
-            return self._attempt(h, tolerance, decay, phi)
+            return self._attempt(h, tolerance, decay, mean)
         other = ExponentialStep(released)
-        decay = other.spectrum.modes(released.rho, h, tolerance)
-        attempt = other._attempt(h, tolerance, decay, phi_functions(-h[:, None] * decay.rates))
+        attempt = other._attempt(h, tolerance, other.spectrum.modes(released.rho, h, tolerance), mean)
         return replace(attempt, passes=attempt.passes + 1)
 
-    def _attempt(self, h: Tensor, tolerance: Tensor, decay: Modes, phi_decay: Phi) -> Attempt:
-        field, start, spectrum = self._start.field, self._start, self.spectrum
-        predictor = decay.apply(h[:, None] * phi_decay[0])
-        middle = field.held_at(start.dual - start.pull(predictor), start.held)
-        first = start.arrivals(middle, start.rho + decay.apply(phi_decay[0] - 1))
-        if first.all.size:
-            middle = field.at(middle.put(middle.dual, first), start.held.join(first.held))
-        gradient = middle.gradient()
-        if first.all.size:  # that their normal motion ended is no drift: they have been put where they belong
-            boundary = start.boundary_of(first.all)
-            gradient = boundary.with_normal(gradient, boundary.gradient_on_side(middle.force))
-        rho = middle.rho
-        gap = spectrum.modes(start.rho - spectrum.matvec(predictor) - rho, h, tolerance)
-        turn = spectrum.modes(spectrum.matvec(rho) - start.push(gradient), h, tolerance)
-        modes = (decay, gap, turn)
-        phi = [phi_decay if part.rates is decay.rates else phi_functions(-h[:, None] * part.rates) for part in modes]
-        wander = gap.apply(2 * h[:, None] * phi[1][2] * gap.rates)
-        drift = turn.apply(h[:, None] * phi[2][1]).norm(dim=-1)
-        end = field.held_at(middle.put(self._dual_at(h, h, modes, phi, rho, gradient), first), middle.held)
-        second = start.arrivals(end, spectrum.calm(end.rho, h))
-        settled, evaluations = end.settled(second)
+    def _attempt(self, h: Tensor, tolerance: Tensor, decay: Modes, mean: Tensor) -> Attempt:
+        start, spectrum, product = self._start, self.spectrum, self.spectrum.matvec
+        modes = partial(spectrum.modes, h=h, tolerance=tolerance)
+        whole, half = (decay.apply(s[:, None] * _phi(s, decay)[0]) for s in (h, h / 2))
+        middle, first, force = self._stage(start.dual - start.pull(half), whole, mean)
+        pushed = start.push(force)
+        early, turn = modes(start.rho - product(half) - middle.rho), modes(product(whole) - pushed)
+
+        size = h[:, None]
+        u = whole - 4 * size * turn.apply(_phi(h, turn)[2]) + 8 * size * early.apply(_phi(h, early)[2])
+        weight = (whole - half) / 2 - half / 6
+        far, second, other = self._stage(start.dual + start.pull(u) - 2 * force, weight, mean)
+        late = modes(start.rho + product(u) - 2 * pushed - far.rho)
+        defect = product(weight - whole / 3) + pushed / 3 - start.push(other)
+        rest = modes(defect)
+
+        bend = weight - whole / 3
+        path = _Path(h, decay, early, late, turn, rest, (whole, bend), (force, other - force / 3))
+        end = start.field.held_at(self._along(path, h), start.held)
+        third = start.arrivals(end, spectrum.calm(end.rho, h))
+        settled, evaluations = end.settled(third)
+        change = [part.apply(part.rates * size * (6 * phi[3] - 2 * phi[2])) for part in (early, late) for phi in [_phi(h, part)]]
+        jumps = first.jumps | second.jumps | third.jumps
         products, self._counted = spectrum.products - self._counted, spectrum.products
         return Attempt(
             end=settled,
-            wander=wander.norm(dim=-1) + decay.defect(h[:, None] * phi_decay[0]),
-            drift=drift,
-            jumps=first.jumps | second.jumps,
-            passes=2 + (first.all.size > 0) + evaluations + products,
+            wander=(2 * change[1] - 8 * change[0]).norm(dim=-1) + decay.defect(size * _phi(h, decay)[0]),
+            drift=0.1 * defect.norm(dim=-1),
+            jumps=jumps,
+            landing=second.first.minimum(third.first),
+            passes=3 + (first.all.size > 0) + (second.all.size > 0) + evaluations + products,
             _origin=self,
-            _h=h,
-            _middle=rho,
-            _gradient=gradient,
-            _modes=modes,
+            _path=path,
         )
+
+    def _stage(self, dual: Tensor, weight: Tensor, mean: Tensor) -> tuple[FlowState, Arrivals, Tensor]:
+        r"""The state near `dual` with its units sorted, those that arrived at samples, and :math:`J^T W^{1/2}` `weight`."""
+        start = self._start
+        state = start.field.held_at(dual, start.held)
+        arrivals = start.arrivals(state, mean)
+        if not arrivals.all.size:
+            return state, arrivals, state.pull(weight)
+        state = start.field.at(state.put(state.dual, arrivals), start.held.join(arrivals.held))
+        boundary = start.boundary_of(arrivals.all)  # that their normal motion ended is no drift: they are where they belong
+        return state, arrivals, boundary.with_normal(state.pull(weight), start.normal_pull(boundary, weight))
 
     def state_at(self, attempt: Attempt, sigma: Tensor) -> FlowState:
         """The trajectory at sizes `sigma`, shape (B,), 0 <= sigma <= h, to the order of the step."""
-        start, modes = attempt._origin._start, attempt._modes
-        phi = [phi_functions(-sigma[:, None] * part.rates) for part in modes]
-        dual = attempt._origin._dual_at(sigma, attempt._h, modes, phi, attempt._middle, attempt._gradient)
-        state = start.field.at(dual, start.held)
-        arrivals = start.arrivals(state, attempt._origin.spectrum.calm(state.rho, sigma))
-        return start.field.at(state.put(dual, arrivals), start.held) if arrivals.all.size else state
+        origin = attempt._origin
+        start = origin._start
+        state = start.field.held_at(origin._along(attempt._path, sigma), start.held)
+        arrivals = start.arrivals(state, origin.spectrum.calm(state.rho, sigma))
+        return start.field.at(state.put(state.dual, arrivals), start.held) if arrivals.all.size else state
 
-    def _dual_at(
-        self, sigma: Tensor, h: Tensor, modes: tuple[Modes, ...], phi: list[Phi], rho: Tensor, gradient: Tensor
-    ) -> Tensor:
-        """z at `sigma` of a step of size `h`: the formulas above with :math:`N_D (s/h)^2` and :math:`N_J s/h`."""
-        sigma, share = sigma[:, None], (sigma / h)[:, None]
-        (decay, gap, turn), ((first, _, _), (_, _, third), (_, _, third_turn)) = modes, phi
-        u = decay.apply(-sigma * first) + gap.apply(2 * share**2 * sigma * third)
-        u = u + share * (sigma / 2 * rho - turn.apply(sigma**2 * third_turn))
-        dual: Tensor = self._start.dual + self._start.pull(u) - share * sigma / 2 * gradient
+    def _along(self, path: _Path, sigma: Tensor) -> Tensor:
+        """z at `sigma` of the step, shape (B, P): the formulas above with s/h for the share of the way."""
+        size, way = sigma[:, None], (sigma / path.h)[:, None]
+        square, cube = way**2, way**3
+        (_, _, early, early_end), (_, _, late, late_end) = _phi(sigma, path.early), _phi(sigma, path.late)
+        (_, _, turn, _), (_, _, rest, rest_end) = _phi(sigma, path.turn), _phi(sigma, path.rest)
+        u = path.early.apply(size * (16 * square * early - 48 * cube * early_end)) - path.decay.apply(
+            size * _phi(sigma, path.decay)[0]
+        )
+        u = u + path.late.apply(size * (12 * cube * late_end - 2 * square * late))
+        u = u - path.turn.apply(2 * square * size * turn)
+        u = u + path.rest.apply(size * (6 * square * rest - 24 * cube * rest_end))
+        steady, bent = square, 4 * cube - 3 * square
+        u = u + steady * path.shares[0] + bent * path.shares[1]
+        dual: Tensor = self._start.dual + self._start.pull(u) - steady * path.forces[0] - bent * path.forces[1]
         return dual
+
+
+def _phi(h: Tensor, modes: Modes) -> Phi:
+    r"""The :math:`\varphi` functions of :math:`-h \Theta`, each (B, m), for sizes `h`, shape (B,)."""
+    return phi_functions(-h[:, None] * modes.rates)

@@ -75,6 +75,8 @@ class Arrivals(NamedTuple):
     """Inactive at every sample once beyond this one, so that nothing drives them any more"""
     jumps: Tensor
     """Whether any unit passed a sample, and the field jumped, boolean, shape (B,)"""
+    first: Tensor
+    """Share of the way at which the first unit did, if each moves steadily, infinite without any, shape (B,)"""
 
     @property
     def all(self) -> Units:
@@ -157,6 +159,11 @@ class Boundary:
         """Size of s below which its sign is uncertain, 64 rounding errors, shape (K,)."""
         scale = self._b.abs() + self._w.abs() * self._x.abs().amax()
         return 64 * torch.finfo(self._b.dtype).eps * scale
+
+    @property
+    def preactivation(self) -> Tensor:
+        """The pre-activations s of the units at their samples, shape (K,)."""
+        return self._w * self._at + self._b
 
     def beyond(self, force: Tensor) -> Tensor:
         """Values of s just off 0 for units driven off it, on the side where they go; the right one if both drive off, (K,)."""

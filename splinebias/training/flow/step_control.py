@@ -77,7 +77,7 @@ class StepControl:
         within: Array = np.minimum(self.h, remaining)
         return within
 
-    def judge(self, h: Array, *, error: Array, jumps: Flags, loss: Array, noise: Array, rounding: float) -> Flags:
+    def judge(self, h: Array, *, error: Array, jumps: Flags, landing: Array, loss: Array, noise: Array, rounding: float) -> Flags:
         """Which steps of sizes `h` are accepted, from error / tolerance, jumps of the field and new loss, all (B,).
 
         Sizes the next step, too. `noise` is the rounding error of the new residual: a free line may hide that unit sums have
@@ -90,12 +90,13 @@ class StepControl:
         good = falls & (error <= 1)
         floored = falls & ~good & jumps & (h <= floor)
         taken = good | floored
-        factor = np.where(finite & ~drowned, 0.9 / np.sqrt(error), 0.0)
+        factor = np.where(finite & ~drowned, 0.9 / np.cbrt(error), 0.0)
         longer = h * np.clip(factor, 0.1, self.growth)
         shorter = h * np.clip(factor, 0.1, 0.5)
         stop = np.where(jumps & finite & (h > floor), floor, 0.0)
-        self.h = np.where(taken, longer, np.maximum(shorter, stop))
-        self.growth = np.where(taken, np.minimum(1.5 * self.growth, 100.0), 1.5)  # slow again after a step was taken back
+        land = np.where(jumps & finite & (landing > 0.05) & (landing < 0.9), 1.05 * h * landing, 0.0)
+        self.h = np.where(taken, longer, np.maximum(np.maximum(shorter, stop), land))
+        self.growth = np.where(taken, np.minimum(2 * self.growth, 100.0), 1.5)  # slow again after a step was taken back
         self.loss = np.where(taken, loss, self.loss)
         self.floored = self.floored + floored
         self.jumped = self.jumped + (taken & jumps)

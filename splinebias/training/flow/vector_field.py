@@ -87,17 +87,14 @@ class FlowState(State):
 
     # -- the field and its linearization
 
-    def gradient(self) -> Tensor:
-        r""":math:`J^T \omega r`, with the slope for which held units stay, shape (B, 3n + 1).
-
-        Whether they do is judged at the start of a step (`released`).
-        """
-        return self.pull(self.rho)
-
     def pull(self, u: Tensor) -> Tensor:
         """B u, shape (B, M) to (B, 3n + 1)."""
         v = self.field.moving(self.linear.vjp(self._root * u))
         return self.boundary.with_normal(v, 0.0) if self.held.size else v
+
+    def normal_pull(self, boundary: Boundary, u: Tensor) -> Tensor:
+        """Normal components of J^T W^(1/2) u for units on the sides of their samples where they are, (B, M) to (K,)."""
+        return boundary.gradient_on_side(self._root * u)
 
     def push(self, v: Tensor) -> Tensor:
         """C v, shape (B, 3n + 1) to (B, M)."""
@@ -173,27 +170,30 @@ class FlowState(State):
         That is judged by the :math:`\rho` = `rho`, shape (B, M), that drives them from there on.
         Units held in `after` are not looked at, nor those whose w changed sign (their breakpoint went through infinity).
         """
-        none = Units.none(after.dual.device)
+        none, never = Units.none(after.dual.device), torch.full_like(after.loss, torch.inf)
         if self.field.activation.two_slopes is None:  # then the field is continuous
-            return Arrivals(none, none, torch.zeros_like(after.loss, dtype=torch.bool))
+            return Arrivals(none, none, torch.zeros_like(after.loss, dtype=torch.bool), never)
         if self.field.loss.points.shape[0] > 2:  # kinks are lines, planes, ...: seen to pass samples, not held there
             assert isinstance(self.linear, FeatureLinearization)
             assert isinstance(after.linear, FeatureLinearization)
-            return Arrivals(none, none, (self.linear.positive != after.linear.positive).any(-1).any(-1))
+            return Arrivals(none, none, (self.linear.positive != after.linear.positive).any(-1).any(-1), never)
         crossed = (self._active != after._active) & (self._rightward == after._rightward)
         crossed[after.held.row, after.held.unit] = False
         jumps = crossed.any(-1)
         if not bool(jumps.any()):
-            return Arrivals(none, none, jumps)
+            return Arrivals(none, none, jumps, never)
         row, unit = crossed.nonzero(as_tuple=True)
         start, end = self._passed(row, unit), after._passed(row, unit)
         first = Units(row, unit, torch.where(end > start, start, start - 1))
         last = Units(row, unit, torch.where(end > start, end - 1, end))
-        force = self._root * rho
-        right, left = after.boundary_of(first).speeds(force)
+        force, boundary = self._root * rho, after.boundary_of(first)
+        before = self.boundary_of(first).preactivation
+        share = before / (before - boundary.preactivation)
+        when = never.scatter_reduce(0, row, share.nan_to_num(0.0), "amin")
+        right, left = boundary.speeds(force)
         held = (right < 0) & (left > 0)
         right, left = after.boundary_of(last).speeds(force)
-        return Arrivals(first.where(held), last.where(~held & (right < 0) & (left == 0)), jumps)
+        return Arrivals(first.where(held), last.where(~held & (right < 0) & (left == 0)), jumps, when)
 
     def put(self, dual: Tensor, arrivals: Arrivals) -> Tensor:
         """`dual` with units that arrived near this state at their samples: on them if held, just beyond if stopped."""

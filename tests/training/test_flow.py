@@ -145,14 +145,14 @@ def test_trajectory_agrees_with_a_tight_explicit_solver(problem):
     """At times between steps and at the end, in all parameters, with errors proportional to rtol."""
     field, _, seed, exact = smooth(problem)
     times, errors = [3.0, 17.0, END], []
-    for rtol in (1e-4, 1e-6):
+    for rtol in (1e-2, 1e-4, 1e-6):
         run = train(problem, WIDTH, seed, rtol=rtol, time=END, saveat=times)
         assert run.outcome is sb.Outcome.REACHED_TIME and run.time == END
         assert [s.time for s in run.snapshots] == times
         np.testing.assert_allclose(run.snapshots[-1].network.theta, run.network.theta, rtol=0, atol=1e-12)
         reference = [field.mirror.to_primal(torch.from_numpy(exact(t / WIDTH))[None])[0] for t in times]
         errors.append(max(float((s.network.theta - r).abs().max()) for s, r in zip(run.snapshots, reference, strict=True)))
-    assert errors[0] < 1e-3 and errors[1] < errors[0] / 25  # 100 in the limit
+    assert errors[1] < 1e-4 and errors[2] < errors[0] / 25  # 1e4 in the limit
 
 
 # -- against descent ------------------------------------------------------------------------------------------------

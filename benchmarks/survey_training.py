@@ -42,7 +42,6 @@ class Trial(NamedTuple):
     steps: int = 0
     passes: float = 0.0
     loss: float = float("nan")
-    stats: dict[str, float] = {}
 
 
 class _Late(BaseException):
@@ -81,7 +80,7 @@ def tried(seed: int, cap: float = CAP) -> Trial:
         signal.setitimer(signal.ITIMER_PROF, 0)
     spent, passes = time.process_time() - began, run.stats.get("passes", 0.0)
     return Trial(
-        seed, kind, points, width, run.outcome.name, run.advice, spent, run.steps, passes, run.loss, dict(run.stats)
+        seed, kind, points, width, run.outcome.name, run.advice, spent, run.steps, passes, run.loss
     )  # fmt: skip
 
 

@@ -165,7 +165,16 @@ def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
 
 def memory_left() -> float:
     """Bytes of memory that this machine has left, about; infinity where the system does not say."""
-    for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
+    return _memory("SC_AVPHYS_PAGES", "SC_PHYS_PAGES")
+
+
+def memory_of_machine() -> float:
+    """Bytes of memory that this machine has, in use or not; infinity where the system does not say."""
+    return _memory("SC_PHYS_PAGES")
+
+
+def _memory(*names: str) -> float:
+    for pages in names:
         with suppress(AttributeError, ValueError, OSError):  # no such function, no such name, not now
             return float(os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE"))
     return math.inf

@@ -130,7 +130,7 @@ def test_operator_is_the_product_of_its_factors_with_units_held(activation, affi
 @pytest.mark.parametrize("problem", [nightly(p) if name == "scaled power" else p for name, p in SMOOTH.items()], ids=SMOOTH)
 def test_fixed_steps_converge_with_order_three(problem):
     _, first, _, exact = smooth(problem)
-    fine = 1 if problem.activation.two_slopes else 8  # where features move faster the order shows later
+    fine = 1 if problem.activation.two_slopes else 3  # where features move faster the order shows later
     tau, errors, counts = END / WIDTH, [], [16 * fine, 32 * fine, 64 * fine, 128 * fine]
     for count in counts:
         state, h = first, torch.full((1,), tau / count, dtype=torch.float64)
@@ -152,7 +152,7 @@ def test_trajectory_agrees_with_a_tight_explicit_solver(problem):
         np.testing.assert_allclose(run.snapshots[-1].network.theta, run.network.theta, rtol=0, atol=1e-12)
         reference = [field.mirror.to_primal(torch.from_numpy(exact(t / WIDTH))[None])[0] for t in times]
         errors.append(max(float((s.network.theta - r).abs().max()) for s, r in zip(run.snapshots, reference, strict=True)))
-    assert errors[1] < 1e-4 and errors[2] < errors[0] / 25  # 1e4 in the limit
+    assert errors[1] < 1e-3 and errors[2] < max(errors[:2]) / 25  # 100 or more in the limit
 
 
 # -- against descent ------------------------------------------------------------------------------------------------
@@ -363,6 +363,16 @@ def test_trajectory_tends_to_that_of_infinite_width():
     assert (ratio > 2.5).all() and (ratio < 6.5).all()  # 16^(1/2) = 4
 
 
+@pytest.mark.parametrize("problem", [A, B, sb.Problem(SET_A, sb.Initialization.pytorch_default())], ids=["A", "B", "random"])
+def test_hidden_weights_of_wide_networks_move_as_they_should(problem):
+    """Though f hardly sees it, and the steps are long: residuals decay within them."""
+    runs = [train(problem, 5000, rtol=rtol) for rtol in (1e-4, 1e-7)]
+    rough, fine = (torch.cat([run.network.w - run.start.w, run.network.b - run.start.b]) for run in runs)
+    assert runs[0].stats["passes"] < 100 < runs[1].stats["passes"]
+    assert (rough - fine).norm() < 0.01 * fine.norm()
+    assert (rough / 3 - fine).norm() > 0.5 * fine.norm()  # as it once was
+
+
 # -- batches, bits, snapshots ---------------------------------------------------------------------------------------
 
 
@@ -511,6 +521,15 @@ def test_rank_is_judged_beside_the_kernel_without_its_lines():
         field = Field.of([problem], start)
         (run,) = sb.MirrorFlow().run(start, field, loss_tol=1e-12, rngs=[None], records=[Recorder()])
         assert run.outcome is sb.Outcome.STALLED and run.stats["rank"] == 0 and run.steps == 0
+
+
+def test_networks_that_do_not_fit_into_memory_are_refused():
+    for method in (sb.MirrorFlow(), sb.MirrorDescent()):
+        with pytest.raises(
+            sb.CapabilityError, match="units would take 558,793 GiB of memory, and this machine has .* at most"
+        ):
+            sb.train(A, 10**12, method=method)
+    assert sb.MirrorFlow().fits(A, 10_000) is None
 
 
 def test_nothing_to_do():

@@ -1,27 +1,42 @@
 r"""One exponential Rosenbrock step of mirror flow, its error, and the trajectory in between.
 
 With B, C, S and :math:`\rho` of `vector_field` at the start of a step of size h, and the functions :math:`\varphi_j` of
-`spectrum` (theory section 8):
+`spectrum` (theory section 8), the linearized network moves by :math:`z - B p(s)` with
+:math:`p(s) = s \varphi_1(-sS) \rho`, exact at any s. What it misses is
+:math:`N = N_D + N_J`, :math:`N_D = B (\rho - Cv - \rho(z))` for :math:`z` at :math:`-v` from the start, which comes from D
+and from products of moves, stays in the range of B and begins as :math:`s^2`; and :math:`N_J = (B - J(z)^T W^{1/2}) \rho`,
+which comes from moving features and begins as s. As in Kutta's method of order three there are two stages:
 
-1. predictor :math:`z_1 = z - B h \varphi_1(-hS) \rho`, exact for the linearized network at any h;
-2. what the linearization missed at :math:`z_1` splits into two parts,
+1. the middle, where the linearized network is at h/2. It gives :math:`G = J_1^T W^{1/2} p(h)` and with that
+   :math:`T = B p(h) - G`, the integral of :math:`N_J` by the midpoint rule;
+2. the far end, where 2 T is added, so that the errors of second order of the two stages cancel in the end. It gives
+   :math:`J_2^T W^{1/2} q`, :math:`q = \tfrac12 (p(h) - p(h/2)) - \tfrac16 p(h/2)`, and with that
+   :math:`E = \tfrac13 (G - B p(h)) + B q - J_2^T W^{1/2} q`.
 
-   .. math:: N_D = B\,(\rho_{lin} - \rho_1), \quad \rho_{lin} = e^{-hS}\rho, \qquad N_J = B \rho_1 - J_1^T W^{1/2} \rho_1;
+The integral of :math:`N_J` is :math:`T + E`. It multiplies moves of features by *integrals* of the residual and is right in
+two cases: where both change little, to order three; and where residuals decay within the step, however long it is, as then
+:math:`J_1 = J_2` and :math:`p(h/2) = p(h)`, and :math:`T + E = \tfrac12 (B - J_1^T W^{1/2}) p(h)` is exact for features that
+move with the decay. Values of the residual at a few times would not see it: hidden weights would hardly move.
 
-   the *wander* :math:`N_D` comes from D, stays in the range of B and grows as :math:`s^2` along the step, the *drift*
-   :math:`N_J` comes from moving features and grows as s. Hence the corrector
+With :math:`A = -BC`, shares :math:`\theta = s/h`, and :math:`N_D` a polynomial :math:`d_2 \theta^2 + d_3 \theta^3` through
+its two stages, the trajectory is
 
-   .. math:: z^+ = z_1 + 2h\varphi_3(hA) N_D + h\varphi_2(hA) N_J, \qquad A = -BC,
+.. math:: z(s) = z - B p + s (2 \theta^2 \varphi_3 d_2 + 6 \theta^3 \varphi_4 d_3)
+          + 2 \theta^2 \varphi_2(sA) (T - 3E) + 24 \theta^3 \varphi_3(sA) E,
 
-   where :math:`\varphi(hA) B = B \varphi(-hS)` and :math:`h\varphi_2(hA) v = h v/2 - h^2 B \varphi_3(-hS) C v`;
-3. the two corrections, seen in function space, are the error estimates.
+where :math:`\varphi(sA) B = B \varphi(-sS)`, :math:`2 \varphi_2(sA) v = v - 2s B \varphi_3(-sS) C v` and
+:math:`24 \varphi_3(sA) v = 4 v - 24 s B \varphi_4(-sS) C v`.
 
-The order is 2, and 3 if the features do not move. Units that reach a sample and go no further are put there
-(`held_breakpoints`) before :math:`N_J` is formed.
+Errors are what the third order changes: the *wander* in :math:`N_D`, as it is seen in f at the end; and the *drift*, a tenth
+of :math:`\lVert C E \rVert`: E is the error of the midpoint rule, and that of the step is far less. The drift is measured as
+if nothing answered to it: later the output weights will hide it at the data, not between them.
+
+Units that reach a sample and go no further are put there (`held_breakpoints`) at every stage.
 
 References
 ----------
-Hochbruck & Ostermann, Exponential integrators, Acta Numerica 19 (2010), section 2.4.
+Hochbruck & Ostermann, Exponential integrators, Acta Numerica 19 (2010), section 2.4. Derived here: integrals of residuals in
+the place of values, and the two stages.
 """
 
 from __future__ import annotations
@@ -48,7 +63,7 @@ class Attempt:
     end : FlowState
         Where it ends.
     wander, drift : Tensor, shape (B,)
-        Norms in function space of what the third order changes.
+        The errors above, norms in function space.
     jumps : Tensor, shape (B,)
         Whether the field jumped on the way: a breakpoint passed a sample, or landed on it.
     landing : Tensor, shape (B,)
@@ -68,7 +83,7 @@ class Attempt:
 
 
 class _Path(NamedTuple):
-    """What the trajectory within a step is made of, see `ExponentialStep._along`."""
+    """What the trajectory within a step is made of: the modes of its vectors, and what adds to T and E (`_along`)."""
 
     h: Tensor
     decay: Modes
@@ -133,7 +148,9 @@ class ExponentialStep:
         end = start.field.held_at(self._along(path, h), start.held)
         third = start.arrivals(end, spectrum.calm(end.rho, h))
         settled, evaluations = end.settled(third)
-        change = [part.apply(part.rates * size * (6 * phi[3] - 2 * phi[2])) for part in (early, late) for phi in [_phi(h, part)]]
+        change = [
+            part.apply(part.rates * size * (6 * phi[3] - 2 * phi[2])) for part in (early, late) for phi in [_phi(h, part)]
+        ]
         jumps = first.jumps | second.jumps | third.jumps
         products, self._counted = spectrum.products - self._counted, spectrum.products
         return Attempt(

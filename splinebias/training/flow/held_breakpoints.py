@@ -10,7 +10,9 @@ may point to :math:`s = 0` from both sides. The breakpoint then stays on the sam
 :math:`s = 0`, with the slope :math:`S^*` for which :math:`\dot s(S^*) = 0` (Filippov's convention; it is also what descent
 with small steps does on average). In dual coordinates the choice of S moves z along the normal :math:`(x_i, 1)` of the
 unit's (w, b) only, so a sliding unit moves by the D-orthogonal projection that removes this normal, until
-:math:`S^*` leaves :math:`[q, p]`. A ReLU unit driven off its last sample is inactive at all of them and stops there.
+:math:`S^*` leaves :math:`[q, p]`. That is judged by the mean residual over the coming step: at the end of a step residuals
+still have parts that fast modes will remove at once, and where slow ones hardly move anything those would decide.
+A ReLU unit driven off its last sample is inactive at all of them and stops there.
 
 References
 ----------
@@ -166,7 +168,7 @@ class Boundary:
         return self._w * self._at + self._b
 
     def beyond(self, force: Tensor) -> Tensor:
-        """Values of s just off 0 for units driven off it, on the side where they go; the right one if both drive off, (K,)."""
+        """Values of s just off 0 for units driven off it, where they go; right of it if both sides drive off, (K,)."""
         right, _ = self.speeds(force)
         return torch.where(right > 0, 1.0, -1.0) * self.margin
 

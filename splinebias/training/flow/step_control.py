@@ -2,13 +2,14 @@ r"""Control of a batch of flows: sizes of the steps and what is accepted.
 
 A step is accepted if its errors are within tolerance and the loss falls (along the flow it always does):
 
-- drift, the part of the correction that comes from moving features, stays in the result: at most `rtol` of the misfit at
-  the start, and half of the present one;
+- drift, which comes from moving features, stays in the result: at most `rtol` of the misfit at the start, and half of the
+  present one;
 - wander, the rest, is an error of the path in the range of :math:`J^T`. With frozen features every such path ends at the
   same point, so if only the end counts a tenth of the present misfit will do. If times count it is held like the drift.
 
-Where the field jumps, because breakpoints pass samples, errors fall with the step only slowly. There no step is made shorter
-than that of stable descent, :math:`1/\lambda_{\max}`, for the sake of accuracy, only to make the loss fall.
+Where the field jumps, because breakpoints pass samples, errors fall with the step only slowly. A step taken back because of
+one is tried again up to where the first breakpoint lands. No step is made shorter than that of stable descent,
+:math:`1/\lambda_{\max}`, for the sake of accuracy there, only to make the loss fall.
 """
 
 from __future__ import annotations
@@ -77,9 +78,12 @@ class StepControl:
         within: Array = np.minimum(self.h, remaining)
         return within
 
-    def judge(self, h: Array, *, error: Array, jumps: Flags, landing: Array, loss: Array, noise: Array, rounding: float) -> Flags:
+    def judge(
+        self, h: Array, *, error: Array, jumps: Flags, landing: Array, loss: Array, noise: Array, rounding: float
+    ) -> Flags:
         """Which steps of sizes `h` are accepted, from error / tolerance, jumps of the field and new loss, all (B,).
 
+        `landing` is the share of the way at which the first jump happens.
         Sizes the next step, too. `noise` is the rounding error of the new residual: a free line may hide that unit sums have
         exploded.
         """

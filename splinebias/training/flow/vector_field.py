@@ -212,9 +212,9 @@ class FlowState(State):
         return self.field.at(self.put(self.dual, arrivals), self.held.join(arrivals.held)), 1
 
     def released(self, rho: Tensor) -> FlowState:
-        r"""This state with the held units let go that :math:`\rho` = `rho`, shape (B, M), drives off; itself if there are none.
+        r"""This state without the held units that :math:`\rho` = `rho`, shape (B, M), drives off; itself if there are none.
 
-        They are put just beyond their samples, on the side where they go.
+        These are let go: put just beyond their samples, on the side where they go.
         """
         if not self.held.size:
             return self

@@ -26,7 +26,7 @@ from tests.fuzz import fuzz_problem, kind_of
 
 COUNT = 150
 CAP = 60.0  # seconds of the processor for a run
-HEADER = ["outcome", "runs", "passes, median", "most", "time, median", "longest", "longest at width <= 300"]
+HEADER = ["outcome", "runs", "passes, median", "most", "over 200", "time, median", "longest", "longest at width <= 300"]
 
 
 class Trial(NamedTuple):
@@ -110,6 +110,7 @@ def report(found: Sequence[Trial]) -> str:
                 str(len(mine)),
                 f"{np.median(passes):.0f}",
                 f"{passes.max():.0f}",
+                f"{(passes > 200).sum()}",
                 duration(float(np.median(seconds))),
                 duration(float(seconds.max())),
                 duration(max(narrow)) if narrow else "-",

@@ -264,8 +264,7 @@ def diagnose(
     Notes
     -----
     *Hypotheses checked:* those of `predict`. *Not checked:* that the network was trained by the flow of the potential of
-    `problem` (Adam is not: no theorem says where it goes; its difference shows as "moving features"). Runs of `MirrorFlow`
-    with the default tolerance 1e-4 understate moving features by up to a half: use ``MirrorFlow(rtol=1e-7)``. Mini-batches
+    `problem` (Adam is not: no theorem says where it goes; its difference shows as "moving features"). Mini-batches
     have no closed form: what they add is in "moving features".
     Source: derived here; orders from theory section 7 and the start page.
 

@@ -292,9 +292,7 @@ class Laziness(Drawn):
     def measured(self, run: Training) -> Measured:
         """How far the hidden weights of `run`, a network of this problem and width, moved.
 
-        Train it with ``MirrorFlow(1e-6)`` or by descent: steps of the default tolerance are as long as f at the data allows,
-        and where hidden weights hardly count in f (widths of thousands) their small movement comes out up to three times too
-        small.
+        Any method will do: where hidden weights hardly count in f, the flow moves them as they should all the same.
         """
         if run.width != self.width or run.problem != self.problem:
             raise DataError(f"`run` must be a network of this problem and width {self.width}, got {run!r}")

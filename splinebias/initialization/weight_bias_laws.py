@@ -17,8 +17,8 @@ from splinebias.initialization import breakpoints, continuous_breakpoints
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw
 from splinebias.initialization.densities import law_name, require_quick, shape_loc_scale
 from splinebias.initialization.joint_laws import JointDensity, joint_to_table, normal_pair
-from splinebias.initialization.law_files import law_to_table
 from splinebias.initialization.laws import Discrete, Law, as_law, describe_law
+from splinebias.initialization.tables.law_tables import law_to_table
 
 
 @dataclass(frozen=True, eq=False)

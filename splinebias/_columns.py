@@ -1,16 +1,21 @@
-"""Columns of data as they come: tensors, masked arrays, one-column tables, data frames; why equal abscissae are equal."""
+"""Columns of data as they come: tensors, masked arrays, tables, data frames, CSV files; why equal abscissae are equal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from splinebias._arguments import nearest, real_vector, warn_caller
 from splinebias._array import Array
+from splinebias._files import unreadable
 from splinebias.errors import DataError
 
+_SHOWN = 20  # characters of a cell in a refusal
 _DATES = (
     "subtract the first one and divide by a unit, for example (dates - dates.min()) / np.timedelta64(1, 'D')"  # a way out
 )
@@ -84,6 +89,55 @@ def frame_column(frame: Any, name: Any) -> Any:
         raise DataError(
             f"column {name!r} must hold numbers, got entries that are none or missing; drop them: frame.dropna()"
         ) from None
+
+
+def file_columns(path: Any, names: tuple[str, ...]) -> Array:
+    """Named columns of a CSV file, a column each; a file that is no table is refused without a word of what is in it."""
+    if not isinstance(path, str | Path):
+        raise DataError(f"`path` must be the name of a CSV file, got {path!r}")
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, first = list(reader.fieldnames or []), next(reader, {})
+            for name in names:
+                if name not in columns:
+                    found = ", ".join(columns) if _is_table(columns, first) else "no header above lines of numbers"
+                    raise DataError(f"column {name!r} is missing in {path}; it has {found}")
+                if columns.count(name) > 1:
+                    raise DataError(
+                        f"column {name!r} stands {columns.count(name)} times in the header of {path}; rename one"
+                    )
+            rows = [(reader.line_num, row) for row in chain([first] if first else [], reader)]
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a name that no file can have
+        raise unreadable("data", path, error) from None
+    except csv.Error as error:
+        raise DataError(f"cannot read the data file {path} as CSV: {error}; mend that line") from None
+    table = np.empty((len(rows), len(names)))
+    for number, (line, row) in enumerate(rows):
+        cells = [row[name] for name in names]
+        try:
+            table[number] = [float(cell) for cell in cells]
+        except (TypeError, ValueError):
+            shown = ", ".join("nothing" if cell is None else repr(cell[:_SHOWN]) for cell in cells)
+            count = "two" if len(names) == 2 else len(names)
+            raise DataError(f"line {line} of {path} must hold {count} numbers, got {shown}; mend that line") from None
+    return table
+
+
+def _is_table(columns: Sequence[str], first: Mapping[Any, Any]) -> bool:
+    """Whether names of columns stand above as many cells, of which two are numbers."""
+    cells = list(first.values())
+    return None not in first and None not in cells and sum(map(_is_number, cells)) > 1 and max(map(len, columns)) < 80
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def digits(value: float) -> str:

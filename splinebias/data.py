@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,8 @@ import numpy as np
 
 from splinebias._arguments import known_keywords, real_vector
 from splinebias._array import Array
-from splinebias._columns import digits, frame_column, number_column, of_rounding, without_masked, without_zeros
-from splinebias._files import unreadable
+from splinebias._columns import digits, file_columns, frame_column, number_column, of_rounding, without_masked, without_zeros
 from splinebias.errors import CapabilityError, DataError
-
-_SHOWN = 20  # characters of a cell in a refusal
 
 
 @known_keywords
@@ -115,10 +110,8 @@ class Dataset:
     @classmethod
     def from_csv(cls, path: str | Path, *, x: str = "x", y: str = "y", replicates: bool = False) -> Dataset:
         """Read two named columns of a CSV file with a header line (see `from_replicates` for `replicates`)."""
-        if not isinstance(path, str | Path):
-            raise DataError(f"`path` must be the name of a CSV file, got {path!r}")
         make = cls.from_replicates if replicates else cls
-        return make(*_read_columns(path, (x, y)).T)
+        return make(*file_columns(path, (x, y)).T)
 
     @property
     def size(self) -> int:
@@ -223,9 +216,7 @@ class Points:
     @classmethod
     def from_csv(cls, path: str | Path, *, x: Sequence[str], y: str = "y", replicates: bool = False) -> Points:
         """Read named columns of a CSV file with a header line: those of the inputs `x`, in this order, and `y`."""
-        if not isinstance(path, str | Path):
-            raise DataError(f"`path` must be the name of a CSV file, got {path!r}")
-        table = _read_columns(path, (*_names(x), y))
+        table = file_columns(path, (*_names(x), y))
         make = cls.from_replicates if replicates else cls
         return make(table[:, :-1], table[:, -1])
 
@@ -328,53 +319,6 @@ def _rows(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
         raise DataError(f"`x` and `y` must have one length, got {len(rows)} and {y.size}; pair every row of x with one y")
     rows, y, m = without_zeros([rows, y], _weights(weights, y))
     return rows, y, m
-
-
-def _read_columns(path: str | Path, names: tuple[str, ...]) -> Array:
-    """Named columns of a CSV file, a column each; a file that is no table is refused without a word of what is in it."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns, first = list(reader.fieldnames or []), next(reader, {})
-            for name in names:
-                if name not in columns:
-                    found = ", ".join(columns) if _is_table(columns, first) else "no header above lines of numbers"
-                    raise DataError(f"column {name!r} is missing in {path}; it has {found}")
-                if columns.count(name) > 1:
-                    raise DataError(
-                        f"column {name!r} stands {columns.count(name)} times in the header of {path}; rename one"
-                    )
-            rows = [(reader.line_num, row) for row in chain([first] if first else [], reader)]
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a name that no file can have
-        raise unreadable("data", path, error) from None
-    except csv.Error as error:
-        raise DataError(f"cannot read the data file {path} as CSV: {error}; mend that line") from None
-    table = np.empty((len(rows), len(names)))
-    for number, (line, row) in enumerate(rows):
-        cells = [row[name] for name in names]
-        try:
-            table[number] = [float(cell) for cell in cells]
-        except (TypeError, ValueError):
-            shown = ", ".join("nothing" if cell is None else repr(cell[:_SHOWN]) for cell in cells)
-            count = "two" if len(names) == 2 else len(names)
-            raise DataError(f"line {line} of {path} must hold {count} numbers, got {shown}; mend that line") from None
-    return table
-
-
-def _is_table(columns: Sequence[str], first: Mapping[Any, Any]) -> bool:
-    """Whether names of columns stand above as many cells, of which two are numbers."""
-    cells = list(first.values())
-    return None not in first and None not in cells and sum(map(_is_number, cells)) > 1 and max(map(len, columns)) < 80
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _points(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:

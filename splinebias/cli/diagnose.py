@@ -66,7 +66,7 @@ def diagnose(
         raise DataError("--start and --time belong to --state; a network that is trained here has its own")
     if plot is not None and width is None and (start is None or time is None):
         raise DataError("there is a picture of the parts only, which need --start and --time")
-    from splinebias.finite_width.diagnosis import diagnose as take_apart
+    from splinebias.finite_width.gap.diagnosis import diagnose as take_apart
     from splinebias.networks.state_dict import network_from_state
     from splinebias.training.train import train
 

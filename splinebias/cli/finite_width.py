@@ -144,7 +144,7 @@ def laziness(*, problem: Path, root: Path | None, width: int, seed: int, plot: P
     Example:
         splinebias laziness problem.toml --width 1000
     """
-    from splinebias.finite_width.laziness import laziness as predicted
+    from splinebias.finite_width.movement.laziness import laziness as predicted
     from splinebias.problem import Problem
 
     spec, save = Problem.from_toml(problem, root=root), picture(plot)

@@ -30,7 +30,8 @@ from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial
 from splinebias.functions.several_inputs import PointFunction, UnitsFunction
 from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.networks.linearization import Linearization, linearize
-from splinebias.problem import Problem, part_to_table
+from splinebias.problem import Problem
+from splinebias.problem_tables import part_to_table
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 

@@ -21,7 +21,6 @@ from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.initialization import Initialization
 from splinebias.parameterization import NTK, Parameterization, Standard
 from splinebias.potential import Potential, Quadratic, Scaled
-from splinebias.problem_tables import problem_parts, problem_tables
 
 
 @known_keywords
@@ -247,6 +246,8 @@ class Problem:
         CapabilityError
             If a law, an activation, a potential or a parameterization is not one of the library's own.
         """
+        from splinebias.problem_tables import problem_tables
+
         return problem_tables({part.name: getattr(self, part.name) for part in fields(self)})
 
     @classmethod
@@ -260,6 +261,8 @@ class Problem:
         DataError
             If they do not describe a problem: the message names the entry.
         """
+        from splinebias.problem_tables import problem_parts
+
         return cls(**problem_parts(tables, folder, root))
 
     def to_toml(self, path: str | Path | None = None) -> str:

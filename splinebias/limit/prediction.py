@@ -17,12 +17,11 @@ from splinebias.functions.sums import FunctionSum
 from splinebias.limit.hypotheses import require_limit
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
-from splinebias.problem import Problem
-from splinebias.rescaling import few_breakpoints
 
 if TYPE_CHECKING:
     from splinebias.limit.dual.dual_function import DualFunction
     from splinebias.limit.neighbour import Reached
+    from splinebias.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +101,8 @@ class Prediction(DrawnFunction):
 
         Worked out when asked for; notebooks show it.
         """
+        from splinebias.rescaling import few_breakpoints
+
         few = "" if self.problem.without_breakpoints is not None else few_breakpoints(self.problem)
         return "; ".join(filter(None, ["" if self.outcome.ok else self.outcome.value, few]))
 

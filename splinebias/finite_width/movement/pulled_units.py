@@ -13,7 +13,6 @@ from splinebias.limit.prediction import Prediction
 from splinebias.limit.several_inputs.input_system import InputSystem
 from splinebias.limit.several_inputs.solver import PointsSolver
 from splinebias.limit.trajectory.linear_flow import LinearFlow
-from splinebias.limit.trajectory.path import multiplier_path
 from splinebias.potential import Potential
 from splinebias.problem import Problem
 
@@ -85,7 +84,7 @@ class Units(NamedTuple):
         return cls(start, force, output)
 
     def bound(self, width: int) -> Array:
-        r""":math:`1 + s`, :math:`s^2 = (1 + \sqrt{1 + 4\rho^2})/2`: how far units can move, relative to their size; shape (K,)."""
+        r""":math:`1 + s`, :math:`s^2 = (1 + \sqrt{1 + 4\rho^2})/2`: how far units can move over their size, shape (K,)."""
         size = length(self.start)
         rho = np.divide(self.output, width * size, out=np.zeros_like(size), where=size > 0)
         return np.asarray(1 + np.sqrt((1 + np.hypot(1.0, 2 * np.minimum(rho, _LARGE))) / 2))
@@ -114,6 +113,8 @@ def pull_of_modes(problem: Problem) -> PullOfModes:
 
 def pull_along_path(limit: Prediction) -> PullAlongPath:
     """From the path at 120 times around the one at which the first move is over, and its end."""
+    from splinebias.limit.trajectory.path import multiplier_path  # quadratic problems do without
+
     problem, end = limit.problem, limit.multipliers
     root = problem.data.weights / problem.data.weights.sum()
     size = np.abs(end).max() / max(float(np.abs(root * problem.data.y).max()), 1e-300)  # time at the first speed

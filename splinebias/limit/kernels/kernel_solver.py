@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
@@ -20,7 +20,9 @@ from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending
 from splinebias.parameterization import NTK
 from splinebias.potential import Quadratic
-from splinebias.problem import Problem
+
+if TYPE_CHECKING:
+    from splinebias.problem import Problem
 
 
 @known_keywords

@@ -54,7 +54,7 @@ def problem_parts(tables: dict[str, Any], folder: Path | None, root: str | Path 
         If they do not describe a problem: the message names the entry.
     """
     _check_tables(tables)
-    options = tables.get("problem", {})
+    options: dict[str, Any] = tables.get("problem", {})
     if set(options) - {"affine"}:
         raise DataError(f"[problem] takes `affine` only, got {sorted(options)}")
     parts = {name: part_from_table(name, tables[name]) for name in _PARTS if name in tables}

@@ -11,7 +11,7 @@ from splinebias._array import Array
 from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewiseLinear, WeightedSpline
-from splinebias.functions.several_inputs import PointFunction, PointFunctionSum
+from splinebias.functions.several_inputs import PointFunction
 from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.hypotheses import require_limit
@@ -86,13 +86,6 @@ class Prediction(DrawnFunction):
                 f"what training adds to {self.problem.activation!r} networks is no spline; take `function`"
             )
         assert isinstance(changed, WeightedSpline)
-        return changed
-
-    @property
-    def change_at_points(self) -> PointFunction:
-        """`change` of several inputs."""
-        changed = self.function.parts[-1] if isinstance(self.function, PointFunctionSum) else self.function
-        assert isinstance(changed, PointFunction)
         return changed
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -70,6 +71,48 @@ def without_zeros(columns: Sequence[Array], weights: Array) -> list[Array]:
     if zero.any():
         warn_caller(f"{np.count_nonzero(zero)} of {zero.size} points have weight 0 and are left out")
     return [column[~zero] for column in (*columns, weights)]
+
+
+def _weights(weights: Any, y: Array) -> Array:
+    """Weights >= 0, as many as ordinates, or a DataError; None: one each."""
+    m = np.ones_like(y) if weights is None else number_column(weights, "weights")
+    if m.shape != y.shape or (m < 0).any():
+        raise DataError(
+            f"`weights` must be {y.size} numbers >= 0, got {m.size} with minimum {m.min(initial=math.inf):g}; drop points "
+            "that do not count, or give them 0"
+        )
+    return m
+
+
+def checked_points(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
+    """Abscissae, ordinates and positive weights as vectors of one length, or a DataError."""
+    x, y, weights = without_masked([x, y, weights])
+    x, y = number_column(x, "x"), number_column(y, "y")
+    if x.shape != y.shape:
+        raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
+    x, y, m = without_zeros([x, y], _weights(weights, y))
+    return x, y, m
+
+
+def checked_rows(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
+    """Rows of inputs, as many ordinates and positive weights, or a DataError; masked ones and weights 0 are left out."""
+    try:
+        shape = np.shape(x)
+    except ValueError:
+        raise DataError("`x` must be a matrix of shape (M, d), got rows of different lengths") from None
+    if len(shape) != 2 or shape[1] == 0:
+        hint = "for one input use sb.Dataset(x, y)" if len(shape) == 1 else "one row a point, one column an input"
+        raise DataError(f"`x` of Points must be a matrix of shape (M, d), got shape {shape}; {hint}")
+    if isinstance(x, list | tuple):
+        x = np.asarray(x)
+    taken = [x[:, j] if hasattr(x, "ndim") else np.asarray(x)[:, j] for j in range(shape[1])]
+    *taken, y, weights = without_masked([*taken, y, weights])
+    columns = [real_vector(column, f"x[:, {j}]") for j, column in enumerate(taken)]
+    rows, y = np.stack(columns, axis=1) + 0.0, real_vector(y, "y")  # + 0.0: no -0.0, which sorts apart from 0.0
+    if len(rows) != y.size:
+        raise DataError(f"`x` and `y` must have one length, got {len(rows)} and {y.size}; pair every row of x with one y")
+    rows, y, m = without_zeros([rows, y], _weights(weights, y))
+    return rows, y, m
 
 
 def frame_column(frame: Any, name: Any) -> Any:

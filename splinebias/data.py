@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from splinebias._arguments import known_keywords, real_vector
 from splinebias._array import Array
-from splinebias._columns import digits, file_columns, frame_column, number_column, of_rounding, without_masked, without_zeros
+from splinebias._columns import checked_points, checked_rows, digits, file_columns, frame_column, of_rounding
 from splinebias.errors import CapabilityError, DataError
 
 
@@ -51,7 +50,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         original = self.x
-        x, y, m = _points(self.x, self.y, self.weights)
+        x, y, m = checked_points(self.x, self.y, self.weights)
         order = np.argsort(x, kind="stable")
         x, y, m = x[order], y[order], m[order]
         same = np.flatnonzero(x[1:] == x[:-1])
@@ -77,7 +76,7 @@ class Dataset:
 
         The gradient flow on the replicated data equals the weighted flow on the grouped data.
         """
-        x, y, m = _points(x, y, weights)
+        x, y, m = checked_points(x, y, weights)
         if not x.size:
             raise DataError("at least 2 distinct points are needed, got none; add points")
         order = np.argsort(x, kind="stable")
@@ -182,7 +181,7 @@ class Points:
     weights: Array = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        x, y, m = _rows(self.x, self.y, self.weights)
+        x, y, m = checked_rows(self.x, self.y, self.weights)
         distinct, place = np.unique(x, axis=0, return_inverse=True)
         place = place.ravel()
         order = np.argsort(place, kind="stable")
@@ -205,7 +204,7 @@ class Points:
     @classmethod
     def from_replicates(cls, x: Any, y: Any, weights: Any = None) -> Points:
         """Group equal rows of x into one point with the weighted mean of its y and the sum of its weights (one each)."""
-        x, y, m = _rows(x, y, weights)
+        x, y, m = checked_rows(x, y, weights)
         if not y.size:
             raise DataError("at least 2 distinct points are needed, got none; add points")
         distinct, place = np.unique(x, axis=0, return_inverse=True)
@@ -282,53 +281,11 @@ class Points:
         return hash((self.size, self.inputs, float(self.y.sum())))  # equality looks at all points
 
 
-def _weights(weights: Any, y: Array) -> Array:
-    """Weights >= 0, as many as ordinates, or a DataError; None: one each."""
-    m = np.ones_like(y) if weights is None else number_column(weights, "weights")
-    if m.shape != y.shape or (m < 0).any():
-        raise DataError(
-            f"`weights` must be {y.size} numbers >= 0, got {m.size} with minimum {m.min(initial=math.inf):g}; drop points "
-            "that do not count, or give them 0"
-        )
-    return m
-
-
 def _names(x: Any) -> tuple[str, ...]:
     """Names of the columns of inputs, or a DataError."""
     if isinstance(x, str) or not isinstance(x, Sequence) or not len(x):
         raise DataError(f'`x` must be the names of the columns of all inputs, such as ["x1", "x2"], got {x!r}')
     return tuple(x)
-
-
-def _rows(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
-    """Rows of inputs, as many ordinates and positive weights, or a DataError; masked ones and weights 0 are left out."""
-    try:
-        shape = np.shape(x)
-    except ValueError:
-        raise DataError("`x` must be a matrix of shape (M, d), got rows of different lengths") from None
-    if len(shape) != 2 or shape[1] == 0:
-        hint = "for one input use sb.Dataset(x, y)" if len(shape) == 1 else "one row a point, one column an input"
-        raise DataError(f"`x` of Points must be a matrix of shape (M, d), got shape {shape}; {hint}")
-    if isinstance(x, list | tuple):
-        x = np.asarray(x)
-    taken = [x[:, j] if hasattr(x, "ndim") else np.asarray(x)[:, j] for j in range(shape[1])]
-    *taken, y, weights = without_masked([*taken, y, weights])
-    columns = [real_vector(column, f"x[:, {j}]") for j, column in enumerate(taken)]
-    rows, y = np.stack(columns, axis=1) + 0.0, real_vector(y, "y")  # + 0.0: no -0.0, which sorts apart from 0.0
-    if len(rows) != y.size:
-        raise DataError(f"`x` and `y` must have one length, got {len(rows)} and {y.size}; pair every row of x with one y")
-    rows, y, m = without_zeros([rows, y], _weights(weights, y))
-    return rows, y, m
-
-
-def _points(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
-    """Abscissae, ordinates and positive weights as vectors of one length, or a DataError."""
-    x, y, weights = without_masked([x, y, weights])
-    x, y = number_column(x, "x"), number_column(y, "y")
-    if x.shape != y.shape:
-        raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
-    x, y, m = without_zeros([x, y], _weights(weights, y))
-    return x, y, m
 
 
 def _group(x: Array, y: Array, m: Array) -> tuple[Array, Array, Array]:

@@ -22,6 +22,8 @@ from splinebias.initialization.initialization import Initialization
 from splinebias.parameterization import NTK, Parameterization, Standard
 from splinebias.potential import Potential, Quadratic, Scaled
 
+_QUADRATIC = Quadratic()
+
 
 @known_keywords
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Problem:
     data: Dataset | Points
     initialization: Initialization
     activation: Activation = ReLU()
-    potential: Potential | Scaled = Quadratic()
+    potential: Potential | Scaled = _QUADRATIC
     affine: str = "network"
     parameterization: Parameterization = Standard()
 
@@ -196,7 +198,7 @@ class Problem:
 
         Unscaled potentials all have the limit of :math:`\phi(u) = u^2/2` (theory section 3).
         """
-        return self.phi if self.scaled else Quadratic()
+        return self.phi if self.scaled else _QUADRATIC
 
     def breakpoint_law(self, power: int = 1) -> BreakpointLaw:
         r"""The breakpoints, with rules for :math:`|w|` that integrate :math:`|\alpha|` to this `power`."""

@@ -72,6 +72,13 @@ def whole_number(value: Any, name: str, *, at_least: int = 0, fix: str = "") -> 
     return int(value)
 
 
+def true_or_false(value: Any, name: str) -> bool:
+    """`value` as a bool, one of numpy included, or a DataError: 1, "no" and None are none."""
+    if not isinstance(value, bool | np.bool_):
+        raise DataError(f"`{name}` must be True or False, got {value!r}")
+    return bool(value)
+
+
 def keep_plain(instance: Any, *whole: str) -> None:
     """Numbers in a frozen dataclass as Python's own, which print, hash and compare; checked fields in `whole` as ints."""
     for field in dataclasses.fields(instance):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import known_keywords, real_vector
+from splinebias._arguments import known_keywords, real_vector, true_or_false
 from splinebias._array import Array
 from splinebias._columns import checked_points, checked_rows, digits, file_columns, frame_column, of_rounding
 from splinebias.errors import CapabilityError, DataError
@@ -104,12 +104,12 @@ class Dataset:
         """
         columns = [frame_column(frame, x), frame_column(frame, y)]
         columns += [] if weights is None else [frame_column(frame, weights)]
-        return (cls.from_replicates if replicates else cls)(*columns)
+        return (cls.from_replicates if true_or_false(replicates, "replicates") else cls)(*columns)
 
     @classmethod
     def from_csv(cls, path: str | Path, *, x: str = "x", y: str = "y", replicates: bool = False) -> Dataset:
         """Read two named columns of a CSV file with a header line (see `from_replicates` for `replicates`)."""
-        make = cls.from_replicates if replicates else cls
+        make = cls.from_replicates if true_or_false(replicates, "replicates") else cls
         return make(*file_columns(path, (x, y)).T)
 
     @property
@@ -216,7 +216,7 @@ class Points:
     def from_csv(cls, path: str | Path, *, x: Sequence[str], y: str = "y", replicates: bool = False) -> Points:
         """Read named columns of a CSV file with a header line: those of the inputs `x`, in this order, and `y`."""
         table = file_columns(path, (*_names(x), y))
-        make = cls.from_replicates if replicates else cls
+        make = cls.from_replicates if true_or_false(replicates, "replicates") else cls
         return make(table[:, :-1], table[:, -1])
 
     @classmethod
@@ -226,7 +226,7 @@ class Points:
         """Columns of a DataFrame, as `Dataset.from_dataframe`: those of the inputs `x`, in order, `y`, and `weights`."""
         inputs = np.stack([real_vector(frame_column(frame, name), str(name)) for name in _names(x)], axis=1)
         others = [real_vector(frame_column(frame, name), str(name)) for name in (y, weights) if name is not None]
-        return (cls.from_replicates if replicates else cls)(inputs, *others)
+        return (cls.from_replicates if true_or_false(replicates, "replicates") else cls)(inputs, *others)
 
     @property
     def size(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import known_keywords, whole_number
+from splinebias._arguments import known_keywords, true_or_false, whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw
@@ -79,8 +79,7 @@ class Initialization(Presets):
         self.pair_law  # noqa: B018 (its checks)
         if self.output is not None:
             as_law(self.output, "output")
-        if not isinstance(self.antisymmetric, bool):
-            raise DataError(f"`antisymmetric` must be True or False, got {self.antisymmetric!r}")
+        true_or_false(self.antisymmetric, "antisymmetric")
         if self.output_bias is not None:
             as_law(self.output_bias, "output_bias")
             if self.antisymmetric:

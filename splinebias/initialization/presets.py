@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from splinebias._arguments import real_number, real_vector, whole_number
+from splinebias._arguments import real_number, real_vector, true_or_false, whole_number
 from splinebias.errors import DataError
 from splinebias.initialization.breakpoints import PairLaw
 from splinebias.initialization.joint_laws import as_joint
@@ -65,7 +65,7 @@ class Presets:
         start at zero. False: output weights start at 0.
         """
         law = cls.uniform(checked_inputs(dim) ** -0.5, dim**-0.5, dim=dim)
-        if not both_layers:
+        if not true_or_false(both_layers, "both_layers"):
             return law
         from scipy import stats
 

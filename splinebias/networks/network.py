@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from splinebias._arguments import known_keywords, whole_number
+from splinebias._arguments import known_keywords, true_or_false, whole_number
 from splinebias._array import Array
 from splinebias.activation import Activation, Homogeneous
 from splinebias.data import Dataset, Points
@@ -259,8 +259,7 @@ class Network:
         theta, skip = (part.detach().cpu().double().numpy() for part in (self.theta, self.skip))
         if not np.isfinite(theta).all() or not np.isfinite(skip).all():
             raise DataError(f"a network must have finite parameters, got {int((~np.isfinite(theta)).sum())} that are not")
-        if not isinstance(hidden, bool):
-            raise DataError(f"`hidden` must be True or False, got {hidden!r}")
+        hidden = true_or_false(hidden, "hidden")
         setting = Setting.of(data, self.activation, skip)
         clock = setting.parameterization.clock(self.width)
         progress = Progress.of(time, learning_rate, steps, clock)

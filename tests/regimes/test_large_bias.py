@@ -119,6 +119,11 @@ def test_residuals_follow_the_kernel_and_the_effective_width_counts():
     assert gaps[2.0, 100_000] > gaps[1.0, 100_000]  # m Phi(-B) is seven times smaller
 
 
+def test_no_more_than_all_neurons_flip_where_residuals_cannot_decay():
+    kernel = sb.bias_generalized_kernel(np.array([[1.0, 0], [1, 0], [0, 1]]), 0.5)
+    assert kernel.flips([1.0, -1, 0.5], 1e9, 100).max() == 1
+
+
 def test_active_neurons_and_flips():
     _, network, end, kernel, (start, time) = distance(1.0, 100_000)
     noise = 4 * math.sqrt(kernel.active_fraction / 100_000)

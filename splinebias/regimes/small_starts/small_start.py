@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import known_keywords, real_number, whole_number
+from splinebias._arguments import known_keywords, real_number, true_or_false, whole_number
 from splinebias._array import Array
 from splinebias.activation import Activation, Smooth, TwoSlope
 from splinebias.data import Dataset, Points
@@ -111,8 +111,7 @@ def train_from_small_start(
     >>> found.outcome.name, len(found.directions()), bool(found.angle_error < 2)
     ('CONVERGED', 2, True)
     """
-    if not isinstance(output_bias, bool):
-        raise DataError(f"`output_bias` must be True or False, got {output_bias!r}")
+    output_bias = true_or_false(output_bias, "output_bias")
     predicted = condensed_orientations(_centred(data) if output_bias else data, activation)
     n, size = whole_number(width, "width", at_least=1), real_number(scale, "scale", above=0)
     level = (stop := real_number(stop, "stop", above=0)) * float(np.abs(_centred(data).y if output_bias else data.y).max())

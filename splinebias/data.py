@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,9 +15,37 @@ from splinebias._columns import checked_points, checked_rows, digits, file_colum
 from splinebias.errors import CapabilityError, DataError
 
 
+class Weighted:
+    """Points with weights, of one input or of several: `x`, `y` and `weights`, as many of each."""
+
+    x: Array
+    y: Array
+    weights: Array
+
+    @property
+    def size(self) -> int:
+        """Number M of distinct points."""
+        return int(self.y.size)
+
+    def with_ordinates(self, y: Array) -> Self:
+        """The same points with other ordinates, shape (M,), in the order of `x` here."""
+        return replace(self, y=y)  # type: ignore[type-var]  # both kinds are dataclasses
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("x", "y", "weights")
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.size, float(self.y.sum())))  # equality looks at all points
+
+
 @known_keywords
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(Weighted):
     r"""Points :math:`(x_i, y_i)`, :math:`i = 1..M`, to be interpolated, with distinct real :math:`x_i`.
 
     Parameters
@@ -113,13 +141,14 @@ class Dataset:
         return make(*file_columns(path, (x, y)).T)
 
     @property
-    def size(self) -> int:
-        """Number M of distinct points."""
-        return int(self.x.size)
+    def inputs(self) -> int:
+        """Number of inputs: 1."""
+        return 1
 
-    def with_ordinates(self, y: Array) -> Dataset:
-        """The same points with other ordinates, shape (M,), in the order of `x` here."""
-        return Dataset(self.x, y, self.weights)
+    @property
+    def box(self) -> Array:
+        """`span`, shape (1, 2)."""
+        return np.array([self.span])
 
     @property
     def span(self) -> tuple[float, float]:
@@ -132,26 +161,15 @@ class Dataset:
         lo, hi = self.span
         return lo - (hi - lo) / 4, hi + (hi - lo) / 4
 
-    def __len__(self) -> int:
-        return self.size
-
     def __repr__(self) -> str:
         lo, hi = self.span
         weighted = "" if (self.weights == 1).all() else f", weights {self.weights.min():g} to {self.weights.max():g}"
         return f"Dataset({self.size} points on [{lo:g}, {hi:g}]{weighted})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dataset) and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("x", "y", "weights")
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.size, self.span))  # equality looks at all points
-
 
 @known_keywords
 @dataclass(frozen=True, eq=False)
-class Points:
+class Points(Weighted):
     r"""Points :math:`(x_i, y_i)`, :math:`i = 1..M`, to be interpolated, with distinct rows :math:`x_i` of d inputs.
 
     Parameters
@@ -229,11 +247,6 @@ class Points:
         return (cls.from_replicates if true_or_false(replicates, "replicates") else cls)(inputs, *others)
 
     @property
-    def size(self) -> int:
-        """Number M of distinct points."""
-        return int(self.y.size)
-
-    @property
     def inputs(self) -> int:
         """Number d of inputs."""
         return int(self.x.shape[1])
@@ -262,23 +275,8 @@ class Points:
         """Refused, as `span`; see ``problem.default_box``."""
         return self.span
 
-    def with_ordinates(self, y: Array) -> Points:
-        """The same points with other ordinates, shape (M,), in the order of `x` here."""
-        return Points(self.x, y, self.weights)
-
-    def __len__(self) -> int:
-        return self.size
-
     def __repr__(self) -> str:
         return f"Points({self.size} points of {self.inputs} input{'s' * (self.inputs > 1)})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Points) and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("x", "y", "weights")
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.size, self.inputs, float(self.y.sum())))  # equality looks at all points
 
 
 def _names(x: Any) -> tuple[str, ...]:

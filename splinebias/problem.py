@@ -81,7 +81,7 @@ class Problem:
                 raise DataError(f"`{name}` must be {wanted}, got {value!r}{hint}")
         if not isinstance(self.affine, str) or self.affine not in ("network", "free"):
             raise DataError(f'`affine` must be "network" or "free", got {self.affine!r}')
-        inputs = self.data.inputs if isinstance(self.data, Points) else 1
+        inputs = self.data.inputs
         if self.initialization.inputs != inputs:
             raise DataError(
                 f"`initialization` must have the {inputs} input{'s' * (inputs > 1)} of the data, got "
@@ -165,7 +165,7 @@ class Problem:
     @property
     def default_box(self) -> Array:
         """As `default_interval`, of every input: shape (d, 2)."""
-        box = self.data.box if isinstance(self.data, Points) else np.array([self.data.span])
+        box = self.data.box
         margin = (box[:, 1] - box[:, 0]) / 4
         return np.stack([box[:, 0] - margin, box[:, 1] + margin], axis=1)
 
@@ -178,7 +178,7 @@ class Problem:
         CapabilityError
             For `Points` of one input, which go into a `Dataset`.
         """
-        if isinstance(self.data, Points) and self.data.inputs > 1:
+        if self.data.inputs > 1:
             return tuple((low, high) for low, high in self.default_box.tolist())
         return self.default_interval
 

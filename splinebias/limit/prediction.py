@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from splinebias._arguments import real_number
 from splinebias._array import Array
 from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome
@@ -119,6 +120,9 @@ class Solver(ABC):
 
     tolerance: float = 1e-10
     exact: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        real_number(self.tolerance, "tolerance", above=0)
 
     @abstractmethod
     def supports(self, problem: Problem) -> str | None:

@@ -51,11 +51,9 @@ class Setting:
             raise CapabilityError(
                 f"`linearized` writes a network as polynomials, got smooth units, {activation!r}; train does without"
             )
-        setting, inputs = cls._of(data, activation), skip.size - 1
-        if setting.inputs != inputs:
-            raise DataError(
-                f"`data` must have the {inputs} input(s) of the network, got {setting.data!r} of {setting.inputs}"
-            )
+        setting, own = cls._of(data, activation), skip.size - 1
+        if (inputs := setting.data.inputs) != own:
+            raise DataError(f"`data` must have the {own} input(s) of the network, got {setting.data!r} of {inputs}")
         if not setting.free and skip.any():
             raise DataError(
                 f'a network with a skip connection, here {skip.tolist()}, needs a problem with affine="free"; give that as '
@@ -78,14 +76,9 @@ class Setting:
             )
         return cls(data.data, activation, data.phi, data.scaled, data.free, data.parameterization)
 
-    @property
-    def inputs(self) -> int:
-        """Number of inputs."""
-        return self.data.inputs if isinstance(self.data, Points) else 1
-
     def metric(self, theta: Array) -> Array:
         r"""The diagonal :math:`D = 1/\Phi''` at the start, in units of the parameters (w, b, a, d), shape (3n + 1,)."""
-        inputs = self.inputs
+        inputs = self.data.inputs
         width = theta.size // (inputs + 2)
         unit = np.ones_like(theta)
         unit[(inputs + 1) * width :] = self.parameterization.output_scale(width)

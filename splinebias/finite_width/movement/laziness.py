@@ -281,8 +281,7 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     """
     require_problem(problem)
     width, seed = whole_number(width, "width", at_least=1), whole_number(seed, "seed")
-    several = isinstance(problem.data, Points) and problem.data.inputs > 1
-    missing = PointsSolver().supports(problem) if several else beyond_bending(problem)
+    missing = PointsSolver().supports(problem) if problem.data.inputs > 1 else beyond_bending(problem)
     if missing is None and not isinstance(problem.parameterization, Standard):
         missing = f"got {problem.parameterization}, whose hidden weights are meant to move"
     if missing is not None:

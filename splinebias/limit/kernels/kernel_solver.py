@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from splinebias._arguments import known_keywords, real_number
+from splinebias._arguments import known_keywords
 from splinebias._array import Array
 from splinebias.errors import Outcome
 from splinebias.functions.piecewise import WeightedSpline
@@ -52,9 +52,6 @@ class KernelSolver(Solver):
     """
 
     tolerance: float = 1e-8
-
-    def __post_init__(self) -> None:
-        real_number(self.tolerance, "tolerance", above=0)
 
     def supports(self, problem: Problem) -> str | None:
         if problem.without_breakpoints is not None:

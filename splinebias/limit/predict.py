@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import numbers
-import sys
 import time as clock
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splinebias._arguments import entry, known_keywords, real_number
-from splinebias._array import Array
+from splinebias._arguments import known_keywords, real_number, time_of, times_of
 from splinebias.activation import Homogeneous
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
@@ -117,7 +114,7 @@ def predict(
     """
     began = clock.perf_counter()
     require_problem(problem)
-    _check_time(time, "time")
+    time_of(time, "time")
     _check_hints(problem, time, warm, tolerance)
     require_squared(loss, "the limit of predict")
     if isinstance(problem.data, Points):
@@ -204,7 +201,7 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     from splinebias.limit.trajectory.path import Path, follow, require_finite_times  # a limit does without them
 
     require_problem(problem)
-    times = _check_times(times)
+    times = times_of(times)
     if isinstance(problem.data, Points):
         return Path(problem, times, predict_points(problem, None, times.tolist(), start, predict))
     if isinstance(problem.parameterization, MeanField):
@@ -318,33 +315,6 @@ def _check_hints(problem: Problem, time: float, warm: Any, tolerance: Any) -> No
 def _with_tolerance(solver: Solver, tolerance: float) -> Solver:
     """The solver, that calls INACCURATE what has a larger residual."""
     return replace(solver, tolerance=float(tolerance))  # type: ignore[type-var]  # solvers are dataclasses
-
-
-def _check_time(time: Any, name: str) -> float:
-    """`time` as a float, or a DataError."""
-    time = entry(time)
-    try:
-        accepted = isinstance(time, numbers.Real) and not isinstance(time, bool | np.bool_)
-        value = float(time) if accepted else math.nan
-    except OverflowError:
-        raise DataError(f"`{name}` must be at most {sys.float_info.max:.2g}, got more; inf stands for the limit") from None
-    if not value >= 0:
-        got = f"an array of shape {time.shape}" if isinstance(time, np.ndarray) else repr(time)
-        raise DataError(f"`{name}` must be a number >= 0, got {got}; inf stands for the limit")
-    return value
-
-
-def _check_times(times: Any) -> Array:
-    """`times` as a read-only vector, or a DataError."""
-    times = entry(times)
-    if isinstance(times, numbers.Real):
-        times = [times]
-    vector = [] if isinstance(times, str | bytes) or not np.iterable(times) else list(times)
-    if not vector:
-        raise DataError(f"`times` must be one number >= 0 or a vector of such numbers, got {times!r}")
-    checked = np.array([_check_time(t, f"times[{i}]") for i, t in enumerate(vector)])
-    checked.setflags(write=False)
-    return checked
 
 
 def _fastest(problem: Problem) -> Solver:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from splinebias.limit.trajectory.path import Path
 
 __all__ = ["Prediction", "predict", "predict_path"]
+_OF_BENDS: tuple[Solver, ...] = (BandedSolver(), DualSolver())  # the fastest first
+_OF_OTHERS: tuple[Solver, ...] = (PowerSolver(), KernelSolver())
 _ACCURATE = 1e-8  # residual above which a function at a finite time is INACCURATE
 
 
@@ -319,10 +321,8 @@ def _with_tolerance(solver: Solver, tolerance: float) -> Solver:
 
 def _fastest(problem: Problem) -> Solver:
     """The fastest exact solver that takes `problem`."""
-    bends = beyond_bending(problem) is None
-    solvers: list[Solver] = [BandedSolver(), DualSolver()] if bends else [PowerSolver(), KernelSolver()]
     reasons = []
-    for solver in solvers:
+    for solver in _OF_BENDS if beyond_bending(problem) is None else _OF_OTHERS:
         if (missing := solver.supports(problem)) is None:
             return solver
         reasons.append(f"{type(solver).__name__}: {missing}")

@@ -24,7 +24,6 @@ from splinebias.limit.neighbour import GRID_TOO, Neighbour
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
 from splinebias.limit.second_opinion.opinion import checked
-from splinebias.limit.several_inputs.predict import predict_points
 from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.loss import SQUARED, Loss, require_squared
 from splinebias.parameterization import MeanField
@@ -120,7 +119,7 @@ def predict(
     _check_hints(problem, time, warm, tolerance)
     require_squared(loss, "the limit of predict")
     if isinstance(problem.data, Points):
-        return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
+        return timed(_of_points(problem, solver, [float(time)], start)[0], began)
     if isinstance(problem.parameterization, MeanField):
         _require_plain(problem, solver, start)
         return timed(predict_mean_field(problem, [float(time)])[0], began)
@@ -205,7 +204,7 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     require_problem(problem)
     times = times_of(times)
     if isinstance(problem.data, Points):
-        return Path(problem, times, predict_points(problem, None, times.tolist(), start, predict))
+        return Path(problem, times, _of_points(problem, None, times.tolist(), start))
     if isinstance(problem.parameterization, MeanField):
         _require_plain(problem, None, start)
         return Path(problem, times, tuple(predict_mean_field(problem, times.tolist())))
@@ -226,6 +225,13 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     # the limit, if it is among them, has been checked
     seen = (p if p.stats["time"] == math.inf else checked(p, _ACCURATE) for p in found.predictions)
     return replace(found, predictions=tuple(seen))
+
+
+def _of_points(problem: Problem, solver: Solver | None, times: list[float], start: Any) -> tuple[Prediction, ...]:
+    """Predictions of several inputs at training times, infinity included."""
+    from splinebias.limit.several_inputs.predict import predict_points  # one input does without
+
+    return predict_points(problem, solver, times, start, predict)
 
 
 def _require_plain(problem: Problem, solver: Solver | None, start: Any) -> None:

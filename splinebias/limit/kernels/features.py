@@ -63,7 +63,7 @@ class FeatureKernel:
 
     @property
     def degree(self) -> int:
-        """The degree m above."""
+        """The degree m of the activation."""
         return self.activation.degree - self.derivative
 
     def feature(self, side: Side, x: Array, c: Array) -> Array:

@@ -1,6 +1,6 @@
 r"""Control of a batch of flows: sizes of the steps and what is accepted.
 
-A step is accepted if its errors are within tolerance and the loss falls, as along the flow, or rises by no more than that:
+A step is accepted if its errors are within tolerance and the loss falls (along the flow it always does):
 
 - drift, which comes from moving features, stays in the result: at most `rtol` of the misfit at the start, and half of the
   present one;
@@ -23,8 +23,6 @@ from splinebias._array import Array
 
 Flags = NDArray[np.bool_]
 Counts = NDArray[np.int64]
-
-_SLACK = 1e-4  # share by which errors within tolerance may raise the loss: fast modes remove them in the next step
 
 
 class StepControl:
@@ -91,7 +89,7 @@ class StepControl:
         """
         drowned = noise > np.maximum(1e-8 * self.at_start, rounding)
         finite = np.isfinite(loss) & np.isfinite(error)
-        falls = finite & ~drowned & (loss <= np.maximum((1 + _SLACK) * self.loss, rounding**2 / 2))
+        falls = finite & ~drowned & (loss <= np.maximum(self.loss, rounding**2 / 2))
         floor = 1 / self.largest
         good = falls & (error <= 1)
         floored = falls & ~good & jumps & (h <= floor)

@@ -225,7 +225,7 @@ def _draw_distances(
     for law, rows in distances.items():
         color = _COLORS[law]
         ax.plot(widths, rows["its limit"], "o-", color=color, markersize=3, linewidth=1.0, label=f"{law} law, its limit")
-        style = {"color": color, "markersize": 3, "linewidth": 1.0, "markerfacecolor": "white"}
+        style: dict[str, Any] = {"color": color, "markersize": 3, "linewidth": 1.0, "markerfacecolor": "white"}
         ax.plot(widths, rows["published"], "s:", label=f"{law} law, published", **style)
         ax.axhline(apart(functions["published"], functions[law])["sup"], color=color, linewidth=0.5)
     ax.set(

@@ -83,7 +83,7 @@ def main(config: Config) -> dict[str, Any]:
         _draw_limit(left, found["stated"], config)
         _draw_distances(middle, distances, functions, band.constant.value, config)
         errors = _draw_patients(right, patients, config)
-        results = {
+        results: dict[str, Any] = {
             "published limit to exact ones": {name: apart(functions["published"], functions[name]) for name in _COLORS},
             "between the exact ones": apart(functions["stated"], functions["drawn"]),
             "constant": float(f"{band.constant.value:.3g}"),

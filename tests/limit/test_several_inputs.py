@@ -70,6 +70,8 @@ LAWS = {
     "torch near 0, d = 3": (sb.Initialization.pytorch_default(dim=3), 0.3),
     "torch near 0, d = 5": (sb.Initialization.pytorch_default(dim=5), 0.2),
     "uniform, large biases, d = 4": (sb.Initialization.uniform(1.0, 4.5, dim=4), 1.0),
+    "torch, d = 3": (sb.Initialization.pytorch_default(dim=3), 1.0),
+    "sphere beyond the biases, d = 4": (sb.Initialization.sphere(st.uniform(-0.5, 1), dim=4), 1.0),
 }
 
 
@@ -85,7 +87,7 @@ def test_kernels_are_means_over_units(law, activation):
     features, features2 = (activation.value(points @ w.T + b) for points in (x, x2))
     mean = features @ features2.T / b.size
     error = np.sqrt(((features**2 @ (features2**2).T) / b.size - mean**2) / b.size)
-    kernel = input_kernel(init, activation, 2**10, 0)
+    kernel = input_kernel(init, activation, 2**13, 0)
     assert not isinstance(kernel, SampledKernel)
     assert (np.abs(kernel.matrix(x, x2) - mean) <= 5 * error).all()
 

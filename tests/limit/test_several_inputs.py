@@ -7,6 +7,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.special import gamma
 
 import splinebias as sb
+from splinebias.functions.several_inputs import PointFunctionSum
 from splinebias.limit.several_inputs.kernel_of import input_kernel
 from splinebias.limit.several_inputs.plane_kernel import PlaneKernel
 from splinebias.limit.several_inputs.sampled_kernel import SampledKernel
@@ -304,3 +305,24 @@ def test_radon_curvature_is_that_of_the_radon_transform(inputs):
     other = sb.predict(sb.Problem(sb.Points(x, y), law)).function
     with pytest.raises(sb.CapabilityError, match="free affine part"):
         other.radon_curvature()
+
+
+def test_the_radon_curvature_of_a_sum_is_that_of_all_its_cubes():
+    points = [sb.Points(x, np.sin(x.sum(axis=1))) for x in np.random.default_rng(1).uniform(-0.5, 0.5, (2, 7, 2))]
+    one, two = (sb.predict(sb.Problem(data, SPHERE, affine="free")).function for data in points)
+    whole = PointFunctionSum((one, two), (1.0, -2.0)).radon_curvature()
+    parts = one.radon_curvature(), two.radon_curvature(), PointFunctionSum((one, two)).radon_curvature()
+    cross = (parts[2] - parts[0] - parts[1]) / 2
+    assert whole == pytest.approx(parts[0] + 4 * parts[1] - 4 * cross, rel=1e-9)
+    assert PointFunctionSum((one, one), (1.0, -1.0)).radon_curvature() == pytest.approx(0, abs=1e-9 * parts[0])
+    network = sb.Network.sample(sb.Problem(points[0], SPHERE), 20, 0).function()
+    started = sb.predict(sb.Problem(points[0], SPHERE, affine="free"), start=network).function
+    with pytest.raises(sb.CapabilityError, match=r"needs all parts as \|x - x_i\|\^3.*parts\[-1\]"):
+        started.radon_curvature()
+    assert started.parts[-1].radon_curvature() > 0
+    both = sb.Problem(
+        points[0], sb.Initialization(pair=SPHERE.pair, output=st.norm()), affine="free", parameterization=sb.NTK()
+    )
+    for function in (network, sb.predict(both).function):
+        with pytest.raises(sb.CapabilityError, match="only limits with w on the sphere"):
+            function.radon_curvature()

@@ -52,7 +52,7 @@ class PointFunction(ABC):
             If it is not.
         """
         raise CapabilityError(
-            f"only limits with w on the sphere, uniform biases and a free affine part have a finite Radon curvature in closed "
+            "only limits with w on the sphere, uniform biases and a free affine part have a finite Radon curvature in closed "
             f"form, got {self!r}"
         )
 
@@ -81,7 +81,7 @@ class PointFunction(ABC):
         constant = math.exp(gammaln(d / 2) - gammaln((d + 3) / 2)) / root_pi
         area = 2 * math.exp(d / 2 * math.log(math.pi) - gammaln(d / 2))
         cubes = float(coefficients @ cdist(centres, centres) ** 3 @ coefficients)
-        return 12 * (2 * (2 * math.pi) ** (d - 1)) ** 2 / (constant * area) * cubes
+        return float(12 * (2 * (2 * math.pi) ** (d - 1)) ** 2 / (constant * area) * cubes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,8 +189,8 @@ class PointFunctionSum(PointFunction):
                 centres, coefficients = part.cubes()
             except (AttributeError, CapabilityError) as error:
                 raise CapabilityError(
-                    f"the Radon curvature of a sum is not the sum of curvatures and needs all parts as |x - x_i|^3, and {part!r} "
-                    "is none; what training adds to a start function has one of its own: function.parts[-1].radon_curvature()"
+                    "the Radon curvature of a sum is not the sum of curvatures and needs all parts as |x - x_i|^3, and "
+                    f"{part!r} is none; what training adds to a start function has one: function.parts[-1].radon_curvature()"
                 ) from error
             found.append((centres, factor * coefficients))
         return np.concatenate([centres for centres, _ in found]), np.concatenate([of for _, of in found])

@@ -52,8 +52,8 @@ class PointFunction(ABC):
             If it is not.
         """
         raise CapabilityError(
-            "only limits with w on the sphere, uniform biases and a free affine part have a finite Radon curvature in closed "
-            f"form, got {self!r}"
+            "only limits with w on the sphere, uniform biases and a free affine part have a finite Radon curvature in "
+            f"closed form, got {self!r}"
         )
 
     def radon_curvature(self) -> float:

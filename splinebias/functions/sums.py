@@ -13,10 +13,7 @@ from splinebias._arguments import at_finite, real_array, real_number, whole_numb
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.by_values import integral, roots
-from splinebias.functions.curved import CurvedSpline
 from splinebias.functions.json_state import checked_list, checked_object, numbers, read_object
-from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial, WeightedSpline
-from splinebias.functions.smooth_units import SmoothUnits
 
 
 def as_function(value: Any, name: str) -> Any:
@@ -163,6 +160,10 @@ class FunctionSum:
 
 def _kinds() -> dict[str, Any]:
     """Classes of functions that have a text form, by name."""
+    from splinebias.functions.curved import CurvedSpline
+    from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial, WeightedSpline
+    from splinebias.functions.smooth_units import SmoothUnits
+
     kinds = (PiecewiseLinear, PiecewisePolynomial, WeightedSpline, CurvedSpline, SmoothUnits, FunctionSum)
     return {kind.__name__: kind for kind in kinds}
 

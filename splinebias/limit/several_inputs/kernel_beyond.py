@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,11 @@ from scipy.spatial.distance import cdist
 
 from splinebias._array import Array
 from splinebias.initialization.several_inputs.input_laws import SeveralInputs
-from splinebias.limit.several_inputs.closed_kernels import UniformBiasKernel
+from splinebias.limit.several_inputs.closed_kernels import UniformBiasKernel, sloped
 from splinebias.limit.several_inputs.sampled_kernel import REPLICATES, Replicated, sobol_units
-from splinebias.limit.several_inputs.tangent_kernels import TangentUniformBias, sloped
+
+if TYPE_CHECKING:
+    from splinebias.limit.several_inputs.tangent_kernels import TangentUniformBias
 
 _NUMBERS = 2_000_000  # of points times samples, held at once
 

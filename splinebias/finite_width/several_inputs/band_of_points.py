@@ -48,6 +48,9 @@ class LargestOnBox(LawOfSups):
     draws: int
     seed: int
 
+    def __repr__(self) -> str:
+        return f"LargestOnBox({self.draws} draws at {len(self.points)} points)"
+
     @cached_property
     def sups(self) -> Array:
         """The samples, sorted, shape (draws,)."""
@@ -77,12 +80,15 @@ class DrawnOnBox(LawOfSups):
         Where their randomness comes from.
     """
 
-    model: PointInfluence = field(repr=False)
-    points: Array = field(repr=False)
+    model: PointInfluence
+    points: Array
     width: int
     copies: int
     networks: int
     seed: int
+
+    def __repr__(self) -> str:
+        return f"DrawnOnBox({self.networks} networks of width {self.width} at {len(self.points)} points)"
 
     @cached_property
     def sups(self) -> Array:

@@ -70,8 +70,8 @@ class LargeBias(Drawn):
     def __repr__(self) -> str:
         return (
             f"LargeBias(width {self.start.width}, bias {self.kernel.bias:.4g}, {self.residuals.shape[1]} points; "
-            f"{self.steps} steps to time {self.times[-1]:.4g}, loss {self.losses[-1]:.2e}, distance {self.distance:.3g} from "
-            f"the kernel, {self.outcome.name})"
+            f"{self.steps} steps to time {self.times[-1]:.4g}, loss {self.losses[-1]:.2e}, distance {self.distance:.3g} "
+            f"from the kernel, {self.outcome.name})"
         )
 
     @property

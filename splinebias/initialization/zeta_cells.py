@@ -7,6 +7,7 @@ Legendre series of the density has decayed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.numerics.cells import RESOLVED, Cells, bisect_until, coarse, noise, panel_nodes, with_points
 
 _MAX_TAIL_CELLS = 400
+_AT_ONCE = (0, 4, 12, 28, 60, 124, 252, _MAX_TAIL_CELLS - 1)  # doublings are tried in blocks between these numbers
 _CLOSE = 1e-3  # of the distance
 _LEVER = 60  # spans of the data
 _DENSE = 5000  # data, from which on most are closer together than a law changes (2 to 4 times faster predictions)
@@ -184,16 +186,19 @@ class _Resolution:
         edges, failing = cells.edges, self.test(cells.edges)
         masses = self._values(*cells.panels)[1]
         seen = self.seen(edges, masses)
+        rounds = 0  # in a row, that found nothing
         for start in (1, 2) * 3:
             at = np.arange(start, edges.size - 1, 2)
             at = at[~np.isin(edges[at], fixed)]
-            if not at.size:
-                continue
             left, right, apart = edges[at - 1], edges[at + 1], masses[:, at - 1] + masses[:, at]
             together = self._values(left, right)[1]
             little = 1e-18 * self._beside(seen, left)
             same = (np.abs(together - apart) <= 1e-13 * apart + little).all(axis=0)  # nothing narrow is missed
-            gone = at[same & ~failing(left, right, RESOLVED)]
+            gone = at[same]
+            gone = gone[~failing(edges[gone - 1], edges[gone + 1], RESOLVED)]
+            rounds = 0 if gone.size else rounds + 1
+            if rounds == 2:
+                break
             masses[:, gone - 1] = masses[:, gone - 1] + masses[:, gone]
             edges, masses = np.delete(edges, gone), np.delete(masses, gone, axis=1)
         return Cells(edges, cells.order)
@@ -222,15 +227,20 @@ def _far(cuts: Array, x: Array) -> Array:
 
 def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], seen: Array, least: float) -> Array:
     """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's moments are below `least` of those `seen`, (2,)."""
-    cuts, total = [start], seen
-    for k in range(1, _MAX_TAIL_CELLS):
-        cuts.append(start + width * (2.0**k - 1))
-        ends = np.sort(cuts[-2:])
-        contribution = moment(ends[:1], ends[1:])[:, 0]
-        total = total + contribution
-        if (contribution <= least * total).all():
+    cuts, total = [np.array([start])], seen[:, None]
+    for first, last in itertools.pairwise(_AT_ONCE):
+        found = start + width * (2.0 ** np.arange(first + 1, last + 1) - 1)
+        ends = np.concatenate([cuts[-1][-1:], found])
+        ends = np.array([ends[:-1], ends[1:]])
+        contribution = moment(ends.min(axis=0), ends.max(axis=0))
+        totals = total[:, -1:] + np.cumsum(contribution, axis=1)
+        (over,) = (contribution <= least * totals).all(axis=0).nonzero()
+        if over.size:
+            cuts.append(found[: over[0] + 1])
             break
-    return np.array(cuts[1:])
+        cuts.append(found)
+        total = totals
+    return np.concatenate(cuts[1:])
 
 
 def rounding_noise(law: BreakpointLaw, left: Array, right: Array) -> Array:

@@ -177,15 +177,17 @@ class Quadrature:
 
     def at(self, function: DualFunction, curvature: Array) -> tuple[Integrals, ...]:
         r"""The integrals of every side at a dual function; `curvature` is :math:`(\phi')^{-1}` of it at the data."""
-        return self._integrated(function, self.grid.cells.order, None)
+        return self._integrated(function, None, None)
 
     def checked(self, function: DualFunction) -> tuple[tuple[Integrals, ...], tuple[Sample, ...]]:
         """The integrals of every side by half as many nodes again, and these nodes."""
         samples: list[Sample] = []
         return self._integrated(function, round(CHECK * self.grid.cells.order), samples), tuple(samples)
 
-    def _integrated(self, function: DualFunction, order: int, samples: list[Sample] | None) -> tuple[Integrals, ...]:
-        """The integrals on rows of `order` nodes; `samples` receives these if it is a list."""
+    def _integrated(
+        self, function: DualFunction, order: int | None, samples: list[Sample] | None
+    ) -> tuple[Integrals, ...]:
+        """The integrals on rows of `order` nodes, None: brief ones; `samples` receives these if it is a list."""
         found = tuple(Integrals.zeros(self.equations.x.size + 1) for _ in self.sides)
         for row, nodes, response in self._visited(function, order):
             found[row].add_nodes(nodes, response, self.equations, self.equations.factors[row])
@@ -193,12 +195,17 @@ class Quadrature:
                 samples.append(Sample.of(row, nodes, response))
         return found
 
-    def _visited(self, function: DualFunction, order: int) -> Iterator[tuple[int, PanelNodes, AnyResponse]]:
-        """All nodes with the response there, block by block."""
-        count, step = self.grid.placed.number.size, max(1, _BLOCK // (order * self.speeds))
+    def _visited(self, function: DualFunction, order: int | None) -> Iterator[tuple[int, PanelNodes, AnyResponse]]:
+        """The nodes with the response there, block by block: all of `order`, or on brief cells as many as the cells have."""
+        cells = self.grid.brief if order is None else self.grid.placed
+        order = order or self.grid.cells.order
+        step = max(1, _BLOCK // (order * self.speeds))
         for row, g in enumerate(function.sides):
-            for first in range(0, count, step):
-                nodes = self.grid.at(g, None if count <= step else slice(first, first + step), order)
+            acting = cells.acting(g)
+            for first in range(acting.start, acting.stop, step):
+                some = slice(first, min(first + step, acting.stop))
+                whole = some == slice(0, cells.number.size)
+                nodes = self.grid.on(cells if whole else cells.take(some), g, order)
                 yield row, nodes, self._response(row, nodes)
 
     def _response(self, row: int, nodes: PanelNodes) -> AnyResponse:

@@ -25,6 +25,7 @@ from splinebias.limit.dual.equations import DualEquations, misfit
 from splinebias.limit.dual.integrals import Integrals, Quadrature, Sample, UnitQuadrature
 from splinebias.limit.dual.mirror import through_mirror
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
+from splinebias.limit.dual.panels import folds_of
 from splinebias.limit.dual.response import neglected
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.numerics.bordered import BorderedTridiagonal
@@ -159,6 +160,7 @@ class IntegratedDual:
         grid = PanelGrid(problem.data.x, posed.grid.cells, unfolding, not unfolding.smooth)
         if not unfolding.analytic:
             grid = replace(grid, breaks=np.array([0.0, 0.5, 1.0]))  # nearly always needed
+        grid = replace(grid, folds=folds_of(posed.grid, problem.initialization.breakpoint_law, problem.data.x))
         if posed.near is None:
             return cls(problem, integrator_of(posed, grid), size, factor), through_mirror(
                 potential, equations.function(u / size)
@@ -254,9 +256,19 @@ class IntegratedDual:
             if finer is None:
                 break
             dual = finest = self.on(finer)
+        if finest is None and self._lost_in_folds(state, check) > resolved:
+            finest = self.on(replace(self.grid, folds=(None, None)))
         if finest is None and state.misfit <= tolerance < check.misfit and (halved := self.grid.halved()) is not None:
             finest = self.on(halved)
         return Refinement(check, finest)
+
+    def _lost_in_folds(self, state: DualState, check: DualState) -> float:
+        """By how much the misfit differs for what lies beyond the data being integrated by cells in u, not by a check."""
+        if self.equations.free or self.grid.folds == (None, None):
+            return 0.0
+        pairs = zip(state.integrals, check.integrals, strict=True)
+        apart = sum(a.moments.line[0] - b.moments.line[0] for a, b in pairs)  # of slope and offset, the first two unknowns
+        return misfit(np.asarray(apart), self._scale[:2], check.load[:2])
 
 
 def integrator_of(posed: PosedProblem, grid: PanelGrid) -> Quadrature:

@@ -24,7 +24,7 @@ from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.zeta_cells import rounding_noise
 from splinebias.limit.discretization import Nodes
 from splinebias.limit.dual.dual_function import SideFunction
-from splinebias.limit.dual.panels import Panels, PlacedCells
+from splinebias.limit.dual.panels import Fold, Folds, Panels, PlacedCells
 from splinebias.numerics.cells import Cells, above_noise, unresolved
 from splinebias.numerics.legendre import gauss_legendre
 
@@ -100,6 +100,8 @@ class PanelGrid:
         not too sharply bent.
     breaks : Array
         How panels at a zero of g are cut in s, from 0 (there) to 1.
+    folds : Folds
+        From where on a `brief` rule has cells in u.
     """
 
     x: Array
@@ -107,21 +109,26 @@ class PanelGrid:
     unfolding: Unfolding
     split: bool
     breaks: Array = field(default_factory=lambda: np.array([0.0, 1.0]))
+    folds: Folds = (None, None)
 
     @cached_property
     def placed(self) -> PlacedCells:
         """The cells beside the data."""
         return PlacedCells.of(self.cells, self.x)
 
-    @np.errstate(over="ignore")  # such panels get plain rows
-    def at(self, g: SideFunction, some: Any = None, order: int | None = None) -> PanelNodes:
-        """The nodes for one dual function.
+    @cached_property
+    def brief(self) -> PlacedCells:
+        """The cells, with those in u that are as good as they, beyond the `folds`."""
+        return self.placed if self.folds == (None, None) else self.placed.folded(self.folds)
 
-        `some` : an index for arrays of cells, for nodes on some of them only.
-        `order` : nodes a row, if not that of `cells`.
-        """
-        panels = Panels.of(self.placed if some is None else self.placed.take(some), g, split=self.split)
-        order = order or self.cells.order
+    def at(self, g: SideFunction, order: int | None = None) -> PanelNodes:
+        """The nodes for one dual function, `order` a row, if not as many as in `cells`."""
+        return self.on(self.placed, g, order or self.cells.order)
+
+    @np.errstate(over="ignore")  # such panels get plain rows
+    def on(self, placed: PlacedCells, g: SideFunction, order: int) -> PanelNodes:
+        """The nodes for one dual function on some cells, of these or of `brief` ones, `order` a row."""
+        panels = Panels.of(placed, g, split=self.split)
         size = np.maximum(np.abs(panels.start), np.abs(panels.stop))
         change = np.divide(np.abs(panels.stop - panels.start), size, out=np.zeros_like(size), where=size > 0)
         if not np.isfinite(self.unfolding.fold(size.max(initial=0.0))):  # s overflows
@@ -141,6 +148,9 @@ class PanelGrid:
             curved = _curved_rows(panels.take(bent), self.unfolding, order, None if part is None else part[:, bent])
             for column, values in zip(rows, curved, strict=True):
                 column[bent] = values
+        (far,) = panels.reach.nonzero()
+        if far.size:
+            _unfold(rows, far, panels.centre[far], panels.reach[far])
         return PanelNodes(self.x, rows, panels, at_zero)
 
     def halved(self) -> PanelGrid | None:
@@ -219,6 +229,15 @@ def _shares(samples: Sampled, size: float) -> tuple[list[Array], list[Array]]:
     moments = [nodes.moments(value) for (nodes, _), value in zip(samples, values, strict=True)]
     total = sum(float(moment.sum()) for moment, _ in moments) or 1.0
     return values, [np.maximum(moment / total, shift / size) for moment, shift in moments]
+
+
+def _unfold(rows: Rows, far: NDArray[np.intp], centre: Array, reach: Array) -> None:
+    """Breakpoints in place of u, in the rows `far`."""
+    u = rows.anchor[far, None] + rows.offset[far]
+    away = reach[:, None] / u
+    rows.anchor[far], rows.offset[far] = centre, away
+    rows.weights[far] *= np.abs(away) / u
+    rows.g[far] /= u
 
 
 def _plain_rows(panels: Panels, order: int) -> Rows:

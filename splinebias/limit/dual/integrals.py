@@ -202,10 +202,9 @@ class Quadrature:
         step = max(1, _BLOCK // (order * self.speeds))
         for row, g in enumerate(function.sides):
             acting = cells.acting(g)
-            for first in range(acting.start, acting.stop, step):
-                some = slice(first, min(first + step, acting.stop))
-                whole = some == slice(0, cells.number.size)
-                nodes = self.grid.on(cells if whole else cells.take(some), g, order)
+            count = acting.number.size
+            for first in range(0, count, step):
+                nodes = self.grid.on(acting if count <= step else acting.take(slice(first, first + step)), g, order)
                 yield row, nodes, self._response(row, nodes)
 
     def _response(self, row: int, nodes: PanelNodes) -> AnyResponse:

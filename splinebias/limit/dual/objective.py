@@ -159,7 +159,7 @@ class IntegratedDual:
         unfolding = Unfolding.of(potential, spread=problem.initialization.breakpoint_law.spread)
         grid = PanelGrid(problem.data.x, posed.grid.cells, unfolding, not unfolding.smooth)
         if not unfolding.analytic:
-            grid = replace(grid, breaks=np.array([0.0, 0.5, 1.0]))  # nearly always needed
+            grid = replace(grid, breaks=np.array([0.0, 0.25, 0.5, 1.0]))  # nearly always needed
         grid = replace(grid, folds=folds_of(posed.grid, problem.initialization.breakpoint_law, problem.data.x))
         if posed.near is None:
             return cls(problem, integrator_of(posed, grid), size, factor), through_mirror(
@@ -231,26 +231,27 @@ class IntegratedDual:
         sides = self.equations.sides_of(self.problem.breakpoint_law().finest())
         return replace(self, integrator=replace(self.integrator, sides=sides)).at(function).misfit
 
-    def resolved(self, state: DualState, tolerance: float, loose: float = 0.0) -> Refinement:
+    def resolved(self, state: DualState, tolerance: float, loose: float, rounds: int) -> Refinement:
         """`refined` where integrals are not exact; else all that is found out are the nodes that the curvature asks for."""
         if isinstance(self.integrator, ByParts):
             return Refinement(replace(state, samples=self.integrator.samples(state.function)), None)
-        return self.refined(state, tolerance, loose)
+        return self.refined(state, tolerance, loose, rounds)
 
     def farther(self, check: DualState) -> IntegratedDual | None:
         """The dual on a grid that reaches as far as the law matters at the state of a check, None if its own does."""
         finer = self.grid.farther(check.densities, self.problem.breakpoint_law(), self._size_of_data)
         return None if finer is None else self.on(finer)
 
-    def refined(self, state: DualState, tolerance: float, loose: float = 0.0) -> Refinement:
+    def refined(self, state: DualState, tolerance: float, loose: float = 0.0, rounds: int = 40) -> Refinement:
         """A check, and a grid that resolves the curvature at `state`; a misfit above `tolerance` shows that it does not.
 
         `loose` : how well curvature is to be resolved, where that is less well than rounding lets it; 0: as well as that.
+        `rounds` : bisections of a cell, at most; after the last one nobody has looked whether it was enough.
         """
         dual, finest, law = self, None, self.problem.breakpoint_law()
         negligible = 1e-16 if self.integrator.speeds == 1 else 1e-13  # rules for |w| are good to 1e-12
         resolved, negligible = max(1e-12, loose), max(negligible, 0.01 * loose)
-        for _ in range(40):  # bisections of a cell
+        for _ in range(rounds):
             check = dual.checked(state.function)
             finer = dual.grid.refined(check.densities, law, self._size_of_data, resolved, negligible)
             if finer is None:

@@ -29,6 +29,7 @@ from splinebias.numerics.cells import Cells, above_noise, unresolved
 from splinebias.numerics.legendre import gauss_legendre
 
 _MAX_PANELS = 400  # on one cell
+_NEAR_ZERO = 0.75  # change of g, relative: on cells that double in width beyond the data it is a half or a little more
 
 Sampled = Sequence[tuple["PanelNodes", Array]]  # densities at nodes
 
@@ -129,11 +130,12 @@ class PanelGrid:
     def on(self, placed: PlacedCells, g: SideFunction, order: int) -> PanelNodes:
         """The nodes for one dual function on some cells, of these or of `brief` ones, `order` a row."""
         panels = Panels.of(placed, g, split=self.split)
-        size = np.maximum(np.abs(panels.start), np.abs(panels.stop))
-        change = np.divide(np.abs(panels.stop - panels.start), size, out=np.zeros_like(size), where=size > 0)
+        start, stop = np.abs(panels.start), np.abs(panels.stop)
+        size, change = np.maximum(start, stop), np.abs(panels.stop - panels.start)
+        change = np.divide(change, size, out=np.zeros_like(size), where=size > 0)
         if not np.isfinite(self.unfolding.fold(size.max(initial=0.0))):  # s overflows
             change[~np.isfinite(self.unfolding.fold(size))] = 0.0
-        near_zero, count, part = change > 0.5, self.breaks.size - 1, None
+        near_zero, count, part = change > _NEAR_ZERO, self.breaks.size - 1, None
         at_zero = np.where(near_zero, 0, -1)
         if count > 1:
             copies = np.where(near_zero, count, 1)
@@ -142,12 +144,15 @@ class PanelGrid:
             panels, change, near_zero = panels.take(whole), change[whole], near_zero[whole]
             part = np.where(near_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
             at_zero = np.where(near_zero, number, -1)
-        rows = _plain_rows(panels, order)
         (bent,) = (change > 0.02).nonzero()  # else the curvature is smooth enough in c itself
-        if bent.size:
-            curved = _curved_rows(panels.take(bent), self.unfolding, order, None if part is None else part[:, bent])
-            for column, values in zip(rows, curved, strict=True):
-                column[bent] = values
+        if bent.size == change.size:
+            rows = _curved_rows(panels, self.unfolding, order, part)
+        else:
+            rows = _plain_rows(panels, order)
+            if bent.size:
+                curved = _curved_rows(panels.take(bent), self.unfolding, order, None if part is None else part[:, bent])
+                for column, values in zip(rows, curved, strict=True):
+                    column[bent] = values
         (far,) = panels.reach.nonzero()
         if far.size:
             _unfold(rows, far, panels.centre[far], panels.reach[far])

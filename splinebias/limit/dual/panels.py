@@ -95,11 +95,21 @@ class PlacedCells:
                 parts.insert(len(parts) if interval else 0, cell)
         return replace(self, **{name: np.concatenate(parts, axis=-1) for name, parts in table.items()})
 
-    def acting(self, g: SideFunction) -> slice:
+    def acting(self, g: SideFunction) -> PlacedCells:
         """The cells on which the factor of a dual function is not 0 for all multipliers."""
         before, after = self._sides
         left, right = (0.0, 0.0) if g.dual.free else g.factors
-        return slice(0 if left else before, self.number.size if right else after)
+        some = slice(0 if left else before, self.number.size if right else after)
+        if some == slice(0, self.number.size):
+            return self
+        if (some.start, some.stop) not in self._parts:
+            self._parts[some.start, some.stop] = self.take(some)
+        return self._parts[some.start, some.stop]
+
+    @cached_property
+    def _parts(self) -> dict[tuple[int, int], PlacedCells]:
+        """What `acting` has found so far, by first and last cell."""
+        return {}
 
     @cached_property
     def _sides(self) -> tuple[int, int]:

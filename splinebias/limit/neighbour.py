@@ -96,7 +96,9 @@ class Neighbour:
         if not self.same_law or old.cells.edges.size > _GROWN * self.reached.fresh:
             return fresh
         breaks = old.breaks if old.breaks.size > fresh.breaks.size else fresh.breaks
-        before, after = (None if old is None else new for old, new in zip(old.folds, fresh.folds, strict=True))
+        before, after = old.folds
+        before = before if before is not None and before.edge < self.x[0] else None
+        after = after if after is not None and after.edge > self.x[-1] else None
         split = old.split or fresh.split
         return replace(fresh, cells=self._moved(old.cells), split=split, breaks=breaks, folds=(before, after))
 

@@ -184,9 +184,7 @@ class Quadrature:
         samples: list[Sample] = []
         return self._integrated(function, round(CHECK * self.grid.cells.order), samples), tuple(samples)
 
-    def _integrated(
-        self, function: DualFunction, order: int | None, samples: list[Sample] | None
-    ) -> tuple[Integrals, ...]:
+    def _integrated(self, function: DualFunction, order: int | None, samples: list[Sample] | None) -> tuple[Integrals, ...]:
         """The integrals on rows of `order` nodes, None: brief ones; `samples` receives these if it is a list."""
         found = tuple(Integrals.zeros(self.equations.x.size + 1) for _ in self.sides)
         for row, nodes, response in self._visited(function, order):

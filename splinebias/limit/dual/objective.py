@@ -149,24 +149,25 @@ class IntegratedDual:
 
         Near a problem that was solved: on the grid and from the maximum that were reached there.
         """
-        problem, equations = posed.problem, posed.system
-        u = equations.curvature(posed.zeta).solve(equations.target(problem.data.y))
-        size = float(np.abs(equations.function(u).nodal).max())
-        size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
-        if posed.near is not None:
-            size = posed.near.reached.size
+        problem, equations, near = posed.problem, posed.system, posed.near
+        if near is None:
+            u = equations.curvature(posed.zeta).solve(equations.target(problem.data.y))
+            size = float(np.abs(equations.function(u).nodal).max())
+            size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
+        else:
+            size = near.reached.size
         potential, factor = problem.limit_potential.rescaled(size)
         unfolding = Unfolding.of(potential, spread=problem.initialization.breakpoint_law.spread)
         grid = PanelGrid(problem.data.x, posed.grid.cells, unfolding, not unfolding.smooth)
         if not unfolding.analytic:
             grid = replace(grid, breaks=np.array([0.0, 0.25, 0.5, 1.0]))  # nearly always needed
-        grid = replace(grid, folds=folds_of(posed.grid, problem.initialization.breakpoint_law, problem.data.x))
-        if posed.near is None:
-            return cls(problem, integrator_of(posed, grid), size, factor), through_mirror(
-                potential, equations.function(u / size)
-            )
-        dual = cls(problem, integrator_of(posed, posed.near.grid(grid)), size, factor)
-        start, before = posed.near.function(equations.frame), posed.near.reached.grid.unfolding.potential
+        fresh, grid = grid, grid if near is None else near.grid(grid)
+        if grid is fresh:
+            grid = replace(grid, folds=folds_of(posed.grid, problem.initialization.breakpoint_law, problem.data.x))
+        dual = cls(problem, integrator_of(posed, grid), size, factor)
+        if near is None:
+            return dual, through_mirror(potential, equations.function(u / size))
+        start, before = near.function(equations.frame), near.reached.grid.unfolding.potential
         return dual, start if before == potential else through_mirror(potential, start, before=before)
 
     @cached_property

@@ -231,7 +231,17 @@ class Panels(NamedTuple):
     def of(cls, cells: PlacedCells, g: SideFunction, *, split: bool) -> Panels:
         """The cells, in two parts each where g changes sign if they are to be `split`."""
         start, stop = cells.values(g)
-        whole = (cells.number, cells.left, cells.right, cells.interval, cells.local, cells.wide, cells.gap, cells.centre, cells.reach)
+        whole = (
+            cells.number,
+            cells.left,
+            cells.right,
+            cells.interval,
+            cells.local,
+            cells.wide,
+            cells.gap,
+            cells.centre,
+            cells.reach,
+        )
         panels = cls(*whole, start, stop)
         (at,) = (start * stop < 0).nonzero()
         if not split:  # beyond the data they are all the same: there few cells are large, and may reach far

@@ -148,7 +148,7 @@ class Split(NamedTuple):
 
 
 def models_at(law: BreakpointLaw, potential: Potential, c: Array) -> Models:
-    """The responses of units with w > 0 and of units with w < 0 at breakpoints `c`; by effective potentials, if there are."""
+    """The responses of units with w > 0 and with w < 0 at breakpoints `c`; by effective potentials, if there are."""
     plus, minus = law.sides
     return response_model(plus, potential, c), response_model(minus, potential, c)
 

@@ -234,7 +234,7 @@ def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], s
         ends = np.array([ends[:-1], ends[1:]])
         contribution = moment(ends.min(axis=0), ends.max(axis=0))
         totals = total[:, -1:] + np.cumsum(contribution, axis=1)
-        (over,) = (contribution <= least * totals).all(axis=0).nonzero()
+        over = np.flatnonzero((contribution <= least * totals).all(axis=0))
         if over.size:
             cuts.append(found[: over[0] + 1])
             break

@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.zeta_cells import rounding_noise
 from splinebias.limit.discretization import Nodes
 from splinebias.limit.dual.dual_function import SideFunction
-from splinebias.limit.dual.panels import Fold, Folds, Panels, PlacedCells
+from splinebias.limit.dual.panels import Folds, Panels, PlacedCells
 from splinebias.numerics.cells import Cells, above_noise, unresolved
 from splinebias.numerics.legendre import gauss_legendre
 

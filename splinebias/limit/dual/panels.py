@@ -85,15 +85,16 @@ class PlacedCells:
         before, after = folds
         first = 0 if before is None else int(np.searchsorted(self.left, before.edge))
         last = self.number.size if after is None else int(np.searchsorted(self.left, after.edge))
-        table: dict[str, list[Any]] = {name: [getattr(self, name)[..., first:last]] for name in _COLUMNS}
+        table: list[list[Any]] = [[getattr(self, name)[..., first:last]] for name in _COLUMNS]
         for fold, interval in ((before, 0), (after, self.points)):
             if fold is None:
                 continue
             values = (-1, 0.0, 1.0, interval, 0.0, 1.0, 1.0, 0.0, 0, fold.centre, fold.edge - fold.centre)
-            for (name, parts), value in zip(table.items(), values, strict=True):
+            for parts, value in zip(table, values, strict=True):
                 cell = np.full((*parts[0].shape[:-1], 1), value, dtype=parts[0].dtype)
                 parts.insert(len(parts) if interval else 0, cell)
-        return replace(self, **{name: np.concatenate(parts, axis=-1) for name, parts in table.items()})
+        columns = dict(zip(_COLUMNS, (np.concatenate(parts, axis=-1) for parts in table), strict=True))
+        return replace(self, **columns)  # type: ignore[arg-type]  # `points` is no column
 
     def acting(self, g: SideFunction) -> PlacedCells:
         """The cells on which the factor of a dual function is not 0 for all multipliers."""
@@ -144,10 +145,10 @@ class PlacedCells:
         if after.size:
             near, far = self.left[after], self.right[after]
             values[:, after] = np.where(near == x[-1], g.nodal[-1], other * line(near)), other * line(far)
-        if self._far.size:
-            far = self._far
-            reach, of_line = self.reach[far], np.where(self.interval[far] == 0, factor, other)
-            values[:, far] = of_line * g.dual.turn * reach, of_line * line(self.centre[far] + reach)
+        outer = self._far
+        if outer.size:
+            reach, of_line = self.reach[outer], np.where(self.interval[outer] == 0, factor, other)
+            values[:, outer] = of_line * g.dual.turn * reach, of_line * line(self.centre[outer] + reach)
         return np.asarray(values)
 
 
@@ -178,7 +179,7 @@ def folds_of(grid: Discretization, law: BreakpointLaw, x: Array) -> Folds:
 
 
 def _fold(grid: Discretization, law: BreakpointLaw, sign: int, end: float, mark: float, centre: float) -> Fold | None:
-    """The fold nearest to the data at their `end` on the side of `sign`, beyond the knots at `mark`; None where there is none."""
+    """The fold nearest to the data at their `end` on the side of `sign`, beyond the knots at `mark`, or None."""
     edges, (first, last) = grid.cells.edges, law.support
     away = sign * (edges - end)
     cells = np.flatnonzero(np.minimum(away[:-1], away[1:]) >= 0)[::sign]  # from the data on

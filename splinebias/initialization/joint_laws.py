@@ -206,7 +206,7 @@ def _length(joint: JointDensity) -> JointLength | None:
         at = np.unravel_index(int(np.argmax(np.where(np.isnan(off), math.inf, np.abs(off)))), off.shape)
         raise DataError(
             f"`radius` of {joint.law!r} must be positive and grow in proportion to (w, b), got {others[at[0]][at[1]]:g} at "
-            f"{factors[1 + at[0]]:g} times a point where it is {sizes[at[1]]:g}; give a norm of (w, b), or leave `radius` out"
+            f"{factors[1 + at[0]]:g} times a point where it is {sizes[at[1]]:g}; give a norm of (w, b), or leave it out"
         )
     typical = float(np.median(sizes))
     u = np.logspace(-4, 4, 321)[:, None]  # by equal steps of the logarithm, so that u^2 p is the mass of a step
@@ -224,8 +224,8 @@ def _length(joint: JointDensity) -> JointLength | None:
         k = taken[worst]
         raise DataError(
             f"along every ray from 0 the density of {joint.law!r} must be one function of its `radius` times a number, and "
-            f"that is not so on the rays through ({w[first]:.3g}, {b[first]:.3g}) and ({w[k]:.3g}, {b[k]:.3g}): mass or second "
-            f"moments at one radius differ by {uneven[worst]:.1e} of all; correct `radius`, or leave it out"
+            f"on the rays through ({w[first]:.3g}, {b[first]:.3g}) and ({w[k]:.3g}, {b[k]:.3g}) masses or second moments at "
+            f"one radius differ by {uneven[worst]:.1e} of all; correct `radius`, or leave it out"
         )
     tails = [order for order in (2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0, 64.0) if joint.has_moment(order)]
     tail = math.inf if tails[-1] == 64.0 else tails[-1]

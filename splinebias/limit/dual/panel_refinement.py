@@ -270,14 +270,17 @@ def _curved_rows(panels: Panels, unfolding: Unfolding, order: int, part: Array |
     rate = (high - low) / wide
     begin, end = unfolding.fold(values)
     left, right, top = panels.left, panels.right, np.maximum(wide, 0.0)
-    if part is not None:
+    if part is None:
+        g, slope = unfolding.unfold(begin + (end - begin) * place[:, None])
+    else:
         from_, to = begin + (end - begin) * part
-        cut = [(unfolding.unfold(s)[0] - low) / rate for s in (from_, to)]
+        begin, end = np.where(part[0] == 0, begin, from_), np.where(part[1] == 1, end, to)
+        g, slope = unfolding.unfold(np.concatenate([[from_, to], begin + (end - begin) * place[:, None]]))
+        cut, g, slope = (g[:2] - low) / rate, g[2:], slope[2:]
         near, far = np.where(part[0] == 0, 0.0, cut[0]), np.where(part[1] == 1, wide, cut[1])
-        begin, end, top = np.where(part[0] == 0, begin, from_), np.where(part[1] == 1, end, to), np.maximum(near, far)
+        top = np.maximum(near, far)
         last = np.where(part[1] == 1, np.where(from_left, panels.right, panels.left), anchor + far)
         left, right = np.minimum(anchor + near, last), np.maximum(anchor + near, last)
-    g, slope = unfolding.unfold(begin + (end - begin) * place[:, None])
     offset = (g - low) / rate
     weights = np.abs(slope * ((end - begin) / rate)) * weight[:, None]
     return Rows(offset.T, weights.T, g.T, left, right, top, anchor, low, rate, begin, end)

@@ -163,18 +163,26 @@ class _Resolution:
     def test(self, cuts: Array) -> Callable[[Array, Array, float], NDArray[np.bool_]]:
         """The test for `bisect_until` on cells that `cuts` are the edges of."""
         masses = self._values(cuts[:-1], cuts[1:])[1]
-        total, seen = float(masses.sum()), self.seen(cuts, masses)
+        seen = self.seen(cuts, masses)
 
         def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
-            zeta, mass = self._values(left, right)
-            # Among the data a small zeta matters as much as a large one, down to 1e-40 of its total: below, densities
-            # exp(-large) are known to few digits. Beyond them zeta is resolved to 1e-13 of what the data see, which a Gauss
-            # rule integrates to rounding.
-            near = (right > self.x[0]) & (left < self.x[-1])
-            mass = np.where(near, np.minimum(mass * 1e40, total), mass * 1e-3 * (total / self._beside(seen, left)))
-            return coarse(self.zeta, zeta, mass, total, (left, right), max(tolerance, self.accuracy))
+            return self._coarse(left, right, self._values(left, right), float(masses.sum()), seen, tolerance)
 
         return failing
+
+    def _coarse(
+        self, left: Array, right: Array, values: tuple[Array, Array], total: float, seen: Array, tolerance: float
+    ) -> NDArray[np.bool_]:
+        """Which panels do not resolve zeta, given their `_values`, and the mass that there is and what of it is `seen`.
+
+        Among the data a small zeta matters as much as a large one, down to 1e-40 of its total: below, densities exp(-large) are
+        known to few digits. Beyond them zeta is resolved to 1e-13 of what the data see, which a Gauss rule integrates to
+        rounding.
+        """
+        zeta, mass = values
+        near = (right > self.x[0]) & (left < self.x[-1])
+        mass = np.where(near, np.minimum(mass * 1e40, total), mass * 1e-3 * (total / self._beside(seen, left)))
+        return coarse(self.zeta, zeta, mass, total, (left, right), max(tolerance, self.accuracy))
 
     def _beside(self, seen: Array, left: Array) -> Array:
         """Per side, what masses of panels that begin at `left` are to be compared with, shape (2, N); no zeros."""
@@ -183,19 +191,19 @@ class _Resolution:
 
     def merge(self, cells: Cells, fixed: Array) -> Cells:
         """Cells without the edges that are not needed, `fixed` ones apart: far cells, whose mass is small, may be large."""
-        edges, failing = cells.edges, self.test(cells.edges)
+        edges = cells.edges
         masses = self._values(*cells.panels)[1]
-        seen = self.seen(edges, masses)
+        seen, total = self.seen(edges, masses), float(masses.sum())
         rounds = 0  # in a row, that found nothing
         for start in (1, 2) * 3:
             at = np.arange(start, edges.size - 1, 2)
             at = at[~np.isin(edges[at], fixed)]
             left, right, apart = edges[at - 1], edges[at + 1], masses[:, at - 1] + masses[:, at]
-            together = self._values(left, right)[1]
+            zeta, together = self._values(left, right)
             little = 1e-18 * self._beside(seen, left)
             same = (np.abs(together - apart) <= 1e-13 * apart + little).all(axis=0)  # nothing narrow is missed
-            gone = at[same]
-            gone = gone[~failing(edges[gone - 1], edges[gone + 1], RESOLVED)]
+            at, left, right = at[same], left[same], right[same]
+            gone = at[~self._coarse(left, right, (zeta[:, same], together[:, same]), total, seen, RESOLVED)]
             rounds = 0 if gone.size else rounds + 1
             if rounds == 2:
                 break

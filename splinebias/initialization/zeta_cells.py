@@ -175,8 +175,8 @@ class _Resolution:
     ) -> NDArray[np.bool_]:
         """Which panels do not resolve zeta, given their `_values`, and the mass that there is and what of it is `seen`.
 
-        Among the data a small zeta matters as much as a large one, down to 1e-40 of its total: below, densities exp(-large) are
-        known to few digits. Beyond them zeta is resolved to 1e-13 of what the data see, which a Gauss rule integrates to
+        Among the data a small zeta matters as much as a large one, down to 1e-40 of its total: below, densities exp(-large)
+        are known to few digits. Beyond them zeta is resolved to 1e-13 of what the data see, which a Gauss rule integrates to
         rounding.
         """
         zeta, mass = values

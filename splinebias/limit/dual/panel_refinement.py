@@ -125,20 +125,30 @@ class PanelGrid:
         """The nodes for one dual function, `order` a row, if not as many as in `cells`."""
         return self.on(self.placed, g, order or self.cells.order)
 
-    @np.errstate(over="ignore")  # such panels get plain rows
     def on(self, placed: PlacedCells, g: SideFunction, order: int) -> PanelNodes:
         """The nodes for one dual function on some cells, of these or of `brief` ones, `order` a row."""
-        panels = Panels.of(placed, g, split=self.split)
+        return self._laid_out(Panels.of(placed, g, split=self.split), order)[0]
+
+    def of_both(self, sides: tuple[SideFunction, ...]) -> tuple[PanelNodes, int]:
+        """The nodes for two dual functions on brief cells, at once; and how many rows are those of the first."""
+        first, second = (Panels.of(self.brief.acting(g), g, split=self.split) for g in sides)
+        joined = Panels(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+        nodes, panel = self._laid_out(joined, self.cells.order)
+        return nodes, int(np.searchsorted(panel, first.number.size))
+
+    @np.errstate(over="ignore")  # such panels get plain rows
+    def _laid_out(self, panels: Panels, order: int) -> tuple[PanelNodes, NDArray[np.intp]]:
+        """The nodes on panels, `order` a row; and of which panel a row is a part."""
         start, stop = np.abs(panels.start), np.abs(panels.stop)
         size, change = np.maximum(start, stop), np.abs(panels.stop - panels.start)
         change = np.divide(change, size, out=np.zeros_like(size), where=size > 0)
         if not np.isfinite(self.unfolding.fold(size.max(initial=0.0))):  # s overflows
             change[~np.isfinite(self.unfolding.fold(size))] = 0.0
         near_zero, count, part = change > _NEAR_ZERO, self.breaks.size - 1, None
-        at_zero = np.where(near_zero, 0, -1)
+        at_zero, whole = np.where(near_zero, 0, -1), np.arange(size.size)
         if count > 1:
             copies = np.where(near_zero, count, 1)
-            whole = np.repeat(np.arange(copies.size), copies)
+            whole = np.repeat(whole, copies)
             number = np.arange(whole.size) - (np.cumsum(copies) - copies)[whole]
             panels, change, near_zero = panels.take(whole), change[whole], near_zero[whole]
             part = np.where(near_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
@@ -155,7 +165,7 @@ class PanelGrid:
         (far,) = panels.reach.nonzero()
         if far.size:
             _unfold(rows, far, panels.centre[far], panels.reach[far])
-        return PanelNodes(self.x, rows, panels, at_zero)
+        return PanelNodes(self.x, rows, panels, at_zero), whole
 
     def halved(self) -> PanelGrid | None:
         """With all panels at zeros cut into two; None if they are too many then."""

@@ -373,6 +373,25 @@ def response_model(side: Side, potential: Potential, c: Array) -> ResponseModel 
     return EffectiveModel.at(side, potential, c) or ResponseModel.at(side, potential, c)
 
 
+def joined(
+    first: ResponseModel | EffectiveModel, second: ResponseModel | EffectiveModel
+) -> ResponseModel | EffectiveModel | None:
+    """The model at the breakpoints of one and of another, both of shape (N, q); None where they are not alike."""
+    if isinstance(first, ResponseModel) and isinstance(second, ResponseModel):
+        if first.speeds != second.speeds or first.faint is not None or second.faint is not None:
+            return None
+        parts = [(of.rho, np.broadcast_to(of.v, of.rho.shape)) for of in (first, second)]
+        rho, v = (np.concatenate(pair) for pair in zip(*parts, strict=True))
+        return ResponseModel(first.potential, v, rho)
+    if not (isinstance(first, EffectiveModel) and isinstance(second, EffectiveModel)):
+        return None
+    if [part.profile for part in first.parts] != [part.profile for part in second.parts]:
+        return None
+    both = zip(first.parts, second.parts, strict=True)
+    found = (a._replace(scale=np.concatenate([a.scale, b.scale]), mass=np.concatenate([a.mass, b.mass])) for a, b in both)
+    return EffectiveModel(first.potential, tuple(found))
+
+
 @np.errstate(invalid="ignore", over="ignore")
 def _average(rho: Array, values: Array) -> Array:
     """sum_m rho values, where a rho that underflows, or is about to, wins over a value that overflows."""

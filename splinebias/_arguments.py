@@ -72,6 +72,13 @@ def whole_number(value: Any, name: str, *, at_least: int = 0, fix: str = "") -> 
     return int(value)
 
 
+def true_or_false(value: Any, name: str) -> bool:
+    """`value` as a bool, one of numpy included, or a DataError: 1, "no" and None are none."""
+    if not isinstance(value, bool | np.bool_):
+        raise DataError(f"`{name}` must be True or False, got {value!r}")
+    return bool(value)
+
+
 def keep_plain(instance: Any, *whole: str) -> None:
     """Numbers in a frozen dataclass as Python's own, which print, hash and compare; checked fields in `whole` as ints."""
     for field in dataclasses.fields(instance):
@@ -172,7 +179,7 @@ def memory_left() -> float:
 
 
 def known_keywords(called: _Called) -> _Called:
-    """`called` with unknown keywords refused in words; of a class, its constructor and its class methods. Types stay.
+    """`called` with unknown keywords refused in words; of a class, its constructor and all its class methods. Types stay.
 
     A call costs some tenths of a microsecond more. Callables that hand ``**options`` on are as they were.
 
@@ -183,9 +190,10 @@ def known_keywords(called: _Called) -> _Called:
     """
     if not isinstance(called, type):
         return cast(_Called, _checked(called, called.__qualname__))
-    for name, member in list(vars(called).items()):
+    members = {name: member for base in reversed(called.__mro__[:-1]) for name, member in vars(base).items()}
+    for name, member in members.items():
         if isinstance(member, classmethod) and not name.startswith("_"):
-            setattr(called, name, classmethod(_checked(member.__func__, member.__func__.__qualname__)))
+            setattr(called, name, classmethod(_checked(member.__func__, f"{called.__qualname__}.{name}")))
     if "__init__" in vars(called):
         type.__setattr__(called, "__init__", _checked(vars(called)["__init__"], called.__qualname__))
     return cast(_Called, called)
@@ -206,6 +214,7 @@ def _checked(called: Any, name: str) -> Any:
             refuse_unknown(keywords, names, f"`{name}`")
         return called(*args, **keywords)
 
+    checked.__qualname__ = name
     return checked
 
 

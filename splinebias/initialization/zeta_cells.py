@@ -10,13 +10,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._array import Array
-from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.numerics.cells import RESOLVED, Cells, bisect_until, coarse, noise, panel_nodes, with_points
+
+if TYPE_CHECKING:
+    from splinebias.initialization.breakpoints import BreakpointLaw
 
 _MAX_TAIL_CELLS = 400
 _AT_ONCE = (0, 4, 12, 28, 60, 124, 252, _MAX_TAIL_CELLS - 1)  # doublings are tried in blocks between these numbers

@@ -256,7 +256,8 @@ def _limit(problem: Problem, solver: Solver | None, warm: Prediction | None, tol
     plain, stiffness = _plain(problem)
     if solver is None:
         solver = _fastest(plain)
-    require(solver, plain)
+    else:
+        require(solver, plain)
     if tolerance is not None:
         solver = _with_tolerance(solver, tolerance)
     posed, reason = PosedProblem(plain, accuracy=solver.loose if isinstance(solver, DualSolver) else 0.0), ""

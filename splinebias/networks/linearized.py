@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from splinebias._arguments import entry
 from splinebias._array import Array
-from splinebias.activation import Homogeneous
+from splinebias.activation import Activation, Homogeneous
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.gated import Gates, gated_sum
@@ -45,8 +45,24 @@ class Setting:
     parameterization: Parameterization = Standard()
 
     @classmethod
-    def of(cls, data: Any, activation: Homogeneous) -> Setting:
-        """The setting of a problem, or of data alone: gradient descent, no skip connection; or a refusal."""
+    def of(cls, data: Any, activation: Activation, skip: Array) -> Setting:
+        """The setting of a problem, or of data alone (gradient descent), for a network with this skip part; or a refusal."""
+        if not isinstance(activation, Homogeneous):
+            raise CapabilityError(
+                f"`linearized` writes a network as polynomials, got smooth units, {activation!r}; train does without"
+            )
+        setting, own = cls._of(data, activation), skip.size - 1
+        if (inputs := setting.data.inputs) != own:
+            raise DataError(f"`data` must have the {own} input(s) of the network, got {setting.data!r} of {inputs}")
+        if not setting.free and skip.any():
+            raise DataError(
+                f'a network with a skip connection, here {skip.tolist()}, needs a problem with affine="free"; give that as '
+                "`data`"
+            )
+        return setting
+
+    @classmethod
+    def _of(cls, data: Any, activation: Homogeneous) -> Setting:
         if isinstance(data, Dataset | Points):
             return cls(data, activation)
         if not isinstance(data, Problem):
@@ -62,7 +78,7 @@ class Setting:
 
     def metric(self, theta: Array) -> Array:
         r"""The diagonal :math:`D = 1/\Phi''` at the start, in units of the parameters (w, b, a, d), shape (3n + 1,)."""
-        inputs = self.data.inputs if isinstance(self.data, Points) else 1
+        inputs = self.data.inputs
         width = theta.size // (inputs + 2)
         unit = np.ones_like(theta)
         unit[(inputs + 1) * width :] = self.parameterization.output_scale(width)

@@ -121,6 +121,33 @@ def real_vector(value: Any, name: str, *, fix: str = "drop or impute such points
     return array
 
 
+def time_of(time: Any, name: str) -> float:
+    """A training time >= 0, infinity included, as a float, or a DataError."""
+    time = entry(time)
+    try:
+        accepted = isinstance(time, numbers.Real) and not isinstance(time, bool | np.bool_)
+        value = float(time) if accepted else math.nan
+    except OverflowError:
+        raise DataError(f"`{name}` must be at most {sys.float_info.max:.2g}, got more; inf stands for the limit") from None
+    if not value >= 0:
+        got = f"an array of shape {time.shape}" if isinstance(time, np.ndarray) else repr(time)
+        raise DataError(f"`{name}` must be a number >= 0, got {got}; inf stands for the limit")
+    return value
+
+
+def times_of(times: Any) -> Array:
+    """Training times >= 0, one at least, as a read-only vector, or a DataError."""
+    times = entry(times)
+    if isinstance(times, numbers.Real):
+        times = [times]
+    vector = [] if isinstance(times, str | bytes) or not np.iterable(times) else list(times)
+    if not vector:
+        raise DataError(f"`times` must be one number >= 0 or a vector of such numbers, got {times!r}")
+    checked = np.array([time_of(t, f"times[{i}]") for i, t in enumerate(vector)])
+    checked.setflags(write=False)
+    return checked
+
+
 def nearest(name: Any, known: Iterable[str]) -> str:
     """``"; did you mean 'abs'?"`` if `name` is a misspelling of one of `known`, else nothing."""
     found = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) else []

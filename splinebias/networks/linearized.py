@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import entry
+from splinebias._arguments import time_of
 from splinebias._array import Array
 from splinebias.activation import Activation, Homogeneous
 from splinebias.data import Dataset, Points
@@ -114,11 +114,11 @@ class Progress:
         if learning_rate is None:
             if steps is not None:
                 raise DataError(f"`steps` = {steps!r} needs a `learning_rate`, got none; give it, or the `time` alone")
-            time = math.inf if time is None else _checked_time(time)
+            time = math.inf if time is None else time_of(time, "time")
             return cls(time / clock)
         rates, counts = distinct_rates(learning_rate, steps)
         tau = float((rates * counts).sum())
-        if time is not None and not math.isclose(_checked_time(time), clock * tau, rel_tol=1e-9):
+        if time is not None and not math.isclose(time_of(time, "time"), clock * tau, rel_tol=1e-9):
             raise DataError(
                 f"`time` and learning rates must not contradict each other, got time = {time!r} and learning rates that add "
                 f"up to the time {clock * tau:g}; leave one of them out"
@@ -142,15 +142,6 @@ class Progress:
                 f"{self.rates.max():.3g}"
             )
         return done
-
-
-def _checked_time(time: Any) -> float:
-    """`time` as a float >= 0, infinity included, or a DataError."""
-    time = entry(time)
-    accepted = isinstance(time, int | float | np.integer | np.floating) and not isinstance(time, bool)
-    if not (accepted and time >= 0):
-        raise DataError(f"`time` must be a number >= 0, infinity included, got {time!r}")
-    return float(time)
 
 
 @dataclass(frozen=True, eq=False)

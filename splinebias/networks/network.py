@@ -144,6 +144,11 @@ class Network:
         """Output bias, shape (...)."""
         return self.theta[..., -1]
 
+    def units(self) -> tuple[Array, Array, Array]:
+        """`w`, `b` and `a` as float64 arrays."""
+        w, b, a = (part.detach().cpu().double().numpy() for part in (self.w, self.b, self.a))
+        return w, b, a
+
     def __getitem__(self, index: int | slice) -> Network:
         """Network number `index` of a batch, or a part of the batch."""
         if self.theta.ndim == 1:
@@ -180,7 +185,7 @@ class Network:
         """
         if self.theta.ndim != 1:
             raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].function()")
-        w, b, a = (part.detach().cpu().double().numpy() for part in (self.w, self.b, self.a))
+        w, b, a = self.units()
         *slopes, intercept = self.skip.detach().cpu().double().tolist()
         if self.inputs > 1:
             return UnitsFunction(w, b, a, float(self.d), self.activation, np.array(slopes), intercept)

@@ -90,7 +90,7 @@ def report_of(network: Any, problem: Problem, limit: Prediction, where: Place) -
     from splinebias.finite_width.band import error_band
 
     function, x = network.function(), problem.data.x
-    w, b = (block.detach().cpu().double().numpy() for block in (network.w, network.b))
+    w, b, _ = network.units()
     active = w.reshape(b.size, -1) @ x.reshape(len(x), -1).T + b[:, None] > 0
     if w.ndim == 1:
         with np.errstate(divide="ignore", invalid="ignore"):

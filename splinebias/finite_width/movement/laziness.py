@@ -220,7 +220,7 @@ class Laziness(Drawn):
             raise DataError(f"`run` must be a network of this problem and width {self.width}, got {run!r}")
         w, b = self.problem.initialization.sample(run.width, np.random.default_rng(run.seed))[:2]
         units = np.vstack([w.T, b])
-        ends = np.vstack([part.detach().cpu().double().numpy().T for part in (run.network.w, run.network.b)])
+        ends = np.vstack([part.T for part in run.network.units()[:2]])
         change, predicted = ends - units, self.change(w, b)
         movement, expected = (_relative(moved, units) for moved in (change, predicted))
         return Measured(movement, expected, _overall(change, units), _overall(predicted, units))

@@ -18,6 +18,7 @@ MODERATE = 3.0
 """The power of v, beside v^2 and the density, that rules are made for unless said otherwise."""
 
 _ALGEBRAIC = (-6.5, 17.7)  # first and last steps in log v, nearly, for all tails, and integrands that vanish at 0
+_RATIOS, _LAST_RATIO = 0.5, 60.0  # steps and last of the logarithms of widths over scales that there are rules for
 _EXPONENTIAL = (-7.2, 14.5)  # after a million scales; integrands need not vanish at 0
 
 
@@ -144,10 +145,22 @@ def double_exponential(
 def _falling(width: Array, count: int) -> tuple[Array, Array]:
     r"""Nodes and weights on (0, 1), shape (..., count), for functions that fall like :math:`e^{-Lu}`, L = `width`, or less.
 
-    :math:`u = e^{-q}`, :math:`q = \log(1 + e^{t - e^{-t - 2}})\,(1 + e^{t - r - 3})`, even steps in t: logarithmic ones from
-    1 down to 1/L, where :math:`r = \log L`, and doubly exponential ones at both ends. Derived here.
+    Those of the nearest `_falling_rules` for no smaller a width.
     """
-    ratio = np.log(np.maximum(width, 1.0))[..., None]
+    log = np.log(np.clip(width, 1.0, math.exp(_LAST_RATIO)))
+    nodes, weights = _falling_rules(count)
+    at = np.ceil(log / _RATIOS).astype(np.intp)
+    return nodes[at], weights[at]
+
+
+@lru_cache(maxsize=8)
+def _falling_rules(count: int) -> tuple[Array, Array]:
+    r"""Rules for the widths :math:`L = e^r` that there are tables of.
+
+    :math:`u = e^{-q}`, :math:`q = \log(1 + e^{t - e^{-t - 2}})\,(1 + e^{t - r - 3})`, even steps in t: logarithmic ones from
+    1 down to 1/L, and doubly exponential ones at both ends. Derived here.
+    """
+    ratio = np.arange(0.0, _LAST_RATIO + _RATIOS, _RATIOS)[:, None]
     start, step = -5.3, (ratio + 11.7) / (count - 1)
     t = start + step * np.arange(count)
     bend, fall = np.exp(-t - 2), np.exp(t - ratio - 3)

@@ -170,7 +170,7 @@ class Response:
         r"""`ResponseModel.faint`, where that can matter, which takes a while.
 
         It does not where the smallest masses that are known far down the tail add nothing: beyond them :math:`\rho |\alpha|`
-        falls as it does there.
+        falls as it does there. Where none are known so far down, masses are 0 because the law ends.
         """
         model = self.model
         if model.logarithms is None:
@@ -180,7 +180,7 @@ class Response:
         terms = np.where(fading, 0.0, model.rho * (model.v * self.alpha) ** 2)
         least = np.argmin(known, axis=-1)[..., None]
         mass, term = (np.take_along_axis(of, least, -1)[..., 0] for of in (known, terms))
-        fallen = (mass < _FAR_DOWN) & (term <= _NOTHING * terms.max(axis=-1))
+        fallen = np.where(mass < _FAR_DOWN, term <= _NOTHING * terms.max(axis=-1), mass < np.inf)
         return None if (fallen | ~fading.any(axis=-1)).all() else model.faint
 
     def _mean(self, values: Array, faint: Array | float = 1.0) -> Array:

@@ -120,6 +120,8 @@ class BreakpointLaw(ABC):
         Quadrature cells that resolving zeta may cost; with more the law counts as unresolved.
     spread : bool
         Whether \|w\| has a density at every breakpoint, rather than finitely many values.
+    costly : bool
+        Whether zeta is an integral at every breakpoint, so that values are worth keeping.
     """
 
     knots: Array
@@ -128,6 +130,7 @@ class BreakpointLaw(ABC):
     degree: int | None = None
     max_cells: int = 20_000
     spread: bool = False
+    costly: bool = False
 
     @cached_property
     def sides(self) -> tuple[Side, Side]:
@@ -336,6 +339,7 @@ class MixtureBreakpoints(BreakpointLaw):
         self.degree = max(degrees) if len(degrees) == len(self.laws) else None
         self.max_cells = max(law.max_cells for law in self.laws)
         self.spread = any(law.spread for law in self.laws)
+        self.costly = any(law.costly for law in self.laws)
 
     def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
         return np.asarray(sum(p * law.zeta(c, side, degree) for p, law in self._parts))

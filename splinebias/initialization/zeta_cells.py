@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,7 +92,7 @@ class _Resolution:
 
     Moments count relative to those about `centre`, in units of `size`: middle and span of the data, or, for data so far from
     the breakpoints that these hardly differ from there, mean and deviation of the breakpoints. `accuracy` as of
-    `integration_cells`.
+    `integration_cells`. `kept` : zeta on panels that were looked at, shape (2, q), of laws that are costly.
     """
 
     law: BreakpointLaw
@@ -102,6 +102,7 @@ class _Resolution:
     centre: float
     size: float
     accuracy: float = 0.0
+    kept: dict[tuple[float, float], Array] = field(default_factory=dict)
 
     def with_tails(self, cuts: Array) -> Array:
         """`cuts` and those of cells that cover infinite ends of the support."""
@@ -137,7 +138,7 @@ class _Resolution:
     def far_moment(self, left: Array, right: Array) -> Array:
         """Moment 2k about the centre per side and panel, shape (2, N)."""
         nodes, weights = panel_nodes(left, right, self.order)
-        return np.asarray((weights * self.zeta(nodes) * self._square(nodes) ** self.degree).sum(axis=2))
+        return np.asarray((weights * self._on(nodes, left, right) * self._square(nodes) ** self.degree).sum(axis=2))
 
     def seen(self, edges: Array, mass: Array) -> Array:
         """What of `mass`, shape (2, N), the data see beside what is left of them, and beside what is right: shape (2, 2).
@@ -159,9 +160,19 @@ class _Resolution:
         That counts distances below the size as the size: near the data zeta matters as it is.
         """
         nodes, weights = panel_nodes(left, right, self.order)
-        zeta = self.zeta(nodes)
+        zeta = self._on(nodes, left, right)
         lever = (self._square(nodes) + self.size**2) ** self.degree
         return zeta, np.asarray((weights * lever * zeta).sum(axis=2))
+
+    def _on(self, nodes: Array, left: Array, right: Array) -> Array:
+        """zeta at the nodes of panels, shape (2, N, q), integrated where it was not asked for before."""
+        if not self.law.costly:
+            return self.zeta(nodes)
+        panels = list(zip(left.tolist(), right.tolist(), strict=True))
+        if fresh := [k for k, panel in enumerate(panels) if panel not in self.kept]:
+            values = self.zeta(nodes[fresh])
+            self.kept.update((panels[k], values[:, row]) for row, k in enumerate(fresh))
+        return np.stack([self.kept[panel] for panel in panels], axis=1)
 
     def test(self, cuts: Array) -> Callable[[Array, Array, float], NDArray[np.bool_]]:
         """The test for `bisect_until` on cells that `cuts` are the edges of."""

@@ -49,7 +49,7 @@ def solve_quadratic(system: DualSystem, zeta: Array, y: Array) -> QuadraticSolut
     """The quadratic problem with densities `zeta` at the nodes, with a step of iterative refinement if it needs one."""
     rule = (_Constant if _Constant.takes(system, zeta) else _AtNodes)(system, zeta)
     target, scale, hessian = system.target(y), system.scale(y), rule.hessian()
-    u, best, residual = np.zeros_like(target), QuadraticSolution(system.function(0 * target), zeta, 0.0, np.inf), target
+    u, best, residual = np.zeros(()), None, target
     for _ in range(2):
         u = u + hessian.solve(residual)
         function = system.function(u)
@@ -58,12 +58,15 @@ def solve_quadratic(system: DualSystem, zeta: Array, y: Array) -> QuadraticSolut
         error = misfit(residual, scale, 0.0)
         if error > 1e-13:  # an upper bound that is worth a second look
             error = misfit(residual, scale, system.load(zeta * system.values(function)))
-        if not error < best.misfit:
+        if not error < (np.inf if best is None else best[2]):
             break
-        best = QuadraticSolution(function, zeta, float(u @ made), error)
+        best = function, float(u @ made), error
         if error < _ROUNDING:
             break
-    return best._replace(curvature=rule.curvature(best.function))
+    if best is None:
+        best = system.function(np.zeros_like(target)), 0.0, np.inf
+    function, cost, error = best
+    return QuadraticSolution(function, rule.curvature(function), cost, error)
 
 
 class _AtNodes:

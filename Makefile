@@ -31,7 +31,7 @@ reproduce-all: $(READY)  ## the same for all figures
 reproduce-small: $(READY)  ## all figures in about a minute, with fewer and narrower networks
 	$(BIN)/python -m experiments --small --out $(FIGURES)
 
-test: $(READY)  ## format, lint, types, and a fast test of every law (six minutes on two cores)
+test: $(READY)  ## format, lint, types, and a fast test of every law (some five minutes on two cores)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

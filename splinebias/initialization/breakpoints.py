@@ -61,7 +61,7 @@ class Side:
         r""":math:`\log \rho`, also where :math:`\rho` underflows, as far as the law gives it: else -inf."""
         return self.law.log_masses(c, self.sign)
 
-    @property
+    @cached_property
     def families(self) -> tuple[ScaleFamily, ...]:
         """Scale families that these units are the sum of; none: they are no such sum."""
         return self.law.scale_families(self.sign)
@@ -90,7 +90,7 @@ class BothSides(Side):
         v, w = np.broadcast_to(v, rho.shape), np.broadcast_to(w, sigma.shape)
         return np.concatenate([v, w], axis=-1), np.concatenate([rho, sigma], axis=-1)
 
-    @property
+    @cached_property
     def families(self) -> tuple[ScaleFamily, ...]:
         plus, minus = (side.families for side in self.law.sides)
         return (*plus, *minus) if plus and minus else ()

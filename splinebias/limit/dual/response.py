@@ -101,6 +101,10 @@ class ResponseModel:
         r"""How many values of \|w\| stand for the law at a breakpoint."""
         return int(self.rho.shape[-1])
 
+    def moment(self, order: int) -> Array:
+        r""":math:`\int \rho\, v^k\, dv`, k = `order`, per breakpoint."""
+        return np.asarray((self.rho * self.v**order).sum(axis=-1))
+
     @property
     def occupied(self) -> NDArray[np.bool_]:
         """Per breakpoint, whether there is any mass."""
@@ -222,11 +226,14 @@ class EffectivePart(NamedTuple):
     ----------
     potential : EffectivePotential
         Gives :math:`\Psi`.
+    profile : Profile
+        The law of :math:`|w|/\tau`.
     scale, mass : Array
         The :math:`\tau` and R of the family, of the shape of the breakpoints.
     """
 
     potential: EffectivePotential
+    profile: Profile
     scale: Array
     mass: Array
 
@@ -237,10 +244,13 @@ class EffectiveModel:
 
     Attributes
     ----------
+    potential : Potential
+        The :math:`\phi` of one unit.
     parts : tuple of EffectivePart
         Families whose sum the units are.
     """
 
+    potential: Potential
     parts: tuple[EffectivePart, ...]
 
     @classmethod
@@ -256,13 +266,36 @@ class EffectiveModel:
             parts, scale, mass = found.setdefault(family.profile, []), family.scale(c), family.mass(c)
             if parts and (parts[-1].scale == scale).all():  # the other sign of w
                 mass = mass + parts.pop().mass
-            parts.append(EffectivePart(effective, scale, mass))
-        return cls(tuple(part for parts in found.values() for part in parts))
+            parts.append(EffectivePart(effective, family.profile, scale, mass))
+        return cls(potential, tuple(part for parts in found.values() for part in parts))
 
     @property
     def speeds(self) -> int:
         """How many terms there are at a breakpoint."""
         return len(self.parts)
+
+    def take(self, at: NDArray[np.intp]) -> EffectiveModel:
+        """The model at some of the breakpoints."""
+        parts = (part._replace(scale=part.scale[at], mass=part.mass[at]) for part in self.parts)
+        return EffectiveModel(self.potential, tuple(parts))
+
+    def ravelled(self, shape: tuple[int, ...]) -> EffectiveModel:
+        """The model at breakpoints of this shape, these in one dimension."""
+
+        def flat(part: Array) -> Array:
+            return np.broadcast_to(part, shape).ravel()
+
+        parts = (part._replace(scale=flat(part.scale), mass=flat(part.mass)) for part in self.parts)
+        return EffectiveModel(self.potential, tuple(parts))
+
+    @property
+    def occupied(self) -> NDArray[np.bool_]:
+        """Per breakpoint, whether there is any mass."""
+        return np.asarray(sum(part.mass for part in self.parts) > 0)
+
+    def moment(self, order: int) -> Array:
+        r""":math:`\int \rho\, v^k\, dv`, k = `order`, per breakpoint."""
+        return np.asarray(sum(part.mass * part.scale**order * part.profile.moment(order) for part in self.parts))
 
     def __call__(self, g: Array) -> EffectiveResponse:
         """Response to dual values `g`, of the shape of the breakpoints."""
@@ -289,7 +322,7 @@ class EffectiveResponse:
         r"""Sums of :math:`R\Psi`, :math:`R\tau\Psi'`, :math:`R\tau^2\Psi''`, :math:`R(z\Psi' - \Psi)`, shape (4, ...)."""
         size = np.abs(self.g)
         found = np.zeros((4, *size.shape))
-        for potential, scale, mass in self.model.parts:
+        for potential, _, scale, mass in self.model.parts:
             z = scale * size
             value, first, second = potential(z)
             first = mass * first
@@ -338,6 +371,25 @@ def response_model(side: Side, potential: Potential, c: Array) -> ResponseModel 
             rho = np.where(rho > 0, rho * v**q, 0.0).sum(axis=-1)
         return ResponseModel(potential, np.ones((1,) * (rho.ndim + 1)), rho[..., None])
     return EffectiveModel.at(side, potential, c) or ResponseModel.at(side, potential, c)
+
+
+def joined(
+    first: ResponseModel | EffectiveModel, second: ResponseModel | EffectiveModel
+) -> ResponseModel | EffectiveModel | None:
+    """The model at the breakpoints of one and of another, both of shape (N, q); None where they are not alike."""
+    if isinstance(first, ResponseModel) and isinstance(second, ResponseModel):
+        if first.speeds != second.speeds or first.faint is not None or second.faint is not None:
+            return None
+        parts = [(of.rho, np.broadcast_to(of.v, of.rho.shape)) for of in (first, second)]
+        rho, v = (np.concatenate(pair) for pair in zip(*parts, strict=True))
+        return ResponseModel(first.potential, v, rho)
+    if not (isinstance(first, EffectiveModel) and isinstance(second, EffectiveModel)):
+        return None
+    if [part.profile for part in first.parts] != [part.profile for part in second.parts]:
+        return None
+    both = zip(first.parts, second.parts, strict=True)
+    found = (a._replace(scale=np.concatenate([a.scale, b.scale]), mass=np.concatenate([a.mass, b.mass])) for a, b in both)
+    return EffectiveModel(first.potential, tuple(found))
 
 
 @np.errstate(invalid="ignore", over="ignore")

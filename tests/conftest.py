@@ -1,6 +1,5 @@
 """Settings of the whole test run: one thread per worker, no display, the same random examples every time."""
 
-import gc
 import os
 import re
 from pathlib import Path
@@ -25,9 +24,3 @@ def pytest_collection_modifyitems(items):
         raise pytest.UsageError(
             f"CONTRIBUTING.md must name a fast test beside each nightly one, and has no row for {unnamed}"
         )
-
-
-def pytest_collection_finish():
-    """What modules and thousands of tests are made of is there to stay: the garbage collector need not visit it again."""
-    gc.collect()
-    gc.freeze()

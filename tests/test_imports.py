@@ -179,8 +179,8 @@ JOBS, EXECUTOR = ("", "jobs=2"), (PROCESSES, "executor=executor")
 
 @pytest.mark.parametrize(
     ("before", "options", "kept"),
-    [(*JOBS, True), (*EXECUTOR, False), nightly(*JOBS, False), nightly(*EXECUTOR, True)],
-    ids=["jobs-kept", "executor", "jobs", "executor-kept"],
+    [(*JOBS, True), nightly(*EXECUTOR, False)],
+    ids=["jobs-kept", "executor"],
 )
 def test_who_has_others_train_needs_no_torch(tmp_path, before, options, kept):
     store = f", store={str(tmp_path / 'study.sqlite')!r}" if kept else ""

@@ -120,9 +120,9 @@ def drawn_problem(seed, potentials):
 
 
 DRAWN = {
-    "quadratic": ([sb.Quadratic()], 60),
-    "powers": ([sb.Scaled(sb.Power(p)) for p in (1.1, 1.5, 2, 3, 10)] + [sb.Scaled(sb.Power(4, quadratic=1))], 12),
-    "hypentropy": ([sb.Scaled(sb.Hypentropy(beta)) for beta in (1e-2, 1.0, 10.0)], 12),
+    "quadratic": ([sb.Quadratic()], 20),
+    "powers": ([sb.Scaled(sb.Power(p)) for p in (1.1, 1.5, 2, 3, 10)] + [sb.Scaled(sb.Power(4, quadratic=1))], 6),
+    "hypentropy": ([sb.Scaled(sb.Hypentropy(beta)) for beta in (1e-2, 1.0, 10.0)], 6),
 }
 
 

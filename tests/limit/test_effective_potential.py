@@ -160,7 +160,10 @@ def test_predictions_are_those_of_the_quadrature(law, potential):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("law", "potential"), [*itertools.product(LAWS, POTENTIALS)])
+@pytest.mark.parametrize(
+    ("law", "potential"),  # a third of all pairs: every law with one potential at least, every potential with three laws
+    [(law, phi) for (i, law), (j, phi) in itertools.product(enumerate(LAWS), enumerate(POTENTIALS)) if (i + j) % 3 == 0],
+)
 def test_predictions_are_those_of_the_quadrature_for_every_law(law, potential):
     if potential == "hypentropy" and law in ("multivariate-t", "laplace", "weibull"):
         pytest.skip("no exponential moments, or a quadrature that is coarser than this")

@@ -108,7 +108,7 @@ interval_option = click.option(
     "--interval",
     type=Numbers("LO,HI", count=2),
     callback=lambda ctx, param, ends: ends and tuple(ends),
-    help="Where to compare with the limit; default: a quarter beyond the data.",
+    help="Where to compare with the limit, of several inputs for each; default: a quarter beyond the data.",
 )
 plot_option = click.option("--plot", type=Output(), metavar="FILE", help="Also draw a picture (.png, .pdf, .svg, ...).")
 csv_option = click.option("--csv", type=Output(), metavar="FILE", help="Also write one line per network.")
@@ -204,6 +204,35 @@ def picture(path: Path | None) -> Callable[..., None]:
         write_atomically(path, content.getvalue())
 
     return save
+
+
+def places(problem: Problem, at: list[float] | None) -> tuple[Any, dict[str, list[float]]]:
+    """The points of --at as functions of the problem take them, and as columns of a table.
+
+    Raises
+    ------
+    DataError
+        If their numbers are no whole points of several inputs.
+    """
+    import numpy as np
+
+    from splinebias.data import Dataset
+
+    if isinstance(problem.data, Dataset):
+        return at or [], {"x": at or []}
+    d = problem.data.inputs
+    if at is not None and len(at) % d:
+        raise DataError(f"--at must list points of {d} inputs one after the other, {d} numbers each, got {len(at)} numbers")
+    points = np.reshape(at or [], (-1, d))
+    return points, {f"x{k + 1}": points[:, k].tolist() for k in range(d)}
+
+
+def where_in(problem: Problem, interval: tuple[float, float] | None) -> Any:
+    """The interval of --interval as functions of the problem take it: of several inputs that of each of them."""
+    from splinebias.data import Points
+
+    data = problem.data
+    return [interval] * data.inputs if interval is not None and isinstance(data, Points) and data.inputs > 1 else interval
 
 
 def head_of(problem: Problem, outcome: Outcome, advice: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from splinebias.cli.console import METHODS, Answer, interval_option, made, method_option, of_problem, print_json
+from splinebias.cli.console import METHODS, Answer, interval_option, made, method_option, of_problem, print_json, where_in
 
 if TYPE_CHECKING:
     from splinebias.problem import Problem
@@ -55,12 +55,14 @@ def diagnose(
     from splinebias.networks.state_dict import network_from_state
     from splinebias.training.train import train
 
+    where = where_in(problem, interval)
+
     if width is not None:
-        found = take_apart(train(problem, width, seed, method=made(METHODS, method), loss_tol=loss_tol), interval=interval)
+        found = take_apart(train(problem, width, seed, method=made(METHODS, method), loss_tol=loss_tol), interval=where)
     else:
         assert state is not None
         begun = None if start is None else network_from_state(start, problem.activation)
-        found = take_apart(network_from_state(state, problem.activation), problem, start=begun, time=time, interval=interval)
+        found = take_apart(network_from_state(state, problem.activation), problem, start=begun, time=time, interval=where)
     answer.draw(found)
     if answer.as_json:
         print_json(found.facts())

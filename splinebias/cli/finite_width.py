@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from splinebias.cli.console import Answer, Numbers, interval_option, of_problem, rows
+from splinebias.cli.console import Answer, Numbers, interval_option, of_problem, places, rows, where_in
 
 if TYPE_CHECKING:
     from splinebias.problem import Problem
@@ -19,7 +19,7 @@ seed_option = click.option("--seed", type=int, default=0, show_default=True, hel
 @click.command()
 @width_option
 @click.option("--time", type=float, default=math.inf, show_default=True, help="Training time, n * (sum of learning rates).")
-@click.option("--at", type=Numbers("X,X,..."), help="Print limit and deviation at these points.")
+@click.option("--at", type=Numbers("X,X,..."), help="Print limit and deviation at these points, of d inputs d numbers each.")
 @seed_option
 @interval_option
 @of_problem
@@ -41,27 +41,26 @@ def band(
     """
     from splinebias.finite_width.band import ErrorBand, error_band
 
-    problem.line_data  # noqa: B018 (refuses several inputs, which have no points --at)
-    found = error_band(problem, width, interval=interval, time=time, seed=seed)
-    assert isinstance(found, ErrorBand), "the data are of one input"
-    points = at or []
-    limits, deviations = (found.prediction(points).tolist(), found.std(points).tolist()) if points else ([], [])
+    points, columns = places(problem, at)
+    found = error_band(problem, width, interval=where_in(problem, interval), time=time, seed=seed)
+    limits, deviations = (found.prediction(points).tolist(), found.std(points).tolist()) if at else ([], [])
     answer.draw(found)
     quantiles = {str(q): found.quantile(q) for q in (0.05, 0.5, 0.95)}
-    lo, hi = found.interval
+    ends = [found.interval] if isinstance(found, ErrorBand) else found.box.tolist()
+    where = " x ".join(f"[{lo:g}, {hi:g}]" for lo, hi in ends)
     answer.show(
         {"problem": problem.describe(), "outcome": found.prediction.outcome.name, "advice": found.advice}
-        | {"width": width, "time": time, "interval": found.interval}
+        | {"width": width, "time": time, "interval": ends[0] if isinstance(found, ErrorBand) else ends}
         | {"expected_sup": found.expected_sup, "quantiles": quantiles}
-        | {"at": rows({"x": points, "f": limits, "std": deviations})},
+        | {"at": rows(columns | {"f": limits, "std": deviations})},
         {
             "problem": problem.describe(),
             "networks": f"width {width}, time {time:g}",
-            "largest_error": f"on [{lo:g}, {hi:g}]: {found.expected_sup:.4g} on average, below "
+            "largest_error": f"on {where}: {found.expected_sup:.4g} on average, below "
             + ", ".join(f"{value:.4g} in {float(q):.0%}" for q, value in quantiles.items()),
             "advice": found.advice or "none",
         },
-        {"x": points, "f(x)": limits, "std": deviations} if points else None,
+        columns | {"f(x)": limits, "std": deviations} if at else None,
     )
 
 
@@ -89,9 +88,10 @@ def width(
     from splinebias.finite_width.band import error_band
     from splinebias.finite_width.required_width import required_width
 
-    found = required_width(problem, error, probability, interval=interval, seed=seed)
+    where = where_in(problem, interval)
+    found = required_width(problem, error, probability, interval=where, seed=seed)
     if answer.wants_picture:
-        answer.draw(error_band(problem, found.width, interval=interval, seed=seed))
+        answer.draw(error_band(problem, found.width, interval=where, seed=seed))
     answer.show(
         {"problem": problem.describe()} | vars(found),
         {

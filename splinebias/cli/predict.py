@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from splinebias.cli.console import Answer, Numbers, end, head_of, made, of_problem, rows
+from splinebias.cli.console import Answer, Numbers, end, head_of, made, of_problem, places, rows
 
 if TYPE_CHECKING:
     from splinebias.problem import Problem
@@ -33,7 +33,7 @@ SOLVERS = {
     show_default=True,
     help="Training time t = n * (sum of learning rates) to stop at.",
 )
-@click.option("--at", type=Numbers("X,X,..."), help="Print the function at these points.")
+@click.option("--at", type=Numbers("X,X,..."), help="Print the function at these points, of d inputs d numbers each.")
 @of_problem
 def predict(
     *,
@@ -50,19 +50,16 @@ def predict(
         splinebias predict problem.toml --at -1.3,0.5 --plot limit.png
         splinebias predict problem.toml --time 1e3
     """
-    from splinebias.data import Dataset
-    from splinebias.errors import DataError
     from splinebias.limit.predict import predict as solve
 
-    if at and not isinstance(problem.data, Dataset):
-        raise DataError("--at takes abscissae of one input; of several evaluate sb.predict(problem).function in Python")
+    points, columns = places(problem, at)
     limit = solve(problem, made(SOLVERS, solver), time=time)
-    values = [] if at is None else limit.function(at).tolist()
+    values = limit.function(points).tolist() if at else []
     answer.draw(limit)
     answer.show(
         head_of(problem, limit.outcome, limit.outcome.value)
         | {"penalty": limit.penalty, "residual": limit.residual, "multipliers": limit.multipliers, "stats": limit.stats}
-        | {"at": rows({"x": at or [], "f": values})},
+        | {"at": rows(columns | {"f": values})},
         {
             "problem": problem.describe(),
             "solver": _stats(limit.stats),
@@ -70,7 +67,7 @@ def predict(
             "penalty": f"{limit.penalty:.12g}",
             "residual": f"{limit.residual:.1e}",
         },
-        {"x": at, "f(x)": values} if at else None,
+        columns | {"f(x)": values} if at else None,
     )
     end(ok=limit.outcome.ok)
 

@@ -26,6 +26,7 @@ from splinebias.cli.console import (
     print_facts,
     print_json,
     root_option,
+    where_in,
 )
 from splinebias.errors import DataError
 
@@ -183,7 +184,8 @@ def _read(file: Path, grid: dict[str, Any], root: Path | None) -> tuple[StudySpe
         raise Refusal("Missing option '--widths' (the file is a problem, not a study). Try 'splinebias study run --help'.")
     if grid["richness"] is not None:
         problem = replace(problem, parameterization=MeanField(grid["richness"]))
-    given = {name: grid[name] for name in ("interval", "loss_tol") if grid[name] is not None}
+    asked = {"interval": where_in(problem, grid["interval"]), "loss_tol": grid["loss_tol"]}
+    given = {name: value for name, value in asked.items() if value is not None}
     methods = {} if grid["method"] is None else {"": made(METHODS, grid["method"])}
     return StudySpec(problem, grid["widths"], range(grid["seeds"] or 5), methods=methods, **given), False
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from splinebias.cli.console import LOSSES, METHODS, Answer, end, head_of, interval_option, made, method_option, of_problem
+from splinebias.cli.console import (
+    LOSSES,
+    METHODS,
+    Answer,
+    end,
+    head_of,
+    interval_option,
+    made,
+    method_option,
+    of_problem,
+    where_in,
+)
 
 if TYPE_CHECKING:
     from splinebias.problem import Problem
@@ -59,7 +70,7 @@ def train(
 
     if richness is not None:
         problem = replace(problem, parameterization=MeanField(richness))
-    where = problem.default_interval if interval is None else check_interval(interval)
+    where: Any = problem.default_place if interval is None else where_in(problem, check_interval(interval))
     moves = checked_trainable(trainable.split(",") if "," in trainable else trainable)
     rich, lazy = isinstance(problem.parameterization, MeanField), loss == "squared" and "a" in moves
     limit = solve(problem) if lazy and not rich else None
@@ -83,6 +94,7 @@ def train(
     labels = {}
     if loss != "squared":
         labels["labels"] = f"{run.stats['wrong']:.0f} on the wrong side, least margin {run.stats['margin']:.4g}"
+    ends = " x ".join(f"[{lo:g}, {hi:g}]" for lo, hi in ([where] if isinstance(where[0], float) else where))
     answer.show(
         head_of(problem, run.outcome, run.advice)
         | {"width": run.width, "seed": run.seed, "loss": run.loss, "steps": run.steps, "time": run.time}
@@ -101,8 +113,13 @@ def train(
             **labels,
             "distance": f"unknown: {unknown}"
             if distance is None
-            else f"sup {distance.sup:.4g} (at x = {distance.argmax:.4g}), L2 {distance.l2:.4g} "
-            f"from the limit{' at this time' if rich else ''} on [{where[0]:g}, {where[1]:g}]",
+            else f"sup {distance.sup:.4g} (at x = {_point(distance.argmax)}), L2 {distance.l2:.4g} "
+            f"from the limit{' at this time' if rich else ''} on {ends}",
         },
     )
     end(ok=run.outcome.ok and (limit is None or limit.outcome.ok))
+
+
+def _point(x: Any) -> str:
+    """A point of one or of several inputs."""
+    return f"{x:.4g}" if isinstance(x, float) else f"({', '.join(f'{part:.4g}' for part in x)})"

@@ -130,7 +130,7 @@ class NeuronsOfSide:
         model = ResponseModel.at(self.side, self.potential, self.nodes)
         if model.faint is None:
             return np.zeros_like(self.g)
-        return np.asarray(model(self.g).square - replace(model, faint=None)(self.g).square)
+        return np.asarray(model(self.g).square - ResponseModel(model.potential, model.v, model.seen)(self.g).square)
 
     def unseen_fourth(self) -> Array:
         r"""What the second of `higher` lacks because masses underflow where A is an exponential, shape (n,)."""

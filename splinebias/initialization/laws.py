@@ -165,7 +165,7 @@ class Continuous:
         """Distance of the quartiles."""
         return float(np.diff(np.quantile(self.landmarks, [0.25, 0.75]))[0]) or 1.0
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """Size of the larger one of the quartiles."""
         return float(np.abs(np.quantile(self.landmarks, [0.25, 0.75])).max()) or 1.0

@@ -107,12 +107,12 @@ class PosedProblem:
         kernel = FeatureKernel(problem.initialization.breakpoint_law, problem.homogeneous)
         return PowerSystem.of(problem.data.x, problem.data.y, kernel, free=problem.free)
 
-    def spline(self, density: Array, y: Array) -> WeightedSpline:
-        """The function with f''/(p - q) the sum over sides of densities at the nodes, through ordinates `y` at the data."""
+    def spline(self, curvature: Array, y: Array) -> WeightedSpline:
+        """The function with f''/(p - q) the `curvature` of all sides at the nodes, through ordinates `y` at the data."""
         problem = self.problem
         return WeightedSpline.from_curvature(
             self.grid.cells.edges,
-            problem.two_slopes.kink * density.sum(axis=0),
+            problem.two_slopes.kink * curvature,
             problem.data.x,
             y,
             self.knots(),

@@ -45,7 +45,7 @@ def test_trained_networks_stay_in_the_band_where_few_breakpoints_reach_data(fact
     """At infinite time and one width: small data move hidden weights little."""
     problem, width = fitted(factor), 4000
     band = sb.error_band(problem, width)
-    runs = sb.train_ensemble(problem, width, range(150), loss_tol=1e-12 * factor**2)
+    runs = sb.train_ensemble(problem, width, range(80), loss_tol=1e-12 * factor**2)
     values = np.array([run.function(X) for run in runs])
     assert (band.advice == "") == inside
     assert (least_pvalue(values, band.std(X)) > 1e-3) == inside

@@ -49,7 +49,8 @@ def orientations(
     """Find where neurons turn to from a small start.
 
     Of the problem its data and its activation count. Angles are those of (w, b) in degrees, signs those of the output
-    weight, basins shares of balanced starts. With --scale also which share of the mass of a trained network is where.
+    weight, basins shares of balanced starts; of several inputs (w, b) itself is printed, of length 1. With --scale also
+    which share of the mass of a trained network is where.
 
     \b
     Examples:
@@ -60,16 +61,17 @@ def orientations(
 
     act: Any = problem.activation if activation is None else getattr(sb, ACTIVATIONS[activation])()
     act = sb.Centred(act) if centred else act
-    data = problem.line_data
+    data = problem.data
     if output_bias:
         data = data.with_ordinates(data.y - data.weights @ data.y / data.weights.sum())
+    if answer.wants_picture and problem.beyond_one_input is not None:
+        raise sb.DataError("the picture is that of the plane of (w, b), of one input; leave out --plot")
     found, run = sb.condensed_orientations(data, act), None
     if scale is not None:
         options: dict[str, Any] = {"width": width, "scale": scale, "seed": seed, "stop": stop, "output_bias": output_bias}
-        run = sb.train_from_small_start(problem.line_data, act, **options)
+        run = sb.train_from_small_start(problem.data, act, **options)
     answer.draw(found)
-    names = {"angle": found.angles, "sign": found.signs, "strength": found.strengths, "basin": found.basins}
-    columns = names | ({} if run is None else {"share": run.shares})
+    columns = _columns(found) | ({} if run is None else {"share": run.shares})
     facts = {} if run is None else _facts(run)
     shown = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in facts.items()}
     answer.show(
@@ -78,6 +80,15 @@ def orientations(
         {name: column.tolist() for name, column in columns.items()},
     )
     end(ok=run is None or run.outcome.ok)
+
+
+def _columns(found: Any) -> dict[str, Any]:
+    """Orientations, a column for each of their numbers: angles of one input, of several the parts of unit vectors (w, b)."""
+    rest = {"sign": found.signs, "strength": found.strengths}
+    if hasattr(found, "angles"):
+        return {"angle": found.angles} | rest | {"basin": found.basins}
+    *weights, bias = found.directions.T
+    return {f"w{k + 1}": part for k, part in enumerate(weights)} | {"b": bias} | rest
 
 
 def _facts(run: SmallStart) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
 _TOLERANCE = 1e-10
+_AT_FIRST = 2  # bisections before the first look at what they change: mostly enough, and a look costs two evaluations
 
 
 @known_keywords
@@ -77,7 +78,8 @@ class DualSolver(Solver):
             other, steps = led(posed, dual, start, self.tolerance)
             state, iterations = other if other is not None and other.misfit < state.misfit else state, iterations + steps
         for refinements in range(self.max_refinements + 1):
-            check, finer = state.dual.resolved(state, self.tolerance, loose)
+            rounds = _AT_FIRST if refinements == 0 else 40
+            check, finer = state.dual.resolved(state, self.tolerance, loose, rounds)
             if finer is None or refinements == self.max_refinements:
                 break
             state, steps = maximized(scaled_start(finer.at(state.function)), self.tolerance, self.max_iterations, enough)

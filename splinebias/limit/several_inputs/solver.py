@@ -36,17 +36,19 @@ class PointsSolver(Solver):
     - *Gaussian* w and b: arc-cosine kernel.
     - b ~ U(-B, B), w on the sphere or in a cube (``pytorch_default``): closed forms where :math:`|w \cdot x| \le B` for
       every w, on the sphere :math:`B^2/6 + x \cdot x'/(2d) + c_d |x - x'|^3/(24 B)` for ReLU; elsewhere by quadrature over
-      the direction of w for d = 2.
-    - All other laws, and more inputs there: closed in b for uniform, normal and discrete biases, and scrambled Sobol points
-      for w (and all other biases); a sampler of one's own is drawn from.
+      the direction of w for d = 2, and for d > 2 (cubes: up to 6) by scrambled Sobol points for what the closed form counts
+      too much.
+    - All other laws: closed in b for uniform, normal and discrete biases, and scrambled Sobol points for w (and all other
+      biases); a sampler of one's own is drawn from.
 
     Parameters
     ----------
     tolerance : float
         Relative residual above which the outcome is INACCURATE, > 0. A kernel from samples adds what four independent
         samples differ by, which is in `residual` (and in ``stats["sampling_error"]``) and may be up to 1e-3.
-    draws : int
-        Samples of w where there is no closed form, at least 64, rounded to four powers of two.
+    draws : int, optional
+        Samples of w where there is no closed form, at least 64, rounded to four powers of two. Default 2^14; in more
+        than three inputs 2^16 where only what a closed form counts too much is sampled.
     seed : int
         Of the samples.
 
@@ -61,12 +63,13 @@ class PointsSolver(Solver):
     """
 
     tolerance: float = 1e-8
-    draws: int = 2**14
+    draws: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         real_number(self.tolerance, "tolerance", above=0)
-        whole_number(self.draws, "draws", at_least=64)
+        if self.draws is not None:
+            whole_number(self.draws, "draws", at_least=64)
         whole_number(self.seed, "seed")
 
     def supports(self, problem: Problem) -> str | None:

@@ -67,6 +67,13 @@ class LargeBias(Drawn):
     seed: int
     outcome: Outcome
 
+    def __repr__(self) -> str:
+        return (
+            f"LargeBias(width {self.start.width}, bias {self.kernel.bias:.4g}, {self.residuals.shape[1]} points; "
+            f"{self.steps} steps to time {self.times[-1]:.4g}, loss {self.losses[-1]:.2e}, distance {self.distance:.3g} "
+            f"from the kernel, {self.outcome.name})"
+        )
+
     @property
     def steps(self) -> int:
         """Number of steps taken."""

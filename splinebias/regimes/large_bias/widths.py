@@ -57,6 +57,9 @@ class LargeBiasWidths(Drawn):
         """
         return self.widths * self.smallest**2
 
+    def __repr__(self) -> str:
+        return f"LargeBiasWidths({self})"
+
     def __str__(self) -> str:
         rows = ", ".join(f"{m:.3g} at B = {b:g}" for b, m in zip(self.biases, self.widths, strict=True))
         return f"widths within {self.distance:g} of the kernel: {rows}"

@@ -121,7 +121,7 @@ def predict(
     _check_hints(problem, time, warm, tolerance)
     require_squared(loss, "the limit of predict")
     if isinstance(problem.data, Points):
-        return timed(predict_points(problem, solver, [float(time)], start, predict)[0], began)
+        return timed(predict_points(problem, solver, [float(time)], start, predict, checked)[0], began)
     if isinstance(problem.parameterization, MeanField):
         _require_plain(problem, solver, start)
         return timed(predict_mean_field(problem, [float(time)])[0], began)
@@ -206,7 +206,7 @@ def predict_path(problem: Problem, times: Any, *, start: Any = None) -> Path:
     require_problem(problem)
     times = _check_times(times)
     if isinstance(problem.data, Points):
-        return Path(problem, times, predict_points(problem, None, times.tolist(), start, predict))
+        return Path(problem, times, predict_points(problem, None, times.tolist(), start, predict, checked))
     if isinstance(problem.parameterization, MeanField):
         _require_plain(problem, None, start)
         return Path(problem, times, tuple(predict_mean_field(problem, times.tolist())))

@@ -31,9 +31,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from splinebias.data import Points
 from splinebias.errors import Outcome
 from splinebias.limit.prediction import Prediction, beyond_bending
 from splinebias.limit.second_opinion.checks import of_bends
+from splinebias.limit.second_opinion.points import of_points
 from splinebias.limit.second_opinion.powers import of_powers
 from splinebias.limit.second_opinion.weight_sizes import WeightSizes
 
@@ -72,7 +74,10 @@ def second_opinion(prediction: Prediction) -> Opinion:
     if _STEEP < problem.limit_potential.moment_order < math.inf and WeightSizes(problem.initialization.pair_law).dense:
         return Opinion(0.0, math.inf)
     try:
-        found = of_powers(prediction) if beyond_bending(problem) is not None else of_bends(prediction)
+        if isinstance(problem.data, Points):
+            found = of_points(prediction)
+        else:
+            found = of_powers(prediction) if beyond_bending(problem) is not None else of_bends(prediction)
     except (ArithmeticError, ValueError):  # a potential or a law of one's own that does not take sizes so far out
         return Opinion(0.0, math.inf)
     if not found.said.size:

@@ -200,3 +200,34 @@ def test_a_density_that_is_not_constant_is_not_taken_for_one():
     init.__dict__["breakpoint_law"] = tilted
     opinion = second_opinion(replace(found, problem=replace(found.problem, initialization=init)))
     assert max(opinion.misfit, opinion.bound) > 1e-8
+
+
+FLOWS = {
+    "powers": {"activation": sb.ReLUPower(2)},
+    "powers, free": {"activation": sb.ReLUPower(3), "affine": "free"},
+    "both layers": {"parameterization": sb.NTK()},
+    "both layers, free": {"parameterization": sb.NTK(), "affine": "free"},
+}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("size", [6, 60])
+def test_powers_and_both_layers_at_finite_times(name, size):
+    init = sb.Initialization(st.norm(0, 1), st.norm(0, 0.7), output=st.norm(0, 0.8) if "both" in name else None)
+    path = sb.predict_path(sb.Problem(smooth(size), init, **FLOWS[name]), [10.0, 1e4, 1e10])
+    for found in path.predictions:
+        assert found.outcome is sb.Outcome.REACHED_TIME
+        assert found.stats["second_opinion"] <= found.residual < 1e-10
+        assert found.stats["second_opinion_bound"] < 1e-4
+    early, late = path.predictions[:2]
+    for now in (early, late):
+        assert second_opinion(replace(now, multipliers=now.multipliers * (1 + 1e-6))).misfit > 1e-8
+    assert second_opinion(replace(late, function=Bent(late.function, 0.9, 1e-5))).misfit > 1e-7
+
+
+def test_late_multipliers_have_no_lines_in_them():
+    """Rounding of late modes had: sums of kernel functions were lines of any size then, where the affine part is free."""
+    path = sb.predict_path(sb.Problem(smooth(60), LAWS["gaussian"], sb.ReLUPower(2), affine="free"), [1e14])
+    found = path.predictions[0]
+    t = found.problem.data.x
+    assert np.abs(np.array([np.ones_like(t), t]) @ found.multipliers).max() < 1e-14 * np.abs(found.multipliers).sum()

@@ -14,7 +14,7 @@ at midpoints m of gaps (l, r) between data and at x beyond the outermost datum e
 activation's jump of slope :math:`\kappa`; unless the affine part is free, also value and slope at the first datum:
 :math:`E[\alpha\sigma(wx_1 + b)]` and :math:`E[\alpha w \sigma'(wx_1 + b)]`. Each of these is local or well conditioned,
 where :math:`\sum_i \lambda_i K(x, x_i)` would have lost all digits at some hundred points. For powers of ReLU and `NTK`
-that sum is what there is: it is taken at a few points, with its rounding in the bound.
+that sum is what there is: it is taken at a few points, with its rounding in the bound; of several inputs, too (`points`).
 
 The rule is the double exponential one, in c and, for laws with a density of (w, b), in v; where densities are polynomials,
 between many data, and, of random weights, where no dual function vanishes at an end, it is Fejer's (`stretches`). Of many

@@ -152,6 +152,8 @@ LATE_DIGITS = {  # each way that sums of the second opinion go
     "scaled, random weights": CASES["random weights, scaled"],
     "scaled, bounded random weights": sb.Problem(SET_A, LAWS["pytorch"], potential=sb.Scaled(sb.Hypentropy(1.0))),
     "scaled, random weights, 20 points": sb.Problem(NOISY, LAWS["gaussian"], potential=sb.Scaled(sb.Power(4, quadratic=1))),
+    "scaled, steep": sb.Problem(SET_A, LAWS["gaussian"], potential=sb.Scaled(sb.Power(1.02))),
+    "scaled, steep, bounded": sb.Problem(NOISY, LAWS["pytorch"], potential=sb.Scaled(sb.Power(1.04))),
     "100 points": sb.Problem(smooth(100), LAWS["uniform-bias"]),
     "100 points, any density, free": sb.Problem(smooth(100), LAWS["gaussian"], affine="free"),
     "1000 points": sb.Problem(smooth(1000), LAWS["uniform-bias"]),

@@ -37,9 +37,6 @@ from splinebias.limit.prediction import Prediction, beyond_bending
 from splinebias.limit.second_opinion.checks import of_bends
 from splinebias.limit.second_opinion.points import of_points
 from splinebias.limit.second_opinion.powers import of_powers
-from splinebias.limit.second_opinion.weight_sizes import WeightSizes
-
-_STEEP = 20  # powers of |w| beyond which its rules here, made for a few, say nothing: |u|^p with p below 1.05
 
 
 class Opinion(NamedTuple):
@@ -71,8 +68,6 @@ def checked(prediction: Prediction, tolerance: float) -> Prediction:
 def second_opinion(prediction: Prediction) -> Opinion:
     """The spot check of a prediction of the limit."""
     problem = prediction.problem
-    if _STEEP < problem.limit_potential.moment_order < math.inf and WeightSizes(problem.initialization.pair_law).dense:
-        return Opinion(0.0, math.inf)
     try:
         if isinstance(problem.data, Points):
             found = of_points(prediction)

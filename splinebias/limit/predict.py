@@ -110,9 +110,9 @@ def predict(
     and how far (outcome STALLED if it does not).
 
     Hypotheses checked: finite second moments, reach of the law, :math:`0 < \phi''(0) < \infty` for unscaled potentials.
-    Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures). A prediction on
-    the quadrature of a neighbour, or with a scaled potential to a tolerance above 1e-10, has no second opinion: its
-    residual is that of the solver's own finer rule.
+    Not checked: that a finite network is wide enough to be near the limit (that is what `study` measures). On the quadrature
+    of a neighbour, or with a scaled potential to a tolerance above 1e-10, the second opinion looks at the widest gap and
+    near beyond the data only.
     Source: Jin & Montufar (2023), Theorems 1 and 4; Liang & Montufar (2025), both theorems.
     """
     began = clock.perf_counter()
@@ -270,8 +270,9 @@ def _limit(problem: Problem, solver: Solver | None, warm: Prediction | None, tol
         penalty, multipliers = stiffness * found.penalty, stiffness * found.multipliers
         dual = None if found.dual_function is None else found.dual_function.times(stiffness)
         found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers, dual_function=dual)
-    alone = not solver.exact or found.stats.get("warm") == GRID_TOO or posed.accuracy
-    return found if alone else checked(found, solver.tolerance)
+    if not solver.exact:
+        return found
+    return checked(found, solver.tolerance, brief=found.stats.get("warm") == GRID_TOO or posed.accuracy > 0)
 
 
 def _plain(problem: Problem) -> tuple[Problem, float]:

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
-from splinebias.limit.second_opinion.opinion import second_opinion
+from splinebias.limit.second_opinion.opinion import checked, second_opinion
 from tests.marks import nightly
 from tests.problems import EACH_LAW, EACH_LAW_AND_POTENTIAL, LAWS, PUBLISHED, QUADRATIC_PROBLEMS, SCALED_PROBLEMS, SET_A
 
@@ -233,3 +233,28 @@ def test_late_multipliers_have_no_lines_in_them():
     found = path.predictions[0]
     t = found.problem.data.x
     assert np.abs(np.array([np.ones_like(t), t]) @ found.multipliers).max() < 1e-14 * np.abs(found.multipliers).sum()
+
+
+@pytest.mark.parametrize("law", ["gaussian", "uniform-bias"])
+def test_warm_and_coarse_predictions_are_looked_at_briefly(law):
+    problem = sb.Problem(NOISY, LAWS[law], potential=sb.Scaled(sb.Power(3, quadratic=1)))
+    first = sb.predict(problem.replace(data=sb.Dataset(NOISY.x, 1.01 * NOISY.y)))
+    for found, tolerance in ((sb.predict(problem, warm=first), 1e-10), (sb.predict(problem, tolerance=1e-6), 1e-6)):
+        assert found.outcome is sb.Outcome.CONVERGED
+        assert found.stats["second_opinion"] <= found.residual <= tolerance
+        assert found.stats["second_opinion_bound"] < 1e-8
+        wrong = replace(found, dual_function=found.dual_function.times(1 + 1e-6))
+        assert second_opinion(wrong, brief=True).misfit > 1e-8
+        bent = replace(found, function=Bent(found.function, found.problem.data.x[-1], 1e-4))
+        assert checked(bent, tolerance, brief=True).outcome is sb.Outcome.INACCURATE
+
+
+def test_many_data_with_scaled_potentials_and_no_wide_gap_at_the_ends():
+    """Stretches began somewhere beyond the last datum, and right answers were called INACCURATE."""
+    x = np.sort(np.random.default_rng(0).uniform(-0.9, 0.9, 100))
+    found = sb.predict(
+        sb.Problem(sb.Dataset(x, np.sin(5 * x)), LAWS["gaussian"], potential=sb.Scaled(sb.Power(3, quadratic=1)))
+    )
+    assert found.outcome is sb.Outcome.CONVERGED
+    assert found.stats["second_opinion"] < 1e-12
+    assert found.stats["second_opinion_bound"] < 1e-3

@@ -55,9 +55,9 @@ class Opinion(NamedTuple):
     bound: float
 
 
-def checked(prediction: Prediction, tolerance: float) -> Prediction:
+def checked(prediction: Prediction, tolerance: float, *, brief: bool = False) -> Prediction:
     """The prediction with the misfit of the spot check in its residual; INACCURATE if that is above `tolerance`."""
-    opinion = second_opinion(prediction)
+    opinion = second_opinion(prediction, brief=brief)
     residual = float(np.max([prediction.residual, opinion.misfit]))  # not max(), which may drop a NaN
     outcome = prediction.outcome if opinion.misfit <= tolerance else Outcome.INACCURATE
     stats = prediction.stats | {"second_opinion": opinion.misfit, "second_opinion_bound": opinion.bound}
@@ -65,14 +65,15 @@ def checked(prediction: Prediction, tolerance: float) -> Prediction:
 
 
 @np.errstate(all="ignore")
-def second_opinion(prediction: Prediction) -> Opinion:
-    """The spot check of a prediction of the limit."""
+def second_opinion(prediction: Prediction, *, brief: bool = False) -> Opinion:
+    """The spot check of a prediction of the limit; `brief`: at fewer places, where the solve itself was made short."""
     problem = prediction.problem
     try:
         if isinstance(problem.data, Points):
             found = of_points(prediction)
         else:
-            found = of_powers(prediction) if beyond_bending(problem) is not None else of_bends(prediction)
+            bends = beyond_bending(problem) is None
+            found = of_bends(prediction, brief=brief) if bends else of_powers(prediction)
     except (ArithmeticError, ValueError):  # a potential or a law of one's own that does not take sizes so far out
         return Opinion(0.0, math.inf)
     if not found.said.size:

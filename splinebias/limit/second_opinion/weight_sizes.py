@@ -18,6 +18,7 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw, Side
+from splinebias.initialization.densities import law_name
 from splinebias.initialization.laws import Continuous
 from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture
 from splinebias.numerics.double_exponential import FINE, PLAIN, UnitRule, fejer, unit_rule
@@ -54,7 +55,7 @@ class WeightSizes:
 
     @cached_property
     def _rules(self) -> _Rules:
-        return _steep_rules(self.power) if self.steep else _RULES
+        return _steep_rules(self.power) if self.steep else _TAME if 0 < self.power <= 4 else _RULES
 
     @cached_property
     def dense(self) -> bool:
@@ -156,15 +157,17 @@ def _log_ladder(step: float) -> _Ladder:
 
 
 class _Rules(NamedTuple):
-    """For light and heavy tails, between marks, and beyond them."""
+    """For normal, other light and heavy tails, between marks, and beyond them."""
 
+    normal: _Ladder
     light: _Ladder
     heavy: _Ladder
     between: UnitRule
     beyond: UnitRule
 
 
-_RULES = _Rules(_softplus_ladder(0.4), _log_ladder(0.25), PLAIN, PLAIN)
+_RULES = _Rules(_softplus_ladder(0.4), _softplus_ladder(0.4), _log_ladder(0.25), PLAIN, PLAIN)
+_TAME = _RULES._replace(normal=_softplus_ladder(0.4, 9.5))  # of up to v^5, beyond which there is 1e-15 of it
 
 
 @cache
@@ -172,7 +175,7 @@ def _steep_rules(power: float) -> _Rules:
     """Those of v^power times a density, whose peak is as wide as the root of 1/power in log v, or 1/power at an end."""
     width = 1 / math.sqrt(2 * power)
     light = _softplus_ladder(0.4, math.sqrt(power) + 10)
-    return _Rules(light, _log_ladder(min(0.25, 0.7 * width)), FINE, unit_rule(3.25 / math.ceil(24 / width)))
+    return _Rules(light, light, _log_ladder(min(0.25, 0.7 * width)), FINE, unit_rule(3.25 / math.ceil(24 / width)))
 
 
 class _Rays(NamedTuple):
@@ -207,7 +210,7 @@ def _marks(law: PairLaw, rules: _Rules) -> Marks | None:
             nearest, width, _ = law.density.ray(c, sign)
             if (np.abs(nearest) < 2 * width).all():
                 light = law.density.gaussian and not law.density.centre.any()
-                return _Rays(np.zeros((*c.shape, 0)), width, rules.light if light else rules.heavy)
+                return _Rays(np.zeros((*c.shape, 0)), width, rules.normal if light else rules.heavy)
             return _Rays(
                 nearest[..., None] + width[..., None] * np.array([-5.0, 0.0, 5.0]), width, rules.heavy, rules.between
             )
@@ -218,6 +221,8 @@ def _marks(law: PairLaw, rules: _Rules) -> Marks | None:
     weight, bias = (part for part in law.laws if isinstance(part, Continuous))
     bounded = bool(np.isfinite([*weight.support, *bias.support]).all())
     ladder = rules.light if weight.is_light and bias.is_light else rules.heavy
+    if {law_name(weight.frozen), law_name(bias.frozen)} == {"norm"}:
+        ladder = rules.normal
     inner = _SMOOTH if weight.degree == 0 and len(weight.knots) > _STEPS else rules.between
     plain, own, other = _plain(weight) and _plain(bias), _places(weight), _places(bias)
 

@@ -72,6 +72,13 @@ def whole_number(value: Any, name: str, *, at_least: int = 0, fix: str = "") -> 
     return int(value)
 
 
+def true_or_false(value: Any, name: str) -> bool:
+    """`value` as a bool, one of numpy included, or a DataError: 1, "no" and None are none."""
+    if not isinstance(value, bool | np.bool_):
+        raise DataError(f"`{name}` must be True or False, got {value!r}")
+    return bool(value)
+
+
 def keep_plain(instance: Any, *whole: str) -> None:
     """Numbers in a frozen dataclass as Python's own, which print, hash and compare; checked fields in `whole` as ints."""
     for field in dataclasses.fields(instance):
@@ -112,6 +119,33 @@ def real_vector(value: Any, name: str, *, fix: str = "drop or impute such points
     if bad.size:
         raise DataError(f"`{name}` must be finite, got {array[bad[0]]} at index {bad[0]}; {fix}")
     return array
+
+
+def time_of(time: Any, name: str) -> float:
+    """A training time >= 0, infinity included, as a float, or a DataError."""
+    time = entry(time)
+    try:
+        accepted = isinstance(time, numbers.Real) and not isinstance(time, bool | np.bool_)
+        value = float(time) if accepted else math.nan
+    except OverflowError:
+        raise DataError(f"`{name}` must be at most {sys.float_info.max:.2g}, got more; inf stands for the limit") from None
+    if not value >= 0:
+        got = f"an array of shape {time.shape}" if isinstance(time, np.ndarray) else repr(time)
+        raise DataError(f"`{name}` must be a number >= 0, got {got}; inf stands for the limit")
+    return value
+
+
+def times_of(times: Any) -> Array:
+    """Training times >= 0, one at least, as a read-only vector, or a DataError."""
+    times = entry(times)
+    if isinstance(times, numbers.Real):
+        times = [times]
+    vector = [] if isinstance(times, str | bytes) or not np.iterable(times) else list(times)
+    if not vector:
+        raise DataError(f"`times` must be one number >= 0 or a vector of such numbers, got {times!r}")
+    checked = np.array([time_of(t, f"times[{i}]") for i, t in enumerate(vector)])
+    checked.setflags(write=False)
+    return checked
 
 
 def nearest(name: Any, known: Iterable[str]) -> str:
@@ -172,7 +206,7 @@ def memory_left() -> float:
 
 
 def known_keywords(called: _Called) -> _Called:
-    """`called` with unknown keywords refused in words; of a class, its constructor and its class methods. Types stay.
+    """`called` with unknown keywords refused in words; of a class, its constructor and all its class methods. Types stay.
 
     A call costs some tenths of a microsecond more. Callables that hand ``**options`` on are as they were.
 
@@ -183,9 +217,10 @@ def known_keywords(called: _Called) -> _Called:
     """
     if not isinstance(called, type):
         return cast(_Called, _checked(called, called.__qualname__))
-    for name, member in list(vars(called).items()):
+    members = {name: member for base in reversed(called.__mro__[:-1]) for name, member in vars(base).items()}
+    for name, member in members.items():
         if isinstance(member, classmethod) and not name.startswith("_"):
-            setattr(called, name, classmethod(_checked(member.__func__, member.__func__.__qualname__)))
+            setattr(called, name, classmethod(_checked(member.__func__, f"{called.__qualname__}.{name}")))
     if "__init__" in vars(called):
         type.__setattr__(called, "__init__", _checked(vars(called)["__init__"], called.__qualname__))
     return cast(_Called, called)
@@ -206,6 +241,7 @@ def _checked(called: Any, name: str) -> Any:
             refuse_unknown(keywords, names, f"`{name}`")
         return called(*args, **keywords)
 
+    checked.__qualname__ = name
     return checked
 
 

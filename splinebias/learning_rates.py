@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import entry, known_keywords, real_number, real_vector, whole_number
+from splinebias._arguments import entry, known_keywords, real_number, real_vector, true_or_false, whole_number
 from splinebias._array import Array
 from splinebias.errors import DataError
 from splinebias.parameterization import Parameterization, Standard
@@ -82,8 +82,7 @@ def training_time(
     """
     width = whole_number(width, "width", at_least=1, fix="a network needs a unit")
     rates, counts = distinct_rates(learning_rate, steps)
-    if not isinstance(mean_squared_error, bool):
-        raise DataError(f"`mean_squared_error` must be True or False, got {mean_squared_error!r}")
+    true_or_false(mean_squared_error, "mean_squared_error")
     if not isinstance(parameterization, Parameterization):
         raise DataError(f"`parameterization` must be sb.Standard() or sb.NTK(), got {parameterization!r}")
     scale = momentum_scale(momentum, dampening)

@@ -181,3 +181,21 @@ def body_that_fails(value):
 def test_what_is_of_another_kind_is_refused_in_words(call, message):
     with pytest.raises(DataError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: sb.verify("W", fast=3),
+        lambda: sb.Initialization.pytorch_default(both_layers="yes"),
+        lambda: sb.Initialization(st.norm(), st.norm(), antisymmetric=1),
+        lambda: sb.Dataset.from_csv("data.csv", replicates="no"),
+        lambda: sb.minimum_norm(sb.Dataset([0, 1], [0, 1]), penalize_bias=1),
+        lambda: sb.study(
+            sb.Problem(sb.Dataset([0, 1], [0, 1]), sb.Initialization.gaussian()), [2], [0], extend=None, store="none"
+        ),
+    ],
+)
+def test_what_is_neither_true_nor_false_is_refused(call):
+    with pytest.raises(DataError, match="must be True or False, got"):
+        call()

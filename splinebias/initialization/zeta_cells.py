@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._array import Array
-from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.numerics.cells import RESOLVED, Cells, bisect_until, coarse, noise, panel_nodes, with_points
+
+if TYPE_CHECKING:
+    from splinebias.initialization.breakpoints import BreakpointLaw
 
 _MAX_TAIL_CELLS = 400
 _CLOSE = 1e-3  # of the distance

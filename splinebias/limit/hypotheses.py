@@ -18,7 +18,9 @@ from splinebias.errors import CapabilityError, DataError, SplinebiasError
 from splinebias.limit.dual.equations import solve_quadratic
 from splinebias.parameterization import MeanField, Standard
 from splinebias.potential import Potential
-from splinebias.problem import Problem
+
+if TYPE_CHECKING:
+    from splinebias.problem import Problem
 
 if TYPE_CHECKING:  # whoever asks whether data are in reach has posed the problem
     from splinebias.limit.posed_problem import PosedProblem

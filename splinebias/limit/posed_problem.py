@@ -13,16 +13,16 @@ from splinebias._array import Array
 from splinebias.errors import CapabilityError
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.unfolding import Unfolding
-from splinebias.initialization.breakpoints import Side
 from splinebias.limit.discretization import CHECK, Discretization
 from splinebias.limit.dual.dual_function import LineFrame
 from splinebias.limit.dual.equations import DualSystem, FarMass
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.kernels.power_system import PowerSystem
-from splinebias.problem import Problem
 
 if TYPE_CHECKING:
+    from splinebias.initialization.breakpoints import Side
     from splinebias.limit.neighbour import Neighbour
+    from splinebias.problem import Problem
 
 _COARSE = 1e-9  # accuracy from which on cells have fewer nodes
 _CLOSE = 1e-3  # of the distance: the square of this is what rounding of a line known at the data is magnified by

@@ -16,7 +16,8 @@ from torch import nn
 from splinebias._arguments import known_keywords
 from splinebias.activation import Homogeneous, ReLU
 from splinebias.errors import DataError
-from splinebias.networks.network import Network, tensor_kind
+from splinebias.networks.network import Network
+from splinebias.networks.precision import tensor_kind
 from splinebias.networks.torch_values import Role, Values, double_copy, named_activations, randomized
 
 _RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)

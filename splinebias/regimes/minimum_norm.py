@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import known_keywords, nearest, real_number
+from splinebias._arguments import known_keywords, nearest, real_number, true_or_false
 from splinebias._array import Array
 from splinebias._result import DrawnFunction
 from splinebias.data import Dataset
@@ -233,8 +233,7 @@ def check(data: Any, *, penalize_bias: Any = False, affine: Any = "free", output
     if not isinstance(data, Dataset):
         raise DataError(f"`data` must be a Dataset, got {type(data).__name__}; pass sb.Dataset(x, y)")
     for name, value in (("penalize_bias", penalize_bias), ("output_bias", output_bias)):
-        if not isinstance(value, bool | np.bool_):
-            raise DataError(f"`{name}` must be True or False, got {value!r}")
+        true_or_false(value, name)
     if affine not in ("free", "network"):
         raise DataError(f"`affine` must be 'free' or 'network', got {affine!r}{nearest(affine, ('free', 'network'))}")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

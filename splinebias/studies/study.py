@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from splinebias._arguments import known_keywords, whole_number
+from splinebias._arguments import known_keywords, true_or_false, whole_number
 from splinebias.errors import DataError
 from splinebias.limit.prediction import Prediction
 from splinebias.problem import Problem, require_problem
@@ -174,6 +174,7 @@ def study_grid(
     for case in spec.cases:
         checked_method(case.problem, case.method)
     progress = check_progress(progress)
+    extend = true_or_false(extend, "extend")
     jobs = whole_number(jobs, "jobs", at_least=1)
     if (jobs > 1) + (scheduler is not None) + (executor is not None) > 1:
         raise DataError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from splinebias._arguments import known_keywords, nearest
+from splinebias._arguments import known_keywords, nearest, true_or_false
 from splinebias.errors import DataError
 from splinebias.theorems.verdict import Verdict
 
@@ -58,13 +58,14 @@ def verify(*papers: str, fast: bool = False) -> list[Verdict]:
     Raises
     ------
     DataError
-        For a paper that is not among these.
+        For a paper that is not among these; if `fast` is not True or False.
 
     Notes
     -----
     Networks are compared with limits and bands that are computed without training. *Hypotheses:* each verdict lists its own.
     A tolerance of three standard errors is exceeded by chance once in 370.
     """
+    true_or_false(fast, "fast")
     return [verdict for claim in claims(*papers) for verdict in made(claim, fast=fast)]
 
 

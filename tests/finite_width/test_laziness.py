@@ -7,7 +7,8 @@ from marks import nightly
 from problems import LAWS, PUBLISHED, SET_A, UNIFORM
 
 import splinebias as sb
-from splinebias.finite_width.laziness import Laziness, PullAlongPath, roughly
+from splinebias.finite_width.movement.laziness import Laziness, roughly
+from splinebias.finite_width.movement.pulled_units import PullAlongPath
 
 A, QUARTIC = PUBLISHED["A"][0], PUBLISHED["B-u4"][0]
 FINE = sb.MirrorFlow(rtol=1e-6)  # hidden weights move by less than the default tolerance

@@ -8,8 +8,9 @@ import scipy.stats as st
 from sets import C8
 
 import splinebias as sb
-from splinebias.regimes.large_bias import unit_inputs
-from splinebias.regimes.large_biases.sparse_step import BiasNetwork, blocked_dense_step
+from splinebias.regimes.large_bias.dense_step import blocked_dense_step
+from splinebias.regimes.large_bias.kernel import unit_inputs
+from splinebias.regimes.large_bias.sparse_step import BiasNetwork
 
 TABLE = {0.0: 3.380792e-2, 1.0: 2.045479e-2, 2.0: 4.566926e-3, 3.0: 3.760046e-4}
 
@@ -116,6 +117,11 @@ def test_residuals_follow_the_kernel_and_the_effective_width_counts():
     assert gaps[1.0, 100_000] < 0.5 * gaps[1.0, 3_000]
     assert gaps[2.0, 100_000] < 0.5 * gaps[2.0, 3_000]
     assert gaps[2.0, 100_000] > gaps[1.0, 100_000]  # m Phi(-B) is seven times smaller
+
+
+def test_no_more_than_all_neurons_flip_where_residuals_cannot_decay():
+    kernel = sb.bias_generalized_kernel(np.array([[1.0, 0], [1, 0], [0, 1]]), 0.5)
+    assert kernel.flips([1.0, -1, 0.5], 1e9, 100).max() == 1
 
 
 def test_active_neurons_and_flips():

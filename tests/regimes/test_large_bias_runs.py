@@ -9,8 +9,8 @@ import torch
 from sets import C8
 
 import splinebias as sb
-from splinebias.regimes.large_biases.dense_step import DenseBiasNetwork
-from splinebias.regimes.large_biases.widths import _crossing_width
+from splinebias.regimes.large_bias.dense_step import DenseBiasNetwork
+from splinebias.regimes.large_bias.widths import _crossing_width
 
 LIFTED = np.stack([C8.x, np.ones(8)], axis=1)
 

@@ -35,7 +35,6 @@ from splinebias.data import Points
 from splinebias.errors import Outcome
 from splinebias.limit.prediction import Prediction, beyond_bending
 from splinebias.limit.second_opinion.checks import of_bends
-from splinebias.limit.second_opinion.points import of_points
 from splinebias.limit.second_opinion.powers import of_powers
 
 
@@ -70,6 +69,8 @@ def second_opinion(prediction: Prediction, *, brief: bool = False) -> Opinion:
     problem = prediction.problem
     try:
         if isinstance(problem.data, Points):
+            from splinebias.limit.second_opinion.points import of_points  # one input does without
+
             found = of_points(prediction)
         else:
             bends = beyond_bending(problem) is None

@@ -13,6 +13,7 @@ from splinebias.regimes.least_norm.atoms import Atoms
 from splinebias.regimes.least_norm.sectors import Sectors
 
 
+@np.errstate(over="ignore")  # abscissae of 1e-200
 def largest_on_circle(x: Array, angles: Array) -> float:
     r"""The largest :math:`|G(c)|/\sqrt{1 + c^2}`, given :math:`G(x_j) = \sqrt{1 + x_j^2} \cos(\text{angle}_j)`, in
     closed form.
@@ -25,9 +26,8 @@ def largest_on_circle(x: Array, angles: Array) -> float:
     largest = float(np.abs(np.cos(angles)).max())
     for left, right in ((angles[:-1], angles[1:]), (np.pi - angles[:-1], np.pi - angles[1:])):
         half = 0.5 * (left + right + apart)
-        square = (
-            1 - 4 * np.sin(half) * np.sin(half - left) * np.sin(half - right) * np.sin(half - apart) / np.sin(apart) ** 2
-        )
+        ratio = np.sin(half) * np.sin(half - left) / np.sin(apart)  # one division each: squares of angles may underflow
+        square = 1 - 4 * ratio * (np.sin(half - right) * np.sin(half - apart) / np.sin(apart))
         inside = (np.cos(right) > np.cos(left) * np.cos(apart)) & (np.cos(left) > np.cos(right) * np.cos(apart))
         if inside.any():
             largest = max(largest, float(np.sqrt(np.maximum(square[inside], 0.0)).max()))

@@ -154,11 +154,16 @@ class Alignment(Drawn):
     def __str__(self) -> str:
         found = self.facts()
         plain = found["alignment_time"] * self.predicted.mean_size * self.loss_function.first_pull
+        last = (
+            f"at {found['alignment_time']:.4g}; times -l'(0) and the mean |x|: {plain:.3g}"
+            if found["aligned"]
+            else "none did"
+        )
         rows = [
             ("hypothesis", self.predicted.verdict),
             ("network", f"{found['width']} neurons from size {self.scale:.3g}, {found['loss']}, {found['steps']} steps"),
             ("aligned", f"{found['aligned']:.1%} of neurons, {found['dead']:.1%} dead at the end"),
-            ("last one", f"at {found['alignment_time']:.4g}; times -l'(0) and the mean |x|: {plain:.3g}"),
+            ("last one", last),
             ("bound", self.predicted.bound_in_words(self.bound)),
             ("loss halved", f"at {found['halved_at']:.4g}; leading order {found['halving_predicted']:.4g}"),
             ("in time", f"{found['aligned_before_the_loss_moved']:.1%} of those alive aligned before that"),

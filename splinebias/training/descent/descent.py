@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splinebias._arguments import keep_plain, known_keywords, whole_number
+from splinebias._arguments import keep_plain, known_keywords, true_or_false, whole_number
 from splinebias.errors import DataError
 from splinebias.learning_rates import checked_rates, momentum_scale
 from splinebias.loss import Loss
@@ -46,8 +46,7 @@ class _Descent(TrainingMethod):
         whole_number(self.max_steps, "max_steps", at_least=1)
         keep_plain(self, "max_steps")
         momentum_scale(self.momentum, self.dampening)
-        if not isinstance(self.nesterov, bool):
-            raise DataError(f"`nesterov` must be True or False, got {self.nesterov!r}")
+        true_or_false(self.nesterov, "nesterov")
         if self.dampening and not self.momentum:
             raise DataError(
                 f"`dampening` is of gradients that join a momentum, got {self.dampening!r} without; leave it out"

@@ -13,8 +13,8 @@ from splinebias._arguments import known_keywords, listed, real_number, real_vect
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
-from splinebias.regimes.large_bias import bias_generalized_kernel
-from splinebias.regimes.large_biases.descent import large_bias
+from splinebias.regimes.large_bias.descent import large_bias
+from splinebias.regimes.large_bias.kernel import bias_generalized_kernel
 
 
 @dataclass(frozen=True, eq=False)

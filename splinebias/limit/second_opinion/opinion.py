@@ -19,8 +19,8 @@ that sum is what there is: it is taken at a few points, with its rounding in the
 The rule is the double exponential one, in c and, for laws with a density of (w, b), in v; where densities are polynomials,
 between many data, and, of random weights, where no dual function vanishes at an end, it is Fejer's (`stretches`). Of many
 data with a free line, two sums over all of them take the place of value and slope. Part of the nodes of a rule gives the
-bound on its error. Solvers use Gauss-Legendre rules on cells that resolve the law, and eliminate :math:`\lambda`; nothing is
-truncated here that they truncate.
+bound on its error. Where the solve itself was made short, it is looked at briefly (`of_bends`). Solvers use Gauss-Legendre
+rules on cells that resolve the law, and eliminate :math:`\lambda`; nothing is truncated here that they truncate.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def of_points(prediction: Prediction) -> Functionals:
     sampled = float(prediction.stats.get("sampling_error", 0.0)) * max(float(np.abs(problem.data.y).max()), 1e-300)
     lines = _lines(x, means)
     places = np.concatenate([line.places for line in lines])
-    said, (integral, bound) = prediction.change_at_points(places), means.sums(places)
+    said, (integral, bound) = prediction.function(places), means.sums(places)
     bound = bound + _SURE * sampled
     if not problem.free:
         return Functionals(said, integral, bound, np.abs(said))

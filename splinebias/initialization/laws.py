@@ -170,7 +170,7 @@ class Continuous:
         """Size of the larger one of the quartiles."""
         return float(np.abs(np.quantile(self.landmarks, [0.25, 0.75])).max()) or 1.0
 
-    @property
+    @cached_property
     def is_light(self) -> bool:
         """Whether the tails, if any, are lighter than exponential, judged at 30 and 60 scales."""
         middle, scales = float(np.median(self.landmarks)), self._spread * np.array([30.0, 60.0])

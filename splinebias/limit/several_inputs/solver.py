@@ -19,7 +19,7 @@ from splinebias.limit.several_inputs.kernel_function import KernelFunction
 from splinebias.parameterization import NTK, Standard
 from splinebias.problem import Problem
 
-_SAMPLED = 1e-3  # of max |y|: a kernel from samples that is less sure leaves the outcome INACCURATE
+SAMPLED = 1e-3  # of max |y|: a kernel from samples that is less sure leaves the outcome INACCURATE
 
 
 @known_keywords
@@ -110,7 +110,7 @@ class PointsSolver(Solver):
         size, w = float(np.abs(y).max()) or 1.0, problem.data.weights
         sampling = system.sampling_error(multipliers, size) if system.sampled is not None else 0.0
         solved_to = float(np.abs(misfits + left).max()) / size  # beside what the flow has left by then
-        sure = solved_to <= self.tolerance and sampling <= _SAMPLED
+        sure = solved_to <= self.tolerance and sampling <= SAMPLED
         outcome = Outcome.INACCURATE if not sure else Outcome.REACHED_TIME if t < math.inf else Outcome.CONVERGED
         stiffness = (problem.phi.stiffness or 1.0) if problem.scaled else 1.0
         cost = float(multipliers @ fitted) * stiffness

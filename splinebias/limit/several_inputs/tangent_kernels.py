@@ -112,24 +112,23 @@ class TangentPlane(PlaneKernel):
     output_moment: float = 0.0
 
     def _values(self, x: Array, x2: Array) -> Array:
-        _, radius, weight, u, u2 = self._nodes(x, x2)
-        hidden = ((x * x2).sum(axis=1) + 1) * self._gates(radius, weight, u, u2)
+        _, weight, u, u2 = self._nodes(x, x2)
+        hidden = ((x * x2).sum(axis=1) + 1) * self._gates(weight, u, u2)
         return np.asarray(super()._values(x, x2) + self.output_moment * hidden)
 
     def _slope_of(self, x: Array, x2: Array) -> Array:
-        direction, radius, weight, u, u2 = self._nodes(x, x2)
+        w, weight, u, u2 = self._nodes(x, x2)
         _, half, bias = self._slopes
-        inside = np.abs(radius * u) < bias.hi
-        pull = (weight * radius * np.sign(u2 - u) * inside).sum(axis=3)
-        gates = self._gates(radius, weight, u, u2)
-        turned = half**2 / bias.hi * np.einsum("pcn,pcnk->pk", pull, direction)
+        pull = weight * np.sign(u2 - u) * (np.abs(u) < bias.hi)
+        gates = self._gates(weight, u, u2)
+        turned = half**2 / bias.hi * np.einsum("pcn,pcnk->pk", pull, w)
         rest = gates[:, None] * x2 + ((x * x2).sum(axis=1) + 1)[:, None] * turned
         return np.asarray(super()._slope_of(x, x2) + self.output_moment * rest)
 
-    def _gates(self, radius: Array, weight: Array, u: Array, u2: Array) -> Array:
+    def _gates(self, weight: Array, u: Array, u2: Array) -> Array:
         mean, half, bias = self._slopes
-        apart = np.abs(np.clip(radius * u, bias.lo, bias.hi) - np.clip(radius * u2, bias.lo, bias.hi))
-        return np.asarray(mean**2 + half**2 * (1 - (weight * apart).sum(axis=(1, 2, 3)) / bias.hi))
+        apart = np.abs(np.clip(u, bias.lo, bias.hi) - np.clip(u2, bias.lo, bias.hi))
+        return np.asarray(mean**2 + half**2 * (1 - (weight * apart).sum(axis=(1, 2)) / bias.hi))
 
 
 @dataclass(frozen=True, eq=False)

@@ -271,8 +271,9 @@ def test_a_dead_worker_is_told_of_in_one_line():
 
 
 def test_batches_follow_from_the_specification_and_keep_all_widths_at_one_pace():
-    limits = [sb.predict(case.problem) for case in LONG.cases]
-    made = list(batches(LONG, limits, [set(), set()]))
+    spec = sb.StudySpec({"A": A, "B": B}, [60, 180, 540, 1620], range(48))  # two batches for a case and a width
+    limits = [sb.predict(case.problem) for case in spec.cases]
+    made = list(batches(spec, limits, [set(), set()]))
     first = [(batch.case, batch.width) for batch in made[:8]]
     assert first == [(case, width) for case in (0, 1) for width in (1620, 540, 180, 60)]
     all_of = Counter((batch.case, batch.width) for batch in made)
@@ -281,11 +282,11 @@ def test_batches_follow_from_the_specification_and_keep_all_widths_at_one_pace()
         shares = [(some[key] / count, 1 / count) for key, count in all_of.items()]
         assert min(share for share, _ in shares) >= max(share - step for share, step in shares)
     runs = [(batch.case, batch.width, seed) for batch in made for seed in batch.seeds]
-    assert len(runs) == len(set(runs)) == len(LONG)
+    assert len(runs) == len(set(runs)) == len(spec)
     done = [{(540, seed) for seed in range(32)}, set()]
-    rest = list(batches(LONG, limits, done))
+    rest = list(batches(spec, limits, done))
     assert {batch.seeds for batch in rest} <= {batch.seeds for batch in made}
-    assert sum(len(batch.seeds) for batch in rest) == len(LONG) - 32
+    assert sum(len(batch.seeds) for batch in rest) == len(spec) - 32
 
 
 def test_seeds_share_a_batch_whatever_other_seeds_there_are():

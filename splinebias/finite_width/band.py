@@ -25,9 +25,10 @@ from splinebias.finite_width.influence_at_limit import LimitInfluence
 from splinebias.finite_width.influence_in_modes import ModeInfluence
 from splinebias.finite_width.largest_error import DrawnErrors, ErrorsOfWidth, LargestError
 from splinebias.finite_width.mean_field.band import MeanFieldInfluence
-from splinebias.finite_width.neuron_quadrature import NeuronQuadrature
+from splinebias.finite_width.quadrature.neuron_quadrature import NeuronQuadrature
 from splinebias.finite_width.random_start import RandomStartInfluence, start_directions
 from splinebias.finite_width.several_inputs.band_of_points import PointsBand, band_of_points
+from splinebias.limit.neighbour import Neighbour
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.predict import Prediction, predict
 from splinebias.limit.prediction import beyond_bending
@@ -116,14 +117,15 @@ class ErrorBand(ErrorsOfWidth, Drawn):
         width 400, on set A it is several times the shift itself up to several thousand; `laziness` gives the movement and
         `Study.mean_shift` the measured shift. With scaled potentials that bend sharply where curvature is small (u^4 + u^2
         on noisy data) the expansion holds from far larger widths on only; a shift larger than `std` says that it does not.
-        There the integral of A'' is not resolved either, if weights have random sizes (u^4 + u^2, Gaussian law, 20 noisy
-        points: not one digit); elsewhere it is good to 1e-7 or better.
+        The integral of A'' is checked by more nodes (u^4 + u^2, 20 and 40 noisy points: to 1e-6 or better).
 
         Raises
         ------
         CapabilityError
             For finite training times, activations without two slopes, `NTK`, and scaled potentials whose second derivative
             is 0 or infinite at 0: there is no expansion in powers of 1/n.
+        SolveError
+            If two rules differ by more than 1e-4 of the largest shift.
         """
 
         def shift(x: Array) -> Array:
@@ -255,11 +257,14 @@ def error_band(
         If the problem is not one that `predict` can take; without `start`, for random starts with `NTK` (of several inputs
         only if E a or E a^3 is not 0) or a scaled potential that is not quadratic; at finite times, with a scaled potential
         that is not quadratic and more than 300 points.
+    SolveError
+        With `MeanField`, if the error of the band is as large as its largest deviation.
 
     Notes
     -----
     With `MeanField` influences follow the moving features (`fluctuations` has their equation and the errors of both); time
-    infinity is that of `predict`; ``band.advice`` estimates the error of the band, which takes as long as the band.
+    infinity is that of `predict`; the error of the band is estimated, which takes as long as the band: ``band.advice`` says
+    it from 5 % on.
 
     With `NTK` the variance is that of the tangent kernel at the start. What training changes of it is of relative order
     n^(-1/2) in the variance for activations with a kink, see `crossing_share`: ``band.advice`` warns where it shows.
@@ -291,14 +296,15 @@ def error_band(
         return replace(found, prediction=predict(problem, time=time, start=start))
     width = _check_width(problem, width)
     where = problem.default_interval if interval is None else check_interval(interval)
-    model: InfluenceModel
     if isinstance(problem.parameterization, MeanField):
         prediction = predict(problem, time=time, start=start)
-        model = MeanFieldInfluence.of(problem, prediction.stats["time"])
+        features = MeanFieldInfluence.of(problem, prediction.stats["time"])
+        features.check()
         copies = copies_of(problem)
-        largest = LargestError(model, LargestError.places(problem.line_data.x, where), copies, draws, seed)
-        return ErrorBand(prediction, width, where, float(time), model, copies, largest)
+        largest = LargestError(features, LargestError.places(problem.line_data.x, where), copies, draws, seed)
+        return ErrorBand(prediction, width, where, float(time), features, copies, largest)
     check_second_moments(problem)
+    model: InfluenceModel
     if start is not None:
         residuals, function = residual_problem(problem, start)
         own = predict(residuals, time=time)
@@ -316,7 +322,8 @@ def error_band(
 
 def _influences(prediction: Prediction) -> InfluenceModel:
     """The influences of the neurons on a prediction, at the time that it reached."""
-    problem, multipliers, posed = prediction.problem, prediction.multipliers, PosedProblem(prediction.problem)
+    problem, multipliers = prediction.problem, prediction.multipliers
+    posed = PosedProblem(problem, near=Neighbour.of(problem, problem, prediction.reached)[0])
     time = prediction.stats.get("time", math.inf)
     if time == math.inf and beyond_bending(problem) is None:
         check_unique(posed)

@@ -5,7 +5,7 @@ With :math:`S(x) = \sigma(wx + b)`, :math:`H = E[S_X S_X^T/\phi''(\alpha)]` and 
 .. math:: f_n(x) - f(x) = \frac1n \sum_k (u(x; w_k, b_k) - E u(x)) + O(1/n), \qquad
           u(x; w, b) = (S(x) - C(x)^T H^{-1} S_X)\, \alpha(w, b).
 
-S(x) is a tent and what is interpolated between data (see `neuron_quadrature`). Interpolation survives
+S(x) is a tent and what is interpolated between data (see `quadrature.tents`). Interpolation survives
 :math:`S - C^T H^{-1} S_X` untouched, so
 
 .. math:: u = |w|\, \alpha\, \psi_s(x; c), \qquad \psi_s(x; \cdot) = T_x - (\text{projection of } T_x),
@@ -22,12 +22,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.errors import CapabilityError
+from splinebias.errors import CapabilityError, SolveError
 from splinebias.finite_width.influence import Influence, InfluenceModel, InfluenceSums, growth
-from splinebias.finite_width.neuron_quadrature import NeuronQuadrature, NeuronsOfSide, tent
+from splinebias.finite_width.quadrature.lumps import LumpedNeurons, edges_of, hat_moments, places, quadratic_form
+from splinebias.finite_width.quadrature.neuron_quadrature import NeuronQuadrature
+from splinebias.finite_width.quadrature.neurons import NeuronsOfSide
+from splinebias.finite_width.quadrature.tents import tent
 from splinebias.limit.dual.equations import Moments
 from splinebias.limit.hypotheses import require_mobile
 from splinebias.numerics.bordered import BorderedTridiagonal
+from splinebias.potential import Quadratic
+
+_UNRESOLVED = 1e-4  # of the mean shift, between two rules
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +49,20 @@ class LimitInfluence(InfluenceModel):
     neurons: NeuronQuadrature
 
     def at(self, points: Array) -> Influence:
-        sides, form = self.neurons.sides(points)
-        tents, projections = self._projected(points, sides, form)
+        edges, sides, form = self.neurons.lumps(points)
+        tents = self.neurons.problem.two_slopes.kink * tent(points, self.neurons.dual.x, edges)
+        projections = form.solve_rows(tents @ np.sum([side.slope.moments(side.basis) for side in sides], axis=0).T)
         rows, mean = [], np.zeros(points.size)
-        for side, top in zip(sides, tents, strict=True):
-            psi = top - projections @ side.basis
-            rows.append(psi * np.sqrt(side.weights * side.square))
-            mean += psi @ (side.weights * side.value)
+        for side in sides:
+            psi = tents - projections @ side.basis
+            rows.append(side.square.interpolated(psi) * np.sqrt(side.square.weights.ravel()))
+            mean += psi @ np.subtract(*(of.moments(np.ones((1, edges.size)))[0] for of in side.values))
         return Influence(self.neurons.size * np.concatenate(rows, axis=1), self.neurons.size * mean)
 
     def _projected(self, points: Array, sides: list[NeuronsOfSide], form: BorderedTridiagonal) -> tuple[list[Array], Array]:
         """Tents at the nodes of all sides, and the unknowns of their projections, shape (N, U)."""
         tents, loads = self.neurons.tents(points, sides)
-        return tents, np.array([form.solve(load) for load in loads]).reshape(loads.shape)
+        return tents, form.solve_rows(loads)
 
     def kurtosis(self, point: float) -> float:
         problem = self.neurons.problem
@@ -105,23 +112,42 @@ class LimitInfluence(InfluenceModel):
         ------
         CapabilityError
             If phi'' is 0 or infinite at 0: there is no expansion in powers of 1/n.
+        SolveError
+            If by more nodes it is another: A'' is too sharp for doubles.
         """
-        problem, size = self.neurons.problem, self.neurons.size
-        require_mobile(problem.limit_potential, "the mean shift", error=CapabilityError)
-        sides, form = self.neurons.with_turns().sides(points)
-        tents, projections = self._projected(points, sides, form)
-        inverse, y = np.linalg.pinv(form.dense(), hermitian=True), problem.data.y / size
-        spread = sum((side.basis * (side.weights * side.square)) @ side.basis.T for side in sides).toarray()
-        equations = self.neurons.equations
-        target = equations.target(y)
+        require_mobile(self.neurons.problem.limit_potential, "the mean shift", error=CapabilityError)
+        rule = self.neurons.with_turns(points)
+        found = self._shift(rule, points, copies)
+        if not isinstance(rule.potential, Quadratic):
+            off = np.abs(self._shift(rule.checking(), points, copies) - found).max(initial=0.0)
+            if not off <= _UNRESOLVED * np.abs(found).max(initial=0.0):
+                raise SolveError(
+                    "the mean shift is not resolved: phi'' changes too sharply where curvature is small for the integral "
+                    "of a third derivative; take a larger quadratic part, or measure the shift with study(...).mean_shift"
+                )
+        return found
+
+    def _shift(self, rule: NeuronQuadrature, points: Array, copies: int) -> Array:
+        """The mean shift by a rule that is cut at `points`."""
+        problem, size, equations = rule.problem, rule.size, rule.equations
+        (sides, form), edges = rule.sides(np.zeros(0)), edges_of(points, rule.dual.x)
+        lumped = [LumpedNeurons.of(side, edges) for side in sides]
+        tents = problem.two_slopes.kink * tent(points, rule.dual.x, edges)
+        projections = form.solve_rows(tents @ np.sum([of.slope.moments(of.basis) for of in lumped], axis=0).T)
+        inverse, target = (
+            form.solve_rows(np.eye(equations.target(problem.data.y).size)),
+            equations.target(problem.data.y / size),
+        )
+        spread = np.sum([of.square.moments(of.basis) @ of.basis.T for of in lumped], axis=0)
         variance = inverse @ (spread - np.outer(target, target)) @ inverse
         total = np.zeros(points.size)
-        for side, top in zip(sides, tents, strict=True):
-            basis, (pull, bend) = side.basis.toarray(), side.second_order()
-            leverage, scatter = ((basis * (form @ basis)).sum(axis=0) for form in (inverse, variance))
-            total += (top - projections @ basis) @ (side.weights * (bend * scatter / 2 - pull * leverage))
-        bias = self.neurons.potential.grad_inverse(np.asarray(self.neurons.dual.multipliers().sum()))
-        return np.asarray(size * (copies * total - (projections @ equations.target(np.ones(y.size))) * bias))
+        for side, of in zip(sides, lumped, strict=True):
+            (pull, bend), here = side.second_order(), places(side.nodes, edges)
+            leverage, scatter = (quadratic_form(matrix, of.basis, *here) for matrix in (inverse, variance))
+            mass = side.weights * (bend * scatter / 2 - pull * leverage)
+            total += (tents - projections @ of.basis) @ hat_moments(mass, *here, edges.size)
+        bias = rule.potential.grad_inverse(np.asarray(rule.dual.multipliers().sum()))
+        return np.asarray(size * (copies * total - (projections @ equations.target(np.ones(problem.data.size))) * bias))
 
 
 @dataclass(frozen=True, eq=False)

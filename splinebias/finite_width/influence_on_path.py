@@ -17,7 +17,7 @@ change by :math:`A^T \xi`,
 
 where T is the Hessian of the dual. All neurons share :math:`K_t`: collocation gives
 :math:`\xi_t = \sum_k Y_k\, b\, v \alpha_{t_k}` with matrices :math:`Y_k` that are computed once. S(x) is a tent
-:math:`T_x` (see `neuron_quadrature`) and what is interpolated between data, where f is known from :math:`\xi'`; hence
+:math:`T_x` (see `quadrature.tents`) and what is interpolated between data, where f is known from :math:`\xi'`; hence
 
 .. math:: u = T_x\, v \alpha_t + L(x)\, W^{-1/2} A\, (b\, v \alpha_t + T_t A^T \xi_t)
           + E[T_x\, b\, v^2/\phi''(\alpha_t)]^T A^T \xi_t
@@ -29,15 +29,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from splinebias._array import Array
 from splinebias.errors import CapabilityError
 from splinebias.finite_width.influence import Influence, InfluenceModel
-from splinebias.finite_width.neuron_quadrature import NeuronQuadrature, NeuronsOfSide, interpolation, unknowns_of
+from splinebias.finite_width.quadrature.neuron_quadrature import NeuronQuadrature, unknowns_of
+from splinebias.finite_width.quadrature.neurons import NeuronsOfSide
+from splinebias.finite_width.quadrature.tents import interpolation
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.trajectory.decay_modes import Residuals
@@ -107,7 +110,7 @@ class PathInfluence(InfluenceModel):
         for side, tent in zip(sides, tents, strict=True):
             rho, size = side.slices[1], np.sqrt(side.square)
             weights = np.stack([rho * side.curvature(side.g), rho])
-            seen, average = self._responses(side, weights, form.dense())
+            seen, average = self._responses(side, side.basis, weights, form.dense())
             seen = np.divide(seen, size, out=np.zeros_like(seen), where=size > 0)
             rows.append((tent * size + reach @ seen) * np.sqrt(side.weights))
             mean += tent @ (side.weights * side.value) + reach @ (average @ side.weights)
@@ -115,18 +118,18 @@ class PathInfluence(InfluenceModel):
         return Influence(self.neurons.size * made, self.neurons.size * mean)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _responses(self, side: NeuronsOfSide, weights: Array, form: Array) -> Array:
-        r"""Sums over \|w\| of `weights`, shape (a, n, m), times e: shape (a, 2U, n).
+    def _responses(self, side: NeuronsOfSide, basis: sparse.csr_array, weights: Array, form: Array) -> Array:
+        r"""Sums over \|w\| of `weights`, shape (a, n, m), times e: shape (a, 2U, n), with the dual functions at the nodes.
 
         The response e of a neuron stacks :math:`b\, v \alpha_t + T_t A^T \xi_t` on :math:`A^T \xi_t`.
         """
         moved = np.zeros((weights.shape[0], self.residuals.root.size, side.nodes.size))
         for dual, response in zip(self.stages, self.responses, strict=True):
             sums = np.einsum("anm,nm->an", weights, side.curvature(dual.sides[side.row](side.nodes)))
-            moved += (side.basis.T @ response.T).T * sums[:, None]
+            moved += (basis.T @ response.T).T * sums[:, None]
         steps = self.residuals.hinges.T @ moved
         sums = np.einsum("anm,nm->an", weights, side.curvature(side.g))
-        return np.concatenate([side.basis.toarray() * sums[:, None] + form @ steps, steps], axis=1)
+        return np.concatenate([basis.toarray() * sums[:, None] + form @ steps, steps], axis=1)
 
     @cached_property
     def _scatter(self) -> Array:
@@ -137,31 +140,35 @@ class PathInfluence(InfluenceModel):
         """
         sides, form = self.neurons.sides(np.zeros(0))
         size = 2 * self.residuals.hinges.shape[1]
-        parts = (self._unexplained(part, form.dense()) for side in sides for part in _blocks(side, size))
+        parts = (self._unexplained(*part, form.dense()) for side in sides for part in _blocks(side, size))
         total = sum(parts, np.zeros((size, size)))
         if not total.any():
             return np.zeros((size, 0))
         values, vectors = np.linalg.eigh(total)
         return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
-    def _unexplained(self, side: NeuronsOfSide, form: Array) -> Array:
+    def _unexplained(self, side: NeuronsOfSide, basis: sparse.csr_array, form: Array) -> Array:
         """What some breakpoints, with several |w| each, add to R R^T above."""
         rho, value = side.slices[1], side.curvature(side.g)
         count, mass = rho.shape[1], side.weights[:, None] * rho
         each = np.broadcast_to(np.eye(count)[:, None, :], (count, *rho.shape))  # of one |w| at a time
-        e = self._responses(side, each, form).transpose(1, 2, 0)
+        e = self._responses(side, basis, each, form).transpose(1, 2, 0)
         seen, square = (e * (mass * value)).sum(axis=2), (mass * value**2).sum(axis=1)
         seen = np.divide(seen, np.sqrt(square), out=np.zeros_like(seen), where=square > 0)
         return np.asarray(np.einsum("unm,nm,vnm->uv", e, mass, e, optimize=True) - seen @ seen.T)
 
 
-def _blocks(side: NeuronsOfSide, size: int) -> Iterator[NeuronsOfSide]:
-    """The neurons in parts of which responses with `size` numbers fit into memory; none if one |w| stands for the law."""
+def _blocks(side: NeuronsOfSide, size: int) -> Iterator[tuple[NeuronsOfSide, sparse.csr_array]]:
+    """The neurons, and dual functions at them, in parts of which responses with `size` numbers fit into memory.
+
+    None if one |w| stands for the law at every breakpoint.
+    """
     if (count := side.slices[1].shape[1]) > 1:
         step = max(1, 2_000_000 // (size * count))
         for start in range(0, side.nodes.size, step):
             at = slice(start, start + step)
-            yield replace(side, nodes=side.nodes[at], weights=side.weights[at], g=side.g[at], basis=side.basis[:, at])
+            flat = (side.nodes[at], side.weights[at], side.g[at], side.system)
+            yield NeuronsOfSide(side.row, side.side, side.potential, *flat), side.basis[:, at]
 
 
 def _operator(neurons: NeuronQuadrature, residuals: Residuals) -> Array:

@@ -176,11 +176,14 @@ def sampled_sups(covariance: Array, draws: int, seed: int) -> Array:
     values, vectors = np.linalg.eigh(covariance)
     kept = np.cumsum(np.maximum(values, 0.0)) > 1e-6 * np.maximum(values, 0.0).sum()  # all but that of the variance
     root = (vectors[:, kept] * np.sqrt(values[kept])).T
+    unit = float(np.abs(root).max(initial=0.0)) or 1.0
+    single = (root / unit).astype(np.float32)  # seven digits, twice as fast
     rng, found, at_once = np.random.default_rng(seed), [], 4000
     for start in range(0, draws, at_once):
         normal = rng.standard_normal((min(at_once, draws - start), root.shape[0]))
-        found.append(np.abs(normal @ root).max(axis=1, initial=0.0))
-    sups = np.sort(np.concatenate(found))
+        drawn = normal.astype(np.float32) @ single
+        found.append(np.maximum(drawn.max(axis=1, initial=0.0), -drawn.min(axis=1, initial=0.0)))
+    sups = unit * np.sort(np.concatenate(found)).astype(float)
     sups.setflags(write=False)
     return sups
 

@@ -11,7 +11,7 @@ import numpy as np
 from splinebias._arguments import known_keywords, real_number
 from splinebias._result import Drawn
 from splinebias.data import Dataset
-from splinebias.errors import CapabilityError, DataError
+from splinebias.errors import CapabilityError, DataError, SolveError
 from splinebias.finite_width.band import ErrorBand, copies_of, error_band
 from splinebias.finite_width.largest_error import check_probability
 from splinebias.finite_width.several_inputs.band_of_points import PointsBand
@@ -119,7 +119,7 @@ def required_width(
     quantile = band.largest.quantile(probability)
     width, low, high = (width_for(constant) for constant in (quantile.value, quantile.low, quantile.high))
     band, correction = band.at_width(width), math.nan
-    with contextlib.suppress(CapabilityError):
+    with contextlib.suppress(CapabilityError, SolveError):
         correction = float(np.abs(band.mean_shift(band.largest.points)).max()) / sup_error
     return RequiredWidth(width, low, high, sup_error, probability, correction, _advice_at(band, correction))
 

@@ -61,6 +61,20 @@ class BorderedTridiagonal:
         head = _solve_two(schur, rhs[:k] - self.border @ inner[k])
         return np.concatenate([head, inner[k] - head @ inner[:k]])
 
+    def solve_rows(self, rhs: Array) -> Array:
+        """Solutions for right-hand sides in rows, shape (N, k + m)."""
+        k = self.corner.shape[0]
+        if self.diagonal.size == 0:
+            return np.array([self.solve(row) for row in rhs]).reshape(rhs.shape)
+        inner = self._solve_tridiagonal(np.concatenate([self.border, rhs[:, k:]]))
+        border, inner = inner[:k], inner[k:]
+        if k == 0:
+            return inner
+        schur = self.corner - self.border @ border.T
+        inverse = np.array([_solve_two(schur, unit) for unit in np.eye(2)])
+        head = (rhs[:, :k] - inner @ self.border.T) @ inverse
+        return np.concatenate([head, inner - head @ border], axis=1)
+
     def _solve_tridiagonal(self, rhs: Array) -> Array:
         """T^-1 times each of the rows `rhs`, which are overwritten, shape (r, m)."""
         if self.diagonal.size == 1:

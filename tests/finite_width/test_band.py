@@ -196,6 +196,41 @@ def test_the_mean_shift_resolves_where_the_curvature_turns(power):
     assert np.abs(shift - exact).max() < 1e-9 * np.abs(exact).max()
 
 
+def noisy(size):
+    rng = np.random.default_rng(3)
+    x = np.sort(rng.uniform(-1, 1, size))
+    return sb.Dataset(x, np.sin(4 * x) + 0.1 * rng.normal(size=size))
+
+
+def test_the_mean_shift_of_noisy_points_does_not_depend_on_where_cells_are_cut():
+    """Points of evaluation cut cells: without nodes symmetric about zeros of g not one digit was the same."""
+    problem = sb.Problem(noisy(20), sb.Initialization.gaussian(), sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1)))
+    band, x = sb.error_band(problem, 1000), np.linspace(-1.2, 1.2, 13)
+    shift = band.mean_shift(x)
+    assert np.abs(band.mean_shift(x[::3]) - shift[::3]).max() < 1e-6 * np.abs(shift).max()
+
+
+def test_a_mean_shift_that_doubles_do_not_resolve_is_refused():
+    law = sb.Initialization.rademacher(st.uniform(-1.2, 2.4))
+    band = sb.error_band(sb.Problem(noisy(40), law, potential=sb.Scaled(sb.Power(4, quadratic=1))), 1000)
+    with pytest.raises(sb.SolveError, match="is not resolved: phi'' changes too sharply"):
+        band.mean_shift(np.linspace(-1.2, 1.2, 5))
+    assert np.isfinite(band.std(0.3))
+
+
+@pytest.mark.parametrize(("size", "power"), [(20, 3), (40, 4)])
+def test_the_band_of_noisy_points_is_resolved(size, power):
+    """Beside cells halved, with half as many nodes again: they were 9e-8 (|u|^3) and 3e-6 (u^4) apart."""
+    law, x = sb.Initialization.gaussian(), np.linspace(-1.2, 1.2, 13)
+    model = sb.error_band(sb.Problem(noisy(size), law, potential=sb.Scaled(sb.Power(power, quadratic=1))), 1000).model
+    edges, breaks = model.neurons.grid.cells.edges, model.neurons.grid.breaks
+    cells = Cells(np.sort(np.r_[edges, (edges[1:] + edges[:-1]) / 2]), 24)
+    breaks = np.sort(np.r_[breaks, (breaks[1:] + breaks[:-1]) / 2])
+    finer = replace(model.neurons, grid=replace(model.neurons.grid, cells=cells, breaks=breaks))
+    exact = replace(model, neurons=finer).at(x).covariance()
+    assert np.abs(model.at(x).covariance() - exact).max() < 1e-9 * np.abs(exact).max()
+
+
 def test_the_mean_shift_is_of_order_one_over_n_and_zero_at_the_data():
     band = sb.error_band(A, 100)
     np.testing.assert_allclose(band.at_width(300).mean_shift(X), band.mean_shift(X) / 3, rtol=1e-12)

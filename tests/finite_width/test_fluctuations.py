@@ -345,3 +345,12 @@ def test_pictures_show_the_mean_and_two_deviations_at_a_width():
     assert high == pytest.approx((found.mean[1] + band).max())
     with pytest.raises(sb.DataError, match="`width` must be a whole number >= 1"):
         plot_fluctuations(found, width=0)
+
+
+def test_a_band_without_a_digit_is_refused():
+    problem = sb.Problem(SET_A, sb.Initialization.gaussian(), parameterization=sb.MeanField(1.0))
+    features = sb.error_band(problem, 100, time=1.0).model
+    features.check()
+    vars(features)["error"] = 1.2  # as set A has it with richness 10 at the end of training
+    with pytest.raises(sb.SolveError, match="leading order does not hold .* 120% of its largest deviation"):
+        features.check()

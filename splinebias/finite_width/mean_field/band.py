@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.errors import DataError
+from splinebias.errors import DataError, SolveError
 from splinebias.finite_width.influence import Influence, InfluenceModel
 from splinebias.finite_width.mean_field import response
 from splinebias.finite_width.mean_field.influence import Influences
@@ -73,6 +73,20 @@ class MeanFieldInfluence(InfluenceModel):
         ]
         std = np.sqrt(self.at(x).variance())
         return float((np.abs(found[0] - std) + np.abs(found[1] - std) / 3).max() / max(std.max(), np.finfo(float).tiny))
+
+    def check(self) -> None:
+        """Refuse a band whose error is as large as the band itself, which takes as long as the band.
+
+        Raises
+        ------
+        SolveError
+            If no digit of the deviation is known.
+        """
+        if not self.error <= 1:
+            raise SolveError(
+                f"leading order does not hold at this time, not one digit of the band is known: its error is estimated at "
+                f"{self.error:.0%} of its largest deviation; ask for an earlier time, or train networks (sb.study)"
+            )
 
     @property
     def advice(self) -> str:

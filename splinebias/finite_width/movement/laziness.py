@@ -281,7 +281,7 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     width, seed = whole_number(width, "width", at_least=1), whole_number(seed, "seed")
     missing = PointsSolver().supports(problem) if problem.data.inputs > 1 else beyond_bending(problem)
     if missing is None and not isinstance(problem.parameterization, Standard):
-        missing = f"got {problem.parameterization}, whose hidden weights are meant to move"
+        missing = f"got {problem.parameterization}, whose hidden weights are meant to move; sb.predict follows them"
     if missing is not None:
         raise CapabilityError(f"laziness is predicted for two slopes and Standard() networks: {missing}")
     if problem.initialization.output is not None:

@@ -51,7 +51,8 @@ def test_trained_networks_stay_in_the_band_where_few_breakpoints_reach_data(fact
     assert (least_pvalue(values, band.std(X)) > 1e-3) == inside
     share = crossing_share(problem, band.prediction.multipliers, width)
     reached = np.mean([reached_in(problem, run) for run in runs[:20]])
-    assert share < reached < 3 * share  # those that stay are not foreseen
+    counted = 4 * np.sqrt(share / (20 * width))  # standard errors of a share
+    assert share - counted < reached < 3 * share  # those that stay are not foreseen
 
 
 def reached_in(problem, run):

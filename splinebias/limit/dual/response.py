@@ -27,6 +27,7 @@ from splinebias.limit.dual.effective_potential import EffectivePotential, conjug
 from splinebias.potential import Hypentropy, Potential, Quadratic
 
 _UNDERFLOWING = 1e-290  # masses on the point of it
+_OVERFLOWING = 1e200  # curvature that makes up for such masses
 _FAR_DOWN, _NOTHING = 1e-60, 1e-30  # masses from which on a tail falls as it will; shares of a sum that do not matter
 
 
@@ -180,6 +181,8 @@ class Response:
         if model.logarithms is None:
             return None
         fading = model.rho <= _UNDERFLOWING
+        if (fading & ~(self.alpha <= _OVERFLOWING)).any():  # whether such products matter only logarithms tell
+            return model.faint
         known = np.where(fading, np.inf, model.rho)
         terms = np.where(fading, 0.0, model.rho * (model.v * self.alpha) ** 2)
         least = np.argmin(known, axis=-1)[..., None]
@@ -233,9 +236,9 @@ class Response:
 
     def brink(self, c: Array) -> Brink | None:
         r"""Where terms of `value` are left out at breakpoints `c`, because mass underflows and :math:`\alpha` overflows."""
-        overflowing, little = 1e200, math.log(1e-50)  # curvature that makes up for masses; those that count as faint
+        little = math.log(1e-50)  # masses that count as faint
         model, alpha = self.model, self.alpha
-        if (alpha <= overflowing).all():
+        if (alpha <= _OVERFLOWING).all():
             return None
         rho = model.rho if self._faint is None else model.seen
         log, term = np.log(rho), rho * (model.v * alpha)
@@ -244,7 +247,7 @@ class Response:
             known = self._faint > -np.inf
             log, term = np.where(known, self._faint, log), np.where(known, model.v * self._far, term)
         log, term, alpha, known = np.broadcast_arrays(log, term, alpha, known)
-        out = ~(alpha <= overflowing) & (log <= math.log(_UNDERFLOWING)) & ~known
+        out = ~(alpha <= _OVERFLOWING) & (log <= math.log(_UNDERFLOWING)) & ~known
         least = np.argmin(np.where((log > -np.inf) & (log < little) & ~out, log, np.inf), axis=-1)[..., None]
         mass, size = (np.take_along_axis(a, least, -1)[..., 0] for a in (log, term))
         faint = (mass > -np.inf) & (mass < little) & np.isfinite(size)

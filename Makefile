@@ -8,6 +8,7 @@ READY := $(VENV)/.ready
 
 export MPLBACKEND := Agg
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE  # some fifty processes that tests start would each compile the package again
 .DEFAULT_GOAL := help
 .PHONY: help reproduce reproduce-all reproduce-small test test-all bench bench-tables clean
 
@@ -30,14 +31,14 @@ reproduce-all: $(READY)  ## the same for all figures
 reproduce-small: $(READY)  ## all figures in about a minute, with fewer and narrower networks
 	$(BIN)/python -m experiments --small --out $(FIGURES)
 
-test: $(READY)  ## format, lint, types, and a fast test of every law (six minutes on two cores)
+test: $(READY)  ## format, lint, types, and a fast test of every law (some five minutes on two cores)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-all: test  ## the same, then the costly cases that are marked nightly (twenty minutes in all)
-	$(BIN)/pytest -n 2 -m nightly
+	$(BIN)/pytest -n 2 --dist worksteal -m nightly
 
 bench: $(READY)  ## timings, each beside what one would otherwise run
 	$(BIN)/pytest benchmarks -o python_files="bench_*.py" -o python_functions="bench_*" --benchmark-only

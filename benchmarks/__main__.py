@@ -27,6 +27,7 @@ _TABLES = {  # name in README.md: module and function, called with full=True or 
     "precision": "bench_precision:tabulate",
     "flow": "bench_flow:tabulate",
     "flow sizes": "bench_flow:tabulate_sizes",
+    "training survey": "survey_training:tabulate",
     "neuron flow": "bench_neuron_flow:tabulate",
     "fluctuations": "bench_fluctuations:tabulate",
     "band": "bench_band:tabulate",

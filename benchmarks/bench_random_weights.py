@@ -3,6 +3,7 @@ r"""Scaled potentials with random \|W\|: effective potentials beside integrals o
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -41,25 +42,34 @@ def bench_random_weights(benchmark, law, potential):
 
 
 def tabulate(*, full):
-    """Medians and worst of the five potentials with ReLU and Abs, `predict` as a whole."""
+    """Medians and worst of the five potentials with ReLU and Abs, `predict` as a whole, in seconds of the processor.
+
+    And `penalty` of what it found, a function like any other to it.
+    """
     rows, exact = [], sb.DualSolver(over_sizes=True)
     for size, (name, law) in itertools.product(SIZES, LAWS.items()):
         seconds, apart = [], 0.0
         cases = list(itertools.product((sb.ReLU(), sb.Abs()), POTENTIALS.values()))
         for activation, potential in cases if full else cases[1:3]:
             task, unit = (sb.Problem(data(size), of, activation, sb.Scaled(potential)) for of in (law, UNIT))
+            found, beside = sb.predict(task).function, sb.predict(unit).function
             calls = (
                 lambda task=task: sb.predict(task),
                 lambda task=task: sb.predict(task, exact),
                 lambda unit=unit: sb.predict(unit),
+                lambda task=task, found=found: sb.penalty(found, task),
+                lambda unit=unit, beside=beside: sb.penalty(beside, unit),
             )
-            seconds.append(paired(3, *calls))
+            seconds.append(paired(3, *calls, clock=time.process_time))
             x = np.linspace(-1.3, 1.3, 53)
             fast, slow = (of().function(x) for of in calls[:2])
             apart = max(apart, np.abs(fast - slow).max() / np.abs(slow).max())
-        middle, ratios = np.median(seconds, axis=1), [[ratio(of, 1), ratio(of, 0, 2)] for of in seconds]
-        cells = [duration(float(of)) for of in (*np.median(middle, axis=0), *middle.max(axis=0)[:2])]
-        faster, beside = np.median(ratios, axis=0)
-        rows.append([f"{name}, {size} points", *cells, times(faster), times(beside), f"{apart:.0e}"])
+        middle = np.median(seconds, axis=1)
+        ratios = [[ratio(of, 1), ratio(of, 0, 2), ratio(of, 3, 4)] for of in seconds]
+        medians = np.median(middle, axis=0)
+        cells = [duration(float(of)) for of in (*medians[:3], *middle.max(axis=0)[:2])]
+        faster, beside, of_penalty = np.median(ratios, axis=0)
+        cells += [times(faster), times(beside), f"{apart:.0e}", duration(float(medians[3])), times(of_penalty)]
+        rows.append([f"{name}, {size} points", *cells])
     header = ["law", "median", "over sizes", "W = ±1", "worst", "over sizes", "times faster", "times W = ±1", "apart"]
-    return table(header, rows)
+    return table([*header, "`penalty`", "times W = ±1"], rows)

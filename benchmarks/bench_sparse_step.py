@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks._timing import duration, paired, ratio, table, times
-from splinebias.regimes.large_bias import unit_inputs
-from splinebias.regimes.large_biases.sparse_step import BiasNetwork, blocked_dense_step
+from splinebias.regimes.large_bias.dense_step import blocked_dense_step
+from splinebias.regimes.large_bias.kernel import unit_inputs
+from splinebias.regimes.large_bias.sparse_step import BiasNetwork
 
 _RATE = 0.1
 

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     options = parser.parse_args(arguments)
     seeds = range(options.first, options.first + options.count)
-    with multiprocessing.get_context("spawn").Pool(options.jobs, maxtasksperchild=50) as pool:
+    with multiprocessing.get_context("spawn").Pool(options.jobs, warmed, maxtasksperchild=50) as pool:
         trials = []
         for trial in pool.imap_unordered(tried, [seed for seed in seeds if seed not in SLOW]):
             trials.append(trial)
@@ -56,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(text)
     if seeds == SEEDS:
         PAGE.write_text(placed(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
+
+
+def warmed() -> None:
+    """Import what predictions import, so that no problem pays for it."""
+    tried(40)
 
 
 def placed(page: str, text: str) -> str:

@@ -121,6 +121,33 @@ def real_vector(value: Any, name: str, *, fix: str = "drop or impute such points
     return array
 
 
+def time_of(time: Any, name: str) -> float:
+    """A training time >= 0, infinity included, as a float, or a DataError."""
+    time = entry(time)
+    try:
+        accepted = isinstance(time, numbers.Real) and not isinstance(time, bool | np.bool_)
+        value = float(time) if accepted else math.nan
+    except OverflowError:
+        raise DataError(f"`{name}` must be at most {sys.float_info.max:.2g}, got more; inf stands for the limit") from None
+    if not value >= 0:
+        got = f"an array of shape {time.shape}" if isinstance(time, np.ndarray) else repr(time)
+        raise DataError(f"`{name}` must be a number >= 0, got {got}; inf stands for the limit")
+    return value
+
+
+def times_of(times: Any) -> Array:
+    """Training times >= 0, one at least, as a read-only vector, or a DataError."""
+    times = entry(times)
+    if isinstance(times, numbers.Real):
+        times = [times]
+    vector = [] if isinstance(times, str | bytes) or not np.iterable(times) else list(times)
+    if not vector:
+        raise DataError(f"`times` must be one number >= 0 or a vector of such numbers, got {times!r}")
+    checked = np.array([time_of(t, f"times[{i}]") for i, t in enumerate(vector)])
+    checked.setflags(write=False)
+    return checked
+
+
 def nearest(name: Any, known: Iterable[str]) -> str:
     """``"; did you mean 'abs'?"`` if `name` is a misspelling of one of `known`, else nothing."""
     found = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
@@ -172,14 +199,23 @@ def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
 
 def memory_left() -> float:
     """Bytes of memory that this machine has left, about; infinity where the system does not say."""
-    for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
+    return _memory("SC_AVPHYS_PAGES", "SC_PHYS_PAGES")
+
+
+def memory_of_machine() -> float:
+    """Bytes of memory that this machine has, in use or not; infinity where the system does not say."""
+    return _memory("SC_PHYS_PAGES")
+
+
+def _memory(*names: str) -> float:
+    for pages in names:
         with suppress(AttributeError, ValueError, OSError):  # no such function, no such name, not now
             return float(os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE"))
     return math.inf
 
 
 def known_keywords(called: _Called) -> _Called:
-    """`called` with unknown keywords refused in words; of a class, its constructor and its class methods. Types stay.
+    """`called` with unknown keywords refused in words; of a class, its constructor and all its class methods. Types stay.
 
     A call costs some tenths of a microsecond more. Callables that hand ``**options`` on are as they were.
 
@@ -190,9 +226,10 @@ def known_keywords(called: _Called) -> _Called:
     """
     if not isinstance(called, type):
         return cast(_Called, _checked(called, called.__qualname__))
-    for name, member in list(vars(called).items()):
+    members = {name: member for base in reversed(called.__mro__[:-1]) for name, member in vars(base).items()}
+    for name, member in members.items():
         if isinstance(member, classmethod) and not name.startswith("_"):
-            setattr(called, name, classmethod(_checked(member.__func__, member.__func__.__qualname__)))
+            setattr(called, name, classmethod(_checked(member.__func__, f"{called.__qualname__}.{name}")))
     if "__init__" in vars(called):
         type.__setattr__(called, "__init__", _checked(vars(called)["__init__"], called.__qualname__))
     return cast(_Called, called)
@@ -213,6 +250,7 @@ def _checked(called: Any, name: str) -> Any:
             refuse_unknown(keywords, names, f"`{name}`")
         return called(*args, **keywords)
 
+    checked.__qualname__ = name
     return checked
 
 

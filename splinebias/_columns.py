@@ -1,16 +1,22 @@
-"""Columns of data as they come: tensors, masked arrays, one-column tables, data frames; why equal abscissae are equal."""
+"""Columns of data as they come: tensors, masked arrays, tables, data frames, CSV files; why equal abscissae are equal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from splinebias._arguments import nearest, real_vector, warn_caller
 from splinebias._array import Array
+from splinebias._files import unreadable
 from splinebias.errors import DataError
 
+_SHOWN = 20  # characters of a cell in a refusal
 _DATES = (
     "subtract the first one and divide by a unit, for example (dates - dates.min()) / np.timedelta64(1, 'D')"  # a way out
 )
@@ -67,6 +73,48 @@ def without_zeros(columns: Sequence[Array], weights: Array) -> list[Array]:
     return [column[~zero] for column in (*columns, weights)]
 
 
+def _weights(weights: Any, y: Array) -> Array:
+    """Weights >= 0, as many as ordinates, or a DataError; None: one each."""
+    m = np.ones_like(y) if weights is None else number_column(weights, "weights")
+    if m.shape != y.shape or (m < 0).any():
+        raise DataError(
+            f"`weights` must be {y.size} numbers >= 0, got {m.size} with minimum {m.min(initial=math.inf):g}; drop points "
+            "that do not count, or give them 0"
+        )
+    return m
+
+
+def checked_points(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
+    """Abscissae, ordinates and positive weights as vectors of one length, or a DataError."""
+    x, y, weights = without_masked([x, y, weights])
+    x, y = number_column(x, "x"), number_column(y, "y")
+    if x.shape != y.shape:
+        raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
+    x, y, m = without_zeros([x, y], _weights(weights, y))
+    return x, y, m
+
+
+def checked_rows(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
+    """Rows of inputs, as many ordinates and positive weights, or a DataError; masked ones and weights 0 are left out."""
+    try:
+        shape = np.shape(x)
+    except ValueError:
+        raise DataError("`x` must be a matrix of shape (M, d), got rows of different lengths") from None
+    if len(shape) != 2 or shape[1] == 0:
+        hint = "for one input use sb.Dataset(x, y)" if len(shape) == 1 else "one row a point, one column an input"
+        raise DataError(f"`x` of Points must be a matrix of shape (M, d), got shape {shape}; {hint}")
+    if isinstance(x, list | tuple):
+        x = np.asarray(x)
+    taken = [x[:, j] if hasattr(x, "ndim") else np.asarray(x)[:, j] for j in range(shape[1])]
+    *taken, y, weights = without_masked([*taken, y, weights])
+    columns = [real_vector(column, f"x[:, {j}]") for j, column in enumerate(taken)]
+    rows, y = np.stack(columns, axis=1) + 0.0, real_vector(y, "y")  # + 0.0: no -0.0, which sorts apart from 0.0
+    if len(rows) != y.size:
+        raise DataError(f"`x` and `y` must have one length, got {len(rows)} and {y.size}; pair every row of x with one y")
+    rows, y, m = without_zeros([rows, y], _weights(weights, y))
+    return rows, y, m
+
+
 def frame_column(frame: Any, name: Any) -> Any:
     """The column of a DataFrame that has a name, as an array; DataError if there is none, or two, or no numbers in it."""
     columns = list(getattr(frame, "columns", ()))
@@ -84,6 +132,55 @@ def frame_column(frame: Any, name: Any) -> Any:
         raise DataError(
             f"column {name!r} must hold numbers, got entries that are none or missing; drop them: frame.dropna()"
         ) from None
+
+
+def file_columns(path: Any, names: tuple[str, ...]) -> Array:
+    """Named columns of a CSV file, a column each; a file that is no table is refused without a word of what is in it."""
+    if not isinstance(path, str | Path):
+        raise DataError(f"`path` must be the name of a CSV file, got {path!r}")
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, first = list(reader.fieldnames or []), next(reader, {})
+            for name in names:
+                if name not in columns:
+                    found = ", ".join(columns) if _is_table(columns, first) else "no header above lines of numbers"
+                    raise DataError(f"column {name!r} is missing in {path}; it has {found}")
+                if columns.count(name) > 1:
+                    raise DataError(
+                        f"column {name!r} stands {columns.count(name)} times in the header of {path}; rename one"
+                    )
+            rows = [(reader.line_num, row) for row in chain([first] if first else [], reader)]
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a name that no file can have
+        raise unreadable("data", path, error) from None
+    except csv.Error as error:
+        raise DataError(f"cannot read the data file {path} as CSV: {error}; mend that line") from None
+    table = np.empty((len(rows), len(names)))
+    for number, (line, row) in enumerate(rows):
+        cells = [row[name] for name in names]
+        try:
+            table[number] = [float(cell) for cell in cells]
+        except (TypeError, ValueError):
+            shown = ", ".join("nothing" if cell is None else repr(cell[:_SHOWN]) for cell in cells)
+            count = "two" if len(names) == 2 else len(names)
+            raise DataError(f"line {line} of {path} must hold {count} numbers, got {shown}; mend that line") from None
+    return table
+
+
+def _is_table(columns: Sequence[str], first: Mapping[Any, Any]) -> bool:
+    """Whether names of columns stand above as many cells, of which two are numbers."""
+    cells = list(first.values())
+    return None not in first and None not in cells and sum(map(_is_number, cells)) > 1 and max(map(len, columns)) < 80
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def digits(value: float) -> str:

@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from splinebias._arguments import known_keywords, real_vector, true_or_false
 from splinebias._array import Array
-from splinebias._columns import digits, frame_column, number_column, of_rounding, without_masked, without_zeros
-from splinebias._files import unreadable
+from splinebias._columns import checked_points, checked_rows, digits, file_columns, frame_column, of_rounding
 from splinebias.errors import CapabilityError, DataError
 
-_SHOWN = 20  # characters of a cell in a refusal
+
+class Weighted:
+    """Points with weights, of one input or of several: `x`, `y` and `weights`, as many of each."""
+
+    x: Array
+    y: Array
+    weights: Array
+
+    @property
+    def size(self) -> int:
+        """Number M of distinct points."""
+        return int(self.y.size)
+
+    def with_ordinates(self, y: Array) -> Self:
+        """The same points with other ordinates, shape (M,), in the order of `x` here."""
+        return replace(self, y=y)  # type: ignore[type-var]  # both kinds are dataclasses
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("x", "y", "weights")
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.size, float(self.y.sum())))  # equality looks at all points
 
 
 @known_keywords
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(Weighted):
     r"""Points :math:`(x_i, y_i)`, :math:`i = 1..M`, to be interpolated, with distinct real :math:`x_i`.
 
     Parameters
@@ -56,7 +78,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         original = self.x
-        x, y, m = _points(self.x, self.y, self.weights)
+        x, y, m = checked_points(self.x, self.y, self.weights)
         order = np.argsort(x, kind="stable")
         x, y, m = x[order], y[order], m[order]
         same = np.flatnonzero(x[1:] == x[:-1])
@@ -82,7 +104,7 @@ class Dataset:
 
         The gradient flow on the replicated data equals the weighted flow on the grouped data.
         """
-        x, y, m = _points(x, y, weights)
+        x, y, m = checked_points(x, y, weights)
         if not x.size:
             raise DataError("at least 2 distinct points are needed, got none; add points")
         order = np.argsort(x, kind="stable")
@@ -115,19 +137,18 @@ class Dataset:
     @classmethod
     def from_csv(cls, path: str | Path, *, x: str = "x", y: str = "y", replicates: bool = False) -> Dataset:
         """Read two named columns of a CSV file with a header line (see `from_replicates` for `replicates`)."""
-        if not isinstance(path, str | Path):
-            raise DataError(f"`path` must be the name of a CSV file, got {path!r}")
         make = cls.from_replicates if true_or_false(replicates, "replicates") else cls
-        return make(*_read_columns(path, (x, y)).T)
+        return make(*file_columns(path, (x, y)).T)
 
     @property
-    def size(self) -> int:
-        """Number M of distinct points."""
-        return int(self.x.size)
+    def inputs(self) -> int:
+        """Number of inputs: 1."""
+        return 1
 
-    def with_ordinates(self, y: Array) -> Dataset:
-        """The same points with other ordinates, shape (M,), in the order of `x` here."""
-        return Dataset(self.x, y, self.weights)
+    @property
+    def box(self) -> Array:
+        """`span`, shape (1, 2)."""
+        return np.array([self.span])
 
     @property
     def span(self) -> tuple[float, float]:
@@ -140,26 +161,15 @@ class Dataset:
         lo, hi = self.span
         return lo - (hi - lo) / 4, hi + (hi - lo) / 4
 
-    def __len__(self) -> int:
-        return self.size
-
     def __repr__(self) -> str:
         lo, hi = self.span
         weighted = "" if (self.weights == 1).all() else f", weights {self.weights.min():g} to {self.weights.max():g}"
         return f"Dataset({self.size} points on [{lo:g}, {hi:g}]{weighted})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dataset) and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("x", "y", "weights")
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.size, self.span))  # equality looks at all points
-
 
 @known_keywords
 @dataclass(frozen=True, eq=False)
-class Points:
+class Points(Weighted):
     r"""Points :math:`(x_i, y_i)`, :math:`i = 1..M`, to be interpolated, with distinct rows :math:`x_i` of d inputs.
 
     Parameters
@@ -189,7 +199,7 @@ class Points:
     weights: Array = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        x, y, m = _rows(self.x, self.y, self.weights)
+        x, y, m = checked_rows(self.x, self.y, self.weights)
         distinct, place = np.unique(x, axis=0, return_inverse=True)
         place = place.ravel()
         order = np.argsort(place, kind="stable")
@@ -212,7 +222,7 @@ class Points:
     @classmethod
     def from_replicates(cls, x: Any, y: Any, weights: Any = None) -> Points:
         """Group equal rows of x into one point with the weighted mean of its y and the sum of its weights (one each)."""
-        x, y, m = _rows(x, y, weights)
+        x, y, m = checked_rows(x, y, weights)
         if not y.size:
             raise DataError("at least 2 distinct points are needed, got none; add points")
         distinct, place = np.unique(x, axis=0, return_inverse=True)
@@ -223,9 +233,7 @@ class Points:
     @classmethod
     def from_csv(cls, path: str | Path, *, x: Sequence[str], y: str = "y", replicates: bool = False) -> Points:
         """Read named columns of a CSV file with a header line: those of the inputs `x`, in this order, and `y`."""
-        if not isinstance(path, str | Path):
-            raise DataError(f"`path` must be the name of a CSV file, got {path!r}")
-        table = _read_columns(path, (*_names(x), y))
+        table = file_columns(path, (*_names(x), y))
         make = cls.from_replicates if true_or_false(replicates, "replicates") else cls
         return make(table[:, :-1], table[:, -1])
 
@@ -237,11 +245,6 @@ class Points:
         inputs = np.stack([real_vector(frame_column(frame, name), str(name)) for name in _names(x)], axis=1)
         others = [real_vector(frame_column(frame, name), str(name)) for name in (y, weights) if name is not None]
         return (cls.from_replicates if true_or_false(replicates, "replicates") else cls)(inputs, *others)
-
-    @property
-    def size(self) -> int:
-        """Number M of distinct points."""
-        return int(self.y.size)
 
     @property
     def inputs(self) -> int:
@@ -272,34 +275,8 @@ class Points:
         """Refused, as `span`; see ``problem.default_box``."""
         return self.span
 
-    def with_ordinates(self, y: Array) -> Points:
-        """The same points with other ordinates, shape (M,), in the order of `x` here."""
-        return Points(self.x, y, self.weights)
-
-    def __len__(self) -> int:
-        return self.size
-
     def __repr__(self) -> str:
         return f"Points({self.size} points of {self.inputs} input{'s' * (self.inputs > 1)})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Points) and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("x", "y", "weights")
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.size, self.inputs, float(self.y.sum())))  # equality looks at all points
-
-
-def _weights(weights: Any, y: Array) -> Array:
-    """Weights >= 0, as many as ordinates, or a DataError; None: one each."""
-    m = np.ones_like(y) if weights is None else number_column(weights, "weights")
-    if m.shape != y.shape or (m < 0).any():
-        raise DataError(
-            f"`weights` must be {y.size} numbers >= 0, got {m.size} with minimum {m.min(initial=math.inf):g}; drop points "
-            "that do not count, or give them 0"
-        )
-    return m
 
 
 def _names(x: Any) -> tuple[str, ...]:
@@ -307,84 +284,6 @@ def _names(x: Any) -> tuple[str, ...]:
     if isinstance(x, str) or not isinstance(x, Sequence) or not len(x):
         raise DataError(f'`x` must be the names of the columns of all inputs, such as ["x1", "x2"], got {x!r}')
     return tuple(x)
-
-
-def _rows(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
-    """Rows of inputs, as many ordinates and positive weights, or a DataError; masked ones and weights 0 are left out."""
-    try:
-        shape = np.shape(x)
-    except ValueError:
-        raise DataError("`x` must be a matrix of shape (M, d), got rows of different lengths") from None
-    if len(shape) != 2 or shape[1] == 0:
-        hint = "for one input use sb.Dataset(x, y)" if len(shape) == 1 else "one row a point, one column an input"
-        raise DataError(f"`x` of Points must be a matrix of shape (M, d), got shape {shape}; {hint}")
-    if isinstance(x, list | tuple):
-        x = np.asarray(x)
-    taken = [x[:, j] if hasattr(x, "ndim") else np.asarray(x)[:, j] for j in range(shape[1])]
-    *taken, y, weights = without_masked([*taken, y, weights])
-    columns = [real_vector(column, f"x[:, {j}]") for j, column in enumerate(taken)]
-    rows, y = np.stack(columns, axis=1) + 0.0, real_vector(y, "y")  # + 0.0: no -0.0, which sorts apart from 0.0
-    if len(rows) != y.size:
-        raise DataError(f"`x` and `y` must have one length, got {len(rows)} and {y.size}; pair every row of x with one y")
-    rows, y, m = without_zeros([rows, y], _weights(weights, y))
-    return rows, y, m
-
-
-def _read_columns(path: str | Path, names: tuple[str, ...]) -> Array:
-    """Named columns of a CSV file, a column each; a file that is no table is refused without a word of what is in it."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns, first = list(reader.fieldnames or []), next(reader, {})
-            for name in names:
-                if name not in columns:
-                    found = ", ".join(columns) if _is_table(columns, first) else "no header above lines of numbers"
-                    raise DataError(f"column {name!r} is missing in {path}; it has {found}")
-                if columns.count(name) > 1:
-                    raise DataError(
-                        f"column {name!r} stands {columns.count(name)} times in the header of {path}; rename one"
-                    )
-            rows = [(reader.line_num, row) for row in chain([first] if first else [], reader)]
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a name that no file can have
-        raise unreadable("data", path, error) from None
-    except csv.Error as error:
-        raise DataError(f"cannot read the data file {path} as CSV: {error}; mend that line") from None
-    table = np.empty((len(rows), len(names)))
-    for number, (line, row) in enumerate(rows):
-        cells = [row[name] for name in names]
-        try:
-            table[number] = [float(cell) for cell in cells]
-        except (TypeError, ValueError):
-            shown = ", ".join("nothing" if cell is None else repr(cell[:_SHOWN]) for cell in cells)
-            count = "two" if len(names) == 2 else len(names)
-            raise DataError(f"line {line} of {path} must hold {count} numbers, got {shown}; mend that line") from None
-    return table
-
-
-def _is_table(columns: Sequence[str], first: Mapping[Any, Any]) -> bool:
-    """Whether names of columns stand above as many cells, of which two are numbers."""
-    cells = list(first.values())
-    return None not in first and None not in cells and sum(map(_is_number, cells)) > 1 and max(map(len, columns)) < 80
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _points(x: Any, y: Any, weights: Any) -> tuple[Array, Array, Array]:
-    """Abscissae, ordinates and positive weights as vectors of one length, or a DataError."""
-    x, y, weights = without_masked([x, y, weights])
-    x, y = number_column(x, "x"), number_column(y, "y")
-    if x.shape != y.shape:
-        raise DataError(f"`x` and `y` must have one length, got {x.size} and {y.size}; pair every x with one y")
-    x, y, m = without_zeros([x, y], _weights(weights, y))
-    return x, y, m
 
 
 def _group(x: Array, y: Array, m: Array) -> tuple[Array, Array, Array]:

@@ -1,39 +1,28 @@
-"""Problem: data x initialization x activation x potential (x affine part), its default interval, its TOML tables.
+"""Problem: data x initialization x activation x potential (x affine part), its default interval, what it is called.
 
 At finite width a Problem is sampled and trained; at infinite width it is solved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import known_keywords, nearest, refuse_unknown
+from splinebias._arguments import known_keywords, refuse_unknown
 from splinebias._array import Array
-from splinebias._files import named_file, read_toml, write_toml
-from splinebias.activation import Abs, Activation, Homogeneous, LeakyReLU, ReLU, ReLUPower, TwoSlope
+from splinebias._files import read_toml, write_toml
+from splinebias.activation import Activation, Homogeneous, ReLU, TwoSlope
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.initialization import Initialization
-from splinebias.parameterization import NTK, MeanField, Parameterization, Standard
-from splinebias.potential import Hypentropy, Potential, Power, Quadratic, Scaled
-from splinebias.smooth_activation import Sigmoid, Softplus, Tanh, X2Tanh, XTanh
+from splinebias.parameterization import NTK, Parameterization, Standard
+from splinebias.potential import Potential, Quadratic, Scaled
 
-_PARTS: dict[str, dict[str, Any]] = {  # besides the data: the kinds of each in TOML, laws aside
-    "initialization": {},
-    "activation": {"relu": ReLU, "abs": Abs, "leaky_relu": LeakyReLU, "relu_power": ReLUPower, "tanh": Tanh}
-    | {"xtanh": XTanh, "x2tanh": X2Tanh, "sigmoid": Sigmoid, "softplus": Softplus},
-    "potential": {"quadratic": Quadratic, "power": Power, "hypentropy": Hypentropy},
-    "parameterization": {"standard": Standard, "ntk": NTK, "mean_field": MeanField},
-}
-_EXAMPLES = {"relu_power": "2", "power": "4", "hypentropy": "1.0", "mean_field": "1.0"}  # of what has no default
-_TABLES = ("data", "initialization", "problem", "activation", "potential", "parameterization")
-_LISTED = "[data], [initialization] and optionally " + ", ".join(f"[{name}]" for name in _TABLES[2:])
+_QUADRATIC = Quadratic()
 
 
 @known_keywords
@@ -73,7 +62,7 @@ class Problem:
     data: Dataset | Points
     initialization: Initialization
     activation: Activation = ReLU()
-    potential: Potential | Scaled = Quadratic()
+    potential: Potential | Scaled = _QUADRATIC
     affine: str = "network"
     parameterization: Parameterization = Standard()
 
@@ -92,7 +81,7 @@ class Problem:
                 raise DataError(f"`{name}` must be {wanted}, got {value!r}{hint}")
         if not isinstance(self.affine, str) or self.affine not in ("network", "free"):
             raise DataError(f'`affine` must be "network" or "free", got {self.affine!r}')
-        inputs = self.data.inputs if isinstance(self.data, Points) else 1
+        inputs = self.data.inputs
         if self.initialization.inputs != inputs:
             raise DataError(
                 f"`initialization` must have the {inputs} input{'s' * (inputs > 1)} of the data, got "
@@ -176,7 +165,7 @@ class Problem:
     @property
     def default_box(self) -> Array:
         """As `default_interval`, of every input: shape (d, 2)."""
-        box = self.data.box if isinstance(self.data, Points) else np.array([self.data.span])
+        box = self.data.box
         margin = (box[:, 1] - box[:, 0]) / 4
         return np.stack([box[:, 0] - margin, box[:, 1] + margin], axis=1)
 
@@ -189,7 +178,7 @@ class Problem:
         CapabilityError
             For `Points` of one input, which go into a `Dataset`.
         """
-        if isinstance(self.data, Points) and self.data.inputs > 1:
+        if self.data.inputs > 1:
             return tuple((low, high) for low, high in self.default_box.tolist())
         return self.default_interval
 
@@ -209,7 +198,7 @@ class Problem:
 
         Unscaled potentials all have the limit of :math:`\phi(u) = u^2/2` (theory section 3).
         """
-        return self.phi if self.scaled else Quadratic()
+        return self.phi if self.scaled else _QUADRATIC
 
     def breakpoint_law(self, power: int = 1) -> BreakpointLaw:
         r"""The breakpoints, with rules for :math:`|w|` that integrate :math:`|\alpha|` to this `power`."""
@@ -259,9 +248,9 @@ class Problem:
         CapabilityError
             If a law, an activation, a potential or a parameterization is not one of the library's own.
         """
-        data = {name: getattr(self.data, name).tolist() for name in ("x", "y", "weights")}
-        parts = {name: part_to_table(name, getattr(self, name)) for name in _PARTS}
-        return {"problem": {"affine": self.affine}, "data": data} | parts
+        from splinebias.problem_tables import problem_tables
+
+        return problem_tables({part.name: getattr(self, part.name) for part in fields(self)})
 
     @classmethod
     def from_tables(cls, tables: dict[str, Any], folder: Path | None = Path(), *, root: str | Path | None = None) -> Problem:
@@ -274,12 +263,9 @@ class Problem:
         DataError
             If they do not describe a problem: the message names the entry.
         """
-        _check_tables(tables)
-        options = tables.get("problem", {})
-        if set(options) - {"affine"}:
-            raise DataError(f"[problem] takes `affine` only, got {sorted(options)}")
-        parts = {name: part_from_table(name, tables[name]) for name in _PARTS if name in tables}
-        return cls(_read_data(tables["data"], folder, root), **parts, **options)
+        from splinebias.problem_tables import problem_parts
+
+        return cls(**problem_parts(tables, folder, root))
 
     def to_toml(self, path: str | Path | None = None) -> str:
         """The problem as TOML text, written atomically to `path` if one is given; `from_toml` reads it back equal.
@@ -314,110 +300,6 @@ class Problem:
         """
         hint = '; points of a CSV file are named in a problem file, by `csv = "points.csv"` under `[data]`'
         return cls.from_tables(*read_toml(source, "problem", hint=hint), root=root)
-
-
-def part_to_table(name: str, part: Any) -> dict[str, Any]:
-    """The part of a problem called `name`, such as "potential", as a plain table; `part_from_table` reads it back equal.
-
-    Raises
-    ------
-    CapabilityError
-        If it, or a law in it, is not one of the library's own.
-    """
-    if isinstance(part, Initialization):
-        return part.to_table()
-    scaled = {"scaled": isinstance(part, Scaled)} if name == "potential" else {}
-    part = part.base if isinstance(part, Scaled) else part
-    kind = next((kind for kind, known in _PARTS[name].items() if type(part) is known), None)
-    if kind is None:
-        raise CapabilityError(
-            f"only the library's own kinds can be written to TOML, got {type(part).__name__}; use one of those"
-        )
-    return scaled | {"name": kind} | {field.name: getattr(part, field.name) for field in fields(part)}
-
-
-def part_from_table(name: str, table: Any) -> Any:
-    """The part of a problem called `name`, such as "potential", that a plain table describes.
-
-    Raises
-    ------
-    DataError
-        If it describes none: the message names the entry.
-    """
-    if name == "initialization":
-        _check_halves(table)
-        return Initialization.from_table(table)
-    kinds, options = _PARTS[name], dict(table)
-    scaled = options.pop("scaled", False) if name == "potential" else False
-    if not isinstance(scaled, bool):
-        raise DataError(f"`potential.scaled` must be true or false, got {scaled!r}")
-    kind = options.pop("name", None)
-    if not isinstance(kind, str) or kind not in kinds:
-        raise DataError(f"`{name}.name` must be one of {', '.join(kinds)}, got {kind!r}{nearest(kind, kinds)}")
-    taken = {field.name: field.default is MISSING for field in fields(kinds[kind])}
-    for key in options:
-        if key not in taken:
-            rule = f"[{name}] has parameters that {kind} does not take: {key}; it takes {', '.join(taken) or 'none'}"
-            raise DataError(rule + nearest(key, taken))
-    for key, needed in taken.items():
-        if needed and key not in options:
-            raise DataError(f"[{name}] {kind} needs {key}, got none; add a line such as {key} = {_EXAMPLES[kind]}")
-    part = kinds[kind](**options)
-    return Scaled(part) if scaled else part
-
-
-def _check_tables(tables: dict[str, Any]) -> None:
-    """Refuse unknown and missing tables."""
-    for name, table in tables.items():
-        if name not in _TABLES:
-            raise DataError(f"a problem has tables {_LISTED}, got [{name}]{nearest(name, _TABLES)}")
-        if not isinstance(table, dict):
-            raise DataError(f"a problem has tables {_LISTED}, got {name} = {table!r}; write a line [{name}] instead")
-    missing = [name for name in ("data", "initialization") if name not in tables]
-    if missing:
-        raise DataError(f"a problem has tables {_LISTED}, got no [{missing[0]}]; add it")
-
-
-def _check_halves(law: dict[str, Any]) -> None:
-    """Refuse a law of (w, b) of which half is missing."""
-    halves = [name for name in ("weight", "bias") if name not in law]
-    if halves and "preset" not in law and law.get("joint", "independent") == "independent":
-        raise DataError(
-            f"[initialization] needs `weight` and `bias`, or a `preset`, got {sorted(law)}; "
-            f'add {halves[0]} = {{name = "norm"}}, for instance'
-        )
-
-
-def _read_data(table: dict[str, Any], folder: Path | None, root: str | Path | None) -> Dataset | Points:
-    """The points of [data]: given there, or in a CSV file."""
-    table = dict(table)
-    replicates = table.pop("replicates", False)
-    if not isinstance(replicates, bool):
-        raise DataError(f"`data.replicates` must be true or false, got {replicates!r}")
-    known = {"csv", "x", "y"} if "csv" in table else {"x", "y", "weights"}
-    for name in set(table) - known:
-        raise DataError(f"[data] has `x` and `y`, or `csv`, and no `{name}`{nearest(name, [*known, 'csv', 'replicates'])}")
-    kind = Points if isinstance(table.get("x"), list) and table["x"] and _several(table) else Dataset
-    if "csv" in table:
-        names = {name: table.pop(name) for name in ("x", "y") if name in table}
-        if not all(isinstance(name, str) for name in [table["csv"], *_flat(names.values())]):
-            raise DataError(f"[data] with `csv` names a file and its columns x and y, got {table | names}")
-        return kind.from_csv(named_file(table["csv"], "csv", folder, root), **names, replicates=replicates)
-    if not {"x", "y"} <= set(table):
-        raise DataError(f"[data] needs `x` and `y` (or `csv`), got {sorted(table)}")
-    if replicates and "weights" in table:
-        raise DataError("[data] takes `weights` or `replicates = true`, got both; replicates are their own weights")
-    return kind.from_replicates(**table) if replicates else kind(**table)
-
-
-def _several(table: dict[str, Any]) -> bool:
-    """Whether `x` of [data] is of several inputs: rows, or with `csv` the names of columns."""
-    return "csv" in table or isinstance(table["x"][0], list)
-
-
-def _flat(names: Iterable[Any]) -> list[Any]:
-    """Names of columns, lists of them taken apart."""
-    return [part for name in names for part in (name if isinstance(name, list) else [name])]
 
 
 def require_problem(problem: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from splinebias._arguments import known_keywords, namespace
 from splinebias.activation import Smooth
-from splinebias.errors import DataError
+from splinebias.errors import CapabilityError, DataError
 
 
 class _TanhTimesPower(Smooth):
@@ -111,3 +111,31 @@ class Centred(Smooth):
 
     def derivative(self, z: Any) -> Any:
         return self.base.derivative(z)
+
+
+_KINDS: dict[str, type[Smooth]] = {kind.__name__: kind for kind in (Tanh, XTanh, X2Tanh, Sigmoid, Softplus)}
+
+
+def smooth_to_words(activation: Any) -> str:
+    """A smooth activation of the library as a word, such as "Tanh" or "Centred Sigmoid"; `smooth_from_words` reads it.
+
+    Raises
+    ------
+    CapabilityError
+        If it is another one.
+    """
+    if isinstance(activation, Centred):
+        return f"Centred {smooth_to_words(activation.base)}"
+    if type(activation) not in _KINDS.values():
+        raise CapabilityError(f"only smooth activations of the library have a text, got {activation!r}; pickle the function")
+    return type(activation).__name__
+
+
+def smooth_from_words(text: Any) -> Smooth:
+    """The smooth activation of a word, or a DataError."""
+    first, _, rest = text.partition(" ") if isinstance(text, str) else ("", "", "")
+    if first == "Centred":
+        return Centred(smooth_from_words(rest))
+    if first not in _KINDS or rest:
+        raise DataError(f"`activation` must be one of {', '.join(_KINDS)}, or that after Centred, got {text!r}")
+    return _KINDS[first]()

@@ -11,7 +11,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import pytest
 from hypothesis import settings
 
-settings.register_profile("splinebias", derandomize=True, deadline=None, database=None, max_examples=50)
+settings.register_profile("splinebias", derandomize=True, deadline=None, database=None, max_examples=30)
 settings.load_profile("splinebias")
 
 

@@ -154,6 +154,12 @@ def test_results_print_a_short_line_and_show_a_small_picture(results, name):
     assert len(page) < 80_000
 
 
+def test_laws_of_largest_errors_print_a_short_line(results):
+    for band in (results["band"], results["band of points"]):
+        for law in (band.largest, band.drawn_errors):
+            assert len(repr(law)) < 80 and f"{len(law.points)} points" in repr(law)
+
+
 @pytest.mark.parametrize("name", PICTURELESS)
 def test_what_has_no_picture_prints_a_short_line_and_shows_its_text(name):
     result = PICTURELESS[name]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,11 +105,64 @@ method_option = click.option(
     "--method", type=click.Choice(list(METHODS)), help="How networks are moved; default: the library's."
 )
 interval_option = click.option(
-    "--interval", type=Numbers("LO,HI", count=2), help="Where to compare with the limit; default: a quarter beyond the data."
+    "--interval",
+    type=Numbers("LO,HI", count=2),
+    callback=lambda ctx, param, ends: ends and tuple(ends),
+    help="Where to compare with the limit, of several inputs for each; default: a quarter beyond the data.",
 )
 plot_option = click.option("--plot", type=Output(), metavar="FILE", help="Also draw a picture (.png, .pdf, .svg, ...).")
 csv_option = click.option("--csv", type=Output(), metavar="FILE", help="Also write one line per network.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+
+
+class Answer:
+    """What a command found, shown as its options ask: a picture, and one JSON object or lines and a table."""
+
+    def __init__(self, plot: Path | None, *, as_json: bool) -> None:
+        self.wants_picture, self.draw, self.as_json = plot is not None, picture(plot), as_json
+
+    def show(
+        self, content: Mapping[str, Any], lines: Mapping[str, str], table: Mapping[str, Sequence[float]] | None = None
+    ) -> None:
+        """Print `content` as JSON if that is wanted, else `lines` and `table`."""
+        if self.as_json:
+            print_json(content)
+            return
+        print_facts(**lines)
+        if table:
+            print_table(table)
+
+
+def answered(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with the options --plot and --json, for which it gets an `answer`."""
+
+    @plot_option
+    @json_option
+    @functools.wraps(command)
+    def run(*args: Any, plot: Path | None, as_json: bool, **options: Any) -> None:
+        command(*args, answer=Answer(plot, as_json=as_json), **options)
+
+    return run
+
+
+def of_problem(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with PROBLEM.toml and --root, for which it gets the `problem`, and with what is `answered`."""
+
+    @problem_argument
+    @root_option
+    @answered
+    @functools.wraps(command)
+    def run(*, problem: Path, root: Path | None, **options: Any) -> None:
+        from splinebias.problem import Problem
+
+        command(problem=Problem.from_toml(problem, root=root), **options)
+
+    return run
+
+
+def end(*, ok: bool) -> None:
+    """End the command: status 0 if all is `ok`, else 1."""
+    click.get_current_context().exit(0 if ok else 1)
 
 
 def made(names: Mapping[str, str], choice: str | None) -> Any:
@@ -152,9 +206,43 @@ def picture(path: Path | None) -> Callable[..., None]:
     return save
 
 
+def places(problem: Problem, at: list[float] | None) -> tuple[Any, dict[str, list[float]]]:
+    """The points of --at as functions of the problem take them, and as columns of a table.
+
+    Raises
+    ------
+    DataError
+        If their numbers are no whole points of several inputs.
+    """
+    import numpy as np
+
+    from splinebias.data import Dataset
+
+    if isinstance(problem.data, Dataset):
+        return at or [], {"x": at or []}
+    d = problem.data.inputs
+    if at is not None and len(at) % d:
+        raise DataError(f"--at must list points of {d} inputs one after the other, {d} numbers each, got {len(at)} numbers")
+    points = np.reshape(at or [], (-1, d))
+    return points, {f"x{k + 1}": points[:, k].tolist() for k in range(d)}
+
+
+def where_in(problem: Problem, interval: tuple[float, float] | None) -> Any:
+    """The interval of --interval as functions of the problem take it: of several inputs that of each of them."""
+    from splinebias.data import Points
+
+    data = problem.data
+    return [interval] * data.inputs if interval is not None and isinstance(data, Points) and data.inputs > 1 else interval
+
+
 def head_of(problem: Problem, outcome: Outcome, advice: str) -> dict[str, Any]:
     """What every JSON object starts with."""
     return {"problem": problem.describe(), "outcome": outcome.name, "advice": advice}
+
+
+def rows(columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
+    """Columns as rows, for JSON."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def print_facts(**facts: str) -> None:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from splinebias.cli.console import (
-    METHODS,
-    interval_option,
-    json_option,
-    made,
-    method_option,
-    picture,
-    plot_option,
-    print_json,
-    problem_argument,
-    root_option,
-)
+from splinebias.cli.console import METHODS, Answer, interval_option, made, method_option, of_problem, print_json, where_in
+
+if TYPE_CHECKING:
+    from splinebias.problem import Problem
 
 
 @click.command()
-@problem_argument
 @click.option("--width", type=int, help="Train a network of that many hidden units and take it apart.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Where all randomness of that network comes from.")
 @click.option("--state", type=click.Path(path_type=Path), help="Instead: the torch state_dict of a trained module.")
@@ -30,13 +22,11 @@ from splinebias.cli.console import (
 @method_option
 @click.option("--loss-tol", type=float, default=1e-12, show_default=True, help="Loss to reach, in the units of y squared.")
 @interval_option
-@root_option
-@plot_option
-@json_option
+@of_problem
 def diagnose(
     *,
-    problem: Path,
-    root: Path | None,
+    problem: Problem,
+    answer: Answer,
     width: int | None,
     seed: int,
     state: Path | None,
@@ -45,8 +35,6 @@ def diagnose(
     method: str | None,
     loss_tol: float,
     interval: tuple[float, float] | None,
-    plot: Path | None,
-    as_json: bool,
 ) -> None:
     """Split the gap of a network to its limit into named parts.
 
@@ -56,28 +44,27 @@ def diagnose(
         splinebias diagnose problem.toml --state trained.pt --start start.pt --time 1e6
     """
     from splinebias.errors import DataError
-    from splinebias.problem import Problem
 
-    spec = Problem.from_toml(problem, root=root)
-    save = picture(plot)
     if (width is None) == (state is None):
         raise DataError("give either --width, to train a network, or --state, the weights of a trained one")
     if width is not None and (start is not None or time is not None):
         raise DataError("--start and --time belong to --state; a network that is trained here has its own")
-    if plot is not None and width is None and (start is None or time is None):
+    if answer.wants_picture and width is None and (start is None or time is None):
         raise DataError("there is a picture of the parts only, which need --start and --time")
-    from splinebias.finite_width.diagnosis import diagnose as take_apart
+    from splinebias.finite_width.gap.diagnosis import diagnose as take_apart
     from splinebias.networks.state_dict import network_from_state
     from splinebias.training.train import train
 
+    where = where_in(problem, interval)
+
     if width is not None:
-        found = take_apart(train(spec, width, seed, method=made(METHODS, method), loss_tol=loss_tol), interval=interval)
+        found = take_apart(train(problem, width, seed, method=made(METHODS, method), loss_tol=loss_tol), interval=where)
     else:
         assert state is not None
-        begun = None if start is None else network_from_state(start, spec.activation)
-        found = take_apart(network_from_state(state, spec.activation), spec, start=begun, time=time, interval=interval)
-    save(found)
-    if as_json:
+        begun = None if start is None else network_from_state(start, problem.activation)
+        found = take_apart(network_from_state(state, problem.activation), problem, start=begun, time=time, interval=where)
+    answer.draw(found)
+    if answer.as_json:
         print_json(found.facts())
     else:
         click.echo(str(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,20 +11,22 @@ import click
 
 from splinebias.cli.console import (
     METHODS,
+    Answer,
     DefaultCommand,
     Numbers,
     Refusal,
+    answered,
     csv_option,
+    end,
     head_of,
     interval_option,
     json_option,
     made,
     method_option,
-    picture,
-    plot_option,
     print_facts,
     print_json,
     root_option,
+    where_in,
 )
 from splinebias.errors import DataError
 
@@ -75,12 +76,8 @@ def study() -> None:
 @click.option("--extend", is_flag=True, help="Let widths, seeds or cases be added to those of the store.")
 @root_option
 @csv_option
-@plot_option
-@json_option
-@click.pass_context
+@answered
 def run(
-    ctx: click.Context,
-    /,
     *,
     file: Path,
     jobs: int,
@@ -89,8 +86,7 @@ def run(
     extend: bool,
     root: Path | None,
     csv: Path | None,
-    plot: Path | None,
-    as_json: bool,
+    answer: Answer,
     **grid: Any,
 ) -> None:
     """Run what is not yet done of a study.
@@ -100,7 +96,6 @@ def run(
         splinebias study problem.toml --widths 20,60,180 --seeds 5
     """
     spec, whole = _read(file, grid, root)
-    save = picture(plot)
     if whole and store is None:
         store = file.with_suffix(".sqlite")
     from splinebias.studies.study import study_grid
@@ -109,10 +104,10 @@ def run(
         found = study_grid(spec, jobs=jobs, scheduler=scheduler, store=store, extend=extend)
     except KeyboardInterrupt:
         click.echo(_how_to_go_on(store, spec), err=True)
-        ctx.exit(130)  # as shells report a Ctrl-C
-    _show(found if whole else found.parts[0], csv, save, as_json=as_json)
+        click.get_current_context().exit(130)  # as shells report a Ctrl-C
+    _show(found if whole else found.parts[0], csv, answer)
     good = all(part.prediction.outcome.ok and all(row.ok for row in part.rows) for part in found.parts)
-    ctx.exit(0 if good else 1)
+    end(ok=good)
 
 
 @study.command()
@@ -146,9 +141,8 @@ def status(*, file: Path, as_json: bool) -> None:
 @study.command()
 @_file
 @csv_option
-@plot_option
-@json_option
-def show(*, file: Path, csv: Path | None, plot: Path | None, as_json: bool) -> None:
+@answered
+def show(*, file: Path, csv: Path | None, answer: Answer) -> None:
     """Show what the study of a store has found so far.
 
     \b
@@ -157,8 +151,7 @@ def show(*, file: Path, csv: Path | None, plot: Path | None, as_json: bool) -> N
     """
     from splinebias.studies.results import StudyGrid
 
-    save = picture(plot)
-    _show(StudyGrid.load(file), csv, save, as_json=as_json)
+    _show(StudyGrid.load(file), csv, answer)
 
 
 def _duration(seconds: float) -> str:
@@ -191,7 +184,8 @@ def _read(file: Path, grid: dict[str, Any], root: Path | None) -> tuple[StudySpe
         raise Refusal("Missing option '--widths' (the file is a problem, not a study). Try 'splinebias study run --help'.")
     if grid["richness"] is not None:
         problem = replace(problem, parameterization=MeanField(grid["richness"]))
-    given = {name: grid[name] for name in ("interval", "loss_tol") if grid[name] is not None}
+    asked = {"interval": where_in(problem, grid["interval"]), "loss_tol": grid["loss_tol"]}
+    given = {name: value for name, value in asked.items() if value is not None}
     methods = {} if grid["method"] is None else {"": made(METHODS, grid["method"])}
     return StudySpec(problem, grid["widths"], range(grid["seeds"] or 5), methods=methods, **given), False
 
@@ -211,12 +205,12 @@ def _how_to_go_on(store: str | Path | None, spec: StudySpec) -> str:
     return f"Stopped. {found.done} of {found.total} runs are kept in {path}; the same command goes on from there."
 
 
-def _show(found: Study | StudyGrid, csv: Path | None, save: Callable[..., None], *, as_json: bool) -> None:
+def _show(found: Study | StudyGrid, csv: Path | None, answer: Answer) -> None:
     """Text or JSON, and the files that are wanted."""
     if csv is not None:
         found.to_csv(csv)
-    save(found)
-    if not as_json:
+    answer.draw(found)
+    if not answer.as_json:
         click.echo(found)
     elif hasattr(found, "parts"):
         print_json({"cases": [{"names": part.names} | _as_json(part) for part in found.parts]})

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from splinebias.cli.console import (
     LOSSES,
     METHODS,
+    Answer,
+    end,
     head_of,
     interval_option,
-    json_option,
     made,
     method_option,
-    picture,
-    plot_option,
-    print_facts,
-    print_json,
-    problem_argument,
-    root_option,
+    of_problem,
+    where_in,
 )
+
+if TYPE_CHECKING:
+    from splinebias.problem import Problem
 
 
 @click.command()
-@problem_argument
 @click.option("--width", type=int, required=True, help="Number of hidden units.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Where all randomness comes from.")
 @method_option
@@ -36,15 +35,11 @@ from splinebias.cli.console import (
 @click.option("--trainable", default="all", show_default=True, help='"all", "hidden", "output", or some of w,b,a,d.')
 @click.option("--loss-tol", type=float, help="Loss to reach; default: 1e-12, or what puts every label on its side.")
 @interval_option
-@root_option
-@plot_option
-@json_option
-@click.pass_context
+@of_problem
 def train(
-    ctx: click.Context,
     *,
-    problem: Path,
-    root: Path | None,
+    problem: Problem,
+    answer: Answer,
     width: int,
     seed: int,
     method: str | None,
@@ -52,9 +47,7 @@ def train(
     loss: str,
     trainable: str,
     loss_tol: float | None,
-    interval: list[float] | None,
-    plot: Path | None,
-    as_json: bool,
+    interval: tuple[float, float] | None,
 ) -> None:
     """Train one network and measure its distance to the limit.
 
@@ -73,59 +66,60 @@ def train(
     from splinebias.limit.predict import predict as solve
     from splinebias.loss import loss_named
     from splinebias.parameterization import MeanField
-    from splinebias.problem import Problem
     from splinebias.training.method import checked_trainable
 
-    spec = Problem.from_toml(problem, root=root)
     if richness is not None:
-        spec = replace(spec, parameterization=MeanField(richness))
-    save = picture(plot)
-    where = spec.default_interval if interval is None else check_interval(interval)
+        problem = replace(problem, parameterization=MeanField(richness))
+    where: Any = problem.default_place if interval is None else where_in(problem, check_interval(interval))
     moves = checked_trainable(trainable.split(",") if "," in trainable else trainable)
-    rich, lazy = isinstance(spec.parameterization, MeanField), loss == "squared" and "a" in moves
-    limit = solve(spec) if lazy and not rich else None
+    rich, lazy = isinstance(problem.parameterization, MeanField), loss == "squared" and "a" in moves
+    limit = solve(problem) if lazy and not rich else None
     from splinebias.training.train import train as train_network  # torch takes two seconds: bad input is refused before that
 
     run = train_network(
-        spec, width, seed, method=made(METHODS, method), loss=loss_named(loss), trainable=moves, loss_tol=loss_tol
+        problem, width, seed, method=made(METHODS, method), loss=loss_named(loss), trainable=moves, loss_tol=loss_tol
     )
     unknown = "limits are of the squared loss and of trained output weights"
     try:
         if lazy and rich and moves == checked_trainable("all"):
-            limit = solve(spec, time=run.time)
-        elif limit is not None and not spec.initialization.starts_at_zero:
-            limit = solve(spec, start=run.start)
+            limit = solve(problem, time=run.time)
+        elif limit is not None and not problem.initialization.starts_at_zero:
+            limit = solve(problem, start=run.start)
     except CapabilityError as missing:
         if not rich:
             raise
         unknown = str(missing)
     distance = None if limit is None else compare(run.function, limit.function, interval=where)
-    save(run, *filter(None, [limit]))
-    if as_json:
-        print_json(
-            head_of(spec, run.outcome, run.advice)
-            | {"width": run.width, "seed": run.seed, "loss": run.loss, "steps": run.steps, "time": run.time}
-            | {"seconds": run.seconds, "stats": run.stats}
-            | {"prediction": limit and {"penalty": limit.penalty, "outcome": limit.outcome.name}}
-            | {
-                "distance": distance
-                and {name: getattr(distance, name) for name in ("sup", "l2", "argmax")} | {"interval": where}
-            }
-        )
-    else:
-        labels = {}
-        if loss != "squared":
-            labels["labels"] = f"{run.stats['wrong']:.0f} on the wrong side, least margin {run.stats['margin']:.4g}"
-        print_facts(
-            problem=spec.describe(),
-            network=f"width {run.width}, seed {run.seed}",
-            training=f"{run.steps} steps to time {run.time:.6g} in {run.seconds:.2f} s",
-            outcome=run.advice,
-            loss=f"{run.loss:.3e}",
+    answer.draw(run, *filter(None, [limit]))
+    labels = {}
+    if loss != "squared":
+        labels["labels"] = f"{run.stats['wrong']:.0f} on the wrong side, least margin {run.stats['margin']:.4g}"
+    ends = " x ".join(f"[{lo:g}, {hi:g}]" for lo, hi in ([where] if isinstance(where[0], float) else where))
+    answer.show(
+        head_of(problem, run.outcome, run.advice)
+        | {"width": run.width, "seed": run.seed, "loss": run.loss, "steps": run.steps, "time": run.time}
+        | {"seconds": run.seconds, "stats": run.stats}
+        | {"prediction": limit and {"penalty": limit.penalty, "outcome": limit.outcome.name}}
+        | {
+            "distance": distance
+            and {name: getattr(distance, name) for name in ("sup", "l2", "argmax")} | {"interval": where}
+        },
+        {
+            "problem": problem.describe(),
+            "network": f"width {run.width}, seed {run.seed}",
+            "training": f"{run.steps} steps to time {run.time:.6g} in {run.seconds:.2f} s",
+            "outcome": run.advice,
+            "loss": f"{run.loss:.3e}",
             **labels,
-            distance=f"unknown: {unknown}"
+            "distance": f"unknown: {unknown}"
             if distance is None
-            else f"sup {distance.sup:.4g} (at x = {distance.argmax:.4g}), L2 {distance.l2:.4g} "
-            f"from the limit{' at this time' if rich else ''} on [{where[0]:g}, {where[1]:g}]",
-        )
-    ctx.exit(0 if run.outcome.ok and (limit is None or limit.outcome.ok) else 1)
+            else f"sup {distance.sup:.4g} (at x = {_point(distance.argmax)}), L2 {distance.l2:.4g} "
+            f"from the limit{' at this time' if rich else ''} on {ends}",
+        },
+    )
+    end(ok=run.outcome.ok and (limit is None or limit.outcome.ok))
+
+
+def _point(x: Any) -> str:
+    """A point of one or of several inputs."""
+    return f"{x:.4g}" if isinstance(x, float) else f"({', '.join(f'{part:.4g}' for part in x)})"

@@ -18,12 +18,12 @@ from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import SolveError
 from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.limit.dual.response import Response, ResponseModel
+from splinebias.limit.dual.response import EffectiveModel, EffectiveResponse, Response, ResponseModel, response_model
 from splinebias.numerics.roots import Evaluation, Subset, increasing_roots
 from splinebias.potential import Potential
 
-Models = tuple[ResponseModel, ResponseModel]  # of plus and minus, as all pairs here
-Responses = tuple[Response, Response]
+Models = tuple[ResponseModel | EffectiveModel, ResponseModel | EffectiveModel]  # of plus and minus, as all pairs here
+Responses = tuple[Response | EffectiveResponse, Response | EffectiveResponse]
 
 
 class Point(NamedTuple):
@@ -37,7 +37,7 @@ class Point(NamedTuple):
         Per side, the part of g that is the line's.
     g : Array, shape (2, N, q)
         Per side, the dual values.
-    responses : pair of Response
+    responses : pair of Response or EffectiveResponse
         Per side, how much its neurons bend.
     dual : float
         The dual objective.
@@ -67,7 +67,7 @@ class Split(NamedTuple):
 
     Attributes
     ----------
-    models : pair of ResponseModel
+    models : pair of ResponseModel or EffectiveModel
         Per side, the response of law and potential.
     activation : TwoSlope
         Gives p and q.
@@ -148,9 +148,9 @@ class Split(NamedTuple):
 
 
 def models_at(law: BreakpointLaw, potential: Potential, c: Array) -> Models:
-    """The responses of units with w > 0 and of units with w < 0 at breakpoints `c`."""
+    """The responses of units with w > 0 and with w < 0 at breakpoints `c`; by effective potentials, if there are."""
     plus, minus = law.sides
-    return ResponseModel.at(plus, potential, c), ResponseModel.at(minus, potential, c)
+    return response_model(plus, potential, c), response_model(minus, potential, c)
 
 
 def _predict(near: Point, shift: Array) -> Array:
@@ -182,7 +182,7 @@ def dual_values(models: Models, shift: Array, half: Array, start: Array | None) 
     nearer = np.sign(excess(midway, np.zeros(there.size), np.arange(there.size))[0]) * np.sign(apart) > 0
     offset = np.stack([np.where(nearer, 0.0, apart), np.where(nearer, -apart, 0.0)])
     if start is None:  # exact if every neuron had the same |w| and there were no line
-        first, second = (sum((of.rho * of.v**k).sum(axis=1) for of in atoms) for k in (1, 2))
+        first, second = (atoms[0].moment(k) + atoms[1].moment(k) for k in (1, 2))
         with np.errstate(all="ignore"):  # next to no neurons: 0 / 0
             even = atoms[0].potential.grad(wanted / first) * first / second
         guess = np.where(np.isfinite(even), even, 0.0) - (offset[0] + offset[1]) / 2

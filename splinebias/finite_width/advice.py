@@ -9,7 +9,7 @@ from typing import Protocol
 from splinebias.errors import CapabilityError, SplinebiasError
 from splinebias.finite_width.influence_in_modes import crossing_share
 from splinebias.finite_width.largest_error import DrawnErrors
-from splinebias.finite_width.laziness import roughly
+from splinebias.finite_width.movement.laziness import roughly
 from splinebias.limit.prediction import Prediction
 from splinebias.parameterization import Standard
 from splinebias.problem import Problem

@@ -245,8 +245,8 @@ def error_band(
     -------
     ErrorBand
         With ``std(x)``, ``cov(x, x2)``, ``expected_sup``, ``quantile(q)``, ``mean_shift(x)``, ``advice`` and more. Of
-        several inputs a `PointsBand`, without ``mean_shift``: expectations are means over sampled units, with
-        ``std_error(x)``, and largest errors those at 512 points of the box.
+        several inputs a `PointsBand`: expectations are means over sampled units, with ``std_error(x)``, and largest errors
+        those at 512 points of the box.
 
     Raises
     ------
@@ -254,9 +254,9 @@ def error_band(
         If an argument is out of range; if the limit is not unique, because no neuron sees some direction; if the variance of
         one neuron's contribution is infinite.
     CapabilityError
-        If the problem is not one that `predict` can take; without `start`, for random starts with `NTK` or a scaled
-        potential that is not quadratic; at finite times, with a scaled potential that is not quadratic and
-        more than 300 points.
+        If the problem is not one that `predict` can take; without `start`, for random starts with `NTK` (of several inputs
+        only if E a or E a^3 is not 0) or a scaled potential that is not quadratic; at finite times, with a scaled potential
+        that is not quadratic and more than 300 points.
     SolveError
         With `MeanField`, if the error of the band is as large as its largest deviation.
 

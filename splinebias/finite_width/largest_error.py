@@ -80,6 +80,9 @@ class LargestError(LawOfSups):
     draws: int
     seed: int
 
+    def __repr__(self) -> str:
+        return f"LargestError({self.draws} draws at {len(self.points)} points)"
+
     @staticmethod
     def places(x: Array, interval: tuple[float, float]) -> Array:
         """An even grid of 401 points, and the middles of the 100 widest gaps between data x."""
@@ -140,6 +143,9 @@ class DrawnErrors(LawOfSups):
     copies: int
     networks: int
     seed: int
+
+    def __repr__(self) -> str:
+        return f"DrawnErrors({self.networks} networks of width {self.width} at {len(self.points)} points)"
 
     @cached_property
     def sups(self) -> Array:

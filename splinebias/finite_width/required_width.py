@@ -31,8 +31,7 @@ class RequiredWidth(Drawn):
     sup_error, probability : float
         What was asked for.
     correction : float
-        Largest |mean shift| of order 1/n on the interval at that width, relative to `sup_error`; nan if not known, as of
-        several inputs.
+        Largest |mean shift| of order 1/n on the interval at that width, relative to `sup_error`; nan if not known.
     advice : str
         A warning if no network of that width can be trained, or the leading order cannot be trusted at it, else empty.
     """
@@ -120,9 +119,8 @@ def required_width(
     quantile = band.largest.quantile(probability)
     width, low, high = (width_for(constant) for constant in (quantile.value, quantile.low, quantile.high))
     band, correction = band.at_width(width), math.nan
-    if isinstance(band, ErrorBand):  # of several inputs the O(1/n) part is not known
-        with contextlib.suppress(CapabilityError, SolveError):
-            correction = float(np.abs(band.mean_shift(band.largest.points)).max()) / sup_error
+    with contextlib.suppress(CapabilityError, SolveError):
+        correction = float(np.abs(band.mean_shift(band.largest.points)).max()) / sup_error
     return RequiredWidth(width, low, high, sup_error, probability, correction, _advice_at(band, correction))
 
 

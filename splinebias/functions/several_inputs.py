@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
+from scipy.special import gammaln
 
 from splinebias._arguments import at_finite, points_of, real_array, whole_number
 from splinebias._array import Array
@@ -39,6 +42,46 @@ class PointFunction(ABC):
     @abstractmethod
     def gradient(self, x: Any) -> Array:
         """Its gradient at points of shape (..., d), of their shape."""
+
+    def cubes(self) -> tuple[Array, Array]:
+        r"""Centres (M, d) and coefficients c (M,) if f is :math:`\sum_i c_i |x - x_i|^3` + an affine function.
+
+        Raises
+        ------
+        CapabilityError
+            If it is not.
+        """
+        raise CapabilityError(
+            "only limits with w on the sphere, uniform biases and a free affine part have a finite Radon curvature in "
+            f"closed form, got {self!r}"
+        )
+
+    def radon_curvature(self) -> float:
+        r"""The penalty of constant :math:`\zeta` as a curvature of f:
+
+        .. math:: \int_{S^{d-1}} \int_{\mathbb R} \left(R\{(-\Delta)^{(d+1)/2} f\}(V, c)\right)^2 dc\, dV
+                  = \frac{12\, (2(2\pi)^{d-1})^2}{c_d\, |S^{d-1}|} \sum_{ij} c_i c_j |x_i - x_j|^3,
+
+        R the Radon transform, :math:`f = \sum_i c_i |x - x_i|^3` + an affine function, c_d as in `SphereCubic`. For d = 1 it
+        is :math:`2 \int f''^2`. Of ReLU networks it is :math:`(2(2\pi)^{d-1})^2 \zeta` times the penalty,
+        :math:`1/\zeta = 2 B |S^{d-1}|`. Of all functions with the same values at the points, f has the least.
+
+        Raises
+        ------
+        CapabilityError
+            If f is no such sum: for other laws than b ~ U(-B, B) with w on the sphere, points with |x| > B, without a free
+            affine part, and of networks, whose curvature is infinite.
+
+        Notes
+        -----
+        Source: Jin & Montúfar, JMLR 24(137), 2023, theorem on several inputs (the functional); the sum: derived here.
+        """
+        centres, coefficients = self.cubes()
+        d, root_pi = centres.shape[1], math.sqrt(math.pi)
+        constant = math.exp(gammaln(d / 2) - gammaln((d + 3) / 2)) / root_pi
+        area = 2 * math.exp(d / 2 * math.log(math.pi) - gammaln(d / 2))
+        cubes = float(coefficients @ cdist(centres, centres) ** 3 @ coefficients)
+        return float(12 * (2 * (2 * math.pi) ** (d - 1)) ** 2 / (constant * area) * cubes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +174,26 @@ class PointFunctionSum(PointFunction):
             if not hasattr(part, "gradient"):
                 raise CapabilityError(f"the gradient of a sum needs that of every part, and {part!r} has none")
         return np.asarray(sum(factor * np.asarray(part.gradient(points), dtype=float) for factor, part in self._terms))
+
+    def cubes(self) -> tuple[Array, Array]:
+        r"""Centres and coefficients of :math:`|x - x_i|^3` of all parts together: the curvature of a sum is that of these.
+
+        Raises
+        ------
+        CapabilityError
+            If a part has none, such as a network that a limit starts from.
+        """
+        found = []
+        for factor, part in self._terms:
+            try:
+                centres, coefficients = part.cubes()
+            except (AttributeError, CapabilityError) as error:
+                raise CapabilityError(
+                    "the Radon curvature of a sum is not the sum of curvatures and needs all parts as |x - x_i|^3, and "
+                    f"{part!r} is none; what training adds to a start function has one: function.parts[-1].radon_curvature()"
+                ) from error
+            found.append((centres, factor * coefficients))
+        return np.concatenate([centres for centres, _ in found]), np.concatenate([of for _, of in found])
 
     def __repr__(self) -> str:
         return " + ".join(repr(part) for part in self.parts)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import at_finite, real_array, whole_number
+from splinebias._arguments import at_finite, real_array, real_number, whole_number
 from splinebias._array import Array
 from splinebias.activation import Activation
-from splinebias.errors import CapabilityError
+from splinebias.errors import CapabilityError, DataError
+from splinebias.functions.by_values import integral, roots
+from splinebias.functions.json_state import checked_object, numbers, read_object
+from splinebias.smooth_activation import smooth_from_words, smooth_to_words
 
 _AT_ONCE = 4_000_000  # pre-activations held together
 
@@ -51,6 +55,55 @@ class SmoothUnits:
                 f"there is no derivative number {nu} of smooth units, of which value and slope are known; take nu = 0 or 1"
             )
         return at_finite(lambda known: self._values(known, nu), real_array(x, "x"))
+
+    def integrate(self, a: float, b: float) -> float:
+        r"""The integral :math:`\int_a^b f`, to about 1e-13 of that of |f|, by Gauss rules."""
+        return integral(self, a, b, np.zeros(0))
+
+    def roots(self, level: float = 0.0, interval: tuple[float, float] | None = None) -> Array:
+        """Points of the interval (lo, hi), which has to be given, where f equals `level`, sorted.
+
+        Looked for between a thousand even points: of several closer than that some may be missed.
+
+        Raises
+        ------
+        DataError
+            Without an interval.
+        """
+        return roots(self, level, interval, np.zeros(0))
+
+    def to_json(self) -> str:
+        """Exact text form, for activations of the library; `from_json` reads it back bit for bit.
+
+        Raises
+        ------
+        CapabilityError
+            For an activation of one's own.
+        """
+        return json.dumps(self._state())
+
+    @classmethod
+    def from_json(cls, text: str) -> SmoothUnits:
+        """The function written by `to_json`; DataError for any other text, which names the entry."""
+        try:
+            return cls(**cls._arguments(read_object(text)))
+        except DataError as error:
+            raise DataError(f"this is not the JSON text of a {cls.__name__}: {error}") from None
+
+    def _state(self) -> dict[str, Any]:
+        """All there is to know about the function, in lists, numbers and words."""
+        state = {"w": self.w.tolist(), "b": self.b.tolist(), "a": self.a.tolist(), "d": self.d, "skip": list(self.skip)}
+        return state | {"activation": smooth_to_words(self.activation)}
+
+    @classmethod
+    def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that make the function with a `_state`; DataError if it is none."""
+        state = checked_object(state, f"a {cls.__name__}", ("w", "b", "a", "d", "skip", "activation"))
+        w = numbers(state["w"], "w", (None,))
+        parts = {name: numbers(state[name], name, w.shape) for name in ("b", "a")}
+        slope, intercept = numbers(state["skip"], "skip", (2,)).tolist()
+        activation = smooth_from_words(state["activation"])
+        return {"w": w, "d": real_number(state["d"], "d"), "activation": activation, "skip": (slope, intercept), **parts}
 
     def _values(self, x: Array, nu: int) -> Array:
         """f, or its slope for nu = 1, at finite `x`."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import at_finite, real_array, whole_number
+from splinebias._arguments import at_finite, real_array, real_number, whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
+from splinebias.functions.by_values import integral, roots
+from splinebias.functions.json_state import checked_list, checked_object, numbers, read_object
 
 
 def as_function(value: Any, name: str) -> Any:
@@ -64,7 +67,7 @@ class FunctionSum:
     def _derivative_at(self, x: Array, nu: int) -> Array:
         """Derivative number `nu` at finite `x`, same shape."""
         total = np.zeros(x.shape)
-        for factor, part in zip(self.factors or (1.0,) * len(self.parts), self.parts, strict=True):
+        for factor, part in zip(self._factors, self.parts, strict=True):
             try:
                 values = part(x) if nu == 0 else part(x, nu)
             except TypeError as error:
@@ -86,5 +89,90 @@ class FunctionSum:
         """The piece ends of all parts; AttributeError if a part does not know its own."""
         return np.unique(np.concatenate([np.asarray(part.edges, dtype=float) for part in self.parts]))
 
+    def integrate(self, a: float, b: float) -> float:
+        r"""The integral :math:`\int_a^b f`: of each part in its own way, or of its values between the knots that it has."""
+        a, b = real_number(a, "a"), real_number(b, "b")
+        known = [part.integrate if hasattr(part, "integrate") else _by_values(part) for part in self.parts]
+        return float(sum(factor * of(a, b) for factor, of in zip(self._factors, known, strict=True)))
+
+    def roots(self, level: float = 0.0, interval: tuple[float, float] | None = None) -> Array:
+        """Points of the interval (lo, hi), which has to be given, where f equals `level`, sorted.
+
+        Looked for between the edges of the parts that have some and a thousand even points: of several closer than that some
+        may be missed.
+
+        Raises
+        ------
+        DataError
+            Without an interval.
+        CapabilityError
+            If a part has no derivative.
+        """
+        return roots(self, level, interval, np.concatenate([_cuts(part) for part in self.parts]))
+
+    def to_json(self) -> str:
+        """Exact text form; `from_json` reads it back bit for bit.
+
+        Raises
+        ------
+        CapabilityError
+            If a part is a function of one's own.
+        """
+        return json.dumps(self._state())
+
+    @classmethod
+    def from_json(cls, text: str) -> FunctionSum:
+        """The function written by `to_json`; DataError for any other text, which names the entry."""
+        try:
+            return cls(**cls._arguments(read_object(text)))
+        except DataError as error:
+            raise DataError(f"this is not the JSON text of a {cls.__name__}: {error}") from None
+
+    def _state(self) -> dict[str, Any]:
+        """All there is to know about the function, in lists, numbers and words."""
+        states = []
+        for part in self.parts:
+            if type(part).__name__ not in _kinds() or _kinds()[type(part).__name__] is not type(part):
+                raise CapabilityError(f"a sum is written as text where every part is one of the library's, got {part!r}")
+            states.append({"kind": type(part).__name__, "function": part._state()})
+        return {"parts": states, "factors": list(self._factors)}
+
+    @classmethod
+    def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that make the function with a `_state`; DataError if it is none."""
+        state = checked_object(state, f"a {cls.__name__}", ("parts", "factors"))
+        factors, parts = numbers(state["factors"], "factors", (None,)).tolist(), []
+        for entry in checked_list(state["parts"], "parts", len(factors)):
+            part = checked_object(entry, "a part", ("kind", "function"))
+            kind = _kinds().get(part["kind"]) if isinstance(part["kind"], str) else None
+            if kind is None:
+                raise DataError(f"`kind` must be one of {', '.join(_kinds())}, got {part['kind']!r}")
+            parts.append(kind(**kind._arguments(part["function"])))
+        return {"parts": tuple(parts), "factors": tuple(factors)}
+
+    @property
+    def _factors(self) -> tuple[float, ...]:
+        return self.factors or (1.0,) * len(self.parts)
+
     def __repr__(self) -> str:
         return " + ".join(repr(part) for part in self.parts)
+
+
+def _kinds() -> dict[str, Any]:
+    """Classes of functions that have a text form, by name."""
+    from splinebias.functions.curved import CurvedSpline
+    from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial, WeightedSpline
+    from splinebias.functions.smooth_units import SmoothUnits
+
+    kinds = (PiecewiseLinear, PiecewisePolynomial, WeightedSpline, CurvedSpline, SmoothUnits, FunctionSum)
+    return {kind.__name__: kind for kind in kinds}
+
+
+def _cuts(part: Any) -> Array:
+    """The edges of a function, or its knots; none where it knows neither."""
+    return np.asarray(getattr(part, "edges", getattr(part, "knots", ())), dtype=float)
+
+
+def _by_values(part: Any) -> Any:
+    """The integral of a function of which only values are known."""
+    return lambda a, b: integral(lambda x: np.asarray(part(x), dtype=float), a, b, _cuts(part))

@@ -61,7 +61,7 @@ class Side:
         r""":math:`\log \rho`, also where :math:`\rho` underflows, as far as the law gives it: else -inf."""
         return self.law.log_masses(c, self.sign)
 
-    @property
+    @cached_property
     def families(self) -> tuple[ScaleFamily, ...]:
         """Scale families that these units are the sum of; none: they are no such sum."""
         return self.law.scale_families(self.sign)
@@ -90,7 +90,7 @@ class BothSides(Side):
         v, w = np.broadcast_to(v, rho.shape), np.broadcast_to(w, sigma.shape)
         return np.concatenate([v, w], axis=-1), np.concatenate([rho, sigma], axis=-1)
 
-    @property
+    @cached_property
     def families(self) -> tuple[ScaleFamily, ...]:
         plus, minus = (side.families for side in self.law.sides)
         return (*plus, *minus) if plus and minus else ()
@@ -120,6 +120,8 @@ class BreakpointLaw(ABC):
         Quadrature cells that resolving zeta may cost; with more the law counts as unresolved.
     spread : bool
         Whether \|w\| has a density at every breakpoint, rather than finitely many values.
+    costly : bool
+        Whether zeta is an integral at every breakpoint, so that values are worth keeping.
     """
 
     knots: Array
@@ -128,6 +130,7 @@ class BreakpointLaw(ABC):
     degree: int | None = None
     max_cells: int = 20_000
     spread: bool = False
+    costly: bool = False
 
     @cached_property
     def sides(self) -> tuple[Side, Side]:
@@ -336,6 +339,7 @@ class MixtureBreakpoints(BreakpointLaw):
         self.degree = max(degrees) if len(degrees) == len(self.laws) else None
         self.max_cells = max(law.max_cells for law in self.laws)
         self.spread = any(law.spread for law in self.laws)
+        self.costly = any(law.costly for law in self.laws)
 
     def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
         return np.asarray(sum(p * law.zeta(c, side, degree) for p, law in self._parts))

@@ -179,6 +179,8 @@ def shape_loc_scale(law: Any) -> tuple[tuple[Any, ...], float, float]:
 
 def kinks(law: Any) -> list[float]:
     """Interior points where a scipy law's density is not smooth (adaptive cells find others, more slowly)."""
+    if isinstance(law, TabulatedLaw):
+        return law.kinks
     if not law_name(law):
         return []
     args, loc, scale = shape_loc_scale(law)
@@ -251,7 +253,7 @@ def _tabulated(law: Any) -> Any:
     """`law` with the quantiles, moments and draws of a table; as it is where a table is not precise."""
     from scipy.integrate import quad
 
-    from splinebias.numerics.density_table import DensityTable  # few laws need one
+    from splinebias.numerics import density_table  # few laws need one
 
     ends = law.support()
     if np.ndim(ends[0]) or not all(np.isfinite(np.ravel(part)).all() for part in (*law.args, *law.kwds.values())):
@@ -260,9 +262,10 @@ def _tabulated(law: Any) -> Any:
     around = np.clip(loc + scale * np.array([-1.0, -0.3, 0.2, 0.9]), *ends)
     if _seconds(law, around) > _SLOW * around.size and _seconds(law, around) > _SLOW * around.size:
         return law  # a table would take minutes; see require_quick
-    table = DensityTable.of(law.pdf, (float(ends[0]), float(ends[1])), loc, scale)
+    of = law.pdf, (float(ends[0]), float(ends[1])), loc, scale
+    table = density_table.DensityTable.of(*of)
     if table.error <= _TABULATED:
-        return TabulatedLaw(law, table)
+        return TabulatedLaw(law, table, density_table.kinks(*of))
     if abs(table.total - 1) > 1e-6:  # either it is so, or the table has missed something
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -330,18 +333,51 @@ class NewStyle:
 class TabulatedLaw:
     """A law that is a density only, with what scipy would integrate and search for taken from a table of it.
 
+    So are its `kinks`, and its support where the density is 0 beyond the outermost one.
+
     Draws are those of scipy from the same numbers, to the precision of the table, unless the law brings draws of its own.
     """
 
-    def __init__(self, law: Any, table: DensityTable) -> None:
+    def __init__(self, law: Any, table: DensityTable, kinks: list[float]) -> None:
         from scipy.stats import rv_continuous
 
         self._law, self._table = law, table
-        self.pdf, self.logpdf, self.support = law.pdf, law.logpdf, law.support
+        self.kinks = kinks
+        shapes, self._loc, self._scale = shape_loc_scale(law)
+        self._ends = law.dist._get_support(*shapes)
+        self.pdf = law.pdf if shapes else self._bare
         self._draws = type(law.dist)._rvs is not rv_continuous._rvs
 
     def __repr__(self) -> str:
         return repr(self._law)
+
+    def _bare(self, x: Any) -> Array:
+        """The user's formula: scipy's machinery around it takes up to ten times as long."""
+        z = np.asarray((np.asarray(x, dtype=float) - self._loc) / self._scale)
+        flat, (lo, hi) = z.ravel(), self._ends
+        inside = (flat >= lo) & (flat <= hi)
+        if inside.all():
+            return np.asarray(self._law.dist._pdf(flat) / self._scale).reshape(z.shape)
+        found = np.zeros(flat.shape)
+        found[inside] = self._law.dist._pdf(flat[inside]) / self._scale
+        return found.reshape(z.shape)
+
+    def logpdf(self, x: Any) -> Array:
+        """Where the user has given no better one, the logarithm of the density, -inf where that underflows."""
+        from scipy.stats import rv_continuous
+
+        if type(self._law.dist)._logpdf is not rv_continuous._logpdf:
+            return np.asarray(self._law.logpdf(x))
+        return np.log(self.pdf(x))
+
+    def support(self) -> tuple[float, float]:
+        """Its ends, or the outermost kinks if there is no mass beyond."""
+        (lo, hi), middles = self._law.support(), (self._table.edges[1:] + self._table.edges[:-1]) / 2
+        if self.kinks and not self._table.masses[middles < self.kinks[0]].any():
+            lo = self.kinks[0]
+        if self.kinks and not self._table.masses[middles > self.kinks[-1]].any():
+            hi = self.kinks[-1]
+        return float(lo), float(hi)
 
     def cdf(self, x: Any) -> Array:
         return self._table.cdf(x)

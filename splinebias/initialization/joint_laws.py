@@ -152,6 +152,9 @@ class RadiusOfDensity(Profile):
             return float(0.02 * np.where(terms > 0, terms * u**order, 0.0).sum())
 
 
+_RAYS = 24  # along which what a law says of itself is checked
+
+
 class JointLength(NamedTuple):
     """A length of (w, b) and what the density makes of it along rays from 0.
 
@@ -186,37 +189,47 @@ class JointLength(NamedTuple):
 
 
 def _length(joint: JointDensity) -> JointLength | None:
-    """The length that a law of one's own says its density depends on, checked at a few points; None if it says nothing."""
+    """The length that a law of one's own says its density depends on, checked along some rays; None if it says nothing."""
     radius = getattr(joint.law, "radius", None)
     if radius is None:
         return None
-    angles = 2 * np.pi * (np.arange(12) + 0.3) / 12
-    w, b = np.linalg.cholesky(joint.scatter) @ np.stack([np.cos(angles), np.sin(angles)])
+    turns = 2 * np.pi * np.sqrt(5) / 2 * np.arange(_RAYS)  # no symmetry has them all alike
+    w, b = np.linalg.cholesky(joint.scatter) @ np.stack([np.cos(turns), np.sin(turns)])
     points = np.stack([w, b], axis=-1)
+    factors = np.array([1.0, 0.07, 2.3, 31.0])  # no powers of one number
     try:
-        sizes, larger = (np.asarray(radius(factor * points), dtype=float).reshape(angles.size) for factor in (1.0, 3.0))
+        sizes, *others = (np.asarray(radius(factor * points), dtype=float).reshape(_RAYS) for factor in factors)
     except (TypeError, ValueError, IndexError) as error:
         raise DataError(f"`radius` of {joint.law!r} must take points of shape (..., 2): {error}") from None
-    if not ((sizes > 0) & np.isfinite(sizes)).all() or not np.allclose(larger, 3 * sizes, rtol=1e-9):
+    off = np.array(others) / (factors[1:, None] * np.where(sizes > 0, sizes, 1.0)) - 1
+    if not ((sizes > 0) & np.isfinite(sizes)).all() or not (np.abs(off) <= 1e-9).all():
+        at = np.unravel_index(int(np.argmax(np.where(np.isnan(off), math.inf, np.abs(off)))), off.shape)
         raise DataError(
-            f"`radius` of {joint.law!r} must be positive and grow in proportion to (w, b), got {larger[0]:g} at three times "
-            f"a point where it is {sizes[0]:g}; give a norm of (w, b), or leave `radius` out"
+            f"`radius` of {joint.law!r} must be positive and grow in proportion to (w, b), got {others[at[0]][at[1]]:g} at "
+            f"{factors[1 + at[0]]:g} times a point where it is {sizes[at[1]]:g}; give a norm of (w, b), or leave it out"
         )
     typical = float(np.median(sizes))
-    at = np.array([0.2, 0.5, 1.0, 1.6, 2.4])[:, None] * typical / sizes
-    values = joint.pdf(at * w, at * b)
-    shape = values / values.max(axis=0)
-    uneven = np.abs(shape - shape[:, :1]).max(axis=0)
+    u = np.logspace(-4, 4, 321)[:, None]  # by equal steps of the logarithm, so that u^2 p is the mass of a step
+    with np.errstate(all="ignore"):
+        values = joint.pdf(u * typical / sizes * w, u * typical / sizes * b)
+        mass = (u**2 * values).sum(axis=0)
+        (taken,) = (mass != 0).nonzero()  # where there are no units, nothing is claimed
+        first = int(np.nanargmax(mass))
+        shape = values[:, taken] / mass[taken]
+        of_first = values[:, [first]] / mass[first]
+        apart = [(u**k * np.abs(shape - of_first)).sum(axis=0) / (u**k * of_first).sum() for k in (2, 4)]
+        uneven = np.max(apart, axis=0)
     if not (uneven <= 1e-9).all():
-        k = int(np.argmax(np.where(np.isnan(uneven), math.inf, uneven)))
+        worst = int(np.argmax(np.where(np.isnan(uneven), math.inf, uneven)))
+        k = taken[worst]
         raise DataError(
             f"along every ray from 0 the density of {joint.law!r} must be one function of its `radius` times a number, and "
-            f"relative to its largest value it is {shape[0, 0]:g} on the ray through ({w[0]:.3g}, {b[0]:.3g}) and "
-            f"{shape[0, k]:g} on that through ({w[k]:.3g}, {b[k]:.3g}); correct `radius`, or leave it out"
+            f"on the rays through ({w[first]:.3g}, {b[first]:.3g}) and ({w[k]:.3g}, {b[k]:.3g}) masses or second moments at "
+            f"one radius differ by {uneven[worst]:.1e} of all; correct `radius`, or leave it out"
         )
     tails = [order for order in (2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0, 64.0) if joint.has_moment(order)]
     tail = math.inf if tails[-1] == 64.0 else tails[-1]
-    direction = points[0] / sizes[0]
+    direction = points[first] / sizes[first]
     return JointLength(radius, RadiusOfDensity(joint, direction, tail, math.pi / 8), typical)
 
 

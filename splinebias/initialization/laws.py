@@ -165,12 +165,12 @@ class Continuous:
         """Distance of the quartiles."""
         return float(np.diff(np.quantile(self.landmarks, [0.25, 0.75]))[0]) or 1.0
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """Size of the larger one of the quartiles."""
         return float(np.abs(np.quantile(self.landmarks, [0.25, 0.75])).max()) or 1.0
 
-    @property
+    @cached_property
     def is_light(self) -> bool:
         """Whether the tails, if any, are lighter than exponential, judged at 30 and 60 scales."""
         middle, scales = float(np.median(self.landmarks)), self._spread * np.array([30.0, 60.0])

@@ -13,12 +13,12 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization import breakpoints, continuous_breakpoints
+from splinebias.initialization import breakpoints
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw
 from splinebias.initialization.densities import law_name, require_quick, shape_loc_scale
 from splinebias.initialization.joint_laws import JointDensity, joint_to_table, normal_pair
-from splinebias.initialization.law_files import law_to_table
 from splinebias.initialization.laws import Discrete, Law, as_law, describe_law
+from splinebias.initialization.tables.law_tables import law_to_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,8 @@ class Independent(PairLaw):
         return weight.sample(size, rng), bias.sample(size, rng)
 
     def breakpoint_law(self) -> BreakpointLaw:
+        from splinebias.initialization import continuous_breakpoints
+
         weight, bias = self.laws
         alone = isinstance(weight, Discrete) or isinstance(bias, Discrete)
         for law in self.laws:
@@ -138,9 +140,9 @@ class Joint(PairLaw):
         return self.density.sample(size, rng)
 
     def breakpoint_law(self) -> BreakpointLaw:
-        law = (
-            continuous_breakpoints.GaussianBreakpoints if self.density.gaussian else continuous_breakpoints.JointBreakpoints
-        )
+        from splinebias.initialization.continuous_breakpoints import GaussianBreakpoints, JointBreakpoints
+
+        law = GaussianBreakpoints if self.density.gaussian else JointBreakpoints
         return law(self.density)
 
     @property

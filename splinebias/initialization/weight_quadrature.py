@@ -24,6 +24,7 @@ from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.numerics.half_line import MODERATE, double_exponential, tanh_sinh
 from splinebias.numerics.legendre import gauss_legendre
 
+_BLOCK = 1 << 16  # nodes (c, v) at a time: what stays near the processor
 _GAUSS = (10, 14, 20, 28)  # nodes on a panel away from v = 0
 _PROBES = 100  # landmarks at most
 _STEPS = (0.16, 0.14, 0.12, 0.1, 0.085, 0.07, 0.06, 0.04)
@@ -72,6 +73,7 @@ class DensityLaw(QuadratureLaw):
     """
 
     cuts: ClassVar[tuple[tuple[Any, ...], ...]]
+    costly: ClassVar[bool] = True  # type: ignore[misc]
 
     @abstractmethod
     def factors(self, w: Array, b: Array) -> tuple[Array, ...]:
@@ -98,8 +100,17 @@ class DensityLaw(QuadratureLaw):
     def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
         families = self.scale_families(side)
         if not families or not all(2 * degree < family.profile.tail for family in families):
-            return super().zeta(c, side, degree)
+            return self._integrated(c, side, degree)
         return np.asarray(sum(family.zeta(c, 2 * degree) for family in families))
+
+    def _integrated(self, c: Array, side: int, degree: int) -> Array:
+        """zeta by the rule, some breakpoints at a time."""
+        flat = c.ravel()
+        step = max(16, _BLOCK // max(1, self._rule.size(flat[:1]))) if flat.size else 1
+        if flat.size <= step:
+            return super().zeta(c, side, degree)
+        parts = [super(DensityLaw, self).zeta(flat[k : k + step], side, degree) for k in range(0, flat.size, step)]
+        return np.concatenate(parts).reshape(c.shape)
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         return self._rule.slices(c, side)
@@ -112,8 +123,8 @@ class DensityLaw(QuadratureLaw):
         """The cheapest rule that does."""
         if self.fine:
             return WeightRule(self, self.cuts[-1], _STEPS[-1])
-        if math.isinf(self.order) and not self.light:
-            return WeightRule(self, self.cuts[-1], 0.085)
+        if self.falling:  # no test says enough of functions that nearly outgrow a density
+            return WeightRule(self, self.cuts[1], 0.07)
         unit, size = self.scales
         around = size / unit * np.logspace(-5, 5, 21)
         marks = self.landmarks[:: 1 + self.landmarks.size // _PROBES]
@@ -122,7 +133,13 @@ class DensityLaw(QuadratureLaw):
              WeightRule(self, cuts, _STEPS[-1])]
             for cuts in self.cuts
         ]  # fmt: skip
-        return cheapest(rules, np.unique(np.r_[marks, -around, around]), unit, self.order)
+        probes = np.unique(np.r_[marks, -around, around])
+        return cheapest(rules, probes, unit, self.order)
+
+    @property
+    def falling(self) -> bool:
+        """Whether integrands grow exponentially and densities may fall no faster."""
+        return math.isinf(self.order) and not self.light
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +171,7 @@ class WeightRule:
         """Nodes v and their weights dv."""
         left, width, scale = self.law.panels(self.cuts, c, side)
         plain = self._plain(width)
-        v, dv = double_exponential(left[..., ~plain], width[..., ~plain], scale, self.step)
+        v, dv = double_exponential(left[..., ~plain], width[..., ~plain], scale, self.step, falling=self.law.falling)
         if not plain.any():
             return v, dv
         place, weight = gauss_legendre(self.nodes)

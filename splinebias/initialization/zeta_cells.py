@@ -7,17 +7,22 @@ Legendre series of the density has decayed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._array import Array
-from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.numerics.cells import RESOLVED, Cells, bisect_until, coarse, noise, panel_nodes, with_points
 
+if TYPE_CHECKING:
+    from splinebias.initialization.breakpoints import BreakpointLaw
+
 _MAX_TAIL_CELLS = 400
+_AT_ONCE = (0, 4, 12, 28, 60, 124, 252, _MAX_TAIL_CELLS - 1)  # doublings are tried in blocks between these numbers
 _CLOSE = 1e-3  # of the distance
 _LEVER = 60  # spans of the data
 _DENSE = 5000  # data, from which on most are closer together than a law changes (2 to 4 times faster predictions)
@@ -87,7 +92,7 @@ class _Resolution:
 
     Moments count relative to those about `centre`, in units of `size`: middle and span of the data, or, for data so far from
     the breakpoints that these hardly differ from there, mean and deviation of the breakpoints. `accuracy` as of
-    `integration_cells`.
+    `integration_cells`. `kept` : zeta on panels that were looked at, shape (2, q), of laws that are costly.
     """
 
     law: BreakpointLaw
@@ -97,6 +102,7 @@ class _Resolution:
     centre: float
     size: float
     accuracy: float = 0.0
+    kept: dict[tuple[float, float], Array] = field(default_factory=dict)
 
     def with_tails(self, cuts: Array) -> Array:
         """`cuts` and those of cells that cover infinite ends of the support."""
@@ -132,7 +138,7 @@ class _Resolution:
     def far_moment(self, left: Array, right: Array) -> Array:
         """Moment 2k about the centre per side and panel, shape (2, N)."""
         nodes, weights = panel_nodes(left, right, self.order)
-        return np.asarray((weights * self.zeta(nodes) * self._square(nodes) ** self.degree).sum(axis=2))
+        return np.asarray((weights * self._on(nodes, left, right) * self._square(nodes) ** self.degree).sum(axis=2))
 
     def seen(self, edges: Array, mass: Array) -> Array:
         """What of `mass`, shape (2, N), the data see beside what is left of them, and beside what is right: shape (2, 2).
@@ -154,25 +160,43 @@ class _Resolution:
         That counts distances below the size as the size: near the data zeta matters as it is.
         """
         nodes, weights = panel_nodes(left, right, self.order)
-        zeta = self.zeta(nodes)
+        zeta = self._on(nodes, left, right)
         lever = (self._square(nodes) + self.size**2) ** self.degree
         return zeta, np.asarray((weights * lever * zeta).sum(axis=2))
+
+    def _on(self, nodes: Array, left: Array, right: Array) -> Array:
+        """zeta at the nodes of panels, shape (2, N, q), integrated where it was not asked for before."""
+        if not self.law.costly:
+            return self.zeta(nodes)
+        panels = list(zip(left.tolist(), right.tolist(), strict=True))
+        if fresh := [k for k, panel in enumerate(panels) if panel not in self.kept]:
+            values = self.zeta(nodes[fresh])
+            self.kept.update((panels[k], values[:, row]) for row, k in enumerate(fresh))
+        return np.stack([self.kept[panel] for panel in panels], axis=1)
 
     def test(self, cuts: Array) -> Callable[[Array, Array, float], NDArray[np.bool_]]:
         """The test for `bisect_until` on cells that `cuts` are the edges of."""
         masses = self._values(cuts[:-1], cuts[1:])[1]
-        total, seen = float(masses.sum()), self.seen(cuts, masses)
+        seen = self.seen(cuts, masses)
 
         def failing(left: Array, right: Array, tolerance: float) -> NDArray[np.bool_]:
-            zeta, mass = self._values(left, right)
-            # Among the data a small zeta matters as much as a large one, down to 1e-40 of its total: below, densities
-            # exp(-large) are known to few digits. Beyond them zeta is resolved to 1e-13 of what the data see, which a Gauss
-            # rule integrates to rounding.
-            near = (right > self.x[0]) & (left < self.x[-1])
-            mass = np.where(near, np.minimum(mass * 1e40, total), mass * 1e-3 * (total / self._beside(seen, left)))
-            return coarse(self.zeta, zeta, mass, total, (left, right), max(tolerance, self.accuracy))
+            return self._coarse(left, right, self._values(left, right), float(masses.sum()), seen, tolerance)
 
         return failing
+
+    def _coarse(
+        self, left: Array, right: Array, values: tuple[Array, Array], total: float, seen: Array, tolerance: float
+    ) -> NDArray[np.bool_]:
+        """Which panels do not resolve zeta, given their `_values`, and the mass that there is and what of it is `seen`.
+
+        Among the data a small zeta matters as much as a large one, down to 1e-40 of its total: below, densities exp(-large)
+        are known to few digits. Beyond them zeta is resolved to 1e-13 of what the data see, which a Gauss rule integrates to
+        rounding.
+        """
+        zeta, mass = values
+        near = (right > self.x[0]) & (left < self.x[-1])
+        mass = np.where(near, np.minimum(mass * 1e40, total), mass * 1e-3 * (total / self._beside(seen, left)))
+        return coarse(self.zeta, zeta, mass, total, (left, right), max(tolerance, self.accuracy))
 
     def _beside(self, seen: Array, left: Array) -> Array:
         """Per side, what masses of panels that begin at `left` are to be compared with, shape (2, N); no zeros."""
@@ -181,19 +205,22 @@ class _Resolution:
 
     def merge(self, cells: Cells, fixed: Array) -> Cells:
         """Cells without the edges that are not needed, `fixed` ones apart: far cells, whose mass is small, may be large."""
-        edges, failing = cells.edges, self.test(cells.edges)
+        edges = cells.edges
         masses = self._values(*cells.panels)[1]
-        seen = self.seen(edges, masses)
+        seen, total = self.seen(edges, masses), float(masses.sum())
+        rounds = 0  # in a row, that found nothing
         for start in (1, 2) * 3:
             at = np.arange(start, edges.size - 1, 2)
             at = at[~np.isin(edges[at], fixed)]
-            if not at.size:
-                continue
             left, right, apart = edges[at - 1], edges[at + 1], masses[:, at - 1] + masses[:, at]
-            together = self._values(left, right)[1]
+            zeta, together = self._values(left, right)
             little = 1e-18 * self._beside(seen, left)
             same = (np.abs(together - apart) <= 1e-13 * apart + little).all(axis=0)  # nothing narrow is missed
-            gone = at[same & ~failing(left, right, RESOLVED)]
+            at, left, right = at[same], left[same], right[same]
+            gone = at[~self._coarse(left, right, (zeta[:, same], together[:, same]), total, seen, RESOLVED)]
+            rounds = 0 if gone.size else rounds + 1
+            if rounds == 2:
+                break
             masses[:, gone - 1] = masses[:, gone - 1] + masses[:, gone]
             edges, masses = np.delete(edges, gone), np.delete(masses, gone, axis=1)
         return Cells(edges, cells.order)
@@ -222,15 +249,20 @@ def _far(cuts: Array, x: Array) -> Array:
 
 def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], seen: Array, least: float) -> Array:
     """Cuts start + width (2^k - 1), k >= 1, up to where the next cell's moments are below `least` of those `seen`, (2,)."""
-    cuts, total = [start], seen
-    for k in range(1, _MAX_TAIL_CELLS):
-        cuts.append(start + width * (2.0**k - 1))
-        ends = np.sort(cuts[-2:])
-        contribution = moment(ends[:1], ends[1:])[:, 0]
-        total = total + contribution
-        if (contribution <= least * total).all():
+    cuts, total = [np.array([start])], seen[:, None]
+    for first, last in itertools.pairwise(_AT_ONCE):
+        found = start + width * (2.0 ** np.arange(first + 1, last + 1) - 1)
+        ends = np.concatenate([cuts[-1][-1:], found])
+        ends = np.array([ends[:-1], ends[1:]])
+        contribution = moment(ends.min(axis=0), ends.max(axis=0))
+        totals = total[:, -1:] + np.cumsum(contribution, axis=1)
+        over = np.flatnonzero((contribution <= least * totals).all(axis=0))
+        if over.size:
+            cuts.append(found[: over[0] + 1])
             break
-    return np.array(cuts[1:])
+        cuts.append(found)
+        total = totals
+    return np.concatenate(cuts[1:])
 
 
 def rounding_noise(law: BreakpointLaw, left: Array, right: Array) -> Array:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from splinebias._arguments import known_keywords
 from splinebias.errors import Outcome
-from splinebias.limit.dual.equations import solve_quadratic
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending
+from splinebias.limit.quadratic import solve_quadratic
 from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
@@ -46,15 +46,14 @@ class BandedSolver(Solver):
     def solve_posed(self, posed: PosedProblem) -> Prediction:
         problem, grid, system = posed.problem, posed.grid, posed.system
         solution = solve_quadratic(system, posed.zeta, problem.data.y)
-        function = system.function(solution.u)
         reliable = solution.misfit <= self.tolerance and grid.cells.resolved
         return Prediction(
             problem,
-            posed.spline(solution.density, problem.data.y),
+            posed.spline(solution.curvature, problem.data.y),
             solution.cost / 2 if problem.scaled else solution.cost,  # unscaled: E[alpha^2], whatever the potential
             solution.misfit,
             Outcome.CONVERGED if reliable else Outcome.INACCURATE,
-            function.multipliers(),
+            solution.function.multipliers(),
             {"solver": "BandedSolver", "iterations": 1, "cells": grid.cells.edges.size - 1},
-            function,
+            solution.function,
         )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._array import Array
-from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.numerics.cells import Cells
 from splinebias.numerics.legendre import gauss_legendre
 from splinebias.numerics.repeated_integrals import places
+
+if TYPE_CHECKING:
+    from splinebias.initialization.breakpoints import BreakpointLaw
 
 CHECK = 1.5  # nodes of the rule that checks the residual, relative to the rule that finds the solution
 

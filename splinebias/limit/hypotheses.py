@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError, SplinebiasError
-from splinebias.limit.dual.equations import solve_quadratic
+from splinebias.limit.quadratic import solve_quadratic
 from splinebias.parameterization import MeanField, Standard
 from splinebias.potential import Potential
-from splinebias.problem import Problem
+
+if TYPE_CHECKING:
+    from splinebias.problem import Problem
 
 if TYPE_CHECKING:  # whoever asks whether data are in reach has posed the problem
     from splinebias.limit.posed_problem import PosedProblem
@@ -148,7 +150,8 @@ def require_reachable(posed: PosedProblem) -> None:
         _require_derivatives(posed)
         return
     x, y = problem.data.x, problem.data.y
-    at = np.flatnonzero(_dead_points(_occupied(posed))[1:-1]) + 1
+    has = _occupied(posed)
+    at = np.flatnonzero(_dead_points(has)[1:-1]) + 1
     left, right = x[at] - x[at - 1], x[at + 1] - x[at]
     off_chord = (y[at] * (left + right) - y[at - 1] * right - y[at + 1] * left) / (left + right)
     bad = at[np.abs(off_chord) > 1e-12 * (np.abs(y).max() or 1.0)]
@@ -161,7 +164,7 @@ def require_reachable(posed: PosedProblem) -> None:
     # whether the data lie in the range of the (singular) kernel matrix is decided by the O(M) solve itself
     if not isinstance(problem.parameterization, Standard):
         return
-    if dead_directions(posed).affine and solve_quadratic(posed.system, posed.zeta, y).misfit > 1e-9:
+    if _dead(posed, has).affine and solve_quadratic(posed.system, posed.zeta, y).misfit > 1e-9:
         raise DataError(
             "the neurons supply no free slope or offset beyond the data (zeta vanishes on one side), and these data "
             'need one; use affine="free" or a law with breakpoints on both sides'
@@ -181,7 +184,12 @@ def _require_derivatives(posed: PosedProblem) -> None:
 
 def dead_directions(posed: PosedProblem) -> DeadDirections:
     """The directions in which the kernel matrix is singular, from the masses of zeta per data interval and side."""
-    act, has = posed.problem.two_slopes, _occupied(posed)
+    return _dead(posed, _occupied(posed))
+
+
+def _dead(posed: PosedProblem, has: NDArray[np.bool_]) -> DeadDirections:
+    """The same from where there is mass."""
+    act = posed.problem.two_slopes
     beside, points = has[:, :-1] | has[:, 1:], _dead_points(has)
     if posed.problem.free:
         return DeadDirections(points, 0)
@@ -199,7 +207,8 @@ def _occupied(posed: PosedProblem) -> NDArray[np.bool_]:
     grid = posed.grid
     has = np.zeros((2, posed.problem.data.size + 1), dtype=bool)
     for side, zeta in zip(has, grid.zeta, strict=True):
-        side[grid.interval[(zeta > 0).any(axis=1)]] = True
+        rows = (zeta > 0).any(axis=1) if zeta.shape[1] > 1 else zeta[:, 0] > 0
+        side[grid.interval if rows.all() else grid.interval[rows]] = True
     return has
 
 

@@ -96,7 +96,11 @@ class Neighbour:
         if not self.same_law or old.cells.edges.size > _GROWN * self.reached.fresh:
             return fresh
         breaks = old.breaks if old.breaks.size > fresh.breaks.size else fresh.breaks
-        return replace(fresh, cells=self._moved(old.cells), split=old.split or fresh.split, breaks=breaks)
+        before, after = old.folds
+        before = before if before is not None and before.edge < self.x[0] else None
+        after = after if after is not None and after.edge > self.x[-1] else None
+        split = old.split or fresh.split
+        return replace(fresh, cells=self._moved(old.cells), split=split, breaks=breaks, folds=(before, after))
 
     def function(self, frame: LineFrame) -> DualFunction:
         """The dual function of the prediction, at the data of the other problem; `frame` is that of its equations."""

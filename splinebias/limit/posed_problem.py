@@ -13,16 +13,16 @@ from splinebias._array import Array
 from splinebias.errors import CapabilityError
 from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.unfolding import Unfolding
-from splinebias.initialization.breakpoints import Side
 from splinebias.limit.discretization import CHECK, Discretization
 from splinebias.limit.dual.dual_function import LineFrame
 from splinebias.limit.dual.equations import DualSystem, FarMass
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.kernels.power_system import PowerSystem
-from splinebias.problem import Problem
 
 if TYPE_CHECKING:
+    from splinebias.initialization.breakpoints import Side
     from splinebias.limit.neighbour import Neighbour
+    from splinebias.problem import Problem
 
 _COARSE = 1e-9  # accuracy from which on cells have fewer nodes
 _CLOSE = 1e-3  # of the distance: the square of this is what rounding of a line known at the data is magnified by
@@ -107,12 +107,12 @@ class PosedProblem:
         kernel = FeatureKernel(problem.initialization.breakpoint_law, problem.homogeneous)
         return PowerSystem.of(problem.data.x, problem.data.y, kernel, free=problem.free)
 
-    def spline(self, density: Array, y: Array) -> WeightedSpline:
-        """The function with f''/(p - q) the sum over sides of densities at the nodes, through ordinates `y` at the data."""
+    def spline(self, curvature: Array, y: Array) -> WeightedSpline:
+        """The function with f''/(p - q) the `curvature` of all sides at the nodes, through ordinates `y` at the data."""
         problem = self.problem
         return WeightedSpline.from_curvature(
             self.grid.cells.edges,
-            problem.two_slopes.kink * density.sum(axis=0),
+            problem.two_slopes.kink * curvature,
             problem.data.x,
             y,
             self.knots(),

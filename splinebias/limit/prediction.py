@@ -7,22 +7,22 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from splinebias._arguments import real_number
 from splinebias._array import Array
 from splinebias._result import DrawnFunction
 from splinebias.errors import CapabilityError, DataError, Outcome
 from splinebias.functions.piecewise import PiecewiseLinear, WeightedSpline
-from splinebias.functions.several_inputs import PointFunction, PointFunctionSum
+from splinebias.functions.several_inputs import PointFunction
 from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.functions.sums import FunctionSum
 from splinebias.limit.hypotheses import require_limit
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.parameterization import Standard
-from splinebias.problem import Problem
-from splinebias.rescaling import few_breakpoints
 
 if TYPE_CHECKING:
     from splinebias.limit.dual.dual_function import DualFunction
     from splinebias.limit.neighbour import Reached
+    from splinebias.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,9 @@ class Prediction(DrawnFunction):
     residual : float
         Optimality residual: how far the data are from the function, measured locally (the shift of one ordinate against
         its neighbours), relative to max |y|. Stationarity holds by construction. GridSolver: the larger of the
-        relative misfit and the relative duality gap of its discretized problem. Of all others, `predict` adds what a spot
-        check finds that shares no quadrature, truncation or elimination with the solver (``stats["second_opinion"]``).
+        relative misfit and the relative duality gap of its discretized problem. Smooth activations and `MeanField`: what two
+        rules or populations differ by. Of all others, `predict` adds what a spot check finds that shares no quadrature,
+        truncation or elimination with the solver (``stats["second_opinion"]``, see docs/reliability.md).
     outcome : Outcome
         CONVERGED, or INACCURATE when the residual is above the solver's tolerance.
     multipliers : Array, shape (M,)
@@ -90,18 +91,13 @@ class Prediction(DrawnFunction):
         return changed
 
     @property
-    def change_at_points(self) -> PointFunction:
-        """`change` of several inputs."""
-        changed = self.function.parts[-1] if isinstance(self.function, PointFunctionSum) else self.function
-        assert isinstance(changed, PointFunction)
-        return changed
-
-    @property
     def advice(self) -> str:
         """What to do about an outcome that is not ok, and about a law with few breakpoints among the data; mostly empty.
 
         Worked out when asked for; notebooks show it.
         """
+        from splinebias.rescaling import few_breakpoints
+
         few = "" if self.problem.without_breakpoints is not None else few_breakpoints(self.problem)
         return "; ".join(filter(None, ["" if self.outcome.ok else self.outcome.value, few]))
 
@@ -125,6 +121,9 @@ class Solver(ABC):
 
     tolerance: float = 1e-10
     exact: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        real_number(self.tolerance, "tolerance", above=0)
 
     @abstractmethod
     def supports(self, problem: Problem) -> str | None:

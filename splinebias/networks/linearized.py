@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splinebias._arguments import entry
+from splinebias._arguments import time_of
 from splinebias._array import Array
-from splinebias.activation import Homogeneous
+from splinebias.activation import Activation, Homogeneous
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.gated import Gates, gated_sum
@@ -45,8 +45,24 @@ class Setting:
     parameterization: Parameterization = Standard()
 
     @classmethod
-    def of(cls, data: Any, activation: Homogeneous) -> Setting:
-        """The setting of a problem, or of data alone: gradient descent, no skip connection; or a refusal."""
+    def of(cls, data: Any, activation: Activation, skip: Array) -> Setting:
+        """The setting of a problem, or of data alone (gradient descent), for a network with this skip part; or a refusal."""
+        if not isinstance(activation, Homogeneous):
+            raise CapabilityError(
+                f"`linearized` writes a network as polynomials, got smooth units, {activation!r}; train does without"
+            )
+        setting, own = cls._of(data, activation), skip.size - 1
+        if (inputs := setting.data.inputs) != own:
+            raise DataError(f"`data` must have the {own} input(s) of the network, got {setting.data!r} of {inputs}")
+        if not setting.free and skip.any():
+            raise DataError(
+                f'a network with a skip connection, here {skip.tolist()}, needs a problem with affine="free"; give that as '
+                "`data`"
+            )
+        return setting
+
+    @classmethod
+    def _of(cls, data: Any, activation: Homogeneous) -> Setting:
         if isinstance(data, Dataset | Points):
             return cls(data, activation)
         if not isinstance(data, Problem):
@@ -62,7 +78,7 @@ class Setting:
 
     def metric(self, theta: Array) -> Array:
         r"""The diagonal :math:`D = 1/\Phi''` at the start, in units of the parameters (w, b, a, d), shape (3n + 1,)."""
-        inputs = self.data.inputs if isinstance(self.data, Points) else 1
+        inputs = self.data.inputs
         width = theta.size // (inputs + 2)
         unit = np.ones_like(theta)
         unit[(inputs + 1) * width :] = self.parameterization.output_scale(width)
@@ -98,11 +114,11 @@ class Progress:
         if learning_rate is None:
             if steps is not None:
                 raise DataError(f"`steps` = {steps!r} needs a `learning_rate`, got none; give it, or the `time` alone")
-            time = math.inf if time is None else _checked_time(time)
+            time = math.inf if time is None else time_of(time, "time")
             return cls(time / clock)
         rates, counts = distinct_rates(learning_rate, steps)
         tau = float((rates * counts).sum())
-        if time is not None and not math.isclose(_checked_time(time), clock * tau, rel_tol=1e-9):
+        if time is not None and not math.isclose(time_of(time, "time"), clock * tau, rel_tol=1e-9):
             raise DataError(
                 f"`time` and learning rates must not contradict each other, got time = {time!r} and learning rates that add "
                 f"up to the time {clock * tau:g}; leave one of them out"
@@ -126,15 +142,6 @@ class Progress:
                 f"{self.rates.max():.3g}"
             )
         return done
-
-
-def _checked_time(time: Any) -> float:
-    """`time` as a float >= 0, infinity included, or a DataError."""
-    time = entry(time)
-    accepted = isinstance(time, int | float | np.integer | np.floating) and not isinstance(time, bool)
-    if not (accepted and time >= 0):
-        raise DataError(f"`time` must be a number >= 0, infinity included, got {time!r}")
-    return float(time)
 
 
 @dataclass(frozen=True, eq=False)

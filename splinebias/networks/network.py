@@ -30,9 +30,9 @@ from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial
 from splinebias.functions.several_inputs import PointFunction, UnitsFunction
 from splinebias.functions.smooth_units import SmoothUnits
 from splinebias.networks.linearization import Linearization, linearize
-from splinebias.problem import Problem, part_to_table
-
-_DTYPES = {"float64": torch.float64, "float32": torch.float32}
+from splinebias.networks.precision import tensor_kind
+from splinebias.problem import Problem
+from splinebias.problem_tables import part_to_table
 
 
 @known_keywords
@@ -144,6 +144,11 @@ class Network:
         """Output bias, shape (...)."""
         return self.theta[..., -1]
 
+    def units(self) -> tuple[Array, Array, Array]:
+        """`w`, `b` and `a` as float64 arrays."""
+        w, b, a = (part.detach().cpu().double().numpy() for part in (self.w, self.b, self.a))
+        return w, b, a
+
     def __getitem__(self, index: int | slice) -> Network:
         """Network number `index` of a batch, or a part of the batch."""
         if self.theta.ndim == 1:
@@ -180,7 +185,7 @@ class Network:
         """
         if self.theta.ndim != 1:
             raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].function()")
-        w, b, a = (part.detach().cpu().double().numpy() for part in (self.w, self.b, self.a))
+        w, b, a = self.units()
         *slopes, intercept = self.skip.detach().cpu().double().tolist()
         if self.inputs > 1:
             return UnitsFunction(w, b, a, float(self.d), self.activation, np.array(slopes), intercept)
@@ -260,18 +265,7 @@ class Network:
         if not np.isfinite(theta).all() or not np.isfinite(skip).all():
             raise DataError(f"a network must have finite parameters, got {int((~np.isfinite(theta)).sum())} that are not")
         hidden = true_or_false(hidden, "hidden")
-        if not isinstance(self.activation, Homogeneous):
-            raise CapabilityError(
-                f"`linearized` writes a network as polynomials, got smooth units, {self.activation!r}; train does without"
-            )
-        setting = Setting.of(data, self.activation)
-        if (inputs := setting.data.inputs if isinstance(setting.data, Points) else 1) != self.inputs:
-            raise DataError(f"`data` must have the {self.inputs} input(s) of the network, got {setting.data!r} of {inputs}")
-        if not setting.free and skip.any():
-            raise DataError(
-                f'a network with a skip connection, here {skip.tolist()}, needs a problem with affine="free"; give that as '
-                "`data`"
-            )
+        setting = Setting.of(data, self.activation, skip)
         clock = setting.parameterization.clock(self.width)
         progress = Progress.of(time, learning_rate, steps, clock)
         if self.inputs == 1:
@@ -336,17 +330,3 @@ def difference(network: Network, other: Network) -> PiecewisePolynomial | UnitsF
     skip = network.skip.detach().cpu().double() - other.skip.detach().cpu().double()
     theta = torch.cat([torch.cat(rows, dim=-1).flatten(), ends[0] + ends[1]])
     return Network(theta, network.activation, skip).function()
-
-
-def tensor_kind(dtype: Any, device: Any) -> tuple[torch.dtype, torch.device]:
-    """`dtype` ("float64", "float32" or a torch dtype) and `device` as torch objects that work here, or a DataError."""
-    kind = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if not isinstance(kind, torch.dtype) or kind not in _DTYPES.values():
-        raise DataError(f'`dtype` must be "float64" or "float32" (or that torch dtype), got {dtype!r}')
-    try:
-        place = torch.device(device)
-        torch.zeros(1, dtype=kind, device=place).item()
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        reason = str(error).strip().split("\n")[0].split(". ")[0][:100]  # torch goes on for pages
-        raise DataError(f'`device` must be one that torch can use here, got {device!r} ({reason}); use "cpu"') from None
-    return kind, place

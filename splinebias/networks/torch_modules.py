@@ -14,19 +14,20 @@ import torch
 from torch import nn
 
 from splinebias._arguments import known_keywords
-from splinebias.activation import Homogeneous, ReLU
+from splinebias.activation import Activation, ReLU
 from splinebias.errors import DataError
-from splinebias.networks.network import Network, tensor_kind
+from splinebias.networks.network import Network
+from splinebias.networks.precision import tensor_kind
 from splinebias.networks.torch_values import Role, Values, double_copy, named_activations, randomized
 
 _RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 _OTHER_LAYERS = (nn.modules.conv._ConvNd, nn.Bilinear, nn.Embedding, nn.RNNBase, nn.MultiheadAttention)
 _OTHER_SHAPES = (  # activations that no network of this library has, whatever their parameters
-    *(nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.CELU, nn.SELU, nn.Softplus, nn.Softsign, nn.LogSigmoid),
+    *(nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.CELU, nn.SELU, nn.Softsign, nn.LogSigmoid),
     *(nn.PReLU, nn.ReLU6, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Hardshrink, nn.Softshrink, nn.Tanhshrink, nn.GLU),
 )
-_KNOWN = "ReLU, LeakyReLU, the absolute value, or max(z, 0)^k with k = 2, 3, 4"
+_KNOWN = "ReLU, LeakyReLU, the absolute value, max(z, 0)^k with k = 2, 3, 4, Tanh, Sigmoid or Softplus"
 _WANTED = "nn.Sequential(nn.Linear(d, n), nn.ReLU(), nn.Linear(n, 1)), or what computes the same"
 
 
@@ -39,7 +40,7 @@ def from_torch(module: Any, *, dtype: Any = "float64", device: Any = "cpu") -> N
     The module must hold an ``nn.Linear(d, n)``, of d inputs, and an ``nn.Linear(n, 1)``, with or without biases, and an
     ``nn.Linear(d, 1)`` where there is a skip connection; everything in between may be modules or functions of torch. The
     activation is found from values: every function with slope 1 on the right and another on the left (ReLU, LeakyReLU,
-    absolute value), or a power of ReLU up to 4.
+    absolute value), a power of ReLU up to 4, or `Tanh`, `Sigmoid`, `Softplus`, `XTanh` or `X2Tanh`.
 
     Parameters
     ----------
@@ -68,7 +69,8 @@ def from_torch(module: Any, *, dtype: Any = "float64", device: Any = "cpu") -> N
     -----
     Checked: values at some 200 points on both sides of the breakpoints (of several inputs: along two random lines), in
     float64 on a copy where the module can be copied, else in its own precision, to rounding. The copy is compared
-    with random parameters too, as values say nothing of the activation where output weights are 0. Not checked: which of its
+    with random parameters too, as values say nothing of the activation where output weights are 0. Softplus of torch is z
+    itself above 20, where the network differs by up to 2e-9 a unit. Not checked: which of its
     parameters an optimizer would move; `train` moves all of them, biases that the module does not have included. What
     PyTorch starts from is
     ``sb.Initialization.pytorch_default(both_layers=True)``, of d inputs with ``dim=d``.
@@ -116,8 +118,8 @@ def _checked(module: nn.Module, layers: list[nn.Linear]) -> Network:
 
 
 def _fitting(
-    probe: nn.Module | None, role: Role, values: Values, network: Network, named: list[Homogeneous]
-) -> list[Homogeneous]:
+    probe: nn.Module | None, role: Role, values: Values, network: Network, named: list[Activation]
+) -> list[Activation]:
     """The activations with which the network of a role has the values; of a copy also with random parameters."""
     if probe is None or not randomized(role):
         return values.activations(network, named)

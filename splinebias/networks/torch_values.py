@@ -14,12 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from splinebias._array import Array
-from splinebias.activation import Abs, Homogeneous, LeakyReLU, ReLU, ReLUPower
+from splinebias.activation import Abs, Activation, Homogeneous, LeakyReLU, ReLU, ReLUPower, Smooth
 from splinebias.errors import DataError
 from splinebias.networks.network import Network
 from splinebias.networks.torch_layers import AbsLayer, ReLUPowerLayer
+from splinebias.smooth_activation import Sigmoid, Softplus, Tanh, X2Tanh, XTanh
 
 _POWERS = (2, 3, 4)
+_SMOOTH: tuple[Smooth, ...] = (Tanh(), Sigmoid(), Softplus(), XTanh(), X2Tanh())
+_CUT = math.log1p(math.exp(-20))  # torch's Softplus is z itself above its threshold, 20
 _AT_ONCE = 10_000_000  # products of units and points
 
 
@@ -40,7 +43,7 @@ class Role:
         skips = role.skip is None or (role.skip.in_features == inputs and role.skip.out_features == 1)
         return role if fits and skips else None
 
-    def network(self, activation: Homogeneous) -> Network:
+    def network(self, activation: Activation) -> Network:
         """The network with the numbers of the layers, in float64."""
         inputs = self.hidden.in_features
         skip = torch.zeros(inputs + 1, dtype=torch.float64) if self.skip is None else torch.cat(_numbers(self.skip))
@@ -93,28 +96,29 @@ class Values:
 
     def agree(self, network: Network) -> bool:
         """Whether a network has these values, to the rounding of sums over its units."""
-        assert isinstance(network.activation, Homogeneous), "modules are read with these only"
-        degree = network.activation.degree
+        act = network.activation
+        degree = act.degree if isinstance(act, Homogeneous) else max(1, getattr(act, "multiplicity", 1))
         x, w = (part.abs() if network.inputs == 1 else part.norm(dim=-1) for part in (self.x, network.w))
         b, a = network.b.abs(), network.a.abs()
         size = torch.zeros_like(x)
         for j in range(degree + 1):  # the binomial series of (w x + b)^degree
             size += math.comb(degree, j) * (a * w**j * b ** (degree - j)).sum() * x**j
-        size = size * max(1.0, abs(float(network.activation.value(-1.0))))
+        size = size * max(1.0, abs(float(act.value(-1.0)))) + a.sum() * abs(float(act.value(0.0)))
         size = size + network.d.abs() + network.skip[:-1].norm() * x + network.skip[-1].abs()
         allowed = (16 + 4 * math.sqrt(network.width)) * degree * self.rounding * size
+        allowed = allowed + (_CUT * a.sum() if isinstance(act, Softplus) else 0.0)
         return bool(((_values(network, self.x) - self.y).abs() <= allowed).all())
 
-    def activations(self, network: Network, named: list[Homogeneous]) -> list[Homogeneous]:
+    def activations(self, network: Network, named: list[Activation]) -> list[Activation]:
         """With which activations a network has the values: those `named` by parts of a module come first."""
-        for known in (named, [ReLU(), Abs(), *map(ReLUPower, _POWERS)]):
+        for known in (named, [ReLU(), Abs(), *map(ReLUPower, _POWERS)], _SMOOTH):
             if fits := [one for one in known if self.agree(replace(network, activation=one))]:
                 return fits
         right = _values(replace(network, activation=ReLU()), self.x)
         left = right - _values(replace(network, activation=Abs()), self.x)  # what units add per slope on their left
         slope = float((left * (self.y - right)).sum() / (left**2).sum()) if bool(left.any()) else 0.0
         slopes = [round(slope, digits) for digits in (3, 6, 9)] + [slope]
-        leaky: list[Homogeneous] = [LeakyReLU(s) for s in slopes if s not in (0, -1) and abs(s - 1) > 1e-6 and abs(s) < 1e15]
+        leaky: list[Activation] = [LeakyReLU(s) for s in slopes if s not in (0, -1) and abs(s - 1) > 1e-6 and abs(s) < 1e15]
         return [one for one in leaky if self.agree(replace(network, activation=one))][:1]  # the shortest decimal of them
 
     def miss(self, network: Network) -> str:
@@ -151,9 +155,10 @@ def randomized(role: Role) -> bool:
     return kept
 
 
-def named_activations(module: nn.Module) -> list[Homogeneous]:
+def named_activations(module: nn.Module) -> list[Activation]:
     """The activations that parts of the module are called by."""
-    found: list[Homogeneous] = []
+    smooth = {nn.Tanh: Tanh(), nn.Sigmoid: Sigmoid(), nn.Softplus: Softplus()}
+    found: list[Activation] = []
     for part in module.modules():
         if isinstance(part, nn.ReLU):
             found.append(ReLU())
@@ -163,6 +168,8 @@ def named_activations(module: nn.Module) -> list[Homogeneous]:
             found.append(Abs())
         elif isinstance(part, ReLUPowerLayer):
             found.append(ReLU() if part.power == 1 else ReLUPower(part.power))
+        else:
+            found += [known for kind, known in smooth.items() if isinstance(part, kind)]
     return found
 
 

@@ -6,6 +6,8 @@ The axis is cut into panels, geometrically towards the ends and around the unit 
 
 and the same of :math:`x^2 p`, by Gauss-Legendre rules, add up to less than `TOLERANCE` of the whole. Then the distribution
 function is a sum of panels and one more rule on [edge, x], and quantiles are found by Newton's method in their panel.
+
+Halving also shows where a density is not smooth: panels crowd there. Polynomials from either side say where they meet.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ _ORDER = 16
 _ROUNDS = 60  # halvings: down to the floats
 _MOST = 20_000  # panels
 _OCTAVES = np.arange(-50, 61)  # distances from an end, in units
+_CROWDED = 16  # times as wide as the narrowest panel is one nearby, on either side, where panels crowd
+_NEARBY = 8  # panels
+_TELLING = 1e-11  # difference of polynomials from both sides that is no rounding, relative to the density
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +76,7 @@ class DensityTable:
             A place and a length around which panels of infinite axes are spread, 1e-15 to 1e18 units wide.
         """
 
-        def known(x: Array) -> Array:
-            with np.errstate(all="ignore"):
-                return np.asarray(np.nan_to_num(np.asarray(density(x), dtype=float), nan=0.0, posinf=0.0, neginf=0.0))
-
+        known = _known(density)
         edges, masses, error = _resolved(known, _first_edges(support, origin, unit), origin, unit)
         total = float(masses.sum())
         if not total > 0:
@@ -146,13 +148,13 @@ class DensityTable:
         return np.asarray(np.r_[np.cumsum(self.masses[::-1])[::-1], 0.0])
 
 
-def _first_edges(support: tuple[float, float], origin: float, unit: float) -> Array:
-    """Edges that crowd at finite ends, and around `origin` where both ends are infinite."""
+def _first_edges(support: tuple[float, float], origin: float, unit: float, stretch: float = 1.0) -> Array:
+    """Edges that crowd at finite ends, and around `origin` where both ends are infinite, at distances times `stretch`."""
     lo, hi = support
-    distances = 2.0**_OCTAVES
+    distances = stretch * 2.0**_OCTAVES
     if math.isfinite(lo) and math.isfinite(hi):
-        steps = (hi - lo) * distances[_OCTAVES < 0]
-        return np.unique(np.r_[lo, lo + steps, hi - steps, hi])
+        steps = (hi - lo) * distances[: np.searchsorted(distances, 0.51)]
+        return np.unique(np.r_[lo, lo + steps, hi - stretch * steps, hi])
     if math.isfinite(lo):
         return np.unique(np.r_[lo, lo + unit * distances])
     if math.isfinite(hi):
@@ -194,3 +196,65 @@ def _resolved(density: Callable[[Array], Array], edges: Array, origin: float, un
 def _open_ends(edges: Array, support: tuple[float, float]) -> list[float]:
     """The outermost edges beyond which the support goes on."""
     return [float(edge) for edge, end in zip(edges[[0, -1]], support, strict=True) if math.isinf(end)]
+
+
+def kinks(density: Callable[[Array], Array], support: tuple[float, float], origin: float, unit: float) -> list[float]:
+    """Where a density is smooth on either side, but not across, sorted; arguments as of `DensityTable.of`.
+
+    Not found are places at which it is not smooth on either side, and jumps of a third derivative or a later one.
+    """
+    known = _known(density)
+    # stretched, so that no kink is an edge by chance: panels would not crowd there
+    edges, *_ = _resolved(known, _first_edges(support, origin, unit, 0.9371), origin, unit)
+    wide = np.pad(np.diff(edges), _NEARBY, mode="edge")
+    near = np.lib.stride_tricks.sliding_window_view(wide, 2 * _NEARBY + 1)
+    middle = near[:, _NEARBY]
+    before, after = near[:, :_NEARBY].max(axis=1), near[:, _NEARBY + 1 :].max(axis=1)
+    found: list[float] = []
+    for k in np.flatnonzero((middle <= near.min(axis=1)) & (np.minimum(before, after) >= _CROWDED * middle)):
+        wide_by = max(float(middle[k]), 1e-7 * unit)
+        if found and edges[k] - found[-1] < 4 * wide_by:
+            continue  # the same
+        place = _meeting(known, float(edges[k]) - wide_by, float(edges[k + 1]) + wide_by, 16 * wide_by)
+        if place is not None:
+            found.append(origin if abs(origin - place) < 1e-12 * unit else place)  # up to rounding
+    return found
+
+
+def _known(density: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """The density, 0 where it is no finite number."""
+
+    def known(x: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(np.nan_to_num(np.asarray(density(x), dtype=float), nan=0.0, posinf=0.0, neginf=0.0))
+
+    return known
+
+
+def _meeting(density: Callable[[Array], Array], left: float, right: float, base: float) -> float | None:
+    """Where the polynomial through a density on [left - base, left] gives way to that on [right, right + base]."""
+    place, tests = np.cos(np.pi * (np.arange(9) + 0.5) / 9), np.array([-0.85, -0.3, 0.1, 0.75])
+    series, size = [], 0.0
+    for middle in (left - base / 2, right + base / 2):
+        values = density(middle + base / 2 * place)
+        size = max(size, float(np.abs(values).max()))
+        series.append(np.polynomial.Chebyshev.fit(place, values, 8))
+        seen = density(middle + base / 2 * tests)
+        if not (np.abs(series[-1](tests) - seen) <= _TELLING * size).all():
+            return None
+
+    def apart(x: Array) -> Array:
+        """Distances of the density from both, shape (2, ...)."""
+        from_left, from_right = (x - left + base / 2) * (2 / base), (x - right - base / 2) * (2 / base)
+        return np.abs(np.stack([series[0](from_left), series[1](from_right)]) - density(x))
+
+    if not (apart(np.array([left, right]))[[1, 0], [0, 1]] > 10 * _TELLING * size).any():
+        return None
+    low, high = left, right
+    for _ in range(60):
+        x = (low + high) / 2
+        of_left, of_right = apart(np.array(x))
+        low, high = (x, high) if of_left <= of_right else (low, x)
+    at, share = (low + high) / 2, np.array([0.02, 0.5, 0.98])
+    sound = apart(left + (at - left) * share)[0], apart(at + (right - at) * (1 - share))[1]
+    return float(at) if max(float(of.max()) for of in sound) <= 100 * _TELLING * size else None

@@ -17,6 +17,10 @@ from splinebias._array import Array
 MODERATE = 3.0
 """The power of v, beside v^2 and the density, that rules are made for unless said otherwise."""
 
+_ALGEBRAIC = (-6.5, 17.7)  # first and last steps in log v, nearly, for all tails, and integrands that vanish at 0
+_RATIOS, _LAST_RATIO = 0.5, 60.0  # steps and last of the logarithms of widths over scales that there are rules for
+_EXPONENTIAL = (-7.2, 14.5)  # after a million scales; integrands need not vanish at 0
+
 
 def gaussian_ray(centre: Array, order: float = MODERATE, *, fine: bool = False) -> tuple[Array, Array]:
     r"""Nodes u and weights du, shape ``centre.shape + (n,)``, for integrands :math:`u^a F(u) e^{-(u - m)^2/2}` on (0, inf).
@@ -93,18 +97,20 @@ def tanh_sinh(step: float = 0.1) -> tuple[Array, Array]:
 
 
 @lru_cache(maxsize=8)
-def log_ray(step: float = 0.2) -> tuple[Array, Array]:
+def log_ray(step: float = 0.2, ends: tuple[float, float] = _ALGEBRAIC) -> tuple[Array, Array]:
     r"""Nodes and weights on (0, infinity) with even steps in log v from e^-3 to e^14 and doubly exponential ones beyond.
 
-    :math:`v = \exp(y - e^{-y - 4} + e^{y - 14})`: for densities with algebraic tails, which have no length scale.
+    :math:`v = \exp(y - e^{-y - 4} + e^{y - 14})`, y between `ends`: for algebraic tails, which have no length scale.
     """
-    y = np.arange(-6.5, 17.7, step)
+    y = np.arange(*ends, step)
     low, high = np.exp(-y - 4), np.exp(y - 14)
     v = np.exp(y - low + high)
     return v, step * (1 + low + high) * v
 
 
-def double_exponential(left: Array, width: Array, scale: Array, step: float) -> tuple[Array, Array]:
+def double_exponential(
+    left: Array, width: Array, scale: Array, step: float, *, falling: bool = False
+) -> tuple[Array, Array]:
     """Composite rule on K panels per breakpoint.
 
     Parameters
@@ -115,6 +121,8 @@ def double_exponential(left: Array, width: Array, scale: Array, step: float) -> 
         Unit of the rays.
     step : float
         Step of the `tanh_sinh` rules; rays get the part of a `log_ray` rule that has as many nodes.
+    falling : bool
+        Whether integrands fall exponentially on the scale of the rays, or more slowly: then panels get a rule that knows it.
 
     Returns
     -------
@@ -122,13 +130,43 @@ def double_exponential(left: Array, width: Array, scale: Array, step: float) -> 
         n nodes on each panel.
     """
     unit, unit_weight = tanh_sinh(step)
-    ray, ray_weight = (part[: unit.size] for part in log_ray(24.18 / (unit.size - 1)))
+    ends = _EXPONENTIAL if falling else _ALGEBRAIC
+    ray, ray_weight = (part[: unit.size] for part in log_ray((ends[1] - ends[0] - 0.02) / (unit.size - 1), ends))
     finite = np.isfinite(width)[..., None]
     length = np.where(finite, width[..., None], scale[..., None, None])
+    if falling:
+        unit, unit_weight = _falling(np.where(np.isfinite(width), width / scale[..., None], 1.0), unit.size)
     v = left[..., None] + length * np.where(finite, unit, ray)
     dv = length * np.where(finite, unit_weight, ray_weight)
-    shape = (*left.shape[:-1], left.shape[-1] * unit.size)
+    shape = (*left.shape[:-1], left.shape[-1] * ray.size)
     return v.reshape(shape), dv.reshape(shape)
+
+
+def _falling(width: Array, count: int) -> tuple[Array, Array]:
+    r"""Nodes and weights on (0, 1), shape (..., count), for functions that fall like :math:`e^{-Lu}`, L = `width`, or less.
+
+    Those of the nearest `_falling_rules` for no smaller a width.
+    """
+    log = np.log(np.clip(width, 1.0, math.exp(_LAST_RATIO)))
+    nodes, weights = _falling_rules(count)
+    at = np.ceil(log / _RATIOS).astype(np.intp)
+    return nodes[at], weights[at]
+
+
+@lru_cache(maxsize=8)
+def _falling_rules(count: int) -> tuple[Array, Array]:
+    r"""Rules for the widths :math:`L = e^r` that there are tables of.
+
+    :math:`u = e^{-q}`, :math:`q = \log(1 + e^{t - e^{-t - 2}})\,(1 + e^{t - r - 3})`, even steps in t: logarithmic ones from
+    1 down to 1/L, and doubly exponential ones at both ends. Derived here.
+    """
+    ratio = np.arange(0.0, _LAST_RATIO + _RATIOS, _RATIOS)[:, None]
+    start, step = -5.3, (ratio + 11.7) / (count - 1)
+    t = start + step * np.arange(count)
+    bend, fall = np.exp(-t - 2), np.exp(t - ratio - 3)
+    q = np.logaddexp(0.0, t - bend)
+    u = np.exp(-q * (1 + fall))
+    return u, step * u * ((1 + bend) / (1 + np.exp(bend - t)) * (1 + fall) + q * fall)
 
 
 def gaussian_moment(order: int, centre: Array) -> Array:

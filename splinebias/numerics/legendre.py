@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial import legendre
 
-from splinebias._array import Array
+if TYPE_CHECKING:
+    from splinebias._array import Array
 
 
 @lru_cache(maxsize=32)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from splinebias.data import Dataset
-    from splinebias.finite_width.diagnosis import NetworkReport
+    from splinebias.finite_width.gap.network_report import NetworkReport
     from splinebias.limit.prediction import Prediction
     from splinebias.regimes.minimum_norm import MinimumNorm
     from splinebias.regimes.network_norm import NetworkNorm

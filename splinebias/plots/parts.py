@@ -13,8 +13,8 @@ from splinebias.plots.style import BLACK, BLUE, LIMITS, OKABE_ITO, PURPLE, plain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from splinebias.finite_width.diagnosis import Diagnosis
-    from splinebias.finite_width.laziness import Laziness
+    from splinebias.finite_width.gap.diagnosis import Diagnosis
+    from splinebias.finite_width.movement.laziness import Laziness
     from splinebias.initialization.initialization import Initialization
 
 

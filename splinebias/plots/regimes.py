@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from splinebias.regimes.condensation import Orientations
-    from splinebias.regimes.large_bias import BiasKernel
-    from splinebias.regimes.large_biases.descent import LargeBias
-    from splinebias.regimes.large_biases.widths import LargeBiasWidths
+    from splinebias.regimes.large_bias.descent import LargeBias
+    from splinebias.regimes.large_bias.kernel import BiasKernel
+    from splinebias.regimes.large_bias.widths import LargeBiasWidths
     from splinebias.regimes.small_starts.condensed import Condensation
 
 

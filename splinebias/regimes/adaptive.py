@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -223,7 +222,7 @@ def adaptive_measures(run: Training) -> AdaptiveMeasures:
             f'affine="{problem.affine}"'
         )
     x, scale = problem.line_data.x, problem.parameterization.output_scale(run.width)
-    start, end = (_parameters(network) for network in (run.start, run.network))
+    start, end = (network.units() for network in (run.start, run.network))
     delta = [(a / scale) ** 2 - w**2 - b**2 for w, b, a in (start, end)]
     w, b, a = start
     size = np.max((a / scale) ** 2 + w**2 + b**2)
@@ -260,12 +259,6 @@ def _least_norm(data: Dataset) -> float:
             "relative to the norm of the least network through the data"
         )
     return least
-
-
-def _parameters(network: Any) -> tuple[Array, Array, Array]:
-    """(w, b, a) of a network as arrays, a with its scale."""
-    w, b, a = (part.detach().cpu().double().numpy() for part in (network.w, network.b, network.a))
-    return w, b, a
 
 
 def _line(run: Training) -> PiecewiseLinear:

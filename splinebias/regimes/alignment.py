@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from splinebias._arguments import known_keywords, real_array, real_number, real_vector
 from splinebias._array import Array
 from splinebias._result import Drawn
 from splinebias.data import Dataset, Points
-from splinebias.errors import CapabilityError, DataError, SolveError
+from splinebias.errors import CapabilityError, DataError
 from splinebias.loss import checked_labels, checked_signs
 from splinebias.problem import Problem
 from splinebias.regimes.small_starts.frozen_pulls import FrozenPulls, follow
+from splinebias.regimes.small_starts.label_pairs import hull_distance, signed_cosines_of, without_pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class AlignmentMargin(Drawn):
     def signed_cosines(self) -> Array:
         r""":math:`y_i y_k \cos(x_i, x_k)` of all pairs i < k, increasing; `margin` is the first."""
         rows, columns = np.triu_indices(self.labels.size, 1)
-        return np.sort(_products(self.points, self.labels)[rows, columns])
+        return np.sort(signed_cosines_of(self.points, self.labels)[rows, columns])
 
     @property
     def holds(self) -> bool:
@@ -187,10 +187,10 @@ class AlignmentMargin(Drawn):
         integer programming, whose time is unknown in advance (360 digits: a fifth of a second). Either
         may delete one class entirely: `alignment_margin` refuses the rest.
         """
-        bad = _products(self.points, self.labels) <= 0
+        bad = signed_cosines_of(self.points, self.labels) <= 0
         np.fill_diagonal(bad, val=False)
         if exact:
-            return _independent(bad)
+            return without_pairs(bad)
         kept = np.ones(self.labels.size, dtype=bool)
         counts = bad.sum(axis=1)
         while counts.max(initial=0) > 0:
@@ -234,7 +234,7 @@ def alignment_margin(points: Any, labels: Any = None) -> AlignmentMargin:
     0.3846 (1, 2) True
     """
     x, y = _checked(*_taken_apart(points, labels))
-    products = _products(x, y)
+    products = signed_cosines_of(x, y)
     upper = np.triu_indices(y.size, 1)
     pairs = products[upper]
     worst = int(pairs.argmin())
@@ -251,37 +251,6 @@ def alignment_margin(points: Any, labels: Any = None) -> AlignmentMargin:
     )
 
 
-def _independent(bad: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """A largest set of vertices of which no two are joined."""
-    from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import csr_array
-
-    size = len(bad)
-    pairs = np.argwhere(np.triu(bad))
-    if not pairs.size:
-        return np.arange(size)
-    rows = csr_array((np.ones(pairs.size), (np.repeat(np.arange(len(pairs)), 2), pairs.ravel())), shape=(len(pairs), size))
-    found = milp(-np.ones(size), integrality=np.ones(size), bounds=Bounds(0, 1), constraints=LinearConstraint(rows, ub=1))
-    if not found.success:
-        raise SolveError(f"no largest subset was found ({found.message}); take the greedy one")
-    return np.flatnonzero(found.x > 0.5)
-
-
-def hull_distance(points: Array) -> float:
-    r"""Distance of the convex hull of `points`, shape (k, d), from 0.
-
-    :math:`\min_{\lambda \ge 0} |X^T \lambda|^2 + (\sum \lambda - 1)^2` has :math:`\lambda` proportional to the weights of
-    the nearest point of the hull: on each ray the minimum is :math:`q/(1 + q)`, which grows with the squared distance q.
-    """
-    from scipy.optimize import nnls  # loaded where used: most of the library does without
-
-    size = float(np.linalg.norm(points, axis=1).max())
-    matrix = np.vstack([points.T / size, np.ones(len(points))])
-    weights, _ = nnls(matrix, np.r_[np.zeros(points.shape[1]), 1.0], maxiter=30 * len(points) + 100)
-    distance = float(np.linalg.norm(points.T @ (weights / weights.sum())))
-    return distance if distance > 1e-9 * size else 0.0
-
-
 def _taken_apart(points: Any, labels: Any) -> tuple[Any, Any]:
     """Points and labels of what may be an object that has both."""
     data = points.data if isinstance(points, Problem) else points
@@ -296,12 +265,6 @@ def _taken_apart(points: Any, labels: Any) -> tuple[Any, Any]:
     if isinstance(points, Problem) and isinstance(data, Points):
         return np.column_stack([data.x, np.ones_like(data.y)]), data.y
     return data.x, data.y
-
-
-def _products(x: Array, y: Array) -> Array:
-    r"""All :math:`y_i y_k \cos(x_i, x_k)`, shape (M, M)."""
-    signed = y[:, None] * x / np.linalg.norm(x, axis=1, keepdims=True)
-    return np.asarray(signed @ signed.T)
 
 
 def _checked(points: Any, labels: Any) -> tuple[Array, Array]:

@@ -6,8 +6,7 @@ Source: derived here; the reduction of weight decay to a norm is Savarese et al.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,22 +18,10 @@ from splinebias.data import Dataset
 from splinebias.errors import DataError
 from splinebias.regimes.least_norm import exchange
 from splinebias.regimes.least_norm.bends import Bends
-from splinebias.regimes.least_norm.kinked_fit import Fit, Indices, Kinked
+from splinebias.regimes.least_norm.kinked_fit import Fit
 from splinebias.regimes.least_norm.sectors import Sectors
+from splinebias.regimes.least_norm.strength_path import Stretch, stretches_of
 from splinebias.regimes.minimum_norm import MinimumNorm, check, minimum_norm
-
-_BELOW = 1e-6  # relative: how far below a break the next stretch is looked for
-_GAP = 1e-9  # relative: of two stretches between which no other one is looked for
-
-
-@dataclass(frozen=True, eq=False)
-class _Stretch:
-    """Strengths between two breaks: knots and signs stay, everything is linear in the strength."""
-
-    low: float
-    high: float
-    zero: Kinked
-    one: Kinked
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +43,7 @@ class WeightDecayPath(Drawn):
     breaks: Array
     degrees_of_freedom: Array
     _fit: Fit = field(repr=False)
-    _stretches: list[_Stretch] = field(repr=False)
+    _stretches: list[Stretch] = field(repr=False)
 
     def __repr__(self) -> str:
         last = f", from {self.breaks[0]:.6g} down to {self.breaks[-1]:.6g}" if self.breaks.size else ""
@@ -170,80 +157,10 @@ def weight_decay_path(data: Dataset) -> WeightDecayPath:
     """
     check(data)
     fit = Fit(data.x, data.y, data.weights)
-    none = fit.at(np.zeros(0, dtype=np.intp), np.zeros(0), 0.0)
-    high = float(np.abs(none.dual).max())
-    stretches = [_Stretch(high, np.inf, *fit.given(none.knots, none.signs))]
-    bent = Bends.of(data.x, data.y).changes != 0
-    if high <= fit.noise or not bent.any():
-        return WeightDecayPath(data, np.zeros(0), np.array([2]), fit, [replace(stretches[0], low=0.0)])
-    while stretches[-1].low > fit.noise:
-        stretches += _below(fit, stretches[-1])
-    stretches[-1] = replace(stretches[-1], low=0.0)
+    stretches = stretches_of(fit, bent=bool((Bends.of(data.x, data.y).changes != 0).any()))
     breaks = np.array([stretch.low for stretch in stretches[:-1]])
     breaks.setflags(write=False)
     return WeightDecayPath(data, breaks, np.array([s.zero.knots.size + 2 for s in stretches]), fit, stretches)
-
-
-def _below(fit: Fit, last: _Stretch) -> list[_Stretch]:
-    """The stretches below one: the next one, if its end says which knots come and go; else down to that found just below
-    it."""
-    s = last.low * (1 - _BELOW)
-    followed = _followed(fit, last, s)
-    if followed is not None:
-        return [followed]
-    start = fit.at(last.zero.knots, last.zero.signs, last.low)
-    made = [_solved(fit, s, start)]
-    for _ in range(50):  # stretches that were stepped over, of almost no length
-        top = made[0]
-        if top.high >= last.low * (1 - _GAP) or top.high <= 0:
-            break
-        between = _solved(fit, 0.5 * (top.high + last.low), start)
-        if between.low >= last.low or between.low <= top.low:
-            break
-        made.insert(0, between)
-    made[0] = replace(made[0], high=last.low)
-    return [replace(one, low=max(one.low, two.high)) for one, two in pairwise(made)] + [made[-1]]
-
-
-def _followed(fit: Fit, last: _Stretch, s: float) -> _Stretch | None:
-    """The stretch with the knots that the end of the last one suggests, if that is optimal at s."""
-    knots, signs = last.zero.knots, last.zero.signs
-    low, tie = last.low, 1e-10 * last.low
-    jumps = last.zero.jumps + low * last.one.jumps
-    shrinking = jumps * signs > (last.zero.jumps + s * last.one.jumps) * signs
-    left = (np.abs(jumps) <= 1e-10 * np.abs(last.zero.jumps)) & shrinking
-    dual = last.zero.dual + low * last.one.dual
-    entering = np.abs(dual) >= low - tie
-    entering[knots] = entering[0] = entering[-1] = False
-    new = np.flatnonzero(entering)
-    together = np.r_[knots[~left], new]
-    order = np.argsort(together, kind="stable")
-    found = _stretch(fit, together[order], np.r_[signs[~left], np.sign(dual[new])][order], s)
-    there = found.zero.jumps + s * found.one.jumps
-    bound = np.abs(found.zero.dual + s * found.one.dual).max(initial=0.0)
-    if (there * found.zero.signs <= 0).any() or bound > s * (1 + 1e-9) or found.high < low * (1 - _GAP) or found.low >= s:
-        return None
-    return replace(found, high=low)
-
-
-def _solved(fit: Fit, s: float, start: Kinked) -> _Stretch:
-    """The stretch that holds strength s."""
-    found = fit.solve(s, start)[0]
-    return _stretch(fit, found.knots, found.signs, s)
-
-
-def _stretch(fit: Fit, knots: Indices, signs: Array, s: float) -> _Stretch:
-    """Strengths around s at which these knots and signs are optimal, if they are at s."""
-    zero, one = fit.given(knots, signs)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gone = -zero.jumps / one.jumps  # where jumps vanish
-        ups = zero.dual / (1 - one.dual), -zero.dual / (1 + one.dual)  # where G = s, -s
-    free = np.ones(fit.x.size, dtype=bool)
-    free[knots] = free[0] = free[-1] = False
-    events = np.concatenate([gone, ups[0][free], ups[1][free]])
-    events = events[np.isfinite(events)]
-    low = events[events < s * (1 - 1e-12)].max(initial=0.0)
-    return _Stretch(float(low), float(events[events > s * (1 + 1e-12)].min(initial=np.inf)), zero, one)
 
 
 @known_keywords

@@ -25,7 +25,7 @@ from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.compare_on_box import Place, checked_place
 from splinebias.initialization.initialization import Initialization
-from splinebias.initialization.law_files import canonical
+from splinebias.initialization.tables.law_tables import canonical
 from splinebias.potential import Potential, Scaled
 from splinebias.problem import Problem
 from splinebias.studies.spec_text import AXES, read_spec, to_tables

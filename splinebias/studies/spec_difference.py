@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from splinebias.initialization.law_files import canonical
+from splinebias.initialization.tables.law_tables import canonical
 from splinebias.studies.spec_text import AXES
 
 _SHORT = 80  # characters of a value to print whole

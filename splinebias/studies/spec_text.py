@@ -10,7 +10,8 @@ from typing import Any
 from splinebias._arguments import nearest
 from splinebias._files import named_file, read_toml
 from splinebias.errors import CapabilityError, DataError
-from splinebias.problem import Problem, part_from_table, part_to_table
+from splinebias.problem import Problem
+from splinebias.problem_tables import part_from_table, part_to_table
 
 AXES = ("problems", "potentials", "initializations", "activations", "methods")
 _PARTS = AXES[1:-1]

@@ -13,9 +13,9 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias.data import Dataset
-from splinebias.regimes.large_bias import BiasKernel, bias_generalized_kernel
-from splinebias.regimes.large_biases.descent import LargeBias, large_bias
-from splinebias.regimes.large_biases.widths import large_bias_widths
+from splinebias.regimes.large_bias.descent import LargeBias, large_bias
+from splinebias.regimes.large_bias.kernel import BiasKernel, bias_generalized_kernel
+from splinebias.regimes.large_bias.widths import large_bias_widths
 from splinebias.theorems.verdict import DERIVED, Hypothesis, Relation, Status, Verdict
 from splinebias.theorems.wide_networks import SIGMAS
 

@@ -77,7 +77,7 @@ def train_deep_from_small_start(
     DOP853, relative tolerance 1e-6, gradients by autograd in float64.
     *Hypotheses* of condensation, not checked: a small `scale` and `stop`.
     """
-    sizes = [1 if isinstance(data, Dataset) else data.inputs, *(whole_number(n, "widths", at_least=1) for n in widths), 1]
+    sizes = [data.inputs, *(whole_number(n, "widths", at_least=1) for n in widths), 1]
     if len(sizes) < 3:
         raise DataError("`widths` must name at least one hidden layer, got none; use e.g. (50, 50, 50)")
     size, stop = real_number(scale, "scale", above=0), real_number(stop, "stop", above=0)

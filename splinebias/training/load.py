@@ -16,7 +16,8 @@ from splinebias.loss import loss_named
 from splinebias.networks.archive import Archive, entry
 from splinebias.networks.network import Network
 from splinebias.parameterization import PARAMETERS
-from splinebias.problem import Problem, part_from_table
+from splinebias.problem import Problem
+from splinebias.problem_tables import part_from_table
 from splinebias.training.method import History, Snapshot, checked_trainable
 from splinebias.training.train import Training
 

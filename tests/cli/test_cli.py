@@ -8,21 +8,11 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import PROBLEM, run, run_json
 
 import splinebias as sb
-from splinebias.cli.main import main
 from splinebias.cli.predict import SOLVERS
 
-PROBLEM = """
-[data]
-x = [-1, -0.2, 0, 0.2, 1]
-y = [-0.15, -0.15, 0.15, -0.15, -0.15]
-
-[initialization]
-weight = {name = "rademacher"}
-bias = {name = "uniform", args = [-1, 2]}
-"""
 REQUIRED = {
     "predict": [],
     "train": ["--width", "40"],
@@ -36,23 +26,6 @@ REQUIRED = {
     "orientations": [],
 }
 COMMANDS = [*REQUIRED, "study run", "study status", "study show"]
-
-
-@pytest.fixture
-def problem(tmp_path):
-    path = tmp_path / "problem.toml"
-    path.write_text(PROBLEM)
-    return path
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="splinebias")
-
-
-def run_json(*arguments):
-    result = run(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def refused(*arguments):

@@ -1,6 +1,5 @@
 """band, width, laziness and gcv on the command line: the numbers of the functions of those names, pictures, refusals."""
 
-import json
 import os
 import re
 import subprocess
@@ -9,20 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import LAW, run, run_json
 
 import splinebias as sb
 from splinebias.cli.main import main
-
-LAW = '[initialization]\nweight = {name = "rademacher"}\nbias = {name = "uniform", args = [-1, 2]}\n'
-PROBLEM = "[data]\nx = [-1, -0.2, 0, 0.2, 1]\ny = [-0.15, -0.15, 0.15, -0.15, -0.15]\n" + LAW
-
-
-@pytest.fixture
-def problem(tmp_path):
-    path = tmp_path / "problem.toml"
-    path.write_text(PROBLEM)
-    return path
 
 
 @pytest.fixture
@@ -33,16 +22,6 @@ def noisy(tmp_path):
     path = tmp_path / "noisy.toml"
     path.write_text(data + LAW)
     return path
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="splinebias")
-
-
-def run_json(*arguments):
-    result = run(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def test_band_is_error_band(problem, tmp_path):

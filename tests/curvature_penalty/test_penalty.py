@@ -24,8 +24,10 @@ from scipy.integrate import quad
 from scipy.interpolate import CubicSpline, PPoly, make_interp_spline
 
 import splinebias as sb
+from splinebias.curvature_penalty import units_apart
 from splinebias.curvature_penalty.measured_curvature import Reader
 from splinebias.curvature_penalty.slope_terms import Demand
+from splinebias.limit.dual.response import ResponseModel
 from splinebias.limit.kernels.features import FeatureKernel
 
 CATALOGUE = QUADRATIC_PROBLEMS | SCALED_PROBLEMS | RANDOM_WEIGHT_PROBLEMS
@@ -62,6 +64,23 @@ def test_value_at_the_solution_is_the_solvers(name):
     problem = CATALOGUE[name]
     prediction = sb.predict(problem)
     assert sb.penalty(prediction.function, problem) == pytest.approx(prediction.penalty, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("law", "act", "potential"),
+    [
+        (sb.Initialization.gaussian(1.3, 0.7), sb.ReLU(), sb.Power(1.5)),
+        (sb.Initialization.pytorch_default(), sb.Abs(), sb.Power(3, quadratic=1)),
+    ],
+    ids=str,
+)
+def test_effective_potentials_and_sizes_of_weights_are_twins(law, act, potential, monkeypatch):
+    """Of a function that is no solution: by functions of one variable, and integrated over |w| at every breakpoint."""
+    problem = sb.Problem(SET_A, law, act, sb.Scaled(potential))
+    function = Combination(1.0, sb.predict(problem).function, 0.3, Bump(-0.7, 0.4))
+    found = sb.penalty(function, problem)
+    monkeypatch.setattr(units_apart, "response_model", ResponseModel.at)
+    assert found == pytest.approx(sb.penalty(function, problem), rel=1e-12)
 
 
 @pytest.mark.parametrize("affine", ["network", "free"])
@@ -101,9 +120,9 @@ def drawn_problem(seed, potentials):
 
 
 DRAWN = {
-    "quadratic": ([sb.Quadratic()], 60),
-    "powers": ([sb.Scaled(sb.Power(p)) for p in (1.1, 1.5, 2, 3, 10)] + [sb.Scaled(sb.Power(4, quadratic=1))], 12),
-    "hypentropy": ([sb.Scaled(sb.Hypentropy(beta)) for beta in (1e-2, 1.0, 10.0)], 12),
+    "quadratic": ([sb.Quadratic()], 20),
+    "powers": ([sb.Scaled(sb.Power(p)) for p in (1.1, 1.5, 2, 3, 10)] + [sb.Scaled(sb.Power(4, quadratic=1))], 6),
+    "hypentropy": ([sb.Scaled(sb.Hypentropy(beta)) for beta in (1e-2, 1.0, 10.0)], 6),
 }
 
 

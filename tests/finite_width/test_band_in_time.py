@@ -164,8 +164,8 @@ def test_early_training_fluctuates_in_proportion_to_time():
 
 @pytest.mark.parametrize(("width", "time"), [(3000, 5.0), nightly(3000, 100.0)])
 def test_networks_in_training_stay_in_the_band(width, time):
-    """300 networks: variances at seven points, each in its chi-square interval; one error in 1000 over all of them."""
-    band, count = sb.error_band(QUARTIC, width, interval=WHERE, time=time), 300
+    """150 networks: variances at seven points, each in its chi-square interval; one error in 1000 over all of them."""
+    band, count = sb.error_band(QUARTIC, width, interval=WHERE, time=time), 150
     runs = sb.train_ensemble(QUARTIC, width, range(count), method=sb.MirrorFlow(time=time))
     values = np.array([run.function(X) for run in runs])
     ratio = (values.std(axis=0, ddof=1) / band.std(X)) ** 2 * (count - 1)

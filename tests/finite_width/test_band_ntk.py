@@ -45,13 +45,14 @@ def test_trained_networks_stay_in_the_band_where_few_breakpoints_reach_data(fact
     """At infinite time and one width: small data move hidden weights little."""
     problem, width = fitted(factor), 4000
     band = sb.error_band(problem, width)
-    runs = sb.train_ensemble(problem, width, range(150), loss_tol=1e-12 * factor**2)
+    runs = sb.train_ensemble(problem, width, range(80), loss_tol=1e-12 * factor**2)
     values = np.array([run.function(X) for run in runs])
     assert (band.advice == "") == inside
     assert (least_pvalue(values, band.std(X)) > 1e-3) == inside
     share = crossing_share(problem, band.prediction.multipliers, width)
     reached = np.mean([reached_in(problem, run) for run in runs[:20]])
-    assert share < reached < 3 * share  # those that stay are not foreseen
+    counted = 4 * np.sqrt(share / (20 * width))  # standard errors of a share
+    assert share - counted < reached < 3 * share  # those that stay are not foreseen
 
 
 def reached_in(problem, run):

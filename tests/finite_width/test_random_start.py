@@ -21,7 +21,7 @@ def test_the_table_of_the_start_page():
     band = sb.error_band(ZERO, 1000)
     expected = [0.96967457, 0.83800740, 0.29673578, 0.81827954, 0.54068019, 0.96967457]
     np.testing.assert_allclose(1000**0.5 * band.std(QUERY), expected, rtol=0, atol=1e-8)
-    over = sb.error_band(TORCH, 1000, interval=(-1.5, 1.5), draws=40_000)
+    over = sb.error_band(TORCH, 1000, interval=(-1.5, 1.5), draws=10_000)
     assert over.constant.value == pytest.approx(1.92, abs=0.03)
     assert (over.std(QUERY) > band.std(QUERY)).all()
 
@@ -61,19 +61,19 @@ def test_a_band_from_a_start_is_that_of_the_residual():
 
 
 def test_studies_compare_every_network_with_the_limit_from_its_own_start(tmp_path):
-    found = sb.study(TORCH, [2000, 8000], range(5), loss_tol=1e-9, store=tmp_path)
-    run = sb.train(TORCH, 2000, found_seed(2000, 3), loss_tol=1e-9)
+    found = sb.study(TORCH, [1000, 4000], range(5), loss_tol=1e-9, store=tmp_path)
+    run = sb.train(TORCH, 1000, found_seed(1000, 3), loss_tol=1e-9)
     limit = sb.predict(TORCH, start=run.start)
-    row = next(row for row in found.rows if (row.width, row.seed) == (2000, 3))
+    row = next(row for row in found.rows if (row.width, row.seed) == (1000, 3))
     assert row.sup == pytest.approx(sb.compare(run.function, limit.function, interval=found.interval).sup, rel=1e-3)
     assert row.penalty == limit.penalty
     zero = sb.predict(ZERO).function  # the distance to the limit from zero does not shrink
-    floor = [sb.compare(found.function(8000, seed), zero, interval=found.interval).sup for seed in range(5)]
+    floor = [sb.compare(found.function(4000, seed), zero, interval=found.interval).sup for seed in range(5)]
     assert np.mean(floor) > 1.5 * found.summary["mean"][1]
     assert found.summary["mean"][1] < 0.5 * found.summary["mean"][0]
     assert "predicted: error ~ c n^(-1/2)" in str(found)
     with pytest.raises(sb.DataError, match="these start at random functions"):
-        found.mean_shift(2000, 0.5)
+        found.mean_shift(1000, 0.5)
 
 
 def found_seed(width: int, seed: int) -> int:

@@ -244,14 +244,15 @@ class Plain:
     [
         (st.gamma(2, -1), sb.Abs()),
         nightly(st.gamma(2, -1), sb.ReLU()),
-        *(nightly(law, activation) for law in (st.laplace(), st.logistic()) for activation in (sb.ReLU(), sb.Abs())),
+        nightly(st.laplace(), sb.ReLU()),
+        nightly(st.logistic(), sb.Abs()),
     ],
     ids=law_name,
 )
 def test_what_doubles_cut_off_counts_as_residual(law, activation):
     """The same without logarithms."""
     honest = 0
-    for size in 10.0 ** np.arange(3, 8):
+    for size in (1e3, 1e4, 1e5) if np.isfinite(law.support()[0]) else (1e3, 1e4):
         found = sb.predict(drawn_out(Plain(law), sb.Hypentropy(0.1), activation, size))
         missed = misses(found, law)
         assert missed < 1e-9 or found.outcome is sb.Outcome.INACCURATE

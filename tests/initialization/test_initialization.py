@@ -34,7 +34,7 @@ INITIALIZATIONS = {
     "singular gamma x normal": sb.Initialization(stats.gamma(0.5), stats.norm(0, 1)),
 }
 every_initialization = pytest.mark.parametrize("init", INITIALIZATIONS.values(), ids=INITIALIZATIONS)
-C = np.array([-4.1, -1.7, -0.6, -0.07, 0.03, 0.5, 0.9, 1.3, 5.2])
+C = np.array([-4.1, -0.6, -0.07, 0.03, 0.9, 5.2])
 
 
 def quad(function, lo, hi, points=()):

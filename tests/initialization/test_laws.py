@@ -9,8 +9,8 @@ from marks import nightly
 from scipy import stats
 
 import splinebias as sb
-from splinebias.initialization.law_files import law_from_table, law_to_table
 from splinebias.initialization.laws import Continuous, as_law, describe_law
+from splinebias.initialization.tables.law_tables import law_from_table, law_to_table
 
 
 def test_rademacher_and_constant_are_discrete_laws():

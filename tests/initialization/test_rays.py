@@ -9,7 +9,7 @@ from scipy import special, stats
 import splinebias as sb
 from splinebias.initialization.laws import as_law
 from splinebias.initialization.weight_quadrature import WeightRule
-from splinebias.numerics.half_line import gaussian_moment, gaussian_ray, log_ray, tanh_sinh
+from splinebias.numerics.half_line import double_exponential, gaussian_moment, gaussian_ray, log_ray, tanh_sinh
 
 CENTRES = np.array([-6.0, -3.0, -1.0, -0.2, 0.0, 0.4, 1.7, 3.0, 5.5, 7.9, 8.1, 20.0])
 
@@ -120,3 +120,15 @@ def test_chosen_rules_are_small_and_as_good_as_large_ones(name):
                 (rho * v * phi.grad_inverse(v * g)).sum(-1) for v, rho in (law.slices(c, side), fine.slices(c, side))
             )
             np.testing.assert_allclose(found, exact, rtol=1e-10, atol=1e-40)
+
+
+@pytest.mark.parametrize("length", [0.3, 5.0, 1e3, 1e6])
+@pytest.mark.parametrize("rate", [1.0, 0.02, 1e-4])
+def test_rules_for_exponential_tails_see_all_of_them(length, rate):
+    """On a panel and on the ray beyond it, for tails that are almost outgrown, too: e^(-rate v) in units of v."""
+    left, width = np.array([[0.0, length]]), np.array([[length, np.inf]])
+    v, dv = double_exponential(left, width, np.ones(1), 0.07, falling=True)
+    half = v.shape[-1] // 2
+    panel, ray = ((np.exp(-rate * v) * dv)[0, part].sum() * rate for part in (slice(half), slice(half, None)))
+    assert panel == pytest.approx(-np.expm1(-rate * length), rel=1e-12)
+    assert ray == pytest.approx(np.exp(-rate * length), rel=1e-12, abs=1e-300)

@@ -214,8 +214,7 @@ def test_late_times_resolve_the_tails_that_the_limit_does():
     np.testing.assert_allclose(late.function(QUERY), limit.function(QUERY), rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("size", [nightly(1e4), 1e5])
-def test_the_flow_stops_where_doubles_end(size):
+def test_the_flow_stops_where_doubles_end():
     class Plain:
         """A Laplace law that does not know the logarithm of its density."""
 
@@ -224,8 +223,8 @@ def test_the_flow_stops_where_doubles_end(size):
         )
 
     init = sb.Initialization.rademacher(Plain())
-    data = sb.Dataset(SET_A.x, size * SET_A.y)
-    problem = sb.Problem(data, init, sb.Abs(), sb.Scaled(sb.Hypentropy(0.1)))
+    data = sb.Dataset(SET_A.x, 1e5 * SET_A.y)
+    problem = sb.Problem(data, init, sb.Abs(), sb.Scaled(sb.Hypentropy(1e-3)))
     late = sb.predict(problem, time=1e12)
     assert late.outcome is sb.Outcome.STALLED and late.stats["time"] < 1e12
 
@@ -252,17 +251,10 @@ SHORT = (stats.uniform(-1, 2), stats.norm(), (-1, 1, 41))  # laws of W and B, an
     [
         (*SHORT, 1.05, sb.Abs()),
         nightly(*SHORT, 1.05, sb.ReLU()),
-        *(
-            nightly(*law, p, activation)
-            for law, p in [
-                (SHORT, 1.01),
-                (SHORT, 1.02),
-                ((stats.norm(2, 1), stats.norm(), (-14, 18, 161)), 1.02),
-                ((stats.norm(), stats.norm(), (-18, 18, 181)), 1.01),
-                ((stats.uniform(0.5, 1), stats.norm(3, 0.5), (0.5, 1.5, 21)), 1.02),
-            ]
-            for activation in (sb.ReLU(), sb.Abs())
-        ),
+        nightly(*SHORT, 1.01, sb.Abs()),
+        nightly(stats.norm(2, 1), stats.norm(), (-14, 18, 161), 1.02, sb.ReLU()),
+        nightly(stats.norm(), stats.norm(), (-18, 18, 181), 1.01, sb.Abs()),
+        nightly(stats.uniform(0.5, 1), stats.norm(3, 0.5), (0.5, 1.5, 21), 1.02, sb.ReLU()),
     ],
 )
 def test_powers_next_to_one_with_random_weights(weight, bias, span, p, activation):
@@ -303,7 +295,7 @@ def test_nothing_is_printed_where_curvature_overflows_in_the_tails():
     """Coordinates of steep powers in `error_band`; warnings are errors here."""
     steep = sb.Initialization(stats.norm(), stats.uniform(-1.2, 2.4))
     data = sb.Dataset([0.18520551390942064, 0.5653973600093771], [-943.2254896086389, 1375.7948597156503])
-    power = sb.Problem(data, steep, sb.Abs(), sb.Scaled(sb.Power(1.02)))
+    power = sb.Problem(data, steep, sb.Abs(), sb.Scaled(sb.Power(1.05)))
     assert np.isfinite(sb.error_band(power, 1000).std(data.x)).all()
 
 

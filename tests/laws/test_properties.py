@@ -93,7 +93,7 @@ def test_the_data_are_interpolated(problem):
 
 
 @given(some.one_of(quadratic_problems(), scaled_problems(REGULAR)), places, some.floats(-1, 1))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_one_more_point_never_costs_less_and_nothing_if_the_function_passes_through_it_already(problem, x, offset):
     """What passes through more points is one of the competitors: optimality, stated with the solver alone."""
     data, found = problem.data, limit(problem)
@@ -120,7 +120,7 @@ def test_no_interpolant_has_a_smaller_penalty(problem, x, offset):
 
 
 @given(some.data(), some.sampled_from(list(LAWS)), some.sampled_from(SCALES))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_functions_scale_with_their_data_and_law(draw, name, scale):
     """x, b and y in another unit: features scale by s and alpha is what it was, so that f_s(s x) = s f(x)."""
     potential = sb.Scaled(draw.draw(some.sampled_from(POTENTIALS))) if name in ONE_WEIGHT else sb.Quadratic()
@@ -141,7 +141,7 @@ def test_functions_move_with_their_data_and_breakpoints(draw, weight, shift):
 
 
 @given(problems)
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_mirrored_data_have_mirrored_functions(problem):
     """All laws here but one have symmetric weights, and sigma(-wx + b) is as likely as sigma(wx + b)."""
     law = problem.initialization
@@ -151,7 +151,7 @@ def test_mirrored_data_have_mirrored_functions(problem):
 
 
 @given(problems)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_negative_data_have_negative_functions(problem):
     """Potentials are even."""
     assert_same(limit(moved(problem, gain=-1)).function(X), -limit(problem).function(X))
@@ -168,7 +168,7 @@ def test_quadratic_problems_are_linear_in_the_ordinates(draw, problem, factor):
 
 
 @given(scaled_problems(POWERS), some.sampled_from([1e-3, 0.5, 7.0]))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_powers_are_homogeneous(problem, factor):
     """|u|^p: alpha is proportional to y, and the penalty to |y|^p."""
     found, larger = limit(problem), limit(moved(problem, gain=factor))
@@ -177,7 +177,7 @@ def test_powers_are_homogeneous(problem, factor):
 
 
 @given(some.data(), problems)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_order_and_weights_of_the_points_do_not_matter(draw, problem):
     data = problem.data
     order = draw.draw(some.permutations(range(data.size)))

@@ -10,10 +10,10 @@ from problems import LAWS, random_data
 
 import splinebias as sb
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.equations import solve_quadratic
 from splinebias.limit.dual.newton import LineSearch, maximized
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.quadratic import solve_quadratic
 
 X = np.array([-1.0, -0.3, 0.1, 0.6, 1.2])
 ACTIVATIONS = [sb.ReLU(), sb.Abs(), sb.LeakyReLU(0.3)]
@@ -64,7 +64,7 @@ def test_one_step_reaches_the_solution_of_a_square(activation: sb.activation.Two
     dual, start = IntegratedDual.of(posed)
     state = dual.at(dual.equations.function(np.ones_like(start.unknowns())))
     step = LineSearch(state, 1e-10).step
-    exact = solve_quadratic(posed.system, posed.zeta / 4, dual.y).u
+    exact = solve_quadratic(posed.system, posed.zeta / 4, dual.y).function.unknowns()
     np.testing.assert_allclose(state.function.unknowns() + step, exact, rtol=0, atol=1e-9 * np.abs(exact).max())
 
 

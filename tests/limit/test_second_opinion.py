@@ -9,7 +9,7 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
-from splinebias.limit.second_opinion.opinion import second_opinion
+from splinebias.limit.second_opinion.opinion import checked, second_opinion
 from tests.marks import nightly
 from tests.problems import EACH_LAW, EACH_LAW_AND_POTENTIAL, LAWS, PUBLISHED, QUADRATIC_PROBLEMS, SCALED_PROBLEMS, SET_A
 
@@ -129,7 +129,7 @@ def test_many_points_noisy_and_close(size, affine, law):
 
 @pytest.mark.parametrize("name", CASES)
 def test_functions_at_finite_times_are_checked_too(name):
-    path = sb.predict_path(CASES[name], [3.0, 300.0])
+    path = sb.predict_path(CASES[name], [3.0, 30.0])
     for found in path.predictions:
         assert found.outcome is sb.Outcome.REACHED_TIME
         assert found.stats["second_opinion"] <= found.residual <= 1e-8
@@ -152,6 +152,8 @@ LATE_DIGITS = {  # each way that sums of the second opinion go
     "scaled, random weights": CASES["random weights, scaled"],
     "scaled, bounded random weights": sb.Problem(SET_A, LAWS["pytorch"], potential=sb.Scaled(sb.Hypentropy(1.0))),
     "scaled, random weights, 20 points": sb.Problem(NOISY, LAWS["gaussian"], potential=sb.Scaled(sb.Power(4, quadratic=1))),
+    "scaled, steep": sb.Problem(SET_A, LAWS["gaussian"], potential=sb.Scaled(sb.Power(1.02))),
+    "scaled, steep, bounded": sb.Problem(NOISY, LAWS["pytorch"], potential=sb.Scaled(sb.Power(1.04))),
     "100 points": sb.Problem(smooth(100), LAWS["uniform-bias"]),
     "100 points, any density, free": sb.Problem(smooth(100), LAWS["gaussian"], affine="free"),
     "1000 points": sb.Problem(smooth(1000), LAWS["uniform-bias"]),
@@ -200,3 +202,59 @@ def test_a_density_that_is_not_constant_is_not_taken_for_one():
     init.__dict__["breakpoint_law"] = tilted
     opinion = second_opinion(replace(found, problem=replace(found.problem, initialization=init)))
     assert max(opinion.misfit, opinion.bound) > 1e-8
+
+
+FLOWS = {
+    "powers": {"activation": sb.ReLUPower(2)},
+    "powers, free": {"activation": sb.ReLUPower(3), "affine": "free"},
+    "both layers": {"parameterization": sb.NTK()},
+    "both layers, free": {"parameterization": sb.NTK(), "affine": "free"},
+}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("size", [6, 60])
+def test_powers_and_both_layers_at_finite_times(name, size):
+    init = sb.Initialization(st.norm(0, 1), st.norm(0, 0.7), output=st.norm(0, 0.8) if "both" in name else None)
+    path = sb.predict_path(sb.Problem(smooth(size), init, **FLOWS[name]), [10.0, 1e4, 1e10])
+    for found in path.predictions:
+        assert found.outcome is sb.Outcome.REACHED_TIME
+        assert found.stats["second_opinion"] <= found.residual < 1e-10
+        assert found.stats["second_opinion_bound"] < 1e-4
+    early, late = path.predictions[:2]
+    for now in (early, late):
+        assert second_opinion(replace(now, multipliers=now.multipliers * (1 + 1e-6))).misfit > 1e-8
+    assert second_opinion(replace(late, function=Bent(late.function, 0.9, 1e-5))).misfit > 1e-7
+
+
+def test_late_multipliers_have_no_lines_in_them():
+    """Rounding of late modes had: sums of kernel functions were lines of any size then, where the affine part is free."""
+    path = sb.predict_path(sb.Problem(smooth(60), LAWS["gaussian"], sb.ReLUPower(2), affine="free"), [1e14])
+    found = path.predictions[0]
+    t = found.problem.data.x
+    assert np.abs(np.array([np.ones_like(t), t]) @ found.multipliers).max() < 1e-14 * np.abs(found.multipliers).sum()
+
+
+@pytest.mark.parametrize("law", ["gaussian", "uniform-bias"])
+def test_warm_and_coarse_predictions_are_looked_at_briefly(law):
+    problem = sb.Problem(NOISY, LAWS[law], potential=sb.Scaled(sb.Power(3, quadratic=1)))
+    first = sb.predict(problem.replace(data=sb.Dataset(NOISY.x, 1.01 * NOISY.y)))
+    for found, tolerance in ((sb.predict(problem, warm=first), 1e-10), (sb.predict(problem, tolerance=1e-6), 1e-6)):
+        assert found.outcome is sb.Outcome.CONVERGED
+        assert found.stats["second_opinion"] <= found.residual <= tolerance
+        assert found.stats["second_opinion_bound"] < 1e-8
+        wrong = replace(found, dual_function=found.dual_function.times(1 + 1e-6))
+        assert second_opinion(wrong, brief=True).misfit > 1e-8
+        bent = replace(found, function=Bent(found.function, found.problem.data.x[-1], 1e-4))
+        assert checked(bent, tolerance, brief=True).outcome is sb.Outcome.INACCURATE
+
+
+def test_many_data_with_scaled_potentials_and_no_wide_gap_at_the_ends():
+    """Stretches began somewhere beyond the last datum, and right answers were called INACCURATE."""
+    x = np.sort(np.random.default_rng(0).uniform(-0.9, 0.9, 100))
+    found = sb.predict(
+        sb.Problem(sb.Dataset(x, np.sin(5 * x)), LAWS["gaussian"], potential=sb.Scaled(sb.Power(3, quadratic=1)))
+    )
+    assert found.outcome is sb.Outcome.CONVERGED
+    assert found.stats["second_opinion"] < 1e-12
+    assert found.stats["second_opinion_bound"] < 1e-3

@@ -7,6 +7,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.special import gamma
 
 import splinebias as sb
+from splinebias.functions.several_inputs import PointFunctionSum
 from splinebias.limit.several_inputs.kernel_of import input_kernel
 from splinebias.limit.several_inputs.plane_kernel import PlaneKernel
 from splinebias.limit.several_inputs.sampled_kernel import SampledKernel
@@ -70,6 +71,8 @@ LAWS = {
     "torch near 0, d = 3": (sb.Initialization.pytorch_default(dim=3), 0.3),
     "torch near 0, d = 5": (sb.Initialization.pytorch_default(dim=5), 0.2),
     "uniform, large biases, d = 4": (sb.Initialization.uniform(1.0, 4.5, dim=4), 1.0),
+    "torch, d = 3": (sb.Initialization.pytorch_default(dim=3), 1.0),
+    "sphere beyond the biases, d = 4": (sb.Initialization.sphere(st.uniform(-0.5, 1), dim=4), 1.0),
 }
 
 
@@ -85,7 +88,7 @@ def test_kernels_are_means_over_units(law, activation):
     features, features2 = (activation.value(points @ w.T + b) for points in (x, x2))
     mean = features @ features2.T / b.size
     error = np.sqrt(((features**2 @ (features2**2).T) / b.size - mean**2) / b.size)
-    kernel = input_kernel(init, activation, 2**10, 0)
+    kernel = input_kernel(init, activation, 2**13, 0)
     assert not isinstance(kernel, SampledKernel)
     assert (np.abs(kernel.matrix(x, x2) - mean) <= 5 * error).all()
 
@@ -302,3 +305,24 @@ def test_radon_curvature_is_that_of_the_radon_transform(inputs):
     other = sb.predict(sb.Problem(sb.Points(x, y), law)).function
     with pytest.raises(sb.CapabilityError, match="free affine part"):
         other.radon_curvature()
+
+
+def test_the_radon_curvature_of_a_sum_is_that_of_all_its_cubes():
+    points = [sb.Points(x, np.sin(x.sum(axis=1))) for x in np.random.default_rng(1).uniform(-0.5, 0.5, (2, 7, 2))]
+    one, two = (sb.predict(sb.Problem(data, SPHERE, affine="free")).function for data in points)
+    whole = PointFunctionSum((one, two), (1.0, -2.0)).radon_curvature()
+    parts = one.radon_curvature(), two.radon_curvature(), PointFunctionSum((one, two)).radon_curvature()
+    cross = (parts[2] - parts[0] - parts[1]) / 2
+    assert whole == pytest.approx(parts[0] + 4 * parts[1] - 4 * cross, rel=1e-9)
+    assert PointFunctionSum((one, one), (1.0, -1.0)).radon_curvature() == pytest.approx(0, abs=1e-9 * parts[0])
+    network = sb.Network.sample(sb.Problem(points[0], SPHERE), 20, 0).function()
+    started = sb.predict(sb.Problem(points[0], SPHERE, affine="free"), start=network).function
+    with pytest.raises(sb.CapabilityError, match=r"needs all parts as \|x - x_i\|\^3.*parts\[-1\]"):
+        started.radon_curvature()
+    assert started.parts[-1].radon_curvature() > 0
+    both = sb.Problem(
+        points[0], sb.Initialization(pair=SPHERE.pair, output=st.norm()), affine="free", parameterization=sb.NTK()
+    )
+    for function in (network, sb.predict(both).function):
+        with pytest.raises(sb.CapabilityError, match="only limits with w on the sphere"):
+            function.radon_curvature()

@@ -194,12 +194,12 @@ def test_a_network_to_start_from_must_fit():
 
 
 @pytest.mark.nightly
-def test_three_hundred_torch_modules_have_the_law():
+def test_a_hundred_torch_modules_have_the_law():
     """torch's own default initialization, trained to t = 100 at width 2000: mean and deviation of the start process."""
     import torch
 
     trained = []
-    for seed in range(300):
+    for seed in range(100):
         torch.manual_seed(seed)
         module = torch.nn.Sequential(torch.nn.Linear(1, 2000), torch.nn.ReLU(), torch.nn.Linear(2000, 1))
         run = sb.train(
@@ -208,5 +208,5 @@ def test_three_hundred_torch_modules_have_the_law():
         trained.append(run.function(QUERY))
     law = sb.start_process(PROBLEM, time=100.0)
     mean, std = np.mean(trained, axis=0), np.std(trained, axis=0, ddof=1)
-    assert (np.abs(mean - law.mean(QUERY)) < 4 * law.std(QUERY) / 300**0.5).all()
-    np.testing.assert_allclose(std, law.std(QUERY), rtol=4 / 600**0.5)
+    assert (np.abs(mean - law.mean(QUERY)) < 4 * law.std(QUERY) / 100**0.5).all()
+    np.testing.assert_allclose(std, law.std(QUERY), rtol=4 / 200**0.5)

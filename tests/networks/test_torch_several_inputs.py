@@ -1,5 +1,7 @@
 """Torch modules of several inputs, both ways; what is refused; networks frozen to first order."""
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.stats as st
@@ -17,6 +19,17 @@ LAW = sb.Initialization.gaussian(dim=3)
 def sequential(layer=None, inputs=3, width=40):
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(inputs, width), layer or nn.ReLU(), nn.Linear(width, 1))
+
+
+class Smooth(nn.Module):
+    """An activation that no part of a module names."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, z):
+        return self.value(z)
 
 
 class Skip(nn.Module):
@@ -59,12 +72,39 @@ def test_layers_are_told_apart_by_what_they_do(width):
     assert torch.equal(sb.from_torch(back).skip, network.skip)
 
 
+@pytest.mark.parametrize("inputs", [1, 3])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("activation", "known"),
+    [
+        (nn.Tanh(), sb.Tanh()),
+        (nn.Sigmoid(), sb.Sigmoid()),
+        (nn.Softplus(), sb.Softplus()),
+        (Smooth(torch.tanh), sb.Tanh()),
+        (Smooth(torch.nn.functional.softplus), sb.Softplus()),
+        (Smooth(lambda z: z * torch.tanh(z)), sb.XTanh()),
+        (Smooth(lambda z: z**2 * torch.tanh(z)), sb.X2Tanh()),
+    ],
+)
+def test_smooth_activations_are_read_by_name_and_by_value(activation, known, kind, inputs):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(inputs, 30), activation, nn.Linear(30, 1)).to(kind)
+    network = sb.from_torch(module)
+    assert network.activation == known
+    x = 3 * torch.randn(50, inputs, dtype=torch.float64)
+    at = x.numpy() if inputs > 1 else x[:, 0].numpy()
+    expected = copy.deepcopy(module).double()(x).detach().numpy()[:, 0]
+    np.testing.assert_allclose(network.function()(at), expected, rtol=0, atol=1e-12)
+    if not isinstance(known, sb.XTanh | sb.X2Tanh):  # which torch has no modules for
+        assert sb.from_torch(network.to_torch()).activation == known
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)), "one output is meant, not 2"),
         (lambda: nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(4, 1)), "got 0: 3 to 5, 2: 4 to 1"),
-        (lambda: sequential(nn.Tanh()), "known activation.*got Tanh"),
+        (lambda: sequential(nn.SiLU()), "known activation.*got SiLU"),
         (lambda: sequential(nn.Identity()), r"of ReLU\(\)|a known activation"),
         (lambda: nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 1)), "4: 5 to 1"),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from splinebias.numerics.density_table import DensityTable
+from splinebias.numerics.density_table import DensityTable, kinks
 
 LEVELS = np.array([1e-9, 1e-4, 0.02, 0.3, 0.5, 0.8, 0.99, 1 - 1e-6])
 
@@ -59,3 +59,20 @@ def test_what_is_no_density_has_no_table():
 
 def test_quantiles_outside_the_unit_interval_are_not_numbers():
     assert np.isnan(table(stats.norm()).ppf(np.array([-0.1, 1.1, np.nan]))).all()
+
+
+@pytest.mark.parametrize(
+    ("density", "support", "places"),
+    [
+        (lambda x: np.maximum(1 - np.abs(x), 0), (-math.inf, math.inf), [-1, 0, 1]),
+        (lambda x: np.maximum(1 - np.abs(x), 0), (-1.0, 1.0), [0]),
+        (lambda x: np.exp(-np.abs(x - 0.3)) / 2, (-math.inf, math.inf), [0.3]),
+        (lambda x: np.where(x < 0.2, 0.4, 0.65), (-1.0, 1.0), [0.2]),
+        (lambda x: np.where(x < 5, np.exp(x - 5), 0), (-math.inf, math.inf), [5]),
+        (lambda x: np.exp(-(x**2)) + 100 * np.exp(-((x - 1) ** 2) / 1e-6), (-math.inf, math.inf), []),  # narrow, but smooth
+        (lambda x: np.exp(-np.sqrt(np.abs(x))) / 4, (-math.inf, math.inf), []),  # smooth on neither side
+    ],
+    ids=["triangle", "triangle on its support", "exponential", "jump", "end", "narrow", "cusp"],
+)
+def test_kinks_are_found_where_a_density_is_smooth_on_either_side(density, support, places):
+    assert kinks(density, support, 0.0, 1.0) == pytest.approx(places, abs=1e-12)

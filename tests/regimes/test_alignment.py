@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 import splinebias as sb
 from splinebias import Exponential, Logistic, Squared
-from splinebias.regimes.alignment import hull_distance
+from splinebias.regimes.small_starts.label_pairs import hull_distance
 
 SIDE = np.linspace(1.5, 4, 8)
 X = np.r_[-SIDE, SIDE]

@@ -8,8 +8,9 @@ import scipy.stats as st
 from sets import C8
 
 import splinebias as sb
-from splinebias.regimes.large_bias import unit_inputs
-from splinebias.regimes.large_biases.sparse_step import BiasNetwork, blocked_dense_step
+from splinebias.regimes.large_bias.dense_step import blocked_dense_step
+from splinebias.regimes.large_bias.kernel import unit_inputs
+from splinebias.regimes.large_bias.sparse_step import BiasNetwork
 
 TABLE = {0.0: 3.380792e-2, 1.0: 2.045479e-2, 2.0: 4.566926e-3, 3.0: 3.760046e-4}
 

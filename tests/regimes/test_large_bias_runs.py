@@ -9,8 +9,8 @@ import torch
 from sets import C8
 
 import splinebias as sb
-from splinebias.regimes.large_biases.dense_step import DenseBiasNetwork
-from splinebias.regimes.large_biases.widths import _crossing_width
+from splinebias.regimes.large_bias.dense_step import DenseBiasNetwork
+from splinebias.regimes.large_bias.widths import _crossing_width
 
 LIFTED = np.stack([C8.x, np.ones(8)], axis=1)
 
@@ -172,6 +172,8 @@ def test_results_print_draw_and_become_tables(run):
     assert frame["predicted_loss"].iloc[0] == pytest.approx(frame["loss"].iloc[0])
     assert "REACHED_TIME after" in str(run)
     kernel, widths = run.kernel, sb.large_bias_widths(C8.x, C8.y, [0.0], distance=0.5, seeds=(0,))
+    assert repr(run).startswith("LargeBias(width ") and repr(widths).startswith("LargeBiasWidths(widths within 0.5")
+    assert all(len(repr(found)) < 260 and "array(" not in repr(found) for found in (run, widths))
     assert list(kernel.to_frame()["eigenvalue"]) == list(kernel.eigenvalues)
     assert len(widths.to_frame()) == 1
     assert "unchecked, from memory" in str(kernel)

@@ -13,7 +13,7 @@ from splinebias.studies.row import Row
 from splinebias.studies.statistics import by_width, mean_estimate, places
 from tests.problems import SET_A, SET_B, UNIFORM
 
-LEVEL, REPEATS = 0.95, 400
+LEVEL, REPEATS = 0.95, 200
 SPREAD = np.sqrt(LEVEL * (1 - LEVEL) / REPEATS)
 
 

@@ -18,14 +18,13 @@ from splinebias.networks.network import Network
 from splinebias.training import train as base
 from splinebias.training.field import Field
 from splinebias.training.flow.exponential_step import ExponentialStep
-from splinebias.training.flow.held_breakpoints import Arrivals, Units
+from splinebias.training.flow.held_breakpoints import Units
 from splinebias.training.flow.spectrum import DenseSpectrum, KrylovSpectrum, phi_functions
 from splinebias.training.flow.vector_field import FlowField
 from splinebias.training.losses import SquaredLoss
 from splinebias.training.method import Recorder
 
 X = np.linspace(-1.5, 1.5, 301)
-CPU = torch.device("cpu")
 FOUR = sb.Dataset([-1, -0.3, 0.5, 1], [0.3, -0.2, 0.1, -0.3])
 CUBIC, QUARTIC = sb.Power(3, quadratic=1), sb.Power(4, quadratic=1)
 A = sb.Problem(SET_A, UNIFORM)
@@ -71,7 +70,7 @@ def smooth(problem):
         tau, first = END / WIDTH, field.at(field.mirror.to_dual(start.theta))
         coarse = solve_ivp(velocity, (0, tau), first.dual[0].numpy(), rtol=1e-4, atol=1e-6)
         states = [field.at(torch.from_numpy(z.copy())[None]) for z in coarse.y.T]
-        if not any(bool(first.arrivals(state).jumps.any()) for state in states):
+        if not any(bool(first.arrivals(state, state.rho).jumps.any()) for state in states):
             exact = solve_ivp(velocity, (0, tau), first.dual[0].numpy(), "DOP853", rtol=1e-12, atol=1e-13, dense_output=True)
             return field, first, seed, exact.sol
     raise AssertionError("no seed without a crossing")
@@ -85,7 +84,7 @@ def test_phi_functions_are_their_integrals():
     s = -np.concatenate([[0.0], np.logspace(-12, 1.5, 60), [0.999, 1.0, 1.001]])
     nodes, weights = np.polynomial.legendre.leggauss(60)
     u, weights = (1 + nodes) / 2, weights / 2
-    for phi, power, factorial in zip(phi_functions(torch.tensor(s)), (0, 1, 2), (1, 1, 2), strict=True):
+    for phi, power, factorial in zip(phi_functions(torch.tensor(s)), (0, 1, 2, 3), (1, 1, 2, 6), strict=True):
         integral = (np.exp((1 - u) * s[:, None]) * u**power / factorial) @ weights
         np.testing.assert_allclose(phi.numpy(), integral, rtol=2e-13)
 
@@ -129,16 +128,16 @@ def test_operator_is_the_product_of_its_factors_with_units_held(activation, affi
 
 
 @pytest.mark.parametrize("problem", [nightly(p) if name == "scaled power" else p for name, p in SMOOTH.items()], ids=SMOOTH)
-def test_fixed_steps_converge_with_order_two(problem):
+def test_fixed_steps_converge_with_order_three(problem):
     _, first, _, exact = smooth(problem)
-    fine = 1 if problem.activation.two_slopes else 8  # where features move faster the order shows later
-    tau, errors, counts = END / WIDTH, [], [16 * fine, 32 * fine, 64 * fine, 128 * fine]
+    fine = 1 if problem.activation.two_slopes else 3  # where features move faster the order shows later
+    tau, errors, counts = END / WIDTH, [], [32 * fine, 128 * fine]
     for count in counts:
         state, h = first, torch.full((1,), tau / count, dtype=torch.float64)
         for _ in range(count):
             state = ExponentialStep(state).attempt(h, torch.full_like(h, 1e-14)).end
         errors.append(np.abs(state.dual[0].numpy() - exact(tau)).max())
-    assert np.polyfit(np.log(counts), np.log(errors), 1)[0] < -1.9
+    assert np.polyfit(np.log(counts), np.log(errors), 1)[0] < -2.8
 
 
 @every_smooth
@@ -146,14 +145,14 @@ def test_trajectory_agrees_with_a_tight_explicit_solver(problem):
     """At times between steps and at the end, in all parameters, with errors proportional to rtol."""
     field, _, seed, exact = smooth(problem)
     times, errors = [3.0, 17.0, END], []
-    for rtol in (1e-4, 1e-6):
+    for rtol in (1e-2, 1e-4, 1e-6):
         run = train(problem, WIDTH, seed, rtol=rtol, time=END, saveat=times)
         assert run.outcome is sb.Outcome.REACHED_TIME and run.time == END
         assert [s.time for s in run.snapshots] == times
         np.testing.assert_allclose(run.snapshots[-1].network.theta, run.network.theta, rtol=0, atol=1e-12)
         reference = [field.mirror.to_primal(torch.from_numpy(exact(t / WIDTH))[None])[0] for t in times]
         errors.append(max(float((s.network.theta - r).abs().max()) for s, r in zip(run.snapshots, reference, strict=True)))
-    assert errors[0] < 1e-3 and errors[1] < errors[0] / 25  # 100 in the limit
+    assert errors[1] < 1e-3 and errors[2] < max(errors[:2]) / 25  # 100 or more in the limit
 
 
 # -- against descent ------------------------------------------------------------------------------------------------
@@ -210,8 +209,8 @@ def test_units_are_let_go_if_they_are_driven_off_their_samples(activation):
         on = theta.clone()  # Quadratic: dual and primal are the same
         away = torch.tensor(0.1 * rng.normal(size=4))
         theta[row, unit], theta[row, unit + 12] = theta[row, unit] + away * x, theta[row, unit + 12] + away
-        none = Arrivals(Units.none(CPU), Units.none(CPU), row[:1])
-        settled, _ = field.at(theta, Units(row, unit, sample)).settled(none)
+        settled = field.held_at(theta, Units(row, unit, sample))
+        settled = settled.released(settled.rho)
         w, b, a = (on[0, :-1].view(3, 12)[k].numpy() for k in range(3))
         force = field.at(on).force[0].numpy()
         for k, i in zip(unit.tolist(), sample.tolist(), strict=True):
@@ -364,6 +363,16 @@ def test_trajectory_tends_to_that_of_infinite_width():
     assert (ratio > 2.5).all() and (ratio < 6.5).all()  # 16^(1/2) = 4
 
 
+@pytest.mark.parametrize("problem", [A, B, sb.Problem(SET_A, sb.Initialization.pytorch_default())], ids=["A", "B", "random"])
+def test_hidden_weights_of_wide_networks_move_as_they_should(problem):
+    """Though f hardly sees it, and the steps are long: residuals decay within them."""
+    runs = [train(problem, 5000, rtol=rtol) for rtol in (1e-4, 1e-7)]
+    rough, fine = (torch.cat([run.network.w - run.start.w, run.network.b - run.start.b]) for run in runs)
+    assert runs[0].stats["passes"] < 100 < runs[1].stats["passes"]
+    assert (rough - fine).norm() < 0.01 * fine.norm()
+    assert (rough / 3 - fine).norm() > 0.5 * fine.norm()  # as it once was
+
+
 # -- batches, bits, snapshots ---------------------------------------------------------------------------------------
 
 
@@ -477,14 +486,14 @@ def test_failures_are_outcomes_with_advice():
     seven = sb.Dataset(np.linspace(-0.9, 0.9, 7), np.sin(9 * np.linspace(-0.9, 0.9, 7)))
     few = sb.Problem(seven, sb.Initialization.constant_bias(0.8, st.norm()), sb.ReLUPower(2), affine="free")
     name, advice = outcome_of(few, 20, seed=4)
-    assert name == "STALLED" and "f misses y by 0.651" in advice
+    assert name == "STALLED" and "f misses y by 0.6" in advice
     # which of the two is seen first is a matter of rounding, and of the processor
     assert "steps no longer change the loss" in advice or "the tangent kernel has rank 3 for 7 points" in advice
     name, advice = outcome_of(A, 50, max_steps=5)
     assert name == "MAX_STEPS" and "max_steps = 5 steps led to loss" in advice
     name, advice = outcome_of(sb.Problem(sb.Dataset(SET_A.x, 1e160 * SET_A.y), UNIFORM), 50)
     assert name == "DIVERGED" and "rescale the data" in advice
-    name, advice = outcome_of(sb.Problem(sb.Dataset(SET_A.x, 1e100 * SET_A.y), UNIFORM), 50)
+    name, advice = outcome_of(sb.Problem(sb.Dataset(SET_A.x, 1e85 * SET_A.y), UNIFORM), 50)
     assert name == "STALLED" and "no step lowers the loss" in advice
 
 
@@ -512,6 +521,15 @@ def test_rank_is_judged_beside_the_kernel_without_its_lines():
         field = Field.of([problem], start)
         (run,) = sb.MirrorFlow().run(start, field, loss_tol=1e-12, rngs=[None], records=[Recorder()])
         assert run.outcome is sb.Outcome.STALLED and run.stats["rank"] == 0 and run.steps == 0
+
+
+def test_networks_that_do_not_fit_into_memory_are_refused():
+    for method in (sb.MirrorFlow(), sb.MirrorDescent()):
+        with pytest.raises(
+            sb.CapabilityError, match="units would take 558,793 GiB of memory, and this machine has .* at most"
+        ):
+            sb.train(A, 10**12, method=method)
+    assert sb.MirrorFlow().fits(A, 10_000) is None
 
 
 def test_nothing_to_do():

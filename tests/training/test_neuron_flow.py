@@ -151,7 +151,8 @@ def test_the_mean_operator_of_a_step_is_the_mean_over_time_though_neurons_cross_
 def test_lazy_networks_are_those_of_mirror_flow(problem):
     run = train(problem, 400, rtol=1e-6, time=20.0)
     other = sb.train(problem, 400, method=sb.MirrorFlow(1e-6, time=20.0), loss_tol=1e-10, progress=False)
-    assert distance(run.function, other.function) < 3e-5 * np.ptp(problem.data.y)
+    # MirrorFlow does not locate where breakpoints cross samples: off by 1e-5 at any tolerance (NTK: .6 to 2.4e-5)
+    assert distance(run.function, other.function) < 1e-4 * np.ptp(problem.data.y)
     assert abs(run.loss - other.loss) < 1e-4 * other.loss
 
 
@@ -324,7 +325,7 @@ def test_narrow_networks_end_where_mirror_flow_does(activation, width):
     run = train(rich(C8, GAUSSIAN, activation), width, loss_tol=1e-12)
     assert run.outcome is sb.Outcome.STALLED
     assert "no step" not in run.advice
-    other = sb.train(run.problem, width, method=sb.MirrorFlow(1e-3, max_steps=1000), loss_tol=1e-12, progress=False)
+    other = sb.train(run.problem, width, method=sb.MirrorFlow(1e-4, max_steps=1000), loss_tol=1e-12, progress=False)
     np.testing.assert_allclose(run.loss, other.loss, rtol=0.01)
 
 

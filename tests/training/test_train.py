@@ -40,7 +40,7 @@ def test_result_is_consistent(activation, affine):
 
 
 def test_history_is_thinned_and_ends_with_the_result():
-    run = quick(loss_tol=1e-10)
+    run = quick(loss_tol=1e-8, method=sb.MirrorDescent())
     history = run.history
     assert history.steps[0] == 0 and history.time[0] == 0
     assert history.loss[0] == pytest.approx(np.mean(DATA.y**2) / 2)  # the network starts at zero

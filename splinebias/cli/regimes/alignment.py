@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from splinebias.cli.console import (
-    LOSSES,
-    json_option,
-    picture,
-    plot_option,
-    print_facts,
-    print_json,
-    problem_argument,
-    root_option,
-)
+from splinebias.cli.console import LOSSES, Answer, end, of_problem, print_facts, print_json
+
+if TYPE_CHECKING:
+    from splinebias.problem import Problem
 
 
 @click.command()
-@problem_argument
 @click.option("--width", type=int, help="Also follow a network of so many neurons; default: predict only.")
 @click.option("--scale", type=float, default=1e-8, show_default=True, help="Size of every neuron at the start, below 1.")
 @click.option("--loss", type=click.Choice(LOSSES), default="exponential", show_default=True, help="What the network lowers.")
 @click.option("--loss-tol", type=float, default=1e-2, show_default=True, help="Loss to follow it to.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Where its directions and signs come from.")
 @click.option("--subset", is_flag=True, help="Where the hypothesis fails, also the largest subset on which it holds.")
-@root_option
-@plot_option
-@json_option
-@click.pass_context
+@of_problem
 def alignment(
-    ctx: click.Context,
     *,
-    problem: Path,
+    problem: Problem,
+    answer: Answer,
     width: int | None,
     scale: float,
     loss: str,
     loss_tol: float,
     seed: int,
     subset: bool,
-    root: Path | None,
-    plot: Path | None,
-    as_json: bool,
 ) -> None:
     """Check labels for early alignment, and follow a network.
 
@@ -57,17 +44,15 @@ def alignment(
     import splinebias as sb
     from splinebias.loss import loss_named
 
-    spec = sb.Problem.from_toml(problem, root=root)
-    save = picture(plot)
-    margin = sb.alignment_margin(spec)
+    margin = sb.alignment_margin(problem)
     run = None
     if width is not None:
-        run = sb.alignment(spec, width=width, scale=scale, loss=loss_named(loss), loss_tol=loss_tol, seed=seed)
-    save(margin if run is None else run)
+        run = sb.alignment(problem, width=width, scale=scale, loss=loss_named(loss), loss_tol=loss_tol, seed=seed)
+    answer.draw(margin if run is None else run)
     kept = (
         {"greedy": margin.largest_subset().tolist(), "largest": margin.largest_subset(exact=True).tolist()} if subset else {}
     )
-    if as_json:
+    if answer.as_json:
         print_json(margin.facts() | {"subset": kept or None, "network": run and run.facts() | {"outcome": run.outcome.name}})
     else:
         print_facts(**margin.lines())
@@ -76,4 +61,4 @@ def alignment(
         if run is not None:
             click.echo()
             click.echo(run)
-    ctx.exit(0 if run is None or run.outcome.ok else 1)
+    end(ok=run is None or run.outcome.ok)

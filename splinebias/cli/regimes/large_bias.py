@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from splinebias.cli.console import (
-    Numbers,
-    json_option,
-    picture,
-    plot_option,
-    print_facts,
-    print_json,
-    print_table,
-    problem_argument,
-    root_option,
-)
+from splinebias.cli.console import Answer, Numbers, end, of_problem, rows
+
+if TYPE_CHECKING:
+    from splinebias.problem import Problem
 
 _ADVICE = "lower bounds: `exact` is Phi(-B) - max P_ij; `worst case` and `data` are from memory of the paper, unchecked"
 
 
 @click.command("large-bias")
-@problem_argument
-@root_option
 @click.option("--bias", "biases", type=Numbers("B,B,..."), required=True, help="How far below zero hidden biases start.")
 @click.option("--width", type=int, metavar="M", help="Also train a network of this width for every B.")
 @click.option("--seed", type=int, default=0, show_default=True, help="With --width: of its start.")
 @click.option("--loss", type=float, metavar="L", help="With --width: mean loss to stop at; default: five e-folds.")
-@plot_option
-@json_option
-@click.pass_context
+@of_problem
 def large_bias(
-    ctx: click.Context,
     *,
-    problem: Path,
-    root: Path | None,
+    problem: Problem,
+    answer: Answer,
     biases: list[float],
     width: int | None,
     seed: int,
     loss: float | None,
-    plot: Path | None,
-    as_json: bool,
 ) -> None:
     """Find the kernel of networks with large biases.
 
@@ -57,9 +42,8 @@ def large_bias(
     import splinebias as sb
 
     if width is None and loss is not None:
-        raise click.UsageError("--loss is for networks: give --width too.", ctx)
-    spec, save = sb.Problem.from_toml(problem, root=root), picture(plot)
-    x, y = spec.data.x, spec.data.y
+        raise click.UsageError("--loss is for networks: give --width too.", click.get_current_context())
+    x, y = problem.data.x, problem.data.y
     kernels = [sb.bias_generalized_kernel(x, bias) for bias in biases]
     columns: dict[str, list[Any]] = {
         "B": biases,
@@ -81,12 +65,11 @@ def large_bias(
             "flips": [float(run.flips[-1].mean()) for run in runs],
             "predicted flips": [float(run.predicted_flips[-1].mean()) for run in runs],
         }
-    save(*(runs or kernels))
-    if as_json:
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        print_json({"bounds": _ADVICE, "outcomes": [run.outcome.name for run in runs], "biases": rows})
-    else:
-        outcomes = {"outcomes": ", ".join(run.outcome.name for run in runs)} if runs else {}
-        print_facts(data=repr(spec.data), bounds=_ADVICE, **outcomes)
-        print_table(columns)
-    ctx.exit(0 if all(run.outcome.ok for run in runs) else 1)
+    answer.draw(*(runs or kernels))
+    outcomes = [run.outcome.name for run in runs]
+    answer.show(
+        {"bounds": _ADVICE, "outcomes": outcomes, "biases": rows(columns)},
+        {"data": repr(problem.data), "bounds": _ADVICE} | ({"outcomes": ", ".join(outcomes)} if runs else {}),
+        columns,
+    )
+    end(ok=all(run.outcome.ok for run in runs))

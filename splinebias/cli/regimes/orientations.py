@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from splinebias.cli.console import (
-    json_option,
-    picture,
-    plot_option,
-    print_facts,
-    print_json,
-    print_table,
-    problem_argument,
-    root_option,
-)
+from splinebias.cli.console import Answer, end, of_problem, rows
 
 if TYPE_CHECKING:
+    from splinebias.problem import Problem
     from splinebias.regimes.small_starts.small_start import SmallStart
 
 ACTIVATIONS = {
@@ -33,8 +24,6 @@ ACTIVATIONS = {
 
 
 @click.command("orientations")
-@problem_argument
-@root_option
 @click.option("--activation", type=click.Choice(list(ACTIVATIONS)), help="Default: that of the problem.")
 @click.option("--centred", is_flag=True, help="Take sigma - sigma(0), of sigmoid and softplus.")
 @click.option("--output-bias", is_flag=True, help="Of networks with an output bias, which fits the mean of y first.")
@@ -44,14 +33,11 @@ ACTIVATIONS = {
 @click.option(
     "--stop", type=float, default=0.02, show_default=True, help="With --scale: max |f| over max |y| at which it stops."
 )
-@plot_option
-@json_option
-@click.pass_context
+@of_problem
 def orientations(
-    ctx: click.Context,
     *,
-    problem: Path,
-    root: Path | None,
+    problem: Problem,
+    answer: Answer,
     activation: str | None,
     centred: bool,
     output_bias: bool,
@@ -59,13 +45,12 @@ def orientations(
     width: int,
     seed: int,
     stop: float,
-    plot: Path | None,
-    as_json: bool,
 ) -> None:
     """Find where neurons turn to from a small start.
 
     Of the problem its data and its activation count. Angles are those of (w, b) in degrees, signs those of the output
-    weight, basins shares of balanced starts. With --scale also which share of the mass of a trained network is where.
+    weight, basins shares of balanced starts; of several inputs (w, b) itself is printed, of length 1. With --scale also
+    which share of the mass of a trained network is where.
 
     \b
     Examples:
@@ -74,28 +59,36 @@ def orientations(
     """
     import splinebias as sb
 
-    spec = sb.Problem.from_toml(problem, root=root)
-    act: Any = spec.activation if activation is None else getattr(sb, ACTIVATIONS[activation])()
+    act: Any = problem.activation if activation is None else getattr(sb, ACTIVATIONS[activation])()
     act = sb.Centred(act) if centred else act
-    data = spec.line_data
+    data = problem.data
     if output_bias:
         data = data.with_ordinates(data.y - data.weights @ data.y / data.weights.sum())
-    found, save, run = sb.condensed_orientations(data, act), picture(plot), None
+    if answer.wants_picture and problem.beyond_one_input is not None:
+        raise sb.DataError("the picture is that of the plane of (w, b), of one input; leave out --plot")
+    found, run = sb.condensed_orientations(data, act), None
     if scale is not None:
         options: dict[str, Any] = {"width": width, "scale": scale, "seed": seed, "stop": stop, "output_bias": output_bias}
-        run = sb.train_from_small_start(spec.line_data, act, **options)
-    save(found)
-    names = {"angle": found.angles, "sign": found.signs, "strength": found.strengths, "basin": found.basins}
-    columns = names | ({} if run is None else {"share": run.shares})
+        run = sb.train_from_small_start(problem.data, act, **options)
+    answer.draw(found)
+    columns = _columns(found) | ({} if run is None else {"share": run.shares})
     facts = {} if run is None else _facts(run)
-    if as_json:
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        print_json({"activation": repr(act), "orientations": rows} | ({} if run is None else {"trained": facts}))
-    else:
-        shown = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in facts.items()}
-        print_facts(data=repr(data), activation=repr(act), **shown)
-        print_table({name: column.tolist() for name, column in columns.items()})
-    ctx.exit(0 if run is None or run.outcome.ok else 1)
+    shown = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in facts.items()}
+    answer.show(
+        {"activation": repr(act), "orientations": rows(columns)} | ({} if run is None else {"trained": facts}),
+        {"data": repr(data), "activation": repr(act)} | shown,
+        {name: column.tolist() for name, column in columns.items()},
+    )
+    end(ok=run is None or run.outcome.ok)
+
+
+def _columns(found: Any) -> dict[str, Any]:
+    """Orientations, a column for each of their numbers: angles of one input, of several the parts of unit vectors (w, b)."""
+    rest = {"sign": found.signs, "strength": found.strengths}
+    if hasattr(found, "angles"):
+        return {"angle": found.angles} | rest | {"basin": found.basins}
+    *weights, bias = found.directions.T
+    return {f"w{k + 1}": part for k, part in enumerate(weights)} | {"b": bias} | rest
 
 
 def _facts(run: SmallStart) -> dict[str, Any]:

@@ -240,7 +240,7 @@ def fluctuations(
 
 
 def _residual(problem: Problem, fine: Solution, found: Solution, mean_error: Array, std_error: Array) -> float:
-    """The largest error, relative."""
+    """The largest of the relative errors of mean and deviations, and of the mass that the particles lack."""
     scale = max(float(np.abs(problem.data.y).max()), float(np.abs(found.mean).max()), np.finfo(float).tiny)
     largest = found.std.max(axis=1)
     moving = largest > 0

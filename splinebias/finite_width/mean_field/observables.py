@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.limit.mean_field.path import MeanFieldPath
 from splinebias.limit.mean_field.population import Population
 from splinebias.neurons.population import Neurons
+
+if TYPE_CHECKING:
+    from splinebias.limit.mean_field.path import MeanFieldPath
 
 
 class Observable(ABC):

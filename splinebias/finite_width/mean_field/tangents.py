@@ -111,7 +111,7 @@ class _Edges(NamedTuple):
 
     @classmethod
     def none(cls, width: int) -> _Edges:
-        """No edge at all."""
+        """No edge at all, in windows of `width` neurons."""
         return cls(np.empty((0, width), int), np.empty((0, width)), np.empty((0, 0)))
 
     def joined(self, new: _Edges) -> _Edges:

@@ -6,7 +6,8 @@ moments need are sums over v at every c; `neurons_on` takes the cheapest way to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -86,6 +87,9 @@ class NeuronsOfSide:
     @cached_property
     def slope(self) -> Array:
         r"""The sum of :math:`v^2 A'`, shape (n,)."""
+        return self._slope_by_sizes()
+
+    def _slope_by_sizes(self) -> Array:
         return self._sum(self.slices[0] ** 2 * self._steepness)
 
     @property
@@ -111,7 +115,7 @@ class NeuronsOfSide:
         model = ResponseModel.at(self.side, self.potential, self.nodes)
         if model.faint is None:
             return np.zeros_like(self.g)
-        return np.asarray(model(self.g).square - replace(model, faint=None)(self.g).square)
+        return np.asarray(model(self.g).square - ResponseModel(model.potential, model.v, model.seen)(self.g).square)
 
     def unseen_fourth(self) -> Array:
         r"""What the second of `higher` lacks because masses underflow where A is an exponential, shape (n,)."""
@@ -176,20 +180,33 @@ class PowerNeurons(NeuronsOfSide):
 
     @property
     def value(self) -> Array:
-        return np.sign(self.g) * self._moment(self.q) * self._one[0]
+        found = np.sign(self.g) * self._moment(self.q) * self._one[0]
+        return _within_doubles(found, lambda: super(PowerNeurons, self).value)
 
     @cached_property
     def slope(self) -> Array:
-        return self._moment(self.q) * self._one[1]
+        found = self._moment(self.q) * self._one[1]
+        return _within_doubles(found, self._slope_by_sizes)
 
     @property
     def square(self) -> Array:
-        return self._moment(2 * self.q) * self._one[0] ** 2
+        found = self._moment(2 * self.q) * self._one[0] ** 2
+        return _within_doubles(found, lambda: super(PowerNeurons, self).square)
 
     @property
     def higher(self) -> tuple[Array, Array]:
         alpha = self._one[0]
-        return np.sign(self.g) * self._moment(3 * self.q) * alpha**3, self._moment(4 * self.q) * alpha**4
+        third, fourth = np.sign(self.g) * self._moment(3 * self.q) * alpha**3, self._moment(4 * self.q) * alpha**4
+        return (
+            _within_doubles(third, lambda: super(PowerNeurons, self).higher[0]),
+            _within_doubles(fourth, lambda: super(PowerNeurons, self).higher[1]),
+        )
+
+
+def _within_doubles(found: Array, by_sizes: Callable[[], Array]) -> Array:
+    """A product of a moment and a power of g; size by size where one underflows and the other overflows."""
+    inside = np.isfinite(found)
+    return found if inside.all() else np.where(inside, found, by_sizes())
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,11 +22,12 @@ from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.largest_error import ErrorsOfWidth, LawOfSups, sampled_sups
 from splinebias.finite_width.several_inputs.point_influence import InfluenceAtLimit, InfluenceOnTheWay, PointInfluence
 from splinebias.functions.compare_on_box import checked_box
-from splinebias.initialization.laws import as_law
+from splinebias.initialization.laws import Continuous, Discrete, Law, as_law, describe_law
 from splinebias.initialization.several_inputs.input_laws import FromSampler, SeveralInputs
 from splinebias.limit.hypotheses import require_mobile
 from splinebias.limit.prediction import Prediction, require
 from splinebias.limit.several_inputs.input_system import InputSystem, require_points
+from splinebias.limit.several_inputs.kernel_of import input_kernel
 from splinebias.limit.several_inputs.sampled_kernel import REPLICATES, sobol_units
 from splinebias.limit.several_inputs.solver import PointsSolver
 from splinebias.parameterization import NTK
@@ -47,6 +48,9 @@ class LargestOnBox(LawOfSups):
     draws: int
     seed: int
 
+    def __repr__(self) -> str:
+        return f"LargestOnBox({self.draws} draws at {len(self.points)} points)"
+
     @cached_property
     def sups(self) -> Array:
         """The samples, sorted, shape (draws,)."""
@@ -56,6 +60,48 @@ class LargestOnBox(LawOfSups):
     def covariance(self) -> Array:
         r"""That of :math:`\sqrt n\,(f_n - f)` at the points, shape (N, N)."""
         return self.copies * self.model.covariance(self.points, self.points)
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnOnBox(LawOfSups):
+    r"""The largest error of networks whose neurons, and start functions, are drawn: `DrawnErrors` of several inputs.
+
+    Attributes
+    ----------
+    model : PointInfluence
+        The influences u.
+    points : Array, shape (N, d)
+        Where errors are looked at.
+    width, copies : int
+        Units of a network, and how many of them share one draw.
+    networks : int
+        How many are drawn.
+    seed : int
+        Where their randomness comes from.
+    """
+
+    model: PointInfluence
+    points: Array
+    width: int
+    copies: int
+    networks: int
+    seed: int
+
+    def __repr__(self) -> str:
+        return f"DrawnOnBox({self.networks} networks of width {self.width} at {len(self.points)} points)"
+
+    @cached_property
+    def sups(self) -> Array:
+        """The largest errors themselves, not times :math:`n^{1/2}`, sorted, shape (networks,)."""
+        law, rng = self.model.system.problem.initialization.pair_law, np.random.default_rng(self.seed)
+        assert isinstance(law, SeveralInputs)
+        prepared, draws, found = self.model.prepared(self.points), self.width // self.copies, []
+        for _ in range(self.networks):
+            total = self.model.drawn(*law.sample(draws, rng), rng).total(self.points, prepared)
+            found.append(np.abs(total / draws).max())
+        sups = np.sort(found)
+        sups.setflags(write=False)
+        return sups
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +170,35 @@ class PointsBand(ErrorsOfWidth, Drawn):
         x2 = x if x2 is None else points_of(x2, len(self.box), "x2").reshape(-1, len(self.box))
         return np.asarray(self._scale**2 * self.model.covariance(x, x2))
 
+    def mean_shift(self, x: Any) -> Array:
+        r"""The O(1/n) part of :math:`E[f_n(x) - f(x)]` at points (..., d), shape (...), as `ErrorBand.mean_shift`.
+
+        The second order of the delta method and the output bias, for output weights that start at 0 and hidden weights that
+        stay, as means over the sampled units.
+
+        Raises
+        ------
+        CapabilityError
+            At finite times, with `NTK`, and for random start functions.
+        """
+
+        def shift(points: Array) -> Array:
+            found = self.model.mean_shift(points.reshape(-1, len(self.box)), self.copies)[0]
+            return np.asarray(found.reshape(points.shape[:-1]) / self.width)
+
+        return at_finite(shift, points_of(x, len(self.box), finite=False), points=True)
+
+    @cached_property
+    def drawn_errors(self) -> DrawnOnBox:
+        r"""The largest errors of networks of this width with neurons that are drawn: ``mean``, ``quantile(q)``.
+
+        As `ErrorBand.drawn_errors`, on the points of the box, at any time, also with `NTK`; where networks start at random
+        functions these are drawn, too. 20 to 200 networks, of half a million neurons in all where that is enough: some
+        seconds.
+        """
+        count = max(20, min(200, 500_000 * self.copies // self.width))
+        return DrawnOnBox(self.model, self.largest.points, self.width, self.copies, count, self.largest.seed)
+
     @cached_property
     def effective_number(self) -> float:
         r"""How many neurons the variance comes from: n over the kurtosis of u where the variance is largest: `ErrorBand`."""
@@ -161,7 +236,8 @@ def band_of_points(
     Raises
     ------
     CapabilityError
-        For points of one input, problems that `PointsSolver` does not take, and random starts with `NTK`.
+        For points of one input, problems that `PointsSolver` does not take, and random starts with `NTK` and a law of
+        output weights whose first or third moment is not 0.
     DataError
         If the law lacks fourth moments, the width is below the number of points, the time is no number >= 0, or the box does
         not fit.
@@ -169,10 +245,10 @@ def band_of_points(
     solver, law, both = PointsSolver(), problem.initialization.pair_law, isinstance(problem.parameterization, NTK)
     if (missing := solver.supports(problem)) is not None or not isinstance(law, SeveralInputs):
         raise CapabilityError(f"bands of several inputs cannot take this problem: {missing}")
-    if start_moment and both:
+    if start_moment and both and _lopsided(as_law(problem.initialization.output, "output")):
         raise CapabilityError(
-            "errors over random starts are for Standard() networks, got NTK(); give one start function (`start=`), or "
-            "antisymmetric pairs, which start at 0"
+            "errors over random starts of NTK() networks are known for output weights with E a = E a^3 = 0, got "
+            f"{describe_law(problem.initialization.output)}; give one start function (`start=`), or antisymmetric pairs"
         )
     if (lacking := law.lacks_moment(4, weight_only=False)) is not None:
         raise DataError(
@@ -209,7 +285,24 @@ def _influences(
         return InfluenceAtLimit(system, w, b, prediction.multipliers / stiffness, start_moment)
     output = as_law(problem.initialization.output, "output") if both else None
     a = None if output is None else output.sample(len(b), np.random.default_rng([seed, 4]))
-    return InfluenceOnTheWay(system, w, b, a, time / problem.phi.hess_at_zero, start_moment)
+    matrix = None
+    if start_moment and both:
+        assert system.problem.activation.two_slopes is not None, "PointsSolver.supports asks for two slopes"
+        kernel = input_kernel(problem.initialization, system.problem.activation.two_slopes, solver.draws, solver.seed)
+        matrix = kernel.matrix(system.x, system.x)
+    return InfluenceOnTheWay(system, w, b, a, time / problem.phi.hess_at_zero, start_moment, matrix)
+
+
+def _lopsided(law: Law) -> bool:
+    """Whether the first or the third moment of a law is not 0."""
+    if isinstance(law, Discrete):
+        values, mass = np.asarray(law.values), np.asarray(law.probabilities)
+    else:
+        assert isinstance(law, Continuous)
+        values = law.frozen.ppf((np.arange(4096) + 0.5) / 4096)
+        mass = np.full(values.size, 1 / values.size)
+    size = math.sqrt(mass @ values**2)
+    return bool(max(abs(mass @ values) / size, abs(mass @ values**3) / size**3) > 1e-6)
 
 
 def checked_width(problem: Problem, width: Any, copies: int) -> int:

@@ -18,8 +18,8 @@ from splinebias._arguments import whole_number
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization.breakpoints import PairLaw
-from splinebias.initialization.law_files import law_to_table
 from splinebias.initialization.laws import Discrete, Law, as_law, describe_law
+from splinebias.initialization.tables.law_tables import law_to_table
 
 _TRIAL = 2**14  # draws of a sampler that are looked at
 

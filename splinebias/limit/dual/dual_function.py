@@ -220,6 +220,11 @@ class DualFunction:
         """The length x_M - x_1 of the data."""
         return float(self.x[-1] - self.x[0])
 
+    @property
+    def turn(self) -> float:
+        r"""The slope of :math:`\ell`."""
+        return -self.beta / self.span
+
     def line(self, c: Array) -> Array:
         r""":math:`\ell(c)`, same shape as `c`."""
         return np.asarray(self.height - self.beta * ((c - self.frame.first) / self.span))

@@ -133,11 +133,14 @@ class DualEquations:
             own[..., :-1] = left
             own[..., 1:] += right
             hats += own
-            if not self.free:
+            if self.free:
+                continue
+            line += beyond
+            if factor:
                 # no product of BLAS, whose threads wait for each other
                 turned, shifted = np.einsum("...m,m->...", own, self._lines[0]), own.sum(axis=-1)
                 inside = factor * np.array([turned, shifted]).T  # of one sign if moments are
-                line += np.where(sizes, np.abs(inside), inside) + beyond
+                line += np.where(sizes, np.abs(inside), inside)
         hats *= self.activation.kink
         if self.free:
             return hats[..., 1:-1]
@@ -150,7 +153,7 @@ class DualEquations:
     def hessian(self, masses: Sequence[Masses]) -> BorderedTridiagonal:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""
         kink, size, lines = self.activation.kink, self.x.size, self._lines
-        diagonal, off, border = np.zeros(size), np.zeros(size - 1), np.zeros((2, size))
+        diagonal, off, border = np.zeros(size), np.zeros(size - 1), np.zeros((2, 0 if self.free else size))
         corner = np.zeros(3)  # of beta alone, of both, of v_1 alone
         for (left, mixed, right, beyond), (_, factor) in zip(masses, self.factors, strict=True):
             own = np.zeros(size)
@@ -160,10 +163,14 @@ class DualEquations:
             off += mixed
             if self.free:
                 continue
-            inside = lines * own
-            inside[:, :-1] += lines[:, 1:] * mixed
-            inside[:, 1:] += lines[:, :-1] * mixed
             corner += beyond
+            if not factor:
+                continue
+            inside = np.empty_like(lines)
+            for row, times in zip(inside, (lines[0], None), strict=True):  # the second of the lines is 1
+                np.multiply(own, 1.0 if times is None else times, out=row)
+                row[:-1] += mixed if times is None else times[1:] * mixed
+                row[1:] += mixed if times is None else times[:-1] * mixed
             corner += factor**2 * np.concatenate([(inside * lines[0]).sum(axis=-1), [inside[1].sum()]])
             inside *= kink * factor
             border += inside
@@ -190,7 +197,8 @@ class DualEquations:
         Relative to max |y|; slope and offset are shifts of the same size.
         """
         size = float(np.abs(y).max()) or 1.0
-        scale = size * (1 / self.steps[:-1] + 1 / self.steps[1:])
+        near = size / self.steps
+        scale = near[:-1] + near[1:]
         if self.free:
             return scale
         offset = size / self.span + abs(self.lead) * (size / self.steps[0])
@@ -227,11 +235,22 @@ class DualSystem(DualEquations):
 
     def __init__(self, x: Array, grid: Nodes, activation: TwoSlope, *, free: bool, frame: LineFrame | None = None) -> None:
         super().__init__(x, activation, free=free, frame=frame)
-        self.nodes, self.weights, self.interval = grid.nodes, grid.weights, grid.interval
-        self.right = grid.share(x)
-        self.left = 1 - self.right
+        self.grid, self.nodes, self.weights, self.interval = grid, grid.nodes, grid.weights, grid.interval
         (self.outside,) = ((self.interval == 0) | (self.interval == x.size)).nonzero()
-        self.left[self.outside] = self.right[self.outside] = 0.0
+
+    @cached_property
+    def right(self) -> Array:
+        """The hat of the right end of its data interval at every node, shape (N, q); 0 beyond the data."""
+        share = self.grid.share(self.x)
+        share[self.outside] = 0.0
+        return share
+
+    @cached_property
+    def left(self) -> Array:
+        """The hat of the left end, same shape."""
+        left = 1 - self.right
+        left[self.outside] = 0.0
+        return np.asarray(left)
 
     @cached_property
     def factor_at(self) -> Array:
@@ -239,17 +258,27 @@ class DualSystem(DualEquations):
         return np.array([np.where(self.interval == 0, *pair) for pair in self.factors])[..., None]
 
     @cached_property
+    def far_factor(self) -> Array:
+        """The same at the rows beyond the data."""
+        left = self.interval[self.outside] == 0
+        return np.array([np.where(left, *pair) for pair in self.factors])[..., None]
+
+    @cached_property
     def _tau_outside(self) -> Array:
         """`tau` at the nodes beyond the data."""
         return self.tau(self.nodes[self.outside])
 
     def evaluate(self, u: Array) -> Array:
+        """The dual functions with unknowns u of all sides at the nodes, shape (S, N, q)."""
+        return self.values(self.function(u))
+
+    def values(self, function: DualFunction) -> Array:
         """The dual functions of all sides at the nodes, shape (S, N, q)."""
-        function, at = self.function(u), np.clip(self.interval - 1, 0, self.x.size - 2)
+        at = np.clip(self.interval - 1, 0, self.x.size - 2)
         values = function.nodal[:, at, None] * self.left
         values += function.nodal[:, at + 1, None] * self.right
         if self.outside.size:
-            values[:, self.outside] = self.factor_at[:, self.outside] * function.line(self.nodes[self.outside])
+            values[:, self.outside] = self.far_factor * function.line(self.nodes[self.outside])
         return np.asarray(values)
 
     def gather(self, density: Array) -> Array:
@@ -269,7 +298,7 @@ class DualSystem(DualEquations):
         """What densities D at the nodes have beyond the data, on the sides that act on them."""
         if not self.outside.size:
             return FarMass(0.0, 0.0, 0.0)
-        acting = (density[:, self.outside] * self.factor_at[:, self.outside] ** 2).sum(axis=0)
+        acting = (density[:, self.outside] * self.far_factor**2).sum(axis=0)
         mass, c = self.weights[self.outside] * acting, self.nodes[self.outside]
         total = float(mass.sum())
         if not total > 0:
@@ -279,67 +308,32 @@ class DualSystem(DualEquations):
 
     def masses(self, row: int, density: Array) -> Masses:
         """Integrals of a density of the side number `row`, times products of basis functions."""
-        weighted, line = self.weights * density, np.zeros(3)
-        if not self.free and self.outside.size:
-            mass, tau = weighted[self.outside] * self.factor_at[row, self.outside] ** 2, self._tau_outside
-            line = np.array([(mass * tau**2).sum(), (mass * tau).sum(), mass.sum()])
+        weighted, line = self.weights * density, self.far_masses(row, density[self.outside])
         left, right = weighted * self.left, weighted * self.right
         return Masses(self._sums(left * self.left), self._sums(left * self.right), self._sums(right * self.right), line)
 
+    def far_masses(self, row: int, density: Array) -> Array:
+        """The `line` of `masses`, from the density at the nodes beyond the data."""
+        if self.free or not self.outside.size:
+            return np.zeros(3)
+        mass, tau = self.weights[self.outside] * density * self.far_factor[row] ** 2, self._tau_outside
+        return np.array([(mass * tau**2).sum(), (mass * tau).sum(), mass.sum()])
+
     def _moments(self, density: Array, factor: Array, *, sizes: bool = False) -> Moments:
         """Integrals of a density; with `sizes`, of a density >= 0 times the sizes of the basis functions."""
-        weighted, line = self.weights * density, np.zeros(2)
-        if not self.free and self.outside.size:
-            mass = weighted[self.outside] * factor[self.outside]
-            tau = np.abs(self._tau_outside) if sizes else self._tau_outside
-            line = np.array([(mass * tau).sum(), mass.sum()])
+        weighted, line = self.weights * density, self.far_moments(density[self.outside], factor[self.outside], sizes=sizes)
         return Moments(self._sums(weighted * self.left), self._sums(weighted * self.right), line)
+
+    def far_moments(self, density: Array, factor: Array, *, sizes: bool = False) -> Array:
+        """The `line` of moments, from the density and the factor of the line at the nodes beyond the data."""
+        if self.free or not self.outside.size:
+            return np.zeros(2)
+        mass = self.weights[self.outside] * density * factor
+        tau = np.abs(self._tau_outside) if sizes else self._tau_outside
+        return np.array([(mass * tau).sum(), mass.sum()])
 
     def _sums(self, per_node: Array) -> Array:
         """Sums over the data intervals, shape (M - 1,)."""
         rows = per_node @ np.ones(per_node.shape[1])
         sums = np.bincount(self.interval, rows, self.x.size + 1)
         return np.asarray(sums[1:-1], dtype=float)
-
-
-class QuadraticSolution(NamedTuple):
-    r"""The solution of a quadratic problem.
-
-    Attributes
-    ----------
-    u : Array, shape (U,)
-        The unknowns.
-    density : Array, shape (S, N, q)
-        The curvature that every side makes at the nodes.
-    cost : float
-        :math:`E[\alpha^2]`.
-    misfit : float
-        The relative optimality residual.
-    """
-
-    u: Array
-    density: Array
-    cost: float
-    misfit: float
-
-
-def solve_quadratic(system: DualSystem, zeta: Array, y: Array) -> QuadraticSolution:
-    """The quadratic problem with densities `zeta` at the nodes, with a step of iterative refinement."""
-    target, scale = system.target(y), system.scale(y)
-    hessian = system.curvature(zeta)
-    best = QuadraticSolution(np.zeros_like(target), np.zeros((len(zeta), *system.left.shape)), 0.0, np.inf)
-    residual = target
-    for _ in range(2):
-        u = best.u + hessian.solve(residual)
-        density = zeta * system.evaluate(u)
-        made = system.gather(density)
-        residual = target - made
-        error = misfit(residual, scale, 0.0)
-        if error > 1e-13:  # an upper bound that is worth a second look
-            error = misfit(residual, scale, system.load(density))
-        if not error < best.misfit:
-            break
-        best = QuadraticSolution(u, density, float(u @ made), error)
-        if error < 1e-15:
-            break
-    return best

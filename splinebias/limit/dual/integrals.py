@@ -16,7 +16,7 @@ from splinebias.limit.discretization import CHECK
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations, Masses, Moments
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
-from splinebias.limit.dual.response import Brink, EffectiveResponse, Response, ResponseModel, response_model
+from splinebias.limit.dual.response import Brink, EffectiveResponse, Response, ResponseModel, joined, response_model
 from splinebias.potential import Potential
 
 AnyResponse = Response | EffectiveResponse
@@ -74,17 +74,18 @@ class Integrals:
         total = np.bincount(place.ravel(), part.table.ravel(), rows * columns)
         self.table[:, first : last + 1] += total.reshape(rows, columns)
 
-    def add_nodes(
-        self, nodes: PanelNodes, response: AnyResponse, equations: DualEquations, factors: tuple[float, float]
-    ) -> None:
-        """Add what `nodes` contribute, given the response there; `factors` are those of the side, see `line_factors`."""
+    @classmethod
+    def of_rows(
+        cls, nodes: PanelNodes, response: AnyResponse, equations: DualEquations, factors: tuple[Array | float, Array | float]
+    ) -> Integrals:
+        """What the rows of `nodes` contribute, given the response there; `factors`, as `line_factors`, of all or of each."""
         shape = nodes.weights.T.shape  # in memory node after node of all rows, like the nodes
         hats, terms = (np.empty((copies, *shape)).transpose(0, 2, 1) for copies in (2, 6))
         hats[1] = nodes.share(equations.x)
         np.subtract(1, hats[1], out=hats[0])
         (outside,) = ((nodes.interval == 0) | (nodes.interval == equations.x.size)).nonzero()
         if outside.size:
-            factor = np.where(nodes.interval[outside] == 0, *factors)[:, None]
+            factor = np.where(nodes.interval == 0, *factors)[outside, None]
             hats[0, outside], hats[1, outside] = factor * equations.tau(nodes.nodes[outside]), factor
         np.multiply(nodes.weights * response.value, hats, out=terms[:2])
         steep = np.multiply(nodes.weights * response.slope, hats, out=terms[3:5])
@@ -95,7 +96,7 @@ class Integrals:
         terms[:2].sum(axis=2, out=part.value)
         terms[2:].sum(axis=2, out=part.table[4:])
         np.abs(part.value, out=part.sizes)
-        self.add(part, nodes.interval)
+        return part
 
     @property
     def moments(self) -> Moments:
@@ -177,28 +178,51 @@ class Quadrature:
 
     def at(self, function: DualFunction, curvature: Array) -> tuple[Integrals, ...]:
         r"""The integrals of every side at a dual function; `curvature` is :math:`(\phi')^{-1}` of it at the data."""
-        return self._integrated(function, self.grid.cells.order, None)
+        at_once = self._of_both(function) if len(function.sides) == 2 else None
+        return self._integrated(function, None, None) if at_once is None else at_once
 
     def checked(self, function: DualFunction) -> tuple[tuple[Integrals, ...], tuple[Sample, ...]]:
         """The integrals of every side by half as many nodes again, and these nodes."""
         samples: list[Sample] = []
         return self._integrated(function, round(CHECK * self.grid.cells.order), samples), tuple(samples)
 
-    def _integrated(self, function: DualFunction, order: int, samples: list[Sample] | None) -> tuple[Integrals, ...]:
-        """The integrals on rows of `order` nodes; `samples` receives these if it is a list."""
+    def _integrated(self, function: DualFunction, order: int | None, samples: list[Sample] | None) -> tuple[Integrals, ...]:
+        """The integrals on rows of `order` nodes, None: brief ones; `samples` receives these if it is a list."""
         found = tuple(Integrals.zeros(self.equations.x.size + 1) for _ in self.sides)
         for row, nodes, response in self._visited(function, order):
-            found[row].add_nodes(nodes, response, self.equations, self.equations.factors[row])
+            found[row].add(Integrals.of_rows(nodes, response, self.equations, self.equations.factors[row]), nodes.interval)
             if samples is not None:
                 samples.append(Sample.of(row, nodes, response))
         return found
 
-    def _visited(self, function: DualFunction, order: int) -> Iterator[tuple[int, PanelNodes, AnyResponse]]:
-        """All nodes with the response there, block by block."""
-        count, step = self.grid.placed.number.size, max(1, _BLOCK // (order * self.speeds))
+    def _of_both(self, function: DualFunction) -> tuple[Integrals, ...] | None:
+        """The integrals on brief rows, of both sides at once; None where these are many, or no one model."""
+        if self.grid.brief.number.size * self.grid.cells.order * self.speeds > _BLOCK // 8:
+            return None
+        nodes, first = self.grid.of_both(function.sides)
+        parts = (slice(0, first), slice(first, None))
+        models = [response_model(side, self.potential, nodes.nodes[of]) for side, of in zip(self.sides, parts, strict=True)]
+        model = joined(*models)
+        if model is None:
+            return None
+        where = np.arange(nodes.interval.size) < first
+        left, right = (np.where(where, *pair) for pair in zip(*self.equations.factors, strict=True))
+        rows = Integrals.of_rows(nodes, model(nodes.rows.g), self.equations, (left, right))
+        found = tuple(Integrals.zeros(self.equations.x.size + 1) for _ in parts)
+        for side, of in zip(found, parts, strict=True):
+            side.add(Integrals(rows.table[:, of]), nodes.interval[of])
+        return found
+
+    def _visited(self, function: DualFunction, order: int | None) -> Iterator[tuple[int, PanelNodes, AnyResponse]]:
+        """The nodes with the response there, block by block: all of `order`, or on brief cells as many as the cells have."""
+        cells = self.grid.brief if order is None else self.grid.placed
+        order = order or self.grid.cells.order
+        step = max(1, _BLOCK // (order * self.speeds))
         for row, g in enumerate(function.sides):
+            acting = cells.acting(g)
+            count = acting.number.size
             for first in range(0, count, step):
-                nodes = self.grid.at(g, None if count <= step else slice(first, first + step), order)
+                nodes = self.grid.on(acting if count <= step else acting.take(slice(first, first + step)), g, order)
                 yield row, nodes, self._response(row, nodes)
 
     def _response(self, row: int, nodes: PanelNodes) -> AnyResponse:
@@ -216,6 +240,9 @@ class UnitQuadrature(Quadrature):
     @property
     def speeds(self) -> int:
         return 1
+
+    def _of_both(self, function: DualFunction) -> None:
+        return None
 
     @cached_property
     def units(self) -> tuple[Array, ...]:

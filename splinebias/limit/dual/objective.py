@@ -25,6 +25,7 @@ from splinebias.limit.dual.equations import DualEquations, misfit
 from splinebias.limit.dual.integrals import Integrals, Quadrature, Sample, UnitQuadrature
 from splinebias.limit.dual.mirror import through_mirror
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
+from splinebias.limit.dual.panels import folds_of
 from splinebias.limit.dual.response import neglected
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.numerics.bordered import BorderedTridiagonal
@@ -148,23 +149,25 @@ class IntegratedDual:
 
         Near a problem that was solved: on the grid and from the maximum that were reached there.
         """
-        problem, equations = posed.problem, posed.system
-        u = equations.curvature(posed.zeta).solve(equations.target(problem.data.y))
-        size = float(np.abs(equations.function(u).nodal).max())
-        size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
-        if posed.near is not None:
-            size = posed.near.reached.size
+        problem, equations, near = posed.problem, posed.system, posed.near
+        if near is None:
+            u = equations.curvature(posed.zeta).solve(equations.target(problem.data.y))
+            size = float(np.abs(equations.function(u).nodal).max())
+            size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
+        else:
+            size = near.reached.size
         potential, factor = problem.limit_potential.rescaled(size)
         unfolding = Unfolding.of(potential, spread=problem.initialization.breakpoint_law.spread)
         grid = PanelGrid(problem.data.x, posed.grid.cells, unfolding, not unfolding.smooth)
         if not unfolding.analytic:
-            grid = replace(grid, breaks=np.array([0.0, 0.5, 1.0]))  # nearly always needed
-        if posed.near is None:
-            return cls(problem, integrator_of(posed, grid), size, factor), through_mirror(
-                potential, equations.function(u / size)
-            )
-        dual = cls(problem, integrator_of(posed, posed.near.grid(grid)), size, factor)
-        start, before = posed.near.function(equations.frame), posed.near.reached.grid.unfolding.potential
+            grid = replace(grid, breaks=np.array([0.0, 0.25, 0.5, 1.0]))  # nearly always needed
+        fresh, grid = grid, grid if near is None else near.grid(grid)
+        if grid is fresh:
+            grid = replace(grid, folds=folds_of(posed.grid, problem.initialization.breakpoint_law, problem.data.x))
+        dual = cls(problem, integrator_of(posed, grid), size, factor)
+        if near is None:
+            return dual, through_mirror(potential, equations.function(u / size))
+        start, before = near.function(equations.frame), near.reached.grid.unfolding.potential
         return dual, start if before == potential else through_mirror(potential, start, before=before)
 
     @cached_property
@@ -229,34 +232,45 @@ class IntegratedDual:
         sides = self.equations.sides_of(self.problem.breakpoint_law().finest())
         return replace(self, integrator=replace(self.integrator, sides=sides)).at(function).misfit
 
-    def resolved(self, state: DualState, tolerance: float, loose: float = 0.0) -> Refinement:
+    def resolved(self, state: DualState, tolerance: float, loose: float, rounds: int) -> Refinement:
         """`refined` where integrals are not exact; else all that is found out are the nodes that the curvature asks for."""
         if isinstance(self.integrator, ByParts):
             return Refinement(replace(state, samples=self.integrator.samples(state.function)), None)
-        return self.refined(state, tolerance, loose)
+        return self.refined(state, tolerance, loose, rounds)
 
     def farther(self, check: DualState) -> IntegratedDual | None:
         """The dual on a grid that reaches as far as the law matters at the state of a check, None if its own does."""
         finer = self.grid.farther(check.densities, self.problem.breakpoint_law(), self._size_of_data)
         return None if finer is None else self.on(finer)
 
-    def refined(self, state: DualState, tolerance: float, loose: float = 0.0) -> Refinement:
+    def refined(self, state: DualState, tolerance: float, loose: float = 0.0, rounds: int = 40) -> Refinement:
         """A check, and a grid that resolves the curvature at `state`; a misfit above `tolerance` shows that it does not.
 
         `loose` : how well curvature is to be resolved, where that is less well than rounding lets it; 0: as well as that.
+        `rounds` : bisections of a cell, at most; after the last one nobody has looked whether it was enough.
         """
         dual, finest, law = self, None, self.problem.breakpoint_law()
         negligible = 1e-16 if self.integrator.speeds == 1 else 1e-13  # rules for |w| are good to 1e-12
         resolved, negligible = max(1e-12, loose), max(negligible, 0.01 * loose)
-        for _ in range(40):  # bisections of a cell
+        for _ in range(rounds):
             check = dual.checked(state.function)
             finer = dual.grid.refined(check.densities, law, self._size_of_data, resolved, negligible)
             if finer is None:
                 break
             dual = finest = self.on(finer)
+        if finest is None and self._lost_in_folds(state, check) > resolved:
+            finest = self.on(replace(self.grid, folds=(None, None)))
         if finest is None and state.misfit <= tolerance < check.misfit and (halved := self.grid.halved()) is not None:
             finest = self.on(halved)
         return Refinement(check, finest)
+
+    def _lost_in_folds(self, state: DualState, check: DualState) -> float:
+        """By how much the misfit differs for what lies beyond the data being integrated by cells in u, not by a check."""
+        if self.equations.free or self.grid.folds == (None, None):
+            return 0.0
+        pairs = zip(state.integrals, check.integrals, strict=True)
+        apart = sum(a.moments.line[0] - b.moments.line[0] for a, b in pairs)  # of slope and offset, the first two unknowns
+        return misfit(np.asarray(apart), self._scale[:2], check.load[:2])
 
 
 def integrator_of(posed: PosedProblem, grid: PanelGrid) -> Quadrature:

@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +23,12 @@ from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.zeta_cells import rounding_noise
 from splinebias.limit.discretization import Nodes
 from splinebias.limit.dual.dual_function import SideFunction
-from splinebias.limit.dual.panels import Panels, PlacedCells
+from splinebias.limit.dual.panels import Folds, Panels, PlacedCells
 from splinebias.numerics.cells import Cells, above_noise, unresolved
 from splinebias.numerics.legendre import gauss_legendre
 
 _MAX_PANELS = 400  # on one cell
+_NEAR_ZERO = 0.75  # change of g, relative: on cells that double in width beyond the data it is a half or a little more
 
 Sampled = Sequence[tuple["PanelNodes", Array]]  # densities at nodes
 
@@ -100,6 +100,8 @@ class PanelGrid:
         not too sharply bent.
     breaks : Array
         How panels at a zero of g are cut in s, from 0 (there) to 1.
+    folds : Folds
+        From where on a `brief` rule has cells in u.
     """
 
     x: Array
@@ -107,41 +109,63 @@ class PanelGrid:
     unfolding: Unfolding
     split: bool
     breaks: Array = field(default_factory=lambda: np.array([0.0, 1.0]))
+    folds: Folds = (None, None)
 
     @cached_property
     def placed(self) -> PlacedCells:
         """The cells beside the data."""
         return PlacedCells.of(self.cells, self.x)
 
-    @np.errstate(over="ignore")  # such panels get plain rows
-    def at(self, g: SideFunction, some: Any = None, order: int | None = None) -> PanelNodes:
-        """The nodes for one dual function.
+    @cached_property
+    def brief(self) -> PlacedCells:
+        """The cells, with those in u that are as good as they, beyond the `folds`."""
+        return self.placed if self.folds == (None, None) else self.placed.folded(self.folds)
 
-        `some` : an index for arrays of cells, for nodes on some of them only.
-        `order` : nodes a row, if not that of `cells`.
-        """
-        panels = Panels.of(self.placed if some is None else self.placed.take(some), g, split=self.split)
-        order = order or self.cells.order
-        size = np.maximum(np.abs(panels.start), np.abs(panels.stop))
-        change = np.divide(np.abs(panels.stop - panels.start), size, out=np.zeros_like(size), where=size > 0)
+    def at(self, g: SideFunction, order: int | None = None) -> PanelNodes:
+        """The nodes for one dual function, `order` a row, if not as many as in `cells`."""
+        return self.on(self.placed, g, order or self.cells.order)
+
+    def on(self, placed: PlacedCells, g: SideFunction, order: int) -> PanelNodes:
+        """The nodes for one dual function on some cells, of these or of `brief` ones, `order` a row."""
+        return self._laid_out(Panels.of(placed, g, split=self.split), order)[0]
+
+    def of_both(self, sides: tuple[SideFunction, ...]) -> tuple[PanelNodes, int]:
+        """The nodes for two dual functions on brief cells, at once; and how many rows are those of the first."""
+        first, second = (Panels.of(self.brief.acting(g), g, split=self.split) for g in sides)
+        joined = Panels(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+        nodes, panel = self._laid_out(joined, self.cells.order)
+        return nodes, int(np.searchsorted(panel, first.number.size))
+
+    @np.errstate(over="ignore")  # such panels get plain rows
+    def _laid_out(self, panels: Panels, order: int) -> tuple[PanelNodes, NDArray[np.intp]]:
+        """The nodes on panels, `order` a row; and of which panel a row is a part."""
+        start, stop = np.abs(panels.start), np.abs(panels.stop)
+        size, change = np.maximum(start, stop), np.abs(panels.stop - panels.start)
+        change = np.divide(change, size, out=np.zeros_like(size), where=size > 0)
         if not np.isfinite(self.unfolding.fold(size.max(initial=0.0))):  # s overflows
             change[~np.isfinite(self.unfolding.fold(size))] = 0.0
-        near_zero, count, part = change > 0.5, self.breaks.size - 1, None
-        at_zero = np.where(near_zero, 0, -1)
+        near_zero, count, part = change > _NEAR_ZERO, self.breaks.size - 1, None
+        at_zero, whole = np.where(near_zero, 0, -1), np.arange(size.size)
         if count > 1:
             copies = np.where(near_zero, count, 1)
-            whole = np.repeat(np.arange(copies.size), copies)
+            whole = np.repeat(whole, copies)
             number = np.arange(whole.size) - (np.cumsum(copies) - copies)[whole]
             panels, change, near_zero = panels.take(whole), change[whole], near_zero[whole]
             part = np.where(near_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
             at_zero = np.where(near_zero, number, -1)
-        rows = _plain_rows(panels, order)
         (bent,) = (change > 0.02).nonzero()  # else the curvature is smooth enough in c itself
-        if bent.size:
-            curved = _curved_rows(panels.take(bent), self.unfolding, order, None if part is None else part[:, bent])
-            for column, values in zip(rows, curved, strict=True):
-                column[bent] = values
-        return PanelNodes(self.x, rows, panels, at_zero)
+        if bent.size == change.size:
+            rows = _curved_rows(panels, self.unfolding, order, part)
+        else:
+            rows = _plain_rows(panels, order)
+            if bent.size:
+                curved = _curved_rows(panels.take(bent), self.unfolding, order, None if part is None else part[:, bent])
+                for column, values in zip(rows, curved, strict=True):
+                    column[bent] = values
+        (far,) = panels.reach.nonzero()
+        if far.size:
+            _unfold(rows, far, panels.centre[far], panels.reach[far])
+        return PanelNodes(self.x, rows, panels, at_zero), whole
 
     def halved(self) -> PanelGrid | None:
         """With all panels at zeros cut into two; None if they are too many then."""
@@ -221,6 +245,15 @@ def _shares(samples: Sampled, size: float) -> tuple[list[Array], list[Array]]:
     return values, [np.maximum(moment / total, shift / size) for moment, shift in moments]
 
 
+def _unfold(rows: Rows, far: NDArray[np.intp], centre: Array, reach: Array) -> None:
+    """Breakpoints in place of u, in the rows `far`."""
+    u = rows.anchor[far, None] + rows.offset[far]
+    away = reach[:, None] / u
+    rows.anchor[far], rows.offset[far] = centre, away
+    rows.weights[far] *= np.abs(away) / u
+    rows.g[far] /= u
+
+
 def _plain_rows(panels: Panels, order: int) -> Rows:
     """A Gauss rule in c on `panels`."""
     place, weight = gauss_legendre(order)
@@ -247,14 +280,17 @@ def _curved_rows(panels: Panels, unfolding: Unfolding, order: int, part: Array |
     rate = (high - low) / wide
     begin, end = unfolding.fold(values)
     left, right, top = panels.left, panels.right, np.maximum(wide, 0.0)
-    if part is not None:
+    if part is None:
+        g, slope = unfolding.unfold(begin + (end - begin) * place[:, None])
+    else:
         from_, to = begin + (end - begin) * part
-        cut = [(unfolding.unfold(s)[0] - low) / rate for s in (from_, to)]
+        begin, end = np.where(part[0] == 0, begin, from_), np.where(part[1] == 1, end, to)
+        g, slope = unfolding.unfold(np.concatenate([[from_, to], begin + (end - begin) * place[:, None]]))
+        cut, g, slope = (g[:2] - low) / rate, g[2:], slope[2:]
         near, far = np.where(part[0] == 0, 0.0, cut[0]), np.where(part[1] == 1, wide, cut[1])
-        begin, end, top = np.where(part[0] == 0, begin, from_), np.where(part[1] == 1, end, to), np.maximum(near, far)
+        top = np.maximum(near, far)
         last = np.where(part[1] == 1, np.where(from_left, panels.right, panels.left), anchor + far)
         left, right = np.minimum(anchor + near, last), np.maximum(anchor + near, last)
-    g, slope = unfolding.unfold(begin + (end - begin) * place[:, None])
     offset = (g - low) / rate
     weights = np.abs(slope * ((end - begin) / rate)) * weight[:, None]
     return Rows(offset.T, weights.T, g.T, left, right, top, anchor, low, rate, begin, end)

@@ -12,6 +12,7 @@ For :math:`\phi(u) = u^2/2` these are :math:`\zeta g`, :math:`\zeta` and :math:`
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -26,6 +27,8 @@ from splinebias.limit.dual.effective_potential import EffectivePotential, conjug
 from splinebias.potential import Hypentropy, Potential, Quadratic
 
 _UNDERFLOWING = 1e-290  # masses on the point of it
+_OVERFLOWING = 1e200  # curvature that makes up for such masses
+_FAR_DOWN, _NOTHING = 1e-60, 1e-30  # masses from which on a tail falls as it will; shares of a sum that do not matter
 
 
 class Brink(NamedTuple):
@@ -60,15 +63,14 @@ class ResponseModel:
         The phi above.
     v, rho : Array, shape (..., m)
         Nodes and masses of |w| at each breakpoint; for the quadratic potential v = 1, rho = zeta.
-    faint : Array, shape (..., m), or None
-        Logarithms of masses that underflow, which are 0 in `rho`, and -inf elsewhere; None if there are no such masses, or
-        the potential does not make up for them.
+    logarithms : callable or None
+        To the logarithms of all masses, where some underflow and the potential may make up for that; else None.
     """
 
     potential: Potential
     v: Array
     rho: Array
-    faint: Array | None = None
+    logarithms: Callable[[], Array] | None = None
 
     @classmethod
     def at(cls, side: Side, potential: Potential, c: Array) -> ResponseModel:
@@ -77,15 +79,26 @@ class ResponseModel:
             rho = side.zeta(c)[..., None]
             return cls(potential, np.ones((1,) * rho.ndim), rho)
         v, rho = side.slices(c)
-        if not (isinstance(potential, Hypentropy) and (fades := rho <= _UNDERFLOWING).any()):
+        if not (isinstance(potential, Hypentropy) and (rho <= _UNDERFLOWING).any()):
             return cls(potential, v, rho)
-        faint = np.where(fades, side.log_masses(c), -np.inf)
-        return cls(potential, v, np.where(faint > -np.inf, 0.0, rho), faint)
+        return cls(potential, v, rho, lambda: side.log_masses(c))
+
+    @cached_property
+    def faint(self) -> Array | None:
+        """Logarithms of masses that underflow, and -inf elsewhere, shape (..., m); None if there are none."""
+        if self.logarithms is None:
+            return None
+        return np.where(self.rho <= _UNDERFLOWING, self.logarithms(), -np.inf)
+
+    @cached_property
+    def seen(self) -> Array:
+        """Masses without those that are known as `faint`."""
+        return self.rho if self.faint is None else np.where(self.faint > -np.inf, 0.0, self.rho)
 
     def take(self, at: NDArray[np.intp]) -> ResponseModel:
         """The model at some of the breakpoints."""
-        v = self.v[at] if self.v.shape[0] > 1 else self.v
-        return ResponseModel(self.potential, v, self.rho[at], None if self.faint is None else self.faint[at])
+        v, faint = self.v[at] if self.v.shape[0] > 1 else self.v, self.faint
+        return ResponseModel(self.potential, v, self.rho[at], None if faint is None else lambda: faint[at])
 
     def ravelled(self, shape: tuple[int, ...]) -> ResponseModel:
         """The model at breakpoints of this shape, these in one dimension."""
@@ -93,13 +106,17 @@ class ResponseModel:
         def flat(part: Array) -> Array:
             return np.broadcast_to(part, (*shape, self.rho.shape[-1])).reshape(math.prod(shape), -1)
 
-        faint = None if self.faint is None else flat(self.faint)
-        return ResponseModel(self.potential, flat(self.v), flat(self.rho), faint)
+        faint = self.faint
+        return ResponseModel(self.potential, flat(self.v), flat(self.rho), None if faint is None else lambda: flat(faint))
 
     @property
     def speeds(self) -> int:
         r"""How many values of \|w\| stand for the law at a breakpoint."""
         return int(self.rho.shape[-1])
+
+    def moment(self, order: int) -> Array:
+        r""":math:`\int \rho\, v^k\, dv`, k = `order`, per breakpoint."""
+        return np.asarray((self.rho * self.v**order).sum(axis=-1))
 
     @property
     def occupied(self) -> NDArray[np.bool_]:
@@ -150,14 +167,34 @@ class Response:
     @cached_property
     def _far(self) -> Array:
         r""":math:`\rho |\alpha| = \rho/\phi''` of faint masses, shape (..., m)."""
-        assert self.model.faint is not None
-        return np.exp(self.model.faint + self._log_alpha)
+        assert self._faint is not None
+        return np.exp(self._faint + self._log_alpha)
+
+    @cached_property
+    def _faint(self) -> Array | None:
+        r"""`ResponseModel.faint`, where that can matter, which takes a while.
+
+        It does not where the smallest masses that are known far down the tail add nothing: beyond them :math:`\rho |\alpha|`
+        falls as it does there. Where none are known so far down, masses are 0 because the law ends.
+        """
+        model = self.model
+        if model.logarithms is None:
+            return None
+        fading = model.rho <= _UNDERFLOWING
+        if (fading & ~(self.alpha <= _OVERFLOWING)).any():  # whether such products matter only logarithms tell
+            return model.faint
+        known = np.where(fading, np.inf, model.rho)
+        terms = np.where(fading, 0.0, model.rho * (model.v * self.alpha) ** 2)
+        least = np.argmin(known, axis=-1)[..., None]
+        mass, term = (np.take_along_axis(of, least, -1)[..., 0] for of in (known, terms))
+        fallen = np.where(mass < _FAR_DOWN, term <= _NOTHING * terms.max(axis=-1), mass < np.inf)
+        return None if (fallen | ~fading.any(axis=-1)).all() else model.faint
 
     def _mean(self, values: Array, faint: Array | float = 1.0) -> Array:
         r"""Per breakpoint, sum_m rho `values`; for faint masses these are `faint` times :math:`|\alpha|`."""
-        found = _average(self.model.rho, values)
-        if self.model.faint is None:
-            return found
+        if self._faint is None:
+            return _average(self.model.rho, values)
+        found = _average(self.model.seen, values)
         return np.asarray(found + np.where(self._far > 0, self._far * faint, 0.0).sum(axis=-1))
 
     @cached_property
@@ -169,10 +206,11 @@ class Response:
     @cached_property
     def square(self) -> Array:
         r"""Per breakpoint, :math:`\int \rho\, v^2 \alpha^2\, dv`."""
-        found = _average(self.model.rho, (self.model.v * self.alpha) ** 2)
-        if self.model.faint is None:
-            return found
-        far = np.exp(self.model.faint + 2 * self._log_alpha)
+        square = (self.model.v * self.alpha) ** 2
+        if self._faint is None:
+            return _average(self.model.rho, square)
+        found = _average(self.model.seen, square)
+        far = np.exp(self._faint + 2 * self._log_alpha)
         return np.asarray(found + np.where(far > 0, self.model.v**2 * far, 0.0).sum(axis=-1))
 
     @cached_property
@@ -198,17 +236,18 @@ class Response:
 
     def brink(self, c: Array) -> Brink | None:
         r"""Where terms of `value` are left out at breakpoints `c`, because mass underflows and :math:`\alpha` overflows."""
-        overflowing, little = 1e200, math.log(1e-50)  # curvature that makes up for masses; those that count as faint
+        little = math.log(1e-50)  # masses that count as faint
         model, alpha = self.model, self.alpha
-        if (alpha <= overflowing).all():
+        if (alpha <= _OVERFLOWING).all():
             return None
-        log, term = np.log(model.rho), model.rho * (model.v * alpha)
+        rho = model.rho if self._faint is None else model.seen
+        log, term = np.log(rho), rho * (model.v * alpha)
         known: NDArray[np.bool_] = np.zeros(1, dtype=bool)
-        if model.faint is not None:
-            known = model.faint > -np.inf
-            log, term = np.where(known, model.faint, log), np.where(known, model.v * self._far, term)
+        if self._faint is not None:
+            known = self._faint > -np.inf
+            log, term = np.where(known, self._faint, log), np.where(known, model.v * self._far, term)
         log, term, alpha, known = np.broadcast_arrays(log, term, alpha, known)
-        out = ~(alpha <= overflowing) & (log <= math.log(_UNDERFLOWING)) & ~known
+        out = ~(alpha <= _OVERFLOWING) & (log <= math.log(_UNDERFLOWING)) & ~known
         least = np.argmin(np.where((log > -np.inf) & (log < little) & ~out, log, np.inf), axis=-1)[..., None]
         mass, size = (np.take_along_axis(a, least, -1)[..., 0] for a in (log, term))
         faint = (mass > -np.inf) & (mass < little) & np.isfinite(size)
@@ -222,11 +261,14 @@ class EffectivePart(NamedTuple):
     ----------
     potential : EffectivePotential
         Gives :math:`\Psi`.
+    profile : Profile
+        The law of :math:`|w|/\tau`.
     scale, mass : Array
         The :math:`\tau` and R of the family, of the shape of the breakpoints.
     """
 
     potential: EffectivePotential
+    profile: Profile
     scale: Array
     mass: Array
 
@@ -237,10 +279,13 @@ class EffectiveModel:
 
     Attributes
     ----------
+    potential : Potential
+        The :math:`\phi` of one unit.
     parts : tuple of EffectivePart
         Families whose sum the units are.
     """
 
+    potential: Potential
     parts: tuple[EffectivePart, ...]
 
     @classmethod
@@ -256,13 +301,36 @@ class EffectiveModel:
             parts, scale, mass = found.setdefault(family.profile, []), family.scale(c), family.mass(c)
             if parts and (parts[-1].scale == scale).all():  # the other sign of w
                 mass = mass + parts.pop().mass
-            parts.append(EffectivePart(effective, scale, mass))
-        return cls(tuple(part for parts in found.values() for part in parts))
+            parts.append(EffectivePart(effective, family.profile, scale, mass))
+        return cls(potential, tuple(part for parts in found.values() for part in parts))
 
     @property
     def speeds(self) -> int:
         """How many terms there are at a breakpoint."""
         return len(self.parts)
+
+    def take(self, at: NDArray[np.intp]) -> EffectiveModel:
+        """The model at some of the breakpoints."""
+        parts = (part._replace(scale=part.scale[at], mass=part.mass[at]) for part in self.parts)
+        return EffectiveModel(self.potential, tuple(parts))
+
+    def ravelled(self, shape: tuple[int, ...]) -> EffectiveModel:
+        """The model at breakpoints of this shape, these in one dimension."""
+
+        def flat(part: Array) -> Array:
+            return np.broadcast_to(part, shape).ravel()
+
+        parts = (part._replace(scale=flat(part.scale), mass=flat(part.mass)) for part in self.parts)
+        return EffectiveModel(self.potential, tuple(parts))
+
+    @property
+    def occupied(self) -> NDArray[np.bool_]:
+        """Per breakpoint, whether there is any mass."""
+        return np.asarray(sum(part.mass for part in self.parts) > 0)
+
+    def moment(self, order: int) -> Array:
+        r""":math:`\int \rho\, v^k\, dv`, k = `order`, per breakpoint."""
+        return np.asarray(sum(part.mass * part.scale**order * part.profile.moment(order) for part in self.parts))
 
     def __call__(self, g: Array) -> EffectiveResponse:
         """Response to dual values `g`, of the shape of the breakpoints."""
@@ -289,7 +357,7 @@ class EffectiveResponse:
         r"""Sums of :math:`R\Psi`, :math:`R\tau\Psi'`, :math:`R\tau^2\Psi''`, :math:`R(z\Psi' - \Psi)`, shape (4, ...)."""
         size = np.abs(self.g)
         found = np.zeros((4, *size.shape))
-        for potential, scale, mass in self.model.parts:
+        for potential, _, scale, mass in self.model.parts:
             z = scale * size
             value, first, second = potential(z)
             first = mass * first
@@ -338,6 +406,25 @@ def response_model(side: Side, potential: Potential, c: Array) -> ResponseModel 
             rho = np.where(rho > 0, rho * v**q, 0.0).sum(axis=-1)
         return ResponseModel(potential, np.ones((1,) * (rho.ndim + 1)), rho[..., None])
     return EffectiveModel.at(side, potential, c) or ResponseModel.at(side, potential, c)
+
+
+def joined(
+    first: ResponseModel | EffectiveModel, second: ResponseModel | EffectiveModel
+) -> ResponseModel | EffectiveModel | None:
+    """The model at the breakpoints of one and of another, both of shape (N, q); None where they are not alike."""
+    if isinstance(first, ResponseModel) and isinstance(second, ResponseModel):
+        if first.speeds != second.speeds or first.faint is not None or second.faint is not None:
+            return None
+        parts = [(of.rho, np.broadcast_to(of.v, of.rho.shape)) for of in (first, second)]
+        rho, v = (np.concatenate(pair) for pair in zip(*parts, strict=True))
+        return ResponseModel(first.potential, v, rho)
+    if not (isinstance(first, EffectiveModel) and isinstance(second, EffectiveModel)):
+        return None
+    if [part.profile for part in first.parts] != [part.profile for part in second.parts]:
+        return None
+    both = zip(first.parts, second.parts, strict=True)
+    found = (a._replace(scale=np.concatenate([a.scale, b.scale]), mass=np.concatenate([a.mass, b.mass])) for a, b in both)
+    return EffectiveModel(first.potential, tuple(found))
 
 
 @np.errstate(invalid="ignore", over="ignore")

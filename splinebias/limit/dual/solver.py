@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from splinebias._arguments import known_keywords
-from splinebias.errors import Outcome
+from splinebias.errors import Outcome, SolveError
 from splinebias.limit.banded import BandedSolver
 from splinebias.limit.dual.by_parts import ByParts
 from splinebias.limit.dual.newton import begun, led, maximized, scaled_start, steepness
-from splinebias.limit.dual.objective import IntegratedDual, curved_spline
+from splinebias.limit.dual.objective import DualState, IntegratedDual, curved_spline
 from splinebias.limit.neighbour import Reached
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending
@@ -19,6 +19,8 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
 _TOLERANCE = 1e-10
+_AT_FIRST = 2  # bisections before the first look at what they change: mostly enough, and a look costs two evaluations
+_WORSE = 2  # refinements in a row that end farther from the solution than they began, because rounding takes over
 
 
 @known_keywords
@@ -76,12 +78,27 @@ class DualSolver(Solver):
         if not state.misfit <= self.tolerance and steepness(dual.potential) > 1:
             other, steps = led(posed, dual, start, self.tolerance)
             state, iterations = other if other is not None and other.misfit < state.misfit else state, iterations + steps
+        worse = 0  # refinements in a row after which Newton's method misses the tolerance, and by more than before
+        best: tuple[DualState, DualState] | None = None
         for refinements in range(self.max_refinements + 1):
-            check, finer = state.dual.resolved(state, self.tolerance, loose)
-            if finer is None or refinements == self.max_refinements:
+            rounds = _AT_FIRST if refinements == 0 else 40
+            check, finer = state.dual.resolved(state, self.tolerance, loose, rounds)
+            if best is None or not best[1].misfit <= check.misfit:
+                best = state, check
+            if worse == _WORSE:
+                state, check = best
+                if not np.isfinite(check.misfit):
+                    raise SolveError(
+                        f"curvature leaves the range of doubles between breakpoints with {problem.potential!r}, after "
+                        f"{iterations} steps of Newton's method on ever finer grids; take one that is less extreme, or "
+                        "minimum_norm, where it tends to |u|"
+                    )
+            if finer is None or refinements == self.max_refinements or worse == _WORSE:
                 break
+            before = state.misfit
             state, steps = maximized(scaled_start(finer.at(state.function)), self.tolerance, self.max_iterations, enough)
             iterations += steps
+            worse = 0 if state.misfit <= max(self.tolerance, before) else worse + 1
         dual, coarse = state.dual, posed.grid.cells
         finest = dual.misfit_of_finest(state.function)
         errors = [state.misfit, check.misfit, check.neglected, finest, state.function.torn, loose]

@@ -13,17 +13,19 @@ with the jump J of :math:`\sigma^{(k)}` at zero and the dual functions :math:`g_
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.interpolate import PPoly
 
 from splinebias._array import Array
 from splinebias.activation import Homogeneous
-from splinebias.initialization.breakpoints import BreakpointLaw, Side
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.numerics.cells import Cells
 from splinebias.numerics.repeated_integrals import integrate_through
+
+if TYPE_CHECKING:
+    from splinebias.initialization.breakpoints import BreakpointLaw, Side
 
 
 class Combination(NamedTuple):
@@ -61,7 +63,7 @@ class FeatureKernel:
 
     @property
     def degree(self) -> int:
-        """The degree m above."""
+        """The degree m of the activation."""
         return self.activation.degree - self.derivative
 
     def feature(self, side: Side, x: Array, c: Array) -> Array:

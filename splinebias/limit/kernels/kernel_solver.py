@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from splinebias._arguments import known_keywords, real_number
+from splinebias._arguments import known_keywords
 from splinebias._array import Array
 from splinebias.errors import Outcome
 from splinebias.functions.piecewise import WeightedSpline
@@ -20,7 +20,9 @@ from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending
 from splinebias.parameterization import NTK
 from splinebias.potential import Quadratic
-from splinebias.problem import Problem
+
+if TYPE_CHECKING:
+    from splinebias.problem import Problem
 
 
 @known_keywords
@@ -50,9 +52,6 @@ class KernelSolver(Solver):
     """
 
     tolerance: float = 1e-8
-
-    def __post_init__(self) -> None:
-        real_number(self.tolerance, "tolerance", above=0)
 
     def supports(self, problem: Problem) -> str | None:
         if problem.without_breakpoints is not None:

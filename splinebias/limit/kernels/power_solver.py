@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from splinebias._arguments import known_keywords, real_number
+from splinebias._arguments import known_keywords
 from splinebias.activation import ReLUPower
 from splinebias.errors import Outcome
 from splinebias.limit.posed_problem import PosedProblem
@@ -40,9 +40,6 @@ class PowerSolver(Solver):
     """
 
     tolerance: float = 1e-10
-
-    def __post_init__(self) -> None:
-        real_number(self.tolerance, "tolerance", above=0)
 
     def supports(self, problem: Problem) -> str | None:
         if problem.without_breakpoints is not None:

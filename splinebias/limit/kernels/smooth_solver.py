@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from splinebias._arguments import known_keywords, real_number
+from splinebias._arguments import known_keywords
 from splinebias._array import Array
 from splinebias.activation import Activation, Homogeneous
 from splinebias.data import Dataset
@@ -59,9 +59,6 @@ class SmoothSolver(Solver):
 
     tolerance: float = 1e-6
     exact: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        real_number(self.tolerance, "tolerance", above=0)
 
     def supports(self, problem: Problem) -> str | None:
         if isinstance(problem.activation, Homogeneous):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.interpolate import PPoly
@@ -27,7 +28,9 @@ from splinebias.numerics.cells import Cells
 from splinebias.numerics.repeated_integrals import within_reach
 from splinebias.parameterization import NTK
 from splinebias.potential import Quadratic
-from splinebias.problem import Problem, require_problem
+
+if TYPE_CHECKING:
+    from splinebias.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +111,8 @@ def tangent_kernel(problem: Problem, x: Array, x2: Array | None = None) -> Array
         If the points are no finite vectors of at least one point, or the laws lack the moments of order 2k that the features
         of an activation of degree k need.
     """
+    from splinebias.problem import require_problem
+
     require_problem(problem)
     x = real_vector(x, "x")
     x2 = x if x2 is None else real_vector(x2, "x2")

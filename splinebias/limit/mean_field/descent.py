@@ -152,7 +152,7 @@ def _descend(problem: Problem, population: Population, neurons: Neurons, step: f
 
 
 def _stepped(population: Population, neurons: Neurons, residual: Array, size: float) -> Neurons:
-    """One step of descent."""
+    """The neurons after one step of descent of this size in all of their parameters, residuals as they were before."""
     drives = population.sectors.drives((population.richness * population.weights * residual)[None])[0]
     drive = size * drives[neurons.sector[0]]
     a, w, b = neurons.a[0], neurons.w[0], neurons.b[0]

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,10 +30,12 @@ from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.continuous_breakpoints import CentredGaussian
 from splinebias.initialization.densities import law_name, shape_loc_scale
-from splinebias.initialization.initialization import Initialization
 from splinebias.initialization.laws import Continuous, Discrete, Law, as_law
 from splinebias.initialization.weight_bias_laws import Independent
 from splinebias.numerics.legendre import gauss_legendre
+
+if TYPE_CHECKING:
+    from splinebias.initialization.initialization import Initialization
 
 _LARGEST_RULE = 16  # nodes; longer panels are cut: what neurons do later is smooth nowhere in particular
 _GOLDEN = (math.sqrt(5) - 1) / 2

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.data import Dataset
-from splinebias.limit.mean_field.particles import Particles
 from splinebias.neurons.population import Journey, Neurons, advance
 from splinebias.neurons.sectors import Sectors
+
+if TYPE_CHECKING:
+    from splinebias.limit.mean_field.particles import Particles
 
 
 class Step(NamedTuple):

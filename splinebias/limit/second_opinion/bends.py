@@ -81,7 +81,8 @@ class Bends:
         """The integrals over |w|, or None for quadratic potentials, where zeta is known."""
         known = self.problem.limit_potential.stiffness is not None
         init = self.problem.initialization
-        return None if known else WeightSizes(init.pair_law, init.breakpoint_law)
+        power = self.problem.limit_potential.moment_order
+        return None if known else WeightSizes(init.pair_law, init.breakpoint_law, power)
 
     @cached_property
     def stiffness(self) -> float:

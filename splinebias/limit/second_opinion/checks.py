@@ -27,6 +27,7 @@ from splinebias.limit.second_opinion.stretches import (
 _MANY = 24  # stretches of the breakpoint axis, each of whose nodes costs an integral over |w|
 _FEW = 60  # data between which all gaps get the fine rule
 _FAR = np.array([-40.0, -0.5, 0.5, 40.0])  # spans beyond the outermost data
+_NEAR = np.array([-0.5, -0.5, 0.5, 0.5])
 _END = np.array([0, 0, 1, 1])  # which of the two these are beyond
 
 
@@ -50,34 +51,39 @@ class _Places(NamedTuple):
     far: Array
 
     @classmethod
-    def among(cls, x: Array, *, dense: bool) -> _Places:
-        """The places to look at in gaps between data, and how far they are from the ends."""
-        looked = looked_at(x, 0) if dense else looked_at(x)
+    def among(cls, x: Array, *, dense: bool, brief: bool) -> _Places:
+        """The places to look at in gaps between data, and how far they are from the ends; if `brief`, in the widest only."""
+        looked = np.array([np.diff(x).argmax()]) if brief else looked_at(x, 0) if dense else looked_at(x)
         lo, hi, ends = x[looked], x[looked + 1], x[[0, -1]]
-        return cls(lo, lo + (hi - lo) / 2, hi, ends, ends[_END] + _FAR * (ends[1] - ends[0]))
+        return cls(lo, lo + (hi - lo) / 2, hi, ends, ends[_END] + (_NEAR if brief else _FAR) * (ends[1] - ends[0]))
 
     def stretches(self, bends: Bends, *, all_gaps: bool) -> tuple[Array, Array]:
         """Both ends of the stretches that curvature is summed on, each of shape (N,)."""
-        data = [bends.problem.data.x] if all_gaps else [self.lo, self.hi]
+        data = [bends.problem.data.x] if all_gaps else [self.lo, self.hi, self.ends]
         marks = np.unique(np.concatenate([*data, self.middle, self.far, bends.breaks]))
         left, right = marks[:-1], marks[1:]
         if all_gaps:
             return left, right
         here = np.maximum(self.lo.searchsorted(left, side="right") - 1, 0)
-        kept = (left < self.ends[0]) | (left >= self.ends[1]) | (left < self.hi[here])
+        inside = (left >= self.lo[here]) & (left < self.hi[here])
+        kept = (left < self.ends[0]) | (left >= self.ends[1]) | inside
         return left[kept], right[kept]
 
 
-def of_bends(prediction: Prediction) -> Functionals:
-    """Gaps, both tails and value and slope at the first datum; if free, of many data, what becomes of these at the last."""
+def of_bends(prediction: Prediction, *, brief: bool = False) -> Functionals:
+    """Gaps, both tails and value and slope at the first datum; if free, of many data, what becomes of these at the last.
+
+    `brief`: the widest gap and what is near beyond the data, at a third of the price.
+    """
     problem = prediction.problem
     bends, x = Bends.of(prediction), problem.data.x
-    few, sizes, dense = x.size <= _FEW, bends.sizes, bends.sizes is not None and bends.sizes.dense
-    at = _Places.among(x, dense=dense)
+    few, sizes, dense = x.size <= _FEW and not brief, bends.sizes, bends.sizes is not None and bends.sizes.dense
+    at = _Places.among(x, dense=dense, brief=brief)
     left, right = at.stretches(bends, all_gaps=few)
     between, tail = _ruled(bends, left, right)
     parts = [(of, bends.corners(of)) for of in between]
-    beyond = not (problem.free or bends.bounded) and (few or sizes is None)
+    whole = sizes is None and not (few or brief)  # sums over all of many data
+    beyond = not (problem.free or bends.bounded) and (few or whole)
     if beyond:
         scales = float(right[0] - left[0]), float(right[-1] - left[-1])
         outer = Stretches.to_infinity(left[0], right[-1], scales, tail)
@@ -86,7 +92,6 @@ def of_bends(prediction: Prediction) -> Functionals:
     inner = Moments.joined(moments[: len(between)])
     frame = between[0].frame if len(between) == 1 else np.concatenate([of.frame for of in between])
     levers = _levers(at, frame, abs(bends.activation.kink))
-    whole = sizes is None and not few  # sums over all of many data
     ties = not problem.free and (few or whole)
     said, rounding, size = _said(prediction, at, ties=ties, turn=problem.free and whole)
     if ties:
@@ -113,7 +118,7 @@ def _ruled(bends: Bends, left: Array, right: Array) -> tuple[list[Stretches], Sh
     """Rules for the stretches between these ends, and on the way to infinity."""
     if bends.sizes is None and bends.problem.initialization.breakpoint_law.degree is not None:
         return [Stretches.between(left, right, CUBIC)], SHORT_TAIL
-    if bends.sizes is None or not bends.sizes.dense:
+    if bends.sizes is None or not bends.sizes.dense or bends.sizes.steep:
         return [Stretches.between(left, right, FINE_ENDS)], FINE_TAIL
     if left.size <= _MANY:
         return [Stretches.between(left, right, PLAIN_ENDS)], PLAIN_TAIL

@@ -14,13 +14,13 @@ at midpoints m of gaps (l, r) between data and at x beyond the outermost datum e
 activation's jump of slope :math:`\kappa`; unless the affine part is free, also value and slope at the first datum:
 :math:`E[\alpha\sigma(wx_1 + b)]` and :math:`E[\alpha w \sigma'(wx_1 + b)]`. Each of these is local or well conditioned,
 where :math:`\sum_i \lambda_i K(x, x_i)` would have lost all digits at some hundred points. For powers of ReLU and `NTK`
-that sum is what there is: it is taken at a few points, with its rounding in the bound.
+that sum is what there is: it is taken at a few points, with its rounding in the bound; of several inputs, too (`points`).
 
 The rule is the double exponential one, in c and, for laws with a density of (w, b), in v; where densities are polynomials,
 between many data, and, of random weights, where no dual function vanishes at an end, it is Fejer's (`stretches`). Of many
 data with a free line, two sums over all of them take the place of value and slope. Part of the nodes of a rule gives the
-bound on its error. Solvers use Gauss-Legendre rules on cells that resolve the law, and eliminate :math:`\lambda`; nothing is
-truncated here that they truncate.
+bound on its error. Where the solve itself was made short, it is looked at briefly (`of_bends`). Solvers use Gauss-Legendre
+rules on cells that resolve the law, and eliminate :math:`\lambda`; nothing is truncated here that they truncate.
 """
 
 from __future__ import annotations
@@ -31,13 +31,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from splinebias.data import Points
 from splinebias.errors import Outcome
 from splinebias.limit.prediction import Prediction, beyond_bending
 from splinebias.limit.second_opinion.checks import of_bends
 from splinebias.limit.second_opinion.powers import of_powers
-from splinebias.limit.second_opinion.weight_sizes import WeightSizes
-
-_STEEP = 20  # powers of |w| beyond which its rules here, made for a few, say nothing: |u|^p with p below 1.05
 
 
 class Opinion(NamedTuple):
@@ -56,9 +54,9 @@ class Opinion(NamedTuple):
     bound: float
 
 
-def checked(prediction: Prediction, tolerance: float) -> Prediction:
+def checked(prediction: Prediction, tolerance: float, *, brief: bool = False) -> Prediction:
     """The prediction with the misfit of the spot check in its residual; INACCURATE if that is above `tolerance`."""
-    opinion = second_opinion(prediction)
+    opinion = second_opinion(prediction, brief=brief)
     residual = float(np.max([prediction.residual, opinion.misfit]))  # not max(), which may drop a NaN
     outcome = prediction.outcome if opinion.misfit <= tolerance else Outcome.INACCURATE
     stats = prediction.stats | {"second_opinion": opinion.misfit, "second_opinion_bound": opinion.bound}
@@ -66,13 +64,17 @@ def checked(prediction: Prediction, tolerance: float) -> Prediction:
 
 
 @np.errstate(all="ignore")
-def second_opinion(prediction: Prediction) -> Opinion:
-    """The spot check of a prediction of the limit."""
+def second_opinion(prediction: Prediction, *, brief: bool = False) -> Opinion:
+    """The spot check of a prediction of the limit; `brief`: at fewer places, where the solve itself was made short."""
     problem = prediction.problem
-    if _STEEP < problem.limit_potential.moment_order < math.inf and WeightSizes(problem.initialization.pair_law).dense:
-        return Opinion(0.0, math.inf)
     try:
-        found = of_powers(prediction) if beyond_bending(problem) is not None else of_bends(prediction)
+        if isinstance(problem.data, Points):
+            from splinebias.limit.second_opinion.points import of_points  # one input does without
+
+            found = of_points(prediction)
+        else:
+            bends = beyond_bending(problem) is None
+            found = of_bends(prediction, brief=brief) if bends else of_powers(prediction)
     except (ArithmeticError, ValueError):  # a potential or a law of one's own that does not take sizes so far out
         return Opinion(0.0, math.inf)
     if not found.said.size:

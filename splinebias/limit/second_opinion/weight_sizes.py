@@ -11,18 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw, Side
+from splinebias.initialization.densities import law_name
 from splinebias.initialization.laws import Continuous
 from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture
-from splinebias.numerics.double_exponential import PLAIN, UnitRule, fejer
+from splinebias.numerics.double_exponential import FINE, PLAIN, UnitRule, fejer, unit_rule
 
 _SMOOTH = fejer(16)  # a density may jump at the ends, where it has no nodes
+_STEEP = 20  # powers of |w| beyond which rules are made for the power
 _STEPS = 8  # pieces of a histogram from which on the inner ones get that rule
 
 _BLOCK = 512  # breakpoints at a time, so that what they need stays near the processor
@@ -38,10 +40,22 @@ class WeightSizes:
         The law.
     breakpoints : BreakpointLaw or None
         Its breakpoints, if they are known already.
+    power : float
+        Of v, by which integrands grow: that of the conjugate of a potential.
     """
 
     law: PairLaw
     breakpoints: BreakpointLaw | None = None
+    power: float = 0.0
+
+    @property
+    def steep(self) -> bool:
+        """Whether integrands have a high power of v in them, and so a narrow peak far out in the law, or at its end."""
+        return _STEEP < self.power < math.inf
+
+    @cached_property
+    def _rules(self) -> _Rules:
+        return _steep_rules(self.power) if self.steep else _TAME if 0 < self.power <= 4 else _RULES
 
     @cached_property
     def dense(self) -> bool:
@@ -50,7 +64,7 @@ class WeightSizes:
 
     @cached_property
     def _marks(self) -> Marks | None:
-        return _marks(self.law)
+        return _marks(self.law, self._rules)
 
     @cached_property
     def _sides(self) -> tuple[Side, Side]:
@@ -61,7 +75,9 @@ class WeightSizes:
     def _parts(self) -> list[tuple[float, WeightSizes]] | None:
         if not isinstance(self.law, Mixture):
             return None
-        return [(p, WeightSizes(of)) for p, of in zip(self.law.probabilities, self.law.components, strict=True)]
+        return [
+            (p, WeightSizes(of, None, self.power)) for p, of in zip(self.law.probabilities, self.law.components, strict=True)
+        ]
 
     def integral(self, c: Array, sign: int, g: Array, bend: Callable[[Array], Array]) -> tuple[Array, Array]:
         r"""The integral of v A(vg) at breakpoints `c`, where the dual function of a side is `g`, and a bound on its error.
@@ -87,7 +103,7 @@ class WeightSizes:
             both = [self.integral(c[block], sign, g[block], bend) for block in blocks]
             return np.concatenate([value for value, _ in both]), np.concatenate([error for _, error in both])
         rays = marks(c, sign)
-        v, weights, half, unit = _rule(rays)
+        v, weights, half, unit = _rule(rays, self._rules)
         density = self._density(sign * v, -sign * v * c[..., None])
         values = density * v
         values *= v * bend(v * g[..., None])
@@ -126,15 +142,40 @@ class _Ladder(NamedTuple):
         return cls(v, pace, np.where(np.arange(v.size) % 2 == 0, 2 * pace, 0.0))
 
 
-def _softplus_ladder(step: float) -> _Ladder:
+def _softplus_ladder(step: float, last: float = 15.0) -> _Ladder:
     """Even steps in v far out, logarithmic ones near 0: for densities that end like that of a normal law, or sooner."""
-    y = np.arange(-5.5, 15.0, step)
+    y = np.arange(-5.5, last, step)
     bend = np.exp(-y - 3)
     return _Ladder.of(np.logaddexp(0.0, y - bend), step * (1 + bend) / (1 + np.exp(bend - y)))
 
 
-_LOG = np.arange(-64, 65) * 0.25  # log v over the scale of the law: layers at 0, and tails of Student laws
-_HEAVY, _LIGHT = _Ladder.of(np.exp(_LOG), 0.25 * np.exp(_LOG)), _softplus_ladder(0.4)
+def _log_ladder(step: float) -> _Ladder:
+    """Even steps in log v over the scale of the law: for layers at 0, and tails of Student laws."""
+    count = round(16 / step)
+    v = np.exp(np.arange(-count, count + 1) * step)
+    return _Ladder.of(v, step * v)
+
+
+class _Rules(NamedTuple):
+    """For normal, other light and heavy tails, between marks, and beyond them."""
+
+    normal: _Ladder
+    light: _Ladder
+    heavy: _Ladder
+    between: UnitRule
+    beyond: UnitRule
+
+
+_RULES = _Rules(_softplus_ladder(0.4), _softplus_ladder(0.4), _log_ladder(0.25), PLAIN, PLAIN)
+_TAME = _RULES._replace(normal=_softplus_ladder(0.4, 9.5))  # of up to v^5, beyond which there is 1e-15 of it
+
+
+@cache
+def _steep_rules(power: float) -> _Rules:
+    """Those of v^power times a density, whose peak is as wide as the root of 1/power in log v, or 1/power at an end."""
+    width = 1 / math.sqrt(2 * power)
+    light = _softplus_ladder(0.4, math.sqrt(power) + 10)
+    return _Rules(light, light, _log_ladder(min(0.25, 0.7 * width)), FINE, unit_rule(3.25 / math.ceil(24 / width)))
 
 
 class _Rays(NamedTuple):
@@ -161,7 +202,7 @@ class _Rays(NamedTuple):
 Marks = Callable[[Array, int], _Rays]
 
 
-def _marks(law: PairLaw) -> Marks | None:
+def _marks(law: PairLaw, rules: _Rules) -> Marks | None:
     """What describes the sizes v of weights of a sign at breakpoints c; None for laws of which no density is known."""
     if isinstance(law, Joint):
 
@@ -169,16 +210,20 @@ def _marks(law: PairLaw) -> Marks | None:
             nearest, width, _ = law.density.ray(c, sign)
             if (np.abs(nearest) < 2 * width).all():
                 light = law.density.gaussian and not law.density.centre.any()
-                return _Rays(np.zeros((*c.shape, 0)), width, _LIGHT if light else _HEAVY)
-            return _Rays(nearest[..., None] + width[..., None] * np.array([-5.0, 0.0, 5.0]), width, _HEAVY)
+                return _Rays(np.zeros((*c.shape, 0)), width, rules.normal if light else rules.heavy)
+            return _Rays(
+                nearest[..., None] + width[..., None] * np.array([-5.0, 0.0, 5.0]), width, rules.heavy, rules.between
+            )
 
         return on_rays
     if not (isinstance(law, Independent) and all(isinstance(part, Continuous) for part in law.laws)):
         return None
     weight, bias = (part for part in law.laws if isinstance(part, Continuous))
     bounded = bool(np.isfinite([*weight.support, *bias.support]).all())
-    ladder = _LIGHT if weight.is_light and bias.is_light else _HEAVY
-    inner = _SMOOTH if weight.degree == 0 and len(weight.knots) > _STEPS else PLAIN
+    ladder = rules.light if weight.is_light and bias.is_light else rules.heavy
+    if {law_name(weight.frozen), law_name(bias.frozen)} == {"norm"}:
+        ladder = rules.normal
+    inner = _SMOOTH if weight.degree == 0 and len(weight.knots) > _STEPS else rules.between
     plain, own, other = _plain(weight) and _plain(bias), _places(weight), _places(bias)
 
     def of_both(c: Array, sign: int) -> _Rays:
@@ -191,7 +236,7 @@ def _marks(law: PairLaw) -> Marks | None:
                 [np.broadcast_to(sign * own, (*c.shape, own.size)), np.where(np.isfinite(along), along, 0.0)], axis=-1
             )
             if not bounded:
-                return _Rays(marks, scale, _HEAVY, inner)
+                return _Rays(marks, scale, rules.heavy, inner)
             end = max(0.0, *(sign * end for end in weight.support))
             toward = np.where(sign * c < 0, max(bias.support[1], 0.0), max(-bias.support[0], 0.0)) / np.abs(c)
             top = np.minimum(end, np.where(c == 0, math.inf, toward))
@@ -214,7 +259,7 @@ def _places(law: Continuous) -> Array:
     return np.unique(np.r_[law.knots, bulk])
 
 
-def _rule(rays: _Rays) -> tuple[Array, Array, Array, Array | float]:
+def _rule(rays: _Rays, rules: _Rules) -> tuple[Array, Array, Array, Array | float]:
     """Nodes on (0, infinity) of shape (*c.shape, q), weights and those of half of the nodes, and the unit of both.
 
     Weights have the shape of the nodes, or are the same at every breakpoint: (q,).
@@ -229,11 +274,12 @@ def _rule(rays: _Rays) -> tuple[Array, Array, Array, Array | float]:
     used = (wide > 0).reshape(-1, wide.shape[-1]).any(axis=0)
     wide, left = wide[..., used, None], left[..., used, None]
     if ladder is None and wide.shape[-2] == 1:
-        return left[..., 0, :] + wide[..., 0, :] * PLAIN.u, PLAIN.weights, PLAIN.half, wide[..., 0, 0]
+        plain = rules.between
+        return left[..., 0, :] + wide[..., 0, :] * plain.u, plain.weights, plain.half, wide[..., 0, 0]
     beyond = (left > 0).reshape(-1, left.shape[-2]).all(axis=0)
     parts = [
         (left[..., some, :] + wide[..., some, :] * rule.u, wide[..., some, :] * rule.weights, wide[..., some, :] * rule.half)
-        for some, rule in ((~beyond, PLAIN), (beyond, rays.inner))
+        for some, rule in ((~beyond, rules.between), (beyond, rays.inner))
         if some.any()
     ]
     inner = [np.concatenate([of.reshape(*shape, -1) for of in column], axis=-1) for column in zip(*parts, strict=True)]
@@ -241,7 +287,8 @@ def _rule(rays: _Rays) -> tuple[Array, Array, Array, Array | float]:
         v, weights, half = inner
         return v, weights, half, 1.0
     last = edges[..., -1:]
-    tail = scale / PLAIN.other**2
-    outer = (last + scale * (PLAIN.u / PLAIN.other), tail * PLAIN.weights, tail * PLAIN.half)
+    far = rules.beyond
+    tail = scale / far.other**2
+    outer = (last + scale * (far.u / far.other), tail * far.weights, tail * far.half)
     joined = [np.concatenate([a, b], axis=-1) for a, b in zip(inner, outer, strict=True)]
     return joined[0], joined[1], joined[2], 1.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,16 @@ def in_blocks(x: Array, others: int, made: object) -> Array:
     size = max(1, _AT_ONCE // max(others, 1))
     assert callable(made)
     return np.concatenate([made(x[first : first + size]) for first in range(0, max(len(x), 1), size)])
+
+
+def sloped(
+    moment: float, x: Array, centres: Array, weights: Array, gates: Array, pull: Callable[[Array, Array, Array], Array]
+) -> Array:
+    r"""The gradient of :math:`\sum_i \lambda_i E[a^2] (x \cdot x_i + 1) G(x, x_i)`, shape (P, d).
+
+    `pull` gives :math:`\sum_i c_i \nabla G(\cdot, x_i)` for coefficients c of shape (P, M).
+    """
+    return moment * (gates @ (weights[:, None] * centres) + pull(x, centres, weights * (x @ centres.T + 1)))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from splinebias.errors import CapabilityError, DataError
 from splinebias.limit.hypotheses import require_moments
 from splinebias.limit.several_inputs.closed_kernels import InputKernel, PiecewiseKernel
 from splinebias.limit.several_inputs.kernel_of import input_kernel
-from splinebias.limit.several_inputs.sampled_kernel import REPLICATES, SampledKernel
+from splinebias.limit.several_inputs.sampled_kernel import REPLICATES, Replicated
 from splinebias.parameterization import NTK
 from splinebias.problem import Problem
 
@@ -65,7 +65,7 @@ class InputSystem:
     plane: Array | None
 
     @classmethod
-    def of(cls, problem: Problem, draws: int, seed: int) -> InputSystem:
+    def of(cls, problem: Problem, draws: int | None, seed: int) -> InputSystem:
         """The system, after a check of memory and points.
 
         Raises
@@ -94,12 +94,12 @@ class InputSystem:
         return cls(problem, kernel, x, kernel.matrix(x, x), plane)
 
     @property
-    def sampled(self) -> SampledKernel | None:
+    def sampled(self) -> Replicated | None:
         """The kernel from samples that is part of the kernel, if it is used at all."""
         kernel = self.kernel
         if isinstance(kernel, PiecewiseKernel):
-            return kernel.other if isinstance(kernel.other, SampledKernel) else None
-        return kernel if isinstance(kernel, SampledKernel) else None
+            return kernel.other if isinstance(kernel.other, Replicated) else None
+        return kernel if isinstance(kernel, Replicated) else None
 
     def multipliers(self, y: Array) -> Array:
         r""":math:`\lambda` with :math:`K \lambda = y`, up to affine functions if these are free, shape (M,) or (M, k)."""
@@ -167,7 +167,7 @@ class _Replicate(NamedTuple):
     """The kernel with one of the samples in place of all."""
 
     kernel: InputKernel
-    sampled: SampledKernel
+    sampled: Replicated
     number: int
 
     def matrix(self, x: Array, x2: Array) -> Array:

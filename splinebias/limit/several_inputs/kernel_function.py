@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln
 
 from splinebias._arguments import points_of
 from splinebias._array import Array
@@ -53,41 +51,19 @@ class KernelFunction(PointFunction):
             (self.kernel.gradient(flat, self.centres, self.multipliers) + self.affine[:-1]).reshape(points.shape)
         )
 
-    def radon_curvature(self) -> float:
-        r"""The penalty of constant :math:`\zeta` as a curvature of f:
-
-        .. math:: \int_{S^{d-1}} \int_{\mathbb R} \left(R\{(-\Delta)^{(d+1)/2} f\}(V, c)\right)^2 dc\, dV
-                  = \frac{12\, (2(2\pi)^{d-1})^2}{c_d\, |S^{d-1}|} \sum_{ij} c_i c_j |x_i - x_j|^3,
-
-        R the Radon transform, :math:`f = \sum_i c_i |x - x_i|^3` + an affine function, c_d as in `SphereCubic`. For d = 1 it
-        is :math:`2 \int f''^2`. Of ReLU networks it is :math:`(2(2\pi)^{d-1})^2 \zeta` times the penalty,
-        :math:`1/\zeta = 2 B |S^{d-1}|`. Of all functions with the same values at the points, f has the least.
-
-        Raises
-        ------
-        CapabilityError
-            If f is no such sum: for other laws than b ~ U(-B, B) with w on the sphere, points with |x| > B, or without a
-            free affine part.
-
-        Notes
-        -----
-        Source: Jin & Montúfar, JMLR 24(137), 2023, theorem on several inputs (the functional); the sum: derived here.
-        """
+    def cubes(self) -> tuple[Array, Array]:
+        """The centres, and the coefficients of |x - x_i|^3: see `PointFunction.cubes`."""
         kernel = self.kernel.closed if isinstance(self.kernel, PiecewiseKernel) else self.kernel
         sums = self.multipliers @ np.c_[np.ones(len(self.centres)), self.centres]
         balanced = np.abs(sums).max() <= 1e-8 * np.abs(self.multipliers).sum()  # orthogonal to affine functions
-        if not (isinstance(kernel, UniformBiasKernel) and isinstance(kernel.cubic, SphereCubic) and balanced):
+        if not (type(kernel) is UniformBiasKernel and isinstance(kernel.cubic, SphereCubic) and balanced):
             raise CapabilityError(
                 "only limits with w on the sphere, uniform biases and a free affine part are sums of |x - x_i|^3 and affine "
                 'functions; take sb.Initialization.sphere(scipy.stats.uniform(-B, 2 * B), dim=d) and affine="free"'
             )
         if not kernel.reached(self.centres).all():
             raise CapabilityError("the density of breakpoints is not constant over the data; take a wider law of biases")
-        d, share = self.centres.shape[1], kernel.modulo_affine.matrix(self.centres, self.centres)
-        weight = kernel.cubic.constant * kernel.cubic_factor  # of |x - x_i|^3 in the kernel
-        area = 2 * math.exp(d / 2 * math.log(math.pi) - gammaln(d / 2))
-        cubes = weight * float(self.multipliers @ share @ self.multipliers)
-        return float(12 * (2 * (2 * math.pi) ** (d - 1)) ** 2 / (kernel.cubic.constant * area) * cubes)
+        return self.centres, kernel.cubic.constant * kernel.cubic_factor * self.multipliers
 
     def __repr__(self) -> str:
         return f"KernelFunction({len(self.centres)} centres of {self.centres.shape[1]} inputs, {type(self.kernel).__name__})"

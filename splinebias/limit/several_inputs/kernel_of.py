@@ -1,4 +1,4 @@
-"""The kernel of a problem of several inputs: closed forms where there are, by direction for two inputs, else by samples."""
+"""The kernel of a problem of several inputs: closed forms where there are, by direction for two inputs, else samples."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from splinebias.initialization.several_inputs.input_laws import IndependentCoord
 from splinebias.limit.several_inputs.bias_moments import UniformBias, bias_moments
 from splinebias.limit.several_inputs.closed_kernels import ArcCosine, InputKernel, PiecewiseKernel, UniformBiasKernel
 from splinebias.limit.several_inputs.cubic_means import CubeCubic, CubicMean, SphereCubic
+from splinebias.limit.several_inputs.kernel_beyond import KernelBeyond, TangentBeyond
 from splinebias.limit.several_inputs.plane_kernel import PlaneKernel
 from splinebias.limit.several_inputs.sampled_kernel import SampledKernel
 from splinebias.limit.several_inputs.tangent_kernels import (
@@ -22,14 +23,15 @@ from splinebias.limit.several_inputs.tangent_kernels import (
 )
 
 _KINDS: tuple[Any, ...] = (
-    (ArcCosine, UniformBiasKernel, PlaneKernel, SampledKernel),
-    (TangentArcCosine, TangentUniformBias, TangentPlane, TangentSampled),  # both layers trained
+    (ArcCosine, UniformBiasKernel, PlaneKernel, KernelBeyond, SampledKernel),
+    (TangentArcCosine, TangentUniformBias, TangentPlane, TangentBeyond, TangentSampled),  # both layers trained
 )
+_DRAWS = 2**14
 _MOST_CLOSED = 6  # inputs of a cube: the closed form has 2^d terms
 
 
 def input_kernel(
-    initialization: Initialization, activation: TwoSlope, draws: int, seed: int, output_moment: float | None = None
+    initialization: Initialization, activation: TwoSlope, draws: int | None, seed: int, output_moment: float | None = None
 ) -> InputKernel:
     """The kernel E[s(w x + b) s(w x' + b)] of a law and an activation s; with an output moment that of both layers.
 
@@ -39,13 +41,15 @@ def input_kernel(
         Of several inputs.
     activation : TwoSlope
         The s above.
-    draws, seed : int
-        Samples of w where there is no closed form, and where their randomness comes from.
+    draws : int or None
+        Samples of w where there is no closed form; None: as many as `PointsSolver` says.
+    seed : int
+        Where their randomness comes from.
     output_moment : float, optional
         E[a^2] of output weights, where hidden weights are trained too (`tangent_kernels`).
     """
     more = () if output_moment is None else (output_moment,)
-    arc, closed_form, plane, samples = _KINDS[output_moment is not None]
+    arc, closed_form, plane, beyond, samples = _KINDS[output_moment is not None]
     made: InputKernel
     law = initialization.pair_law
     if not isinstance(law, SeveralInputs):
@@ -54,15 +58,17 @@ def input_kernel(
         made = arc(activation, *scales, *more)
         return made
     if (found := _uniform_bias(law)) is None:
-        made = samples(activation, law, draws, seed, *more)
+        made = samples(activation, law, draws or _DRAWS, seed, *more)
         return made
     cubic, half_width = found
     closed = closed_form(activation, cubic, half_width, True, *more)
     if law.inputs == 2:
         side = cubic.half_width if isinstance(cubic, CubeCubic) else None
         return PiecewiseKernel(closed, plane(activation, half_width, side, *more))
-    sampled = samples(activation, law, draws, seed, *more)
-    return sampled if isinstance(cubic, CubeCubic) and law.inputs > _MOST_CLOSED else PiecewiseKernel(closed, sampled)
+    if isinstance(cubic, CubeCubic) and law.inputs > _MOST_CLOSED:
+        made = samples(activation, law, draws or _DRAWS, seed, *more)
+        return made
+    return PiecewiseKernel(closed, beyond(closed, law, draws or _DRAWS * (4 if law.inputs > 3 else 1), seed))
 
 
 def _gaussian(law: SeveralInputs) -> tuple[float, float] | None:

@@ -1,10 +1,10 @@
 r"""Two inputs, b ~ U(-B, B), any points: the mean over the direction of w, split where the integrand is not smooth.
 
-With :math:`w = r (\cos\varphi, \sin\varphi)`, :math:`u = w \cdot x`, :math:`u' = w \cdot x'`, E|z z'| is the mean
-over half a turn of the closed form in b, which is polynomial in r between :math:`r |e_\varphi \cdot x| = B` and the
-same for x', so that Gauss rules with three nodes are exact in r. As a function of :math:`\varphi` it is smooth
-between the directions in which one of these meets the end of the range of r, those orthogonal to x - x' and x + x',
-and the corners of a square. Derived here.
+With :math:`u = w \cdot x`, :math:`u' = w \cdot x'`, E|z z'| is the mean over w of the closed form in b. On the circle that
+is smooth between the directions in which :math:`|u|` or :math:`|u'|` meets B and those orthogonal to x - x' and x + x', over
+half a turn. In the square it is a polynomial of degree 3 between the lines :math:`u = u'`, :math:`|u| = B` and
+:math:`|u'| = B`: its mean over :math:`w_1` is one of degree 4 in :math:`w_2` between the places where these lines meet each
+other and the sides, so that Gauss rules with two and three nodes are exact, however small B is. Derived here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from splinebias.limit.several_inputs.bias_moments import UniformBias
 from splinebias.limit.several_inputs.closed_kernels import InputKernel
 from splinebias.numerics.legendre import gauss_legendre
 
-_NODES = 12  # of a cell of directions: twice as many change no kernel by more than 1e-13 of it
-_PAIRS = 4000  # at once
+_NODES = 12  # of a cell of directions: twice as many change no kernel by more than 1e-15 of it
+_PAIRS = 2000  # at once
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,17 @@ class PlaneKernel(InputKernel):
         return np.concatenate([self._values(x[at], x2[at]) for at in _blocks(len(x))])
 
     def _values(self, x: Array, x2: Array) -> Array:
-        _, radius, weight, u, u2 = self._nodes(x, x2)
+        _, weight, u, u2 = self._nodes(x, x2)
         mean, half, bias = self._slopes
-        size = (weight * magnitudes(bias, radius * u, radius * u2)).sum(axis=(1, 2, 3))
+        size = (weight * magnitudes(bias, u, u2)).sum(axis=(1, 2))
         return np.asarray(mean**2 * self._product(x, x2) + half**2 * size)
 
     def _slope_of(self, x: Array, x2: Array) -> Array:
         """The gradient by x, shape (P, 2)."""
-        direction, radius, weight, u, u2 = self._nodes(x, x2)
+        w, weight, u, u2 = self._nodes(x, x2)
         mean, half, bias = self._slopes
-        pull = (weight * radius * magnitude_slopes(bias, radius * u, radius * u2)).sum(axis=3)
-        return np.asarray(mean**2 * self._second_moment * x2 + half**2 * np.einsum("pcn,pcnk->pk", pull, direction))
+        pull = weight * magnitude_slopes(bias, u, u2)
+        return np.asarray(mean**2 * self._second_moment * x2 + half**2 * np.einsum("pcn,pcnk->pk", pull, w))
 
     @property
     def _slopes(self) -> tuple[float, float, UniformBias]:
@@ -85,42 +85,30 @@ class PlaneKernel(InputKernel):
     def _product(self, x: Array, x2: Array) -> Array:
         return np.asarray(self._second_moment * (x * x2).sum(axis=1) + self.half_width**2 / 3)
 
-    def _nodes(self, x: Array, x2: Array) -> tuple[Array, Array, Array, Array, Array]:
-        """Directions (P, C, N, 2), radii (P, C, N, R) and weights of sum 1, and e x, e x' of shape (P, C, N, 1)."""
-        cuts = np.sort(
-            np.concatenate([np.zeros((len(x), 1)), self._cuts(x, x2), np.full((len(x), 1), math.pi)], axis=1), axis=1
-        )
-        t, weights = gauss_legendre(_NODES)
-        length = np.diff(cuts, axis=1)[..., None]
-        angle = cuts[:, :-1, None] + length * t
-        weight = (length * weights / math.pi)[..., None]
-        direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-        u, u2 = (np.einsum("pcnk,pk->pcn", direction, points)[..., None] for points in (x, x2))
-        if self.side is None:
-            return direction, np.ones_like(u), weight, u, u2
-        end = self.side / np.abs(direction).max(axis=-1, keepdims=True)
-        with np.errstate(divide="ignore"):
-            stops = [np.minimum(self.half_width / np.abs(part), end) for part in (u, u2)]
-        edges = np.concatenate([np.zeros_like(end), np.minimum(*stops), np.maximum(*stops), end], axis=-1)
-        s, masses = gauss_legendre(3)
-        width = np.diff(edges, axis=-1)
-        radius = (edges[..., :-1, None] + width[..., None] * s).reshape(*angle.shape, 9)
-        share = (width[..., None] * masses).reshape(*angle.shape, 9) * radius * (math.pi / (2 * self.side**2))
-        return direction, radius, weight * share, u, u2
+    def _nodes(self, x: Array, x2: Array) -> tuple[Array, Array, Array, Array]:
+        """Units w (P, C, N, 2), weights of sum 1, and w x, w x', of shape (P, C, N)."""
+        w, weight = self._on_circle(x, x2) if self.side is None else self._in_square(x, x2, self.side)
+        u, u2 = (np.einsum("pcnk,pk->pcn", w, points) for points in (x, x2))
+        return w, weight, u, u2
 
-    def _cuts(self, x: Array, x2: Array) -> Array:
-        """Directions, modulo half a turn, between which the integrand is smooth, shape (P, C)."""
+    def _on_circle(self, x: Array, x2: Array) -> tuple[Array, Array]:
         orthogonal = [np.arctan2(-z[:, 0], z[:, 1])[:, None] for z in (x - x2, x + x2)]
-        if self.side is None:
-            found = [*orthogonal, *(self._where_reached(points) for points in (x, x2))]
-            return np.asarray(np.concatenate(found, axis=1) % math.pi)
-        corners = np.broadcast_to([math.pi / 4, 3 * math.pi / 4], (len(x), 2))
-        bound = self.half_width / self.side
-        met = []
-        for p, q in ((points[:, :1], points[:, 1:]) for points in (x, x2)):
-            for sign in (-1, 1):
-                met += [np.arctan2(sign * bound - p, q), np.arctan2(p, sign * bound - q)]
-        return np.asarray(np.concatenate([*orthogonal, corners, *met], axis=1) % math.pi)
+        found = [*orthogonal, *(self._where_reached(points) for points in (x, x2))]
+        angle, weight = _pieces(np.concatenate(found, axis=1) % math.pi, 0.0, math.pi, _NODES)
+        return np.stack([np.cos(angle), np.sin(angle)], axis=-1), weight / math.pi
+
+    def _in_square(self, x: Array, x2: Array, side: float) -> tuple[Array, Array]:
+        """Between the lines p w_1 + q w_2 = r in which the polynomial changes."""
+        (p, q), bound = np.moveaxis(np.stack([x - x2, x, x, x2, x2], axis=1), -1, 0), self.half_width
+        r = np.array([0.0, bound, -bound, bound, -bound])
+        i, j = np.triu_indices(5, 1)
+        met = _quotient(p[:, j] * r[i] - p[:, i] * r[j], q[:, i] * p[:, j] - q[:, j] * p[:, i])
+        ends = [_quotient(r - sign * side * p, q) for sign in (1, -1)]
+        v, of_v = _pieces(np.concatenate([met, *ends], axis=1), -side, side, 3)
+        v, of_v = v.reshape(len(x), -1, 1), of_v.reshape(len(x), -1, 1)
+        w, of_w = _pieces(_quotient(r - q[:, None] * v, p[:, None]), -side, side, 2)
+        w, of_w = w.reshape(*v.shape[:2], -1), of_w.reshape(*v.shape[:2], -1)
+        return np.stack([w, np.broadcast_to(v, w.shape)], axis=-1), of_w * of_v / (4 * side * side)
 
     def _where_reached(self, x: Array) -> Array:
         """Directions on the circle in which |e x| = B, shape (P, 2); that of x where there are none."""
@@ -141,6 +129,21 @@ def magnitude_slopes(bias: UniformBias, u: Array, u2: Array) -> Array:
     """Its derivative by u."""
     first, last = bias.above(-np.maximum(u, u2)), bias.above(-np.minimum(u, u2))
     return np.asarray(u2 - 2 * (u2 * (first[0] - last[0]) + first[1] - last[1]))
+
+
+def _quotient(one: Array, other: Array) -> Array:
+    """Quotients, infinite where there are none."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.nan_to_num(one / other, nan=np.inf, posinf=np.inf, neginf=-np.inf)
+
+
+def _pieces(cuts: Array, first: float, last: float, count: int) -> tuple[Array, Array]:
+    """Gauss nodes and weights between all cuts, of shape (..., K), that are in a range: of shape (..., K + 1, count)."""
+    t, weights = gauss_legendre(count)
+    ends = [np.full((*cuts.shape[:-1], 1), end) for end in (first, last)]
+    edges = np.sort(np.concatenate([ends[0], np.clip(cuts, first, last), ends[1]], axis=-1), axis=-1)
+    wide = np.diff(edges, axis=-1)[..., None]
+    return edges[..., :-1, None] + wide * t, wide * weights
 
 
 def _blocks(count: int) -> list[slice]:

@@ -13,21 +13,26 @@ from splinebias.functions.several_inputs import OfOneInput, PointFunctionSum
 from splinebias.limit.hypotheses import require_mobile, require_size
 from splinebias.limit.prediction import Prediction, Solver, require
 from splinebias.limit.several_inputs.input_system import require_points
-from splinebias.limit.several_inputs.solver import PointsSolver
+from splinebias.limit.several_inputs.solver import SAMPLED, PointsSolver
 from splinebias.limit.start_function import residual_problem
 from splinebias.problem import Problem
 
 
 def predict_points(
-    problem: Problem, solver: Solver | None, times: list[float], start: Any, on_line: Callable[..., Prediction]
+    problem: Problem,
+    solver: Solver | None,
+    times: list[float],
+    start: Any,
+    on_line: Callable[..., Prediction],
+    checked: Callable[[Prediction, float], Prediction],
 ) -> tuple[Prediction, ...]:
-    """Predictions at times >= 0 for `Points`; those of one input by `on_line`, which is `predict` for `Dataset`."""
+    """Predictions at times >= 0 for `Points`, `checked` to a tolerance; of one input by `on_line`: `predict` itself."""
     data = problem.data
     assert isinstance(data, Points)
     require_size(data)
     if start is not None:
         residuals, function = residual_problem(problem, start)
-        made = predict_points(residuals, solver, times, None, on_line)
+        made = predict_points(residuals, solver, times, None, on_line, checked)
         return tuple(
             replace(p, problem=problem, function=PointFunctionSum((function, p.function)), start=function) for p in made
         )
@@ -41,7 +46,9 @@ def predict_points(
     if not problem.scaled:
         require_mobile(problem.phi, "an unscaled potential", also=", or wrap it in sb.Scaled")
     require_points(problem)
-    return tuple(chosen.at(problem, times))
+    return tuple(
+        checked(found, SAMPLED if found.stats["sampling_error"] else chosen.tolerance) for found in chosen.at(problem, times)
+    )
 
 
 def one_input(problem: Problem) -> Problem:

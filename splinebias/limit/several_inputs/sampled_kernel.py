@@ -6,6 +6,7 @@ independent samples give as many kernels: their mean is the kernel, and how far 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,8 +25,22 @@ REPLICATES = 4  # independent samples
 _NUMBERS = 200_000  # held at once: more leave the cache
 
 
+class Replicated(InputKernel):
+    """A kernel as the mean of those of `REPLICATES` independent samples."""
+
+    @abstractmethod
+    def replicate(self, number: int, x: Array, x2: Array) -> Array:
+        """The kernel of sample `number` alone, shape (P, Q)."""
+
+    def matrix(self, x: Array, x2: Array) -> Array:
+        total = np.zeros((len(x), len(x2)))
+        for number in range(REPLICATES):
+            total += self.replicate(number, x, x2)
+        return total / REPLICATES
+
+
 @dataclass(frozen=True, eq=False)
-class SampledKernel(InputKernel):
+class SampledKernel(Replicated):
     """A kernel as the mean over samples.
 
     Attributes
@@ -44,14 +59,7 @@ class SampledKernel(InputKernel):
     seed: int
     cost: int = field(default=2 + REPLICATES, init=False)
 
-    def matrix(self, x: Array, x2: Array) -> Array:
-        total = np.zeros((len(x), len(x2)))
-        for number in range(REPLICATES):
-            total += self.replicate(number, x, x2)
-        return total / REPLICATES
-
     def replicate(self, number: int, x: Array, x2: Array) -> Array:
-        """The kernel of sample `number` alone, shape (P, Q)."""
         count, act = len(self._samples[number][0]), self.activation
         if self.moments is None:
             total = np.zeros((len(x), len(x2)))

@@ -19,7 +19,7 @@ from splinebias.limit.several_inputs.kernel_function import KernelFunction
 from splinebias.parameterization import NTK, Standard
 from splinebias.problem import Problem
 
-_SAMPLED = 1e-3  # of max |y|: a kernel from samples that is less sure leaves the outcome INACCURATE
+SAMPLED = 1e-3  # of max |y|: a kernel from samples that is less sure leaves the outcome INACCURATE
 
 
 @known_keywords
@@ -36,17 +36,19 @@ class PointsSolver(Solver):
     - *Gaussian* w and b: arc-cosine kernel.
     - b ~ U(-B, B), w on the sphere or in a cube (``pytorch_default``): closed forms where :math:`|w \cdot x| \le B` for
       every w, on the sphere :math:`B^2/6 + x \cdot x'/(2d) + c_d |x - x'|^3/(24 B)` for ReLU; elsewhere by quadrature over
-      the direction of w for d = 2.
-    - All other laws, and more inputs there: closed in b for uniform, normal and discrete biases, and scrambled Sobol points
-      for w (and all other biases); a sampler of one's own is drawn from.
+      the direction of w for d = 2, and for d > 2 (cubes: up to 6) by scrambled Sobol points for what the closed form counts
+      too much.
+    - All other laws: closed in b for uniform, normal and discrete biases, and scrambled Sobol points for w (and all other
+      biases); a sampler of one's own is drawn from.
 
     Parameters
     ----------
     tolerance : float
         Relative residual above which the outcome is INACCURATE, > 0. A kernel from samples adds what four independent
         samples differ by, which is in `residual` (and in ``stats["sampling_error"]``) and may be up to 1e-3.
-    draws : int
-        Samples of w where there is no closed form, at least 64, rounded to four powers of two.
+    draws : int, optional
+        Samples of w where there is no closed form, at least 64, rounded to four powers of two. Default 2^14; in more
+        than three inputs 2^16 where only what a closed form counts too much is sampled.
     seed : int
         Of the samples.
 
@@ -61,12 +63,13 @@ class PointsSolver(Solver):
     """
 
     tolerance: float = 1e-8
-    draws: int = 2**14
+    draws: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         real_number(self.tolerance, "tolerance", above=0)
-        whole_number(self.draws, "draws", at_least=64)
+        if self.draws is not None:
+            whole_number(self.draws, "draws", at_least=64)
         whole_number(self.seed, "seed")
 
     def supports(self, problem: Problem) -> str | None:
@@ -107,7 +110,7 @@ class PointsSolver(Solver):
         size, w = float(np.abs(y).max()) or 1.0, problem.data.weights
         sampling = system.sampling_error(multipliers, size) if system.sampled is not None else 0.0
         solved_to = float(np.abs(misfits + left).max()) / size  # beside what the flow has left by then
-        sure = solved_to <= self.tolerance and sampling <= _SAMPLED
+        sure = solved_to <= self.tolerance and sampling <= SAMPLED
         outcome = Outcome.INACCURATE if not sure else Outcome.REACHED_TIME if t < math.inf else Outcome.CONVERGED
         stiffness = (problem.phi.stiffness or 1.0) if problem.scaled else 1.0
         cost = float(multipliers @ fitted) * stiffness

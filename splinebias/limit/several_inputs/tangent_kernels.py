@@ -14,7 +14,6 @@ change under :math:`(w, b) \to (-w, -b)`, :math:`G = m^2 + h^2 E[\mathrm{sgn}\, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,19 +21,9 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.errors import CapabilityError
 from splinebias.limit.several_inputs.bias_moments import NormalBias, UniformBias
-from splinebias.limit.several_inputs.closed_kernels import ArcCosine, UniformBiasKernel
+from splinebias.limit.several_inputs.closed_kernels import ArcCosine, UniformBiasKernel, sloped
 from splinebias.limit.several_inputs.plane_kernel import PlaneKernel
 from splinebias.limit.several_inputs.sampled_kernel import REPLICATES, SampledKernel
-
-Pull = Callable[[Array, Array, Array], Array]
-
-
-def _sloped(moment: float, x: Array, centres: Array, weights: Array, gates: Array, pull: Pull) -> Array:
-    r"""The gradient of :math:`\sum_i \lambda_i E[a^2] (x \cdot x_i + 1) G(x, x_i)`, shape (P, d).
-
-    `pull` gives :math:`\sum_i c_i \nabla G(\cdot, x_i)` for coefficients c of shape (P, M).
-    """
-    return moment * (gates @ (weights[:, None] * centres) + pull(x, centres, weights * (x @ centres.T + 1)))
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ class TangentArcCosine(ArcCosine):
 
     def slope(self, x: Array, centres: Array, weights: Array) -> Array:
         gates = self.gates(x, centres)
-        return super().slope(x, centres, weights) + _sloped(self.output_moment, x, centres, weights, gates, self._pull)
+        return super().slope(x, centres, weights) + sloped(self.output_moment, x, centres, weights, gates, self._pull)
 
     def gates(self, x: Array, x2: Array) -> Array:
         """The G above, shape (P, Q)."""
@@ -93,7 +82,7 @@ class TangentUniformBias(UniformBiasKernel):
 
     def slope(self, x: Array, centres: Array, weights: Array) -> Array:
         gates = self.gates(x, centres)
-        return super().slope(x, centres, weights) + _sloped(self.output_moment, x, centres, weights, gates, self._pull)
+        return super().slope(x, centres, weights) + sloped(self.output_moment, x, centres, weights, gates, self._pull)
 
     def gates(self, x: Array, x2: Array) -> Array:
         """The G above, shape (P, Q)."""
@@ -123,24 +112,23 @@ class TangentPlane(PlaneKernel):
     output_moment: float = 0.0
 
     def _values(self, x: Array, x2: Array) -> Array:
-        _, radius, weight, u, u2 = self._nodes(x, x2)
-        hidden = ((x * x2).sum(axis=1) + 1) * self._gates(radius, weight, u, u2)
+        _, weight, u, u2 = self._nodes(x, x2)
+        hidden = ((x * x2).sum(axis=1) + 1) * self._gates(weight, u, u2)
         return np.asarray(super()._values(x, x2) + self.output_moment * hidden)
 
     def _slope_of(self, x: Array, x2: Array) -> Array:
-        direction, radius, weight, u, u2 = self._nodes(x, x2)
+        w, weight, u, u2 = self._nodes(x, x2)
         _, half, bias = self._slopes
-        inside = np.abs(radius * u) < bias.hi
-        pull = (weight * radius * np.sign(u2 - u) * inside).sum(axis=3)
-        gates = self._gates(radius, weight, u, u2)
-        turned = half**2 / bias.hi * np.einsum("pcn,pcnk->pk", pull, direction)
+        pull = weight * np.sign(u2 - u) * (np.abs(u) < bias.hi)
+        gates = self._gates(weight, u, u2)
+        turned = half**2 / bias.hi * np.einsum("pcn,pcnk->pk", pull, w)
         rest = gates[:, None] * x2 + ((x * x2).sum(axis=1) + 1)[:, None] * turned
         return np.asarray(super()._slope_of(x, x2) + self.output_moment * rest)
 
-    def _gates(self, radius: Array, weight: Array, u: Array, u2: Array) -> Array:
+    def _gates(self, weight: Array, u: Array, u2: Array) -> Array:
         mean, half, bias = self._slopes
-        apart = np.abs(np.clip(radius * u, bias.lo, bias.hi) - np.clip(radius * u2, bias.lo, bias.hi))
-        return np.asarray(mean**2 + half**2 * (1 - (weight * apart).sum(axis=(1, 2, 3)) / bias.hi))
+        apart = np.abs(np.clip(u, bias.lo, bias.hi) - np.clip(u2, bias.lo, bias.hi))
+        return np.asarray(mean**2 + half**2 * (1 - (weight * apart).sum(axis=(1, 2)) / bias.hi))
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +164,7 @@ class TangentSampled(SampledKernel):
 
     def slope(self, x: Array, centres: Array, weights: Array) -> Array:
         gates = np.mean([self.gates(number, x, centres) for number in range(REPLICATES)], axis=0)
-        return super().slope(x, centres, weights) + _sloped(self.output_moment, x, centres, weights, gates, self._pull)
+        return super().slope(x, centres, weights) + sloped(self.output_moment, x, centres, weights, gates, self._pull)
 
     def _pull(self, x: Array, centres: Array, coefficients: Array) -> Array:
         act, moments = self.activation, self.moments

@@ -17,7 +17,7 @@ from splinebias.errors import CapabilityError, Outcome
 from splinebias.limit.hypotheses import require_mobile
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction
-from splinebias.limit.trajectory.decay_modes import DecayModes, Residuals
+from splinebias.limit.trajectory.decay_modes import DecayModes, Residuals, line_basis
 from splinebias.limit.trajectory.linear_spans import Span, span_of
 from splinebias.problem import Problem
 
@@ -129,7 +129,7 @@ class LinearFlow:
             self._factor * made.cost / 2 if self.problem.scaled else made.cost,
             residual,
             Outcome.CONVERGED if residual <= 1e-8 and made.resolved else Outcome.INACCURATE,
-            self._factor * self.residuals.root * (self.modes.vectors @ (moved * self.start)),
+            self._factor * self.residuals.root * self._without_lines(self.modes.vectors @ (moved * self.start)),
             {
                 "solver": "LinearFlow",
                 "loss": float(velocity @ velocity) / 2,
@@ -146,7 +146,16 @@ class LinearFlow:
     def multipliers(self, times: Array) -> Array:
         r""":math:`\lambda` at finite times >= 0, shape (T, M)."""
         moved = np.stack([Decay(t / self.stiffness).moved(self.modes.rates) for t in times.tolist()])
-        return np.asarray(self._factor * self.residuals.root * ((moved * self.start) @ self.modes.vectors.T))
+        return np.asarray(
+            self._factor * self.residuals.root * self._without_lines((moved * self.start) @ self.modes.vectors.T)
+        )
+
+    def _without_lines(self, multipliers: Array) -> Array:
+        r""":math:`\ell`, (..., M), less the lines that rounding leaves in late modes, if the affine part is free."""
+        if not self.problem.free:
+            return multipliers
+        lines = line_basis(self.residuals.root, self.problem.data.x)
+        return np.asarray(multipliers - (multipliers @ lines) @ lines.T)
 
     def at(self, times: Array) -> list[Prediction]:
         """f_t at finite training times >= 0."""

@@ -52,7 +52,7 @@ class BendSpan:
         left_over = system.target(fitted) - system.gather(density)
         error = misfit(left_over, system.scale(problem.data.y), system.load(density))
         cost = float((grid.weights * density * g).sum())
-        made = self.posed.spline(density, fitted)
+        made = self.posed.spline(density.sum(axis=0), fitted)
         return Fit(made, cost, error, grid.cells.edges.size - 1, grid.cells.resolved)
 
 

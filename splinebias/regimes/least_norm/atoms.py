@@ -101,19 +101,19 @@ class Step:
 
     @classmethod
     def of(cls, atoms: Atoms, sectors: Sectors) -> Step:
-        """The unknowns of `atoms`."""
+        """The columns of what moves in `atoms`: two for each inside a sector, one for any other, then the linear part."""
         inside = atoms.sectors >= 0
         plane = sectors.plane(atoms.sectors[inside]).reshape(sectors.x.size, -1)
         return cls(np.concatenate([plane, sectors.features(atoms.psi[~inside]), sectors.linear], axis=1), inside)
 
     def gradient(self, atoms: Atoms) -> Array:
-        """Of the norm."""
+        """The gradient of the norm of `atoms` by the columns, shape (U,)."""
         psi, sign = atoms.psi[self.inside], np.sign(atoms.a)
         units = np.stack([np.cos(psi), np.sin(psi)], axis=1) * sign[self.inside, None]
         return np.concatenate([units.ravel(), sign[~self.inside], np.zeros(atoms.linear.size)])
 
     def hessian(self, atoms: Atoms) -> Array:
-        """Of the norm."""
+        """The second derivative of the norm of `atoms` by the columns, shape (U, U)."""
         psi, size = atoms.psi[self.inside], np.abs(atoms.a[self.inside])
         found = np.zeros((self.columns.shape[1],) * 2)
         across = np.stack([-np.sin(psi), np.cos(psi)], axis=1)

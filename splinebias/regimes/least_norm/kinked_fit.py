@@ -273,7 +273,7 @@ def _joined(fit: Kinked, new: Indices, signs: Array) -> tuple[Indices, Array]:
 
 
 def _followed_by(starts: Indices, last: int) -> Indices:
-    """One number more."""
+    """`starts` with the number `last` behind them."""
     found = np.empty(starts.size + 1, dtype=np.intp)
     found[:-1] = starts
     found[-1] = last

@@ -115,7 +115,7 @@ def train_from_small_start(
     predicted = condensed_orientations(_centred(data) if output_bias else data, activation)
     n, size = whole_number(width, "width", at_least=1), real_number(scale, "scale", above=0)
     level = (stop := real_number(stop, "stop", above=0)) * float(np.abs(_centred(data).y if output_bias else data.y).max())
-    columns = 3 if isinstance(data, Dataset) else data.inputs + 2
+    columns = data.inputs + 2
     begin = size * np.random.default_rng(whole_number(seed, "seed")).standard_normal((columns, n))  # a, w of each input, b
     first = float(np.abs(begin[0] @ activation.value(begin[1:].T @ _rows(data).T)).max())
     if not (stop < 1 and first < level):
@@ -253,7 +253,7 @@ def expected_angle_error(
             f"this error is that of exponential growth, of multiplicity 1, got {activation!r}; take sb.Tanh()"
         )
     found = condensed_orientations(data, activation)
-    rows, d = _rows(data), 1 if isinstance(data, Dataset) else data.inputs
+    rows, d = _rows(data), data.inputs
     top = found.strengths.argmax()
     unit = found.directions[top] if isinstance(found, PointOrientations) else _direction(float(found.angles[top]))
     height = stop * np.abs(data.y).max() / (abs(activation.leading) * np.abs(rows @ unit).max())

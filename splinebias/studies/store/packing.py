@@ -9,7 +9,7 @@ import numpy as np
 from splinebias.errors import DataError
 from splinebias.functions.piecewise import PiecewiseLinear, PiecewisePolynomial
 from splinebias.functions.several_inputs import UnitsFunction
-from splinebias.problem import part_from_table, part_to_table
+from splinebias.problem_tables import part_from_table, part_to_table
 
 _LINEAR, _POLYNOMIAL, _UNITS = b"L", b"P", b"U"  # first byte: how to read the rest
 

@@ -1,39 +1,57 @@
 r"""One exponential Rosenbrock step of mirror flow, its error, and the trajectory in between.
 
 With B, C, S and :math:`\rho` of `vector_field` at the start of a step of size h, and the functions :math:`\varphi_j` of
-`spectrum` (theory section 8):
+`spectrum` (theory section 8), the linearized network moves by :math:`z - B p(s)` with
+:math:`p(s) = s \varphi_1(-sS) \rho`, exact at any s. What it misses is
+:math:`N = N_D + N_J`, :math:`N_D = B (\rho - Cv - \rho(z))` for :math:`z` at :math:`-v` from the start, which comes from D
+and from products of moves, stays in the range of B and begins as :math:`s^2`; and :math:`N_J = (B - J(z)^T W^{1/2}) \rho`,
+which comes from moving features and begins as s. As in Kutta's method of order three there are two stages:
 
-1. predictor :math:`z_1 = z - B h \varphi_1(-hS) \rho`, exact for the linearized network at any h;
-2. what the linearization missed at :math:`z_1` splits into two parts,
+1. the middle, where the linearized network is at h/2. It gives :math:`G = J_1^T W^{1/2} p(h)` and with that
+   :math:`T = B p(h) - G`, the integral of :math:`N_J` by the midpoint rule;
+2. the far end, where 2 T is added, so that the errors of second order of the two stages cancel in the end. It gives
+   :math:`J_2^T W^{1/2} q`, :math:`q = \tfrac12 (p(h) - p(h/2)) - \tfrac16 p(h/2)`, and with that
+   :math:`E = \tfrac13 (G - B p(h)) + B q - J_2^T W^{1/2} q`.
 
-   .. math:: N_D = B\,(\rho_{lin} - \rho_1), \quad \rho_{lin} = e^{-hS}\rho, \qquad N_J = B \rho_1 - J_1^T W^{1/2} \rho_1;
+The integral of :math:`N_J` is :math:`T + E`. It multiplies moves of features by *integrals* of the residual and is right in
+two cases: where both change little, to order three; and where residuals decay within the step, however long it is, as then
+:math:`J_1 = J_2` and :math:`p(h/2) = p(h)`, and :math:`T + E = \tfrac12 (B - J_1^T W^{1/2}) p(h)` is exact for features that
+move with the decay. Values of the residual at a few times would not see it: hidden weights would hardly move.
 
-   the *wander* :math:`N_D` comes from D, stays in the range of B and grows as :math:`s^2` along the step, the *drift*
-   :math:`N_J` comes from moving features and grows as s. Hence the corrector
+With :math:`A = -BC`, shares :math:`\theta = s/h`, and :math:`N_D` a polynomial :math:`d_2 \theta^2 + d_3 \theta^3` through
+its two stages, the trajectory is
 
-   .. math:: z^+ = z_1 + 2h\varphi_3(hA) N_D + h\varphi_2(hA) N_J, \qquad A = -BC,
+.. math:: z(s) = z - B p + s (2 \theta^2 \varphi_3 d_2 + 6 \theta^3 \varphi_4 d_3)
+          + 2 \theta^2 \varphi_2(sA) (T - 3E) + 24 \theta^3 \varphi_3(sA) E,
 
-   where :math:`\varphi(hA) B = B \varphi(-hS)` and :math:`h\varphi_2(hA) v = h v/2 - h^2 B \varphi_3(-hS) C v`;
-3. the two corrections, seen in function space, are the error estimates.
+where :math:`\varphi(sA) B = B \varphi(-sS)`, :math:`2 \varphi_2(sA) v = v - 2s B \varphi_3(-sS) C v` and
+:math:`24 \varphi_3(sA) v = 4 v - 24 s B \varphi_4(-sS) C v`.
 
-The order is 2, and 3 if the features do not move. Units that reach a sample and go no further are put there
-(`held_breakpoints`) before :math:`N_J` is formed.
+Errors are what the third order changes: the *wander* in :math:`N_D`, as it is seen in f at the end; and the *drift*, a tenth
+of :math:`\lVert C E \rVert`: E is the error of the midpoint rule, and that of the step is far less. The drift is measured as
+if nothing answered to it: later the output weights will hide it at the data, not between them.
+
+Units that reach a sample and go no further are put there (`held_breakpoints`) at every stage.
 
 References
 ----------
-Hochbruck & Ostermann, Exponential integrators, Acta Numerica 19 (2010), section 2.4.
+Hochbruck & Ostermann, Exponential integrators, Acta Numerica 19 (2010), section 2.4. Derived here: integrals of residuals in
+the place of values, and the two stages.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor
 
+from splinebias.training.flow.held_breakpoints import Arrivals
 from splinebias.training.flow.spectrum import Modes, phi_functions
 from splinebias.training.flow.vector_field import FlowState
 
-Phi = tuple[Tensor, Tensor, Tensor]
+Phi = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +63,11 @@ class Attempt:
     end : FlowState
         Where it ends.
     wander, drift : Tensor, shape (B,)
-        Norms of the two corrections in function space.
+        The errors above, norms in function space.
     jumps : Tensor, shape (B,)
         Whether the field jumped on the way: a breakpoint passed a sample, or landed on it.
+    landing : Tensor, shape (B,)
+        Share of the way at which the first of them does, about; infinite without any.
     passes : int
         Evaluations of the network with a product with its transposed Jacobian; a product S v counts as one.
     """
@@ -56,11 +76,23 @@ class Attempt:
     wander: Tensor
     drift: Tensor
     jumps: Tensor
+    landing: Tensor
     passes: int
-    _h: Tensor
-    _middle: Tensor
-    _gradient: Tensor
-    _modes: tuple[Modes, ...]
+    _origin: ExponentialStep
+    _path: _Path
+
+
+class _Path(NamedTuple):
+    """What the trajectory within a step is made of: the modes of its vectors, and what adds to T and E (`_along`)."""
+
+    h: Tensor
+    decay: Modes
+    early: Modes
+    late: Modes
+    turn: Modes
+    rest: Modes
+    shares: tuple[Tensor, Tensor]
+    forces: tuple[Tensor, Tensor]
 
 
 class ExponentialStep:
@@ -82,60 +114,93 @@ class ExponentialStep:
         self.spectrum = start.spectrum()
 
     def attempt(self, h: Tensor, tolerance: Tensor) -> Attempt:
-        """A step of sizes `h`, shape (B,), with approximations of phi(S) v to about `tolerance`, shape (B,)."""
-        field, start, spectrum = self._start.field, self._start, self.spectrum
-        decay = spectrum.modes(start.rho, h, tolerance)
-        phi_decay = phi_functions(-h[:, None] * decay.rates)
-        predictor = decay.apply(h[:, None] * phi_decay[0])
-        middle = field.at(start.dual - start.pull(predictor), start.held)
-        first = start.arrivals(middle)
-        if first.all.size:
-            middle = field.at(middle.put(middle.dual, first), start.held.join(first.held))
-        gradient = middle.gradient()
-        if first.all.size:  # that their normal motion ended is no drift: they have been put where they belong
-            boundary = start.boundary_of(first.all)
-            gradient = boundary.with_normal(gradient, boundary.gradient_on_side(middle.force))
-        rho = middle.rho
-        gap = spectrum.modes(start.rho - spectrum.matvec(predictor) - rho, h, tolerance)
-        turn = spectrum.modes(spectrum.matvec(rho) - start.push(gradient), h, tolerance)
-        modes = (decay, gap, turn)
-        phi = [phi_decay if part.rates is decay.rates else phi_functions(-h[:, None] * part.rates) for part in modes]
-        wander = gap.apply(2 * h[:, None] * phi[1][2] * gap.rates)
-        drift = turn.apply(h[:, None] * phi[2][1])
-        if start.held.size:
-            drift = drift - h[:, None] / 2 * start.push_normals(gradient)
-        end = field.at(middle.put(self._dual_at(h, h, modes, phi, rho, gradient), first), middle.held)
-        second = start.arrivals(end)
-        settled, evaluations = end.settled(second)
+        """A step of sizes `h`, shape (B,), with approximations of phi(S) v to about `tolerance`, shape (B,).
+
+        Units that the mean residual on the way drives off their samples are let go first.
+        """
+        decay = self.spectrum.modes(self._start.rho, h, tolerance)
+        mean = self._start.rho + decay.apply(_phi(h, decay)[0] - 1)
+        released = self._start.released(mean)
+        if released is self._start:
+            return self._attempt(h, tolerance, decay, mean)
+        other = ExponentialStep(released)
+        attempt = other._attempt(h, tolerance, other.spectrum.modes(released.rho, h, tolerance), mean)
+        return replace(attempt, passes=attempt.passes + 1)
+
+    def _attempt(self, h: Tensor, tolerance: Tensor, decay: Modes, mean: Tensor) -> Attempt:
+        start, spectrum, product = self._start, self.spectrum, self.spectrum.matvec
+        modes = partial(spectrum.modes, h=h, tolerance=tolerance)
+        whole, half = (decay.apply(s[:, None] * _phi(s, decay)[0]) for s in (h, h / 2))
+        middle, first, force = self._stage(start.dual - start.pull(half), whole, mean)
+        pushed = start.push(force)
+        early, turn = modes(start.rho - product(half) - middle.rho), modes(product(whole) - pushed)
+
+        size = h[:, None]
+        u = whole - 4 * size * turn.apply(_phi(h, turn)[2]) + 8 * size * early.apply(_phi(h, early)[2])
+        weight = (whole - half) / 2 - half / 6
+        far, second, other = self._stage(start.dual + start.pull(u) - 2 * force, weight, mean)
+        late = modes(start.rho + product(u) - 2 * pushed - far.rho)
+        defect = product(weight - whole / 3) + pushed / 3 - start.push(other)
+        rest = modes(defect)
+
+        bend = weight - whole / 3
+        path = _Path(h, decay, early, late, turn, rest, (whole, bend), (force, other - force / 3))
+        end = start.field.held_at(self._along(path, h), start.held)
+        third = start.arrivals(end, spectrum.calm(end.rho, h))
+        settled, evaluations = end.settled(third)
+        change = [
+            part.apply(part.rates * size * (6 * phi[3] - 2 * phi[2])) for part in (early, late) for phi in [_phi(h, part)]
+        ]
+        jumps = first.jumps | second.jumps | third.jumps
         products, self._counted = spectrum.products - self._counted, spectrum.products
         return Attempt(
             end=settled,
-            wander=wander.norm(dim=-1) + decay.defect(h[:, None] * phi_decay[0]),
-            drift=drift.norm(dim=-1),
-            jumps=first.jumps | second.jumps,
-            passes=2 + (first.all.size > 0) + evaluations + products,
-            _h=h,
-            _middle=rho,
-            _gradient=gradient,
-            _modes=modes,
+            wander=(2 * change[1] - 8 * change[0]).norm(dim=-1) + decay.defect(size * _phi(h, decay)[0]),
+            drift=0.1 * defect.norm(dim=-1),
+            jumps=jumps,
+            landing=second.first.minimum(third.first),
+            passes=3 + (first.all.size > 0) + (second.all.size > 0) + evaluations + products,
+            _origin=self,
+            _path=path,
         )
+
+    def _stage(self, dual: Tensor, weight: Tensor, mean: Tensor) -> tuple[FlowState, Arrivals, Tensor]:
+        r"""The state near `dual` with its units sorted, those that arrived at samples, and :math:`J^T W^{1/2}` `weight`."""
+        start = self._start
+        state = start.field.held_at(dual, start.held)
+        arrivals = start.arrivals(state, mean)
+        if not arrivals.all.size:
+            return state, arrivals, state.pull(weight)
+        state = start.field.at(state.put(state.dual, arrivals), start.held.join(arrivals.held))
+        boundary = start.boundary_of(arrivals.all)  # that their normal motion ended is no drift: they are where they belong
+        return state, arrivals, boundary.with_normal(state.pull(weight), start.normal_pull(boundary, weight))
 
     def state_at(self, attempt: Attempt, sigma: Tensor) -> FlowState:
         """The trajectory at sizes `sigma`, shape (B,), 0 <= sigma <= h, to the order of the step."""
-        start, modes = self._start, attempt._modes
-        phi = [phi_functions(-sigma[:, None] * part.rates) for part in modes]
-        dual = self._dual_at(sigma, attempt._h, modes, phi, attempt._middle, attempt._gradient)
-        state = start.field.at(dual, start.held)
-        arrivals = start.arrivals(state)
-        return start.field.at(state.put(dual, arrivals), start.held) if arrivals.all.size else state
+        origin = attempt._origin
+        start = origin._start
+        state = start.field.held_at(origin._along(attempt._path, sigma), start.held)
+        arrivals = start.arrivals(state, origin.spectrum.calm(state.rho, sigma))
+        return start.field.at(state.put(state.dual, arrivals), start.held) if arrivals.all.size else state
 
-    def _dual_at(
-        self, sigma: Tensor, h: Tensor, modes: tuple[Modes, ...], phi: list[Phi], rho: Tensor, gradient: Tensor
-    ) -> Tensor:
-        """z at `sigma` of a step of size `h`: the formulas above with :math:`N_D (s/h)^2` and :math:`N_J s/h`."""
-        sigma, share = sigma[:, None], (sigma / h)[:, None]
-        (decay, gap, turn), ((first, _, _), (_, _, third), (_, _, third_turn)) = modes, phi
-        u = decay.apply(-sigma * first) + gap.apply(2 * share**2 * sigma * third)
-        u = u + share * (sigma / 2 * rho - turn.apply(sigma**2 * third_turn))
-        dual: Tensor = self._start.dual + self._start.pull(u) - share * sigma / 2 * gradient
+    def _along(self, path: _Path, sigma: Tensor) -> Tensor:
+        """z at `sigma` of the step, shape (B, P): the formulas above with s/h for the share of the way."""
+        size, way = sigma[:, None], (sigma / path.h)[:, None]
+        square, cube = way**2, way**3
+        (_, _, early, early_end), (_, _, late, late_end) = _phi(sigma, path.early), _phi(sigma, path.late)
+        (_, _, turn, _), (_, _, rest, rest_end) = _phi(sigma, path.turn), _phi(sigma, path.rest)
+        u = path.early.apply(size * (16 * square * early - 48 * cube * early_end)) - path.decay.apply(
+            size * _phi(sigma, path.decay)[0]
+        )
+        u = u + path.late.apply(size * (12 * cube * late_end - 2 * square * late))
+        u = u - path.turn.apply(2 * square * size * turn)
+        u = u + path.rest.apply(size * (6 * square * rest - 24 * cube * rest_end))
+        steady, bent = square, 4 * cube - 3 * square
+        u = u + steady * path.shares[0] + bent * path.shares[1]
+        dual: Tensor = self._start.dual + self._start.pull(u) - steady * path.forces[0] - bent * path.forces[1]
         return dual
+
+
+def _phi(h: Tensor, modes: Modes) -> Phi:
+    r"""The :math:`\varphi` functions of :math:`-h \Theta`, each (B, m), for sizes `h`, shape (B,)."""
+    return phi_functions(-h[:, None] * modes.rates)

@@ -10,7 +10,9 @@ may point to :math:`s = 0` from both sides. The breakpoint then stays on the sam
 :math:`s = 0`, with the slope :math:`S^*` for which :math:`\dot s(S^*) = 0` (Filippov's convention; it is also what descent
 with small steps does on average). In dual coordinates the choice of S moves z along the normal :math:`(x_i, 1)` of the
 unit's (w, b) only, so a sliding unit moves by the D-orthogonal projection that removes this normal, until
-:math:`S^*` leaves :math:`[q, p]`. A ReLU unit driven off its last sample is inactive at all of them and stops there.
+:math:`S^*` leaves :math:`[q, p]`. That is judged by the mean residual over the coming step: at the end of a step residuals
+still have parts that fast modes will remove at once, and where slow ones hardly move anything those would decide.
+A ReLU unit driven off its last sample is inactive at all of them and stops there.
 
 References
 ----------
@@ -75,6 +77,8 @@ class Arrivals(NamedTuple):
     """Inactive at every sample once beyond this one, so that nothing drives them any more"""
     jumps: Tensor
     """Whether any unit passed a sample, and the field jumped, boolean, shape (B,)"""
+    first: Tensor
+    """Share of the way at which the first unit did, if each moves steadily, infinite without any, shape (B,)"""
 
     @property
     def all(self) -> Units:
@@ -120,15 +124,6 @@ class Boundary:
         v[self._b_at] += change
         return v
 
-    def effect(self, amount: Tensor) -> Tensor:
-        r"""Change of f along the normals times `amount`, :math:`\sum_k J D n_k`, one row per unit, shape (K, M).
-
-        At its own sample a unit on s = 0 has two slopes; the steeper one counts.
-        """
-        steeper = max(self._activation.left, self._activation.right, key=abs)
-        slopes = self._slopes.scatter(1, self.units.sample[:, None], steeper)
-        return slopes * (self._a * amount)[:, None] * self._lever
-
     def turning(self) -> Tensor:
         r"""Rows R, shape (K, M), such that :math:`R^T R` is what the hidden parameters of sliding units add to the kernel.
 
@@ -161,13 +156,6 @@ class Boundary:
         slope = self._slopes.gather(1, self.units.sample[:, None])[:, 0]
         return self._a * (beta / self._nu + slope * own)
 
-    def gradient_sliding(self, force: Tensor) -> Tensor:
-        r"""The gradient of the units with :math:`S^*` clipped to the range of slopes, zero in sliding, shape (K,)."""
-        beta, own = self._pull(force)
-        ends = sorted((self._activation.left, self._activation.right))
-        slope = torch.where(own == 0, 0.0, -beta / (own * self._nu)).clamp(*ends)
-        return self._a * (beta / self._nu + slope * own)
-
     @cached_property
     def margin(self) -> Tensor:
         """Size of s below which its sign is uncertain, 64 rounding errors, shape (K,)."""
@@ -179,11 +167,10 @@ class Boundary:
         """The pre-activations s of the units at their samples, shape (K,)."""
         return self._w * self._at + self._b
 
-    def beyond(self, force: Tensor, excursion: Tensor) -> Tensor:
-        """Values of s for units driven off s = 0: their `excursion` if it is clearly on the side where they go, (K,)."""
-        right, left = self.speeds(force)
-        side = torch.where(right > 0, torch.where(left < 0, torch.sign(excursion), 1.0), -1.0)
-        return side * torch.maximum(side * excursion, self.margin)
+    def beyond(self, force: Tensor) -> Tensor:
+        """Values of s just off 0 for units driven off it, where they go; right of it if both sides drive off, (K,)."""
+        right, _ = self.speeds(force)
+        return torch.where(right > 0, 1.0, -1.0) * self.margin
 
     def place(self, dual: Tensor, mirror: MirrorMap, target: Tensor | float = 0.0) -> Tensor:
         """Dual coordinates moved along the normals until s is `target`, to rounding; `dual` itself if it is already.

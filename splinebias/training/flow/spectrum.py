@@ -5,7 +5,7 @@ the residual; an exponential step applies entire functions of it to vectors. Her
 
 .. math:: f(S) v = Q f(\Theta) c, \qquad
           \varphi_1(s) = \frac{e^s - 1}{s}, \quad \varphi_2(s) = \frac{\varphi_1(s) - 1}{s}, \quad
-          \varphi_3(s) = \frac{\varphi_2(s) - 1/2}{s},
+          \varphi_3(s) = \frac{\varphi_2(s) - 1/2}{s}, \quad \varphi_4(s) = \frac{\varphi_3(s) - 1/6}{s},
 
 with the eigenvectors and eigenvalues of S (then :math:`c = Q^T v`), or with the Ritz vectors and values of the Krylov space
 of v. All tensors have a leading batch dimension B of independent networks.
@@ -22,21 +22,24 @@ import torch
 from torch import Tensor
 
 
-def phi_functions(s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    r""":math:`\varphi_1, \varphi_2, \varphi_3` above at `s`, any shape, without cancellation near 0."""
+def phi_functions(s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    r""":math:`\varphi_1, ..., \varphi_4` above at `s`, any shape, without cancellation near 0."""
     small = s.abs() < 1
     t = torch.where(small, s, 0.0)
-    # 6 phi_3(t) = 1 + t/4 (1 + t/5 (1 + ...)); after 17 factors the next term is 1e-19
-    divisors = torch.arange(4, 21, dtype=s.dtype, device=s.device)
-    third = (1 + (t.unsqueeze(-1) / divisors).cumprod(-1).sum(-1)) / 6
+    # 24 phi_4(t) = 1 + t/5 (1 + t/6 (1 + ...)); after 16 factors the next term is 1e-18
+    divisors = torch.arange(5, 21, dtype=s.dtype, device=s.device)
+    fourth = (1 + (t.unsqueeze(-1) / divisors).cumprod(-1).sum(-1)) / 24
+    third = 1 / 6 + t * fourth
     second = 0.5 + t * third
     large = torch.where(small, 1.0, s)
     first_large = torch.expm1(large) / large
     second_large = (first_large - 1) / large
+    third_large = (second_large - 0.5) / large
     return (
         torch.where(small, 1 + t * second, first_large),
         torch.where(small, second, second_large),
-        torch.where(small, third, (second_large - 0.5) / large),
+        torch.where(small, third, third_large),
+        torch.where(small, fourth, (third_large - 1 / 6) / large),
     )
 
 
@@ -83,6 +86,10 @@ class Spectrum(ABC):
         """Share of the squared length of `v`, shape (B, M), outside the modes above rounding, shape (B,); 0: not known."""
         return torch.zeros_like(self.largest)
 
+    def calm(self, v: Tensor, h: Tensor) -> Tensor:
+        r"""The mean :math:`\varphi_1(-hS) v` of `v` as it decays for times `h`, where that costs nothing; else v itself."""
+        return v
+
     @abstractmethod
     def modes(self, v: Tensor, h: Tensor, tolerance: Tensor) -> Modes:
         r"""The modes of `v`, shape (B, M), such that :math:`e^{-hS} v` is right to about `tolerance`; h, tolerance: (B,)."""
@@ -118,6 +125,10 @@ class DenseSpectrum(Spectrum):
         square = (v * v).sum(-1)
         kept = (self._vectors.mT @ v.unsqueeze(-1)).squeeze(-1).square().sum(-1)
         return torch.where(square > 0, 1 - kept / square, 0.0)
+
+    def calm(self, v: Tensor, h: Tensor) -> Tensor:
+        modes = self.modes(v, h, h)
+        return v + modes.apply(phi_functions(-h[:, None] * modes.rates)[0] - 1)
 
     def modes(self, v: Tensor, h: Tensor, tolerance: Tensor) -> Modes:
         coefficients = (self._vectors * v.unsqueeze(-1)).sum(-2)

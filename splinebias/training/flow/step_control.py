@@ -2,13 +2,14 @@ r"""Control of a batch of flows: sizes of the steps and what is accepted.
 
 A step is accepted if its errors are within tolerance and the loss falls (along the flow it always does):
 
-- drift, the part of the correction that comes from moving features, stays in the result: at most `rtol` of the misfit at
-  the start, and half of the present one;
+- drift, which comes from moving features, stays in the result: at most `rtol` of the misfit at the start, and half of the
+  present one;
 - wander, the rest, is an error of the path in the range of :math:`J^T`. With frozen features every such path ends at the
   same point, so if only the end counts a tenth of the present misfit will do. If times count it is held like the drift.
 
-Where the field jumps, because breakpoints pass samples, errors fall with the step only slowly. There no step is made shorter
-than that of stable descent, :math:`1/\lambda_{\max}`, for the sake of accuracy, only to make the loss fall.
+Where the field jumps, because breakpoints pass samples, errors fall with the step only slowly. A step taken back because of
+one is tried again up to where the first breakpoint lands. No step is made shorter than that of stable descent,
+:math:`1/\lambda_{\max}`, for the sake of accuracy there, only to make the loss fall.
 """
 
 from __future__ import annotations
@@ -77,9 +78,12 @@ class StepControl:
         within: Array = np.minimum(self.h, remaining)
         return within
 
-    def judge(self, h: Array, *, error: Array, jumps: Flags, loss: Array, noise: Array, rounding: float) -> Flags:
+    def judge(
+        self, h: Array, *, error: Array, jumps: Flags, landing: Array, loss: Array, noise: Array, rounding: float
+    ) -> Flags:
         """Which steps of sizes `h` are accepted, from error / tolerance, jumps of the field and new loss, all (B,).
 
+        `landing` is the share of the way at which the first jump happens.
         Sizes the next step, too. `noise` is the rounding error of the new residual: a free line may hide that unit sums have
         exploded.
         """
@@ -90,12 +94,13 @@ class StepControl:
         good = falls & (error <= 1)
         floored = falls & ~good & jumps & (h <= floor)
         taken = good | floored
-        factor = np.where(finite & ~drowned, 0.9 / np.sqrt(error), 0.0)
+        factor = np.where(finite & ~drowned, 0.9 / np.cbrt(error), 0.0)
         longer = h * np.clip(factor, 0.1, self.growth)
         shorter = h * np.clip(factor, 0.1, 0.5)
         stop = np.where(jumps & finite & (h > floor), floor, 0.0)
-        self.h = np.where(taken, longer, np.maximum(shorter, stop))
-        self.growth = np.where(taken, np.minimum(1.5 * self.growth, 100.0), 1.5)  # slow again after a step was taken back
+        land = np.where(jumps & finite & (landing > 0.05) & (landing < 0.9), 1.05 * h * landing, 0.0)
+        self.h = np.where(taken, longer, np.maximum(np.maximum(shorter, stop), land))
+        self.growth = np.where(taken, np.minimum(2 * self.growth, 100.0), 1.5)  # slow again after a step was taken back
         self.loss = np.where(taken, loss, self.loss)
         self.floored = self.floored + floored
         self.jumped = self.jumped + (taken & jumps)

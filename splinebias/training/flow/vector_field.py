@@ -32,6 +32,16 @@ class FlowField(Field):
         """The state with dual coordinates `dual`, shape (B, P), and the units `held` on their samples; None: no unit."""
         return FlowState(dual, self, Units.none(dual.device) if held is None else held)
 
+    def held_at(self, dual: Tensor, held: Units) -> FlowState:
+        """The state near `dual`, shape (B, P), with the units `held` put on their samples."""
+        if held.size:
+            theta = self.mirror.to_primal(dual)
+            two_slopes = self.activation.two_slopes
+            assert two_slopes is not None, "only where the slope jumps are units held"
+            boundary = Boundary(held, theta, self.mirror.inverse_hessian(theta), self.loss.points[0], two_slopes)
+            dual = boundary.place(dual, self.mirror)
+        return self.at(dual, held)
+
 
 class FlowState(State):
     r"""A batch of points of trajectories; everything but the dual coordinates and the held units is derived from them.
@@ -77,26 +87,20 @@ class FlowState(State):
 
     # -- the field and its linearization
 
-    def gradient(self) -> Tensor:
-        r""":math:`J^T \omega r`, with Filippov's choice of the slope for held units, shape (B, 3n + 1)."""
-        g = self.field.moving(self.linear.vjp(self.force))
-        return self.boundary.with_normal(g, self.boundary.gradient_sliding(self.force)) if self.held.size else g
-
     def pull(self, u: Tensor) -> Tensor:
         """B u, shape (B, M) to (B, 3n + 1)."""
         v = self.field.moving(self.linear.vjp(self._root * u))
         return self.boundary.with_normal(v, 0.0) if self.held.size else v
+
+    def normal_pull(self, boundary: Boundary, u: Tensor) -> Tensor:
+        """Normal components of J^T W^(1/2) u for units on the sides of their samples where they are, (B, M) to (K,)."""
+        return boundary.gradient_on_side(self._root * u)
 
     def push(self, v: Tensor) -> Tensor:
         """C v, shape (B, 3n + 1) to (B, M)."""
         if self.held.size:
             v = self.boundary.with_normal(v, 0.0)
         return self._project(self.linear.jvp(self.metric * v))
-
-    def push_normals(self, v: Tensor) -> Tensor:
-        """What C leaves out: the effect on rho of the normal components of `v` at held units, (B, 3n + 1) to (B, M)."""
-        rows = self.boundary.effect(self.boundary.normal(v))
-        return self._project(torch.zeros_like(self.rho).index_add_(0, self.held.row, rows))
 
     def _project(self, f: Tensor) -> Tensor:
         """Values f at the data, (B, M), as residuals: weighted by W^(1/2), lines projected out where these are free."""
@@ -160,31 +164,36 @@ class FlowState(State):
         active = self._active[row, unit].long()
         return torch.where(self._rightward[row, unit], self.rho.shape[-1] - active, active)
 
-    def arrivals(self, after: FlowState) -> Arrivals:
-        """Units that crossed samples from here to `after` but belong on the first of them, or just beyond the last.
+    def arrivals(self, after: FlowState, rho: Tensor) -> Arrivals:
+        r"""Units that crossed samples from here to `after` but belong on the first of them, or just beyond the last.
 
+        That is judged by the :math:`\rho` = `rho`, shape (B, M), that drives them from there on.
         Units held in `after` are not looked at, nor those whose w changed sign (their breakpoint went through infinity).
         """
-        none = Units.none(after.dual.device)
+        none, never = Units.none(after.dual.device), torch.full_like(after.loss, torch.inf)
         if self.field.activation.two_slopes is None:  # then the field is continuous
-            return Arrivals(none, none, torch.zeros_like(after.loss, dtype=torch.bool))
+            return Arrivals(none, none, torch.zeros_like(after.loss, dtype=torch.bool), never)
         if self.field.loss.points.shape[0] > 2:  # kinks are lines, planes, ...: seen to pass samples, not held there
             assert isinstance(self.linear, FeatureLinearization)
             assert isinstance(after.linear, FeatureLinearization)
-            return Arrivals(none, none, (self.linear.positive != after.linear.positive).any(-1).any(-1))
+            return Arrivals(none, none, (self.linear.positive != after.linear.positive).any(-1).any(-1), never)
         crossed = (self._active != after._active) & (self._rightward == after._rightward)
         crossed[after.held.row, after.held.unit] = False
         jumps = crossed.any(-1)
         if not bool(jumps.any()):
-            return Arrivals(none, none, jumps)
+            return Arrivals(none, none, jumps, never)
         row, unit = crossed.nonzero(as_tuple=True)
         start, end = self._passed(row, unit), after._passed(row, unit)
         first = Units(row, unit, torch.where(end > start, start, start - 1))
         last = Units(row, unit, torch.where(end > start, end - 1, end))
-        right, left = after.boundary_of(first).speeds(after.force)
+        force, boundary = self._root * rho, after.boundary_of(first)
+        before = self.boundary_of(first).preactivation
+        share = before / (before - boundary.preactivation)
+        when = never.scatter_reduce(0, row, share.nan_to_num(0.0), "amin")
+        right, left = boundary.speeds(force)
         held = (right < 0) & (left > 0)
-        right, left = after.boundary_of(last).speeds(after.force)
-        return Arrivals(first.where(held), last.where(~held & (right < 0) & (left == 0)), jumps)
+        right, left = after.boundary_of(last).speeds(force)
+        return Arrivals(first.where(held), last.where(~held & (right < 0) & (left == 0)), jumps, when)
 
     def put(self, dual: Tensor, arrivals: Arrivals) -> Tensor:
         """`dual` with units that arrived near this state at their samples: on them if held, just beyond if stopped."""
@@ -197,22 +206,22 @@ class FlowState(State):
         return dual
 
     def settled(self, arrivals: Arrivals) -> tuple[FlowState, int]:
-        """This state with its units sorted: those that arrived at samples are put there, those driven off are let go.
+        """This state with units that arrived at samples put there, held from now on, and how often this evaluated."""
+        if not arrivals.all.size:
+            return self, 0
+        return self.field.at(self.put(self.dual, arrivals), self.held.join(arrivals.held)), 1
 
-        Forces are judged with every unit on its sample: where a step has left them, its own excursions from s = 0 hide what
-        drives a unit off, and it would be held, and moved, in every step again. Also returned is how often this evaluated.
+    def released(self, rho: Tensor) -> FlowState:
+        r"""This state without the held units that :math:`\rho` = `rho`, shape (B, M), drives off; itself if there are none.
+
+        These are let go: put just beyond their samples, on the side where they go.
         """
-        field, mirror, held = self.field, self.field.mirror, self.held.join(arrivals.held)
-        dual = self.put(self.dual, arrivals)
-        if self.held.size:
-            dual = self.boundary.place(dual, mirror)
-        placed, evaluations = (self, 0) if dual is self.dual else (field.at(dual, held), 1)
-        if not held.size:
-            return placed, evaluations
-        right, left = placed.boundary.speeds(placed.force)
+        if not self.held.size:
+            return self
+        force = self._root * rho
+        right, left = self.boundary.speeds(force)
         stays = (right <= 0) & (left >= 0)
         if bool(stays.all()):
-            return placed, evaluations
-        target = placed.boundary.beyond(placed.force, self.boundary_of(held).preactivation)
-        leaving = placed.boundary_of(held.where(~stays))
-        return field.at(leaving.place(dual, mirror, target[~stays]), held.where(stays)), evaluations + 1
+            return self
+        leaving = self.boundary_of(self.held.where(~stays))
+        return self.field.at(leaving.place(self.dual, self.field.mirror, leaving.beyond(force)), self.held.where(stays))

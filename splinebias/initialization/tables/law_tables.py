@@ -75,7 +75,7 @@ def canonical(tables: Any) -> Any:
 
     Examples
     --------
-    >>> from splinebias.initialization.law_files import canonical
+    >>> from splinebias.initialization.tables.law_tables import canonical
     >>> canonical({"weight": {"name": "norm", "args": [-0.0], "scale": 2.0}})
     {'weight': {'name': 'norm', 'args': [0.0, 2.0]}}
     """

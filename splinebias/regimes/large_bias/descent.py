@@ -14,9 +14,10 @@ from splinebias._arguments import known_keywords, real_number, real_vector, whol
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import CapabilityError, DataError, Outcome
-from splinebias.regimes.large_bias import BiasKernel, bias_generalized_kernel, unit_inputs
-from splinebias.regimes.large_biases.dense_step import DenseBiasNetwork
-from splinebias.regimes.large_biases.sparse_step import BiasNetwork, drawn_blocks
+from splinebias.regimes.large_bias.active_neurons import ActiveNeurons, drawn_blocks
+from splinebias.regimes.large_bias.dense_step import DenseBiasNetwork
+from splinebias.regimes.large_bias.kernel import BiasKernel, bias_generalized_kernel, unit_inputs
+from splinebias.regimes.large_bias.sparse_step import BiasNetwork
 
 _LOOKS = 40  # steps, about, at which activity is counted
 _FOLDS = 5.0  # e-folds of the slowest mode: what a run without a loss to reach lasts
@@ -31,7 +32,7 @@ class LargeBias(Drawn):
     kernel : BiasKernel
         What was predicted, for the data in their own order.
     start, end : BiasNetwork or DenseBiasNetwork
-        The network before and after; the first kind holds its data in the order of their directions.
+        The network before and after; the first kind, of univariate inputs, holds its data in the order of their directions.
     rate : float
         Learning rate :math:`\eta` of every step.
     times : Array, shape (steps + 1,)
@@ -53,8 +54,8 @@ class LargeBias(Drawn):
     """
 
     kernel: BiasKernel
-    start: BiasNetwork | DenseBiasNetwork
-    end: BiasNetwork | DenseBiasNetwork
+    start: ActiveNeurons
+    end: ActiveNeurons
     rate: float
     times: Array
     residuals: Array
@@ -65,6 +66,13 @@ class LargeBias(Drawn):
     predicted_flips: Array
     seed: int
     outcome: Outcome
+
+    def __repr__(self) -> str:
+        return (
+            f"LargeBias(width {self.start.width}, bias {self.kernel.bias:.4g}, {self.residuals.shape[1]} points; "
+            f"{self.steps} steps to time {self.times[-1]:.4g}, loss {self.losses[-1]:.2e}, distance {self.distance:.3g} "
+            f"from the kernel, {self.outcome.name})"
+        )
 
     @property
     def steps(self) -> int:
@@ -106,9 +114,8 @@ class LargeBias(Drawn):
         for a, w in drawn_blocks(silent.width, u.shape[1], self.seed):
             total += np.maximum(w @ u.T - self.kernel.bias, 0).T @ a
         for network, sign in ((self.start, -1.0), (self.end, 1.0)):
-            for first in range(0, network.a.size, 1 << 16):
-                span = slice(first, first + (1 << 16))
-                total += sign * np.maximum(network.w[span] @ u.T - network.b[span, None], 0).T @ network.a[span]
+            for span in network.spans():
+                total += sign * network.sums(u, span)
         return total / math.sqrt(silent.width)
 
     def test_error(self, x: Any, y: Any) -> float:
@@ -229,7 +236,7 @@ def large_bias(
 
 def _drawn(
     x: Any, y: Any, bias: float, *, width: int, seed: int
-) -> tuple[BiasNetwork | DenseBiasNetwork, np.ndarray[Any, np.dtype[np.intp]]]:
+) -> tuple[ActiveNeurons, np.ndarray[Any, np.dtype[np.intp]]]:
     """The network at its start, and where each datum stands in its order."""
     if np.ndim(x) == 1:
         order = np.argsort(-np.asarray(x, dtype=float))
@@ -239,7 +246,7 @@ def _drawn(
 
 def _descended(
     kernel: BiasKernel,
-    start: BiasNetwork | DenseBiasNetwork,
+    start: ActiveNeurons,
     order: np.ndarray[Any, np.dtype[np.intp]],
     rate: float,
     most: int,
@@ -289,11 +296,10 @@ def _flips(kernel: BiasKernel, start: Array, times: Sequence[float] | Array, wid
         return np.full((len(times), start.size), math.nan)
 
 
-def _eigenvalues(network: BiasNetwork | DenseBiasNetwork) -> Array:
+def _eigenvalues(network: ActiveNeurons) -> Array:
     r"""Eigenvalues of :math:`(x_i \cdot x_j + 1)` times the share of neurons that are active on both."""
     u, both = network.points, np.zeros((network.y.size, network.y.size))
-    for first in range(0, network.a.size, 1 << 16):
-        span = slice(first, first + (1 << 16))
+    for span in network.spans():
         active = (network.w[span] @ u.T >= network.b[span, None]).astype(float)
         both += active.T @ active
     return np.asarray(np.linalg.eigvalsh((u @ u.T + 1) * both / network.width))

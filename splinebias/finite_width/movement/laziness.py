@@ -36,97 +36,17 @@ from splinebias._result import Drawn, frame_of
 from splinebias.data import Points
 from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.largest_error import check_probability
-from splinebias.limit.posed_problem import PosedProblem
+from splinebias.finite_width.movement.pulled_units import Pull, PullAlongPath, Units, length, pull_along_path, pull_of_modes
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction, beyond_bending
-from splinebias.limit.several_inputs.input_system import InputSystem
 from splinebias.limit.several_inputs.solver import PointsSolver
-from splinebias.limit.trajectory.linear_flow import LinearFlow
-from splinebias.limit.trajectory.path import multiplier_path
 from splinebias.parameterization import Standard
-from splinebias.potential import Potential
 from splinebias.problem import Problem, require_problem
 
 if TYPE_CHECKING:
     from splinebias.training.train import Training
 
-_LARGE = 1e100  # what no ratio needs to exceed: squares of it are doubles
-_PATH_TOLERANCE = 1e-4  # of the multipliers' path: movements are wanted to three digits
 _LAZY = 0.1  # movement, relative to n^(-1/2), below which random fluctuations hide it
-
-
-class PullAlongPath(NamedTuple):
-    """What moves hidden weights with any potential, from the multipliers on their path from zero to the limit, (T, M)."""
-
-    multipliers: Array
-    potential: Potential
-
-    def on(self, features: Array) -> Array:
-        r""":math:`\int \alpha_t\, d\lambda_i` for units with these features at the data, both of shape (K, M)."""
-        phi, total = self.potential, np.zeros(features.shape)
-        for before, after in zip(self.multipliers[:-1], self.multipliers[1:], strict=True):
-            middle = phi.grad_inverse(features @ ((before + after) / 2))
-            ends = phi.grad_inverse(features @ before) + phi.grad_inverse(features @ after)
-            total += ((4 * middle + ends) / 6)[:, None] * (after - before)  # exact for straight steps, phi' a cubic
-        return total
-
-
-class PullOfModes(NamedTuple):
-    r"""What moves hidden weights in quadratic problems, from :math:`J_{ji} = \int \lambda_j\, d\lambda_i`, shape (M, M)."""
-
-    pairs: Array
-
-    def on(self, features: Array) -> Array:
-        r""":math:`\int \alpha_t\, d\lambda_i` for units with these features at the data, both of shape (K, M)."""
-        return features @ self.pairs
-
-
-class Units(NamedTuple):
-    r"""Hidden units and what moves them.
-
-    Attributes
-    ----------
-    start : Array, shape (d + 1, K)
-        A row of w for every input, and b.
-    force : Array, shape (d + 1, K)
-        :math:`\sum_i \sigma'(w x_i + b)\, (x_i, 1) \int \alpha_t\, d\lambda_i`, whatever the width.
-    output : Array, shape (K,)
-        :math:`|\alpha|` at the end.
-    """
-
-    start: Array
-    force: Array
-    output: Array
-
-    @classmethod
-    @np.errstate(over="ignore", invalid="ignore")  # far from lazy
-    def of(cls, movement: Laziness, start: Array) -> Units:
-        """These units in the training that `movement` predicts."""
-        problem, act = movement.problem, movement.problem.two_slopes
-        x = problem.data.x.reshape(problem.data.size, -1)
-        force, output = np.empty_like(start), np.empty(start.shape[1])
-        block = max(1, 2_000_000 // x.size)  # pre-activations in memory
-        for first in range(0, start.shape[1], block):
-            at = slice(first, first + block)
-            z = start[:-1, at].T @ x.T + start[-1, at, None]
-            features = np.asarray(act.value(z))
-            pull = movement.pull.on(features) * act.derivative(z)
-            force[:, at] = np.vstack([(pull @ x).T, pull.sum(axis=1)])
-            output[at] = np.abs(problem.limit_potential.grad_inverse(features @ movement.multipliers))
-        return cls(start, force, output)
-
-    def bound(self, width: int) -> Array:
-        """The 1 + s above, shape (K,)."""
-        size = _length(self.start)
-        rho = np.divide(self.output, width * size, out=np.zeros_like(size), where=size > 0)
-        return np.asarray(1 + np.sqrt((1 + np.hypot(1.0, 2 * np.minimum(rho, _LARGE))) / 2))
-
-    def bounded(self, change: Array, width: int) -> Array:
-        """`change`, shape (d + 1, K), no longer than the bound; along (w, b) where it is beyond doubles."""
-        size, most = _length(change), self.bound(width) * _length(self.start)
-        known = np.isfinite(size)
-        shorter = np.where(known, change, 0.0) * np.divide(most, size, out=np.ones_like(size), where=known & (size > most))
-        return np.where(known, shorter, self.start * self.bound(width))
 
 
 class Measured(NamedTuple):
@@ -168,7 +88,7 @@ class Laziness(Drawn):
     width: int
     seed: int
     multipliers: Array = field(repr=False)
-    pull: PullAlongPath | PullOfModes = field(repr=False)
+    pull: Pull = field(repr=False)
 
     def change(self, w: Any, b: Any) -> Array:
         r""":math:`\Delta(w, b)` for units that start at (w, b), each of shape (K,); shape (2, K), rows w and b.
@@ -176,7 +96,7 @@ class Laziness(Drawn):
         To leading order, and not farther than a unit can move, see `bound`; along (w, b) where doubles end. Of d inputs `w`
         has shape (K, d), here and below, and the change d rows of w.
         """
-        units = Units.of(self, self._units(w, b))
+        units = Units.of(self.problem, self.multipliers, self.pull, self._units(w, b))
         return units.bounded(self._change(units, self.width), self.width)
 
     def _units(self, w: Any, b: Any) -> Array:
@@ -202,7 +122,7 @@ class Laziness(Drawn):
 
     def bound(self, w: Any, b: Any) -> Array:
         r"""The :math:`1 + s` above, how far units that start at (w, b) can move relative to their size, shape (K,)."""
-        return Units.of(self, self._units(w, b)).bound(self.width)
+        return Units.of(self.problem, self.multipliers, self.pull, self._units(w, b)).bound(self.width)
 
     def movement(self, w: Any, b: Any) -> Array:
         r""":math:`|\Delta(w, b)|/|(w, b)|` per unit, shape (K,): sum of squares of `growth` and of the turn."""
@@ -218,7 +138,7 @@ class Laziness(Drawn):
     def _sample(self) -> Units:
         """20,000 units of the law."""
         w, b = self.problem.initialization.pair_law.sample(20_000, np.random.default_rng(self.seed))
-        return Units.of(self, np.vstack([w.T, b]))
+        return Units.of(self.problem, self.multipliers, self.pull, np.vstack([w.T, b]))
 
     def _leading_order_at(self, width: int) -> float:
         """`overall` at a width if units could move as far as leading order says."""
@@ -292,15 +212,13 @@ class Laziness(Drawn):
     def measured(self, run: Training) -> Measured:
         """How far the hidden weights of `run`, a network of this problem and width, moved.
 
-        Train it with ``MirrorFlow(1e-6)`` or by descent: steps of the default tolerance are as long as f at the data allows,
-        and where hidden weights hardly count in f (widths of thousands) their small movement comes out up to three times too
-        small.
+        Any method will do: where hidden weights hardly count in f, the flow moves them as they should all the same.
         """
         if run.width != self.width or run.problem != self.problem:
             raise DataError(f"`run` must be a network of this problem and width {self.width}, got {run!r}")
         w, b = self.problem.initialization.sample(run.width, np.random.default_rng(run.seed))[:2]
         units = np.vstack([w.T, b])
-        ends = np.vstack([part.detach().cpu().double().numpy().T for part in (run.network.w, run.network.b)])
+        ends = np.vstack([part.T for part in run.network.units()[:2]])
         change, predicted = ends - units, self.change(w, b)
         movement, expected = (_relative(moved, units) for moved in (change, predicted))
         return Measured(movement, expected, _overall(change, units), _overall(predicted, units))
@@ -361,16 +279,15 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     """
     require_problem(problem)
     width, seed = whole_number(width, "width", at_least=1), whole_number(seed, "seed")
-    several = isinstance(problem.data, Points) and problem.data.inputs > 1
-    missing = PointsSolver().supports(problem) if several else beyond_bending(problem)
-    if not isinstance(problem.parameterization, Standard):
+    missing = PointsSolver().supports(problem) if problem.data.inputs > 1 else beyond_bending(problem)
+    if missing is None and not isinstance(problem.parameterization, Standard):
         missing = f"got {problem.parameterization}, whose hidden weights are meant to move; sb.predict follows them"
     if missing is not None:
         raise CapabilityError(f"laziness is predicted for two slopes and Standard() networks: {missing}")
     if problem.initialization.output is not None:
         raise CapabilityError("laziness is predicted for output weights that start at 0; leave `output` out")
     limit = predict(problem)  # refuses what cannot be fitted
-    pull = _pull_of_modes(problem) if problem.linear else _pull_along_path(limit)
+    pull = pull_of_modes(problem) if problem.linear else pull_along_path(limit)
     return Laziness(problem, width, seed, limit.multipliers, pull)
 
 
@@ -385,41 +302,13 @@ def roughly(prediction: Prediction, width: int) -> Laziness:
     return Laziness(prediction.problem, width, 0, prediction.multipliers, pull)
 
 
-def _pull_of_modes(problem: Problem) -> PullOfModes:
-    r"""J from :math:`\lambda(t) = \sum_a e_a \hat y_a (1 - e^{-s_a t})/s_a`: entries :math:`1/(s_b (s_a + s_b))`."""
-    if isinstance(problem.data, Points):
-        modes = InputSystem.of(problem, PointsSolver().draws, PointsSolver().seed).modes()
-        known = modes.rates > 1e-15 * len(modes.rates) * modes.rates.max()  # rounding knows nothing of the others
-        rates, start, columns = modes.rates[known], modes.start[known], modes.root[:, None] * modes.vectors[:, known]
-    else:
-        flow = LinearFlow.of(PosedProblem(problem))
-        rates, start, columns = flow.modes.rates, flow.start, flow.residuals.root[:, None] * flow.modes.vectors
-    weights = np.outer(start, start) / (rates * np.add.outer(rates, rates))
-    units = problem.phi.hess_at_zero if problem.scaled else 1.0  # of the multipliers
-    return PullOfModes(units * (columns @ weights @ columns.T))
-
-
-def _pull_along_path(limit: Prediction) -> PullAlongPath:
-    """From the path at 120 times around the one at which the first move is over, and its end."""
-    problem, end = limit.problem, limit.multipliers
-    root = problem.data.weights / problem.data.weights.sum()
-    size = np.abs(end).max() / max(float(np.abs(root * problem.data.y).max()), 1e-300)  # time at the first speed
-    path = multiplier_path(problem, size * np.geomspace(1e-6, 1e6, 120), _PATH_TOLERANCE)
-    return PullAlongPath(np.array([np.zeros_like(end), *path[np.isfinite(path).all(axis=1)], end]), problem.phi)
-
-
 def _relative(change: Array, units: Array) -> Array:
     """Lengths of changes relative to those of units, both of shape (d + 1, K); 0 for units that are 0, which do not move."""
-    size = _length(units)
-    return np.asarray(np.divide(_length(change), size, out=np.zeros_like(size), where=size > 0))
+    size = length(units)
+    return np.asarray(np.divide(length(change), size, out=np.zeros_like(size), where=size > 0))
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def _overall(change: Array, units: Array) -> float:
     """Movement in the root mean square, relative to that of the units, both of shape (d + 1, K)."""
     return float(np.sqrt((change**2).sum() / (units**2).sum()))
-
-
-def _length(units: Array) -> Array:
-    """The length of every column, shape (K,); without overflow where it is a double itself."""
-    return np.asarray(np.hypot.reduce(units, axis=0))

@@ -13,8 +13,8 @@ from splinebias._arguments import known_keywords, listed, real_number, real_vect
 from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
-from splinebias.regimes.large_bias import bias_generalized_kernel
-from splinebias.regimes.large_biases.descent import large_bias
+from splinebias.regimes.large_bias.descent import large_bias
+from splinebias.regimes.large_bias.kernel import bias_generalized_kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,9 @@ class LargeBiasWidths(Drawn):
         a heuristic derived here. On eight points, within a tenth, it was 5.3, 14.8, 17.1 and 16.9 at B = 0, 1, 1.5 and 2.
         """
         return self.widths * self.smallest**2
+
+    def __repr__(self) -> str:
+        return f"LargeBiasWidths({self})"
 
     def __str__(self) -> str:
         rows = ", ".join(f"{m:.3g} at B = {b:g}" for b, m in zip(self.biases, self.widths, strict=True))

@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 
 from splinebias._arguments import known_keywords
-from splinebias._array import Array
 from splinebias._result import Drawn, frame_of
 from splinebias.errors import DataError
+from splinebias.finite_width.gap.network_report import NetworkReport, report_of
 from splinebias.functions.compare import compare
 from splinebias.functions.compare_on_box import Place, checked_place, compare_on_box, place_text
 from splinebias.functions.several_inputs import PointFunctionSum
@@ -152,73 +152,6 @@ class Diagnosis(Drawn):
         return frame_of({name: [getattr(row, name) for row in rows] for name in ("name", "sup", "l2", "order")})
 
 
-@dataclass(frozen=True, eq=False)
-class NetworkReport(Drawn):
-    """What can be said of a trained network whose start and training are not known (by Adam, for instance).
-
-    Attributes
-    ----------
-    problem : Problem
-        What it was meant to fit, and the law that it was meant to start from.
-    width : int
-        Number n of units.
-    residual : float
-        max |f_n(x_i) - y_i|.
-    distance : float
-        sup |f_n - f| on the interval, f the limit of networks that start at zero.
-    in_bands : float
-        That distance over the expected one of networks of this width and law, `error_band`; nan where there is none.
-    penalty, least_penalty : float
-        The curvature penalty of the network, and the least one of any interpolant; nan where it is not defined.
-    outside, dead : int
-        Units with a breakpoint outside the data (of several inputs: with all data on one side of their kink), and units that
-        no datum activates.
-    interval : tuple of float
-        Where distances are meant; of several inputs a box.
-    function : callable
-        The network f_n.
-    prediction : Prediction
-        The limit f.
-    """
-
-    problem: Problem
-    width: int
-    residual: float
-    distance: float
-    in_bands: float
-    penalty: float
-    least_penalty: float
-    outside: int
-    dead: int
-    interval: Place
-    function: Any
-    prediction: Prediction
-
-    def __repr__(self) -> str:
-        return f"NetworkReport(width {self.width}: {self.distance:.3g} from the limit, residual {self.residual:.3g})"
-
-    def facts(self) -> dict[str, Any]:
-        """All words and numbers as a plain dictionary, for JSON."""
-        facts = vars(self) | {"problem": self.problem.describe()}
-        return {name: value for name, value in facts.items() if name not in ("function", "prediction")}
-
-    def __str__(self) -> str:
-        where = f"distance to the limit on {place_text(self.interval)}"
-        return "\n".join(
-            [
-                f"{self.problem.describe()}; a network of width {self.width}, start and training unknown",
-                f"largest residual at the data            {self.residual:.3e}",
-                f"{where:<39}  {self.distance:.3e}",
-                f"  over that of networks of its width     {self.in_bands:.3g}",
-                f"curvature penalty, least possible        {self.penalty:.4g}, {self.least_penalty:.4g}",
-                f"breakpoints outside the data             {self.outside} of {self.width}",
-                f"units that no datum activates            {self.dead}",
-                "for the parts of the gap, give the network at the start and the training time: "
-                "diagnose(network, problem, start=..., time=...)",
-            ]
-        )
-
-
 @known_keywords
 def diagnose(
     run: Any,
@@ -264,8 +197,7 @@ def diagnose(
     Notes
     -----
     *Hypotheses checked:* those of `predict`. *Not checked:* that the network was trained by the flow of the potential of
-    `problem` (Adam is not: no theorem says where it goes; its difference shows as "moving features"). Runs of `MirrorFlow`
-    with the default tolerance 1e-4 understate moving features by up to a half: use ``MirrorFlow(rtol=1e-7)``. Mini-batches
+    `problem` (Adam is not: no theorem says where it goes; its difference shows as "moving features"). Mini-batches
     have no closed form: what they add is in "moving features".
     Source: derived here; orders from theory section 7 and the start page.
 
@@ -284,7 +216,7 @@ def diagnose(
     require_limit(problem)
     limit = predict(problem)
     if start is None:
-        return _report(network, problem, limit, where)
+        return report_of(network, problem, limit, where)
     chain = _chain(network, problem, start, time, descent, limit)
     parts = []
     for (name, order), upper, lower in zip(chain.names, chain.functions[:-1], chain.functions[1:], strict=True):
@@ -373,42 +305,3 @@ def _checked(
     if time is not None and not math.isclose(time, reached, rel_tol=1e-6):
         raise DataError(f"`time` = {time:g} contradicts learning_rate * steps, which is the time {reached:g}; leave one out")
     return run, problem, start, reached, (float(learning_rate), int(steps))
-
-
-def _report(network: Any, problem: Problem, limit: Prediction, where: Place) -> NetworkReport:
-    from splinebias.curvature_penalty.value import penalty
-    from splinebias.errors import SplinebiasError
-    from splinebias.finite_width.band import error_band
-
-    function, x = network.function(), problem.data.x
-    w, b = (block.detach().cpu().double().numpy() for block in (network.w, network.b))
-    active = w.reshape(b.size, -1) @ x.reshape(len(x), -1).T + b[:, None] > 0
-    if w.ndim == 1:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            places: Array = -b / w
-        outside = (places < x[0]) | (places > x[-1]) | ~np.isfinite(places)
-    else:
-        outside = active.all(axis=1) | ~active.any(axis=1)
-    distance = compare(function, limit.function, interval=where).sup
-    try:
-        expected = error_band(problem, network.width, interval=where, draws=2000).expected_sup
-    except SplinebiasError:
-        expected = math.nan
-    try:
-        own = penalty(function, problem)
-    except SplinebiasError:
-        own = math.nan
-    return NetworkReport(
-        problem,
-        network.width,
-        float(np.abs(function(x) - problem.data.y).max()),
-        distance,
-        distance / expected if expected > 0 else math.nan,
-        own,
-        limit.penalty,
-        int(outside.sum()),
-        int((~active.any(axis=1)).sum()),
-        where,
-        function,
-        limit,
-    )

@@ -1,0 +1,1 @@
+"""How far hidden weights move while a wide network is trained; errors of networks are one folder up."""

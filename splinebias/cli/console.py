@@ -121,6 +121,14 @@ class Answer:
     def __init__(self, plot: Path | None, *, as_json: bool) -> None:
         self.wants_picture, self.draw, self.as_json = plot is not None, picture(plot), as_json
 
+    def of_one_input(self, problem: Problem) -> None:
+        """Refuse a picture of a function of several inputs, before anything is computed."""
+        if self.wants_picture and problem.data.inputs > 1:
+            raise DataError(
+                f"--plot draws functions of one input, got data of {problem.data.inputs}; leave it out (`band --plot` draws "
+                "how deviations fall with the width), or draw contours in Python: guide/several-inputs.md"
+            )
+
     def show(
         self, content: Mapping[str, Any], lines: Mapping[str, str], table: Mapping[str, Sequence[float]] | None = None
     ) -> None:

@@ -50,6 +50,7 @@ def predict(
         splinebias predict problem.toml --at -1.3,0.5 --plot limit.png
         splinebias predict problem.toml --time 1e3
     """
+    answer.of_one_input(problem)
     from splinebias.limit.predict import predict as solve
 
     points, columns = places(problem, at)

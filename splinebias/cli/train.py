@@ -60,6 +60,7 @@ def train(
         splinebias train problem.toml --width 1000 --loss logistic
         splinebias train problem.toml --width 1000 --richness 2
     """
+    answer.of_one_input(problem)
     from splinebias._arguments import interval as check_interval
     from splinebias.errors import CapabilityError
     from splinebias.functions.compare import compare

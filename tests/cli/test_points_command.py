@@ -33,6 +33,13 @@ def test_predict_takes_points_one_after_the_other(problem):
     assert "x1" in run("predict", problem, "--at", "0,0").stdout
 
 
+@pytest.mark.parametrize("command", [("predict",), ("train", "--width", "100000000")])
+def test_pictures_of_functions_of_several_inputs_are_refused_before_anything_is_computed(problem, tmp_path, command):
+    refused = run(command[0], problem, *command[1:], "--plot", tmp_path / "f.png")
+    assert refused.exit_code == 2
+    assert "--plot draws functions of one input, got data of 2" in refused.stderr
+
+
 def test_band_is_that_of_the_library_on_a_box(problem, tmp_path):
     spec = sb.Problem.from_toml(problem)
     found = run_json(

@@ -194,3 +194,14 @@ def test_weights_that_are_no_network(state, tmp_path):
     torch.save(state, tmp_path / "state.pt")
     with pytest.raises(sb.DataError, match="state_dict|weights must be finite"):
         network_from_state(tmp_path / "state.pt", sb.ReLU())
+
+
+def test_a_network_of_smooth_units_is_reported_without_what_it_does_not_have():
+    problem = sb.Problem(SET_A, sb.Initialization.gaussian(), sb.Tanh())
+    run = sb.train(problem, 40, method=sb.MirrorDescent(0.01, max_steps=50), progress=False)
+    found = sb.diagnose(run.network, problem)
+    assert found.dead is None and found.outside is None
+    assert "no datum" not in str(found) and "breakpoints" not in str(found) and "nan" not in str(found)
+    assert found.advice in str(found)
+    with pytest.raises(sb.CapabilityError, match="parts of a gap are known for units with kinks.*leave out `start`"):
+        sb.diagnose(run.network, problem, start=run.start, time=1.0)

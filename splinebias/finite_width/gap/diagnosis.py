@@ -28,7 +28,8 @@ import numpy as np
 
 from splinebias._arguments import known_keywords
 from splinebias._result import Drawn, frame_of
-from splinebias.errors import DataError
+from splinebias.activation import Homogeneous
+from splinebias.errors import CapabilityError, DataError
 from splinebias.finite_width.gap.network_report import NetworkReport, report_of
 from splinebias.functions.compare import compare
 from splinebias.functions.compare_on_box import Place, checked_place, compare_on_box, place_text
@@ -217,6 +218,11 @@ def diagnose(
     limit = predict(problem)
     if start is None:
         return report_of(network, problem, limit, where)
+    if not isinstance(problem.activation, Homogeneous):
+        raise CapabilityError(
+            f"the parts of a gap are known for units with kinks, got smooth ones, {problem.activation!r}; leave out `start` "
+            "and `time` for a report on the network alone"
+        )
     chain = _chain(network, problem, start, time, descent, limit)
     parts = []
     for (name, order), upper, lower in zip(chain.names, chain.functions[:-1], chain.functions[1:], strict=True):

@@ -10,6 +10,7 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias._result import Drawn
+from splinebias.activation import Homogeneous
 from splinebias.errors import SplinebiasError
 from splinebias.functions.compare import compare
 from splinebias.functions.compare_on_box import Place, place_text
@@ -35,9 +36,9 @@ class NetworkReport(Drawn):
         That distance over the expected one of networks of this width and law, `error_band`; nan where there is none.
     penalty, least_penalty : float
         The curvature penalty of the network, and the least one of any interpolant; nan where it is not defined.
-    outside, dead : int
+    outside, dead : int or None
         Units with a breakpoint outside the data (of several inputs: with all data on one side of their kink), and units that
-        no datum activates.
+        no datum activates. None: smooth units have no breakpoints and are active everywhere.
     interval : tuple of float
         Where distances are meant; of several inputs a box.
     function : callable
@@ -53,35 +54,44 @@ class NetworkReport(Drawn):
     in_bands: float
     penalty: float
     least_penalty: float
-    outside: int
-    dead: int
+    outside: int | None
+    dead: int | None
     interval: Place
     function: Any
     prediction: Prediction
+
+    @property
+    def advice(self) -> str:
+        """One sentence: what else would have to be known."""
+        if isinstance(self.problem.activation, Homogeneous):
+            return (
+                "for the parts of the gap, give the network at the start and the training time: "
+                "diagnose(network, problem, start=..., time=...)"
+            )
+        return "parts of the gap are known for units with kinks; sb.compare takes this network and a limit at any time"
 
     def __repr__(self) -> str:
         return f"NetworkReport(width {self.width}: {self.distance:.3g} from the limit, residual {self.residual:.3g})"
 
     def facts(self) -> dict[str, Any]:
         """All words and numbers as a plain dictionary, for JSON."""
-        facts = vars(self) | {"problem": self.problem.describe()}
+        facts = vars(self) | {"problem": self.problem.describe(), "advice": self.advice}
         return {name: value for name, value in facts.items() if name not in ("function", "prediction")}
 
     def __str__(self) -> str:
-        where = f"distance to the limit on {place_text(self.interval)}"
-        return "\n".join(
-            [
-                f"{self.problem.describe()}; a network of width {self.width}, start and training unknown",
-                f"largest residual at the data            {self.residual:.3e}",
-                f"{where:<39}  {self.distance:.3e}",
-                f"  over that of networks of its width     {self.in_bands:.3g}",
-                f"curvature penalty, least possible        {self.penalty:.4g}, {self.least_penalty:.4g}",
-                f"breakpoints outside the data             {self.outside} of {self.width}",
-                f"units that no datum activates            {self.dead}",
-                "for the parts of the gap, give the network at the start and the training time: "
-                "diagnose(network, problem, start=..., time=...)",
-            ]
-        )
+        rows = {
+            "largest residual at the data": f"{self.residual:.3e}",
+            f"distance to the limit on {place_text(self.interval)}": f"{self.distance:.3e}",
+            "  over that of networks of its width": f"{self.in_bands:.3g}",
+            "curvature penalty, least possible": f"{self.penalty:.4g}, {self.least_penalty:.4g}",
+            "breakpoints outside the data": f"{self.outside} of {self.width}",
+            "units that no datum activates": f"{self.dead}",
+        }
+        unknown = (math.isnan(self.in_bands), math.isnan(self.penalty), self.outside is None, self.dead is None)
+        left_out = [name for name, out in zip(list(rows)[2:], unknown, strict=True) if out]
+        lines = [f"{name:<39}  {text}" for name, text in rows.items() if name not in left_out]
+        head = f"{self.problem.describe()}; a network of width {self.width}, start and training unknown"
+        return "\n".join([head, *lines, self.advice])
 
 
 def report_of(network: Any, problem: Problem, limit: Prediction, where: Place) -> NetworkReport:
@@ -107,6 +117,7 @@ def report_of(network: Any, problem: Problem, limit: Prediction, where: Place) -
         own = penalty(function, problem)
     except SplinebiasError:
         own = math.nan
+    kinks = isinstance(problem.activation, Homogeneous)
     return NetworkReport(
         problem,
         network.width,
@@ -115,8 +126,8 @@ def report_of(network: Any, problem: Problem, limit: Prediction, where: Place) -
         distance / expected if expected > 0 else math.nan,
         own,
         limit.penalty,
-        int(outside.sum()),
-        int((~active.any(axis=1)).sum()),
+        int(outside.sum()) if kinks else None,
+        int((~active.any(axis=1)).sum()) if kinks else None,
         where,
         function,
         limit,

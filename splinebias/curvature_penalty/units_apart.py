@@ -18,7 +18,8 @@ from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import SolveError
 from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.limit.dual.response import EffectiveModel, EffectiveResponse, Response, ResponseModel, response_model
+from splinebias.limit.dual.responses.effective_response import EffectiveModel, EffectiveResponse, response_model
+from splinebias.limit.dual.responses.response import Response, ResponseModel
 from splinebias.numerics.roots import Evaluation, Subset, increasing_roots
 from splinebias.potential import Potential
 

@@ -27,7 +27,7 @@ import splinebias as sb
 from splinebias.curvature_penalty import units_apart
 from splinebias.curvature_penalty.measured_curvature import Reader
 from splinebias.curvature_penalty.slope_terms import Demand
-from splinebias.limit.dual.response import ResponseModel
+from splinebias.limit.dual.responses.response import ResponseModel
 from splinebias.limit.kernels.features import FeatureKernel
 
 CATALOGUE = QUADRATIC_PROBLEMS | SCALED_PROBLEMS | RANDOM_WEIGHT_PROBLEMS

@@ -14,7 +14,7 @@ import splinebias as sb
 from splinebias._arguments import namespace
 from splinebias.limit.dual import integrals
 from splinebias.limit.dual.objective import IntegratedDual
-from splinebias.limit.dual.response import _average
+from splinebias.limit.dual.responses.response import _average
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.potential import Potential
 

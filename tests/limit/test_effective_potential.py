@@ -9,7 +9,7 @@ from problems import QUERY, SET_A, SET_B
 
 import splinebias as sb
 from splinebias.initialization.zeta import OneRadius, RadiusOfBox, RadiusOfExponential, RadiusOfStudent
-from splinebias.limit.dual.effective_potential import effective_potential
+from splinebias.limit.dual.responses.effective_potential import effective_potential
 from splinebias.numerics.legendre import gauss_legendre
 from splinebias.potential import Hypentropy, Power
 

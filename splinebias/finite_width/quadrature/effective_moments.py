@@ -1,7 +1,8 @@
 r"""Second moments of single neurons where laws are scale families: functions of one variable.
 
-As `limit.dual.effective_potential` has it for the dual: with \|w\| = :math:`\tau(c) u` and :math:`A = (\phi')^{-1}`, sums
-over the neurons at a breakpoint are R times a power of :math:`\tau` times a function of :math:`z = \tau |g|`,
+As `limit.dual.responses.effective_potential` has it for the dual: with \|w\| = :math:`\tau(c) u` and
+:math:`A = (\phi')^{-1}`, sums over the neurons at a breakpoint are R times a power of :math:`\tau` times a
+function of :math:`z = \tau |g|`,
 
 .. math:: \text{square } E[u^2 A(uz)^2], \quad \text{pull } E[u^3 A(uz) A'(uz)], \quad \text{bend } E[u^3 A''(uz)] = \Psi'''.
 
@@ -14,17 +15,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from splinebias._array import Array
 from splinebias.finite_width.quadrature.moment_tables import moment_table, turn
-from splinebias.initialization.breakpoints import Side
-from splinebias.initialization.zeta import OneRadius, Profile, RadiusOfBox, RadiusOfExponential
-from splinebias.potential import NEXT_TO_NOTHING, Hypentropy, Potential, Power, raised
+from splinebias.initialization.zeta import Profile
+from splinebias.limit.dual.responses import effective_potential as potentials
+from splinebias.limit.dual.responses.effective_potential import effective_potential
+from splinebias.limit.dual.responses.effective_response import EffectiveModel
+from splinebias.potential import Potential, Power, raised
 
 
 class EffectiveMoments(ABC):
@@ -67,41 +71,21 @@ class MomentsPart(NamedTuple):
     mass: Array
 
 
-def moments_of(side: Side, potential: Potential, c: Array) -> list[MomentsPart] | None:
-    """The families of a side at breakpoints `c`; None where it is no sum of some, or one has no known averages."""
+def moments_of(model: EffectiveModel) -> list[MomentsPart] | None:
+    """The second moments of the parts of a model; None where those of one are not known."""
     found: list[MomentsPart] = []
-    for family in side.families:
-        if (moments := effective_moments(potential, family.profile)) is None:
+    for part in model.parts:
+        if (moments := effective_moments(model.potential, part.profile)) is None:
             return None
-        scale, mass = family.scale(c), family.mass(c)
-        if found and found[-1].moments == moments and (found[-1].scale == scale).all():  # the other sign of w
-            mass = mass + found.pop().mass
-        found.append(MomentsPart(moments, scale, mass))
-    return found or None
+        found.append(MomentsPart(moments, part.scale, part.mass))
+    return found
 
 
 def effective_moments(potential: Potential, profile: Profile) -> EffectiveMoments | None:
-    """The averages, or None where none are known that are good to 1e-12."""
-    if isinstance(profile, OneRadius):
-        return OfOneSize(potential)
-    if isinstance(potential, Hypentropy):
-        return _of_hypentropy(potential.beta, profile)
-    if not isinstance(potential, Power) or not potential.quadratic > NEXT_TO_NOTHING or potential.p == 2:
-        return None
-    if isinstance(profile, RadiusOfBox):
-        return PowerOnBox(potential)
-    found = TabledPower(potential.p, potential.quadratic, profile)
-    return found if moment_table(potential.p, profile, "square").fits else None
-
-
-def _of_hypentropy(beta: float, profile: Profile) -> EffectiveMoments | None:
-    if isinstance(profile, RadiusOfBox):
-        return HypentropyOnBox(beta)
-    if not isinstance(profile, RadiusOfExponential):
-        return None
-    if profile.shape == 1:
-        return HypentropyOnGamma(beta, profile.power)
-    return HypentropyOnNormal(beta) if profile == RadiusOfExponential(2.0, 2.0) else None
+    """The averages, by what `effective_potential` knows of the pair; None where none are known that are good to 1e-12."""
+    known = effective_potential(potential, profile)
+    found = None if known is None else _MADE_OF[type(known)](known)
+    return None if isinstance(found, TabledPower) and not found.fits else found
 
 
 @dataclass(frozen=True)
@@ -307,6 +291,11 @@ class TabledPower(EffectiveMoments):
     profile: Profile
 
     @property
+    def fits(self) -> bool:
+        """Whether there is a table of `square` and `pull`, which ask for the same moments."""
+        return moment_table(self.p, self.profile, "square").fits
+
+    @property
     def has_bend(self) -> bool:  # type: ignore[override]
         return moment_table(self.p, self.profile, "bend").fits
 
@@ -324,3 +313,13 @@ class TabledPower(EffectiveMoments):
 
     def bend(self, z: Array) -> Array:
         return np.divide(self._of(z, "bend") / self.quadratic, z, out=np.zeros_like(z), where=z > 0)
+
+
+_MADE_OF: dict[type, Callable[[Any], EffectiveMoments]] = {  # effective potentials
+    potentials.OfOneSize: lambda of: OfOneSize(of.potential),
+    potentials.HypentropyOnNormal: lambda of: HypentropyOnNormal(of.beta),
+    potentials.HypentropyOnGamma: lambda of: HypentropyOnGamma(of.beta, of.power),
+    potentials.HypentropyOnBox: lambda of: HypentropyOnBox(of.beta),
+    potentials.PowerOnBox: lambda of: PowerOnBox(of.potential),
+    potentials.TabledPower: lambda of: TabledPower(of.table.p, of.quadratic, of.table.profile),
+}

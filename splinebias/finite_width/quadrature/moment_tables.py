@@ -8,26 +8,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import ClassVar
 
 import numpy as np
 
 from splinebias._array import Array
 from splinebias.initialization.zeta import Profile
-from splinebias.limit.dual.effective_potential import PowerTable
+from splinebias.limit.dual.responses.effective_potential import step_of
+from splinebias.limit.dual.responses.log_table import LARGEST, LogTable, trapezoidal
 from splinebias.potential import Hypentropy, Potential, Power
 
-_LARGEST = 690.0  # logarithm of the range of doubles, nearly
 _DIGITS = 40.0  # logarithm of what is nothing
-_TERMS = 12  # coefficients of a table on a piece
-_PER_BLOCK = 64  # pieces
 _IN_WEIGHTS = {"square": 4, "pull": 4, "bend": 2}  # the power of u
 
 
 @dataclass(frozen=True)
-class MomentTable:
+class MomentTable(LogTable):
     r"""One average for :math:`|u|^p + u^2` as a function of x = log z, over :math:`z^2`, z or 1/z, in polynomial pieces.
-
-    Made like `PowerTable`, whose step it has: the trapezoidal rule in log u, of which integrals are convolutions.
 
     Attributes
     ----------
@@ -39,14 +36,16 @@ class MomentTable:
         Which average: square, pull or bend.
     """
 
+    terms: ClassVar[int] = 12
+    reach: ClassVar[float] = LARGEST / 2
+
     p: float
     profile: Profile
     kind: str
 
-    @property
+    @cached_property
     def step(self) -> float:
-        """Width of pieces, and distance of nodes of the rule, in log z."""
-        return PowerTable(self.p, self.profile).step
+        return step_of(self.p, self.profile)
 
     @cached_property
     def order(self) -> tuple[float, float]:
@@ -72,33 +71,22 @@ class MomentTable:
             below, above = min(p - 2, tail - flat), (p - 2) / (p - 1)
         else:
             below, above = min((2 - p) / (p - 1), tail - steep), 2 - p
-        if not below > 0 or min(_DIGITS / below, _DIGITS / above) > _LARGEST:
+        if not below > 0 or min(_DIGITS / below, _DIGITS / above) > LARGEST:
             return -math.inf, math.inf
-        return max(-_DIGITS / below, -_LARGEST), min(_DIGITS / above, _LARGEST)
+        return max(-_DIGITS / below, -LARGEST), min(_DIGITS / above, LARGEST)
 
     @cached_property
     def rule(self) -> tuple[int, Array]:
-        """The number of the first step in log u, and weights."""
-        h, k, highest, tail = self.step, _IN_WEIGHTS[self.kind], max(self.order), self.profile.tail
-        end = 60 / max(tail - highest, 0.1) if math.isfinite(tail) else 5 * self.profile.strip
-        first, last = -round(60 / h), round(min(_LARGEST / 2, end) / h)
-        t = h * np.arange(first, last + 1)
-        with np.errstate(all="ignore"):
-            u = np.exp(t)
-            weights = h * u ** (k + 1) * self.profile.density(u)
-            growth = np.maximum(u ** (highest - k), 1.0) * np.maximum(u**-2.0, 1.0)  # of what is averaged
-        weights = np.where(np.isfinite(weights), weights, 0.0)
-        matters = np.flatnonzero(weights * growth > 1e-19 * weights.sum())
-        return first + int(matters[0]), weights[matters[0] : matters[-1] + 1]
+        highest = max(self.order)
+        return trapezoidal(self.profile, self.step, _IN_WEIGHTS[self.kind], tail=highest, highest=highest, lowest=-2.0)
 
-    def lattice(self, y: Array) -> Array:
-        """What is averaged, at y = uz."""
+    def lattices(self, y: Array) -> Array:
         phi = Power(self.p, 1.0)
         a = np.asarray(phi.grad_inverse(y))
         per, steep = a / y, 1 / np.asarray(phi.hess(a))
         if self.kind == "square":
-            return per**2
-        return per * steep if self.kind == "pull" else y * turn(phi, a, steep, y)
+            return (per**2)[None]
+        return (per * steep if self.kind == "pull" else y * turn(phi, a, steep, y))[None]
 
     def power(self, x: Array, quadratic_rules: Array) -> Array:
         """The values where one power is all there is."""
@@ -113,25 +101,14 @@ class MomentTable:
         return np.asarray(np.where(quadratic_rules, low, high))
 
     def __call__(self, x: Array) -> Array:
-        """The function at `x`, shape (N,)."""
+        """The average at `x` = log z, shape (N,), also where one power is all there is."""
         found, (low, high) = np.empty_like(x), self.ends
         inside = (x > low) & (x < high)
         out = x[~inside]
         with np.errstate(over="ignore", under="ignore"):
-            found[~inside] = self.power(np.maximum(out, -_LARGEST), (out <= low) == (self.p > 2))
-        scaled = x[inside] / self.step
-        if not scaled.size:
-            return found
-        piece = np.floor(scaled)
-        place, piece = 2 * (scaled - piece) - 1, piece.astype(np.intp)
-        first, last = int(piece.min()) // _PER_BLOCK, int(piece.max()) // _PER_BLOCK
-        table = np.concatenate([_block(self, number) for number in range(first, last + 1)], axis=1)
-        piece -= first * _PER_BLOCK
-        values = np.take(table[-1], piece)
-        for k in range(_TERMS - 2, -1, -1):
-            values *= place
-            values += np.take(table[k], piece)
-        found[inside] = values
+            found[~inside] = self.power(np.maximum(out, -LARGEST), (out <= low) == (self.p > 2))
+        if inside.any():
+            found[inside] = super().__call__(x[inside])[0]
         return found
 
 
@@ -139,20 +116,6 @@ class MomentTable:
 def moment_table(p: float, profile: Profile, kind: str) -> MomentTable:
     """The table of a kind, see `MomentTable`; the same where it is asked for again."""
     return MomentTable(p, profile, kind)
-
-
-@lru_cache(maxsize=2000)
-def _block(table: MomentTable, number: int) -> Array:
-    """Coefficients on the pieces of a block, shape (terms, pieces), in the place on a piece, from -1 to 1."""
-    h, (first, weights) = table.step, table.rule
-    place = np.cos(np.pi * (np.arange(_TERMS) + 0.5) / _TERMS)
-    at = number * _PER_BLOCK + first + np.arange(_PER_BLOCK + weights.size - 1)  # steps of x + t
-    with np.errstate(under="ignore", over="ignore"):
-        lattice = table.lattice(np.exp(np.clip(h * (at + (place[:, None] + 1) / 2), -_LARGEST / 2, _LARGEST / 2)))
-        values = np.lib.stride_tricks.sliding_window_view(lattice, weights.size, axis=1) @ weights
-    series = np.linalg.solve(np.vander(place, increasing=True), values)
-    series.setflags(write=False)
-    return np.asarray(series)
 
 
 def turn(potential: Potential, alpha: Array, steep: Array, z: Array) -> Array:

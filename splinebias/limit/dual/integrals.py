@@ -16,7 +16,8 @@ from splinebias.limit.discretization import CHECK
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations, Masses, Moments
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
-from splinebias.limit.dual.response import Brink, EffectiveResponse, Response, ResponseModel, joined, response_model
+from splinebias.limit.dual.responses.effective_response import EffectiveResponse, joined, response_model
+from splinebias.limit.dual.responses.response import Brink, Response, ResponseModel
 from splinebias.potential import Potential
 
 AnyResponse = Response | EffectiveResponse

@@ -26,7 +26,7 @@ from splinebias.limit.dual.integrals import Integrals, Quadrature, Sample, UnitQ
 from splinebias.limit.dual.mirror import through_mirror
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.panels import folds_of
-from splinebias.limit.dual.response import neglected
+from splinebias.limit.dual.responses.response import neglected
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.half_line import MODERATE

@@ -22,17 +22,15 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from splinebias._array import Array
 from splinebias.initialization.zeta import OneRadius, Profile, RadiusOfBox, RadiusOfExponential
+from splinebias.limit.dual.responses.log_table import LARGEST, LogTable, trapezoidal
 from splinebias.potential import NEXT_TO_NOTHING, Hypentropy, Potential, Power, raised
 
-_LARGEST = 690.0  # logarithm of the range of doubles, nearly
-_TERMS = 11  # coefficients of a table on a piece
-_PER_BLOCK = 64  # pieces
 _STEEPEST = 64  # power of the conjugate whose moments are in the range of doubles, with room
 _DIGITS = 40.0  # logarithm of what is nothing
 
@@ -212,13 +210,15 @@ class PowerOnBox(EffectivePotential):
         return EffectiveDual(u * z * value, u * first, per * second)
 
 
-@dataclass(frozen=True)
-class PowerTable:
-    r"""The F of the module and its like, for :math:`|u|^p + u^2`: :math:`\Psi/z^2`, :math:`\Psi'/z` and :math:`\Psi''`.
+def step_of(p: float, profile: Profile) -> float:
+    r"""A tenth of the half-width of the strip in which averages with :math:`|u|^p + u^2` are analytic in log z."""
+    own = math.pi / max(1.0, p - 2) if p > 2 else math.pi * min(1.0, (p - 1) / (2 - p))
+    return 0.1 * min(own, profile.strip)
 
-    Polynomials on pieces of width h = 0.1 d in :math:`x = \log z`, made where they are asked for, from the trapezoidal rule
-    with the same step in :math:`t = \log u`. Integrals are then convolutions of functions of x + t alone. Both errors are
-    :math:`10^{-16}` and less: :math:`e^{-2\pi d/h}`, and :math:`(d/4h)^{-k}` or so for the coefficients number k.
+
+@dataclass(frozen=True)
+class PowerTable(LogTable):
+    r"""The F of the module and its like, for :math:`|u|^p + u^2`: :math:`\Psi/z^2`, :math:`\Psi'/z` and :math:`\Psi''`.
 
     Attributes
     ----------
@@ -228,15 +228,15 @@ class PowerTable:
         The law of u.
     """
 
+    terms: ClassVar[int] = 11
+    reach: ClassVar[float] = LARGEST
+
     p: float
     profile: Profile
 
     @cached_property
     def step(self) -> float:
-        """Distance h of the nodes of the table in log z."""
-        p = self.p
-        own = math.pi / max(1.0, p - 2) if p > 2 else math.pi * min(1.0, (p - 1) / (2 - p))
-        return 0.1 * min(own, self.profile.strip)
+        return step_of(self.p, self.profile)
 
     @cached_property
     def fits(self) -> bool:
@@ -268,63 +268,23 @@ class PowerTable:
         else:
             below, above = min((2 - p) / (p - 1), tail - q), 2 - p
         low, high = (-_DIGITS / below, _DIGITS / above) if below > 0 else (-math.inf, math.inf)
-        if min(-low, high) > _LARGEST or max(-low, high) > 4 * _LARGEST:
+        if min(-low, high) > LARGEST or max(-low, high) > 4 * LARGEST:
             return -math.inf, math.inf
-        return max(low, -_LARGEST), min(high, _LARGEST)
+        return max(low, -LARGEST), min(high, LARGEST)
 
     @cached_property
     def rule(self) -> tuple[int, Array]:
-        """The number of the first step in t, and the weights of u^2 in the rule."""
-        h = self.step
-        tail = 60 / max(self.profile.tail - 2, 0.1) if math.isfinite(self.profile.tail) else 5 * self.profile.strip
-        first, last = -round(60 / h), round(min(_LARGEST / 2, tail) / h)
-        t = h * np.arange(first, last + 1)
-        with np.errstate(all="ignore"):
-            u = np.exp(t)
-            weights = h * u**3 * self.profile.density(u)
-            growth = np.maximum(u ** (self.conjugate_power - 2), 1.0) * np.maximum(1 / u, 1.0)
-        weights = np.where(np.isfinite(weights), weights, 0.0)
-        matters = np.flatnonzero(weights * growth > 1e-19 * weights.sum())
-        return first + int(matters[0]), weights[matters[0] : matters[-1] + 1]
+        q = self.conjugate_power
+        return trapezoidal(self.profile, self.step, 2, tail=2, highest=q, lowest=-1.0)
 
-    def block(self, number: int) -> Array:
-        """Coefficients on the pieces of a block, shape (3, terms, pieces), in the place on a piece, from -1 to 1."""
-        return _block(self, number)
-
-    def __call__(self, x: Array) -> Array:
-        """The three functions at `x` = log z, shape (3, N), in between the `ends`."""
-        scaled = x / self.step
-        piece = np.floor(scaled)
-        place, piece = 2 * (scaled - piece) - 1, piece.astype(np.intp)
-        first, last = int(piece.min()) // _PER_BLOCK, int(piece.max()) // _PER_BLOCK
-        blocks = [self.block(number) for number in range(first, last + 1)]
-        table = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=2)
-        piece -= first * _PER_BLOCK
-        found = np.take(table[:, -1], piece, axis=1)
-        for k in range(_TERMS - 2, -1, -1):
-            found *= place
-            found += np.take(table[:, k], piece, axis=1)
-        return found
-
-
-@lru_cache(maxsize=2000)
-def _block(table: PowerTable, number: int) -> Array:
-    """`PowerTable.block`: canonical functions, of no problem."""
-    h, (first, weights) = table.step, table.rule
-    place = np.cos(np.pi * (np.arange(_TERMS) + 0.5) / _TERMS)
-    at = number * _PER_BLOCK + first + np.arange(_PER_BLOCK + weights.size - 1)  # steps of x + t
-    y = np.exp(np.clip(h * (at + (place[:, None] + 1) / 2), -_LARGEST, _LARGEST))
-    phi = Power(table.p, 1.0)
-    with np.errstate(under="ignore"):
+    def lattices(self, y: Array) -> Array:
+        phi = Power(self.p, 1.0)
         u = np.asarray(phi.grad_inverse(y))
         share = np.minimum(2 * (u / y), 1.0)  # of the quadratic part in y
-        lattices = np.array([(1 - share) * ((table.p - 1) / table.p) + share / 2, np.ones_like(share), np.zeros_like(share)])
-        lattices *= u / y
-        lattices[2] = 1 / phi.hess(u)
-        values = np.lib.stride_tricks.sliding_window_view(lattices, weights.size, axis=2) @ weights
-    series = np.linalg.solve(np.vander(place, increasing=True), values)
-    series.setflags(write=False)
-    return np.asarray(series)
+        found = np.array([(1 - share) * ((self.p - 1) / self.p) + share / 2, np.ones_like(share), np.zeros_like(share)])
+        found *= u / y
+        found[2] = 1 / phi.hess(u)
+        return found
 
 
 @dataclass(frozen=True)
@@ -351,9 +311,7 @@ class TabledPower(EffectivePotential):
         if out.size:
             flat_power = (x[out] <= low) == (p > 2)  # where the quadratic part rules
             with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-                steep = power * np.exp(
-                    (q - 2) * np.where(np.isfinite(log[out]), log[out], -_LARGEST) - (q - 1) * math.log(p)
-                )
+                steep = power * np.exp((q - 2) * np.where(np.isfinite(log[out]), log[out], -LARGEST) - (q - 1) * math.log(p))
             one, two = np.array([[0.25], [0.5], [0.5]]) * (square / self.quadratic), np.array([[1 / q], [1.0], [q - 1]])
             found[:, out] = np.where(flat_power, one, two * steep)
         value, first, second = found

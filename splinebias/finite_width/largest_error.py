@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -59,14 +61,14 @@ class LawOfSups(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class LargestError(LawOfSups):
-    """The law of the largest error of the Gaussian process, the same for all widths.
+class SupsOfProcess(LawOfSups):
+    """The law of the largest value of a Gaussian process, from samples at points.
 
     Attributes
     ----------
-    model : InfluenceModel
+    model : InfluenceModel or PointInfluence
         The influences of the neurons.
-    points : Array, shape (N,)
+    points : Array, shape (N,) or (N, d)
         Where the process is sampled.
     copies : int
         How many units share one draw of (w, b).
@@ -74,14 +76,31 @@ class LargestError(LawOfSups):
         Samples, and where their randomness comes from.
     """
 
-    model: InfluenceModel
+    model: Any
     points: Array
     copies: int
     draws: int
     seed: int
 
     def __repr__(self) -> str:
-        return f"LargestError({self.draws} draws at {len(self.points)} points)"
+        return f"{type(self).__name__}({self.draws} draws at {len(self.points)} points)"
+
+    @property
+    @abstractmethod
+    def covariance(self) -> Array:
+        r"""That of :math:`\sqrt n\,(f_n - f)` at the points, shape (N, N)."""
+
+    @cached_property
+    def sups(self) -> Array:
+        """The samples, sorted, shape (draws,)."""
+        return sampled_sups(self.covariance, self.draws, self.seed)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LargestError(SupsOfProcess):
+    """The law of the largest error of the Gaussian process, the same for all widths; points of shape (N,)."""
+
+    model: InfluenceModel
 
     @staticmethod
     def places(x: Array, interval: tuple[float, float]) -> Array:
@@ -91,13 +110,7 @@ class LargestError(LawOfSups):
         return np.unique(np.r_[np.linspace(lo, hi, 401), middles[(middles > lo) & (middles < hi)]])
 
     @cached_property
-    def sups(self) -> Array:
-        """The samples, sorted, shape (draws,)."""
-        return sampled_sups(self.covariance, self.draws, self.seed)
-
-    @cached_property
     def covariance(self) -> Array:
-        r"""That of :math:`\sqrt n\,(f_n - f)` at the points, shape (N, N)."""
         return np.asarray(self.copies * self.model.at(self.points).covariance())
 
     @cached_property
@@ -111,16 +124,16 @@ class LargestError(LawOfSups):
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnErrors(LawOfSups):
-    r"""The largest error of networks whose neurons are drawn: :math:`\sup_x |n^{-1} \sum_k u(x; w_k, b_k) - E u(x)|`.
+class SupsOfNetworks(LawOfSups):
+    """The largest errors of networks whose neurons are drawn.
 
     Attributes
     ----------
-    model : InfluenceModel
+    model : InfluenceModel or PointInfluence
         The influences u.
-    law : PairLaw
+    law : PairLaw or SeveralInputs
         Where (w, b) are drawn from.
-    points : Array, shape (N,)
+    points : Array, shape (N,) or (N, d)
         Where errors are looked at.
     width, copies : int
         Units of a network, and how many of them share one draw.
@@ -128,6 +141,37 @@ class DrawnErrors(LawOfSups):
         How many are drawn.
     seed : int
         Where their randomness comes from.
+    """
+
+    model: Any
+    law: Any
+    points: Array
+    width: int
+    copies: int
+    networks: int
+    seed: int
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.networks} networks of width {self.width} at {len(self.points)} points)"
+
+    @abstractmethod
+    def _errors(self, draws: int, rng: np.random.Generator) -> Iterator[Array]:
+        """The errors of one network after another at the points, each shape (N,), of `draws` different neurons each."""
+
+    @cached_property
+    def sups(self) -> Array:
+        """The largest errors themselves, not times :math:`n^{1/2}`, sorted, shape (networks,)."""
+        errors = self._errors(self.width // self.copies, np.random.default_rng(self.seed))
+        found = np.sort([np.abs(error).max(initial=0.0) for error in islice(errors, self.networks)])
+        found.setflags(write=False)
+        return found
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DrawnErrors(SupsOfNetworks):
+    r"""The largest error of networks whose neurons are drawn: :math:`\sup_x |n^{-1} \sum_k u(x; w_k, b_k) - E u(x)|`.
+
+    Attributes as of `SupsOfNetworks`, with points of shape (N,).
 
     Notes
     -----
@@ -138,29 +182,14 @@ class DrawnErrors(LawOfSups):
 
     model: InfluenceModel
     law: PairLaw
-    points: Array
-    width: int
-    copies: int
-    networks: int
-    seed: int
 
-    def __repr__(self) -> str:
-        return f"DrawnErrors({self.networks} networks of width {self.width} at {len(self.points)} points)"
-
-    @cached_property
-    def sups(self) -> Array:
-        """The largest errors themselves, not times :math:`n^{1/2}`, sorted, shape (networks,)."""
-        rng, draws = np.random.default_rng(self.seed), self.width // self.copies
+    def _errors(self, draws: int, rng: np.random.Generator) -> Iterator[Array]:
         sums = self.model.sums(self.points)
-        found = np.empty(self.networks)
-        for network in range(self.networks):
+        while True:
             total = np.zeros(self.points.size)
             for start in range(0, draws, _AT_ONCE):
                 total += sums(*self.law.sample(min(_AT_ONCE, draws - start), rng))
-            found[network] = np.abs(total / draws - sums.mean).max(initial=0.0)
-        found.sort()
-        found.setflags(write=False)
-        return found
+            yield total / draws - sums.mean
 
 
 def sampled_sups(covariance: Array, draws: int, seed: int) -> Array:

@@ -182,7 +182,7 @@ class OneRadius(Profile):
     r"""u = 1: one \|w\| at every breakpoint."""
 
     def density(self, u: Array) -> Array:
-        raise NotImplementedError("one size has no density")
+        raise ValueError("one size has no density")
 
     def moment(self, order: float) -> float:
         return 1.0

@@ -53,7 +53,7 @@ class StartProcess(Drawn):
 
     @property
     def problem(self) -> Problem:
-        """What is fitted."""
+        """The problem whose networks start at random functions."""
         return self.prediction.problem
 
     def mean(self, x: Any) -> Array:
@@ -139,7 +139,7 @@ class StartProcess(Drawn):
         return np.stack([function(x) for function in self._cardinal], axis=1)
 
     def _start(self, x: Array, x2: Array) -> Array:
-        """The S above."""
+        """The covariance S of the start functions, shape (len(x), len(x2))."""
         law = self.problem.initialization
         if law.starts_at_zero:
             return np.zeros((x.size, x2.size))

@@ -9,6 +9,7 @@ over scrambled Sobol points (draws, of a sampler of one's own), four samples who
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -19,7 +20,7 @@ from splinebias._arguments import at_finite, points_of, whole_number
 from splinebias._array import Array
 from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError
-from splinebias.finite_width.largest_error import ErrorsOfWidth, LawOfSups, sampled_sups
+from splinebias.finite_width.largest_error import ErrorsOfWidth, SupsOfNetworks, SupsOfProcess
 from splinebias.finite_width.several_inputs.point_influence import InfluenceAtLimit, InfluenceOnTheWay, PointInfluence
 from splinebias.functions.compare_on_box import checked_box
 from splinebias.initialization.laws import Continuous, Discrete, Law, as_law, describe_law
@@ -38,70 +39,28 @@ _SIDES = 3  # of a box, in a line
 _PLACES = 512  # of the box at which largest errors are looked for
 
 
-@dataclass(frozen=True, eq=False)
-class LargestOnBox(LawOfSups):
-    """The law of the largest error of the Gaussian process at points of a box, the same for all widths."""
+@dataclass(frozen=True, eq=False, repr=False)
+class LargestOnBox(SupsOfProcess):
+    """The law of the largest error of the Gaussian process at points (N, d) of a box, the same for all widths."""
 
     model: PointInfluence
-    points: Array
-    copies: int
-    draws: int
-    seed: int
-
-    def __repr__(self) -> str:
-        return f"LargestOnBox({self.draws} draws at {len(self.points)} points)"
-
-    @cached_property
-    def sups(self) -> Array:
-        """The samples, sorted, shape (draws,)."""
-        return sampled_sups(self.covariance, self.draws, self.seed)
 
     @cached_property
     def covariance(self) -> Array:
-        r"""That of :math:`\sqrt n\,(f_n - f)` at the points, shape (N, N)."""
         return self.copies * self.model.covariance(self.points, self.points)
 
 
-@dataclass(frozen=True, eq=False)
-class DrawnOnBox(LawOfSups):
-    r"""The largest error of networks whose neurons, and start functions, are drawn: `DrawnErrors` of several inputs.
-
-    Attributes
-    ----------
-    model : PointInfluence
-        The influences u.
-    points : Array, shape (N, d)
-        Where errors are looked at.
-    width, copies : int
-        Units of a network, and how many of them share one draw.
-    networks : int
-        How many are drawn.
-    seed : int
-        Where their randomness comes from.
-    """
+@dataclass(frozen=True, eq=False, repr=False)
+class DrawnOnBox(SupsOfNetworks):
+    r"""The largest error of networks whose neurons, and start functions, are drawn: `DrawnErrors` of several inputs."""
 
     model: PointInfluence
-    points: Array
-    width: int
-    copies: int
-    networks: int
-    seed: int
+    law: SeveralInputs
 
-    def __repr__(self) -> str:
-        return f"DrawnOnBox({self.networks} networks of width {self.width} at {len(self.points)} points)"
-
-    @cached_property
-    def sups(self) -> Array:
-        """The largest errors themselves, not times :math:`n^{1/2}`, sorted, shape (networks,)."""
-        law, rng = self.model.system.problem.initialization.pair_law, np.random.default_rng(self.seed)
-        assert isinstance(law, SeveralInputs)
-        prepared, draws, found = self.model.prepared(self.points), self.width // self.copies, []
-        for _ in range(self.networks):
-            total = self.model.drawn(*law.sample(draws, rng), rng).total(self.points, prepared)
-            found.append(np.abs(total / draws).max())
-        sups = np.sort(found)
-        sups.setflags(write=False)
-        return sups
+    def _errors(self, draws: int, rng: np.random.Generator) -> Iterator[Array]:
+        prepared = self.model.prepared(self.points)
+        while True:
+            yield self.model.drawn(*self.law.sample(draws, rng), rng).total(self.points, prepared) / draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +156,9 @@ class PointsBand(ErrorsOfWidth, Drawn):
         seconds.
         """
         count = max(20, min(200, 500_000 * self.copies // self.width))
-        return DrawnOnBox(self.model, self.largest.points, self.width, self.copies, count, self.largest.seed)
+        law = self.problem.initialization.pair_law
+        assert isinstance(law, SeveralInputs)
+        return DrawnOnBox(self.model, law, self.largest.points, self.width, self.copies, count, self.largest.seed)
 
     @cached_property
     def effective_number(self) -> float:

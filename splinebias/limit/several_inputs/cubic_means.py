@@ -73,7 +73,7 @@ class SphereCubic(CubicMean):
 
     @property
     def constant(self) -> float:
-        """The c_d above."""
+        r"""The number :math:`c_d = \Gamma(d/2)/(\sqrt\pi\, \Gamma((d + 3)/2))`: E|w . z|^3 is this times |z|^3."""
         return math.exp(gammaln(self.inputs / 2) - gammaln((self.inputs + 3) / 2)) / math.sqrt(math.pi)
 
     def matrix(self, x: Array, x2: Array) -> Array:

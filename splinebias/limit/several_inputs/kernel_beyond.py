@@ -15,7 +15,7 @@ In the same way :math:`E[\mathrm{sgn}\, z\, \mathrm{sgn}\, z']` is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -81,9 +81,8 @@ class KernelBeyond(Replicated):
                 total[at] += steep @ w
         return self.closed.slope(x, centres, weights) + 2 * self.closed.cubic_factor / self._count * total
 
-    def _mean(self, number: int, x: Array, x2: Array, made: object) -> Array:
+    def _mean(self, number: int, x: Array, x2: Array, made: Callable[[Array, Array], Array]) -> Array:
         """The mean over sample `number` of sums that `made` gives for p and p', a block of points at a time."""
-        assert callable(made)
         w = self._samples[number]
         p2 = self._passed(w, x2)
         if x is x2 and p2.size <= _NUMBERS:

@@ -15,6 +15,7 @@ import signal
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -28,15 +29,15 @@ from splinebias.studies.work.interrupts import blocked
 _CONNECT = 5  # seconds to reach a scheduler
 
 
-class Pool:
+class Pool(ABC):
     """A place to compute, as `loop.Loop` needs it."""
 
     window: float = float("inf")
     """Most batches to hand in at once."""
 
+    @abstractmethod
     def submit(self, work: Callable[[Any], Any], batch: Any) -> Future[Any]:
         """Start `work` on `batch`."""
-        raise NotImplementedError
 
     def obstacle(self) -> str:
         """What keeps all work from being done at present, in words; empty if nothing is known to."""
@@ -48,9 +49,9 @@ class Pool:
         Raises
         ------
         StudyStopped
-            If this pool cannot.
+            If this pool cannot, or has none to lose.
         """
-        raise NotImplementedError
+        raise StudyStopped("workers were lost that this pool cannot replace; what is finished is kept, run it again")
 
     def close(self) -> None:
         """End all work; local workers are gone afterwards."""

@@ -53,7 +53,7 @@ class Pool(ABC):
         """
         raise StudyStopped("workers were lost that this pool cannot replace; what is finished is kept, run it again")
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (most pools own nothing that has to end)
         """End all work; local workers are gone afterwards."""
 
 

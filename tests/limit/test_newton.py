@@ -50,7 +50,7 @@ def test_increments_that_are_larger_by_powers_of_ten_do_not_tear_the_sides(activ
     """There and back again by 1e13: digits are lost, but g_+ and g_- still belong to one function."""
     f = some_function(activation)
     assert replace(f, nodal=(f.nodal + 3e13 * f.nodal) - 3e13 * f.nodal).torn > 1e-5
-    assert f.moved(f.times(3e13)).moved(f.times(-3e13)).torn <= 1e-12
+    assert f.moved(3e13 * f.unknowns()).moved(-3e13 * f.unknowns()).torn <= 1e-12
 
 
 @pytest.mark.parametrize("law", ["uniform-bias", "gaussian-bias"])

@@ -26,6 +26,8 @@ from splinebias.limit.discretization import Nodes
 from splinebias.limit.dual.dual_function import DualFunction, LineFrame, line_factors
 from splinebias.numerics.bordered import BorderedTridiagonal
 
+_SECOND = np.array([[False], [True]])  # of two densities, whether they are sizes of terms
+
 
 class Moments(NamedTuple):
     r"""Integrals of a density :math:`a_s` of one side, or of several densities.
@@ -58,6 +60,30 @@ class Masses(NamedTuple):
     mixed: Array
     right: Array
     line: Array
+
+
+class Balance(NamedTuple):
+    r"""How far a dual function is from solving the equations.
+
+    Attributes
+    ----------
+    objective, pairing : float
+        The value of the dual; and :math:`|\lambda^T y|`, for the rounding of that.
+    made_share : float
+        What the network of these dual values makes of y, along them: :math:`E[z \alpha]/\lambda^T y`, 1 at best.
+    made, residual, load : Array, shape (U,)
+        What it makes of the data, in the equations; what is missing, the gradient; sizes of the terms added up.
+    misfit : float
+        See `misfit`.
+    """
+
+    objective: float
+    pairing: float
+    made_share: float
+    made: Array
+    residual: Array
+    load: Array
+    misfit: float
 
 
 class FarMass(NamedTuple):
@@ -149,6 +175,20 @@ class DualEquations:
             line[..., :1] += np.where(sizes, np.abs(led), led)
         hats[..., 0] += line[..., 1]
         return np.concatenate([line[..., :1], hats[..., :-1]], axis=-1)
+
+    def balance(
+        self, function: DualFunction, moments: Sequence[Moments], conjugate: float, target: Array, scale: Array
+    ) -> Balance:
+        r"""Of a dual function, for a `target` and its `scale`.
+
+        `moments` are those of the curvature and of the sizes of its terms, `conjugate` is :math:`E[\phi^*] - \phi^*(0)`.
+        """
+        made, load = self.gathered(moments, sizes=_SECOND)
+        residual, u = target - made, function.unknowns()
+        paired, missing = float((target * u).sum()), float((residual * u).sum())
+        pairing, error = abs(paired), misfit(residual, scale, load)
+        share = 1 - missing / pairing if pairing else 1.0
+        return Balance(paired - conjugate, pairing, share, made, residual, load, error)
 
     def hessian(self, masses: Sequence[Masses]) -> BorderedTridiagonal:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""

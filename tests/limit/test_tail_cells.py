@@ -38,8 +38,10 @@ def test_one_cell_is_as_good_as_those_that_double(law, data):
     plain = dual.on(replace(dual.grid, folds=(None, None)))
     steep = function.beta or 1.0
     for turn in (1.0, -3.0, 0.0):  # the zero of the line is on either side of the data, or nowhere
-        g = dual.equations.function(function.unknowns() * np.where(np.arange(data.size) == 0, turn, 1.0) + 1e-3 * steep)
-        found, exact = dual.integrator.table(g), plain.integrator.table(g)
+        g = dual.equations.function(
+            dual.equations.unknowns(function) * np.where(np.arange(data.size) == 0, turn, 1.0) + 1e-3 * steep
+        )
+        found, exact = dual.integrator.integrals(g), plain.integrator.integrals(g)
         scale = np.abs(exact).max(axis=2, keepdims=True)
         np.testing.assert_allclose(found / scale, exact / scale, rtol=0, atol=1e-12)
     resolved = replace(sb.predict(dual.problem).reached.grid, folds=dual.grid.folds)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.integrals import Sample, UnitQuadrature, add
+from splinebias.limit.dual.integrals import Sample, UnitQuadrature
 from splinebias.numerics.legendre import gauss_legendre
 from splinebias.potential import NEXT_TO_NOTHING, Potential, Power
 
@@ -48,19 +48,18 @@ def has_closed_form(potential: Potential) -> bool:
 class ByParts(UnitQuadrature):
     """Exact integrals of a law that is constant on every cell, all with |w| = 1, for a potential that `has_closed_form`."""
 
-    def table(self, function: DualFunction) -> Array:
-        table = np.zeros((8, len(self.sides), self.equations.x.size + 1))
-        for row, g in enumerate(function.sides):
-            start, stop = self.grid.placed.values(g)
-            self._add_by_parts(table[:, row], row, np.append(start, stop[-1]))
-        return table
+    def integrals(self, function: DualFunction) -> Array:
+        found, z = np.zeros((8, len(self.sides), self.equations.x.size + 1)), function(self.grid.cells.edges)
+        for row, of_side in enumerate(z):
+            self._add_by_parts(found[:, row], row, of_side)
+        return found
 
     def samples(self, function: DualFunction) -> tuple[Sample, ...]:
         """As many nodes as the curvature of a function needs to be known exactly."""
         return tuple(Sample.of(*visited) for visited in self._visited(function, max(6, self._order)))
 
-    def _add_by_parts(self, table: Array, row: int, z: Array) -> None:
-        r"""Add the integrals of one side, from its dual values at all edges, to a table of shape (8, M + 1)."""
+    def _add_by_parts(self, found: Array, row: int, z: Array) -> None:
+        """Add the integrals of one side, from its dual values at all edges, to those that are `found`, shape (8, M + 1)."""
         placed, phi, p = self.grid.placed, self._phi, self._order
         u, mass = phi.grad_inverse(z), self.units[row] * placed.wide
         conjugate = u * ((1 - 1 / p) * z - (1 - 2 / p) * phi.quadratic * u)  # (p - 1) |u|^p + eps u^2
@@ -73,7 +72,11 @@ class ByParts(UnitQuadrature):
             at = self._cut[low:high] - first
             if at.size:
                 part[:, at] = _in_hats(part[:, at], self._hats[row][..., low:high])
-            add(table, part, placed.interval[some])
+            interval = placed.interval[some]
+            columns = found[:, interval[0] : interval[-1] + 1]  # only the outermost intervals may have no cell
+            if columns.shape[1] < interval.size:
+                part = np.add.reduceat(part, np.searchsorted(interval, np.arange(interval[0], interval[-1] + 1)), axis=1)
+            columns += part
 
     @cached_property
     def _is_point(self) -> NDArray[np.bool_]:
@@ -88,14 +91,14 @@ class ByParts(UnitQuadrature):
 
     @cached_property
     def _hats(self) -> list[Array]:
-        """For every side, what a `table` calls hats at the ends of cut cells, shape (2 hats, 2 ends, C)."""
+        """For every side, what `integrals` calls hats at the ends of cut cells, shape (2 hats, 2 ends, C)."""
         cut, equations = self.grid.placed.take(self._cut), self.equations
         outer, ends = (cut.interval == 0) | (cut.interval == equations.x.size), np.array([cut.left, cut.right])
         lines, inside = np.array([equations.tau(ends), np.ones_like(ends)]), np.array([1 - cut.along, cut.along])
         return [np.where(outer, np.where(cut.interval == 0, *pair) * lines, inside) for pair in equations.factors]
 
     def _in_own_hats(self, u: Array, z: Array, ends: Array) -> Array:
-        r"""Per unit, with the hats :math:`1 - \theta` and :math:`\theta` of the cells: rows of a `table`, shape (8, N).
+        r"""Per unit, with the hats :math:`1 - \theta` and :math:`\theta` of the cells: rows of `integrals`, shape (8, N).
 
         u, z and :math:`\phi^*` (`ends`) are given at both ends of cells, shape (2, N).
         """

@@ -85,15 +85,6 @@ class SideFunction:
     nodal: Array
     factors: tuple[float, float]
 
-    def __call__(self, c: Array) -> Array:
-        """Values at `c`, same shape."""
-        x = self.dual.x
-        inside = np.interp(c, x, self.nodal)
-        before, after = c < x[0], c > x[-1]
-        if not (before.any() or after.any()):
-            return np.asarray(inside)
-        return np.where(before | after, np.where(before, *self.factors) * self.dual.line(c), inside)
-
     def zeros(self) -> Zeros:
         """The isolated zeros, in order."""
         g, x, beta, frame = self.nodal, self.dual.x, self.dual.beta, self.dual.frame
@@ -179,9 +170,15 @@ class DualFunction:
         nodal, beta = _nodal(kinks, along, self.activation, self.free), (first - last) * (self.span / (end - begin))
         return DualFunction(self.x, values, beta, first, self.frame, self.activation, self.free, nodal)
 
-    def unknowns(self) -> Array:
-        """Inverse of `of`, shape (U,)."""
-        return self.values[1:-1] if self.free else np.concatenate([[self.beta, self.height], self.values[1:-1]])
+    def __call__(self, c: Array) -> Array:
+        """Values of all sides at `c`, of shape (S,) and that of `c`."""
+        found = np.array([np.interp(c, self.x, nodal) for nodal in self.nodal])
+        before, after = c < self.x[0], c > self.x[-1]
+        for values, (left, right) in zip(found, self.factors, strict=True):
+            for outside, factor in ((before, left), (after, right)):
+                if outside.any():
+                    values[outside] = factor * self.line(c[outside])
+        return found
 
     def moved(self, step: Array) -> DualFunction:
         """The dual function whose unknowns are larger by `step`, shape (U,)."""
@@ -199,7 +196,7 @@ class DualFunction:
             rigid = phi.hess(alpha)
             steep = (1 / rigid[2:]).reshape(self.nodal.shape)
             plus = steep[0] >= steep[-1]
-            old, change, alpha, rigid = (of[self._counting(plus)] for of in (old, change, alpha, rigid))
+            old, change, alpha, rigid = (self._counting(of, plus) for of in (old, change, alpha, rigid))
             moved, size = phi.grad(alpha + change / rigid) - old, np.abs(change)
             # not where that moves g more than the step itself, as at a sign change, where 1/phi'' is infinite; nor where the
             # two hardly differ, because the step is known with its own relative precision
@@ -213,7 +210,7 @@ class DualFunction:
         and :math:`g_+ - g_- = \ell` be lost.
         """
         plus = np.abs(self.nodal[0]) >= np.abs(self.nodal[-1])
-        old = self._known[self._counting(plus)]
+        old = self._counting(self._known, plus)
         return self._through(phi.grad(old if before is None else before.grad_inverse(old)), plus)
 
     def _with(self, u: Array) -> DualFunction:
@@ -242,10 +239,10 @@ class DualFunction:
         """The dual values at the ends of the line, and of all sides at the data, shape (2 + S M,)."""
         return np.concatenate([self._largest * self.line_ends, self.nodal.ravel()])
 
-    def _counting(self, plus: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Which of these count, shape (2 + M,): at the data those of the first side where `plus`, else of the last."""
-        at = np.arange(2, 2 + self.nodal.size).reshape(self.nodal.shape)
-        return np.concatenate([[0, 1], np.where(plus, at[0], at[-1])])
+    def _counting(self, known: Array, plus: NDArray[np.bool_]) -> Array:
+        """What counts of such values, shape (2 + M,): at the data those of the first side where `plus`, else of the last."""
+        first, last = (known[2:].reshape(self.nodal.shape)[row] for row in (0, -1))
+        return np.concatenate([known[:2], np.where(plus, first, last)])
 
     def _through(self, found: Array, plus: NDArray[np.bool_]) -> DualFunction:
         """The dual function of which these are the values that count."""

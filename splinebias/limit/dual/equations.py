@@ -75,6 +75,8 @@ class Balance(NamedTuple):
         What it makes of the data, in the equations; what is missing, the gradient; sizes of the terms added up.
     misfit : float
         See `misfit`.
+    masses : tuple of Masses
+        Of the derivative of the curvature density, per side: of these the Hessian is made.
     """
 
     objective: float
@@ -84,6 +86,7 @@ class Balance(NamedTuple):
     residual: Array
     load: Array
     misfit: float
+    masses: tuple[Masses, ...]
 
 
 class FarMass(NamedTuple):
@@ -147,6 +150,11 @@ class DualEquations:
         """The dual function with unknowns u."""
         return DualFunction.of(self.x, u, self.activation, free=self.free, frame=self.frame)
 
+    def unknowns(self, function: DualFunction) -> Array:
+        """Inverse of `function`, shape (U,)."""
+        inner = function.values[1:-1]
+        return inner if self.free else np.concatenate([[function.beta, function.height], inner])
+
     def gathered(self, moments: Sequence[Moments], *, sizes: bool | Array = False) -> Array:
         r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc`, the equations of the model, shape (..., U).
 
@@ -176,19 +184,23 @@ class DualEquations:
         hats[..., 0] += line[..., 1]
         return np.concatenate([line[..., :1], hats[..., :-1]], axis=-1)
 
-    def balance(
-        self, function: DualFunction, moments: Sequence[Moments], conjugate: float, target: Array, scale: Array
-    ) -> Balance:
-        r"""Of a dual function, for a `target` and its `scale`.
+    def balance(self, function: DualFunction, integrals: Array, target: Array, scale: Array) -> Balance:
+        """Of a dual function, for a `target` and its `scale`, from integrals over sides and data intervals.
 
-        `moments` are those of the curvature and of the sizes of its terms, `conjugate` is :math:`E[\phi^*] - \phi^*(0)`.
+        Those have shape (8, S, M + 1); rows as of `Quadrature.integrals`.
         """
-        made, load = self.gathered(moments, sizes=_SECOND)
-        residual, u = target - made, function.unknowns()
+        inner, beyond = integrals[..., 1:-1], integrals[..., 0] + integrals[..., -1]
+        density, lines = inner[:4].reshape(2, 2, *inner.shape[1:]), beyond[:4].reshape(2, 2, -1)
+        sides = range(integrals.shape[1])
+        made, load = self.gathered(
+            [Moments(density[:, 0, row], density[:, 1, row], lines[..., row]) for row in sides], sizes=_SECOND
+        )
+        masses = tuple(Masses(inner[4, row], inner[5, row], inner[6, row], beyond[4:7, row]) for row in sides)
+        residual, u = target - made, self.unknowns(function)
         paired, missing = float((target * u).sum()), float((residual * u).sum())
-        pairing, error = abs(paired), misfit(residual, scale, load)
+        pairing, objective = abs(paired), paired - sum(float(row.sum()) for row in integrals[7])
         share = 1 - missing / pairing if pairing else 1.0
-        return Balance(paired - conjugate, pairing, share, made, residual, load, error)
+        return Balance(objective, pairing, share, made, residual, load, misfit(residual, scale, load), masses)
 
     def hessian(self, masses: Sequence[Masses]) -> BorderedTridiagonal:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""

@@ -14,7 +14,7 @@ from splinebias._array import Array
 from splinebias.initialization.breakpoints import Side
 from splinebias.limit.discretization import CHECK
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.equations import DualEquations, Masses, Moments
+from splinebias.limit.dual.equations import DualEquations
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.responses.effective_response import EffectiveResponse, joined, response_model
 from splinebias.limit.dual.responses.response import Brink, Response, ResponseModel
@@ -25,37 +25,7 @@ AnyResponse = Response | EffectiveResponse
 _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
 
 
-class Integrals(NamedTuple):
-    r"""What all sides add to the dual at a dual function.
-
-    Attributes
-    ----------
-    moments : tuple of Moments
-        Per side, of the curvature density, and the sizes of the terms that were added up: shape (2, ...).
-    masses : tuple of Masses
-        Per side, of the derivative of the curvature density.
-    conjugate : float
-        :math:`E[\phi^*] - \phi^*(0)`, of all sides.
-    """
-
-    moments: tuple[Moments, ...]
-    masses: tuple[Masses, ...]
-    conjugate: float
-
-    @classmethod
-    def of(cls, table: Array) -> Integrals:
-        """From a `Quadrature.table`."""
-        inner, beyond = table[..., 1:-1], table[..., 0] + table[..., -1]
-        density, lines = inner[:4].reshape(2, 2, *inner.shape[1:]), beyond[:4].reshape(2, 2, -1)
-        sides = range(table.shape[1])
-        return cls(
-            tuple(Moments(density[:, 0, row], density[:, 1, row], lines[..., row]) for row in sides),
-            tuple(Masses(inner[4, row], inner[5, row], inner[6, row], beyond[4:7, row]) for row in sides),
-            sum(float(row.sum()) for row in table[7]),
-        )
-
-
-def add(table: Array, part: Array, interval: NDArray[np.intp]) -> None:
+def _add(table: Array, part: Array, interval: NDArray[np.intp]) -> None:
     """Add the columns of `part` to those of `table` with the numbers `interval`, in each of their rows."""
     first, last = int(interval.min()), int(interval.max())
     rows, columns = len(table), last - first + 1
@@ -156,12 +126,8 @@ class Quadrature:
         some = edges[np.linspace(0, edges.size - 1, 5).astype(int), None]
         return max(1, *(response_model(side, self.potential, some).speeds for side in self.sides))
 
-    def at(self, function: DualFunction) -> Integrals:
-        """The integrals at a dual function."""
-        return Integrals.of(self.table(function))
-
-    def table(self, function: DualFunction) -> Array:
-        r"""The integrals per side and data interval (column j has j points on the left), shape (8, S, M + 1).
+    def integrals(self, function: DualFunction) -> Array:
+        r"""What a dual function makes, per side and data interval (column j has j points on the left), shape (8, S, M + 1).
 
         Rows: the curvature density times the two hats, the sizes of the terms that were added up in these, the derivative
         of the density times the left hat squared, both, and the right one squared, and :math:`E[\phi^*] - \phi^*(0)`.
@@ -170,23 +136,22 @@ class Quadrature:
         at_once = self._at_once(function)
         return self._summed(function, None, None) if at_once is None else at_once
 
-    def checked(self, function: DualFunction) -> tuple[Integrals, tuple[Sample, ...]]:
+    def checked(self, function: DualFunction) -> tuple[Array, tuple[Sample, ...]]:
         """The integrals by half as many nodes again, and these nodes."""
         samples: list[Sample] = []
-        table = self._summed(function, round(CHECK * self.grid.cells.order), samples)
-        return Integrals.of(table), tuple(samples)
+        return self._summed(function, round(CHECK * self.grid.cells.order), samples), tuple(samples)
 
     def _summed(self, function: DualFunction, order: int | None, samples: list[Sample] | None) -> Array:
-        """The table on rows of `order` nodes, None: brief ones; `samples` receives these if it is a list."""
+        """The integrals on rows of `order` nodes, None: brief ones; `samples` receives these if it is a list."""
         table = np.zeros((8, len(self.sides), self.equations.x.size + 1))
         for row, nodes, response in self._visited(function, order):
-            add(table[:, row], _of_rows(nodes, response, self.equations, self.equations.factors[row]), nodes.interval)
+            _add(table[:, row], _of_rows(nodes, response, self.equations, self.equations.factors[row]), nodes.interval)
             if samples is not None:
                 samples.append(Sample.of(row, nodes, response))
         return table
 
     def _at_once(self, function: DualFunction) -> Array | None:
-        """The table on brief rows, of two sides at once; None where these are many, or no one model, or one side."""
+        """The integrals on brief rows, of two sides at once; None where these are many, or no one model, or one side."""
         if len(self.sides) == 1 or self.grid.brief.number.size * self.grid.cells.order * self.speeds > _BLOCK // 8:
             return None
         nodes, first = self.grid.of_both(function.sides)
@@ -198,7 +163,7 @@ class Quadrature:
         columns, after = self.equations.x.size + 1, np.arange(nodes.interval.size) >= first
         left, right = (np.where(after, *pair[::-1]) for pair in zip(*self.equations.factors, strict=True))
         table = np.zeros((8, 2 * columns))
-        add(table, _of_rows(nodes, model(nodes.rows.g), self.equations, (left, right)), nodes.interval + columns * after)
+        _add(table, _of_rows(nodes, model(nodes.rows.g), self.equations, (left, right)), nodes.interval + columns * after)
         return table.reshape(8, 2, columns)
 
     def _visited(self, function: DualFunction, order: int | None) -> Iterator[tuple[int, PanelNodes, AnyResponse]]:

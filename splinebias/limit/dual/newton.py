@@ -74,7 +74,7 @@ class LineSearch:
     @cached_property
     def step(self) -> Array:
         """Newton's, in the unknowns, shape (U,)."""
-        return self.state.dual.equations.hessian(self.state.integrals.masses).solve(self.state.residual)
+        return self.state.dual.equations.hessian(self.state.masses).solve(self.state.residual)
 
     @cached_property
     def gain(self) -> float:

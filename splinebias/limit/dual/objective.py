@@ -21,8 +21,8 @@ from splinebias.functions.curved_rows import Rows
 from splinebias.functions.unfolding import Unfolding
 from splinebias.limit.dual.by_parts import ByParts, has_closed_form
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.equations import DualEquations, misfit
-from splinebias.limit.dual.integrals import Integrals, Quadrature, Sample, UnitQuadrature
+from splinebias.limit.dual.equations import DualEquations, Masses, misfit
+from splinebias.limit.dual.integrals import Quadrature, Sample, UnitQuadrature
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.panels import folds_of
 from splinebias.limit.dual.responses.response import neglected
@@ -42,9 +42,9 @@ class DualState:
         The dual.
     function : DualFunction
         The point.
-    integrals : Integrals
-        What all sides add to it.
-    objective, pairing, made_share, made, residual, load, misfit
+    integrals : Array, shape (8, S, M + 1)
+        What all sides add to it, see `Quadrature.integrals`.
+    objective, pairing, made_share, made, residual, load, misfit, masses
         As in `Balance`.
     samples : tuple of Sample
         All nodes, of a check.
@@ -52,7 +52,7 @@ class DualState:
 
     dual: IntegratedDual
     function: DualFunction
-    integrals: Integrals
+    integrals: Array
     objective: float
     pairing: float
     made_share: float
@@ -60,6 +60,7 @@ class DualState:
     residual: Array
     load: Array
     misfit: float
+    masses: tuple[Masses, ...]
     samples: tuple[Sample, ...] = ()
 
     @property
@@ -76,7 +77,7 @@ class DualState:
     def neglected(self) -> float:
         """The share of the moments that is beyond doubles, of a check."""
         lost = 0.0
-        for row in range(len(self.integrals.moments)):
+        for row in range(len(self.masses)):
             samples = [sample for sample in self.samples if sample.row == row]
             brinks = [sample.brink for sample in samples if sample.brink is not None]
             largest = float(np.max([np.abs(sample.value).max() for sample in samples]))  # not max(), which may drop a NaN
@@ -190,15 +191,14 @@ class IntegratedDual:
 
     def at(self, function: DualFunction) -> DualState:
         """Value and derivatives at a dual function."""
-        return self._state(function, self.integrator.at(function))
+        return self._state(function, self.integrator.integrals(function))
 
     def checked(self, function: DualFunction) -> DualState:
         """Value and derivatives at a dual function by half as many nodes again, which are kept in `DualState.samples`."""
         return self._state(function, *self.integrator.checked(function))
 
-    def _state(self, function: DualFunction, integrals: Integrals, samples: tuple[Sample, ...] = ()) -> DualState:
-        target, scale = self._target, self._scale
-        balance = self.equations.balance(function, integrals.moments, integrals.conjugate, target, scale)
+    def _state(self, function: DualFunction, integrals: Array, samples: tuple[Sample, ...] = ()) -> DualState:
+        balance = self.equations.balance(function, integrals, self._target, self._scale)
         return DualState(self, function, integrals, *balance, samples)
 
     def misfit_of_finest(self, function: DualFunction) -> float:
@@ -244,9 +244,10 @@ class IntegratedDual:
         """By how much the misfit differs for what lies beyond the data being integrated by cells in u, not by a check."""
         if self.equations.free or self.grid.folds == (None, None):
             return 0.0
-        pairs = zip(state.integrals.moments, check.integrals.moments, strict=True)
-        apart = sum(a.line[0] - b.line[0] for a, b in pairs)  # of slope and offset, the first two unknowns
-        return misfit(np.asarray(apart), self._scale[:2], check.load[:2])
+        apart = (state.integrals - check.integrals)[:2, :, [0, -1]].sum(
+            axis=(1, 2)
+        )  # of slope and offset, the first unknowns
+        return misfit(apart, self._scale[:2], check.load[:2])
 
 
 def integrator_of(posed: PosedProblem, grid: PanelGrid) -> Quadrature:
@@ -263,7 +264,7 @@ def curved_spline(state: DualState, y: Array, knots: Array) -> CurvedSpline:
     """The function that a state with samples makes, through ordinates `y` at the data, one branch a side."""
     dual = state.dual
     x, scale, integrator, branches = dual.problem.data.x, dual.size * dual.problem.two_slopes.kink, dual.integrator, []
-    for row in range(len(state.integrals.moments)):
+    for row in range(len(state.masses)):
         samples = [sample for sample in state.samples if sample.row == row]
         rows, curvature = samples[0].nodes.rows, samples[0].value
         if len(samples) > 1:

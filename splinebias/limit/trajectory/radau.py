@@ -201,7 +201,7 @@ class March:
         too long or on another grid, and is left as soon as it shows that the step is too long.
         """
         start, hinges, last = self.state, self.residuals.hinges, 1.0
-        origin = start.function.unknowns()
+        origin = self.dual.equations.unknowns(start.function)
         states, residual, hessians, rhs = self._begun(h, tried)
         for iteration in range(48):
             delta = self.stages.solve(hessians, rhs, h)
@@ -209,7 +209,7 @@ class March:
                 return None
             effect = np.stack([t @ d for t, d in zip(hessians, delta, strict=True)])
             functions = [state.function.mirrored(self.dual.potential, d) for state, d in zip(states, delta, strict=True)]
-            increments = np.stack([f.unknowns() for f in functions]) - origin
+            increments = np.stack([self.dual.equations.unknowns(f) for f in functions]) - origin
             change = max(
                 float(np.linalg.norm(effect @ hinges.T, axis=1).max()) / self.size,
                 float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / self.tolerance,
@@ -250,7 +250,7 @@ class March:
 
     def _hessians(self, states: list[DualState]) -> list[BorderedTridiagonal]:
         """Minus the second derivatives of the dual."""
-        return [self.dual.equations.hessian(state.integrals.masses) for state in states]
+        return [self.dual.equations.hessian(state.masses) for state in states]
 
     def _rounding(self) -> float:
         """How well G is known."""

@@ -16,7 +16,7 @@ from splinebias.limit.discretization import CHECK
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
-from splinebias.limit.dual.responses.effective_response import EffectiveResponse, joined, response_model
+from splinebias.limit.dual.responses.effective_response import EffectiveResponse, SideResponse, joined
 from splinebias.limit.dual.responses.response import Brink, Response, ResponseModel
 from splinebias.potential import Potential
 
@@ -120,11 +120,15 @@ class Quadrature:
         return None
 
     @cached_property
+    def _responses(self) -> tuple[SideResponse, ...]:
+        return tuple(SideResponse(side, self.potential) for side in self.sides)
+
+    @cached_property
     def speeds(self) -> int:
         """How many values of |w| stand for the law at one breakpoint, or at most of them."""
         edges = self.grid.cells.edges
         some = edges[np.linspace(0, edges.size - 1, 5).astype(int), None]
-        return max(1, *(response_model(side, self.potential, some).speeds for side in self.sides))
+        return max(1, *(side.at(some).speeds for side in self._responses))
 
     def integrals(self, function: DualFunction) -> Array:
         r"""What a dual function makes, per side and data interval (column j has j points on the left), shape (8, S, M + 1).
@@ -156,7 +160,7 @@ class Quadrature:
             return None
         nodes, first = self.grid.of_both(function.sides)
         parts = (slice(0, first), slice(first, None))
-        models = [response_model(side, self.potential, nodes.nodes[of]) for side, of in zip(self.sides, parts, strict=True)]
+        models = [side.at(nodes.nodes[of]) for side, of in zip(self._responses, parts, strict=True)]
         model = joined(*models)
         if model is None:
             return None
@@ -179,7 +183,7 @@ class Quadrature:
                 yield row, nodes, self._response(row, nodes)
 
     def _response(self, row: int, nodes: PanelNodes) -> AnyResponse:
-        return response_model(self.sides[row], self.potential, nodes.nodes)(nodes.rows.g)
+        return self._responses[row].at(nodes.nodes)(nodes.rows.g)
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,7 +81,7 @@ class Discretization(Nodes):
     def on(cls, cells: Cells, law: BreakpointLaw, x: Array) -> Discretization:
         """These cells, which hold the data `x`, with the curvature densities of a law."""
         nodes = cells.nodes
-        zeta = np.array([side.zeta(nodes[:, :1] if law.degree == 0 else nodes) for side in law.sides])
+        zeta = law.zetas(nodes[:, :1] if law.degree == 0 else nodes)
         return cls(cells, nodes, cells.weights, zeta, data_intervals(cells.edges, x))
 
 

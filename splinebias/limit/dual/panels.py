@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.initialization.zeta_cells import zetas
 from splinebias.limit.discretization import Discretization, data_intervals
 from splinebias.limit.dual.dual_function import SideFunction
 from splinebias.numerics.cells import Cells
@@ -210,7 +209,7 @@ def _fold(grid: Discretization, law: BreakpointLaw, sign: int, end: float, mark:
     place, weight = gauss_legendre(grid.cells.order)
     reach = (inner[tried] - centre)[:, None]
     far = centre + reach / place
-    zeta = zetas(law, far)
+    zeta = law.zetas(far)
     lever = np.array([np.ones_like(far), far - end, (far - end) ** 2])
     series = np.abs(legendre_coefficients(zeta * (reach / place) ** 4 / np.abs(reach) ** 3))
     smooth = (series[..., -2:].max(axis=-1) <= _SMOOTH * series.max(axis=-1)).all(axis=0)

@@ -134,8 +134,8 @@ class IntegratedDual:
         """
         problem, equations, near = posed.problem, posed.system, posed.near
         if near is None:
-            u = equations.curvature(posed.zeta).solve(equations.target(problem.data.y))
-            size = float(np.abs(equations.function(u).nodal).max())
+            start = equations.function(equations.curvature(posed.zeta).solve(equations.target(problem.data.y)))
+            size = float(np.abs(start.nodal).max())
             size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         else:
             size = near.reached.size
@@ -149,7 +149,7 @@ class IntegratedDual:
             grid = replace(grid, folds=folds_of(posed.grid, problem.initialization.breakpoint_law, problem.data.x))
         dual = cls(problem, integrator_of(posed, grid), size, factor)
         if near is None:
-            return dual, equations.function(u / size).through_mirror(potential)
+            return dual, start.times(1 / size).through_mirror(potential)
         start, before = near.function(equations.frame), near.reached.grid.unfolding.potential
         return dual, start if before == potential else start.through_mirror(potential, before)
 
@@ -263,7 +263,7 @@ def integrator_of(posed: PosedProblem, grid: PanelGrid) -> Quadrature:
 def curved_spline(state: DualState, y: Array, knots: Array) -> CurvedSpline:
     """The function that a state with samples makes, through ordinates `y` at the data, one branch a side."""
     dual = state.dual
-    x, scale, integrator, branches = dual.problem.data.x, dual.size * dual.problem.two_slopes.kink, dual.integrator, []
+    x, scale, integrator, branches = dual.equations.x, dual.size * dual.equations.activation.kink, dual.integrator, []
     for row in range(len(state.masses)):
         samples = [sample for sample in state.samples if sample.row == row]
         rows, curvature = samples[0].nodes.rows, samples[0].value

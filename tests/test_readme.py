@@ -36,6 +36,7 @@ def lines(command):
         ("docs/guide/limits.md", 15),
         ("docs/guide/training.md", 10),
         ("docs/guide/finite-width.md", 7),
+        ("docs/guide/several-inputs.md", 10),
         ("docs/guide/data.md", 10),
         ("docs/guide/estimator.md", 8),
         ("docs/guide/learning-features.md", 10),

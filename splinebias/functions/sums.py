@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from splinebias._arguments import at_finite, real_array, real_number, whole_numb
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.by_values import integral, roots
-from splinebias.functions.json_state import checked_list, checked_object, numbers, read_object
+from splinebias.functions.json_state import JsonText, checked_list, checked_object, numbers
 
 
 def as_function(value: Any, name: str) -> Any:
@@ -39,7 +38,7 @@ def as_function(value: Any, name: str) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class FunctionSum:
+class FunctionSum(JsonText):
     """A sum of multiples of functions, a f(x) + b g(x) + ..., of which each is evaluated in its own way.
 
     Attributes
@@ -110,26 +109,7 @@ class FunctionSum:
         """
         return roots(self, level, interval, np.concatenate([_cuts(part) for part in self.parts]))
 
-    def to_json(self) -> str:
-        """Exact text form; `from_json` reads it back bit for bit.
-
-        Raises
-        ------
-        CapabilityError
-            If a part is a function of one's own.
-        """
-        return json.dumps(self._state())
-
-    @classmethod
-    def from_json(cls, text: str) -> FunctionSum:
-        """The function written by `to_json`; DataError for any other text, which names the entry."""
-        try:
-            return cls(**cls._arguments(read_object(text)))
-        except DataError as error:
-            raise DataError(f"this is not the JSON text of a {cls.__name__}: {error}") from None
-
     def _state(self) -> dict[str, Any]:
-        """All there is to know about the function, in lists, numbers and words."""
         states = []
         for part in self.parts:
             if type(part).__name__ not in _kinds() or _kinds()[type(part).__name__] is not type(part):

@@ -96,11 +96,8 @@ class Network:
             rows.append(np.concatenate([w.T.ravel(), b, scale * a, [scale * law.sample_output_bias(rng)]]))
         theta = torch.tensor(np.array(rows), dtype=kind, device=place)
         activation = problem.activation.two_slopes or problem.activation  # ReLUPower(1) is ReLU
-        return cls(
-            theta if batch else theta[0],
-            activation,
-            theta.new_zeros((len(seeds), law.inputs + 1) if batch else law.inputs + 1),
-        )
+        skip = theta.new_zeros(len(seeds), law.inputs + 1)
+        return cls(theta, activation, skip) if batch else cls(theta[0], activation, skip[0])
 
     @classmethod
     def of_units(cls, w: Array, b: Array, a: Array, activation: Activation) -> Network:
@@ -149,6 +146,11 @@ class Network:
         w, b, a = (part.detach().cpu().double().numpy() for part in (self.w, self.b, self.a))
         return w, b, a
 
+    def _require_one(self, call: str) -> None:
+        """Refuse a batch of networks, of which one has to be taken for a `call`."""
+        if self.theta.ndim != 1:
+            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].{call}")
+
     def __getitem__(self, index: int | slice) -> Network:
         """Network number `index` of a batch, or a part of the batch."""
         if self.theta.ndim == 1:
@@ -183,14 +185,12 @@ class Network:
         DataError
             If this is a batch; take ``network[j].function()``.
         """
-        if self.theta.ndim != 1:
-            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].function()")
+        self._require_one("function()")
         w, b, a = self.units()
         *slopes, intercept = self.skip.detach().cpu().double().tolist()
         if self.inputs > 1:
             return UnitsFunction(w, b, a, float(self.d), self.activation, np.array(slopes), intercept)
-        slope = slopes[0]
-        two_slopes, skip = self.activation.two_slopes, (slope, intercept)
+        two_slopes, skip = self.activation.two_slopes, (slopes[0], intercept)
         if not isinstance(self.activation, Homogeneous):
             return SmoothUnits(w, b, a, float(self.d), self.activation, skip)
         if two_slopes is not None:
@@ -259,8 +259,7 @@ class Network:
         """
         from splinebias.networks.linearized import Progress, Setting, linearized
 
-        if self.theta.ndim != 1:
-            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].linearized(...)")
+        self._require_one("linearized(...)")
         theta, skip = (part.detach().cpu().double().numpy() for part in (self.theta, self.skip))
         if not np.isfinite(theta).all() or not np.isfinite(skip).all():
             raise DataError(f"a network must have finite parameters, got {int((~np.isfinite(theta)).sum())} that are not")
@@ -291,8 +290,7 @@ class Network:
         """
         from splinebias.networks.archive import write_archive
 
-        if self.theta.ndim != 1:
-            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].save(path)")
+        self._require_one("save(path)")
         tables = {"activation": part_to_table("activation", self.activation)}
         write_archive(path, "network", tables, self.arrays("network"))
 
@@ -311,8 +309,7 @@ class Network:
         """
         from splinebias.networks.torch_layers import activation_layer, as_module
 
-        if self.theta.ndim != 1:
-            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].to_torch()")
+        self._require_one("to_torch()")
         if (layer := activation_layer(self.activation)) is None:
             raise CapabilityError(f"only activations of the library and of torch have a module, got {self.activation!r}")
         return as_module(self.theta.detach(), self.skip.detach(), layer)
@@ -320,13 +317,9 @@ class Network:
 
 def difference(network: Network, other: Network) -> PiecewisePolynomial | UnitsFunction | SmoothUnits:
     """f - g of two networks of one activation, exact: the function of the units of both."""
-    rows, ends = [], []
-    for net, sign in ((network, 1.0), (other, -1.0)):
-        theta = net.theta.detach().cpu().double()
-        units = theta[:-1].reshape(net.inputs + 2, -1).clone()  # w of each input, b, a
-        units[-1] *= sign
-        rows.append(units)
-        ends.append(sign * theta[-1:])
+    one, two = (net.theta.detach().cpu().double() for net in (network, other))
+    rows = [theta[:-1].reshape(network.inputs + 2, -1) for theta in (one, two)]  # w of each input, b, a
+    rows[1] = torch.cat([rows[1][:-1], -rows[1][-1:]])
     skip = network.skip.detach().cpu().double() - other.skip.detach().cpu().double()
-    theta = torch.cat([torch.cat(rows, dim=-1).flatten(), ends[0] + ends[1]])
+    theta = torch.cat([torch.cat(rows, dim=-1).flatten(), one[-1:] - two[-1:]])
     return Network(theta, network.activation, skip).function()

@@ -39,10 +39,8 @@ def plot_orientations(found: Orientations, ax: Axes | None = None, **line: Any) 
             chosen = found.signs == sign
             style: dict[str, Any] = {"color": color, "marker": marker, "linestyle": "none", "zorder": 3}
             axes.plot(found.angles[chosen], found.strengths[chosen], **style, label=f"condensed, {label}")
-        axes.set_xlim(0, 360)
-        axes.set_xticks([0, 90, 180, 270, 360])
-        axes.set_xlabel("direction of $(w, b)$ in degrees")
-        axes.set_ylabel("$Q$")
+        degrees = "direction of $(w, b)$ in degrees"
+        axes.set(xlim=(0, 360), xticks=[0, 90, 180, 270, 360], xlabel=degrees, ylabel="$Q$")
     return axes
 
 
@@ -63,8 +61,7 @@ def plot_condensation(found: Condensation, ax: Axes | None = None, *, order: Any
     axes, at = new_axes(ax), found.order if order is None else np.asarray(order)
     style: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1, "interpolation": "nearest"}
     axes.imshow(found.cosines[np.ix_(at, at)], **style | image)
-    axes.set_xlabel("neuron")
-    axes.set_ylabel("neuron")
+    axes.set(xlabel="neuron", ylabel="neuron")
     return axes
 
 

@@ -16,10 +16,11 @@ from splinebias.limit.discretization import CHECK
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
-from splinebias.limit.dual.responses.effective_response import EffectiveResponse, SideResponse, joined
+from splinebias.limit.dual.responses.effective_response import EffectiveModel, EffectiveResponse, SideResponse, joined
 from splinebias.limit.dual.responses.response import Brink, Response, ResponseModel
 from splinebias.potential import Potential
 
+AnyModel = ResponseModel | EffectiveModel
 AnyResponse = Response | EffectiveResponse
 
 _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
@@ -124,11 +125,21 @@ class Quadrature:
         return tuple(SideResponse(side, self.potential) for side in self.sides)
 
     @cached_property
-    def speeds(self) -> int:
-        """How many values of |w| stand for the law at one breakpoint, or at most of them."""
+    def _models(self) -> tuple[AnyModel, ...]:
+        """The responses of all sides at a few breakpoints."""
         edges = self.grid.cells.edges
         some = edges[np.linspace(0, edges.size - 1, 5).astype(int), None]
-        return max(1, *(side.at(some).speeds for side in self._responses))
+        return tuple(side.at(some) for side in self._responses)
+
+    @property
+    def speeds(self) -> int:
+        """How many values of |w| stand for the law at one breakpoint, or at most of them."""
+        return max(1, *(model.speeds for model in self._models))
+
+    @property
+    def by_rule(self) -> bool:
+        """Whether a rule integrates over |w|, rather than a function of one variable for each scale family."""
+        return any(isinstance(model, ResponseModel) and model.speeds > 1 for model in self._models)
 
     def integrals(self, function: DualFunction) -> Array:
         r"""What a dual function makes, per side and data interval (column j has j points on the left), shape (8, S, M + 1).
@@ -197,6 +208,10 @@ class UnitQuadrature(Quadrature):
     @property
     def speeds(self) -> int:
         return 1
+
+    @property
+    def by_rule(self) -> bool:
+        return False
 
     def _at_once(self, function: DualFunction) -> None:
         return None

@@ -337,10 +337,8 @@ class Scaled:
 
 def raised(size: Any, exponent: float) -> Any:
     """size^exponent for size >= 0; whole exponents up to 16 by multiplication, which is ten times faster."""
-    if not (exponent <= 16 and exponent == int(exponent) >= 0):
+    if not (1 <= exponent <= 16 and exponent == int(exponent)):
         return size**exponent
-    if exponent == 0:
-        return namespace(size).ones_like(size)
     if exponent == 1:
         return size * 1.0
     half = raised(size, exponent // 2)

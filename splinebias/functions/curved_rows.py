@@ -5,7 +5,7 @@ r"""Rows of a quadrature on which a curvature is smooth in a coordinate of its o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -127,12 +127,12 @@ class CurvedRows:
         first, *others = parts
         if not others:
             return first
-        columns = [np.concatenate([getattr(part, name) for part in parts]) for name in cls._COLUMNS]
+        columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in cls._COLUMNS}
         series = []
         for of in zip(*(part.series for part in parts), strict=True):
             size = max(map(len, of))
             series.append(np.concatenate([np.pad(one, ((0, size - len(one)), (0, 0))) for one in of], axis=1))
-        return cls(first.unfolding, *columns, np.concatenate([part.base for part in parts], axis=1), tuple(series))
+        return replace(first, **columns, base=np.concatenate([part.base for part in parts], axis=1), series=tuple(series))
 
     @cached_property
     def _known(self) -> Array:

@@ -131,7 +131,7 @@ class Quadrature:
         some = edges[np.linspace(0, edges.size - 1, 5).astype(int), None]
         return tuple(side.at(some) for side in self._responses)
 
-    @property
+    @cached_property
     def speeds(self) -> int:
         """How many values of |w| stand for the law at one breakpoint, or at most of them."""
         return max(1, *(model.speeds for model in self._models))

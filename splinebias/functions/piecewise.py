@@ -39,7 +39,8 @@ class PiecewisePolynomial(JsonText):
 
     def __init__(self, ppoly: PPoly, knots: Any) -> None:
         self._ppoly = ppoly
-        self._knots = np.array(knots, dtype=float)
+        known = np.asarray(knots, dtype=float)
+        self._knots = known.copy() if known.flags.writeable else known
         self._knots.setflags(write=False)
 
     @classmethod
@@ -293,7 +294,7 @@ class WeightedSpline(PiecewisePolynomial):
 
     @classmethod
     def from_curvature(
-        cls, edges: Array, curvature: Array, x: Array, values: Array, knots: Array, *, exact: bool
+        cls, edges: Array, curvature: Array, x: Array, values: Array, knots: Array, *, exact: bool, linear: bool = False
     ) -> WeightedSpline:
         """Integrate a second derivative twice through given values.
 
@@ -307,8 +308,10 @@ class WeightedSpline(PiecewisePolynomial):
             Points, M >= 2, and f there; slopes follow from the curvature between neighbours, with no accumulation.
         knots, exact : Array, bool
             As in `WeightedSpline`; exact if f'' is a polynomial of degree < q on each cell.
+        linear : bool
+            Whether f'' is linear on cells and given at both ends of them instead, shape (N, 2).
         """
-        return cls(integrate_through(edges, curvature, 2, x, values), knots, exact=exact)
+        return cls(integrate_through(edges, curvature, 2, x, values, linear=linear), knots, exact=exact)
 
     def to_ppoly(self, *, resolved: bool = False) -> PPoly:
         """The exact pieces as `scipy.interpolate.PPoly`, where the curvature penalty is piecewise polynomial.

@@ -31,8 +31,8 @@ _LARGEST = 1e50  # of |x|, |y| and 1/gaps: a slope reaches its square, a second 
 
 def require_size(data: Dataset | Points) -> None:
     """Raise DataError for data so large that squares of slopes leave the range of doubles."""
-    for name, size in (("|x|", np.abs(data.x).max()), ("|y|", np.abs(data.y).max())):
-        if size > _LARGEST:
+    for name, of in (("|x|", data.x), ("|y|", data.y)):
+        if (size := max(of.max(), -of.min())) > _LARGEST:
             raise DataError(f"predictions need {name} <= {_LARGEST:g}, got {size:g}; rescale the data")
 
 

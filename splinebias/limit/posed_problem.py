@@ -107,8 +107,11 @@ class PosedProblem:
         kernel = FeatureKernel(problem.initialization.breakpoint_law, problem.homogeneous)
         return PowerSystem.of(problem.data.x, problem.data.y, kernel, free=problem.free)
 
-    def spline(self, curvature: Array, y: Array) -> WeightedSpline:
-        """The function with f''/(p - q) the `curvature` of all sides at the nodes, through ordinates `y` at the data."""
+    def spline(self, curvature: Array, y: Array, *, linear: bool = False) -> WeightedSpline:
+        """The function with f''/(p - q) the `curvature` of all sides at the nodes, through ordinates `y` at the data.
+
+        `linear`: the curvature is so on cells, and known at both ends of them instead.
+        """
         problem = self.problem
         return WeightedSpline.from_curvature(
             self.grid.cells.edges,
@@ -117,6 +120,7 @@ class PosedProblem:
             y,
             self.knots(),
             exact=problem.initialization.breakpoint_law.degree is not None,
+            linear=linear,
         )
 
     def knots(self, zeros: Array | None = None) -> Array:
@@ -127,7 +131,9 @@ class PosedProblem:
         few = np.unique(np.concatenate([inside, ends, zeros if zeros is not None else []]))
         at = x.searchsorted(few)
         fresh = x[np.minimum(at, x.size - 1)] != few
-        return np.insert(x, at[fresh], few[fresh]) if fresh.any() else x
+        knots = np.insert(x, at[fresh], few[fresh]) if fresh.any() else x
+        knots.setflags(write=False)
+        return knots
 
 
 def _far_frame(lines: FarMass, x: Array) -> LineFrame | None:

@@ -278,7 +278,9 @@ def _limit(problem: Problem, solver: Solver | None, warm: Prediction | None, tol
         found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers, dual_function=dual)
     if not solver.exact:
         return found
-    return checked(found, solver.tolerance, brief=found.stats.get("warm") == GRID_TOO or posed.accuracy > 0)
+    brief = found.stats.get("warm") == GRID_TOO or posed.accuracy > 0
+    del posed  # a third of the memory of many points
+    return checked(found, solver.tolerance, brief=brief)
 
 
 def _plain(problem: Problem) -> tuple[Problem, float]:

@@ -241,7 +241,7 @@ class FamilyNeurons(NeuronsOfSide):
         size, total = np.abs(self.g), np.zeros_like(self.g)
         for moments, scale, mass in self.parts:
             term = mass * scale**power * getattr(moments, name)(scale * size)
-            total += np.where(mass > 0, term, 0.0)  # it may be infinite where no mass is
+            total += np.where(mass != 0, term, 0.0)  # it may be infinite where no mass is
         return total
 
     @cached_property

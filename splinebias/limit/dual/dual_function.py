@@ -151,7 +151,10 @@ class DualFunction:
         cls, x: Array, values: Array, beta: float, height: float, frame: LineFrame, activation: TwoSlope, free: bool
     ) -> DualFunction:
         """From values at the inner data, to which that at x_1 is added."""
-        line = height - beta * ((x - frame.first) / (x[-1] - x[0]))
+        line = x - frame.first
+        line /= x[-1] - x[0]
+        line *= -beta
+        line += height
         values[0] = line[0]
         nodal = _nodal(activation.kink * values, line, activation, free)
         return cls(x, values, beta, height, frame, activation, free, nodal)
@@ -240,10 +243,17 @@ class DualFunction:
 
     def multipliers(self) -> Array:
         r"""The :math:`\lambda_i`: jumps of the slope of G, shape (M,)."""
-        slopes = np.diff(self.values) / np.diff(self.x)
-        return np.diff(np.concatenate([[-self.beta / self.span], slopes, [0.0]]))
+        slopes = np.empty(self.x.size + 1)
+        np.divide(np.diff(self.values), np.diff(self.x), out=slopes[1:-1])
+        slopes[[0, -1]] = -self.beta / self.span, 0.0
+        return np.diff(slopes)
 
 
 def _nodal(kinks: Array, line: Array, activation: TwoSlope, free: bool) -> Array:
     r"""The dual functions at the data, shape (S, M), from :math:`(p - q) G` and :math:`\ell` there."""
-    return np.array([kinks + factor * line for _, factor in line_factors(activation, free=free)])
+    factors = line_factors(activation, free=free)
+    nodal = np.empty((len(factors), line.size))
+    for row, (_, factor) in enumerate(factors):
+        np.multiply(line, factor, out=nodal[row])
+    nodal += kinks
+    return nodal

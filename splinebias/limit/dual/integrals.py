@@ -16,11 +16,11 @@ from splinebias.limit.discretization import CHECK
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations, Masses, Moments
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
-from splinebias.limit.dual.responses.effective_response import EffectiveResponse, joined, response_model
+from splinebias.limit.dual.responses.effective_response import EffectiveModel, EffectiveResponse, joined, response_model
 from splinebias.limit.dual.responses.response import Brink, Response, ResponseModel
 from splinebias.potential import Potential
 
-AnyResponse = Response | EffectiveResponse
+AnyModel, AnyResponse = ResponseModel | EffectiveModel, Response | EffectiveResponse
 
 _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
 
@@ -171,11 +171,21 @@ class Quadrature:
         return None
 
     @cached_property
-    def speeds(self) -> int:
-        """How many values of |w| stand for the law at one breakpoint, or at most of them."""
+    def _models(self) -> tuple[AnyModel, ...]:
+        """The responses of all sides at a few breakpoints."""
         edges = self.grid.cells.edges
         some = edges[np.linspace(0, edges.size - 1, 5).astype(int), None]
-        return max(1, *(response_model(side, self.potential, some).speeds for side in self.sides))
+        return tuple(response_model(side, self.potential, some) for side in self.sides)
+
+    @property
+    def speeds(self) -> int:
+        """How many values of |w| stand for the law at one breakpoint, or at most of them."""
+        return max(1, *(model.speeds for model in self._models))
+
+    @property
+    def by_rule(self) -> bool:
+        """Whether a rule integrates over |w|, rather than a function of one variable for each scale family."""
+        return any(isinstance(model, ResponseModel) and model.speeds > 1 for model in self._models)
 
     def at(self, function: DualFunction, curvature: Array) -> tuple[Integrals, ...]:
         r"""The integrals of every side at a dual function; `curvature` is :math:`(\phi')^{-1}` of it at the data."""
@@ -241,6 +251,10 @@ class UnitQuadrature(Quadrature):
     @property
     def speeds(self) -> int:
         return 1
+
+    @property
+    def by_rule(self) -> bool:
+        return False
 
     def _of_both(self, function: DualFunction) -> None:
         return None

@@ -226,8 +226,8 @@ class IntegratedDual:
         return DualState(self, function, curvature, integrals, objective, abs(pairing), made, residual, load, error)
 
     def misfit_of_finest(self, function: DualFunction) -> float:
-        r"""The misfit there with the finest rule for |w|, 0 if rules are exact or |\alpha| too flat to ask much of them."""
-        if self.integrator.speeds == 1 or self.problem.limit_potential.moment_order <= MODERATE:
+        r"""The misfit there with the finest rule for |w|, 0 if there is none or |\alpha| too flat to ask much of them."""
+        if not self.integrator.by_rule or self.problem.limit_potential.moment_order <= MODERATE:
             return 0.0
         sides = self.equations.sides_of(self.problem.breakpoint_law().finest())
         return replace(self, integrator=replace(self.integrator, sides=sides)).at(function).misfit

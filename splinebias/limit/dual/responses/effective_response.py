@@ -89,7 +89,7 @@ class EffectiveModel:
     @property
     def occupied(self) -> NDArray[np.bool_]:
         """Per breakpoint, whether there is any mass."""
-        return np.asarray(sum(part.mass for part in self.parts) > 0)
+        return np.any([part.mass != 0 for part in self.parts], axis=0)
 
     def moment(self, order: int) -> Array:
         r""":math:`\int \rho\, v^k\, dv`, k = `order`, per breakpoint."""
@@ -126,7 +126,7 @@ class EffectiveResponse:
             first = mass * first
             terms = np.array([mass * value, scale * first, mass * scale**2 * second, z * first])
             terms[3] -= terms[0]
-            found += terms if mass.all() else np.where(mass > 0, terms, 0.0)  # Psi may be infinite where no mass is
+            found += terms if mass.all() else np.where(mass != 0, terms, 0.0)  # Psi may be infinite where no mass is
         return found
 
     @property

@@ -15,6 +15,7 @@ from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw, Side
@@ -52,6 +53,15 @@ class WeightSizes:
     def steep(self) -> bool:
         """Whether integrands have a high power of v in them, and so a narrow peak far out in the law, or at its end."""
         return _STEEP < self.power < math.inf
+
+    @property
+    def peaked(self) -> bool:
+        """Whether exponentials meet tails that fall no faster: curvature may be narrow at the data then, by any factor."""
+        if not math.isinf(self.power):
+            return False
+        if isinstance(self.law, Independent):
+            return not all(law.is_light for law in self.law.laws if isinstance(law, Continuous))
+        return not (isinstance(self.law, Joint) and self.law.density.gaussian)
 
     @cached_property
     def _rules(self) -> _Rules:
@@ -104,9 +114,11 @@ class WeightSizes:
             return np.concatenate([value for value, _ in both]), np.concatenate([error for _, error in both])
         rays = marks(c, sign)
         v, weights, half, unit = _rule(rays, self._rules)
-        density = self._density(sign * v, -sign * v * c[..., None])
+        density, z = self._density(sign * v, -sign * v * c[..., None]), v * g[..., None]
         values = density * v
-        values *= v * bend(v * g[..., None])
+        values *= v * bend(z)
+        if math.isinf(self.power) and (faint := (density < 1e-290) & (np.abs(z) > 100)).any():
+            values[faint] = self._far_down(faint, sign * v, c, z, float(bend(np.ones(()))))
         if not np.isfinite(values.sum()):  # no density times infinity
             values[~(density > 0)] = 0.0
         if weights.ndim > 1:
@@ -119,6 +131,19 @@ class WeightSizes:
         # equidistant: doubling the nodes about squares the relative error
         size = np.abs(values, out=values) @ weights * unit
         return whole, np.where(error < size, error * np.sqrt(error / np.where(size > 0, size, 1.0)), error)
+
+    def _far_down(self, at: NDArray[np.bool_], w: Array, c: Array, z: Array, one: float) -> Array:
+        r"""Terms :math:`v A(z) p` by their logarithms, :math:`A = A(1) \sinh(z)/\sinh(1)` with A(1) = `one`, at some nodes."""
+        log = self._log_density(w[at], (-w * c[..., None])[at]) + 2 * np.log(np.abs(w[at])) + np.abs(z[at])
+        return np.copysign(np.exp(log + math.log(one / math.sinh(1) / 2)), z[at])
+
+    def _log_density(self, w: Array, b: Array) -> Array:
+        """Its logarithm, also where the density underflows, as far as the law gives it: else -inf."""
+        if isinstance(self.law, Joint):
+            return self.law.density.logpdf(w, b)
+        assert isinstance(self.law, Independent)
+        weight, bias = (law for law in self.law.laws if isinstance(law, Continuous))
+        return np.asarray(weight.logpdf(w) + bias.logpdf(b))
 
     def _density(self, w: Array, b: Array) -> Array:
         """The joint density of weight and bias."""

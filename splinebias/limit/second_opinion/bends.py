@@ -49,7 +49,10 @@ class Bends:
     def of(cls, prediction: Prediction) -> Bends:
         """Those of the solver, or what the multipliers say."""
         if (known := prediction.dual_function) is not None:
-            size = 4 * EPS * np.abs(known.nodal)
+            size, line = 4 * EPS * np.abs(known.nodal), np.abs(known.line(known.x))
+            if prediction.problem.limit_potential.stiffness is not None:  # solved at once: a sum of terms that may be larger
+                terms = [abs(known.activation.kink) * np.abs(known.values) + abs(rest) * line for _, rest in known.factors]
+                size += EPS / 2 * np.array(terms)
             return cls(prediction.problem, known, size, 4 * EPS * abs(known.beta) / known.span)
         problem, activation = prediction.problem, prediction.problem.two_slopes
         x, weights, p, q = problem.data.x, prediction.multipliers, activation.right, activation.left
@@ -155,7 +158,8 @@ class Bends:
                 for (at, corners), piece, of in zip(parts, pieces, nodes, strict=True)
             ]
         g, lost = (
-            np.concatenate([(of[k] @ at.shape.spans).reshape(of[k].shape[0], -1) for at, of in parts], axis=1) for k in (0, 1)
+            np.concatenate([(of[k] @ at.shape.spans).reshape(of[k].shape[0], -1) for at, of in parts], axis=1)
+            for k in (0, 1)
         )
         bent, error = self._curvature(c, g, lost)
         return [

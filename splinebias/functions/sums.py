@@ -91,8 +91,13 @@ class FunctionSum(JsonText):
     def integrate(self, a: float, b: float) -> float:
         r"""The integral :math:`\int_a^b f`: of each part in its own way, or of its values between the knots that it has."""
         a, b = real_number(a, "a"), real_number(b, "b")
-        known = [part.integrate if hasattr(part, "integrate") else _by_values(part) for part in self.parts]
-        return float(sum(factor * of(a, b) for factor, of in zip(self._factors, known, strict=True)))
+
+        def over(part: Any) -> Any:
+            if hasattr(part, "integrate"):
+                return part.integrate(a, b)
+            return integral(lambda x: np.asarray(part(x), dtype=float), a, b, _cuts(part))
+
+        return float(sum(factor * over(part) for factor, part in zip(self._factors, self.parts, strict=True)))
 
     def roots(self, level: float = 0.0, interval: tuple[float, float] | None = None) -> Array:
         """Points of the interval (lo, hi), which has to be given, where f equals `level`, sorted.
@@ -151,8 +156,3 @@ def _kinds() -> dict[str, Any]:
 def _cuts(part: Any) -> Array:
     """The edges of a function, or its knots; none where it knows neither."""
     return np.asarray(getattr(part, "edges", getattr(part, "knots", ())), dtype=float)
-
-
-def _by_values(part: Any) -> Any:
-    """The integral of a function of which only values are known."""
-    return lambda a, b: integral(lambda x: np.asarray(part(x), dtype=float), a, b, _cuts(part))

@@ -297,6 +297,9 @@ class JointBreakpoints(DensityLaw):
     def factors(self, w: Array, b: Array) -> tuple[Array, ...]:
         return (self.joint.pdf(w, b),)
 
+    def log_factors(self, w: Array, b: Array) -> tuple[Array, ...]:
+        return (self.joint.logpdf(w, b),)
+
     @property
     def scales(self) -> tuple[float, float]:
         w, b = np.sqrt(self.joint.second_moments)

@@ -124,17 +124,12 @@ class Network:
     @property
     def b(self) -> Tensor:
         """Hidden biases, shape (..., n)."""
-        return self._block(0)
+        return self.theta[..., self.inputs * self.width : (self.inputs + 1) * self.width]
 
     @property
     def a(self) -> Tensor:
         """Output weights, shape (..., n)."""
-        return self._block(1)
-
-    def _block(self, number: int) -> Tensor:
-        """The block after w with this number: b or a."""
-        first = (self.inputs + number) * self.width
-        return self.theta[..., first : first + self.width]
+        return self.theta[..., (self.inputs + 1) * self.width : -1]
 
     @property
     def d(self) -> Tensor:
@@ -220,14 +215,12 @@ class Network:
         Parameters
         ----------
         data : Dataset, Points or Problem
-            What is fitted, of as many inputs as the network has. A problem also says the potential (D = 1/Phi'' at the
-            start), the parameterization and whether the affine part is free; its law of weights plays no role. Data alone:
-            gradient descent with `Standard`.
+            What is fitted, of as many inputs as the network has. A problem also says the potential, the parameterization and
+            whether the affine part is free; its law of weights plays no role. Data alone: gradient descent with `Standard`.
         time : float, optional
             Training time t >= 0. None: infinity, or what the learning rates add up to.
         learning_rate : float, sequence of float or callable, optional
-            The :math:`\eta` of gradient descent on :math:`\frac12\sum_i \omega_i r_i^2`, for all steps, or for each one.
-            None: the flow.
+            The :math:`\eta` of gradient descent on :math:`\frac12\sum_i \omega_i r_i^2`, for all steps or each; None: flow.
         steps : int, optional
             The number of steps, where `learning_rate` does not say it.
         hidden : bool
@@ -236,10 +229,10 @@ class Network:
         Returns
         -------
         PiecewisePolynomial or PointFunction
-            f_t, exact, in float64; of several inputs a function of points (..., d) with a `gradient`. Of one input linear
-            pieces if the activation has two slopes, with kinks at the breakpoints, and with jumps if `hidden` (the
-            derivative of a unit by its bias is a step). At a jump, the limit from the right: a unit with its breakpoint at
-            a datum counts as what it is on the right of it.
+            f_t, exact, in float64; of several inputs a function of points (..., d) with a `gradient`. Of one input and two
+            slopes the pieces are linear, with kinks at the breakpoints. If `hidden`, there are jumps too: the derivative of
+            a unit by its bias is a step. At a jump the value is the limit from the right, and a unit with its breakpoint
+            at a datum counts as on the right of it.
 
         Raises
         ------
@@ -251,10 +244,9 @@ class Network:
 
         Notes
         -----
-        O(n log n + M^3) time, O(n + M^2) memory; of several inputs O(n M^2) and O(n M). *Hypotheses:* none; how far
-        the trained network is from it is what moving features do, O(n^-2) with all parameters and O(n^-1) with the output
-        layer alone.
-        Of unscaled potentials the metric is frozen too.
+        O(n log n + M^3) time, O(n + M^2) memory; of several inputs O(n M^2) and O(n M). Of unscaled potentials the metric
+        at the start is frozen too. *Hypotheses:* none. A trained network differs from it because features move: by O(n^-2)
+        if all parameters are trained here, by O(n^-1) if only the output layer is.
         References: Jacot, Gabriel & Hongler, NeurIPS 2018; the linear flow of Jin & Montufar (2023) for the output layer.
         """
         from splinebias.networks.linearized import Progress, Setting, linearized

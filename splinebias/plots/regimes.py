@@ -89,8 +89,8 @@ def plot_large_bias(found: LargeBias, ax: Axes | None = None, **line: Any) -> Ax
     times = found.times * max(found.kernel.smallest, 0.0) / len(found.kernel.matrix)
     sizes = [np.linalg.norm(r, axis=1) / np.linalg.norm(found.residuals[0]) for r in (found.residuals, found.predicted)]
     with drawn_on(ax) as axes:
-        number = _labelled(axes)
-        color = NETWORKS[number % len(NETWORKS)]
+        labelled = [drawn for drawn in axes.get_lines() if not str(drawn.get_label()).startswith("_")]
+        color = NETWORKS[len(labelled) % len(NETWORKS)]
         label = f"$B = {found.kernel.bias:g}$, $m = {found.start.width:,}$"
         style: dict[str, Any] = {"color": color, "linewidth": 1.4, "label": label} | line
         axes.plot(times, sizes[0], **style)
@@ -113,8 +113,3 @@ def plot_large_bias_widths(found: LargeBiasWidths, ax: Axes | None = None, **lin
                 axes.plot(found.biases, scaled, color=BLACK, linestyle=dashes, linewidth=0.8, label=name)
         axes.set(xlabel="bias $B$", ylabel=f"width within {found.distance:g}", yscale="log")
     return axes
-
-
-def _labelled(axes: Axes) -> int:
-    """How many lines with a label are on the axes."""
-    return sum(not str(line.get_label()).startswith("_") for line in axes.get_lines())

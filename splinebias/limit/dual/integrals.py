@@ -23,6 +23,7 @@ from splinebias.potential import Potential
 AnyModel = ResponseModel | EffectiveModel
 AnyResponse = Response | EffectiveResponse
 
+_EPS = float(np.finfo(float).eps)
 _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
 
 
@@ -77,6 +78,8 @@ class Sample(NamedTuple):
         Their share in :math:`E[D_\phi(\alpha, 0)]`.
     brink : Brink or None
         Where doubles end; None if no term is left out and none is the neighbour of those.
+    noise : Array, shape (N,)
+        What rounding of the dual function does to the density, relative: much where that is close to the end of its domain.
     """
 
     row: int
@@ -84,12 +87,16 @@ class Sample(NamedTuple):
     value: Array
     cost: float
     brink: Brink | None
+    noise: Array
 
     @classmethod
     def of(cls, row: int, nodes: PanelNodes, response: AnyResponse) -> Sample:
         """From the response at the nodes."""
         cost = float((nodes.weights * response.penalty).sum())
-        return cls(row, nodes, response.value, cost, response.brink(nodes.nodes))
+        value = response.value
+        moved = _EPS * np.abs(nodes.rows.g) * response.slope
+        noise = np.divide(moved, np.abs(value), out=np.zeros_like(moved), where=value != 0).max(axis=1)
+        return cls(row, nodes, value, cost, response.brink(nodes.nodes), noise)
 
 
 @dataclass(frozen=True, eq=False)

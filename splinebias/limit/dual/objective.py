@@ -230,10 +230,13 @@ class IntegratedDual:
         resolved, negligible = max(1e-12, loose), max(negligible, 0.01 * loose)
         for _ in range(rounds):
             check = dual.checked(state.function)
-            finer = dual.grid.refined(check.densities, law, self._size_of_data, resolved, negligible)
+            noises = [sample.noise for sample in check.samples]
+            finer = dual.grid.refined(check.densities, law, self._size_of_data, resolved, negligible, noises)
             if finer is None:
                 break
             dual = finest = self.on(finer)
+            if not np.isfinite(check.misfit):  # elsewhere than where it was looked: this is no solution, and not to be resolved
+                break
         if finest is None and self._lost_in_folds(state, check) > resolved:
             finest = self.on(replace(self.grid, folds=(None, None)))
         if finest is None and state.misfit <= tolerance < check.misfit and (halved := self.grid.halved()) is not None:

@@ -28,6 +28,7 @@ from splinebias.numerics.cells import Cells, above_noise, unresolved
 from splinebias.numerics.legendre import gauss_legendre
 
 _MAX_PANELS = 400  # on one cell
+_TO_POLES = np.array([2.0**-9, 2.0**-6, 2.0**-3, 1 - 2.0**-3, 1 - 2.0**-6, 1 - 2.0**-9])  # at ends, where g has its kinks
 _NEAR_ZERO = 0.75  # change of g, relative: on cells that double in width beyond the data it is a half or a little more
 
 Sampled = Sequence[tuple["PanelNodes", Array]]  # densities at nodes
@@ -175,35 +176,46 @@ class PanelGrid:
         return replace(self, breaks=np.sort(np.r_[self.breaks, (self.breaks[1:] + self.breaks[:-1]) / 2]))
 
     def refined(
-        self, samples: Sampled, law: BreakpointLaw, size: float, tolerance: float, negligible: float
+        self,
+        samples: Sampled,
+        law: BreakpointLaw,
+        size: float,
+        tolerance: float,
+        negligible: float,
+        noises: Sequence[Array] | None = None,
     ) -> PanelGrid | None:
         """A grid that resolves curvature densities, given at nodes, where this one does not; None if it does everywhere.
 
         It also reaches `farther`. `size` is that of the data, `tolerance` for Legendre coefficients of the densities; those
-        below the rounding noise of the law, or a `negligible` share of all moments, are left alone.
+        below the rounding noise of the law, or `noises` of the densities, relative and row by row, or a `negligible` share of all moments, are left alone.
         """
         values, matters = _shares(samples, size)
-        nodes, failures = [of for of, _ in samples], []
+        nodes, failures, infinities = [of for of, _ in samples], [], []
         beyond = self._beyond(nodes, matters, law, 1e-3 * tolerance)
-        for of, value, matter in zip(nodes, values, matters, strict=True):
-            failing = unresolved(value, matter, 1.0, tolerance, negligible)
+        rounding_of_g = noises or [np.zeros(of.number.size) for of in nodes]
+        for (of, density), rounding, value, matter in zip(samples, rounding_of_g, values, matters, strict=True):
+            infinite = ~np.isfinite(density).all(axis=1)  # the dual function passes its domain between other nodes
+            failing = unresolved(value, matter, 1.0, tolerance, negligible) | infinite
             failing &= of.right - of.left > 1e-13 * np.abs(of.left)
             at = np.flatnonzero(failing & (of.at_zero < 0))
             if at.size:
                 largest = np.abs(value[at]).max(axis=1, keepdims=True)
-                failing[at] = above_noise(value[at] / largest, rounding_noise(law, of.left[at], of.right[at]))
+                noise = np.maximum(rounding_noise(law, of.left[at], of.right[at]), rounding[at])
+                failing[at] = infinite[at] | above_noise(value[at] / np.where(largest > 0, largest, 1.0), noise)
             failures.append(failing)
+            infinities.append(infinite)
         left, right, at_zero = (np.concatenate([getattr(of, name) for of in nodes]) for name in ("left", "right", "at_zero"))
-        failing = np.concatenate(failures)
+        failing, poles = np.concatenate(failures), np.concatenate(infinities)
         zero = at_zero >= 0
         # many unresolved zeros: not smooth in s; a few: it is the law that changes too much on the cell
-        shared = failing & zero & (np.count_nonzero(failing & zero) > 0.1 * np.count_nonzero(zero))
+        shared = failing & zero & ~poles & (np.count_nonzero(failing & zero) > 0.1 * np.count_nonzero(zero))
         cut = failing & ~shared
         middle = (left + right) / 2
         if not self.unfolding.analytic:  # a zero is what is hard to resolve: equal steps of s, not of c, lead there
             folded = np.concatenate([of.rows.middle(self.unfolding) for of in nodes])
             middle = np.where((folded > left) & (folded < right), folded, middle)
-        middles, panels = np.unique(middle[cut]), np.unique(at_zero[shared])
+        towards = left[cut & poles] + np.outer(_TO_POLES, (right - left)[cut & poles])
+        middles, panels = np.unique(np.r_[middle[cut], towards.ravel()]), np.unique(at_zero[shared])
         first_cut = panels.size > 0 and not self.split  # at the zeros themselves: that may be enough
         halved = panels[:0] if first_cut else panels
         breaks = np.sort(np.r_[self.breaks, (self.breaks[halved] + self.breaks[halved + 1]) / 2])
@@ -238,10 +250,11 @@ class PanelGrid:
 def _shares(samples: Sampled, size: float) -> tuple[list[Array], list[Array]]:
     """Per sample, the density as an integrand of the rows, shape (N, q), and what rows contribute to moments, shape (N,).
 
-    That is relative to all of them, or to the `size` of the data if that is more.
+    That is relative to all of them, or to the `size` of the data if that is more. Infinite densities count as 0.
     """
-    values = [nodes.weights * density / gauss_legendre(density.shape[1])[1] for nodes, density in samples]
-    moments = [nodes.moments(value) for (nodes, _), value in zip(samples, values, strict=True)]
+    finite = [(nodes, np.where(np.isfinite(density), density, 0.0)) for nodes, density in samples]
+    values = [nodes.weights * density / gauss_legendre(density.shape[1])[1] for nodes, density in finite]
+    moments = [nodes.moments(value) for (nodes, _), value in zip(finite, values, strict=True)]
     total = sum(float(moment.sum()) for moment, _ in moments) or 1.0
     return values, [np.maximum(moment / total, shift / size) for moment, shift in moments]
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -327,10 +327,11 @@ class UnitCircle(BreakpointLaw):
         return zeta.unit_circle(c)
 
     def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:
-        def part(number: int) -> Callable[[Array], Array]:
-            return lambda c: zeta.unit_circle(c)[number][..., 0]
+        def at(c: Array) -> tuple[Array, Array]:
+            v, rho = zeta.unit_circle(c)
+            return v[..., 0], rho[..., 0]
 
-        return (ScaleFamily(OneRadius(), part(0), part(1)),)
+        return (ScaleFamily(OneRadius(), at),)
 
 
 @dataclass(eq=False)

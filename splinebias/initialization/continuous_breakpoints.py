@@ -152,15 +152,12 @@ class ContinuousWeight(DensityLaw):
             return ()
         profile, ends = RadiusOfExponential(weight.power + bias.power, weight.shape), (weight.scale, bias.scale)
 
-        def scale(c: Array) -> Array:
-            length = ends[0] ** -profile.shape + (np.abs(c) / ends[1]) ** profile.shape
-            return np.asarray(length ** (-1 / profile.shape))
+        def at(c: Array) -> tuple[Array, Array]:
+            v = (ends[0] ** -profile.shape + (np.abs(c) / ends[1]) ** profile.shape) ** (-1 / profile.shape)
+            pairs = self.weight.pdf(side * v) * self.bias.pdf(-side * v * c)
+            return v, np.asarray(v**2 * pairs / profile.density(np.ones(())))
 
-        def mass(c: Array) -> Array:
-            v = scale(c)
-            return np.asarray(v**2 * self.weight.pdf(side * v) * self.bias.pdf(-side * v * c) / profile.density(np.ones(())))
-
-        return (ScaleFamily(profile, scale, mass),)
+        return (ScaleFamily(profile, at),)
 
     @cached_property
     def _steps(self) -> tuple[Steps, Steps] | None:

@@ -185,15 +185,12 @@ class JointLength(NamedTuple):
         joint, u = self.profile.joint, self.typical
         constant = float(self.profile.density(np.array(u)))
 
-        def scale(c: Array) -> Array:
+        def at(c: Array) -> tuple[Array, Array]:
             w = np.full(np.shape(c), float(side))
-            return np.asarray(1 / np.asarray(self.radius(np.stack([w, -side * c], axis=-1)), dtype=float))
+            v = np.asarray(1 / np.asarray(self.radius(np.stack([w, -side * c], axis=-1)), dtype=float))
+            return v, np.asarray(v**2 * u * joint.pdf(side * v * u, -side * v * u * c) / constant)
 
-        def mass(c: Array) -> Array:
-            v = scale(c)
-            return np.asarray(v**2 * u * joint.pdf(side * v * u, -side * v * u * c) / constant)
-
-        return ScaleFamily(self.profile, scale, mass)
+        return ScaleFamily(self.profile, at)
 
 
 def _length(joint: JointDensity) -> JointLength | None:

@@ -31,6 +31,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -202,22 +203,26 @@ class ScaleFamily:
     ----------
     profile : Profile
         The law f above.
-    scale, mass : function
-        The tau and the R above, of breakpoints, any shape; R is the density of breakpoints of these units.
+    at : function
+        To the tau and the R above, at breakpoints of any shape; R is the density of breakpoints of these units.
     """
 
     profile: Profile
-    scale: Callable[[Array], Array]
-    mass: Callable[[Array], Array]
+    at: Callable[[Array], tuple[Array, Array]]
 
     def zeta(self, c: Array, order: float) -> Array:
         r""":math:`\int \rho_s v^k\, dv = R\, \tau^k E[u^k]`, k = `order`, same shape as `c`."""
-        mass = self.mass(c)
-        return np.asarray(mass * self.scale(c) ** order * self.profile.moment(order) if order else mass)
+        scale, mass = self.at(c)
+        return np.asarray(mass * scale**order * self.profile.moment(order) if order else mass)
 
     def times(self, probability: float) -> ScaleFamily:
         """The units of a component that has this probability."""
-        return ScaleFamily(self.profile, self.scale, lambda c: probability * self.mass(c))
+
+        def at(c: Array) -> tuple[Array, Array]:
+            scale, mass = self.at(c)
+            return scale, probability * mass
+
+        return ScaleFamily(self.profile, at)
 
 
 def elliptical(precision: NDArray[np.floating[Any]], profile: Profile, width: float = 1.0) -> ScaleFamily:
@@ -228,10 +233,11 @@ def elliptical(precision: NDArray[np.floating[Any]], profile: Profile, width: fl
     (p_ww, p_wb), (_, p_bb) = precision
     root = math.sqrt(float(np.linalg.det(precision)))
 
-    def length(c: Array) -> Array:
-        return np.asarray(p_ww - 2 * p_wb * c + p_bb * c**2)
+    def at(c: Array) -> tuple[Array, Array]:
+        length = p_ww - 2 * p_wb * c + p_bb * c**2
+        return width / np.sqrt(length), root / (2 * math.pi) / length
 
-    return ScaleFamily(profile, lambda c: width / np.sqrt(length(c)), lambda c: root / (2 * math.pi) / length(c))
+    return ScaleFamily(profile, at)
 
 
 def box(weight: tuple[float, float], bias: tuple[float, float], sign: int) -> ScaleFamily:
@@ -242,12 +248,13 @@ def box(weight: tuple[float, float], bias: tuple[float, float], sign: int) -> Sc
     area = (weight[1] - weight[0]) * (bias[1] - bias[0])
     w_end = max(sign * weight[0], sign * weight[1])
 
-    def scale(c: Array) -> Array:
+    def at(c: Array) -> tuple[Array, Array]:
         b_end = np.where(sign * c < 0, bias[1], -bias[0])
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.where(c == 0, w_end, np.minimum(w_end, b_end / np.abs(c))))
+            scale = np.where(c == 0, w_end, np.minimum(w_end, b_end / np.abs(c)))
+        return scale, scale**2 / (2 * area)
 
-    return ScaleFamily(RadiusOfBox(), scale, lambda c: scale(c) ** 2 / (2 * area))
+    return ScaleFamily(RadiusOfBox(), at)
 
 
 class Steps(NamedTuple):
@@ -272,26 +279,24 @@ def boxes(weight: Steps, bias: Steps, sign: int) -> tuple[ScaleFamily, ...]:
     Along a ray the density of (v, -svc) falls by :math:`\Delta` at some sizes :math:`\tau`, of W itself and of B over \|c\|.
     So it is :math:`\sum \Delta\, 1(v < \tau)`, a sum of laws that are uniform up to a size: :math:`R = \Delta \tau^2/2`.
     """
-    found = []
-    for size, fall in zip(*weight.falls(sign), strict=True):
-        found.append(_layer(lambda c, w=size: np.full(c.shape, w), lambda c, w=size, of=fall: of * bias(-sign * w * c)))
-    plus, minus = (bias.falls(t) for t in (1.0, -1.0))
-    for k in range(max(plus[0].size, minus[0].size)):
-        (above, below), (up, down) = (
-            tuple(part[k] if k < part.size else default for part in parts)
-            for parts, default in ((( plus[0], minus[0]), 1.0), ((plus[1], minus[1]), 0.0))
+
+    def of_weight(size: float, fall: float) -> ScaleFamily:
+        return ScaleFamily(
+            RadiusOfBox(), lambda c: (np.full(c.shape, size), fall * bias(-sign * size * c) * np.square(size) / 2)
         )
 
-        def scale(c: Array, above: float = above, below: float = below) -> Array:
+    def of_bias(sizes: tuple[float, float], falls: tuple[float, float]) -> ScaleFamily:
+        """For sc < 0, and elsewhere."""
+
+        def at(c: Array) -> tuple[Array, Array]:
             with np.errstate(divide="ignore"):
-                return np.minimum(np.where(sign * c < 0, above, below) / np.abs(c), _LARGEST)
+                scale = np.minimum(np.where(sign * c < 0, *sizes) / np.abs(c), _LARGEST)
+            fall = np.where(c == 0, 0.0, np.where(sign * c < 0, *falls) * weight(sign * scale))
+            return scale, fall * scale**2 / 2
 
-        def fall_of(c: Array, scale: Callable[[Array], Array] = scale, up: float = up, down: float = down) -> Array:
-            return np.where(c == 0, 0.0, np.where(sign * c < 0, up, down) * weight(sign * scale(c)))
+        return ScaleFamily(RadiusOfBox(), at)
 
-        found.append(_layer(scale, fall_of))
-    return tuple(found)
-
-
-def _layer(scale: Callable[[Array], Array], fall: Callable[[Array], Array]) -> ScaleFamily:
-    return ScaleFamily(RadiusOfBox(), scale, lambda c: fall(c) * scale(c) ** 2 / 2)
+    above, below = (zip(*bias.falls(t), strict=True) for t in (1.0, -1.0))
+    layers = zip_longest(above, below, fillvalue=(1.0, 0.0))
+    found = [of_weight(*layer) for layer in zip(*weight.falls(sign), strict=True)]
+    return (*found, *(of_bias(*zip(*layer, strict=True)) for layer in layers))

@@ -166,7 +166,7 @@ class SideResponse:
         """The model at breakpoints `c`, any shape; None where the law is no sum of families, or one has no known Psi."""
         found: dict[Profile, list[EffectivePart]] = {}
         for effective, family in self._families:
-            parts, scale, mass = found.setdefault(family.profile, []), family.scale(c), family.mass(c)
+            parts, (scale, mass) = found.setdefault(family.profile, []), family.at(c)
             if parts and (parts[-1].scale == scale).all():  # the other sign of w
                 mass = mass + parts.pop().mass
             parts.append(EffectivePart(effective, family.profile, scale, mass))

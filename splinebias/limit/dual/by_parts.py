@@ -56,7 +56,7 @@ class ByParts(UnitQuadrature):
 
     def samples(self, function: DualFunction) -> tuple[Sample, ...]:
         """As many nodes as the curvature of a function needs to be known exactly."""
-        return tuple(Sample.of(*visited) for visited in self._visited(function, max(6, self._order)))
+        return tuple(Sample.of(*visited, exact=True) for visited in self._visited(function, max(6, self._order)))
 
     def _add_by_parts(self, found: Array, row: int, z: Array) -> None:
         """Add the integrals of one side, from its dual values at all edges, to those that are `found`, shape (8, M + 1)."""

@@ -90,12 +90,12 @@ class Sample(NamedTuple):
     noise: Array
 
     @classmethod
-    def of(cls, row: int, nodes: PanelNodes, response: AnyResponse) -> Sample:
-        """From the response at the nodes."""
-        cost = float((nodes.weights * response.penalty).sum())
-        value = response.value
-        moved = _EPS * np.abs(nodes.rows.g) * response.slope
-        noise = np.divide(moved, np.abs(value), out=np.zeros_like(moved), where=value != 0).max(axis=1)
+    def of(cls, row: int, nodes: PanelNodes, response: AnyResponse, *, exact: bool = False) -> Sample:
+        """From the response at the nodes; `exact`: no grid is to be refined by them, so that noise does not matter."""
+        cost, value, noise = float((nodes.weights * response.penalty).sum()), response.value, np.zeros(nodes.number.size)
+        if not exact:
+            moved = _EPS * np.abs(nodes.rows.g) * response.slope
+            noise = np.divide(moved, np.abs(value), out=np.zeros_like(moved), where=value != 0).max(axis=1)
         return cls(row, nodes, value, cost, response.brink(nodes.nodes), noise)
 
 

@@ -194,7 +194,7 @@ class PanelGrid:
         beyond = self._beyond(nodes, matters, law, 1e-3 * tolerance)
         rounding_of_g = noises or [np.zeros(of.number.size) for of in nodes]
         for (of, density), rounding, value, matter in zip(samples, rounding_of_g, values, matters, strict=True):
-            infinite = ~np.isfinite(density).all(axis=1)  # the dual function passes its domain between other nodes
+            infinite = np.asarray(~np.isfinite(density).all(axis=1))  # the dual function passes its domain between other nodes
             failing = unresolved(value, matter, 1.0, tolerance, negligible) | infinite
             failing &= of.right - of.left > 1e-13 * np.abs(of.left)
             at = np.flatnonzero(failing & (of.at_zero < 0))

@@ -100,10 +100,13 @@ def require_attained(problem: Problem, order: float, *, bias: bool) -> None:
     offset are asked of the neurons. If they are free, biases need moments of order k - 2 times that: otherwise far neurons,
     whose powers of ReLU are polynomials on the data, make :math:`x^2` at no cost.
     """
+    degree = problem.homogeneous.degree
+    if order * degree <= 2:  # which laws have
+        return
     who = f"{problem.activation} with {problem.limit_potential} needs"
     fix = "use lighter tails, a lower power of ReLU, or add a quadratic part to a power potential"
     require_moments(problem, order, who, f"far neurons would make slopes at no cost; {fix}", bias=bias)
-    if not bias and (degree := problem.homogeneous.degree) > 2:
+    if not bias and degree > 2:
         require_moments(problem, order * (degree - 2) / degree, who, f"far neurons would make x^2 at no cost; {fix}")
 
 

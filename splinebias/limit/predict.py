@@ -285,8 +285,8 @@ def _limit(problem: Problem, solver: Solver | None, warm: Prediction | None, tol
 
 def _plain(problem: Problem) -> tuple[Problem, float]:
     r"""The problem with :math:`u^2/2` for a scaled :math:`\kappa u^2/2`, and :math:`\kappa`: the functions are the same."""
-    stiffness = problem.phi.stiffness
-    if not problem.scaled or stiffness is None or isinstance(problem.phi, Quadratic):
+    phi = problem.phi
+    if not problem.scaled or isinstance(phi, Quadratic) or (stiffness := phi.stiffness) is None:
         return problem, 1.0
     return replace(problem, potential=Scaled(Quadratic())), stiffness
 

@@ -1,7 +1,7 @@
-"""Laws and potentials that take longest: how predictions of them end, in seconds of the processor, into benchmarks/README.md.
+"""Laws and potentials that take longest: how predictions of them end, in seconds of the processor.
 
     python -m benchmarks.survey_hard_laws                          # every case, printed as it is done
-    python -m benchmarks.survey_hard_laws --only "histograms,709"  # cases whose name holds a word
+    python -m benchmarks.survey_hard_laws --only "histograms;709"  # cases whose name holds one of these
     python -m benchmarks.survey_hard_laws --referee                # beside the referee of the random problems, which takes minutes
 
 Laws that are a density only, histograms, no scale families with exponentials, data far out in exponential tails, biases that
@@ -21,7 +21,7 @@ import numpy as np
 import scipy.stats as st
 
 import splinebias as sb
-from benchmarks._timing import duration, table
+from benchmarks._timing import duration
 from tests.fuzz import fuzz_problem
 
 POTENTIALS = {"hypentropy": sb.Hypentropy(1.0), "u1.5": sb.Power(1.5), "u4+u2": sb.Power(4, quadratic=1)}
@@ -157,12 +157,12 @@ def tried(name: str, make: Callable[[], sb.Problem], *, referee: bool = False) -
 def main(arguments: Sequence[str] | None = None) -> None:
     """Try the cases that `arguments` ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="words, separated by commas, of which a name must hold one")
+    parser.add_argument("--only", default="", help="what names must hold one of, separated by semicolons")
     parser.add_argument("--referee", action="store_true", help="ask the referee")
     options = parser.parse_args(arguments)
     warm()
     for name, make in cases():
-        if any(word in name for word in options.only.split(",")):
+        if any(word in name for word in options.only.split(";")):
             trial = tried(name, make, referee=options.referee)
             print(f"{trial.name} | {trial.outcome} | {duration(trial.seconds)} | {trial.residual:.0e} | {trial.words}", flush=True)
 
@@ -170,26 +170,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def warm() -> None:
     """Import what predictions import, so that no case pays for it."""
     tried("", partial(scaled, sb.Initialization.gaussian, data(5), sb.Hypentropy(1.0)))
-
-
-def tabulate(*, full: bool) -> str:
-    """How many end how, and how long they take, by what they are of."""
-    warm()
-    found: dict[str, list[Trial]] = {}
-    for name, make in cases():
-        kind = name.partition(",")[0]
-        if full or kind in ("own x normal", "histograms"):
-            found.setdefault(kind, []).append(tried(name, make))
-    rows = []
-    for kind, trials in found.items():
-        seconds = np.array([trial.seconds for trial in trials])
-        slowest = trials[int(seconds.argmax())]
-        ends = [sum(trial.outcome == name for trial in trials) for name in ("CONVERGED", "INACCURATE")]
-        rows.append(
-            [kind, *map(str, (len(trials), *ends, len(trials) - sum(ends))), duration(float(np.median(seconds))),
-             f"{duration(slowest.seconds)} ({slowest.name.partition(', ')[2] or kind})"]
-        )  # fmt: skip
-    return table(["law", "problems", "CONVERGED", "INACCURATE", "refused", "median", "slowest"], rows)
 
 
 if __name__ == "__main__":

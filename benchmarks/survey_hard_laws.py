@@ -2,7 +2,7 @@
 
     python -m benchmarks.survey_hard_laws                          # every case, printed as it is done
     python -m benchmarks.survey_hard_laws --only "histograms;709"  # cases whose name holds one of these
-    python -m benchmarks.survey_hard_laws --referee                # beside the referee of the random problems, which takes minutes
+    python -m benchmarks.survey_hard_laws --referee                # beside the referee of the random problems: minutes
 
 Laws that are a density only, histograms, no scale families with exponentials, data far out in exponential tails, biases that
 have hardly a moment. A case is a name and a function that makes its problem; the construction of laws counts as well.
@@ -90,7 +90,7 @@ def pair(weight: Callable[[], Any], bias: Callable[[], Any]) -> sb.Initializatio
 
 def laws() -> dict[str, Callable[[], sb.Initialization]]:
     """Laws that are densities only, and histograms."""
-    own, normal = (lambda: Secant(name="secant")()), (lambda: st.norm())
+    own, normal = Secant(name="secant"), st.norm
     return {
         "own joint": lambda: sb.Initialization.joint(RoundTail()),
         "own x normal": partial(pair, own, normal),
@@ -107,8 +107,9 @@ def cases() -> Iterator[tuple[str, Callable[[], sb.Problem]]]:
         yield f"{law}, {name}, {size} points", partial(scaled, of, data(size), phi)
     for (law, of), (name, phi), size in itertools.product(PAIRS.items(), POTENTIALS.items(), SIZES):
         if law == "Laplace x t" and name == "hypentropy":
-            yield f"{law}, {name}, free, {size} points", partial(
-                scaled, partial(sb.Initialization, *of), data(size), phi, affine="free"
+            yield (
+                f"{law}, {name}, free, {size} points",
+                partial(scaled, partial(sb.Initialization, *of), data(size), phi, affine="free"),
             )
         else:
             yield f"{law}, {name}, {size} points", partial(scaled, partial(sb.Initialization, *of), data(size), phi)
@@ -117,18 +118,21 @@ def cases() -> Iterator[tuple[str, Callable[[], sb.Problem]]]:
         yield f"weights off zero, |u|^{p}, 20 points", partial(scaled, off, data(20), sb.Power(p))
     for law, weight in (("one |w|", sb.Rademacher()), ("Laplaces", st.laplace()), ("normal x Laplace", st.norm())):
         for beta in (1.0, 1e-3):
-            yield f"{law}, far out, hypentropy {beta:g}", partial(
-                scaled, partial(sb.Initialization, weight, st.laplace()), data(8, 260, 330), sb.Hypentropy(beta)
+            yield (
+                f"{law}, far out, hypentropy {beta:g}",
+                partial(scaled, partial(sb.Initialization, weight, st.laplace()), data(8, 260, 330), sb.Hypentropy(beta)),
             )
     for law, weight in (("normal", st.norm()), ("Laplace", st.laplace()), ("uniform", st.uniform(-1, 2))):
         for name, phi in POTENTIALS.items():
             if name != "u4+u2":
-                yield f"{law} x t(2.2), {name}, free", partial(
-                    scaled, partial(sb.Initialization, weight, st.t(2.2)), data(6), phi, affine="free"
+                yield (
+                    f"{law} x t(2.2), {name}, free",
+                    partial(scaled, partial(sb.Initialization, weight, st.t(2.2)), data(6), phi, affine="free"),
                 )
     for name, phi in POTENTIALS.items():
-        yield f"Laplaces, x from 25, {name}", partial(
-            scaled, partial(sb.Initialization, st.laplace(), st.laplace()), data(6, 25, 26), phi
+        yield (
+            f"Laplaces, x from 25, {name}",
+            partial(scaled, partial(sb.Initialization, st.laplace(), st.laplace()), data(6, 25, 26), phi),
         )
     for seed in (302, 331, 727, 956, 709):
         yield f"seed {seed}", partial(_of_seed, seed)
@@ -145,7 +149,10 @@ def tried(name: str, make: Callable[[], sb.Problem], *, referee: bool = False) -
         prediction = sb.predict(make())
     except sb.SplinebiasError as refusal:
         return Trial(name, type(refusal).__name__, time.process_time() - began, np.nan, str(refusal))
-    seconds, words = time.process_time() - began, str({k: prediction.stats[k] for k in ("iterations", "refinements", "cells")})
+    seconds, words = (
+        time.process_time() - began,
+        str({k: prediction.stats[k] for k in ("iterations", "refinements", "cells")}),
+    )
     if referee:
         from tests.referee import rule
 
@@ -164,7 +171,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, make in cases():
         if any(word in name for word in options.only.split(";")):
             trial = tried(name, make, referee=options.referee)
-            print(f"{trial.name} | {trial.outcome} | {duration(trial.seconds)} | {trial.residual:.0e} | {trial.words}", flush=True)
+            print(
+                f"{trial.name} | {trial.outcome} | {duration(trial.seconds)} | {trial.residual:.0e} | {trial.words}",
+                flush=True,
+            )
 
 
 def warm() -> None:

@@ -104,7 +104,8 @@ class DensityLaw(QuadratureLaw):
     def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
         families = self.scale_families(side)
         if not families or not all(2 * degree < family.profile.tail for family in families):
-            return self._integrated(c, side, degree)
+            law = self.steep(2 * degree)  # far out in heavy biases, high powers see other sizes than low ones
+            return law._integrated(c, side, degree)
         return np.asarray(sum(family.zeta(c, 2 * degree) for family in families))
 
     def _integrated(self, c: Array, side: int, degree: int) -> Array:
@@ -131,8 +132,9 @@ class DensityLaw(QuadratureLaw):
         wide, count, most = (3, 7, _PROBES // 5) if self.falling else (5, 21, _PROBES)
         around = size / unit * np.logspace(-wide, wide, count)
         marks = self.landmarks[:: 1 + self.landmarks.size // most]
+        orders = (0,) if self.falling else (*_GAUSS, 0)
         rules = [
-            [*(WeightRule(self, cuts, step, nodes) for step in _STEPS[:-1] for nodes in (*(() if self.falling else _GAUSS), 0)),
+            [*(WeightRule(self, cuts, step, nodes) for step in _STEPS[:-1] for nodes in orders),
              WeightRule(self, cuts, _STEPS[-1])]
             for cuts in self.cuts
         ]  # fmt: skip
@@ -220,9 +222,9 @@ def cheapest(
 
     Notes
     -----
-    Compared are integrals of 1, v^2, of a power that is no integer, and of the kind that scaled potentials bring, or those of
-    `Tilts`: to 1e-12 with the finest rule of the same cuts (1e-11, 1e-10 where rounding in the densities allows no better), and to 1e-9 with
-    the finest of all, which sees mass that the others may miss.
+    Compared are integrals of 1, v^2, of a power that is no integer, and of the kind that scaled potentials bring, or
+    those of `Tilts`: to 1e-12 with the finest rule of the same cuts (1e-11, 1e-10 where rounding in the densities allows
+    no better), and to 1e-9 with the finest of all, which sees mass that the others may miss.
     """
     finest = [integrals(family[-1]) for family in candidates]
     sound = [k for k, values in enumerate(finest) if _agree(values, finest[-1], 1e-9)]

@@ -251,7 +251,7 @@ def box(weight: tuple[float, float], bias: tuple[float, float], sign: int) -> Sc
 
 
 class Steps(NamedTuple):
-    """A piecewise constant density: n + 1 `edges`, and `heights` below, between and above them, n + 2, of which 0 at the ends."""
+    """A piecewise constant density: n + 1 `edges`, and n + 2 `heights`: 0 below and above them, and those between."""
 
     edges: Array
     heights: Array
@@ -272,26 +272,33 @@ def boxes(weight: Steps, bias: Steps, sign: int) -> tuple[ScaleFamily, ...]:
     Along a ray the density of (v, -svc) falls by :math:`\Delta` at some sizes :math:`\tau`, of W itself and of B over \|c\|.
     So it is :math:`\sum \Delta\, 1(v < \tau)`, a sum of laws that are uniform up to a size: :math:`R = \Delta \tau^2/2`.
     """
-    found = []
-    for size, fall in zip(*weight.falls(sign), strict=True):
-        found.append(_layer(lambda c, w=size: np.full(c.shape, w), lambda c, w=size, of=fall: of * bias(-sign * w * c)))
-    plus, minus = (bias.falls(t) for t in (1.0, -1.0))
-    for k in range(max(plus[0].size, minus[0].size)):
-        (above, below), (up, down) = (
-            tuple(part[k] if k < part.size else default for part in parts)
-            for parts, default in ((( plus[0], minus[0]), 1.0), ((plus[1], minus[1]), 0.0))
-        )
-
-        def scale(c: Array, above: float = above, below: float = below) -> Array:
-            with np.errstate(divide="ignore"):
-                return np.minimum(np.where(sign * c < 0, above, below) / np.abs(c), _LARGEST)
-
-        def fall_of(c: Array, scale: Callable[[Array], Array] = scale, up: float = up, down: float = down) -> Array:
-            return np.where(c == 0, 0.0, np.where(sign * c < 0, up, down) * weight(sign * scale(c)))
-
-        found.append(_layer(scale, fall_of))
-    return tuple(found)
+    falls = [bias.falls(turn) for turn in (1.0, -1.0)]
+    ends = np.ones((2, max(size.size for size, _ in falls))), np.zeros((2, max(size.size for size, _ in falls)))
+    for row, pair in enumerate(falls):
+        for table, of in zip(ends, pair, strict=True):
+            table[row, : of.size] = of
+    own = (_layer_of_weight(size, fall, bias, sign) for size, fall in zip(*weight.falls(sign), strict=True))
+    other = (_layer_of_bias(size, fall, weight, sign) for size, fall in zip(ends[0].T, ends[1].T, strict=True))
+    return (*own, *other)
 
 
-def _layer(scale: Callable[[Array], Array], fall: Callable[[Array], Array]) -> ScaleFamily:
-    return ScaleFamily(RadiusOfBox(), scale, lambda c: fall(c) * scale(c) ** 2 / 2)
+def _layer_of_weight(size: float, fall: float, bias: Steps, sign: int) -> ScaleFamily:
+    """Up to a jump of the density of W."""
+    return ScaleFamily(
+        RadiusOfBox(), lambda c: np.full(c.shape, size), lambda c: fall * size**2 / 2 * bias(-sign * size * c)
+    )
+
+
+def _layer_of_bias(size: Array, fall: Array, weight: Steps, sign: int) -> ScaleFamily:
+    """Up to a jump of the density of B, of which there is one for B > 0 and one for B < 0."""
+    (above, below), (up, down) = size.tolist(), fall.tolist()
+
+    def scale(c: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            return np.minimum(np.where(sign * c < 0, above, below) / np.abs(c), _LARGEST)
+
+    def mass(c: Array) -> Array:
+        v = scale(c)
+        return np.where(c == 0, 0.0, np.where(sign * c < 0, up, down) * weight(sign * v) * v**2 / 2)
+
+    return ScaleFamily(RadiusOfBox(), scale, mass)

@@ -143,24 +143,25 @@ class PanelGrid:
         start, stop = np.abs(panels.start), np.abs(panels.stop)
         size, change = np.maximum(start, stop), np.abs(panels.stop - panels.start)
         change = np.divide(change, size, out=np.zeros_like(size), where=size > 0)
-        if not np.isfinite(self.unfolding.fold(size.max(initial=0.0))):  # s overflows
-            change[~np.isfinite(self.unfolding.fold(size))] = 0.0
+        s = self.unfolding.fold(np.array([panels.start, panels.stop]))
+        change[~np.isfinite(s).all(axis=0)] = 0.0  # s overflows
         near_zero, count, part = change > _NEAR_ZERO, self.breaks.size - 1, None
         at_zero, whole = np.where(near_zero, 0, -1), np.arange(size.size)
         if count > 1:
             copies = np.where(near_zero, count, 1)
             whole = np.repeat(whole, copies)
             number = np.arange(whole.size) - (np.cumsum(copies) - copies)[whole]
-            panels, change, near_zero = panels.take(whole), change[whole], near_zero[whole]
+            panels, s, change, near_zero = panels.take(whole), s[:, whole], change[whole], near_zero[whole]
             part = np.where(near_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
             at_zero = np.where(near_zero, number, -1)
         (bent,) = (change > 0.02).nonzero()  # else the curvature is smooth enough in c itself
         if bent.size == change.size:
-            rows = _curved_rows(panels, self.unfolding, order, part)
+            rows = _curved_rows(panels, s, self.unfolding, order, part)
         else:
             rows = _plain_rows(panels, order)
             if bent.size:
-                curved = _curved_rows(panels.take(bent), self.unfolding, order, None if part is None else part[:, bent])
+                part = None if part is None else part[:, bent]
+                curved = _curved_rows(panels.take(bent), s[:, bent], self.unfolding, order, part)
                 for column, values in zip(rows, curved, strict=True):
                     column[bent] = values
         (far,) = panels.reach.nonzero()
@@ -186,14 +187,17 @@ class PanelGrid:
         """A grid that resolves curvature densities, given at nodes, where this one does not; None if it does everywhere.
 
         It also reaches `farther`. `size` is that of the data, `tolerance` for Legendre coefficients of the densities; those
-        below the rounding noise of the law, or `noises` of the densities, relative and row by row, or a `negligible` share of all moments, are left alone.
+        below the rounding noise of the law, or `noises` of the densities (relative, row by row), or a `negligible` share of
+        all moments, are left alone.
         """
         values, matters = _shares(samples, size)
         nodes, failures, infinities = [of for of, _ in samples], [], []
         beyond = self._beyond(nodes, matters, law, 1e-3 * tolerance)
         rounding_of_g = noises or [np.zeros(of.number.size) for of in nodes]
         for (of, density), rounding, value, matter in zip(samples, rounding_of_g, values, matters, strict=True):
-            infinite = ~np.isfinite(density).all(axis=1)  # the dual function passes its domain between other nodes
+            infinite = np.asarray(
+                ~np.isfinite(density).all(axis=1)
+            )  # the dual function passes its domain between other nodes
             failing = unresolved(value, matter, 1.0, tolerance, negligible) | infinite
             failing &= of.right - of.left > 1e-13 * np.abs(of.left)
             at = np.flatnonzero(failing & (of.at_zero < 0))
@@ -279,19 +283,18 @@ def _plain_rows(panels: Panels, order: int) -> Rows:
 
 
 @np.errstate(invalid="ignore", divide="ignore")  # powers of g may underflow
-def _curved_rows(panels: Panels, unfolding: Unfolding, order: int, part: Array | None) -> Rows:
+def _curved_rows(panels: Panels, s: Array, unfolding: Unfolding, order: int, part: Array | None) -> Rows:
     """A Gauss rule in s on `panels`, starting from the end of each where g is smaller in size.
 
-    `part`, shape (2, N), says between which parts of the way in s from that end to the other; None: all of it.
+    `s`, shape (2, N), is that of their ends; `part`, shape (2, N), says between which parts of the way in s from that end
+    to the other; None: all of it.
     """
     place, weight = gauss_legendre(order)
     from_left = np.abs(panels.start) <= np.abs(panels.stop)
-    values = np.array([panels.start, panels.stop])
-    values = np.where(from_left, values, values[::-1])
-    low, high = values
+    low, high = np.where(from_left, panels.start, panels.stop), np.where(from_left, panels.stop, panels.start)
+    begin, end = np.where(from_left, s, s[::-1])
     anchor, wide = np.where(from_left, panels.left, panels.right), np.where(from_left, panels.wide, -panels.wide)
     rate = (high - low) / wide
-    begin, end = unfolding.fold(values)
     left, right, top = panels.left, panels.right, np.maximum(wide, 0.0)
     if part is None:
         g, slope = unfolding.unfold(begin + (end - begin) * place[:, None])

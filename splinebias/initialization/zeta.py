@@ -295,7 +295,7 @@ def _layer_of_bias(size: Array, fall: Array, weight: Steps, sign: int) -> ScaleF
 
     def scale(c: Array) -> Array:
         with np.errstate(divide="ignore"):
-            return np.minimum(np.where(sign * c < 0, above, below) / np.abs(c), _LARGEST)
+            return np.asarray(np.minimum(np.where(sign * c < 0, above, below) / np.abs(c), _LARGEST))
 
     def mass(c: Array) -> Array:
         v = scale(c)

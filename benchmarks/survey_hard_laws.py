@@ -56,6 +56,14 @@ class RoundTail:
         return np.stack([r * np.cos(turn), r * np.sin(turn)], axis=-1)
 
 
+class LoggedRoundTail(RoundTail):
+    """The same, with its logarithm."""
+
+    def logpdf(self, points: Any) -> Any:
+        """Also where the density underflows."""
+        return 1 - np.sqrt(1 + (np.asarray(points) ** 2).sum(axis=-1)) - np.log(4 * np.pi)
+
+
 class Trial(NamedTuple):
     """What became of a case: the name of its outcome or of the error that refused it, and the referee's words, if asked."""
 
@@ -93,6 +101,7 @@ def laws() -> dict[str, Callable[[], sb.Initialization]]:
     own, normal = Secant(name="secant"), st.norm
     return {
         "own joint": lambda: sb.Initialization.joint(RoundTail()),
+        "own joint with logpdf": lambda: sb.Initialization.joint(LoggedRoundTail()),
         "own x normal": partial(pair, own, normal),
         "normal x own": partial(pair, normal, own),
         "own x own": partial(pair, own, own),

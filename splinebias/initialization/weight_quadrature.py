@@ -267,10 +267,13 @@ class Tilts(NamedTuple):
         """The tests for the law of a rule."""
         scale = finest.law.panels(finest.cuts, probes, side)[2]
         v = scale[:, None] * _FAR
-        low, middle, high = (finest.law.log_density(of, probes, side) for of in (0.95 * v, v, 1.05 * v))
+        low, middle, high, last = (finest.law.log_density(k * v, probes, side) for k in (0.95, 1.0, 1.05, 15.0))
         with np.errstate(invalid="ignore"):
-            rates = (low - high) / (0.1 * v) - 3 / v
-            counts = np.isfinite(rates) & (rates > 0) & (middle + rates * v - middle.max(axis=1, keepdims=True) <= _MOST)
+            falls = (low - high) / (0.1 * v)
+            rates = falls - 3 / v
+            seen = np.isfinite(last) | (middle - 14 * v * falls > -700)  # else it is the density as a number that ends
+            gain = middle + rates * v - middle.max(axis=1, keepdims=True)
+            counts = seen & np.isfinite(rates) & (rates > 0) & (gain <= _MOST)
         tilts = cls(probes, side, np.where(counts, rates, 0.0), np.where(counts, 0.0, -np.inf))
         return tilts._replace(logarithms=np.where(counts, tilts._logarithms(finest), -np.inf))
 

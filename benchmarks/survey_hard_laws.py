@@ -1,8 +1,8 @@
-"""Laws and potentials that take longest: how predictions of them end, in seconds of the processor, into benchmarks/README.md.
+"""Laws and potentials that take longest: how predictions of them end, in seconds of the processor.
 
     python -m benchmarks.survey_hard_laws                          # every case, printed as it is done
-    python -m benchmarks.survey_hard_laws --only "histograms,709"  # cases whose name holds a word
-    python -m benchmarks.survey_hard_laws --referee                # beside the referee of the random problems, which takes minutes
+    python -m benchmarks.survey_hard_laws --only "histograms;709"  # cases whose name holds one of these
+    python -m benchmarks.survey_hard_laws --referee                # beside the referee of the random problems: minutes
 
 Laws that are a density only, histograms, no scale families with exponentials, data far out in exponential tails, biases that
 have hardly a moment. A case is a name and a function that makes its problem; the construction of laws counts as well.
@@ -21,7 +21,7 @@ import numpy as np
 import scipy.stats as st
 
 import splinebias as sb
-from benchmarks._timing import duration, table
+from benchmarks._timing import duration
 from tests.fuzz import fuzz_problem
 
 POTENTIALS = {"hypentropy": sb.Hypentropy(1.0), "u1.5": sb.Power(1.5), "u4+u2": sb.Power(4, quadratic=1)}
@@ -54,6 +54,14 @@ class RoundTail:
         s = random_state.gamma(random_state.integers(1, 3, size))
         r, turn = np.sqrt((1 + s) ** 2 - 1), random_state.uniform(0, 2 * np.pi, size)
         return np.stack([r * np.cos(turn), r * np.sin(turn)], axis=-1)
+
+
+class LoggedRoundTail(RoundTail):
+    """The same, with its logarithm."""
+
+    def logpdf(self, points: Any) -> Any:
+        """Also where the density underflows."""
+        return 1 - np.sqrt(1 + (np.asarray(points) ** 2).sum(axis=-1)) - np.log(4 * np.pi)
 
 
 class Trial(NamedTuple):
@@ -90,9 +98,10 @@ def pair(weight: Callable[[], Any], bias: Callable[[], Any]) -> sb.Initializatio
 
 def laws() -> dict[str, Callable[[], sb.Initialization]]:
     """Laws that are densities only, and histograms."""
-    own, normal = (lambda: Secant(name="secant")()), (lambda: st.norm())
+    own, normal = Secant(name="secant"), st.norm
     return {
         "own joint": lambda: sb.Initialization.joint(RoundTail()),
+        "own joint with logpdf": lambda: sb.Initialization.joint(LoggedRoundTail()),
         "own x normal": partial(pair, own, normal),
         "normal x own": partial(pair, normal, own),
         "own x own": partial(pair, own, own),
@@ -107,8 +116,9 @@ def cases() -> Iterator[tuple[str, Callable[[], sb.Problem]]]:
         yield f"{law}, {name}, {size} points", partial(scaled, of, data(size), phi)
     for (law, of), (name, phi), size in itertools.product(PAIRS.items(), POTENTIALS.items(), SIZES):
         if law == "Laplace x t" and name == "hypentropy":
-            yield f"{law}, {name}, free, {size} points", partial(
-                scaled, partial(sb.Initialization, *of), data(size), phi, affine="free"
+            yield (
+                f"{law}, {name}, free, {size} points",
+                partial(scaled, partial(sb.Initialization, *of), data(size), phi, affine="free"),
             )
         else:
             yield f"{law}, {name}, {size} points", partial(scaled, partial(sb.Initialization, *of), data(size), phi)
@@ -117,18 +127,21 @@ def cases() -> Iterator[tuple[str, Callable[[], sb.Problem]]]:
         yield f"weights off zero, |u|^{p}, 20 points", partial(scaled, off, data(20), sb.Power(p))
     for law, weight in (("one |w|", sb.Rademacher()), ("Laplaces", st.laplace()), ("normal x Laplace", st.norm())):
         for beta in (1.0, 1e-3):
-            yield f"{law}, far out, hypentropy {beta:g}", partial(
-                scaled, partial(sb.Initialization, weight, st.laplace()), data(8, 260, 330), sb.Hypentropy(beta)
+            yield (
+                f"{law}, far out, hypentropy {beta:g}",
+                partial(scaled, partial(sb.Initialization, weight, st.laplace()), data(8, 260, 330), sb.Hypentropy(beta)),
             )
     for law, weight in (("normal", st.norm()), ("Laplace", st.laplace()), ("uniform", st.uniform(-1, 2))):
         for name, phi in POTENTIALS.items():
             if name != "u4+u2":
-                yield f"{law} x t(2.2), {name}, free", partial(
-                    scaled, partial(sb.Initialization, weight, st.t(2.2)), data(6), phi, affine="free"
+                yield (
+                    f"{law} x t(2.2), {name}, free",
+                    partial(scaled, partial(sb.Initialization, weight, st.t(2.2)), data(6), phi, affine="free"),
                 )
     for name, phi in POTENTIALS.items():
-        yield f"Laplaces, x from 25, {name}", partial(
-            scaled, partial(sb.Initialization, st.laplace(), st.laplace()), data(6, 25, 26), phi
+        yield (
+            f"Laplaces, x from 25, {name}",
+            partial(scaled, partial(sb.Initialization, st.laplace(), st.laplace()), data(6, 25, 26), phi),
         )
     for seed in (302, 331, 727, 956, 709):
         yield f"seed {seed}", partial(_of_seed, seed)
@@ -145,7 +158,10 @@ def tried(name: str, make: Callable[[], sb.Problem], *, referee: bool = False) -
         prediction = sb.predict(make())
     except sb.SplinebiasError as refusal:
         return Trial(name, type(refusal).__name__, time.process_time() - began, np.nan, str(refusal))
-    seconds, words = time.process_time() - began, str({k: prediction.stats[k] for k in ("iterations", "refinements", "cells")})
+    seconds, words = (
+        time.process_time() - began,
+        str({k: prediction.stats[k] for k in ("iterations", "refinements", "cells")}),
+    )
     if referee:
         from tests.referee import rule
 
@@ -157,39 +173,22 @@ def tried(name: str, make: Callable[[], sb.Problem], *, referee: bool = False) -
 def main(arguments: Sequence[str] | None = None) -> None:
     """Try the cases that `arguments` ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="words, separated by commas, of which a name must hold one")
+    parser.add_argument("--only", default="", help="what names must hold one of, separated by semicolons")
     parser.add_argument("--referee", action="store_true", help="ask the referee")
     options = parser.parse_args(arguments)
     warm()
     for name, make in cases():
-        if any(word in name for word in options.only.split(",")):
+        if any(word in name for word in options.only.split(";")):
             trial = tried(name, make, referee=options.referee)
-            print(f"{trial.name} | {trial.outcome} | {duration(trial.seconds)} | {trial.residual:.0e} | {trial.words}", flush=True)
+            print(
+                f"{trial.name} | {trial.outcome} | {duration(trial.seconds)} | {trial.residual:.0e} | {trial.words}",
+                flush=True,
+            )
 
 
 def warm() -> None:
     """Import what predictions import, so that no case pays for it."""
     tried("", partial(scaled, sb.Initialization.gaussian, data(5), sb.Hypentropy(1.0)))
-
-
-def tabulate(*, full: bool) -> str:
-    """How many end how, and how long they take, by what they are of."""
-    warm()
-    found: dict[str, list[Trial]] = {}
-    for name, make in cases():
-        kind = name.partition(",")[0]
-        if full or kind in ("own x normal", "histograms"):
-            found.setdefault(kind, []).append(tried(name, make))
-    rows = []
-    for kind, trials in found.items():
-        seconds = np.array([trial.seconds for trial in trials])
-        slowest = trials[int(seconds.argmax())]
-        ends = [sum(trial.outcome == name for trial in trials) for name in ("CONVERGED", "INACCURATE")]
-        rows.append(
-            [kind, *map(str, (len(trials), *ends, len(trials) - sum(ends))), duration(float(np.median(seconds))),
-             f"{duration(slowest.seconds)} ({slowest.name.partition(', ')[2] or kind})"]
-        )  # fmt: skip
-    return table(["law", "problems", "CONVERGED", "INACCURATE", "refused", "median", "slowest"], rows)
 
 
 if __name__ == "__main__":

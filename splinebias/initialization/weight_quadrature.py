@@ -132,8 +132,9 @@ class DensityLaw(QuadratureLaw):
         wide, count, most = (3, 7, _PROBES // 5) if self.falling else (5, 21, _PROBES)
         around = size / unit * np.logspace(-wide, wide, count)
         marks = self.landmarks[:: 1 + self.landmarks.size // most]
+        orders = (0,) if self.falling else (*_GAUSS, 0)
         rules = [
-            [*(WeightRule(self, cuts, step, nodes) for step in _STEPS[:-1] for nodes in (*(() if self.falling else _GAUSS), 0)),
+            [*(WeightRule(self, cuts, step, nodes) for step in _STEPS[:-1] for nodes in orders),
              WeightRule(self, cuts, _STEPS[-1])]
             for cuts in self.cuts
         ]  # fmt: skip
@@ -221,9 +222,9 @@ def cheapest(
 
     Notes
     -----
-    Compared are integrals of 1, v^2, of a power that is no integer, and of the kind that scaled potentials bring, or those of
-    `Tilts`: to 1e-12 with the finest rule of the same cuts (1e-11, 1e-10 where rounding in the densities allows no better), and to 1e-9 with
-    the finest of all, which sees mass that the others may miss.
+    Compared are integrals of 1, v^2, of a power that is no integer, and of the kind that scaled potentials bring, or
+    those of `Tilts`: to 1e-12 with the finest rule of the same cuts (1e-11, 1e-10 where rounding in the densities allows
+    no better), and to 1e-9 with the finest of all, which sees mass that the others may miss.
     """
     finest = [integrals(family[-1]) for family in candidates]
     sound = [k for k, values in enumerate(finest) if _agree(values, finest[-1], 1e-9)]
@@ -266,10 +267,13 @@ class Tilts(NamedTuple):
         """The tests for the law of a rule."""
         scale = finest.law.panels(finest.cuts, probes, side)[2]
         v = scale[:, None] * _FAR
-        low, middle, high = (finest.law.log_density(of, probes, side) for of in (0.95 * v, v, 1.05 * v))
+        low, middle, high, last = (finest.law.log_density(k * v, probes, side) for k in (0.95, 1.0, 1.05, 15.0))
         with np.errstate(invalid="ignore"):
-            rates = (low - high) / (0.1 * v) - 3 / v
-            counts = np.isfinite(rates) & (rates > 0) & (middle + rates * v - middle.max(axis=1, keepdims=True) <= _MOST)
+            falls = (low - high) / (0.1 * v)
+            rates = falls - 3 / v
+            seen = np.isfinite(last) | (middle - 14 * v * falls > -700)  # else it is the density as a number that ends
+            gain = middle + rates * v - middle.max(axis=1, keepdims=True)
+            counts = seen & np.isfinite(rates) & (rates > 0) & (gain <= _MOST)
         tilts = cls(probes, side, np.where(counts, rates, 0.0), np.where(counts, 0.0, -np.inf))
         return tilts._replace(logarithms=np.where(counts, tilts._logarithms(finest), -np.inf))
 

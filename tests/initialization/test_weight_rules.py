@@ -81,3 +81,24 @@ def test_steep_problems_of_a_normal_and_a_laplace_law_end():
     law = sb.Initialization(st.norm(), st.laplace())
     found = sb.predict(sb.Problem(SET_A, law, sb.ReLU(), sb.Scaled(sb.Hypentropy(1.0))))
     assert found.outcome is sb.Outcome.CONVERGED and found.residual < 1e-11
+
+
+def tilted(nodes, rate):
+    """Of v^2 e^(rate v) times the law, by logarithms."""
+    v, log = nodes
+    with np.errstate(divide="ignore"):
+        return np.logaddexp.reduce(log + 2 * np.log(v) + rate[:, None] * v, axis=-1)
+
+
+@pytest.mark.parametrize(("weight", "bias"), [(st.laplace(0.3), st.laplace(-0.2)), (st.gamma(2), st.laplace(0.5))])
+def test_exponentials_that_nearly_outgrow_a_density_have_a_rule(weight, bias):
+    laws = weight, bias
+    law = ContinuousWeight(*(as_law(of, "law") for of in laws)).steep(np.inf)
+    places = np.array([-30.0, -2.0, -0.1, 0.02, 0.7, 5.0])
+    v, _ = law.slices(places, 1)
+    finest = WeightRule(law, law.cuts[-1], 0.04).log_terms(places, 1)
+    rate = 1 + np.abs(places)
+    for slack in (1.0, 0.1, 1e-3):
+        apart = tilted((v, law.log_masses(places, 1)), (1 - slack) * rate) - tilted(finest, (1 - slack) * rate)
+        assert np.abs(apart).max() < 2e-10
+    assert v.shape[-1] <= 600

@@ -234,6 +234,58 @@ def test_no_step_of_newtons_method_lowers_the_dual(monkeypatch):
     assert min(values) > -1e-14
 
 
+def over_a_power(p, q, n, poly, a, b):
+    """The integral of (poly_0 + poly_1 c)/(p + qc)^n from a to b, in closed form, n >= 3."""
+
+    def up_to(c):
+        t = p + q * c
+        slope = poly[1] / q
+        return ((poly[0] - slope * p) * t ** (1 - n) / (1 - n) + slope * t ** (2 - n) / (2 - n)) / q
+
+    return up_to(b) - up_to(a)
+
+
+def of_two_laplace_laws(x, multipliers, beta, at):
+    r"""E[alpha ReLU(w at + b)] of laws with scale 1 and hypentropy, at fifty digits.
+
+    Units at c of one sign have density v e^(-vL)/4, L = 1 + |c|, so that g bends by beta/4 ((L - g)^-3 - (L + g)^-3); both
+    are linear between data and zero.
+    """
+    import mpmath as mp
+
+    with mp.workdps(50):
+        x, weights = ([mp.mpf(float(v)) for v in of] for of in (x, multipliers))
+        at, beta = mp.mpf(at), mp.mpf(beta)
+        far, total = mp.mpf(10) ** 40, mp.mpf(0)
+        for side in (1, -1):
+            edges = [-far, *sorted({*x, mp.mpf(0), at}), far]
+            for a, b in pairwise(edges):
+                if side * (at - (a + b) / 2) <= 0:
+                    continue
+                acting = [(w, z) for w, z in zip(weights, x, strict=True) if side * (z - (a + b) / 2) > 0]
+                g0, g1 = side * sum(w * z for w, z in acting), -side * sum(w for w, _ in acting)
+                turn = 1 if a + b > 0 else -1
+                for sign in (1, -1) if acting else ():
+                    made = over_a_power(1 - sign * g0, turn - sign * g1, 3, (side * at, -side), a, b)
+                    total += sign * beta / 4 * made
+        return float(total)
+
+
+@pytest.mark.parametrize(("low", "size", "beta"), [(25.0, 4, 1.0), (260.0, 5, 1e-3)])
+def test_exponentials_on_two_laplace_laws_far_out_have_closed_forms(low, size, beta):
+    """Terms beyond doubles in the density and its multiplier, and curvature that is 1e-4 of a gap wide at the data."""
+    rng = np.random.default_rng(3)
+    x, y = np.sort(rng.uniform(low, 1.2 * low, size)), rng.normal(size=size)
+    init = sb.Initialization(stats.laplace(), stats.laplace())
+    prediction = sb.predict(sb.Problem(sb.Dataset(x, y), init, potential=sb.Scaled(sb.Hypentropy(beta))))
+    assert prediction.outcome is sb.Outcome.CONVERGED
+    places = [*x, x[0] - 3, x[:2].mean(), x[-1] + 5]
+    exact = [of_two_laplace_laws(x, prediction.multipliers, beta, float(place)) for place in places]
+    np.testing.assert_allclose(prediction.function(np.array(places)), exact, atol=1e-7)  # rounding of the multipliers
+    changed = prediction.multipliers * (1 - 1e-7)
+    assert abs(of_two_laplace_laws(x, changed, beta, float(x[1])) - y[1]) > 1e-5
+
+
 def test_high_powers_far_out_in_heavy_biases():
     """There v^11 times the density counts sizes of W, which v and v^3 do not see: a rule found for these lost them."""
     law, c, degree = sb.Initialization(stats.norm(), stats.t(7)).breakpoint_law, 1e5, 5

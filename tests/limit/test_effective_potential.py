@@ -36,7 +36,15 @@ LAWS = {
         [0.5, 0.5], [sb.Initialization.unit_circle(), sb.Initialization.gaussian()]
     ),
 }
-BY_SEARCHED_RULES = ("multivariate-t", "laplace", "generalized-normal", "box-off-centre", "half", "weibull", "steps")  # to 1e-10
+BY_SEARCHED_RULES = (
+    "multivariate-t",
+    "laplace",
+    "generalized-normal",
+    "box-off-centre",
+    "half",
+    "weibull",
+    "steps",
+)  # to 1e-10
 POTENTIALS = {
     "u3+u2": Power(3, quadratic=1),
     "u4+u2": Power(4, quadratic=1),

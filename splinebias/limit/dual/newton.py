@@ -16,28 +16,30 @@ from splinebias.limit.dual.objective import DualState, IntegratedDual, integrato
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.potential import Potential, Power
 
+_PATIENCE = 60  # steps that do not lower the residual, in a row
 _HALVINGS = 100  # of a start, or doublings
 
 
 def maximized(state: DualState, tolerance: float, max_iterations: int, enough: float = 0.0) -> tuple[DualState, int]:
     """Newton ascent from `state` until the residual is at rounding, or `enough`; and the number of its steps.
 
-    It ends with steps that do not lower the residual: 60 in a row as long as that is above the tolerance, 2 below it, 1 far
-    below it.
+    It ends with steps that do not lower the residual: 60 in a row as long as that is above the tolerance, 10 if the dual is
+    at rounding, 2 below the tolerance, 1 far below it.
     """
     best, stale, rounding = state, 0, max(1e-14 * math.sqrt(state.function.x.size), enough)
     for iteration in range(1, max_iterations + 1):
         if state.misfit <= rounding:
             return state, iteration - 1
-        moved = LineSearch(state, tolerance).taken()
+        search = LineSearch(state, tolerance)
+        moved = search.taken()
         if moved is None:
             break
-        state = moved
+        state, patience = moved, _PATIENCE if search.visible else _PATIENCE // 6
         much = 0.5 if best.misfit > tolerance else 0.1  # a Newton step that gains less is at rounding
         stale = 0 if state.misfit < much * best.misfit else stale + 1
         if state.misfit < best.misfit:
             best = state
-        if stale >= (60 if best.misfit > tolerance else 2 if best.misfit > 0.01 * tolerance else 1):
+        if stale >= (patience if best.misfit > tolerance else 2 if best.misfit > 0.01 * tolerance else 1):
             break
     return best, iteration
 
@@ -69,7 +71,7 @@ class LineSearch:
         if found is not None:
             return found
         balanced = self._balanced()
-        return balanced if not self._visible or (balanced and balanced.misfit < self.state.misfit) else None
+        return balanced if not self.visible or (balanced and balanced.misfit < self.state.misfit) else None
 
     @cached_property
     def step(self) -> Array:
@@ -82,7 +84,7 @@ class LineSearch:
         return float((self.state.residual * self.step).sum())
 
     @property
-    def _visible(self) -> bool:
+    def visible(self) -> bool:
         """Whether the rise to be had is above the rounding of the dual."""
         return self.gain > 1e-12 * (abs(self.state.objective) + self.state.pairing)
 
@@ -90,7 +92,7 @@ class LineSearch:
         """States after increments of falling length: the mirrored step, the step, and half of it again and again."""
         dual = self.state.dual
         yield dual.at(self.state.function.mirrored(dual.potential, self.step)), 1.0
-        for length in 0.5 ** np.arange(60 if self._visible else 1):
+        for length in 0.5 ** np.arange(60 if self.visible else 1):
             yield self._at(float(length)), float(length)
 
     def _at(self, length: float) -> DualState:
@@ -102,7 +104,7 @@ class LineSearch:
         if not (np.isfinite(new.misfit) and np.isfinite(new.objective)):
             return False
         halves = new.misfit < 0.5 * self.state.misfit
-        if not self._visible:
+        if not self.visible:
             return halves or self.state.misfit <= self.tolerance
         rise = new.objective - self.state.objective
         return rise >= 0.1 * length * self.gain or (rise >= 0 and halves)  # on a quadratic function it is half the gain

@@ -235,7 +235,9 @@ class IntegratedDual:
             if finer is None:
                 break
             dual = finest = self.on(finer)
-            if not np.isfinite(check.misfit):  # elsewhere than where it was looked: this is no solution, and not to be resolved
+            if not np.isfinite(
+                check.misfit
+            ):  # elsewhere than where it was looked: this is no solution, and not to be resolved
                 break
         if finest is None and self._lost_in_folds(state, check) > resolved:
             finest = self.on(replace(self.grid, folds=(None, None)))

@@ -20,6 +20,7 @@ from splinebias.problem import Problem
 
 _TOLERANCE = 1e-10
 _AT_FIRST = 2  # bisections before the first look at what they change: mostly enough, and a look costs two evaluations
+_HIDDEN = 1e-6  # share of the moments beyond doubles from which on finer grids are of no use
 _WORSE = 2  # refinements in a row that end farther from the solution than they began, because rounding takes over
 
 
@@ -93,7 +94,8 @@ class DualSolver(Solver):
                         f"{iterations} steps of Newton's method on ever finer grids; take one that is less extreme, or "
                         "minimum_norm, where it tends to |u|"
                     )
-            if finer is None or refinements == self.max_refinements or worse == _WORSE:
+            hidden = check.neglected > max(_HIDDEN, self.tolerance)  # no nodes show what a law cannot say
+            if finer is None or refinements == self.max_refinements or worse == _WORSE or hidden:
                 break
             before = state.misfit
             state, steps = maximized(scaled_start(finer.at(state.function)), self.tolerance, self.max_iterations, enough)

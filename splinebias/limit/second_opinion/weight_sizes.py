@@ -191,9 +191,9 @@ class WeightSizes:
         return _Even(ladder.v[sums[:, 0] > 0], sums[sums[:, 0] > 0])
 
     def _far_down(self, at: NDArray[np.bool_], w: Array, c: Array, z: Array, one: float) -> Array:
-        r"""Terms :math:`v A(z) p` by their logarithms, :math:`A = A(1) \sinh(z)/\sinh(1)` with A(1) = `one`, at some nodes."""
+        r"""Some terms :math:`v^2 A(z) p` by their logarithms, :math:`A = A(1) \sinh(z)/\sinh(1)` with A(1) = `one`."""
         log = self._log_density(w[at], (-w * c[..., None])[at]) + 2 * np.log(np.abs(w[at])) + np.abs(z[at])
-        return np.copysign(np.exp(log + math.log(one / math.sinh(1) / 2)), z[at])
+        return np.asarray(np.copysign(np.exp(log + math.log(one / math.sinh(1) / 2)), z[at]))
 
     def _log_density(self, w: Array, b: Array) -> Array:
         """Its logarithm, also where the density underflows, as far as the law gives it: else -inf."""

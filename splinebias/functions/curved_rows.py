@@ -132,7 +132,9 @@ class CurvedRows:
         for of in zip(*(part.series for part in parts), strict=True):
             size = max(map(len, of))
             series.append(np.concatenate([np.pad(one, ((0, size - len(one)), (0, 0))) for one in of], axis=1))
-        return cls(first.unfolding, *columns, np.concatenate([part.base for part in parts], axis=1), tuple(series))
+        anchor, z, rate, start, stop = columns
+        base = np.concatenate([part.base for part in parts], axis=1)
+        return cls(first.unfolding, anchor, z, rate, start, stop, base, tuple(series))
 
     @cached_property
     def _known(self) -> Array:

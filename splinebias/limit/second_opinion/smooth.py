@@ -72,8 +72,9 @@ def _rule(law: PairLaw) -> tuple[Array, Array, Array]:
     """Neurons of the law of a pair, and both masses."""
     if isinstance(law, Mixture):
         parts = [_rule(part) for part in law.components]
-        masses = [p * part[2] for p, part in zip(law.probabilities, parts, strict=True)]
-        return *(np.concatenate([part[k] for part in parts]) for k in (0, 1)), np.concatenate(masses, axis=1)
+        shares = [p * part[2] for p, part in zip(law.probabilities, parts, strict=True)]
+        w, b = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+        return w, b, np.concatenate(shares, axis=1)
     if isinstance(law, OnUnitCircle):
         angle, whole = 2 * np.pi * np.arange(_ANGLES) / _ANGLES, np.full(_ANGLES, 1 / _ANGLES)
         return np.cos(angle), np.sin(angle), np.array([whole, 2 * whole * (np.arange(_ANGLES) % 2)])

@@ -121,7 +121,7 @@ class WeightSizes:
         if rho.size and not rho.min() >= _FAINT:
             # where masses underflow and what they multiply is huge, the product cannot be told, unless it is next to nothing
             lost = ((rho < _FAINT) & ~(np.abs(values) < 1e150)).reshape(*error.shape, -1)
-            for k in lost.any(axis=(1, 2)).nonzero()[0]:
+            for k in np.flatnonzero(lost.any(axis=(1, 2))):
                 far = self._sides[side + k].log_masses(c) + (v * np.abs(g))[k].reshape(c.size, -1) > -100
                 error[k, (lost[k] & far).any(axis=-1)] = np.inf
             values = np.where(rho > 0, rho * values, 0.0)
@@ -298,7 +298,9 @@ def _marks(law: PairLaw, rules: _Rules) -> Marks | None:
         ladder = rules.normal
     inner = _SMOOTH if weight.degree == 0 and len(weight.knots) > _STEPS else rules.between
     plain, own, other = _plain(weight) and _plain(bias), _places(weight), _places(bias)
-    box = all(part.degree == 0 and len(part.knots) == 2 and part.support[0] <= 0 <= part.support[1] for part in law.laws)
+    box = all(
+        part.degree == 0 and len(part.knots) == 2 and part.support[0] <= 0 <= part.support[1] for part in (weight, bias)
+    )
     of_box = _Ladder(rules.between.u, rules.between.weights, rules.between.half)
 
     def top(c: Array, sign: int) -> Array:

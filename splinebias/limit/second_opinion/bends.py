@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -146,7 +146,7 @@ class Bends:
     def moments(self, parts: list[tuple[Stretches, tuple[Array, Array]]]) -> list[Moments]:
         """Those of the curvature on stretches with corners of the dual functions; densities are asked for all at once."""
         nodes = [at.nodes() for at, _ in parts]
-        cuts = np.cumsum([0, *(of.size for of in nodes)]).tolist()
+        cuts = accumulate((of.size for of in nodes), initial=0)
         c = nodes[0].ravel() if len(nodes) == 1 else np.concatenate([of.ravel() for of in nodes])
         pieces = [slice(*ends) for ends in pairwise(cuts)]
         if self.sizes is None:

@@ -154,8 +154,6 @@ class WeightSizes:
     @cached_property
     def _even(self) -> tuple[_Even | None, _Even | None]:
         """For plus and minus, what all rays have in common, if they have."""
-        if not isinstance(self.law, Independent):
-            return None, None
         return self._along(1), self._along(-1)
 
     def _along(self, sign: int) -> _Even | None:
@@ -294,8 +292,13 @@ def _marks(law: PairLaw, rules: _Rules) -> Marks | None:
     weight, bias = (part for part in law.laws if isinstance(part, Continuous))
     bounded = bool(np.isfinite([*weight.support, *bias.support]).all())
     ladder = rules.light if weight.is_light and bias.is_light else rules.heavy
-    if {law_name(weight.frozen), law_name(bias.frozen)} == {"norm"}:
+    names, roots = (
+        {law_name(weight.frozen), law_name(bias.frozen)},
+        [math.sqrt(part.second_moment) for part in (weight, bias)],
+    )
+    if names == {"norm"}:
         ladder = rules.normal
+    length = np.hypot if names != {"laplace"} else np.add  # the density on a ray is then one function of v over the scale
     inner = _SMOOTH if weight.degree == 0 and len(weight.knots) > _STEPS else rules.between
     plain, own, other = _plain(weight) and _plain(bias), _places(weight), _places(bias)
     box = all(
@@ -313,7 +316,7 @@ def _marks(law: PairLaw, rules: _Rules) -> Marks | None:
         with np.errstate(divide="ignore", invalid="ignore"):
             if box:
                 return _Rays(np.zeros((*c.shape, 0)), top(c, sign), of_box)
-            scale = 1 / np.hypot(1 / math.sqrt(weight.second_moment), c / math.sqrt(bias.second_moment))
+            scale = 1 / length(1 / roots[0], np.abs(c) / roots[1])
             if plain:
                 return _Rays(np.zeros((*c.shape, 0)), scale, ladder)
             along = -sign * other / c[..., None]

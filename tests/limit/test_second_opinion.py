@@ -274,6 +274,16 @@ def test_dual_functions_that_are_small_differences_of_large_numbers_are_no_reaso
     assert checked(wrong, sb.BandedSolver().tolerance).outcome is sb.Outcome.INACCURATE
 
 
+def test_dual_functions_without_digits_are_no_excuse():
+    """Lines on both sides of a law that no even functions and a line make: solved with multipliers of 1e15, and wrong."""
+    x = np.linspace(-1, 1, 9)
+    found = sb.predict(
+        sb.Problem(sb.Dataset(x, np.cos(3 * x) + 0.1 * x), sb.Initialization.rademacher(st.uniform(-0.6, 1.2)), sb.Abs())
+    )
+    assert found.outcome is sb.Outcome.INACCURATE
+    assert found.stats["second_opinion"] > 0.01
+
+
 SMOOTH_LAWS = {
     "uniform": sb.Initialization.pytorch_default(),
     "normal": sb.Initialization.gaussian(),

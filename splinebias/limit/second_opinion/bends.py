@@ -20,6 +20,7 @@ from splinebias.limit.second_opinion.weight_sizes import WeightSizes
 from splinebias.problem import Problem
 
 _LOOKS = (np.arange(16) + 0.5) / 16  # at a density that is said to be constant, between the ends of the data
+_DIGITS = 1e-7  # of a dual function that must be left
 _CLOSE = 10_000  # data between which densities are next to polynomials
 _BLOCK = 2048  # gaps between data that are summed at a time
 
@@ -51,9 +52,10 @@ class Bends:
         if (known := prediction.dual_function) is not None:
             size = 4 * EPS * np.abs(known.nodal)
             if not known.free and prediction.problem.limit_potential.stiffness is not None:
-                # solved at once: a sum of terms that may be larger
+                # solved at once: a sum of terms that may be larger; where it has next to no digits it is not to be trusted
                 kinks, line = abs(known.activation.kink) * np.abs(known.values), np.abs(known.line(known.x))
-                size += EPS / 2 * np.array([kinks + abs(rest) * line for _, rest in known.factors])
+                terms = np.array([kinks + abs(rest) * line for _, rest in known.factors])
+                size += np.minimum(EPS / 2 * terms, _DIGITS * np.abs(known.nodal))
             return cls(prediction.problem, known, size, 4 * EPS * abs(known.beta) / known.span)
         problem, activation = prediction.problem, prediction.problem.two_slopes
         x, weights, p, q = problem.data.x, prediction.multipliers, activation.right, activation.left

@@ -116,17 +116,18 @@ class WeightSizes:
             v, rho, g = v[..., 0], rho[..., 0], np.broadcast_to(g, v.shape[:-1])
         else:
             g = g[..., None]
-        values = v * bend(v * g)
+        values, faint = v * bend(v * g), rho < _FAINT
         error = np.zeros((len(v), c.size))
-        if rho.size and not rho.min() >= _FAINT:
+        lost = ~(np.abs(values[faint]) < 1e150)
+        if lost.any():
             # where masses underflow and what they multiply is huge, the product cannot be told, unless it is next to nothing
-            lost = ((rho < _FAINT) & ~(np.abs(values) < 1e150)).reshape(*error.shape, -1)
-            for k in np.flatnonzero(lost.any(axis=(1, 2))):
+            faint[faint] = lost
+            of_side = faint.reshape(*error.shape, -1)
+            for k in np.flatnonzero(of_side.any(axis=(1, 2))):
                 far = self._sides[side + k].log_masses(c) + (v * np.abs(g))[k].reshape(c.size, -1) > -100
-                error[k, (lost[k] & far).any(axis=-1)] = np.inf
-            values = np.where(rho > 0, rho * values, 0.0)
-        else:
-            values = np.multiply(values, rho, out=values)
+                error[k, (of_side[k] & far).any(axis=-1)] = np.inf
+            values[rho == 0] = 0.0
+        values *= rho
         return values.reshape(*error.shape, -1).sum(axis=-1) if values.ndim > 2 else values, error
 
     def _dense(self, c: Array, sign: int, g: Array, bend: Callable[[Array], Array]) -> tuple[Array, Array]:

@@ -23,7 +23,7 @@ from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.unfolding import PowerUnfolding, Unfolding
 from splinebias.numerics.cells import Cells, bisect_until, panel_nodes, unresolved
 from splinebias.numerics.legendre import legendre_to_monomial
-from splinebias.numerics.repeated_integrals import integrate_through, jets_through, pieces, within_reach
+from splinebias.numerics.repeated_integrals import Room, integrate_through, within_reach
 from splinebias.potential import Hypentropy, Potential, Power, Quadratic
 
 _MANY = 500  # points that are looked up one by one sooner than asked whether they are sorted
@@ -67,26 +67,27 @@ class Branch:
         if keep != slice(0, edges.size):
             edges, inside = edges[keep], slice(keep.start, keep.stop - 1)
             rows, curvature = rows.take(inside), curvature[inside]
-        mass = rows.weights * curvature
+        mass, room = rows.weights * curvature, Room.of(edges, curvature.shape[1], 2)
         lever, total = rows.top[:, None] - rows.offset, mass.sum(axis=1)
-        jets = jets_through(edges, np.array([(mass * lever).sum(axis=1), total]), x, y)
-        bent = rows.rate != 0
-        inner = np.zeros((curvature.shape[1], bent.size))
+        room.steps[:] = (mass * lever).sum(axis=1), total
+        room.jets_through(x, y)
+        bent, jets = rows.rate != 0, room.jets
+        room.inner[:] = 0.0
         (plain,) = (~bent).nonzero()
         if plain.size:
-            powers = np.arange(inner.shape[0], 0, -1)[:, None]
-            inner[:, plain] = legendre_to_monomial(curvature[plain], np.diff(edges)[plain]) / (powers * (powers + 1))
+            powers = np.arange(curvature.shape[1], 0, -1)[:, None]
+            room.inner[:, plain] = legendre_to_monomial(curvature[plain], np.diff(edges)[plain]) / (powers * (powers + 1))
         row, at = np.where(bent, np.cumsum(bent) - 1, -1), np.flatnonzero(bent)
         part, curvature = rows.take(at), curvature[at]
-        far = np.where(part.down, part.low >= x[-1], part.high <= x[0])
-        # beyond the data they may be long: f is small where they begin, next to the data
-        part, curvature = part.turned(far), np.where(far[:, None], curvature[:, ::-1], curvature)
         down = part.down
+        far = np.where(down, part.low >= x[-1], part.high <= x[0])
+        # beyond the data they may be long: f is small where they begin, next to the data
+        part, curvature, down = part.turned(far), np.where(far[:, None], curvature[:, ::-1], curvature), down ^ far
         slope = jets[1, at] + np.where(down, total[at], 0.0)  # two branches have kinks at data, their sum has not
         begin, end = at + down, at + ~down
         ends = np.array([edges[begin], jets[0, begin], slope, edges[end], jets[0, end]])
         curved = CurvedRows.of(part, curvature, ends, unfolding, degrees)
-        return cls(pieces(edges, inner, jets), edges, row, curved)
+        return cls(room.pieces(), edges, row, curved)
 
     def state(self) -> dict[str, Any]:
         """Everything but the unfolding, as lists."""

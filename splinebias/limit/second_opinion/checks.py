@@ -121,7 +121,7 @@ def _ruled(bends: Bends, left: Array, right: Array) -> tuple[list[Stretches], Sh
     """Rules for the stretches between these ends, and on the way to infinity."""
     if bends.sizes is None and bends.problem.initialization.breakpoint_law.degree is not None:
         return [Stretches.between(left, right, CUBIC)], SHORT_TAIL
-    if bends.sizes is None or not bends.sizes.dense or bends.sizes.steep:
+    if bends.sizes is None or not bends.sizes.dense or bends.sizes.steep or bends.sizes.peaked:
         return [Stretches.between(left, right, FINE_ENDS)], FINE_TAIL
     if left.size <= _MANY:
         return [Stretches.between(left, right, PLAIN_ENDS)], PLAIN_TAIL

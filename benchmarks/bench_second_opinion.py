@@ -37,6 +37,8 @@ def problems(*, full):
     for size, (name, law) in itertools.product((5, 20), LAWS.items()):
         yield f"{name}, {size} points", sb.Problem(data(size), law)
         yield f"{name}, u⁴ + u², {size} points", sb.Problem(data(size), law, potential=SCALED)
+    for size in (5, 20):
+        yield f"PyTorch default, tanh, {size} points", sb.Problem(data(size), LAWS["PyTorch default"], sb.Tanh())
     for size, (name, law), affine in itertools.product(SIZES[: 3 if full else 1], LAWS.items(), ("network", "free")):
         line = ", free line" * (affine == "free")
         yield f"{name}{line}, {size:,} points", sb.Problem(noisy(size), law, affine=affine)

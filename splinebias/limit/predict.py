@@ -23,7 +23,7 @@ from splinebias.limit.mean_field.predict import predict_mean_field
 from splinebias.limit.neighbour import GRID_TOO, Neighbour
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.prediction import Prediction, Solver, beyond_bending, require, timed
-from splinebias.limit.second_opinion.opinion import checked
+from splinebias.limit.second_opinion.opinion import checked, checked_together, noted
 from splinebias.limit.start_function import residual_problem, shifted
 from splinebias.loss import SQUARED, Loss, require_squared
 from splinebias.parameterization import MeanField
@@ -251,7 +251,7 @@ def _smooth(problem: Problem, solver: Solver | None, times: list[float]) -> tupl
     require(chosen, problem)
     if not isinstance(chosen, SmoothSolver):
         raise CapabilityError(f"{type(chosen).__name__} cannot take this problem: smooth neurons are for sb.SmoothSolver()")
-    return tuple(chosen.at(problem, times))
+    return checked_together(chosen.at(problem, times), chosen.tolerance)
 
 
 def _limit(problem: Problem, solver: Solver | None, warm: Prediction | None, tolerance: float | None) -> Prediction:
@@ -277,7 +277,7 @@ def _limit(problem: Problem, solver: Solver | None, warm: Prediction | None, tol
         dual = None if found.dual_function is None else found.dual_function.times(stiffness)
         found = replace(found, problem=problem, penalty=penalty, multipliers=multipliers, dual_function=dual)
     if not solver.exact:
-        return found
+        return noted(found)
     brief = found.stats.get("warm") == GRID_TOO or posed.accuracy > 0
     del posed  # a third of the memory of many points
     return checked(found, solver.tolerance, brief=brief)

@@ -43,8 +43,8 @@ class Prediction(DrawnFunction):
         Optimality residual: how far the data are from the function, measured locally (the shift of one ordinate against
         its neighbours), relative to max |y|. Stationarity holds by construction. GridSolver: the larger of the
         relative misfit and the relative duality gap of its discretized problem. Smooth activations and `MeanField`: what two
-        rules or populations differ by. Of all others, `predict` adds what a spot check finds that shares no quadrature,
-        truncation or elimination with the solver (``stats["second_opinion"]``, see docs/reliability.md).
+        rules or populations differ by. Of all but GridSolver and `MeanField`, `predict` adds what a spot check finds that
+        shares no quadrature, truncation or elimination with the solver (``stats["second_opinion"]``, docs/reliability.md).
     outcome : Outcome
         CONVERGED, or INACCURATE when the residual is above the solver's tolerance.
     multipliers : Array, shape (M,)

@@ -272,3 +272,68 @@ def test_dual_functions_that_are_small_differences_of_large_numbers_are_no_reaso
     wrong = replace(found, dual_function=found.dual_function.times(1 + 1e-8))
     assert second_opinion(wrong).misfit > found.residual
     assert checked(wrong, sb.BandedSolver().tolerance).outcome is sb.Outcome.INACCURATE
+
+
+def test_dual_functions_without_digits_are_no_excuse():
+    """Lines on both sides of a law that no even functions and a line make: solved with multipliers of 1e15, and wrong."""
+    x = np.linspace(-1, 1, 9)
+    found = sb.predict(
+        sb.Problem(sb.Dataset(x, np.cos(3 * x) + 0.1 * x), sb.Initialization.rademacher(st.uniform(-0.6, 1.2)), sb.Abs())
+    )
+    assert found.outcome is sb.Outcome.INACCURATE
+    assert found.stats["second_opinion"] > 0.01
+
+
+SMOOTH_LAWS = {
+    "uniform": sb.Initialization.pytorch_default(),
+    "normal": sb.Initialization.gaussian(),
+    "two weights": sb.Initialization.rademacher(st.laplace(0, 0.7)),
+    "joint": sb.Initialization.joint(st.multivariate_normal([0.3, 0.1], [[1, 0.5], [0.5, 1]])),
+    "circle": sb.Initialization.unit_circle(),
+    "mixture": sb.Initialization.mixture(
+        [0.4, 0.6], [sb.Initialization.unit_circle(), sb.Initialization.rademacher(st.norm())]
+    ),
+}
+
+
+@pytest.mark.parametrize("law", SMOOTH_LAWS)
+def test_smooth_neurons(law):
+    free = law in ("uniform", "circle", "mixture")
+    activation, affine = (sb.Softplus(), "free") if free else (sb.Tanh(), "network")
+    path = sb.predict_path(sb.Problem(SET_A, SMOOTH_LAWS[law], activation, affine=affine), [100.0])
+    for found in path.predictions:
+        assert found.outcome is sb.Outcome.REACHED_TIME
+        assert found.stats["second_opinion"] <= found.residual < 1e-6
+        assert found.stats["second_opinion_bound"] < 1e-3
+        wrong = replace(found, multipliers=found.multipliers * (1 + 0.01 * np.arange(5)))
+        assert second_opinion(wrong).misfit > 1e-4
+        bent = replace(found, function=Bent(found.function, 1.0, 0.1))
+        assert second_opinion(bent).misfit > 1e-3
+    other = path.problem.replace(initialization=sb.Initialization.rademacher(st.norm(0, 3)))
+    assert second_opinion(replace(found, problem=other)).misfit > 1e-3
+
+
+def test_the_limit_of_smooth_neurons_and_its_multipliers_have_no_lines_in_them():
+    found = sb.predict(sb.Problem(SET_A, SMOOTH_LAWS["uniform"], sb.Softplus(), affine="free"))
+    lines = np.array([np.ones(5), SET_A.x]) @ found.multipliers
+    assert np.abs(lines).max() < 1e-13 * np.abs(found.multipliers).max()
+    assert found.outcome is sb.Outcome.CONVERGED
+    assert found.stats["second_opinion"] < 1e-6
+
+
+def test_of_a_grid_the_misfit_is_its_discretization_and_no_part_of_the_residual():
+    coarse, fine = (sb.predict(CASES["quadratic"], sb.GridSolver(points)) for points in (50, 400))
+    for found in (coarse, fine):
+        assert found.outcome is sb.Outcome.CONVERGED
+        assert found.residual < 1e-9 < found.stats["second_opinion"]
+    assert fine.stats["second_opinion"] < coarse.stats["second_opinion"] / 10
+
+
+@pytest.mark.parametrize("degrees", [2.5, 5.0])
+def test_powers_with_heavy_biases_and_a_free_line_have_a_bound(degrees):
+    init = sb.Initialization.rademacher(st.t(degrees, 0, 1.4))
+    found = sb.predict(sb.Problem(SET_A, init, sb.ReLUPower(2), affine="free"))
+    assert found.stats["second_opinion"] < 1e-12
+    assert found.stats["second_opinion_bound"] < 1e-6
+    wrong = replace(found, multipliers=found.multipliers * (1 + 1e-4 * np.arange(5)))
+    assert second_opinion(wrong).misfit > 1e-5

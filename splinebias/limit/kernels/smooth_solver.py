@@ -155,6 +155,8 @@ class _Fit(NamedTuple):
         u, s, v = np.linalg.svd(features, full_matrices=False)
         kept = s > _CUT * s[0] if s.size else s > 0
         u, s, v = u[:, kept], s[kept], v[kept]
+        if problem.free:  # what rounding left of lines counts beside the smallest values
+            u -= lines @ (lines.T @ u)
         done = 1.0 if t == math.inf else -np.expm1(-(s**2) * t / problem.phi.hess_at_zero)
         reached = done * (u.T @ target) / s
         alpha = reached @ v

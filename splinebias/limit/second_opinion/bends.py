@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from splinebias.limit.second_opinion.weight_sizes import WeightSizes
 from splinebias.problem import Problem
 
 _LOOKS = (np.arange(16) + 0.5) / 16  # at a density that is said to be constant, between the ends of the data
+_DIGITS = 1e-7  # of a dual function that must be left
 _CLOSE = 10_000  # data between which densities are next to polynomials
 _BLOCK = 2048  # gaps between data that are summed at a time
 
@@ -51,9 +52,10 @@ class Bends:
         if (known := prediction.dual_function) is not None:
             size = 4 * EPS * np.abs(known.nodal)
             if not known.free and prediction.problem.limit_potential.stiffness is not None:
-                # solved at once: a sum of terms that may be larger
+                # solved at once: a sum of terms that may be larger; where it has next to no digits it is not to be trusted
                 kinks, line = abs(known.activation.kink) * np.abs(known.values), np.abs(known.line(known.x))
-                size += EPS / 2 * np.array([kinks + abs(rest) * line for _, rest in known.factors])
+                terms = np.array([kinks + abs(rest) * line for _, rest in known.factors])
+                size += np.minimum(EPS / 2 * terms, _DIGITS * np.abs(known.nodal))
             return cls(prediction.problem, known, size, 4 * EPS * abs(known.beta) / known.span)
         problem, activation = prediction.problem, prediction.problem.two_slopes
         x, weights, p, q = problem.data.x, prediction.multipliers, activation.right, activation.left
@@ -146,7 +148,7 @@ class Bends:
     def moments(self, parts: list[tuple[Stretches, tuple[Array, Array]]]) -> list[Moments]:
         """Those of the curvature on stretches with corners of the dual functions; densities are asked for all at once."""
         nodes = [at.nodes() for at, _ in parts]
-        cuts = np.cumsum([0, *(of.size for of in nodes)]).tolist()
+        cuts = accumulate((of.size for of in nodes), initial=0)
         c = nodes[0].ravel() if len(nodes) == 1 else np.concatenate([of.ravel() for of in nodes])
         pieces = [slice(*ends) for ends in pairwise(cuts)]
         if self.sizes is None:

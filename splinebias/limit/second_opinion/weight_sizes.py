@@ -126,17 +126,18 @@ class WeightSizes:
             v, rho, g = v[..., 0], rho[..., 0], np.broadcast_to(g, v.shape[:-1])
         else:
             g = g[..., None]
-        values = v * bend(v * g)
+        values, faint = v * bend(v * g), rho < _FAINT
         error = np.zeros((len(v), c.size))
-        if rho.size and not rho.min() >= _FAINT:
+        lost = ~(np.abs(values[faint]) < 1e150)
+        if lost.any():
             # where masses underflow and what they multiply is huge, the product cannot be told, unless it is next to nothing
-            lost = ((rho < _FAINT) & ~(np.abs(values) < 1e150)).reshape(*error.shape, -1)
-            for k in lost.any(axis=(1, 2)).nonzero()[0]:
+            faint[faint] = lost
+            of_side = faint.reshape(*error.shape, -1)
+            for k in np.flatnonzero(of_side.any(axis=(1, 2))):
                 far = self._sides[side + k].log_masses(c) + (v * np.abs(g))[k].reshape(c.size, -1) > -100
-                error[k, (lost[k] & far).any(axis=-1)] = np.inf
-            values = np.where(rho > 0, rho * values, 0.0)
-        else:
-            values = np.multiply(values, rho, out=values)
+                error[k, (of_side[k] & far).any(axis=-1)] = np.inf
+            values[rho == 0] = 0.0
+        values *= rho
         return values.reshape(*error.shape, -1).sum(axis=-1) if values.ndim > 2 else values, error
 
     def _dense(self, c: Array, sign: int, g: Array, bend: Callable[[Array], Array]) -> tuple[Array, Array]:
@@ -166,9 +167,7 @@ class WeightSizes:
     @cached_property
     def _even(self) -> tuple[_Even | None, _Even | None]:
         """For plus and minus, what all rays have in common, if they have."""
-        if not isinstance(self.law, Independent):
-            return None, None
-        return self._along(1), self._along(-1)
+        return (None, None) if self.peaked else (self._along(1), self._along(-1))
 
     def _along(self, sign: int) -> _Even | None:
         """What rays of a sign have in common; looked for at a few breakpoints in and beyond the bulk of the law."""
@@ -319,11 +318,18 @@ def _marks(law: PairLaw, rules: _Rules) -> Marks | None:
     weight, bias = (part for part in law.laws if isinstance(part, Continuous))
     bounded = bool(np.isfinite([*weight.support, *bias.support]).all())
     ladder = rules.light if weight.is_light and bias.is_light else rules.heavy
-    if {law_name(weight.frozen), law_name(bias.frozen)} == {"norm"}:
+    names, roots = (
+        {law_name(weight.frozen), law_name(bias.frozen)},
+        [math.sqrt(part.second_moment) for part in (weight, bias)],
+    )
+    if names == {"norm"}:
         ladder = rules.normal
+    length = np.hypot if names != {"laplace"} else np.add  # the density on a ray is then one function of v over the scale
     inner = _SMOOTH if weight.degree == 0 and len(weight.knots) > _STEPS else rules.between
     plain, own, other = _plain(weight) and _plain(bias), _places(weight), _places(bias)
-    box = all(part.degree == 0 and len(part.knots) == 2 and part.support[0] <= 0 <= part.support[1] for part in law.laws)
+    box = all(
+        part.degree == 0 and len(part.knots) == 2 and part.support[0] <= 0 <= part.support[1] for part in (weight, bias)
+    )
     of_box = _Ladder(rules.between.u, rules.between.weights, rules.between.half)
 
     def top(c: Array, sign: int) -> Array:
@@ -336,7 +342,7 @@ def _marks(law: PairLaw, rules: _Rules) -> Marks | None:
         with np.errstate(divide="ignore", invalid="ignore"):
             if box:
                 return _Rays(np.zeros((*c.shape, 0)), top(c, sign), of_box)
-            scale = 1 / np.hypot(1 / math.sqrt(weight.second_moment), c / math.sqrt(bias.second_moment))
+            scale = 1 / length(1 / roots[0], np.abs(c) / roots[1])
             if plain:
                 return _Rays(np.zeros((*c.shape, 0)), scale, ladder)
             along = -sign * other / c[..., None]

@@ -43,7 +43,7 @@ class Restored(DrawnFunction):
 
     @property
     def function(self) -> Restored:
-        """Itself: it is a function."""
+        """This function, under the name that other results have for theirs."""
         return self
 
     def __call__(self, x: Any, nu: int = 0) -> Array:

@@ -119,10 +119,8 @@ class UnitsFunction(Units):
 
     Attributes
     ----------
-    w : Array, shape (n, d)
-        Hidden weights.
-    b, a : Array, shape (n,)
-        Biases and output weights.
+    w, b, a : Array
+        As in `Units`.
     d : float
         Output bias.
     activation : Activation

@@ -27,10 +27,8 @@ class LinearizedUnits(Units):
 
     Attributes
     ----------
-    w : Array, shape (n, d)
-        Hidden weights.
-    b, a : Array, shape (n,)
-        Biases and output weights.
+    w, b, a : Array
+        As in `Units`.
     moves : Array, shape (d + 2, n)
         Rows :math:`\omega`, a row for each input, :math:`\beta` and :math:`\delta`.
     activation : Homogeneous

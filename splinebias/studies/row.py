@@ -114,7 +114,7 @@ class Tabulated(Drawn):
         return pandas.DataFrame.from_records(rows, columns=columns)
 
     def to_dataframe(self) -> Any:
-        """The same as `to_frame`, which other results have, too."""
+        """`to_frame`, under a longer name."""
         return self.to_frame()
 
 

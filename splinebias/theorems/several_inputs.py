@@ -33,7 +33,7 @@ def rate_in_plane(*, fast: bool, exponent: float = -0.5, scale: float = 1.0) -> 
 
 
 def rate_in_space(*, fast: bool, exponent: float = -0.5, scale: float = 1.0) -> tuple[Verdict, ...]:
-    """The same for three inputs."""
+    """For three inputs: the distance to the limit is c n^s, as in `rate_in_plane`."""
     return _rate(3, fast, exponent, scale)
 
 
@@ -50,7 +50,7 @@ def hidden_from_zero(*, fast: bool, exponent: float = -2.0) -> Verdict:
 
 
 def hidden_from_random(*, fast: bool, exponent: float = -1.0) -> Verdict:
-    """The same for output weights that start at N(0, 1/n)."""
+    """What training hidden weights too adds where output weights start at N(0, 1/n): n^s with s = `exponent`."""
     return _hidden(
         "JM hidden, a ~ N(0, 1/n)",
         "networks whose output weights start at N(0, 1/n) end n^-1 from those that train their output layer alone",

@@ -36,7 +36,7 @@ class Exchanged:
     Attributes
     ----------
     atoms : Atoms
-        They.
+        The units.
     multipliers : Array, shape (M,)
         G made of them is at most 1; times s, they are the residuals over D.
     residual : float

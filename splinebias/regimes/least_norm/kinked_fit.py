@@ -102,7 +102,7 @@ class Fit:
         object.__setattr__(self, "noise", float(8 * _EPS * size * (x[-1] - x[0])))
 
     def tilted(self, tilt: float) -> Fit:
-        """The same data with another t."""
+        """The problem with these data and another t."""
         return replace(self, tilt=tilt)
 
     def loss(self, values: Array) -> float:
@@ -114,7 +114,7 @@ class Fit:
         return self._dual(self.rest - fitted, exactly=exactly)
 
     def _dual(self, residual: Array, *, exactly: bool = False) -> Array:
-        """The same for known residuals."""
+        """G at the data, from residuals."""
         pull = self.m * residual / self.total
         behind = pull[:0:-1].cumsum(dtype=np.longdouble if exactly else None)  # sums over i >= j > 0, the last one first
         behind *= self.gaps[::-1]
@@ -127,7 +127,7 @@ class Fit:
         return self._cells(*self._shares(knots)[:2], self.rest if rest is None else rest)
 
     def _cells(self, starts: Indices, share: Array, rest: Array) -> KnotCells:
-        """The same for known `_shares`."""
+        """What the data weigh between knots, from their `_shares`."""
         right = self.m * share
         left = self.m - right
         far = 1 - share

@@ -116,7 +116,7 @@ class Chosen:
     Attributes
     ----------
     numbers : Array of int, shape (K,)
-        Theirs, 0, ..., C - 1.
+        Numbers of these candidates, from 0 to C - 1.
     signs : Array, shape (K,)
         Of the jumps there.
     values : Array, shape (K + 2,)

@@ -55,7 +55,7 @@ class SmallStart(Condensation):
 
     @property
     def orientations(self) -> Orientations | PointOrientations:
-        """What was predicted."""
+        """The orientations that were predicted for its data and its activation."""
         assert self.predicted is not None, "whoever trains it has predicted it"
         return self.predicted
 
@@ -179,7 +179,7 @@ def flow_to_level(data: Dataset | Points, activation: Activation, begin: Array, 
 
 
 def _by_neuron_flow(data: Dataset | Points, activation: TwoSlope, begin: Array, level: float, output_bias: bool) -> End:
-    """The same by exact steps of neurons: `train` to a loss near the stop, then the time of the stop by shooting."""
+    """`flow_to_level` by exact steps of neurons: `train` to a loss near the stop, then the time of the stop by shooting."""
     from splinebias.networks.network import Network  # and torch, which smooth neurons do without
     from splinebias.training.neuron_flow.neuron_flow import NeuronFlow
     from splinebias.training.train import train

@@ -18,8 +18,6 @@ from splinebias.regimes.least_norm import circle, total_curvature
 from splinebias.regimes.least_norm.bends import Bends
 from splinebias.regimes.least_norm.total_curvature import Found
 
-_TOLERANCE = 1e-8  # of the residual, for CONVERGED
-
 
 @dataclass(frozen=True, eq=False)
 class MinimumNorm(DrawnFunction):
@@ -221,7 +219,7 @@ def minimum_norm(
         _frozen(found.masses.knots),
         _frozen(found.masses.jumps),
         residual,
-        Outcome.CONVERGED if residual <= _TOLERANCE else Outcome.INACCURATE,
+        Outcome.CONVERGED if residual <= 1e-8 else Outcome.INACCURATE,
         found.unique,
         {"steps": found.steps, "seconds": time.perf_counter() - began},
         found,

@@ -137,7 +137,7 @@ class LargeBias(Drawn):
         )
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame with a row for every look: step, time, loss, distance, activity and flips, and the predicted."""
+        """A pandas DataFrame with a row for every look: step, time, loss, distance, activity, flips, and those predicted."""
         at = self.looks
         columns = {"step": at, "time": self.times[at], "loss": self.losses[at]}
         columns |= {"predicted_loss": (self.predicted[at] ** 2).mean(axis=1) / 2, "distance": self._distances[at]}

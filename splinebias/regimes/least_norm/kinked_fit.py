@@ -22,7 +22,6 @@ from splinebias.regimes.least_norm.knot_cells import Chosen, KnotCells, choose, 
 Indices = NDArray[np.intp]
 _EPS = np.finfo(float).eps
 _LARGE, _GROUP = 30_000, 16  # more data start from the fit of means of so many neighbours
-_MOST = 500  # sweeps over all data
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +183,7 @@ class Fit:
             found, _ = self._grouped().solve(s)
             best = self._cleaned(found.knots * _GROUP + _GROUP // 2, found.signs, s, best)
         count, value, exactly = 0, self.objective(best, s), False
-        for _ in range(_MOST):
+        for _ in range(500):  # sweeps over all data
             new = self._violations(best, s)
             found, steps = self._exchanged(best, new, s) if new.size else (best, 0)
             if exactly:

@@ -18,7 +18,7 @@ from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import SolveError
 from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.limit.dual.responses.effective_response import EffectiveModel, EffectiveResponse, response_model
+from splinebias.limit.dual.responses.effective_response import EffectiveModel, EffectiveResponse, SideResponse
 from splinebias.limit.dual.responses.response import Response, ResponseModel
 from splinebias.numerics.roots import Evaluation, Subset, increasing_roots
 from splinebias.potential import Potential
@@ -145,7 +145,7 @@ class Split(NamedTuple):
 def models_at(law: BreakpointLaw, potential: Potential, c: Array) -> Models:
     """The responses of units with w > 0 and with w < 0 at breakpoints `c`; by effective potentials, if there are."""
     plus, minus = law.sides
-    return response_model(plus, potential, c), response_model(minus, potential, c)
+    return SideResponse(plus, potential).at(c), SideResponse(minus, potential).at(c)
 
 
 def dual_values(models: Models, shift: Array, half: Array) -> Array:
@@ -161,7 +161,8 @@ def dual_values(models: Models, shift: Array, half: Array) -> Array:
 
     def excess(offset: Array, r: Array, subset: Subset) -> Evaluation:
         values = r + offset[:, subset]
-        return _excess((atoms[0].take(subset)(values[0]), atoms[1].take(subset)(values[1])), wanted[subset])
+        responses = atoms[0].take(subset)(values[0]), atoms[1].take(subset)(values[1])
+        return _excess(responses, values[0] + values[1], wanted[subset])
 
     # the root is nearer to g_+ = 0; signs, because the product can overflow
     midway = np.stack([apart / 2, -apart / 2])
@@ -177,11 +178,11 @@ def dual_values(models: Models, shift: Array, half: Array) -> Array:
     return g.reshape(shift.shape)
 
 
-def _excess(responses: Responses, wanted: Array) -> Evaluation:
-    """a_+ + a_- - wanted, its derivative in t, and the size of its terms."""
+def _excess(responses: Responses, middle: Array, wanted: Array) -> Evaluation:
+    """a_+ + a_- - wanted, or g_+ + g_- (`middle`) where that is inf - inf; its derivative in t; the size of its terms."""
     plus, minus = responses
     with np.errstate(all="ignore"):
         slope = plus.slope + minus.slope
-        value, middle = plus.value + minus.value - wanted, plus.g + minus.g
+        value = plus.value + minus.value - wanted
         size = np.abs(wanted) + np.abs(plus.value) + np.abs(minus.value)
     return np.where(np.isnan(value), middle, value), np.where(np.isfinite(slope), slope, 0.0), size

@@ -31,6 +31,8 @@ class CentredGaussian(QuadratureLaw):
     s_w: float
     s_b: float
 
+    even = True
+
     def __post_init__(self) -> None:
         self.knots, self.landmarks = np.zeros(0), np.array([-1.0, 0.0, 1.0]) * self.s_b / self.s_w
         self.support = (-math.inf, math.inf)
@@ -53,6 +55,8 @@ class CentredUniform(QuadratureLaw):
 
     w_max: float
     b_max: float
+
+    even = True
 
     def __post_init__(self) -> None:
         self.knots = self.landmarks = np.array([-1.0, 1.0]) * self.b_max / self.w_max
@@ -292,6 +296,9 @@ class JointBreakpoints(DensityLaw):
 
     def factors(self, w: Array, b: Array) -> tuple[Array, ...]:
         return (self.joint.pdf(w, b),)
+
+    def log_factors(self, w: Array, b: Array) -> tuple[Array, ...]:
+        return (self.joint.logpdf(w, b),)
 
     @property
     def scales(self) -> tuple[float, float]:

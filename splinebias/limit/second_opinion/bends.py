@@ -50,6 +50,10 @@ class Bends:
         """Those of the solver, or what the multipliers say."""
         if (known := prediction.dual_function) is not None:
             size = 4 * EPS * np.abs(known.nodal)
+            if not known.free and prediction.problem.limit_potential.stiffness is not None:
+                # solved at once: a sum of terms that may be larger
+                kinks, line = abs(known.activation.kink) * np.abs(known.values), np.abs(known.line(known.x))
+                size += EPS / 2 * np.array([kinks + abs(rest) * line for _, rest in known.factors])
             return cls(prediction.problem, known, size, 4 * EPS * abs(known.beta) / known.span)
         problem, activation = prediction.problem, prediction.problem.two_slopes
         x, weights, p, q = problem.data.x, prediction.multipliers, activation.right, activation.left
@@ -155,7 +159,8 @@ class Bends:
                 for (at, corners), piece, of in zip(parts, pieces, nodes, strict=True)
             ]
         g, lost = (
-            np.concatenate([(of[k] @ at.shape.spans).reshape(of[k].shape[0], -1) for at, of in parts], axis=1) for k in (0, 1)
+            np.concatenate([(of[k] @ at.shape.spans).reshape(of[k].shape[0], -1) for at, of in parts], axis=1)
+            for k in (0, 1)
         )
         bent, error = self._curvature(c, g, lost)
         return [
@@ -167,8 +172,8 @@ class Bends:
         """The curvature of both sides where dual functions are g, shape (S, n), and bounds on its errors, shape (2, n)."""
         assert self.sizes is not None
         bent, error = self.sizes.integrals(c, g, self.problem.limit_potential.grad_inverse)
-        far = np.abs(bent) * np.fmin(lost / np.abs(g), 1.0)  # where g is nothing, so is what is lost, and what it bends
-        return bent, error + far
+        error += np.abs(bent) * np.fmin(lost / np.abs(g), 1.0)  # where g is nothing, so is what is lost, and what it bends
+        return bent, error
 
     def between_data(self) -> tuple[Array, Array]:
         """What breakpoints between many data add to two sums over all of them, and bounds on the errors, each of shape (2,).

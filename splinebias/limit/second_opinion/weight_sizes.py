@@ -16,6 +16,7 @@ from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw, Side
@@ -55,6 +56,15 @@ class WeightSizes:
     def steep(self) -> bool:
         """Whether integrands have a high power of v in them, and so a narrow peak far out in the law, or at its end."""
         return _STEEP < self.power < math.inf
+
+    @property
+    def peaked(self) -> bool:
+        """Whether exponentials meet tails that fall no faster: curvature may be narrow at the data then, by any factor."""
+        if not math.isinf(self.power):
+            return False
+        if isinstance(self.law, Independent):
+            return not all(law.is_light for law in self.law.laws if isinstance(law, Continuous))
+        return not (isinstance(self.law, Joint) and self.law.density.gaussian)
 
     @cached_property
     def _rules(self) -> _Rules:
@@ -137,9 +147,11 @@ class WeightSizes:
             whole, half = (bend(np.multiply.outer(rays.scale * g, even.v)) @ even.sums).T * rays.scale**3
             return whole, _squared(np.abs(whole - half), np.abs(whole))  # A is odd and increasing: of one sign along a ray
         v, weights, half, unit = _rule(rays, self._rules)
-        density = self._density(sign * v, -sign * v * c[..., None])
+        density, z = self._density(sign * v, -sign * v * c[..., None]), v * g[..., None]
         values = density * v
-        values *= v * bend(v * g[..., None])
+        values *= v * bend(z)
+        if math.isinf(self.power) and (faint := (density < 1e-290) & (np.abs(z) > 100)).any():
+            values[faint] = self._far_down(faint, sign * v, c, z, float(bend(np.ones(()))))
         if not np.isfinite(values.sum()):  # no density times infinity
             values[~(density > 0)] = 0.0
         if weights.ndim > 1:
@@ -177,6 +189,19 @@ class WeightSizes:
             return None
         sums = np.array([ladder.weights, ladder.half]).T * (ladder.v**2 * density[0])[:, None]
         return _Even(ladder.v[sums[:, 0] > 0], sums[sums[:, 0] > 0])
+
+    def _far_down(self, at: NDArray[np.bool_], w: Array, c: Array, z: Array, one: float) -> Array:
+        r"""Terms :math:`v A(z) p` by their logarithms, :math:`A = A(1) \sinh(z)/\sinh(1)` with A(1) = `one`, at some nodes."""
+        log = self._log_density(w[at], (-w * c[..., None])[at]) + 2 * np.log(np.abs(w[at])) + np.abs(z[at])
+        return np.copysign(np.exp(log + math.log(one / math.sinh(1) / 2)), z[at])
+
+    def _log_density(self, w: Array, b: Array) -> Array:
+        """Its logarithm, also where the density underflows, as far as the law gives it: else -inf."""
+        if isinstance(self.law, Joint):
+            return self.law.density.logpdf(w, b)
+        assert isinstance(self.law, Independent)
+        weight, bias = (law for law in self.law.laws if isinstance(law, Continuous))
+        return np.asarray(weight.logpdf(w) + bias.logpdf(b))
 
     def _density(self, w: Array, b: Array) -> Array:
         """The joint density of weight and bias."""

@@ -12,8 +12,6 @@ from splinebias._arguments import listed, real_vector
 from splinebias._array import Array
 from splinebias.errors import CapabilityError
 
-_POINTS = 201  # of a table of a function, besides the data
-
 
 class Printed:
     """A result that prints in a line."""
@@ -90,7 +88,7 @@ def table_points(data: Any, x: Any) -> Array:
     if x is not None:
         return real_vector(listed(x), "x", fix="drop such points")
     lo, hi = data.default_interval
-    return np.union1d(np.linspace(lo, hi, _POINTS), data.x)
+    return np.union1d(np.linspace(lo, hi, 201), data.x)  # points of a table, besides the data
 
 
 def frame_of(columns: Mapping[str, Any]) -> Any:

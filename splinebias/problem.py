@@ -100,12 +100,12 @@ class Problem:
 
     @property
     def linear(self) -> bool:
-        r"""Whether :math:`\phi''` is constant along training: unscaled output weights stay near zero, or it is constant."""
+        r"""Whether :math:`\phi''` is constant in training: unscaled, so that output weights stay near 0, or quadratic."""
         return not self.scaled or self.phi.stiffness is not None
 
     @property
     def beyond_one_input(self) -> str | None:
-        """Why there is no axis of breakpoints, in words, or None: what works along that axis asks this."""
+        """Why several inputs are refused by what works along the axis of breakpoints, in words; None for one input."""
         if not isinstance(self.data, Points):
             return None
         return (

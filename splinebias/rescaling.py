@@ -18,8 +18,6 @@ from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.numerics.cells import Cells
 from splinebias.problem import Problem, require_problem
 
-_FEW = 0.05  # share of the breakpoints among the data below which a law is said to have few there
-
 
 @dataclass(frozen=True, eq=False)
 class Restored(DrawnFunction):
@@ -43,7 +41,7 @@ class Restored(DrawnFunction):
 
     @property
     def function(self) -> Restored:
-        """Itself: it is a function."""
+        """This function, under the name that other results have for theirs."""
         return self
 
     def __call__(self, x: Any, nu: int = 0) -> Array:
@@ -179,7 +177,7 @@ def few_breakpoints(problem: Problem) -> str:
     lo, hi = problem.data.span
     edges, mass = _masses(problem.initialization.breakpoint_law, (lo, hi))
     among = float(mass[(edges[:-1] >= lo) & (edges[1:] <= hi)].sum())
-    if among >= _FEW:
+    if among >= 0.05:  # share of the breakpoints among the data below which a law is said to have few there
         return ""
     return (
         f"only {among:.2%} of the breakpoints of this law lie among the data, on [{lo:g}, {hi:g}]: networks have to be that "

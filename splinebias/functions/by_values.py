@@ -15,9 +15,7 @@ from splinebias.errors import DataError
 from splinebias.numerics.legendre import gauss_legendre
 
 _NODES, _HALVINGS = 20, 40
-_PRECISION = 1e-14  # of the integral of |f|, a panel
 _CELLS = 1000  # of an interval in which roots are looked for
-_TOUCHES = 1e-12  # of the size of f: a minimum or maximum so near the level is a root
 
 
 def integral(f: Callable[[Array], Array], a: Any, b: Any, cuts: Array) -> float:
@@ -29,7 +27,7 @@ def integral(f: Callable[[Array], Array], a: Any, b: Any, cuts: Array) -> float:
     ends = np.unique(np.r_[lo, cuts[(lo < cuts) & (cuts < hi)], hi])
     left, right, total = ends[:-1], ends[1:], 0.0
     whole, size = _panels(f, left, right)
-    allowed = _PRECISION * float(size.sum())
+    allowed = 1e-14 * float(size.sum())  # of a panel
     for _ in range(_HALVINGS):
         middle = (left + right) / 2
         halves = [_panels(f, *part)[0] for part in ((left, middle), (middle, right))]
@@ -80,7 +78,7 @@ def roots(f: Callable[..., Any], level: Any, interval: Any, cuts: Array) -> Arra
     toward = (values[:-1] * values[1:] > 0) & (values[:-1] * slopes[:-1] < 0) & (values[1:] * slopes[1:] > 0)
     for i in np.flatnonzero(toward):
         turn = brentq(slope, ends[i], ends[i + 1], xtol=1e-300, rtol=9e-16)
-        if abs(above(turn)) <= _TOUCHES * size:
+        if abs(above(turn)) <= 1e-12 * size:  # of the size of f: a minimum or maximum so near the level is a root
             found.append(turn)
         elif above(turn) * values[i] < 0:
             found += [brentq(above, *pair, xtol=1e-300, rtol=9e-16) for pair in ((ends[i], turn), (turn, ends[i + 1]))]

@@ -17,8 +17,6 @@ from splinebias._array import Array
 from splinebias.activation import Activation
 from splinebias.errors import CapabilityError, DataError
 
-_AT_ONCE = 4_000_000  # pre-activations held together
-
 
 class PointFunction(ABC):
     """A function of points of shape (..., d)."""
@@ -104,7 +102,10 @@ class Units(PointFunction):
     def summed(self, x: Any, rows: Callable[[Array, Array], Array]) -> Array:
         """`rows` of points (N, d) and their pre-activations (N, n), for points (..., d): their shape and that of a row."""
         points = points_of(x, self.w.shape[1])
-        flat, size = points.reshape(-1, self.w.shape[1]), max(1, _AT_ONCE // len(self.b))
+        flat, size = (
+            points.reshape(-1, self.w.shape[1]),
+            max(1, 4_000_000 // len(self.b)),
+        )  # pre-activations that are held together
         parts = [flat[first : first + size] for first in range(0, max(len(flat), 1), size)]
         found = np.concatenate([rows(part, part @ self.w.T + self.b) for part in parts])
         return found.reshape(*points.shape[:-1], *found.shape[1:])
@@ -119,10 +120,8 @@ class UnitsFunction(Units):
 
     Attributes
     ----------
-    w : Array, shape (n, d)
-        Hidden weights.
-    b, a : Array, shape (n,)
-        Biases and output weights.
+    w, b, a : Array
+        As in `Units`.
     d : float
         Output bias.
     activation : Activation

@@ -15,8 +15,6 @@ from splinebias.functions.by_values import integral, roots
 from splinebias.functions.json_state import JsonText, checked_object, numbers
 from splinebias.smooth_activation import smooth_from_words, smooth_to_words
 
-_AT_ONCE = 4_000_000  # pre-activations held together
-
 
 @dataclass(frozen=True, eq=False)
 class SmoothUnits(JsonText):
@@ -88,7 +86,7 @@ class SmoothUnits(JsonText):
     def _values(self, x: Array, nu: int) -> Array:
         """f, or its slope for nu = 1, at finite `x`."""
         slope, intercept = self.skip
-        flat, size = x.ravel(), max(1, _AT_ONCE // max(1, self.a.size))
+        flat, size = x.ravel(), max(1, 4_000_000 // max(1, self.a.size))  # pre-activations that are held together
         body, a = (self.activation.derivative, self.a * self.w) if nu else (self.activation.value, self.a)
         parts = [body(flat[at : at + size, None] * self.w + self.b) @ a for at in range(0, flat.size, size)]
         units = np.concatenate([np.zeros(0), *parts]).reshape(x.shape)

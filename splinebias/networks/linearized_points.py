@@ -17,8 +17,6 @@ from splinebias.errors import CapabilityError
 from splinebias.functions.several_inputs import Units
 from splinebias.networks.linearized import Progress, Setting
 
-_MOST_BYTES = 8 * 2**30
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LinearizedUnits(Units):
@@ -27,10 +25,8 @@ class LinearizedUnits(Units):
 
     Attributes
     ----------
-    w : Array, shape (n, d)
-        Hidden weights.
-    b, a : Array, shape (n,)
-        Biases and output weights.
+    w, b, a : Array
+        As in `Units`.
     moves : Array, shape (d + 2, n)
         Rows :math:`\omega`, a row for each input, :math:`\beta` and :math:`\delta`.
     activation : Homogeneous
@@ -81,7 +77,7 @@ def linearized_points(theta: Array, skip: Array, setting: Setting, progress: Pro
     x, inputs, weights = data.x, data.inputs, data.weights / data.weights.sum()
     units = theta[:-1].reshape(inputs + 2, -1)
     required = 3 * 8 * theta.size * data.size  # the Jacobian and its singular vectors
-    if required > _MOST_BYTES:
+    if required > 8 * 2**30:
         raise CapabilityError(
             f"linearizations of several inputs write the Jacobian out, and {units.shape[1]:,} units at {data.size:,} points "
             f"take {required / 2**30:,.0f} GiB; take fewer of either"

@@ -171,7 +171,7 @@ class Network:
         return linearize(self.theta, torch.cat([rows, torch.ones_like(rows[:1])]), self.activation)
 
     def function(self) -> PiecewisePolynomial | UnitsFunction | SmoothUnits:
-        """The network as the function it is, exact, in float64: a `PiecewiseLinear` if the activation has two slopes.
+        """The function of the network, exact, in float64: a `PiecewiseLinear` if the activation has two slopes.
 
         Of several inputs a `UnitsFunction`, which sums over the units; `SmoothUnits` if they are smooth.
 

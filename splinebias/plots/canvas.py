@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SAMPLES = 601  # points of a curve, besides its knots
 _MARK = "_splinebias"  # the attribute of what was drawn here that remembers what it shows
-_LETTERS = 48  # of a line of a legend
 _ROOM = 0.5  # of the height of what is shown on the data, above and below, for what lies beside them
 
 
@@ -176,7 +175,7 @@ def _tell_apart(axes: Axes, kind: str) -> None:
     names = [name for name in mine[0][1].words if len({shown.words.get(name) for _, shown in mine}) > 1]
     labels = [", ".join([shown.label, *(shown.words[name] for name in names)]) for _, shown in mine]
     for (line, _), label in zip(mine, _numbered(labels), strict=True):
-        line.set_label(textwrap.fill(label, _LETTERS))
+        line.set_label(textwrap.fill(label, 48))  # letters of a line
 
 
 def _numbered(labels: Sequence[str]) -> list[str]:

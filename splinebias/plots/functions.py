@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from splinebias.training.ensemble import Ensemble
     from splinebias.training.train import Training
 
-_MOST_LINES = 20  # networks of an ensemble
-
 
 def plot_prediction(
     prediction: Prediction, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
@@ -139,7 +137,7 @@ def plot_ensemble(
     """The first 20 networks of an ensemble as thin lines, a colour per potential, and the data; as `plot_prediction`."""
     view = View.of(ensemble[0].problem.default_interval, interval)
     potentials = list(dict.fromkeys(str(run.problem.potential) for run in ensemble))
-    few = ensemble[:: max(1, -(-len(ensemble) // _MOST_LINES))]
+    few = ensemble[:: max(1, -(-len(ensemble) // 20))]  # 20 at most
     with drawn_on(ax) as axes:
         labelled = set()
         for run in few:

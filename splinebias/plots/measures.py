@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from splinebias.regimes.alignment import AlignmentMargin
     from splinebias.studies.agreement import Agreement
 
-_MOST_LINES = 6  # inputs of a box
-
 
 def plot_comparison(found: Comparison, ax: Axes | None = None, **line: Any) -> Axes:
     """Both functions, and on the right scale their difference f - g, with the place where it is largest.
@@ -60,7 +58,7 @@ def plot_box_comparison(found: BoxComparison, ax: Axes | None = None, **line: An
     f, g = _functions(found)
     share = np.linspace(0, 1, SAMPLES)
     with drawn_on(ax) as axes:
-        for k, (lo, hi) in enumerate(found.box[:_MOST_LINES]):
+        for k, (lo, hi) in enumerate(found.box[:6]):  # inputs at most
             place = (found.argmax[k] - lo) / (hi - lo)
             at = np.union1d(share, place)
             x = np.tile(found.argmax, (at.size, 1))

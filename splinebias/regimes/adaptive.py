@@ -30,7 +30,7 @@ _ONE_KNOT = 1e-9  # of the span of the data: bends nearer than this are one, as 
 
 @known_keywords
 def adaptive_problem(data: Dataset, size: float, imbalance: float) -> Problem:
-    r"""A mean-field problem that starts at given places of the two axes from the adaptive to the kernel regime.
+    r"""A mean-field problem with a given place on each of the two axes from the adaptive to the kernel regime.
 
     .. math:: R_0 = \frac1\alpha \sum_k |a_k||(w_k, b_k)| / R^*, \qquad D = \frac{n \delta}{\alpha R^*}, \qquad
               f = \frac1\alpha \sum_k a_k [w_k x + b_k]_+,
@@ -146,7 +146,7 @@ class AdaptiveMeasures(Drawn):
 
     @property
     def to_minimizers(self) -> float:
-        """How far the network leaves, at most, what lies between ``fitted.lower`` and ``fitted.upper``, between the data.
+        """How far the network is above ``fitted.upper`` or below ``fitted.lower``, at most, between the data.
 
         0 for every minimizer; a network within may still bend more than needed.
         """
@@ -158,7 +158,7 @@ class AdaptiveMeasures(Drawn):
 
     @property
     def to_kernel(self) -> float:
-        """sup-distance to the kernel limit of the start, between the data; of `kernel_limit`."""
+        """sup-distance to `kernel_limit`, between the data."""
         return compare(self.run.function, self.kernel_limit.function, self._hull).sup
 
     @cached_property

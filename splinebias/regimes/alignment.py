@@ -25,7 +25,7 @@ from splinebias.regimes.small_starts.label_pairs import hull_distance, signed_co
 
 @dataclass(frozen=True, eq=False)
 class AlignmentMargin(Drawn):
-    r"""What the points say about alignment.
+    r"""Early alignment as the points alone predict it: the margin of the hypothesis, and rates.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class AlignmentMargin(Drawn):
 
     @property
     def mean_size(self) -> float:
-        r"""Mean of :math:`|x_i|`: times the product of this with :math:`-\ell'(0)` have no unit."""
+        r"""Mean of :math:`|x_i|`: a time multiplied by it and by :math:`-\ell'(0)` has no unit."""
         return float(np.linalg.norm(self.points, axis=1).mean())
 
     @property
@@ -127,7 +127,7 @@ class AlignmentMargin(Drawn):
         }
 
     def lines(self) -> dict[str, str]:
-        """The same in words, by label."""
+        """The `facts` in words, by label, as they are printed."""
         (plus, minus), (far, near) = self.growth, self.hull_distances
         late = (
             f"dt/d(1/L) ln(1/L) tends to {1 / (4 * self.late_rate):.4g}" if self.late_rate else "no rate: a hull contains 0"
@@ -203,7 +203,7 @@ class AlignmentMargin(Drawn):
 
 @known_keywords
 def alignment_margin(points: Any, labels: Any = None) -> AlignmentMargin:
-    r"""Whether the points satisfy the hypothesis of early alignment, and the rates that they predict.
+    r"""Check the hypothesis of early alignment on points with labels, and compute the rates that it predicts.
 
     Parameters
     ----------

@@ -24,8 +24,6 @@ from splinebias.regimes.small_starts.leading_term import LeadingTerm
 from splinebias.regimes.small_starts.point_orientations import PointOrientations, point_orientations
 
 _TURN = 2 * math.pi
-_MOST_STEPS = 10_000
-_AT_REST = 1e-8
 _SHOWN = 4  # orientations, in a line
 
 
@@ -256,7 +254,7 @@ def _to_rest(term: LeadingTerm, a: Array, w: Array, b: Array) -> tuple[Array, Ar
         return np.asarray(np.stack([sin * term.slope(z[0]) / p, cos * np.cos(2 * z[1]) * term.value(z[0])]) / size)
 
     moving = np.arange(a.size)
-    for _ in range(_MOST_STEPS):
+    for _ in range(10_000):
         z = state[:, moving]
         k1 = speed(z)
         k2 = speed(z + step / 2 * k1)
@@ -271,7 +269,7 @@ def _to_rest(term: LeadingTerm, a: Array, w: Array, b: Array) -> tuple[Array, Ar
                 new[0, caught], held = image[caught], held | caught
         state[:, moving] = new
         pace = np.where(held, 0.0, np.abs(k1[0])) + np.abs(k1[1])
-        moving = moving[pace > _AT_REST]
+        moving = moving[pace > 1e-8]
         if not moving.size:
             break
     return state[0], state[1]

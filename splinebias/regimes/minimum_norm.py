@@ -18,8 +18,6 @@ from splinebias.regimes.least_norm import circle, total_curvature
 from splinebias.regimes.least_norm.bends import Bends
 from splinebias.regimes.least_norm.total_curvature import Found
 
-_TOLERANCE = 1e-8  # of the residual, for CONVERGED
-
 
 @dataclass(frozen=True, eq=False)
 class MinimumNorm(DrawnFunction):
@@ -30,7 +28,7 @@ class MinimumNorm(DrawnFunction):
     data : Dataset
         What it passes through, or beside.
     penalize_bias, affine, output_bias, strength
-        As they were asked for.
+        The arguments of `minimum_norm`.
     function : PiecewiseLinear
         A minimizer. With free biases there may be others, and this one connects the (fitted) dots.
     norm : float
@@ -96,7 +94,7 @@ class MinimumNorm(DrawnFunction):
 
     @property
     def upper(self) -> PiecewiseLinear:
-        """The largest value that a minimizer takes, as `lower`."""
+        """The largest value that a minimizer takes, point by point, as a function of x; see `lower`."""
         return self._of_the_set(self._found.upper)
 
     @property
@@ -133,7 +131,7 @@ def minimum_norm(
     output_bias: bool = True,
     strength: float = 0.0,
 ) -> MinimumNorm:
-    r"""The function of least norm through the data, or the one that weight decay of a given strength leaves.
+    r"""The function of least norm through the data, or the fit of weight decay with a given strength.
 
     .. math:: \min_f \int \kappa(c)\, |f''|(dc) \text{ with } f(x_i) = y_i, \quad\text{or}\quad
               \min_f \frac{1}{2S} \sum_i m_i (f(x_i) - y_i)^2 + s \int \kappa |f''|, \qquad S = \sum m,
@@ -221,7 +219,7 @@ def minimum_norm(
         _frozen(found.masses.knots),
         _frozen(found.masses.jumps),
         residual,
-        Outcome.CONVERGED if residual <= _TOLERANCE else Outcome.INACCURATE,
+        Outcome.CONVERGED if residual <= 1e-8 else Outcome.INACCURATE,
         found.unique,
         {"steps": found.steps, "seconds": time.perf_counter() - began},
         found,

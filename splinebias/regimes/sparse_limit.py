@@ -22,7 +22,6 @@ from splinebias.limit.posed_problem import PosedProblem
 from splinebias.problem import Problem, require_problem
 
 _MOST_POINTS = 500
-_TOLERANCE = 1e-8  # of the residual, for CONVERGED
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +128,7 @@ def sparse_limit(problem: Problem) -> SparseLimit:
         b[used],
         masses[used],
         residual,
-        Outcome.CONVERGED if residual <= _TOLERANCE else Outcome.INACCURATE,
+        Outcome.CONVERGED if residual <= 1e-8 else Outcome.INACCURATE,
         multipliers,
     )
 

@@ -129,7 +129,7 @@ class WeightDecayPath(Drawn):
 
 @known_keywords
 def weight_decay_path(data: Dataset) -> WeightDecayPath:
-    r"""All fits that weight decay leaves, biases free and with a skip connection, from the line to the interpolant.
+    r"""The fits of weight decay at all strengths, biases free, with a skip connection: from a line to an interpolant.
 
     .. math:: \min_f \frac{1}{2S} \sum_i m_i (f(x_i) - y_i)^2 + s \int |f''|, \qquad 0 \le s < \infty, \quad S = \sum m.
 
@@ -165,7 +165,7 @@ def weight_decay_path(data: Dataset) -> WeightDecayPath:
 
 @known_keywords
 def largest_strength(data: Dataset, *, penalize_bias: bool = False, affine: str = "free", output_bias: bool = True) -> float:
-    r"""The strength from which on nothing changes any more: the fit is then what costs nothing.
+    r"""The strength of weight decay from which on the fit costs nothing, and no longer changes.
 
     That is the least-squares line (affine "free"), the weighted mean ("network" with free biases, or with an output
     bias), or 0. It is the largest :math:`|G|/\kappa` of the residuals of that fit, in closed form.

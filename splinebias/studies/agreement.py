@@ -40,7 +40,7 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Agreement(Drawn):
-    r"""Ratios of measured to predicted :math:`E \sup|f_n - f|`.
+    r"""Measured over predicted :math:`E \sup|f_n - f|` of a study, width by width, see `agreement`.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class Agreement(Drawn):
 
 @known_keywords
 def agreement(study: Measured, *, draws: int = 20_000, seed: int = 0) -> Agreement:
-    r"""Compare the errors of a study with the predicted ones.
+    r"""Compare the errors that a study has measured with those that `error_band` predicts.
 
     Parameters
     ----------

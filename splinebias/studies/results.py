@@ -108,11 +108,11 @@ class Study(Tabulated):
         return found
 
     def mean_shift(self, width: int, x: Any) -> tuple[Array, Array]:
-        """The mean of f_n(x) - f(x) over the runs of a width whose outcome is ok, and its standard error, each of x's shape.
+        """The mean of f_n(x) - f(x) over the runs of a width whose outcome is ok, and its standard error.
 
-        Of d inputs x has shape (..., d), and they have shape (...).
-        `ErrorBand.mean_shift` predicts it for hidden weights that do not move. DataError without two such runs, or if
-        networks do not start at zero.
+        Both have the shape of x, and of d inputs, where x has shape (..., d), the shape (...). `ErrorBand.mean_shift`
+        predicts the mean for hidden weights that do not move. DataError without two such runs, or if networks do not
+        start at zero.
         """
         if not self.problem.initialization.starts_at_zero:
             raise DataError("the mean shift is that of networks that start at zero, and these start at random functions")
@@ -158,7 +158,7 @@ class Study(Tabulated):
 
     @cached_property
     def places(self) -> NDArray[np.void]:
-        """Where the sup-error sits: per width and data interval, how many runs have theirs there; see `places`.
+        """Where the largest errors are: how many runs of each width have theirs in each data interval; see `places`.
 
         Raises
         ------

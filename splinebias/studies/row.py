@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._files import write_atomically
-from splinebias._result import Drawn
-from splinebias.errors import CapabilityError, Outcome
+from splinebias._result import Drawn, frame_of
+from splinebias.errors import Outcome
 
 FAILED = "FAILED"
 """Outcome of a run that raised an exception; `Row.reason` holds it."""
@@ -104,17 +104,11 @@ class Tabulated(Drawn):
 
     def to_frame(self) -> Any:
         """The rows as a pandas DataFrame, with the columns of `to_csv`; CapabilityError if pandas is not installed."""
-        try:
-            import pandas
-        except ImportError:
-            raise CapabilityError(
-                "to_frame needs pandas, which is not installed; pip install pandas, or use `table` or to_csv()"
-            ) from None
         columns, rows = self._named_rows
-        return pandas.DataFrame.from_records(rows, columns=columns)
+        return frame_of({name: [row[number] for row in rows] for number, name in enumerate(columns)})
 
     def to_dataframe(self) -> Any:
-        """The same as `to_frame`, which other results have, too."""
+        """`to_frame`, under a longer name."""
         return self.to_frame()
 
 

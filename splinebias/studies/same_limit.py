@@ -28,7 +28,7 @@ _FEWEST = 8  # runs
 
 @dataclass(frozen=True)
 class LimitComparison(Printed):
-    r"""What `compare_limits` returns.
+    r"""Whether the networks of two studies go to one function: the test of `compare_limits`.
 
     Attributes
     ----------

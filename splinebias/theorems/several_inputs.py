@@ -21,7 +21,6 @@ from splinebias.training.flow.flow import MirrorFlow
 
 _SOURCE = "Jin & Montúfar 2023, several inputs"
 _HALF_WAY = 0.25  # to the next half power of n
-_PLACES = 200  # at which networks are compared
 _X = np.array([(-0.8, -0.6, 0.1), (-0.7, 0.5, -0.4), (-0.1, -0.2, 0.6), (0.4, 0.3, -0.1), (0.7, -0.4, 0.3)])
 _Y = np.array([0.2, -0.1, 0.3, 0.2, 0.1])
 _INDEPENDENT = Hypothesis("networks are independent", Status.CHECKED, "one seed each, at every width")
@@ -33,7 +32,7 @@ def rate_in_plane(*, fast: bool, exponent: float = -0.5, scale: float = 1.0) -> 
 
 
 def rate_in_space(*, fast: bool, exponent: float = -0.5, scale: float = 1.0) -> tuple[Verdict, ...]:
-    """The same for three inputs."""
+    """For three inputs: the distance to the limit is c n^s, as in `rate_in_plane`."""
     return _rate(3, fast, exponent, scale)
 
 
@@ -50,7 +49,7 @@ def hidden_from_zero(*, fast: bool, exponent: float = -2.0) -> Verdict:
 
 
 def hidden_from_random(*, fast: bool, exponent: float = -1.0) -> Verdict:
-    """The same for output weights that start at N(0, 1/n)."""
+    """What training hidden weights too adds where output weights start at N(0, 1/n): n^s with s = `exponent`."""
     return _hidden(
         "JM hidden, a ~ N(0, 1/n)",
         "networks whose output weights start at N(0, 1/n) end n^-1 from those that train their output layer alone",
@@ -119,4 +118,4 @@ def _seeds(width: int, count: int) -> range:
 def _places(problem: Problem) -> Array:
     """Random points of the box of the data."""
     low, high = problem.default_box.T
-    return np.random.default_rng(0).uniform(low, high, (_PLACES, len(low)))
+    return np.random.default_rng(0).uniform(low, high, (200, len(low)))  # at which networks are compared

@@ -33,9 +33,9 @@ class Hypothesis:
     statement : str
         What has to hold.
     status : Status
-        Whether it does.
+        Whether it holds, as far as is known.
     by : str
-        What says so, or why nothing does.
+        What was looked at, or why nothing was.
     """
 
     statement: str
@@ -131,7 +131,7 @@ class Verdict(Printed):
 
     @property
     def agreed(self) -> bool:
-        """Whether the measured number stands to the predicted one as claimed."""
+        """Whether the measured number is the predicted one, or at most or at least that, as claimed, within `tolerance`."""
         return self.relation.holds(self.measured, self.predicted, self.tolerance)
 
     @property

@@ -154,7 +154,7 @@ class WideNetworks:
         )
 
     def beside(self, name: str, claim: str, source: str, limit: Limit = limit_function) -> Verdict:
-        """The same against the one function that `limit` gives for the problem."""
+        """Whether the mean error against the one function that `limit` gives for the problem is the predicted one."""
         return self.verdict(name, claim, source, [limit(self.problem)] * self.count)
 
 

@@ -239,3 +239,13 @@ def test_linear_programs_find_units_that_fits_of_little_strength_do_not_have():
     least = sb.minimum_norm(sb.Dataset(x, y), penalize_bias=True, affine="network", output_bias=False)
     assert least.outcome is sb.Outcome.CONVERGED
     assert least.residual < 1e-10
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-30])
+def test_penalized_biases_cost_nothing_where_abscissae_are_next_to_zero(scale):
+    """There kappa is 1 to all digits; exchange of directions, which they all but share, ends with a wrong norm."""
+    data = sb.Dataset(scale * np.array([-1, -0.3, 0.2, 1]), [1, -0.5, 0.3, 0.2])
+    strength = 1e-3 * sb.largest_strength(data)
+    biased = sb.minimum_norm(data, penalize_bias=True, strength=strength)
+    assert biased.residual < 1e-9
+    assert biased.norm == pytest.approx(sb.minimum_norm(data, strength=strength).norm, rel=1e-10)

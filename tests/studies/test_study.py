@@ -251,7 +251,7 @@ def test_the_printed_table_has_a_line_per_width_and_both_fits(small):
 
 def test_without_pandas_the_dataframe_is_refused(small, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(sb.CapabilityError, match="to_frame needs pandas, which is not installed"):
+    with pytest.raises(sb.CapabilityError, match="a DataFrame needs pandas, which is not installed"):
         small.to_dataframe()
 
 

@@ -44,7 +44,7 @@ class DenseBiasNetwork(ActiveNeurons):
 def blocked_dense_step(
     points: Array, y: Array, a: Array, w: Array, b: Array, rate: float, *, width: int | None = None, block: int = BLOCK
 ) -> tuple[Array, Array, Array]:
-    """The same step over all neurons in blocks that fit a cache: the twin of `BiasNetwork.step`. New w, new b, residual.
+    """One step of descent, in blocks of neurons that fit a cache: the twin of `BiasNetwork.step`. New w, new b, residual.
 
     Inputs of any dimension; `width` counts neurons that are not given because they are dead.
     """

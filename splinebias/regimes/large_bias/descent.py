@@ -90,7 +90,7 @@ class LargeBias(Drawn):
         return self.distance_until(math.inf)
 
     def distance_until(self, time: float) -> float:
-        """The same up to training time t: slow modes that have not moved by then cannot be off."""
+        """The `distance` of the run up to a training time: modes too slow to have moved by then are not off yet."""
         return float(self._distances[self.times <= time].max())
 
     @property
@@ -105,7 +105,7 @@ class LargeBias(Drawn):
 
     @cached_property
     def end_eigenvalues(self) -> Array:
-        """The same at its end."""
+        """Eigenvalues of the kernel that this network has at its end, increasing, shape (M,)."""
         return _eigenvalues(self.end)
 
     def __call__(self, x: Any) -> Array:
@@ -137,7 +137,7 @@ class LargeBias(Drawn):
         )
 
     def to_frame(self) -> Any:
-        """A row for every look: step, time, loss, distance, active share and flips, each measured and predicted (pandas)."""
+        """A pandas DataFrame with a row for every look: step, time, loss, distance, activity, flips, and those predicted."""
         at = self.looks
         columns = {"step": at, "time": self.times[at], "loss": self.losses[at]}
         columns |= {"predicted_loss": (self.predicted[at] ** 2).mean(axis=1) / 2, "distance": self._distances[at]}

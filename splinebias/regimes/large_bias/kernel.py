@@ -100,7 +100,7 @@ class BiasKernel(Drawn):
         return np.asarray((factors ** np.asarray(steps)[:, None] * (vectors.T @ r)) @ vectors.T)
 
     def steps_to(self, start: Any, loss: float, step: float = 1.0) -> int:
-        r"""Steps until the mean loss :math:`|r|^2/(2M)` of that descent is at most `loss`, from the spectrum alone.
+        r"""Steps until the mean loss :math:`|r|^2/(2M)` of `descent` is at most `loss`, from the spectrum alone.
 
         Raises
         ------

@@ -24,7 +24,7 @@ class LargeBiasWidths(Drawn):
     Attributes
     ----------
     biases : Array, shape (k,)
-        The B.
+        The B, in the order in which they were given.
     distance : float
         The stated distance: largest \|r - predicted r\| during a run over \|r_0\|.
     widths : Array, shape (k,)
@@ -65,7 +65,7 @@ class LargeBiasWidths(Drawn):
         return f"widths within {self.distance:g} of the kernel: {rows}"
 
     def to_frame(self) -> Any:
-        """A row for every bias (pandas)."""
+        """A pandas DataFrame with a row for every bias: width, effective width, least eigenvalue, scaled width."""
         columns = {"bias": self.biases, "width": self.widths, "effective_width": self.effective_widths}
         return frame_of(columns | {"smallest": self.smallest, "scaled_width": self.scaled_widths})
 

@@ -121,11 +121,6 @@ class Step:
             found[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] = np.outer(row, row) / length
         return found
 
-    def supports(self, atoms: Atoms) -> tuple[Array, Array]:
-        """Columns B and a target g: multipliers with B'lambda = g make G touch 1 at the atoms, with a right angle inside
-        sectors."""
-        return self.columns, self.gradient(atoms)
-
     def moved(self, atoms: Atoms, step: Array, share: float) -> tuple[Array, Array, Array]:
         """Angles, output weights and linear part after a share of a step."""
         count = 2 * int(self.inside.sum())

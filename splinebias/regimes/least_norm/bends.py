@@ -58,7 +58,7 @@ class Bends:
         return cleaned
 
     def with_ends(self, first: float, last: float) -> Bends:
-        """The same, where a function may also bend by `first` at the first point and by `last` at the last one."""
+        """These bends, and `first` at the first point and `last` at the last one, where a function may bend as well."""
         changes = self.changes.copy()
         changes[[0, -1]] = first, last
         return replace(self, changes=changes)

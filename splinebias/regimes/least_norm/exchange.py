@@ -10,6 +10,7 @@ what G proves.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -36,7 +37,7 @@ class Exchanged:
     Attributes
     ----------
     atoms : Atoms
-        They.
+        The units.
     multipliers : Array, shape (M,)
         G made of them is at most 1; times s, they are the residuals over D.
     residual : float
@@ -70,58 +71,61 @@ def largest_strength(sectors: Sectors) -> float:
     return float(np.abs(sectors.peaks(_multipliers(empty, sectors, 1.0)).values).max(initial=0.0))
 
 
-def _fit(sectors: Sectors, s: float, atoms: Atoms) -> Exchanged:
-    """The fit at strength s > 0, from the atoms of another one."""
-    best, multipliers = None, _multipliers(atoms, sectors, s)
-    for round_ in range(_ROUNDS):
-        if round_ or not atoms.a.size:
-            atoms = merged(_active_set(_with_peaks(atoms, sectors, multipliers), sectors, s), sectors)
-        atoms, multipliers = _polished(atoms, sectors, s, multipliers)
-        found = Exchanged(atoms, multipliers, of_units(atoms, sectors, s, multipliers), round_ + 1)
+def _best(rounds: Iterator[Exchanged], enough: float = _TOLERANCE) -> Exchanged:
+    """The best of rounds until one is good enough, or good and hardly better than the one before."""
+    best = None
+    for found in rounds:
         stale = best is not None and found.residual >= 0.5 * best.residual
-        if best is None or found.residual < best.residual:
-            best = found
-        if best.residual <= _TOLERANCE or (stale and best.residual <= _GOOD):
+        best = min(best or found, found, key=lambda each: each.residual)
+        if best.residual <= enough or (stale and best.residual <= _GOOD):
             break
     assert best is not None
     return best
+
+
+def _fit(sectors: Sectors, s: float, atoms: Atoms) -> Exchanged:
+    """The fit at strength s > 0, from the atoms of another one."""
+
+    def rounds(atoms: Atoms) -> Iterator[Exchanged]:
+        multipliers = _multipliers(atoms, sectors, s)
+        for number in range(_ROUNDS):
+            if number or not atoms.a.size:
+                atoms = merged(_active_set(_with_peaks(atoms, sectors, multipliers), sectors, s), sectors)
+            atoms, multipliers = _polished(atoms, sectors, s, multipliers)
+            yield Exchanged(atoms, multipliers, of_units(atoms, sectors, s, multipliers), number + 1)
+
+    return _best(rounds(atoms))
 
 
 def _from_fits(sectors: Sectors, empty: Atoms) -> Exchanged:
-    """Through the data, with the units of a fit of little strength: below some strength they are the same but for their
-    sizes."""
-    largest, atoms = largest_strength(sectors), empty
+    """Through the data, with the units of a fit of little strength: below some strength only their sizes still change."""
+    largest, nothing = largest_strength(sectors), np.zeros(sectors.x.size)
     if not largest:  # what costs nothing fits
-        return Exchanged(atoms, np.zeros(sectors.x.size), of_units(atoms, sectors, 0.0, np.zeros(sectors.x.size)), 0)
-    rounds, best = 0, None
-    for share in 10.0 ** -np.arange(1, 11):
-        fitted = _fit(sectors, share * largest, atoms)
-        atoms, rounds = fitted.atoms, rounds + fitted.rounds
-        if share > 1e-4:
-            continue
-        found = _certified(atoms, sectors, fitted.multipliers, rounds)
-        if best is None or found.residual < best.residual:
-            best = found
-        if best.residual <= _GOOD:
-            break
-    assert best is not None
-    return best
+        return Exchanged(empty, nothing, of_units(empty, sectors, 0.0, nothing), 0)
+
+    def rounds(atoms: Atoms) -> Iterator[Exchanged]:
+        count = 0
+        for share in 10.0 ** -np.arange(1, 11):
+            fitted = _fit(sectors, share * largest, atoms)
+            atoms, count = fitted.atoms, count + fitted.rounds
+            if share <= 1e-4:
+                yield _certified(atoms, sectors, fitted.multipliers, count)
+
+    return _best(rounds(empty), _GOOD)
 
 
 def _through(sectors: Sectors, atoms: Atoms) -> Exchanged:
     """Through the data, by linear programs over more and more directions."""
-    best, multipliers = None, np.zeros(sectors.x.size)
-    for round_ in range(_PROGRAMS):
-        atoms, multipliers = _program(_with_peaks(atoms, sectors, multipliers), sectors)
-        found = _certified(merged(atoms, sectors), sectors, multipliers, round_ + 1)
-        stale = best is not None and found.residual >= 0.5 * best.residual
-        if best is None or found.residual < best.residual:
-            best = found
-        if best.residual <= _TOLERANCE or (stale and best.residual <= _GOOD):
-            break
-        atoms = found.atoms
-    assert best is not None
-    return best
+
+    def rounds(atoms: Atoms) -> Iterator[Exchanged]:
+        multipliers = np.zeros(sectors.x.size)
+        for number in range(_PROGRAMS):
+            atoms, multipliers = _program(_with_peaks(atoms, sectors, multipliers), sectors)
+            found = _certified(merged(atoms, sectors), sectors, multipliers, number + 1)
+            yield found
+            atoms = found.atoms
+
+    return _best(rounds(atoms))
 
 
 def _certified(atoms: Atoms, sectors: Sectors, multipliers: Array, rounds: int) -> Exchanged:
@@ -134,9 +138,10 @@ def _certified(atoms: Atoms, sectors: Sectors, multipliers: Array, rounds: int) 
 
 def _corrected(atoms: Atoms, sectors: Sectors, multipliers: Array) -> Array:
     """The multipliers closest to given ones that support the atoms: many may, and few of them are bounded by 1 elsewhere."""
-    columns, target = Step.of(atoms, sectors).supports(atoms)
-    missing = target - columns.T @ multipliers
-    return np.asarray(multipliers + np.linalg.lstsq(columns.T, missing, rcond=1e-13)[0])
+    unknowns = Step.of(atoms, sectors)
+    # B' lambda = gradient: G touches 1 at the atoms, with a right angle inside sectors
+    missing = unknowns.gradient(atoms) - unknowns.columns.T @ multipliers
+    return np.asarray(multipliers + np.linalg.lstsq(unknowns.columns.T, missing, rcond=1e-13)[0])
 
 
 def _multipliers(atoms: Atoms, sectors: Sectors, s: float) -> Array:

@@ -22,7 +22,6 @@ from splinebias.regimes.least_norm.knot_cells import Chosen, KnotCells, choose, 
 Indices = NDArray[np.intp]
 _EPS = np.finfo(float).eps
 _LARGE, _GROUP = 30_000, 16  # more data start from the fit of means of so many neighbours
-_MOST = 500  # sweeps over all data
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +101,7 @@ class Fit:
         object.__setattr__(self, "noise", float(8 * _EPS * size * (x[-1] - x[0])))
 
     def tilted(self, tilt: float) -> Fit:
-        """The same data with another t."""
+        """The problem with these data and another t."""
         return replace(self, tilt=tilt)
 
     def loss(self, values: Array) -> float:
@@ -114,7 +113,7 @@ class Fit:
         return self._dual(self.rest - fitted, exactly=exactly)
 
     def _dual(self, residual: Array, *, exactly: bool = False) -> Array:
-        """The same for known residuals."""
+        """G at the data, from residuals."""
         pull = self.m * residual / self.total
         behind = pull[:0:-1].cumsum(dtype=np.longdouble if exactly else None)  # sums over i >= j > 0, the last one first
         behind *= self.gaps[::-1]
@@ -127,7 +126,7 @@ class Fit:
         return self._cells(*self._shares(knots)[:2], self.rest if rest is None else rest)
 
     def _cells(self, starts: Indices, share: Array, rest: Array) -> KnotCells:
-        """The same for known `_shares`."""
+        """What the data weigh between knots, from their `_shares`."""
         right = self.m * share
         left = self.m - right
         far = 1 - share
@@ -184,7 +183,7 @@ class Fit:
             found, _ = self._grouped().solve(s)
             best = self._cleaned(found.knots * _GROUP + _GROUP // 2, found.signs, s, best)
         count, value, exactly = 0, self.objective(best, s), False
-        for _ in range(_MOST):
+        for _ in range(500):  # sweeps over all data
             new = self._violations(best, s)
             found, steps = self._exchanged(best, new, s) if new.size else (best, 0)
             if exactly:

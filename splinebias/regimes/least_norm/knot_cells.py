@@ -16,8 +16,6 @@ from scipy.linalg.lapack import dptsv
 from splinebias._array import Array
 
 _BOLD, _HALVINGS = 100, 8  # steps that drop all knots of wrong sign, and shares of a step that are tried
-_ROUNDS = 40  # in which a candidate is taken back
-_ROUNDING = 1e-13  # relative, of objectives
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +114,7 @@ class Chosen:
     Attributes
     ----------
     numbers : Array of int, shape (K,)
-        Theirs, 0, ..., C - 1.
+        Numbers of these candidates, from 0 to C - 1.
     signs : Array, shape (K,)
         Of the jumps there.
     values : Array, shape (K + 2,)
@@ -142,10 +140,10 @@ def choose(cells: KnotCells, signs: Array, jumps: Array, line: tuple[float, floa
     bold = dropped(cells, signs, s)
     if bold is not None:
         sub = cells.kept(bold.numbers + 1)
-        if sub.objective(bold.values, sub.jumps(bold.values), s) < value - _ROUNDING * abs(value):
+        if sub.objective(bold.values, sub.jumps(bold.values), s) < value - 1e-13 * abs(value):  # beyond rounding
             return bold
     alive, count = np.ones(signs.size, dtype=bool), 0
-    for _ in range(_ROUNDS):
+    for _ in range(40):  # in which a candidate is taken back
         found, jumps, line = _descended(cells, np.flatnonzero(alive), signs, jumps, line, s)
         count += found.count
         dual = cells.dual(spline(cells.nodes, line, jumps))

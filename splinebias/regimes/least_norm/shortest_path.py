@@ -68,7 +68,7 @@ class _Run:
     angles: Array
 
     def mirrored(self) -> _Run:
-        """The same seen from behind."""
+        """This part of a minimizer, seen from behind."""
         return _Run(self.behind[::-1], self.before[::-1], self.at[::-1], self.angles[::-1])
 
 

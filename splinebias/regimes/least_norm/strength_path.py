@@ -10,7 +10,6 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.regimes.least_norm.kinked_fit import Fit, Indices, Kinked
 
-_BELOW = 1e-6  # relative: how far below a break the next stretch is looked for
 _GAP = 1e-9  # relative: of two stretches between which no other one is looked for
 
 
@@ -39,7 +38,7 @@ def stretches_of(fit: Fit, *, bent: bool) -> list[Stretch]:
 def _below(fit: Fit, last: Stretch) -> list[Stretch]:
     """The stretches below one: the next one, if its end says which knots come and go; else down to that found just below
     it."""
-    s = last.low * (1 - _BELOW)
+    s = last.low * (1 - 1e-6)  # so far below a break the next stretch is looked for
     followed = _followed(fit, last, s)
     if followed is not None:
         return [followed]

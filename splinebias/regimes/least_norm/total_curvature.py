@@ -30,7 +30,7 @@ class Found:
     Attributes
     ----------
     function : PiecewiseLinear
-        It.
+        The function.
     masses : Masses
         Its knots and jumps, without the rounding of differences of values.
     norm : float

@@ -34,7 +34,7 @@ class Alignment(Drawn):
     Attributes
     ----------
     predicted : AlignmentMargin
-        What the points say.
+        What the points alone predict.
     loss_function : Loss
         The loss that was lowered.
     scale : float
@@ -75,7 +75,7 @@ class Alignment(Drawn):
 
     @property
     def alignment_time(self) -> float:
-        """Time at which the last of those neurons aligned that ever do; 0 if none did."""
+        """Time at which the last neuron aligned, of those that align at all; 0 if none did."""
         return float(self.aligned_at[np.isfinite(self.aligned_at)].max(initial=0.0))
 
     @property

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @known_keywords
 def alignment_measures(run: Training) -> Alignment:
-    r"""What `alignment` says of a network that it follows, of a network that was trained.
+    r"""Early alignment in a network that `train` has trained, by the measures that `alignment` has for its own.
 
     Parameters
     ----------

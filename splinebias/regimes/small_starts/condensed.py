@@ -104,7 +104,7 @@ class Condensation(Drawn):
         return np.asarray(np.bincount(nearest, self.masses, self.predicted.signs.size) / (self.masses.sum() or 1.0))
 
     def directions(self, within: float = 5.0, share: float = 0.01) -> Array:
-        r"""The directions that there are, shape (k, d + 1), heaviest first; k is the count.
+        r"""The different directions of the neurons, shape (k, d + 1), heaviest first; k is their number.
 
         From the heaviest neuron on, a neuron belongs to the first direction at most `within` degrees away, and is a new one
         if there is none. The sign of the output weight does not matter here.

@@ -128,8 +128,6 @@ class LeadingTerm:
         series[np.abs(series) < 1e-14 * size] = 0
         roots = np.roots(series[::-1])
         angles = np.angle(roots[np.abs(np.abs(roots) - 1) < 1e-6])
-        for _ in range(3):
-            angles = angles - sector.newton_step(angles)
         angles = (angles - lo) % _TURN
         angles = np.unique(np.where(angles < _TURN, angles, 0.0) + lo)  # -1e-17 modulo a turn is a turn
         return sector._completed(angles[angles < hi], lo, hi)
@@ -151,15 +149,6 @@ class LeadingTerm:
             same = np.sign(self.slope(middle)) == sign
             left, right = np.where(same, middle, left), np.where(same, right, middle)
         return np.unique(np.r_[roots, (left + right) / 2])
-
-    def newton_step(self, theta: Array) -> Array:
-        """Slope over its derivative, zero where that vanishes: for a smooth term."""
-        z, _, across = self._terms(theta)
-        p, second = self.power, -self.power * self.value(theta)
-        if p > 1:
-            second = second + p * (p - 1) * ((self.right * _whole_power(z, p - 2) * across**2) @ self.pull)
-        step = np.divide(self.slope(theta), second, out=np.zeros_like(second), where=second != 0)
-        return np.asarray(np.clip(step, -1e-3, 1e-3))
 
 
 def _whole_power(z: Array, power: int) -> Array:

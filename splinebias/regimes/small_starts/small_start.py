@@ -23,9 +23,6 @@ from splinebias.regimes.condensation import Orientations, condensed_orientations
 from splinebias.regimes.small_starts.condensed import Condensation
 from splinebias.regimes.small_starts.point_orientations import PointOrientations
 
-_LONGEST = 1e18  # of the plateau, in time
-_MOST_SHOTS = 12
-_NO_LOSS = 1e-300
 _CLOSE = 0.02  # of the stop, relative, where it is found by shooting
 
 
@@ -55,7 +52,7 @@ class SmallStart(Condensation):
 
     @property
     def orientations(self) -> Orientations | PointOrientations:
-        """What was predicted."""
+        """The orientations that were predicted for its data and its activation."""
         assert self.predicted is not None, "whoever trains it has predicted it"
         return self.predicted
 
@@ -164,7 +161,7 @@ def flow_to_level(data: Dataset | Points, activation: Activation, begin: Array, 
         return 1e-9 * np.append(np.tile(sizes, len(begin)), np.abs(y).max()) + 1e-300
 
     theta = np.append(begin.ravel(), 0.0)
-    solver = DOP853(speed, 0.0, theta, _LONGEST, rtol=1e-6, atol=tolerance(theta))
+    solver = DOP853(speed, 0.0, theta, 1e18, rtol=1e-6, atol=tolerance(theta))  # 1e18: the longest plateau
     end, reached = 0.0, False
     while solver.status == "running" and not reached:
         solver.atol = tolerance(solver.y)
@@ -179,7 +176,7 @@ def flow_to_level(data: Dataset | Points, activation: Activation, begin: Array, 
 
 
 def _by_neuron_flow(data: Dataset | Points, activation: TwoSlope, begin: Array, level: float, output_bias: bool) -> End:
-    """The same by exact steps of neurons: `train` to a loss near the stop, then the time of the stop by shooting."""
+    """`flow_to_level` by exact steps of neurons: `train` to a loss near the stop, then the time of the stop by shooting."""
     from splinebias.networks.network import Network  # and torch, which smooth neurons do without
     from splinebias.training.neuron_flow.neuron_flow import NeuronFlow
     from splinebias.training.train import train
@@ -204,13 +201,13 @@ def _by_neuron_flow(data: Dataset | Points, activation: TwoSlope, begin: Array, 
     (state, height), steps = state_of(run), run.steps
     strongest = float(np.abs(condensed_orientations(_centred(data), activation).strengths).max())
     rate = 2 * strongest / float(data.weights.sum()) / begin.shape[1]  # of a times |(w, b)|, in training time
-    for _ in range(_MOST_SHOTS):
+    for _ in range(12):
         if height < level * math.exp(-_CLOSE) and not run.outcome.ok:  # it comes to rest before
             break
         if abs(math.log(height / level)) <= _CLOSE:
             break
         before, time = (run.time, height), run.time - math.log(height / level) / rate
-        run = train(problem, start=start, method=NeuronFlow(time=time), loss_tol=_NO_LOSS)
+        run = train(problem, start=start, method=NeuronFlow(time=time), loss_tol=1e-300)
         state, height = state_of(run)
         steps += run.steps
         rate = math.log(height / before[1]) / (run.time - before[0])

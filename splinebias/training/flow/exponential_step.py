@@ -45,9 +45,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from splinebias.training.flow.held_breakpoints import Arrivals
+from splinebias.training.flow.crossings import Crossings, together
+from splinebias.training.flow.held_breakpoints import Arrivals, Units
 from splinebias.training.flow.spectrum import Modes, phi_functions
 from splinebias.training.flow.vector_field import FlowState
 
@@ -130,22 +132,43 @@ class ExponentialStep:
     def _attempt(self, h: Tensor, tolerance: Tensor, decay: Modes, mean: Tensor) -> Attempt:
         start, spectrum, product = self._start, self.spectrum, self.spectrum.matvec
         modes = partial(spectrum.modes, h=h, tolerance=tolerance)
-        whole, half = (decay.apply(s[:, None] * _phi(s, decay)[0]) for s in (h, h / 2))
-        middle, first, force = self._stage(start.dual - start.pull(half), whole, mean)
+        # what the kernel of now cannot reach does not decay, but moving features may reach it
+        whole, half = (s[:, None] * (start.rho + decay.apply(_phi(s, decay)[0] - 1)) for s in (h, h / 2))
+        middle, first, force, _ = self._stage(start.dual - start.pull(half), whole, mean)
+        if first.passed.size:
+            force = force - Crossings(start, first.passed).jumped(middle, whole)
         pushed = start.push(force)
         early, turn = modes(start.rho - product(half) - middle.rho), modes(product(whole) - pushed)
 
         size = h[:, None]
         u = whole - 4 * size * turn.apply(_phi(h, turn)[2]) + 8 * size * early.apply(_phi(h, early)[2])
+        dual, expected = start.dual - 2 * force, start.rho - 2 * pushed
+        begun = torch.zeros_like(start.dual)
+        if first.passed.size:
+            begun = Crossings(start, first.passed).begun(middle, h, decay)
+            shift = start.push(begun)
+            dual, expected, answer = dual + begun, expected + shift, modes(shift)
+            u = u - 2 * size * answer.apply(_phi(h, answer)[2])
         weight = (whole - half) / 2 - half / 6
-        far, second, other = self._stage(start.dual + start.pull(u) - 2 * force, weight, mean)
-        late = modes(start.rho + product(u) - 2 * pushed - far.rho)
+        far, second, other, landed = self._stage(dual + start.pull(u), weight, mean)
+        if second.passed.size:
+            other = other - Crossings(start, second.passed).jumped(far, weight)
+        late = modes(expected + product(u) - far.rho)
         defect = product(weight - whole / 3) + pushed / 3 - start.push(other)
+        drift, forces = defect.norm(dim=-1), (force, other - force / 3)
+        if first.passed.size or second.all.size or second.passed.size:
+            pairs = together(first.passed, second.passed, start.dual.shape[-1] // 3, whole.shape[-1])
+            jump = Crossings(start, pairs).jump(middle, far, start.pull(whole) - force, begun, h, decay)
+            sudden, drift = jump.all + landed, drift + start.push(jump.doubt).norm(dim=-1)
+            delayed = jump.late + second.late(landed)
+            forces = forces[0] - sudden + delayed, forces[1] - delayed
+            turn = modes(product(whole) - pushed + start.push(sudden - delayed))
+            defect = defect + start.push(delayed)
         rest = modes(defect)
 
         bend = weight - whole / 3
-        path = _Path(h, decay, early, late, turn, rest, (whole, bend), (force, other - force / 3))
-        end = start.field.held_at(self._along(path, h), start.held)
+        path = _Path(h, decay, early, late, turn, rest, (whole, bend), forces)
+        end = start.field.held_at(self._along(path, h), start.held.join(second.held))
         third = start.arrivals(end, spectrum.calm(end.rho, h))
         settled, evaluations = end.settled(third)
         change = [
@@ -156,24 +179,27 @@ class ExponentialStep:
         return Attempt(
             end=settled,
             wander=(2 * change[1] - 8 * change[0]).norm(dim=-1) + decay.defect(size * _phi(h, decay)[0]),
-            drift=0.1 * defect.norm(dim=-1),
+            drift=0.1 * drift,
             jumps=jumps,
-            landing=second.first.minimum(third.first),
+            landing=(first.first / 2).minimum(second.first).minimum(third.first),
             passes=3 + (first.all.size > 0) + (second.all.size > 0) + evaluations + products,
             _origin=self,
             _path=path,
         )
 
-    def _stage(self, dual: Tensor, weight: Tensor, mean: Tensor) -> tuple[FlowState, Arrivals, Tensor]:
-        r"""The state near `dual` with its units sorted, those that arrived at samples, and :math:`J^T W^{1/2}` `weight`."""
+    def _stage(self, dual: Tensor, weight: Tensor, mean: Tensor) -> tuple[FlowState, Arrivals, Tensor, Tensor]:
+        r"""The state near `dual` with its units sorted, what arrived at samples, :math:`J^T W^{1/2}` `weight`, what put it there."""
         start = self._start
         state = start.field.held_at(dual, start.held)
         arrivals = start.arrivals(state, mean)
         if not arrivals.all.size:
-            return state, arrivals, state.pull(weight)
+            return state, arrivals, state.pull(weight), torch.zeros_like(dual)
+        landed = (
+            state.put(state.dual, arrivals._replace(stopped=Units.none(dual.device))) - state.dual
+        )  # stopped ones end there
         state = start.field.at(state.put(state.dual, arrivals), start.held.join(arrivals.held))
-        boundary = start.boundary_of(arrivals.all)  # that their normal motion ended is no drift: they are where they belong
-        return state, arrivals, boundary.with_normal(state.pull(weight), start.normal_pull(boundary, weight))
+        boundary = start.boundary_of(arrivals.all)  # their normal motion goes on to the end, where `landed` takes it back
+        return state, arrivals, boundary.with_normal(state.pull(weight), start.normal_pull(boundary, weight)), landed
 
     def state_at(self, attempt: Attempt, sigma: Tensor) -> FlowState:
         """The trajectory at sizes `sigma`, shape (B,), 0 <= sigma <= h, to the order of the step."""

@@ -75,6 +75,10 @@ class Arrivals(NamedTuple):
     """Driven back from both sides"""
     stopped: Units
     """Inactive at every sample once beyond this one, so that nothing drives them any more"""
+    passed: Units
+    """Units that passed samples and go on, once for each sample"""
+    share: Tensor
+    """Share of the way at which those that are held got there, if each moves steadily, shape (K,)"""
     jumps: Tensor
     """Whether any unit passed a sample, and the field jumped, boolean, shape (B,)"""
     first: Tensor
@@ -84,6 +88,13 @@ class Arrivals(NamedTuple):
     def all(self) -> Units:
         """Both lists in one."""
         return self.held.join(self.stopped)
+
+    def late(self, moved: Tensor) -> Tensor:
+        """The part of `moved`, shape (B, 3n + 1), of units that are held, that counts with E (see `Crossings`)."""
+        result, factor, n = torch.zeros_like(moved), (3 * self.share - 1) / 2, moved.shape[-1] // 3
+        for at in ((self.held.row, self.held.unit), (self.held.row, self.held.unit + n)):
+            result[at] = factor * moved[at]
+        return result
 
 
 class Boundary:

@@ -122,7 +122,8 @@ class Crossings:
 
 def together(one: Units, other: Units, n: int, points: int) -> Units:
     """The pairs of either list, each once."""
-    keys = torch.cat([(u.row * n + u.unit) * points + u.sample for u in (one, other)]).unique()
+    keys = torch.cat([(u.row * n + u.unit) * points + u.sample for u in (one, other)])
+    keys = torch.unique(keys)  # type: ignore[no-untyped-call]
     return Units(keys // (n * points), keys // points % n, keys % points)
 
 

@@ -188,7 +188,7 @@ class ExponentialStep:
         )
 
     def _stage(self, dual: Tensor, weight: Tensor, mean: Tensor) -> tuple[FlowState, Arrivals, Tensor, Tensor]:
-        r"""The state near `dual` with its units sorted, what arrived at samples, :math:`J^T W^{1/2}` `weight`, what put it there."""
+        r"""The state near `dual` with its units sorted, what arrived, :math:`J^T W^{1/2}` `weight`, how far it was put."""
         start = self._start
         state = start.field.held_at(dual, start.held)
         arrivals = start.arrivals(state, mean)

@@ -201,10 +201,8 @@ class FlowState(State):
         stopped = ~held & (right < 0) & (left == 0)
         passes = ~held & ~stopped
         low, count = torch.minimum(start, end)[passes], (end - start).abs()[passes]
-        number = torch.arange(int(count.sum()), device=row.device) - (count.cumsum(0) - count).repeat_interleave(count)
-        passed = Units(
-            *(part[passes].repeat_interleave(count) for part in (row, unit)), low.repeat_interleave(count) + number
-        )
+        sample = torch.arange(int(count.sum()), device=row.device) + (low - count.cumsum(0) + count).repeat_interleave(count)
+        passed = Units(row[passes].repeat_interleave(count), unit[passes].repeat_interleave(count), sample)
         return Arrivals(first.where(held), last.where(stopped), passed, share[held], jumps, when)
 
     def put(self, dual: Tensor, arrivals: Arrivals) -> Tensor:

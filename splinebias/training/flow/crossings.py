@@ -123,7 +123,7 @@ class Crossings:
 def together(one: Units, other: Units, n: int, points: int) -> Units:
     """The pairs of either list, each once."""
     keys = torch.cat([(u.row * n + u.unit) * points + u.sample for u in (one, other)])
-    keys = torch.unique(keys)  # type: ignore[no-untyped-call]
+    keys = torch.unique(keys)
     return Units(keys // (n * points), keys // points % n, keys % points)
 
 

@@ -53,6 +53,8 @@ from splinebias.training.flow.held_breakpoints import Arrivals, Units
 from splinebias.training.flow.spectrum import Modes, phi_functions
 from splinebias.training.flow.vector_field import FlowState
 
+_STIFF = 30.0  # decays within a step after which a residual at its end is an error
+
 Phi = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -171,6 +173,9 @@ class ExponentialStep:
         end = start.field.held_at(self._along(path, h), start.held.join(second.held))
         third = start.arrivals(end, spectrum.calm(end.rho, h))
         settled, evaluations = end.settled(third)
+        if bool((rises := settled.loss > start.loss).any()):
+            settled, more = _relaxed(settled, h, tolerance, rises)
+            evaluations += more
         change = [
             part.apply(part.rates * size * (6 * phi[3] - 2 * phi[2])) for part in (early, late) for phi in [_phi(h, part)]
         ]
@@ -225,6 +230,19 @@ class ExponentialStep:
         u = u + steady * path.shares[0] + bent * path.shares[1]
         dual: Tensor = self._start.dual + self._start.pull(u) - steady * path.forces[0] - bent * path.forces[1]
         return dual
+
+
+def _relaxed(end: FlowState, h: Tensor, tolerance: Tensor, some: Tensor) -> tuple[FlowState, int]:
+    """The state `end` where `some` holds without residuals that decay much faster than the step was long, if that helps.
+
+    They are the error of a step along slow modes, in which features move far though f hardly does. Also its evaluations.
+    """
+    spectrum = end.spectrum()
+    modes = spectrum.modes(end.rho, h / _STIFF, tolerance)
+    share = -torch.expm1(-((h[:, None] * modes.rates / _STIFF) ** 2)) / modes.rates.clamp(min=1e-300)
+    u = modes.apply(torch.where(modes.rates > 0, share, 0.0))
+    other = end.field.held_at(end.dual - end.pull(u), end.held)
+    return end.moved((some & (other.loss < end.loss)).tolist(), other), 1 + spectrum.products
 
 
 def _phi(h: Tensor, modes: Modes) -> Phi:

@@ -31,6 +31,8 @@ class Jump(NamedTuple):
     """All of it, shape (B, 3n + 1)"""
     late: Tensor
     r"""The part that counts with E instead of T, so that the mean time of each jump is right, shape (B, 3n + 1)"""
+    back: Units
+    """Those whose own jump drives them back to where they came from: they are held"""
     doubt: Tensor
     """What a straight path instead of a parabola would change, shape (B, 3n + 1)"""
 
@@ -69,7 +71,7 @@ class Crossings:
         v, (row, unit, _) = torch.zeros_like(self._start.dual), self.pairs
         for offset, part in ((0, hidden * self._x), (self._n, hidden), (2 * self._n, outer)):
             v.index_put_((row, unit + offset), part, accumulate=True)
-        return v
+        return self._start.field.moving(v)
 
     def jumped(self, state: FlowState, u: Tensor) -> Tensor:
         """What the jumps of slopes from `start` to `state` add to J^T W^(1/2) u there, u of shape (B, M)."""
@@ -90,10 +92,15 @@ class Crossings:
         start, last = (self._parts(state.theta)[2] for state in (self._start, far))
         amount = self._amount(first, h, decay)
         hidden = amount * (start + (1 + first) / 2 * (last - start))
-        outer = amount * (end + self._moved(self._dual(hidden, 0 * hidden))) / 2
-        late = (3 * first - 1) / 2
+        own = self._moved(self._dual(hidden, 0 * hidden))
+        alone = (self.pairs.unit[:, None] == self.pairs.unit) & (self.pairs.row[:, None] == self.pairs.row)
+        back = (self._before * end < 0) & (self._before * (end + own) > 0) & (alone.sum(-1) == 1)
         doubt = hidden - self._amount(chord, h, decay) * start
-        return Jump(self._dual(hidden, outer), self._dual(late * hidden, late * outer), self._dual(doubt, 0 * doubt))
+        hidden = torch.where(back, -end / own, 1.0) * hidden
+        outer = torch.where(back, 0.0, amount * (end + own) / 2)
+        late = (3 * first - 1) / 2
+        every, later = self._dual(hidden, outer), self._dual(late * hidden, late * outer)
+        return Jump(every, later, self.pairs.where(back), self._dual(doubt, 0 * doubt))
 
     def _moved(self, v: Tensor) -> Tensor:
         """By how much the dual vector `v`, shape (B, 3n + 1), moves s, to first order, shape (K,)."""

@@ -158,9 +158,14 @@ class ExponentialStep:
         late = modes(expected + product(u) - far.rho)
         defect = product(weight - whole / 3) + pushed / 3 - start.push(other)
         drift, forces = defect.norm(dim=-1), (force, other - force / 3)
+        held = start.held.join(second.held)
         if first.passed.size or second.all.size or second.passed.size:
             pairs = together(first.passed, second.passed, start.dual.shape[-1] // 3, whole.shape[-1])
-            jump = Crossings(start, pairs).jump(middle, far, start.pull(whole) - force, begun, h, decay)
+            turned = start.pull(whole) - force
+            jump = Crossings(start, pairs).jump(middle, far, turned, begun, h, decay)
+            arrived = start.boundary_of(second.held)  # at the far end, which is further than the end by `turned`
+            landed = landed + arrived.with_normal(torch.zeros_like(turned), arrived.normal(turned))
+            held = held.join(jump.back)
             sudden, drift = jump.all + landed, drift + start.push(jump.doubt).norm(dim=-1)
             delayed = jump.late + second.late(landed)
             forces = forces[0] - sudden + delayed, forces[1] - delayed
@@ -170,7 +175,7 @@ class ExponentialStep:
 
         bend = weight - whole / 3
         path = _Path(h, decay, early, late, turn, rest, (whole, bend), forces)
-        end = start.field.held_at(self._along(path, h), start.held.join(second.held))
+        end = start.field.held_at(self._along(path, h), held)
         third = start.arrivals(end, spectrum.calm(end.rho, h))
         settled, evaluations = end.settled(third)
         if bool((rises := settled.loss > start.loss).any()):

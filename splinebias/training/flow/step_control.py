@@ -99,8 +99,9 @@ class StepControl:
         shorter = h * np.clip(factor, 0.1, 0.5)
         # what a jump does to the rest of the step falls with that rest, so the next one goes on for a part of it
         part = np.where(finite, np.clip(0.5 / error, 0.05, 0.5), 0.05)
+        stop = np.minimum(floor, np.where(finite, 0.5, 0.1) * h)
         land = np.where(jumps & (landing < 0.9), h * (landing + (1 - landing) * part), shorter)
-        self.h = np.where(taken, longer, np.where(jumps, np.maximum(land, np.minimum(floor, 0.5 * h)), shorter))
+        self.h = np.where(taken, longer, np.where(jumps, np.maximum(land, stop), shorter))
         self.growth = np.where(taken, np.minimum(2 * self.growth, 100.0), 1.5)  # slow again after a step was taken back
         self.loss = np.where(taken, loss, self.loss)
         self.floored = self.floored + floored

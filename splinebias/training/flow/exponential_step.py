@@ -31,7 +31,9 @@ Errors are what the third order changes: the *wander* in :math:`N_D`, as it is s
 of :math:`\lVert C E \rVert`: E is the error of the midpoint rule, and that of the step is far less. The drift is measured as
 if nothing answered to it: later the output weights will hide it at the data, not between them.
 
-Units that reach a sample and go no further are put there (`held_breakpoints`) at every stage.
+Units that reach a sample and go no further are put there (`held_breakpoints`) at every stage; that their normal motion ended
+counts from then on, like the jumps of those that go on (`crossings`): as parts of T and E with the right mean time. A step
+along slow modes whose loss grew is freed of residuals that fast modes would remove at once (`_relaxed`).
 
 References
 ----------

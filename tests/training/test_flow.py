@@ -125,7 +125,7 @@ def test_operator_is_the_product_of_its_factors_with_units_held(activation, affi
 
 
 def test_lines_do_not_disturb_steps_of_a_kernel_that_spans_thirteen_decades():
-    """Eigenvectors of its smallest rates have the lines of a free affine part in them, which the kernel without it has 1e7-fold."""
+    """Eigenvectors of its smallest rates have lines of a free affine part in them, on which the network acts 1e14-fold."""
     x = [-0.875, -0.3757, 0.0191, 0.1352, 0.2069, 0.8072, 0.953]
     data = sb.Dataset(x, [-0.8378, 0.1472, 0.8364, 0.9503, 1.0212, 0.3047, -0.0042])
     law = sb.Initialization.rademacher(st.t(7, scale=1.516))

@@ -31,7 +31,9 @@ Errors are what the third order changes: the *wander* in :math:`N_D`, as it is s
 of :math:`\lVert C E \rVert`: E is the error of the midpoint rule, and that of the step is far less. The drift is measured as
 if nothing answered to it: later the output weights will hide it at the data, not between them.
 
-Units that reach a sample and go no further are put there (`held_breakpoints`) at every stage.
+Units that reach a sample and go no further are put there (`held_breakpoints`) at every stage; that their normal motion ended
+counts from then on, like the jumps of those that go on (`crossings`): as parts of T and E with the right mean time. A step
+along slow modes whose loss grew is freed of residuals that fast modes would remove at once (`_relaxed`).
 
 References
 ----------
@@ -45,11 +47,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from splinebias.training.flow.held_breakpoints import Arrivals
+from splinebias.training.flow.crossings import Crossings, together
+from splinebias.training.flow.held_breakpoints import Arrivals, Units
 from splinebias.training.flow.spectrum import Modes, phi_functions
 from splinebias.training.flow.vector_field import FlowState
+
+_STIFF = 30.0  # decays within a step after which a residual at its end is an error
 
 Phi = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -130,24 +136,53 @@ class ExponentialStep:
     def _attempt(self, h: Tensor, tolerance: Tensor, decay: Modes, mean: Tensor) -> Attempt:
         start, spectrum, product = self._start, self.spectrum, self.spectrum.matvec
         modes = partial(spectrum.modes, h=h, tolerance=tolerance)
-        whole, half = (decay.apply(s[:, None] * _phi(s, decay)[0]) for s in (h, h / 2))
-        middle, first, force = self._stage(start.dual - start.pull(half), whole, mean)
+        # what the kernel of now cannot reach does not decay, but moving features may reach it
+        whole, half = (s[:, None] * (start.rho + decay.apply(_phi(s, decay)[0] - 1)) for s in (h, h / 2))
+        middle, first, force, _ = self._stage(start.dual - start.pull(half), whole, mean)
+        if first.passed.size:
+            force = force - Crossings(start, first.passed).jumped(middle, whole)
         pushed = start.push(force)
         early, turn = modes(start.rho - product(half) - middle.rho), modes(product(whole) - pushed)
 
         size = h[:, None]
         u = whole - 4 * size * turn.apply(_phi(h, turn)[2]) + 8 * size * early.apply(_phi(h, early)[2])
+        dual, expected = start.dual - 2 * force, start.rho - 2 * pushed
+        begun = torch.zeros_like(start.dual)
+        if first.passed.size:
+            begun = Crossings(start, first.passed).begun(middle, h, decay)
+            shift = start.push(begun)
+            dual, expected, answer = dual + begun, expected + shift, modes(shift)
+            u = u - 2 * size * answer.apply(_phi(h, answer)[2])
         weight = (whole - half) / 2 - half / 6
-        far, second, other = self._stage(start.dual + start.pull(u) - 2 * force, weight, mean)
-        late = modes(start.rho + product(u) - 2 * pushed - far.rho)
+        far, second, other, landed = self._stage(dual + start.pull(u), weight, mean)
+        if second.passed.size:
+            other = other - Crossings(start, second.passed).jumped(far, weight)
+        late = modes(expected + product(u) - far.rho)
         defect = product(weight - whole / 3) + pushed / 3 - start.push(other)
+        drift, forces = defect.norm(dim=-1), (force, other - force / 3)
+        held = start.held.join(second.held)
+        if first.passed.size or second.all.size or second.passed.size:
+            pairs = together(first.passed, second.passed, start.dual.shape[-1] // 3, whole.shape[-1])
+            turned = start.pull(whole) - force
+            jump = Crossings(start, pairs).jump(middle, far, turned, begun, h, decay)
+            arrived = start.boundary_of(second.held)  # at the far end, which is further than the end by `turned`
+            landed = landed + arrived.with_normal(torch.zeros_like(turned), arrived.normal(turned))
+            held = held.join(jump.back)
+            sudden, drift = jump.all + landed, drift + start.push(jump.doubt).norm(dim=-1)
+            delayed = jump.late + second.late(landed)
+            forces = forces[0] - sudden + delayed, forces[1] - delayed
+            turn = modes(product(whole) - pushed + start.push(sudden - delayed))
+            defect = defect + start.push(delayed)
         rest = modes(defect)
 
         bend = weight - whole / 3
-        path = _Path(h, decay, early, late, turn, rest, (whole, bend), (force, other - force / 3))
-        end = start.field.held_at(self._along(path, h), start.held)
+        path = _Path(h, decay, early, late, turn, rest, (whole, bend), forces)
+        end = start.field.held_at(self._along(path, h), held)
         third = start.arrivals(end, spectrum.calm(end.rho, h))
         settled, evaluations = end.settled(third)
+        if bool((rises := settled.loss > start.loss).any()):
+            settled, more = _relaxed(settled, h, tolerance, rises)
+            evaluations += more
         change = [
             part.apply(part.rates * size * (6 * phi[3] - 2 * phi[2])) for part in (early, late) for phi in [_phi(h, part)]
         ]
@@ -156,24 +191,27 @@ class ExponentialStep:
         return Attempt(
             end=settled,
             wander=(2 * change[1] - 8 * change[0]).norm(dim=-1) + decay.defect(size * _phi(h, decay)[0]),
-            drift=0.1 * defect.norm(dim=-1),
+            drift=0.1 * drift,
             jumps=jumps,
-            landing=second.first.minimum(third.first),
+            landing=(first.first / 2).minimum(second.first).minimum(third.first),
             passes=3 + (first.all.size > 0) + (second.all.size > 0) + evaluations + products,
             _origin=self,
             _path=path,
         )
 
-    def _stage(self, dual: Tensor, weight: Tensor, mean: Tensor) -> tuple[FlowState, Arrivals, Tensor]:
-        r"""The state near `dual` with its units sorted, those that arrived at samples, and :math:`J^T W^{1/2}` `weight`."""
+    def _stage(self, dual: Tensor, weight: Tensor, mean: Tensor) -> tuple[FlowState, Arrivals, Tensor, Tensor]:
+        r"""The state near `dual` with its units sorted, what arrived, :math:`J^T W^{1/2}` `weight`, how far it was put."""
         start = self._start
         state = start.field.held_at(dual, start.held)
         arrivals = start.arrivals(state, mean)
         if not arrivals.all.size:
-            return state, arrivals, state.pull(weight)
+            return state, arrivals, state.pull(weight), torch.zeros_like(dual)
+        landed = (
+            state.put(state.dual, arrivals._replace(stopped=Units.none(dual.device))) - state.dual
+        )  # stopped ones end there
         state = start.field.at(state.put(state.dual, arrivals), start.held.join(arrivals.held))
-        boundary = start.boundary_of(arrivals.all)  # that their normal motion ended is no drift: they are where they belong
-        return state, arrivals, boundary.with_normal(state.pull(weight), start.normal_pull(boundary, weight))
+        boundary = start.boundary_of(arrivals.all)  # their normal motion goes on to the end, where `landed` takes it back
+        return state, arrivals, boundary.with_normal(state.pull(weight), start.normal_pull(boundary, weight)), landed
 
     def state_at(self, attempt: Attempt, sigma: Tensor) -> FlowState:
         """The trajectory at sizes `sigma`, shape (B,), 0 <= sigma <= h, to the order of the step."""
@@ -199,6 +237,19 @@ class ExponentialStep:
         u = u + steady * path.shares[0] + bent * path.shares[1]
         dual: Tensor = self._start.dual + self._start.pull(u) - steady * path.forces[0] - bent * path.forces[1]
         return dual
+
+
+def _relaxed(end: FlowState, h: Tensor, tolerance: Tensor, some: Tensor) -> tuple[FlowState, int]:
+    """The state `end` where `some` holds without residuals that decay much faster than the step was long, if that helps.
+
+    They are the error of a step along slow modes, in which features move far though f hardly does. Also its evaluations.
+    """
+    spectrum = end.spectrum()
+    modes = spectrum.modes(end.rho, h / _STIFF, tolerance)
+    share = -torch.expm1(-((h[:, None] * modes.rates / _STIFF) ** 2)) / modes.rates.clamp(min=1e-300)
+    u = modes.apply(torch.where(modes.rates > 0, share, 0.0))
+    other = end.field.held_at(end.dual - end.pull(u), end.held)
+    return end.moved((some & (other.loss < end.loss)).tolist(), other), 1 + spectrum.products
 
 
 def _phi(h: Tensor, modes: Modes) -> Phi:

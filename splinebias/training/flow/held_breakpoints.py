@@ -75,6 +75,10 @@ class Arrivals(NamedTuple):
     """Driven back from both sides"""
     stopped: Units
     """Inactive at every sample once beyond this one, so that nothing drives them any more"""
+    passed: Units
+    """Units that passed samples and go on, once for each sample"""
+    share: Tensor
+    """Share of the way at which those that are held got there, if each moves steadily, shape (K,)"""
     jumps: Tensor
     """Whether any unit passed a sample, and the field jumped, boolean, shape (B,)"""
     first: Tensor
@@ -84,6 +88,13 @@ class Arrivals(NamedTuple):
     def all(self) -> Units:
         """Both lists in one."""
         return self.held.join(self.stopped)
+
+    def late(self, moved: Tensor) -> Tensor:
+        """The part of `moved`, shape (B, 3n + 1), of units that are held, that counts with E (see `Crossings`)."""
+        result, factor, n = torch.zeros_like(moved), (3 * self.share - 1) / 2, moved.shape[-1] // 3
+        for at in ((self.held.row, self.held.unit), (self.held.row, self.held.unit + n)):
+            result[at] = factor * moved[at]
+        return result
 
 
 class Boundary:
@@ -190,17 +201,25 @@ class Boundary:
         normal = torch.stack([self._at, torch.ones_like(self._at)], dim=-1)
         start = dual[at]
         amount = torch.zeros_like(self._at)
-        low, high = amount - torch.inf, amount + torch.inf
-        for k in range(60):  # Newton's method between bounds: s increases with the amount; one step if quadratic
+        low, high = amount - torch.inf, amount + torch.inf  # s increases with the amount
+        below, above = high, low  # where Newton's method leads from there
+        # potentials may be steep: there the primal parameters hardly move but near dual ones of 0
+        bends = {4: -start[:, 0] / self._at, 5: -start[:, 1]}
+        for k in range(60):  # Newton's method between bounds, from either; one step if quadratic
             theta = mirror.to_primal(start + amount[:, None] * normal)
             excess = (theta * normal).sum(-1) - target
-            if bool((excess.abs() <= self.margin / 2).all()):
+            narrow = high - low <= 4 * torch.finfo(amount.dtype).eps * amount.abs()  # there is nothing left to try
+            if bool(((excess.abs() <= self.margin / 2) | narrow).all()):
                 break
-            low, high = torch.where(excess < 0, amount, low), torch.where(excess > 0, amount, high)
             newton = amount - excess / (mirror.inverse_hessian(theta) * normal**2).sum(-1)
+            low, below = torch.where(excess < 0, amount, low), torch.where(excess < 0, newton, below)
+            high, above = torch.where(excess > 0, amount, high), torch.where(excess > 0, newton, above)
+            other = torch.where(excess < 0, above, below)
+            chosen = torch.where((newton > low) & (newton < high), newton, other)
+            chosen = torch.where((bends.get(k, chosen) > low) & (bends.get(k, chosen) < high), bends.get(k, chosen), chosen)
             middle = (low + high) / 2
-            bisect = middle.isfinite() & ((newton <= low) | (newton >= high) | (k % 4 == 3))
-            amount = torch.where(excess == 0, amount, torch.where(bisect, middle, newton))
+            bisect = middle.isfinite() & ((chosen <= low) | (chosen >= high) | (k % 8 == 7))
+            amount = torch.where(excess == 0, amount, torch.where(bisect, middle, chosen))
         if not k:
             return dual
         moved = dual.clone()

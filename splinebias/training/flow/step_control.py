@@ -7,8 +7,8 @@ A step is accepted if its errors are within tolerance and the loss falls (along 
 - wander, the rest, is an error of the path in the range of :math:`J^T`. With frozen features every such path ends at the
   same point, so if only the end counts a tenth of the present misfit will do. If times count it is held like the drift.
 
-Where the field jumps, because breakpoints pass samples, errors fall with the step only slowly. A step taken back because of
-one is tried again up to where the first breakpoint lands. No step is made shorter than that of stable descent,
+A step taken back in which the field jumps, because breakpoints pass samples, is tried again up to the first of them and for
+a part of the rest. No step is made shorter than that of stable descent,
 :math:`1/\lambda_{\max}`, for the sake of accuracy there, only to make the loss fall.
 """
 
@@ -97,9 +97,11 @@ class StepControl:
         factor = np.where(finite & ~drowned, 0.9 / np.cbrt(error), 0.0)
         longer = h * np.clip(factor, 0.1, self.growth)
         shorter = h * np.clip(factor, 0.1, 0.5)
-        stop = np.where(jumps & finite & (h > floor), floor, 0.0)
-        land = np.where(jumps & finite & (landing > 0.05) & (landing < 0.9), 1.05 * h * landing, 0.0)
-        self.h = np.where(taken, longer, np.maximum(np.maximum(shorter, stop), land))
+        # what a jump does to the rest of the step falls with that rest, so the next one goes on for a part of it
+        part = np.where(finite, np.clip(0.5 / error, 0.05, 0.5), 0.05)
+        stop = np.minimum(floor, np.where(finite, 0.5, 0.1) * h)
+        land = np.where(jumps & (landing < 0.9), h * (landing + (1 - landing) * part), shorter)
+        self.h = np.where(taken, longer, np.where(jumps, np.maximum(land, stop), shorter))
         self.growth = np.where(taken, np.minimum(2 * self.growth, 100.0), 1.5)  # slow again after a step was taken back
         self.loss = np.where(taken, loss, self.loss)
         self.floored = self.floored + floored

@@ -175,28 +175,35 @@ class FlowState(State):
         """
         none, never = Units.none(after.dual.device), torch.full_like(after.loss, torch.inf)
         if self.field.activation.two_slopes is None:  # then the field is continuous
-            return Arrivals(none, none, torch.zeros_like(after.loss, dtype=torch.bool), never)
+            return Arrivals(none, none, none, never[:0], torch.zeros_like(after.loss, dtype=torch.bool), never)
         if self.field.loss.points.shape[0] > 2:  # kinks are lines, planes, ...: seen to pass samples, not held there
             assert isinstance(self.linear, FeatureLinearization)
             assert isinstance(after.linear, FeatureLinearization)
-            return Arrivals(none, none, (self.linear.positive != after.linear.positive).any(-1).any(-1), never)
+            return Arrivals(
+                none, none, none, never[:0], (self.linear.positive != after.linear.positive).any(-1).any(-1), never
+            )
         crossed = (self._active != after._active) & (self._rightward == after._rightward)
         crossed[after.held.row, after.held.unit] = False
         jumps = crossed.any(-1)
         if not bool(jumps.any()):
-            return Arrivals(none, none, jumps, never)
+            return Arrivals(none, none, none, never[:0], jumps, never)
         row, unit = crossed.nonzero(as_tuple=True)
         start, end = self._passed(row, unit), after._passed(row, unit)
         first = Units(row, unit, torch.where(end > start, start, start - 1))
         last = Units(row, unit, torch.where(end > start, end - 1, end))
         force, boundary = self._root * rho, after.boundary_of(first)
         before = self.boundary_of(first).preactivation
-        share = before / (before - boundary.preactivation)
-        when = never.scatter_reduce(0, row, share.nan_to_num(0.0), "amin")
+        share = (before / (before - boundary.preactivation)).nan_to_num(0.0).clamp(0.0, 1.0)
+        when = never.scatter_reduce(0, row, share, "amin")
         right, left = boundary.speeds(force)
         held = (right < 0) & (left > 0)
         right, left = after.boundary_of(last).speeds(force)
-        return Arrivals(first.where(held), last.where(~held & (right < 0) & (left == 0)), jumps, when)
+        stopped = ~held & (right < 0) & (left == 0)
+        passes = ~held & ~stopped
+        low, count = torch.minimum(start, end)[passes], (end - start).abs()[passes]
+        sample = torch.arange(int(count.sum()), device=row.device) + (low - count.cumsum(0) + count).repeat_interleave(count)
+        passed = Units(row[passes].repeat_interleave(count), unit[passes].repeat_interleave(count), sample)
+        return Arrivals(first.where(held), last.where(stopped), passed, share[held], jumps, when)
 
     def put(self, dual: Tensor, arrivals: Arrivals) -> Tensor:
         """`dual` with units that arrived near this state at their samples: on them if held, just beyond if stopped."""

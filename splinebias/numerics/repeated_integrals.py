@@ -136,14 +136,14 @@ def pieces(edges: Array, inner: Array, jets: Array) -> PPoly:
     coefficients = np.empty((inner.shape[0] + order, edges.size + 1))
     coefficients[:-order, 1:-1] = inner
     coefficients[:-order, [0, -1]] = 0.0
-    pad = max(edges[-1] - edges[0], 1.0)
-    before = _advance(jets[:, :1], np.array([-pad]))[:, 0]
+    pads = np.diff(edges)[[0, -1]]  # where it begins is far from no datum that is near its end
+    before = _advance(jets[:, :1], -pads[:1])[:, 0]
     for j in range(order):
         row = coefficients[-1 - j]
         row[0], row[1:] = before[j], jets[j]
         if j > 1:
             row /= math.factorial(j)
-    return PPoly(coefficients, np.concatenate([edges[:1] - pad, edges, edges[-1:] + pad]), extrapolate=True)
+    return PPoly(coefficients, np.concatenate([edges[:1] - pads[0], edges, edges[-1:] + pads[1]]), extrapolate=True)
 
 
 def pieces_from_jet(edges: Array, highest: Array, anchor: int, jet: Array) -> PPoly:

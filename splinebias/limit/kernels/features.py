@@ -12,6 +12,7 @@ with the jump J of :math:`\sigma^{(k)}` at zero and the dual functions :math:`g_
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,11 +22,14 @@ from scipy.interpolate import PPoly
 from splinebias._array import Array
 from splinebias.activation import Homogeneous
 from splinebias.initialization.zeta_cells import integration_cells
-from splinebias.numerics.cells import Cells
+from splinebias.numerics.cells import Cells, with_points
 from splinebias.numerics.repeated_integrals import integrate_through
 
 if TYPE_CHECKING:
     from splinebias.initialization.breakpoints import BreakpointLaw, Side
+
+
+_LOPSIDED = 4.0  # gaps between points, one beside the other
 
 
 class Combination(NamedTuple):
@@ -76,18 +80,22 @@ class FeatureKernel:
 
         Their rule has m more nodes than resolve zeta, which resolve :math:`F^{(m+1)}`, zeta times a polynomial of degree m.
         For m > 1 they are half as wide, because the moments of order 2m of zeta then cancel and have to be right to
-        rounding, and none is wider than it is far from the data, because F grows like the m-th power of the distance.
+        rounding, and none is wider than it is far from the data, because F grows like the m-th power of the distance. For the
+        same reason those on the left of close points become narrow towards them: pieces are powers of the way from their
+        left end, where F may be larger by all digits.
         """
         if self.law.degree is not None:
-            return integration_cells(self.law, points, self.degree + self.law.degree + 1, self.degree)
+            cells = integration_cells(self.law, points, self.degree + self.law.degree + 1, self.degree)
+            finer = _steps_left(points, cells.edges[0]) if self.degree > 1 else np.zeros(0)
+            return Cells(with_points(cells.edges, finer), cells.order, cells.resolved)
         cells, order = integration_cells(self.law, points, degree=self.degree), 16 + self.degree
         if self.degree <= 1:
             return Cells(cells.edges, order, cells.resolved)
         (left, right), span = cells.panels, points[-1] - points[0]
         steps = span * 2.0 ** np.arange(200)  # beyond that, no law with moments has mass
-        far = np.r_[points[0] - steps, points[-1] + steps]
+        far = np.r_[points[0] - steps, points[-1] + steps, _steps_left(points, cells.edges[0])]
         far = far[(far > cells.edges[0]) & (far < cells.edges[-1])]
-        return Cells(np.unique(np.r_[cells.edges, (left + right) / 2, far]), order, cells.resolved)
+        return Cells(with_points(np.unique(np.r_[cells.edges, (left + right) / 2]), far), order, cells.resolved)
 
     def matrix(self, x: Array, x2: Array) -> Array:
         """The kernel at all pairs of points, shape (len(x), len(x2)).
@@ -116,7 +124,7 @@ class FeatureKernel:
         x, weights : Array, shape (M,)
             Increasing points, M >= 2, and weights of the sum.
         """
-        points = enough_points(x, self.degree + 1)
+        points = enough_points(x, self.degree + 1, self.law)
         cells = self.cells(points)
         values = self.matrix_on(cells, points, x) @ weights
         return Combination(self.combination_on(cells, x, weights, points, values), cells.resolved)
@@ -143,9 +151,23 @@ class FeatureKernel:
         return integrate_through(cells.edges, self.activation.kink * highest, self.degree + 1, points, values)
 
 
-def enough_points(x: Array, count: int) -> Array:
-    """`x`, and if that is less than `count` points, more on both sides, a span apart: they tie down what lies outside."""
-    span = x[-1] - x[0]
+def enough_points(x: Array, count: int, law: BreakpointLaw) -> Array:
+    """`x`, and if that is less than `count` points, more on both sides, `reach` apart: they tie down what lies outside."""
+    apart = reach(x, law)
     while x.size < count:
-        x = np.r_[x[0] - span, x, x[-1] + span]
+        x = np.r_[x[0] - apart, x, x[-1] + apart]
     return x
+
+
+def reach(x: Array, law: BreakpointLaw) -> float:
+    """How far beyond points a function turns: their span, or half of the way to where the breakpoints are if that is more."""
+    far = np.abs(law.landmarks - (x[0] + x[-1]) / 2)
+    return max(float(x[-1] - x[0]), float(np.median(far[np.isfinite(far)])) / 2)
+
+
+def _steps_left(points: Array, end: float) -> Array:
+    """Places on the left of points, from `end` on, as far apart as they are from the point that follows and its neighbour."""
+    gaps = np.diff(np.r_[min(end, points[0]), points])
+    close = np.flatnonzero(gaps[:-1] > _LOPSIDED * gaps[1:])
+    steps = [points[j] - gaps[j + 1] * 2.0 ** np.arange(1, math.log2(gaps[j]) - math.log2(gaps[j + 1])) for j in close]
+    return np.concatenate([*steps, np.zeros(0)])

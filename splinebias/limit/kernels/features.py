@@ -22,7 +22,7 @@ from scipy.interpolate import PPoly
 from splinebias._array import Array
 from splinebias.activation import Homogeneous
 from splinebias.initialization.zeta_cells import integration_cells
-from splinebias.numerics.cells import Cells, with_points
+from splinebias.numerics.cells import Cells
 from splinebias.numerics.repeated_integrals import integrate_through
 
 if TYPE_CHECKING:
@@ -80,14 +80,14 @@ class FeatureKernel:
 
         Their rule has m more nodes than resolve zeta, which resolve :math:`F^{(m+1)}`, zeta times a polynomial of degree m.
         For m > 1 they are half as wide, because the moments of order 2m of zeta then cancel and have to be right to
-        rounding, and none is wider than it is far from the data, because F grows like the m-th power of the distance. For the
-        same reason those on the left of close points become narrow towards them: pieces are powers of the way from their
-        left end, where F may be larger by all digits.
+        rounding, and none is wider than it is far from the data, because F grows like the m-th power of the distance. So do
+        those on the left of close points become narrow towards them: pieces are powers of the way from their left end,
+        where F may be larger by all digits.
         """
         if self.law.degree is not None:
             cells = integration_cells(self.law, points, self.degree + self.law.degree + 1, self.degree)
             finer = _steps_left(points, cells.edges[0]) if self.degree > 1 else np.zeros(0)
-            return Cells(with_points(cells.edges, finer), cells.order, cells.resolved)
+            return Cells(np.union1d(cells.edges, finer), cells.order, cells.resolved)
         cells, order = integration_cells(self.law, points, degree=self.degree), 16 + self.degree
         if self.degree <= 1:
             return Cells(cells.edges, order, cells.resolved)
@@ -95,7 +95,7 @@ class FeatureKernel:
         steps = span * 2.0 ** np.arange(200)  # beyond that, no law with moments has mass
         far = np.r_[points[0] - steps, points[-1] + steps, _steps_left(points, cells.edges[0])]
         far = far[(far > cells.edges[0]) & (far < cells.edges[-1])]
-        return Cells(with_points(np.unique(np.r_[cells.edges, (left + right) / 2]), far), order, cells.resolved)
+        return Cells(np.unique(np.r_[cells.edges, (left + right) / 2, far]), order, cells.resolved)
 
     def matrix(self, x: Array, x2: Array) -> Array:
         """The kernel at all pairs of points, shape (len(x), len(x2)).
@@ -152,21 +152,18 @@ class FeatureKernel:
 
 
 def enough_points(x: Array, count: int, law: BreakpointLaw) -> Array:
-    """`x`, and if that is less than `count` points, more on both sides, `reach` apart: they tie down what lies outside."""
-    apart = reach(x, law)
-    while x.size < count:
-        x = np.r_[x[0] - apart, x, x[-1] + apart]
-    return x
+    """`x`, and if that is less than `count` points, more on the right, `reach` apart: they tie down what lies outside."""
+    return np.concatenate([x, x[-1] + reach(x, law) * np.arange(1, count - x.size + 1)])
 
 
 def reach(x: Array, law: BreakpointLaw) -> float:
-    """How far beyond points a function turns: their span, or half of the way to where the breakpoints are if that is more."""
+    """How far beyond points a function turns: their span, or half of the way to the breakpoints if that is more."""
     far = np.abs(law.landmarks - (x[0] + x[-1]) / 2)
     return max(float(x[-1] - x[0]), float(np.median(far[np.isfinite(far)])) / 2)
 
 
 def _steps_left(points: Array, end: float) -> Array:
-    """Places on the left of points, from `end` on, as far apart as they are from the point that follows and its neighbour."""
+    """Places on the left of points that are close to the next, from `end` on: ever closer to each other towards them."""
     gaps = np.diff(np.r_[min(end, points[0]), points])
     close = np.flatnonzero(gaps[:-1] > _LOPSIDED * gaps[1:])
     steps = [points[j] - gaps[j + 1] * 2.0 ** np.arange(1, math.log2(gaps[j]) - math.log2(gaps[j + 1])) for j in close]

@@ -56,7 +56,8 @@ def of_powers(prediction: Prediction) -> Functionals:
     problem, weights = prediction.problem, prediction.multipliers
     x, act, law = problem.data.x, problem.homogeneous, problem.initialization.breakpoint_law
     span, looked = float(x[-1] - x[0]), looked_at(x)
-    beyond = np.unique([span / 2, reach(x, law)])[: 1 + (reach(x, law) > span)]  # where the law is seen from close points, too
+    far = reach(x, law)
+    beyond = np.array([span / 2, far] if far > span else [span / 2])
     at = np.r_[x[0], x[-1], x[looked] + np.diff(x)[looked] / 2, x[0] - beyond, x[-1] + beyond]
     marks = np.r_[law.knots, law.landmarks, [end for end in law.support if math.isfinite(end)]]
     edges = np.unique(np.r_[x, at, marks])

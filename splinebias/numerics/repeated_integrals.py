@@ -232,6 +232,8 @@ def _taylor(x: Array, values: Array, rest: Array) -> Array:
     f is what was integrated from zero there plus a polynomial of degree p - 1, found by divided differences.
     """
     order, intervals = rest.shape
+    if order == 1:
+        return values[None, :-1].astype(float)
     if order == 2:  # a chord: the same, ten times faster
         return np.array([values[:-1], (np.diff(values) - rest[0]) / np.diff(x)])
     of = np.arange(intervals)

@@ -56,8 +56,7 @@ def of_powers(prediction: Prediction) -> Functionals:
     problem, weights = prediction.problem, prediction.multipliers
     x, act, law = problem.data.x, problem.homogeneous, problem.initialization.breakpoint_law
     span, looked = float(x[-1] - x[0]), looked_at(x)
-    far = reach(x, law)
-    beyond = np.array([span / 2, far] if far > span else [span / 2])
+    beyond = np.array([span / 2, reach(x, law)] if x.size <= act.degree else [span / 2])  # the law says more than few data
     at = np.r_[x[0], x[-1], x[looked] + np.diff(x)[looked] / 2, x[0] - beyond, x[-1] + beyond]
     marks = np.r_[law.knots, law.landmarks, [end for end in law.support if math.isfinite(end)]]
     edges = np.unique(np.r_[x, at, marks])

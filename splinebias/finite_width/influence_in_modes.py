@@ -60,7 +60,7 @@ class ModeInfluence(InfluenceModel):
         problem, law = flow.problem, flow.problem.initialization.breakpoint_law
         degree = problem.homogeneous.degree
         order = 16 if law.degree is None else max(16, law.degree + 1)
-        points = enough_points(problem.data.x, degree + 1)
+        points = enough_points(problem.data.x, degree + 1, law)
         degrees = {degree, 2 * degree} | ({degree - 1, 2 * degree - 1, 2 * degree - 2} if _is_ntk(problem) else set())
         edges = np.unique(np.concatenate([integration_cells(law, points, order, k).edges for k in degrees]))
         return cls(flow, time / flow.stiffness, Cells(edges, order))

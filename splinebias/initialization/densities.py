@@ -219,7 +219,7 @@ def adapted(law: Any) -> Any:
     """`law`, or what stands for it: scipy's laws without parameters are frozen, those with a trap are replaced.
 
     A von Mises law is taken on one period, where its draws are; a one-dimensional `gaussian_kde` gets quantiles, and so
-    does a law of the user's that is a density only.
+    does a law of the user's that is a density only, and one of scipy's whose own search for them fails.
 
     Raises
     ------
@@ -234,9 +234,26 @@ def adapted(law: Any) -> Any:
         return KernelDensity(law) if law.d == 1 else law
     if law_name(law) == "vonmises":
         return stats.vonmises_line(*law.args, **law.kwds)
-    if _is_density_only(law):
+    if _is_density_only(law) or _search_fails(law):
         return _tabulated(law)
     return law
+
+
+def _search_fails(law: Any) -> bool:
+    """Whether scipy searches for quantiles of its law where its integral of the density ends at rounding: norminvgauss."""
+    from scipy.stats import rv_continuous
+
+    kind: Any = type(getattr(law, "dist", None))
+    if not issubclass(kind, rv_continuous) or kind._ppf is not rv_continuous._ppf:
+        return False
+    try:
+        with np.errstate(all="ignore"):
+            law.ppf(np.array([1e-9, 1 - 1e-9]))
+    except (ValueError, RuntimeError):  # of scipy.optimize.brentq
+        return True
+    except (TypeError, OverflowError):  # parameters that are none
+        return False
+    return False
 
 
 def _is_density_only(law: Any) -> bool:

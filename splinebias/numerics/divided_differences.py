@@ -7,6 +7,8 @@ on one side of its points and a polynomial of degree k - m on the other.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.interpolate import BSpline
@@ -32,23 +34,62 @@ def difference_weights(points: Array) -> Array:
     return np.asarray(1 / gaps.prod(axis=-1))
 
 
+class Pair(NamedTuple):
+    """Sums of two doubles, which have twice the digits of one (Dekker's arithmetic; its last bits are not rounded)."""
+
+    high: Array
+    low: Array
+
+    @classmethod
+    def of(cls, values: Array) -> Pair:
+        """These very numbers."""
+        return cls(values, np.zeros_like(values))
+
+    @classmethod
+    def gap(cls, end: Array, start: Array) -> Pair:
+        """end - start."""
+        return cls(*_two_sum(end, -start))
+
+    def plus(self, other: Pair) -> Pair:
+        """The sum with `other`."""
+        total, lost = _two_sum(self.high, other.high)
+        return self._with(total, lost + self.low + other.low)
+
+    def times(self, other: Pair) -> Pair:
+        """The product with `other`."""
+        product, lost = _two_product(self.high, other.high)
+        return self._with(product, lost + self.high * other.low + self.low * other.high)
+
+    def over(self, other: Pair) -> Pair:
+        """The quotient by `other`."""
+        share = self.high / other.high
+        product, lost = _two_product(share, other.high)
+        rest = ((self.high - product) - lost) + self.low - share * other.low
+        return self._with(share, rest / other.high)
+
+    def __neg__(self) -> Pair:
+        return Pair(-self.high, -self.low)
+
+    @classmethod
+    def _with(cls, high: Array, low: Array) -> Pair:
+        """Their sum; what is out of doubles has no rest."""
+        return cls(*_two_sum(high, np.where(np.isfinite(low), low, 0.0)))
+
+
 @np.errstate(over="ignore", invalid="ignore")
-def newton_coefficients(points: Array, values: Array) -> Array:
+def newton_coefficients(points: Array, values: Array | Pair) -> Array:
     r"""The divided differences :math:`[a_0], [a_0, a_1], \dots` of `values` at `points` a, along axis 0; same shape.
 
     As good as the numbers are, which are taken at their word: in pairs of doubles, because differences of order m of smooth
     values lose :math:`h^m` of their digits to the gap h.
     """
-    high, low = np.array(values, dtype=float), np.zeros(np.shape(values))
-    for m in range(1, high.shape[0]):
-        gap, rest = _two_sum(points[m:], -points[:-m])
-        change, less = _two_sum(high[m:], -high[m - 1 : -1])
-        less += low[m:] - low[m - 1 : -1]
-        share = (change + less) / gap
-        product, lost = _two_product(share, gap)
-        more = (((change - product) - lost) + less - share * rest) / gap
-        high[m:], low[m:] = _two_sum(share, np.where(np.isfinite(more), more, 0.0))  # what is out of doubles has no rest
-    return high
+    table = values if isinstance(values, Pair) else Pair.of(values)
+    found = [table.high[0]]
+    for m in range(1, len(points)):
+        change = Pair(table.high[1:], table.low[1:]).plus(-Pair(table.high[:-1], table.low[:-1]))
+        table = change.over(Pair.gap(points[m:], points[:-m]))
+        found.append(table.high[0])
+    return np.array(found)
 
 
 def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
 from splinebias._array import Array
-from splinebias.numerics.divided_differences import newton_coefficients
+from splinebias.numerics.divided_differences import Pair, newton_coefficients
 from splinebias.numerics.legendre import gauss_legendre, legendre_to_monomial
 
 Indices = NDArray[np.intp]
@@ -124,13 +124,13 @@ class Room(NamedTuple):
         """Cells with what is there, and one piece more at each end, where f is a polynomial of degree p - 1."""
         edges, inner, jets = self.edges, self.inner, self.jets
         used = np.flatnonzero(inner.any(axis=1))
-        pad = max(edges[-1] - edges[0], 1.0)
-        before = _advance(jets[:, :1], np.array([-pad]))[:, 0]
+        pads = np.diff(edges)[[0, -1]]  # where it begins is far from no datum that is near its end
+        before = _advance(jets[:, :1], -pads[:1])[:, 0]
         self.all[: inner.shape[0], [0, -1]] = 0.0
         self.all[: -jets.shape[0] - 1 : -1, 0] = before
         for j in range(2, jets.shape[0]):
             self.all[-1 - j] /= math.factorial(j)
-        ends = np.concatenate([edges[:1] - pad, edges, edges[-1:] + pad])
+        ends = np.concatenate([edges[:1] - pads[0], edges, edges[-1:] + pads[1]])
         return PPoly(self.all[used[0] if used.size else inner.shape[0] :], ends, extrapolate=True)
 
 
@@ -155,6 +155,10 @@ class _Runs(NamedTuple):
         Which data interval a run holds.
     begin, end : Array of int, shape (K,)
         Where it begins and ends, counted in ends of `cells`.
+    lengths : Array of int, shape (K,)
+        How many cells there are from there to the next run.
+    inner : Array of int, shape (K - 2,)
+        All but the first and the last run, the longest first.
     """
 
     cells: Indices
@@ -162,6 +166,8 @@ class _Runs(NamedTuple):
     interval: Indices
     begin: Indices
     end: Indices
+    lengths: Indices
+    inner: Indices
 
     @classmethod
     def of(cls, at: slice | Indices, cells: int) -> _Runs:
@@ -180,7 +186,10 @@ class _Runs(NamedTuple):
         before = np.cumsum(length) - length
         numbers = np.arange(length.sum()) + np.repeat(low - before, length)
         owner = np.repeat(np.arange(interval.size), length)
-        return cls(numbers, owner, interval, before + begin - low, before + end - low)
+        begin, end = before + begin - low, before + end - low
+        lengths = np.diff(np.append(begin, numbers.size))
+        inner = np.argsort(-lengths[1:-1], kind="stable") + 1
+        return cls(numbers, owner, interval, begin, end, lengths, inner)
 
 
 def pieces_from_jet(edges: Array, highest: Array, anchor: int, jet: Array) -> PPoly:
@@ -226,44 +235,107 @@ def _from_zero(steps: Array, widths: Array, runs: _Runs) -> tuple[Array, Array]:
     local, rest = np.zeros((order, widths.size + 1)), np.zeros((order, runs.interval.size))
     if not widths.size:
         return local, rest
-    zero = runs.begin[np.concatenate([runs.owner, runs.owner[-1:]])]
     for j in range(order - 1, -1, -1):
-        total = _cumulate(_taylor_sum(steps[j], local[:, :-1], widths, j), runs.begin[0])
-        local[j] = total - total[zero]
-        rest[j] = total[runs.end] - total[runs.begin]
+        local[j], rest[j] = _sums_within(_taylor_sum(steps[j], local[:, :-1], widths, j), runs)
     return local, rest
+
+
+def _sums_within(change: Array, runs: _Runs) -> tuple[Array, Array]:
+    """Sums of `change` from where the data interval of each run begins to the left ends of its cells, and to its end.
+
+    Run by run: what a difference of sums over all of them would lose of a short run is more than it has.
+    """
+    total, at_end = np.zeros(change.size + 1), np.zeros(runs.begin.size)
+    total[: runs.begin[0]] = -np.cumsum(change[: runs.begin[0]][::-1])[::-1]
+    lengths, inner = runs.lengths, runs.inner
+    outer = np.unique([0, lengths.size - 1])  # these may be long
+    for run in outer:
+        begin, sums = runs.begin[run], np.cumsum(change[runs.begin[run] : runs.begin[run] + lengths[run]])
+        total[begin + 1 : begin + sums.size + (run == outer[-1])] = sums[: sums.size - (run != outer[-1])]
+        at_end[run] = sums[runs.end[run] - begin - 1]
+    begin, lengths, sums = runs.begin[inner], lengths[inner], np.zeros(inner.size)
+    longer = inner.size
+    for k in range(int(lengths.max(initial=0))):
+        sums[:longer] += change[begin[:longer] + k]
+        longer = int(np.count_nonzero(lengths[:longer] > k + 1))
+        total[begin[:longer] + k + 1] = sums[:longer]
+    at_end[inner] = sums
+    return total, at_end
 
 
 def _taylor(x: Array, values: Array, rest: Array) -> Array:
     """f and its derivatives at the left end of every data interval, shape (p, M - 1), from p neighbouring values.
 
-    On a window of p points f is what was integrated from zero plus a polynomial of degree p - 1, found by
-    divided differences.
+    f is what was integrated from zero there plus a polynomial of degree p - 1, found by divided differences.
     """
     order, intervals = rest.shape
+    if order == 1:
+        return values[None, :-1].astype(float)
     if order == 2:  # a chord: the same, ten times faster
         start = np.empty_like(rest)
         start[0], slope = values[:-1], np.subtract(values[1:], values[:-1], out=start[1])
         slope -= rest[0]
         slope /= np.diff(x)
         return start
-    windows = x.size - order + 1
-    known = np.zeros((order, order, windows))  # [i]: integrated from zero at the window's start, up to its point i
-    for i in range(1, order):
-        gap = x[i : i + windows] - x[i - 1 : i - 1 + windows]
-        known[i] = _advance(known[i - 1], gap) + rest[:, i - 1 : i - 1 + windows]
-    points = np.stack([x[i : i + windows] for i in range(order)])
-    table = newton_coefficients(points, np.stack([values[i : i + windows] for i in range(order)]))
-    table -= newton_coefficients(points, known[:, 0])
-    first = np.clip(np.arange(intervals) - (order - 1) // 2, 0, windows - 1)
-    place = np.arange(intervals) - first  # which of its window's points a data interval starts at
-    jets = known[place, :, first].T.copy()
-    polynomial = np.zeros((order, intervals))  # Taylor coefficients at that point: Horner on the Newton form
-    for i in range(order - 1, -1, -1):
-        shift = x[np.arange(intervals)] - points[i, first]
+    of = np.arange(intervals)
+    first = _first_points(x, order)
+    nearest = np.argsort(np.abs(x[first + np.arange(order)[:, None]] - x[of]), axis=0, kind="stable")
+    chosen = first + nearest
+    made = _from_left_ends(x, rest)
+    here = chosen - of + order - 1, of
+    left = Pair.of(values[chosen]).plus(-Pair(made.high[here], made.low[here]))
+    points, polynomial = x[chosen], np.zeros((order, intervals))
+    table = newton_coefficients(points, left)
+    for i in range(order - 1, -1, -1):  # Taylor coefficients at that end: Horner on the Newton form
+        shift = x[of] - points[i]
         polynomial[1:] = polynomial[1:] * shift + polynomial[:-1]
-        polynomial[0] = polynomial[0] * shift + table[i, first]
-    return np.asarray(jets + polynomial * np.array([math.factorial(j) for j in range(order)])[:, None])
+        polynomial[0] = polynomial[0] * shift + table[i]
+    return np.asarray(polynomial * np.array([math.factorial(j) for j in range(order)])[:, None])
+
+
+def _first_points(x: Array, order: int) -> Indices:
+    """Where the `order` points of every data interval begin: around it, or if others that hold it are much closer, these."""
+    last, intervals = x.size - order, np.arange(x.size - 1)
+    central = np.clip(intervals - (order - 1) // 2, 0, last)
+    choices = np.clip(intervals - np.arange(order - 1)[:, None], 0, last)
+    spans = x[choices + order - 1] - x[choices]
+    tight = spans.argmin(axis=0)
+    much = spans[tight, intervals] < (x[central + order - 1] - x[central]) / 4
+    return np.where(much, choices[tight, intervals], central)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _from_left_ends(x: Array, rest: Array) -> Pair:
+    """What was integrated from zero at the left end of every data interval: at p - 1 points before it, it, and p - 1 after.
+
+    Shape (2p - 1, M - 1); of no meaning where there are no such points. In pairs of doubles: of points that are close,
+    differences are nothing beside the values.
+    """
+    order, intervals = rest.shape
+    more = rest / np.array([math.factorial(j) for j in range(order)])[:, None]
+    nothing = Pair.of(np.zeros(intervals))
+    values = {0: nothing}
+    for side in (1, -1):
+        jet = [nothing] * order  # Taylor coefficients
+        for away in range(1, order):
+            run = np.clip(np.arange(intervals) + (away - 1 if side > 0 else -away), 0, intervals - 1)
+            start, end, part = x[run], x[run + 1], Pair.of(side * more[:, run])
+            if side > 0:
+                jet = _shifted(jet, Pair.gap(end, start))
+            jet = [of.plus(Pair(*both)) for of, *both in zip(jet, part.high, part.low, strict=True)]
+            if side < 0:
+                jet = _shifted(jet, Pair.gap(start, end))
+            values[side * away] = jet[0]
+    return Pair(*(np.array(part) for part in zip(*(values[k] for k in sorted(values)), strict=True)))
+
+
+def _shifted(jet: list[Pair], gap: Pair) -> list[Pair]:
+    """Taylor coefficients as far away, by Horner's rule."""
+    jet = list(jet)
+    for low in range(len(jet) - 1):
+        for j in range(len(jet) - 2, low - 1, -1):
+            jet[j] = jet[j].plus(gap.times(jet[j + 1]))
+    return jet
 
 
 def _advance(jets: Array, distance: Array) -> Array:

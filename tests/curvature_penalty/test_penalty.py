@@ -354,6 +354,14 @@ def test_kinks_outside_the_support():
     assert sb.penalty(far, problem, smoothing=4) == math.inf
 
 
+def test_rounding_does_not_say_to_which_bin_a_kink_belongs():
+    """Narrow networks hold kinks at data, where cells end and, with an even number of bins, two bins meet."""
+    problem = sb.Problem(SET_A, UNIFORM, affine="free")
+    moved = (sb.PiecewiseLinear([-0.4 + by, by, 0.6 + by], [0.0, 1.0, 0.3], 0.0, 0.0) for by in (-1e-14, 0.0, 1e-14))
+    costs = [sb.penalty(f, problem, smoothing=2) for f in moved]
+    np.testing.assert_allclose(costs, costs[1], rtol=1e-10)
+
+
 def test_a_linear_network_has_no_kinks_to_smooth():
     line = sb.PiecewiseLinear([0.0], [0.0], 1.0, 1.0)
     assert sb.penalty(line, sb.Problem(SET_A, UNIFORM)) == pytest.approx(4.0, rel=1e-12)  # slope^2 / (1/4)

@@ -324,3 +324,16 @@ class Double(stats.rv_continuous):
 def test_a_density_that_does_not_integrate_to_one_is_refused():
     with pytest.raises(sb.DataError, match="the density of .* must integrate to 1, got 2; divide it by that"):
         sb.Initialization.rademacher(Double(a=0)())
+
+
+def test_laws_whose_quantiles_scipy_does_not_find_are_taken_from_their_density():
+    """The distribution function of norminvgauss, an integral, ends at 1 - 2e-9 in doubles: no search gets to 1 - 1e-9."""
+    frozen = stats.norminvgauss(1.0804221297915955, -0.2262668777185347, -0.2, 1.9)
+    with pytest.raises(ValueError, match="NaN"):
+        frozen.ppf(1 - 1e-9)
+    law = as_law(frozen, "bias")
+    assert law.second_moment == pytest.approx(frozen.var() + frozen.mean() ** 2, rel=1e-10)
+    assert frozen.cdf(law.landmarks[1:-1]) == pytest.approx([1e-5, 1e-2, 0.15, 0.5, 0.85, 0.99, 1 - 1e-5], rel=1e-8)
+    problem = sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), sb.Initialization.rademacher(frozen))
+    assert sb.predict(problem).outcome is sb.Outcome.CONVERGED
+    assert sb.Problem.from_toml(problem.to_toml()) == problem

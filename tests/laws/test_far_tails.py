@@ -162,3 +162,14 @@ def test_far_from_the_origin_only_bends_cost(potential, affine, activation):
         gaps.append(np.abs(found.function(offset + u) - limit.function(u)).max())
     assert gaps[0] < 1e-4
     assert gaps[0] / gaps[1] == pytest.approx(100, rel=0.1)
+
+
+@pytest.mark.parametrize("law", [st.pareto(2.2), st.invgamma(2.3)])
+def test_a_line_on_one_side_of_a_heavy_tail_is_a_line(law) -> None:
+    """Its piece used to begin as far out on the left as the tail reaches on the right, where a slope has no digits left."""
+    data = sb.Dataset([1.2, 1.5, 2.5], [0.0, 1.0, 0.3])
+    prediction = sb.predict(sb.Problem(data, sb.Initialization(sb.Constant(-1.0), law)))
+    assert prediction.outcome is sb.Outcome.CONVERGED
+    np.testing.assert_allclose(
+        prediction.function([1.1, 0.9]), prediction.function(1.2, 1) * np.array([-0.1, -0.3]), rtol=1e-12
+    )

@@ -12,6 +12,7 @@ with the jump J of :math:`\sigma^{(k)}` at zero and the dual functions :math:`g_
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,9 @@ from splinebias.numerics.repeated_integrals import integrate_through
 
 if TYPE_CHECKING:
     from splinebias.initialization.breakpoints import BreakpointLaw, Side
+
+
+_LOPSIDED = 4.0  # gaps between points, one beside the other
 
 
 class Combination(NamedTuple):
@@ -76,16 +80,20 @@ class FeatureKernel:
 
         Their rule has m more nodes than resolve zeta, which resolve :math:`F^{(m+1)}`, zeta times a polynomial of degree m.
         For m > 1 they are half as wide, because the moments of order 2m of zeta then cancel and have to be right to
-        rounding, and none is wider than it is far from the data, because F grows like the m-th power of the distance.
+        rounding, and none is wider than it is far from the data, because F grows like the m-th power of the distance. So do
+        those on the left of close points become narrow towards them: pieces are powers of the way from their left end,
+        where F may be larger by all digits.
         """
         if self.law.degree is not None:
-            return integration_cells(self.law, points, self.degree + self.law.degree + 1, self.degree)
+            cells = integration_cells(self.law, points, self.degree + self.law.degree + 1, self.degree)
+            finer = _steps_left(points, cells.edges[0]) if self.degree > 1 else np.zeros(0)
+            return Cells(np.union1d(cells.edges, finer), cells.order, cells.resolved)
         cells, order = integration_cells(self.law, points, degree=self.degree), 16 + self.degree
         if self.degree <= 1:
             return Cells(cells.edges, order, cells.resolved)
         (left, right), span = cells.panels, points[-1] - points[0]
         steps = span * 2.0 ** np.arange(200)  # beyond that, no law with moments has mass
-        far = np.r_[points[0] - steps, points[-1] + steps]
+        far = np.r_[points[0] - steps, points[-1] + steps, _steps_left(points, cells.edges[0])]
         far = far[(far > cells.edges[0]) & (far < cells.edges[-1])]
         return Cells(np.unique(np.r_[cells.edges, (left + right) / 2, far]), order, cells.resolved)
 
@@ -116,7 +124,7 @@ class FeatureKernel:
         x, weights : Array, shape (M,)
             Increasing points, M >= 2, and weights of the sum.
         """
-        points = enough_points(x, self.degree + 1)
+        points = enough_points(x, self.degree + 1, self.law)
         cells = self.cells(points)
         values = self.matrix_on(cells, points, x) @ weights
         return Combination(self.combination_on(cells, x, weights, points, values), cells.resolved)
@@ -143,9 +151,20 @@ class FeatureKernel:
         return integrate_through(cells.edges, self.activation.kink * highest, self.degree + 1, points, values)
 
 
-def enough_points(x: Array, count: int) -> Array:
-    """`x`, and if that is less than `count` points, more on both sides, a span apart: they tie down what lies outside."""
-    span = x[-1] - x[0]
-    while x.size < count:
-        x = np.r_[x[0] - span, x, x[-1] + span]
-    return x
+def enough_points(x: Array, count: int, law: BreakpointLaw) -> Array:
+    """`x`, and if that is less than `count` points, more on the right, `reach` apart: they tie down what lies outside."""
+    return np.concatenate([x, x[-1] + reach(x, law) * np.arange(1, count - x.size + 1)])
+
+
+def reach(x: Array, law: BreakpointLaw) -> float:
+    """How far beyond points a function turns: their span, or half of the way to the breakpoints if that is more."""
+    far = np.abs(law.landmarks - (x[0] + x[-1]) / 2)
+    return max(float(x[-1] - x[0]), float(np.median(far[np.isfinite(far)])) / 2)
+
+
+def _steps_left(points: Array, end: float) -> Array:
+    """Places on the left of points that are close to the next, from `end` on: ever closer to each other towards them."""
+    gaps = np.diff(np.r_[min(end, points[0]), points])
+    close = np.flatnonzero(gaps[:-1] > _LOPSIDED * gaps[1:])
+    steps = [points[j] - gaps[j + 1] * 2.0 ** np.arange(1, math.log2(gaps[j]) - math.log2(gaps[j + 1])) for j in close]
+    return np.concatenate([*steps, np.zeros(0)])

@@ -67,7 +67,7 @@ class PowerSystem:
     @classmethod
     def of(cls, x: Array, y: Array, kernel: FeatureKernel, *, free: bool) -> PowerSystem:
         """The equations for data (x, y), with as many points as a polynomial of degree k asks for."""
-        points = enough_points(x, kernel.degree + 1)
+        points = enough_points(x, kernel.degree + 1, kernel.law)
         return cls(x, y, kernel, points, kernel.cells(points), free)
 
     @cached_property

@@ -66,7 +66,7 @@ class TangentKernel:
 
     def combination(self, x: Array, weights: Array) -> Combination:
         r""":math:`\sum_i w_i K(\cdot, x_i)`, for increasing points x, M >= 2, and weights, each of shape (M,)."""
-        points = enough_points(x, self.outer.degree + 1)
+        points = enough_points(x, self.outer.degree + 1, self.outer.law)
         one, other = self.outer.cells(points), self.hidden.cells(points)
         edges = np.union1d(one.edges, other.edges)
         edges = edges[within_reach(edges, points, one.order + self.outer.degree + 1)]  # one set of pieces for all parts

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from splinebias._array import Array
+from splinebias.limit.kernels.features import reach
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.second_opinion.functional import EPS, Functionals, looked_at
 from splinebias.numerics.double_exponential import (
@@ -78,7 +79,8 @@ def of_powers(prediction: Prediction) -> Functionals:
     problem, weights = prediction.problem, prediction.multipliers
     x, act, law = problem.data.x, problem.homogeneous, problem.initialization.breakpoint_law
     span, looked = float(x[-1] - x[0]), looked_at(x)
-    at = np.r_[x[0], x[-1], x[looked] + np.diff(x)[looked] / 2, x[0] - span / 2, x[-1] + span / 2]
+    beyond = np.array([span / 2, reach(x, law)] if x.size <= act.degree else [span / 2])  # the law says more than few data
+    at = np.r_[x[0], x[-1], x[looked] + np.diff(x)[looked] / 2, x[0] - beyond, x[-1] + beyond]
     marks = np.r_[law.knots, law.landmarks, [end for end in law.support if math.isfinite(end)]]
     edges = np.unique(np.r_[x, at, marks])
     if edges.size * PLAIN.u.size * x.size > _POWERS:

@@ -52,9 +52,9 @@ class ByParts(UnitQuadrature):
         found = []
         for row, (g, of_data) in enumerate(zip(function.sides, curvature, strict=True)):
             start, stop = self.grid.placed.values(g)
-            z, others = np.append(start, stop[-1]), ~self._is_point
+            z, others = np.concatenate([start, stop[..., -1:]], axis=-1), ~self._is_point
             u = np.empty_like(z)
-            u[self._is_point], u[others] = of_data, self.potential.grad_inverse(z[others])
+            u[..., self._is_point], u[..., others] = of_data, self.potential.grad_inverse(z[..., others])
             found.append(self._integrated_by_parts(row, z, u))
         return tuple(found)
 
@@ -63,19 +63,20 @@ class ByParts(UnitQuadrature):
         return tuple(Sample.of(*visited) for visited in self._visited(function, max(6, self._order)))
 
     def _integrated_by_parts(self, row: int, z: Array, u: Array) -> Integrals:
-        """The integrals of one side from its dual values and curvature at all edges."""
-        found, placed = Integrals.zeros(self.equations.x.size + 1), self.grid.placed
+        """The integrals of one side from its dual values and curvature at all edges, shape (..., N + 1)."""
+        found, placed = Integrals.zeros(*z.shape[:-1], self.equations.x.size + 1), self.grid.placed
         mass, conjugate = self.units[row] * placed.wide, u * z - self.potential.cost(u)
         for first in range(0, placed.number.size, _BLOCK):
             some = slice(first, min(first + _BLOCK, placed.number.size))
             after = slice(some.start + 1, some.stop + 1)
-            part = self._in_own_hats(*(np.array([of[some], of[after]]) for of in (u, z, conjugate)))
-            part.table[:] *= mass[some]
+            ends = (np.array([of[..., some].ravel(), of[..., after].ravel()]) for of in (u, z, conjugate))
+            table = self._in_own_hats(*ends).table.reshape(8, *z.shape[:-1], -1)
+            table *= mass[some]
             low, high = np.searchsorted(self._cut, (some.start, some.stop))
             at = self._cut[low:high] - first
             if at.size:
-                part.table[:, at] = _in_hats(Integrals(part.table[:, at]), self._hats[row][..., low:high])
-            found.add(part, placed.interval[some])
+                table[..., at] = _in_hats(Integrals(table[..., at]), self._hats[row][..., low:high])
+            found.add(Integrals(table), placed.interval[some])
         return found
 
     @cached_property

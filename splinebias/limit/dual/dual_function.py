@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -104,15 +104,15 @@ class SideFunction:
 
 @dataclass(frozen=True, eq=False)
 class DualFunction:
-    r"""The dual functions of all sides together.
+    r"""The dual functions of all sides together: of one vector of multipliers, or of K of them, with an axis more.
 
     Attributes
     ----------
     x : Array, shape (M,)
         Data abscissae.
-    values : Array, shape (M,)
+    values : Array, shape (M,) or (K, M)
         The :math:`v_j` above; the last is 0.
-    beta, height : float
+    beta, height : float, or Array, shape (K, 1)
         The :math:`\beta` above, and :math:`\ell` at the first place of the `frame`: :math:`v_1`, where that is x_1.
     frame : LineFrame
         Where :math:`\ell` is known best.
@@ -120,7 +120,7 @@ class DualFunction:
         Gives p and q.
     free : bool
         Whether the affine part is free.
-    nodal : Array, shape (S, M)
+    nodal : Array, shape (S, M) or (S, K, M)
         The dual function of every side at the data: of plus and minus, or of the one that both have. It follows from
         `values` and `beta`, but only up to their rounding: where g_- is a small difference of large numbers, increments (see
         `moved`) know it better.
@@ -128,8 +128,8 @@ class DualFunction:
 
     x: Array
     values: Array
-    beta: float
-    height: float
+    beta: Any  # a float; of several functions a column
+    height: Any
     frame: LineFrame
     activation: TwoSlope
     free: bool
@@ -137,22 +137,26 @@ class DualFunction:
 
     @classmethod
     def of(cls, x: Array, u: Array, activation: TwoSlope, *, free: bool, frame: LineFrame | None = None) -> DualFunction:
-        r"""From unknowns :math:`(\beta, \ell(\text{first}), v_2, \dots, v_{M-1})`, the first two if they are not free."""
-        values, beta, height = np.zeros(x.size), 0.0, 0.0
+        r"""From unknowns :math:`(\beta, \ell(\text{first}), v_2, \dots, v_{M-1})`, the first two if they are not free.
+
+        They have shape (U,), or (K, U) for K functions.
+        """
+        values, line = np.zeros((*u.shape[:-1], x.size)), np.zeros(2) if u.ndim == 1 else np.zeros((len(u), 2))
         frame = LineFrame.of(x) if frame is None else frame
         if free:
-            values[1:-1] = u
+            values[..., 1:-1] = u
         else:
-            beta, height, values[1:-1] = float(u[0]), float(u[1]), u[2:]
+            line, values[..., 1:-1] = u[..., :2], u[..., 2:]
+        beta, height = _numbers(line)
         return cls._from_values(x, values, beta, height, frame, activation, free)
 
     @classmethod
     def _from_values(
-        cls, x: Array, values: Array, beta: float, height: float, frame: LineFrame, activation: TwoSlope, free: bool
+        cls, x: Array, values: Array, beta: Any, height: Any, frame: LineFrame, activation: TwoSlope, free: bool
     ) -> DualFunction:
         """From values at the inner data, to which that at x_1 is added."""
         line = height - beta * ((x - frame.first) / (x[-1] - x[0]))
-        values[0] = line[0]
+        values[..., 0] = line[..., 0]
         nodal = _nodal(activation.kink * values, line, activation, free)
         return cls(x, values, beta, height, frame, activation, free, nodal)
 
@@ -161,18 +165,32 @@ class DualFunction:
 
         `factor` is that of :math:`\ell` in `inner`, whose entries may belong to different sides.
         """
-        (first, last), (begin, end) = line.tolist(), self.frame
+        (first, last), (begin, end) = _numbers(line), self.frame
         along = first - (first - last) * ((self.x - begin) / (end - begin))
         kinks = inner - factor * along  # (p - q) G
-        kinks[0], kinks[-1] = self.activation.kink * along[0], 0.0
+        kinks[..., 0], kinks[..., -1] = self.activation.kink * along[..., 0], 0.0
         values = kinks / self.activation.kink
-        values[0] = along[0]
+        values[..., 0] = along[..., 0]
         nodal, beta = _nodal(kinks, along, self.activation, self.free), (first - last) * (self.span / (end - begin))
         return DualFunction(self.x, values, beta, first, self.frame, self.activation, self.free, nodal)
 
     def unknowns(self) -> Array:
-        """Inverse of `of`, shape (U,)."""
-        return self.values[1:-1] if self.free else np.concatenate([[self.beta, self.height], self.values[1:-1]])
+        """Inverse of `of`, shape (U,) or (K, U)."""
+        inner = self.values[..., 1:-1]
+        if self.free:
+            return inner
+        return np.concatenate([np.atleast_1d(self.beta), np.atleast_1d(self.height), inner], axis=-1)
+
+    @property
+    def several(self) -> DualFunction:
+        """The same as several functions, of which there is one: K = 1."""
+        beta, height = np.array([[self.beta]]), np.array([[self.height]])
+        return replace(self, values=self.values[None], beta=beta, height=height, nodal=self.nodal[:, None])
+
+    def __getitem__(self, k: int) -> DualFunction:
+        """The k-th of several functions."""
+        beta, height = float(self.beta[k, 0]), float(self.height[k, 0])
+        return replace(self, values=self.values[k], beta=beta, height=height, nodal=self.nodal[:, k])
 
     def moved(self, step: DualFunction) -> DualFunction:
         """The sum of the two, in which g at the data keeps the relative precision of the increments.
@@ -182,9 +200,11 @@ class DualFunction:
         values, beta, height = self.values + step.values, self.beta + step.beta, self.height + step.height
         new = replace(self, values=values, beta=beta, height=height, nodal=self.nodal + step.nodal)
         far_apart = 1e-12  # part of g by which the two sides may disagree
-        if not new.torn > far_apart:
+        torn = new.torn > far_apart
+        if not np.any(torn):
             return new
-        return self._from_values(self.x, values, beta, height, self.frame, self.activation, self.free)
+        anew = self._from_values(self.x, values.copy(), beta, height, self.frame, self.activation, self.free)
+        return replace(new, values=np.where(torn, anew.values, values), nodal=np.where(torn, anew.nodal, new.nodal))
 
     def times(self, factor: float) -> DualFunction:
         """A multiple of it."""
@@ -202,18 +222,20 @@ class DualFunction:
         return tuple(SideFunction(self, *of) for of in zip(self.nodal, self.factors, strict=True))
 
     @property
-    def torn(self) -> float:
+    def torn(self) -> Any:
         r"""How far :math:`g_+ - g_-` is from a multiple of :math:`\ell` at the data, relative to the larger of the two.
 
         Beyond rounding of :math:`\ell`: what increments larger by powers of ten leave behind, where nothing else shows it.
+        A float, or of K functions shape (K, 1).
         """
         if len(self.nodal) == 1:
             return 0.0
         (plus, minus), ((_, factor), (_, other)) = self.nodal, self.factors
         gap = np.abs(plus - minus - (factor - other) * self.line(self.x))
-        gap -= 1e-14 * np.abs(self.line(self.x[[0, -1]])).max()  # rounding after many increments
+        gap -= 1e-14 * np.abs(self.line(self.x[[0, -1]])).max(axis=-1, keepdims=True)  # rounding after many increments
         size = np.maximum(np.abs(plus), np.abs(minus))
-        return float(np.divide(gap, size, out=np.zeros_like(gap), where=(gap > 0) & (size > 0)).max())
+        torn = np.divide(gap, size, out=np.zeros_like(gap), where=(gap > 0) & (size > 0)).max(axis=-1, keepdims=True)
+        return float(torn[0]) if torn.ndim == 1 else torn
 
     @property
     def span(self) -> float:
@@ -221,18 +243,18 @@ class DualFunction:
         return float(self.x[-1] - self.x[0])
 
     @property
-    def turn(self) -> float:
+    def turn(self) -> Any:
         r"""The slope of :math:`\ell`."""
         return -self.beta / self.span
 
     def line(self, c: Array) -> Array:
-        r""":math:`\ell(c)`, same shape as `c`."""
+        r""":math:`\ell(c)`, same shape as `c`; of K functions shape (K, N) at c of shape (N,)."""
         return np.asarray(self.height - self.beta * ((c - self.frame.first) / self.span))
 
     @cached_property
     def line_ends(self) -> Array:
-        r""":math:`\ell` at the two places of the frame, shape (2,)."""
-        return np.array([self.height, self.height - self.beta * ((self.frame.last - self.frame.first) / self.span)])
+        r""":math:`\ell` at the two places of the frame, shape (2,) or (K, 2)."""
+        return self.line(np.array(self.frame))
 
     def zeros(self) -> Array:
         """The isolated zeros of all sides, sorted."""
@@ -242,6 +264,11 @@ class DualFunction:
         r"""The :math:`\lambda_i`: jumps of the slope of G, shape (M,)."""
         slopes = np.diff(self.values) / np.diff(self.x)
         return np.diff(np.concatenate([[-self.beta / self.span], slopes, [0.0]]))
+
+
+def _numbers(pairs: Array) -> tuple[Any, Any]:
+    """Two numbers, shape (2,); of several functions, shape (K, 2), columns."""
+    return tuple(pairs.tolist()) if pairs.ndim == 1 else (pairs[:, :1], pairs[:, 1:])
 
 
 def _nodal(kinks: Array, line: Array, activation: TwoSlope, free: bool) -> Array:

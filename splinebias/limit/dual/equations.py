@@ -48,9 +48,9 @@ class Masses(NamedTuple):
 
     Attributes
     ----------
-    left, mixed, right : Array, shape (M - 1,)
+    left, mixed, right : Array, shape (..., M - 1)
         On every data interval, times the hat of its left end squared, the product of the two hats, the right one squared.
-    line : Array, shape (3,)
+    line : Array, shape (..., 3)
         Beyond the data, times the derivatives by :math:`\beta` squared, their product, that by :math:`v_1` squared.
     """
 
@@ -139,7 +139,7 @@ class DualEquations:
             if factor:
                 # no product of BLAS, whose threads wait for each other
                 turned, shifted = np.einsum("...m,m->...", own, self._lines[0]), own.sum(axis=-1)
-                inside = factor * np.array([turned, shifted]).T  # of one sign if moments are
+                inside = factor * np.stack([turned, shifted], axis=-1)  # of one sign if moments are
                 line += np.where(sizes, np.abs(inside), inside)
         hats *= self.activation.kink
         if self.free:
@@ -153,12 +153,13 @@ class DualEquations:
     def hessian(self, masses: Sequence[Masses]) -> BorderedTridiagonal:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""
         kink, size, lines = self.activation.kink, self.x.size, self._lines
-        diagonal, off, border = np.zeros(size), np.zeros(size - 1), np.zeros((2, 0 if self.free else size))
-        corner = np.zeros(3)  # of beta alone, of both, of v_1 alone
+        many = masses[0].left.shape[:-1]
+        diagonal, off, border = np.zeros((*many, size)), np.zeros((*many, size - 1)), np.zeros((*many, 2, size))
+        corner = np.zeros((*many, 3))  # of beta alone, of both, of v_1 alone
         for (left, mixed, right, beyond), (_, factor) in zip(masses, self.factors, strict=True):
-            own = np.zeros(size)
-            own[:-1] = left
-            own[1:] += right
+            own = np.zeros_like(diagonal)
+            own[..., :-1] = left
+            own[..., 1:] += right
             diagonal += own
             off += mixed
             if self.free:
@@ -166,30 +167,36 @@ class DualEquations:
             corner += beyond
             if not factor:
                 continue
-            inside = np.empty_like(lines)
-            for row, times in zip(inside, (lines[0], None), strict=True):  # the second of the lines is 1
+            inside = np.empty_like(border)
+            for place, times in enumerate((lines[0], None)):  # the second of the lines is 1
+                row = inside[..., place, :]
                 np.multiply(own, 1.0 if times is None else times, out=row)
-                row[:-1] += mixed if times is None else times[1:] * mixed
-                row[1:] += mixed if times is None else times[:-1] * mixed
-            corner += factor**2 * np.concatenate([(inside * lines[0]).sum(axis=-1), [inside[1].sum()]])
+                row[..., :-1] += mixed if times is None else times[1:] * mixed
+                row[..., 1:] += mixed if times is None else times[:-1] * mixed
+            corner[..., :2] += factor**2 * (inside * lines[0]).sum(axis=-1)
+            corner[..., 2] += factor**2 * inside[..., 1, :].sum(axis=-1)
             inside *= kink * factor
             border += inside
         diagonal *= kink**2
         off *= kink**2
+        inner, beside = diagonal[..., 1:-1], off[..., 1:-1]
         if self.free:
-            return BorderedTridiagonal(diagonal[1:-1], off[1:-1], np.zeros((0, size - 2)), np.zeros((0, 0)))
-        (turned, shifted), first = border[:, 0].tolist(), float(diagonal[0])  # v_1 is that of the first hat, too
-        both = corner[1] + turned
-        ends = np.array([[corner[0], both], [both, corner[2] + 2 * shifted + first]])
-        border = border[:, 1:-1]
-        if border.size:
-            border[1, 0] += off[0]
+            return BorderedTridiagonal(inner, beside, np.zeros((*many, 0, size - 2)), np.zeros((*many, 0, 0)))
+        turned, shifted, first = border[..., 0, 0], border[..., 1, 0], diagonal[..., 0]  # v_1 is that of the first hat, too
+        ends = np.empty((*many, 2, 2))
+        ends[..., 0, 0] = corner[..., 0]
+        ends[..., 0, 1] = ends[..., 1, 0] = corner[..., 1] + turned
+        ends[..., 1, 1] = corner[..., 2] + 2 * shifted + first
         if self.lead:
-            ends[0, 0] += self.lead * (2 * turned + self.lead * first)
-            ends[0, 1] = ends[1, 0] = both + self.lead * (shifted + first)
-            if border.size:
-                border[0, 0] += self.lead * off[0]
-        return BorderedTridiagonal(diagonal[1:-1], off[1:-1], border, ends)
+            ends[..., 0, 0] += self.lead * (2 * turned + self.lead * first)
+            led = ends[..., 0, 1] + self.lead * (shifted + first)
+            ends[..., 0, 1] = ends[..., 1, 0] = led
+        border = border[..., 1:-1]
+        if border.size:
+            border[..., 1, 0] += off[..., 0]
+            if self.lead:
+                border[..., 0, 0] += self.lead * off[..., 0]
+        return BorderedTridiagonal(inner, beside, border, ends)
 
     def scale(self, y: Array) -> Array:
         """What counts as a residual of 1, shape (U,): a bend is the shift of one ordinate against its neighbours.

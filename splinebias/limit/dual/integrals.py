@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,51 +30,50 @@ _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of 
 class Integrals:
     r"""What one side adds to the dual, in columns: data intervals (column j has j points on the left), or cells.
 
-    Beyond the data the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats.
+    Of several dual functions it has an axis in front of that. Beyond the data the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats.
 
     Attributes
     ----------
-    table : Array, shape (8, N)
+    table : Array, shape (8, ..., N)
         All rows: `value`, `sizes`, `slope`, `conjugate`.
     """
 
     table: Array
 
     @classmethod
-    def zeros(cls, columns: int) -> Integrals:
-        """Integrals to which nothing was added yet, for this many data intervals."""
-        return cls(np.zeros((8, columns)))
+    def zeros(cls, *columns: int) -> Integrals:
+        """Integrals to which nothing was added yet, for this many data intervals, or functions and data intervals."""
+        return cls(np.zeros((8, *columns)))
 
     @property
     def value(self) -> Array:
-        """The curvature density times the two hats, shape (2, N)."""
+        """The curvature density times the two hats, shape (2, ..., N)."""
         return self.table[:2]
 
     @property
     def slope(self) -> Array:
-        """The derivative of the curvature density times the left hat squared, both, the right one squared, shape (3, N)."""
+        """The derivative of the curvature density times the left hat squared, both, the right one squared, shape (3, ..., N)."""
         return self.table[4:7]
 
     @property
     def conjugate(self) -> Array:
-        r""":math:`E[\phi^*] - \phi^*(0)`, shape (N,)."""
+        r""":math:`E[\phi^*] - \phi^*(0)`, shape (..., N)."""
         return np.asarray(self.table[7])
 
     @property
     def sizes(self) -> Array:
-        """The sizes of the terms that were added up in `value`, shape (2, N)."""
+        """The sizes of the terms that were added up in `value`, shape (2, ..., N)."""
         return self.table[2:4]
 
     def add(self, part: Integrals, interval: NDArray[np.intp]) -> None:
         """Add the columns of `part` to those with the numbers `interval`."""
         first, last = int(interval.min()), int(interval.max())
-        rows, columns = len(self.table), last - first + 1
+        into, columns = self.table[..., first : last + 1], last - first + 1
         if columns == interval.size and (interval[1:] > interval[:-1]).all():  # one for each
-            self.table[:, first : last + 1] += part.table
+            into += part.table
             return
-        place = interval - first + columns * np.arange(rows)[:, None]
-        total = np.bincount(place.ravel(), part.table.ravel(), rows * columns)
-        self.table[:, first : last + 1] += total.reshape(rows, columns)
+        place = interval - first + columns * np.arange(into.size // columns)[:, None]
+        into += np.bincount(place.ravel(), part.table.ravel(), into.size).reshape(into.shape)
 
     @classmethod
     def of_rows(
@@ -102,14 +102,15 @@ class Integrals:
     @property
     def moments(self) -> Moments:
         """Of the curvature density, and the sizes of their terms: shape (2, ...)."""
-        both = self.table[:4].reshape(2, 2, -1)
-        return Moments(both[:, 0, 1:-1], both[:, 1, 1:-1], both[..., 0] + both[..., -1])
+        both = self.table[:4].reshape(2, 2, *self.table.shape[1:])
+        inside, line = both[..., 1:-1], both[..., 0] + both[..., -1]
+        return Moments(inside[:, 0], inside[:, 1], np.moveaxis(line, 1, -1))
 
     @property
     def masses(self) -> Masses:
         """Of the derivative of the curvature density."""
-        left, mixed, right = self.slope[:, 1:-1]
-        return Masses(left, mixed, right, self.slope[:, 0] + self.slope[:, -1])
+        left, mixed, right = self.slope[..., 1:-1]
+        return Masses(left, mixed, right, np.moveaxis(self.slope[..., 0] + self.slope[..., -1], 0, -1))
 
 
 class Sample(NamedTuple):
@@ -189,16 +190,19 @@ class Quadrature:
 
     def _integrated(self, function: DualFunction, order: int | None, samples: list[Sample] | None) -> tuple[Integrals, ...]:
         """The integrals on rows of `order` nodes, None: brief ones; `samples` receives these if it is a list."""
-        found = tuple(Integrals.zeros(self.equations.x.size + 1) for _ in self.sides)
+        shape = (8, *function.values.shape[:-1], self.equations.x.size + 1)
+        columns = math.prod(shape[1:])
+        found = tuple(Integrals.zeros(columns) for _ in self.sides)
         for row, nodes, response in self._visited(function, order):
-            found[row].add(Integrals.of_rows(nodes, response, self.equations, self.equations.factors[row]), nodes.interval)
+            column = nodes.interval if len(shape) == 2 else nodes.interval + shape[-1] * nodes.function
+            found[row].add(Integrals.of_rows(nodes, response, self.equations, self.equations.factors[row]), column)
             if samples is not None:
                 samples.append(Sample.of(row, nodes, response))
-        return found
+        return found if len(shape) == 2 else tuple(Integrals(of.table.reshape(shape)) for of in found)
 
     def _of_both(self, function: DualFunction) -> tuple[Integrals, ...] | None:
         """The integrals on brief rows, of both sides at once; None where these are many, or no one model."""
-        if self.grid.brief.number.size * self.grid.cells.order * self.speeds > _BLOCK // 8:
+        if function.values.ndim > 1 or self.grid.brief.number.size * self.grid.cells.order * self.speeds > _BLOCK // 8:
             return None
         nodes, first = self.grid.of_both(function.sides)
         parts = (slice(0, first), slice(first, None))
@@ -218,7 +222,7 @@ class Quadrature:
         """The nodes with the response there, block by block: all of `order`, or on brief cells as many as the cells have."""
         cells = self.grid.brief if order is None else self.grid.placed
         order = order or self.grid.cells.order
-        step = max(1, _BLOCK // (order * self.speeds))
+        step = max(1, _BLOCK // (order * self.speeds * math.prod(function.values.shape[:-1])))
         for row, g in enumerate(function.sides):
             acting = cells.acting(g)
             count = acting.number.size

@@ -22,14 +22,15 @@ from splinebias.potential import Potential
 def mirrored(phi: Potential, start: DualFunction, curvature: Array, step: DualFunction) -> DualFunction:
     r"""The increment of `start` for the Newton step `step`.
 
-    `curvature` is :math:`(\phi')^{-1}` of ``start.nodal``, shape (S, M). At a data point the side that bends more as g moves
+    `curvature` is :math:`(\phi')^{-1}` of ``start.nodal``, same shape; `step` may be several steps from one `start`. At a data point the side that bends more as g moves
     takes the step.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # such steps are not taken
         steep = 1 / phi.hess(curvature)
         plus = steep[0] >= steep[-1]
         old, change = _counting(start, start.nodal, plus), _counting(step, step.nodal, plus)
-        alpha = np.concatenate([phi.grad_inverse(old[:2]), np.where(plus, curvature[0], curvature[-1])])
+        ends = phi.grad_inverse(old[..., :2])
+        alpha = np.concatenate([ends, np.where(plus, curvature[0], curvature[-1])], axis=-1)
         moved, size = phi.grad(alpha + change / phi.hess(alpha)) - old, np.abs(change)
         # not where that moves g more than the step itself, as at a sign change, where 1/phi'' is infinite; nor where the
         # two hardly differ, because the step is known with its own relative precision
@@ -54,11 +55,11 @@ def _largest(dual: DualFunction) -> float:
 
 
 def _counting(dual: DualFunction, nodal: Array, plus: NDArray[np.bool_]) -> Array:
-    """The dual values that count, shape (2 + M,): at the ends of the line, and at the data those of one side each."""
-    return np.concatenate([_largest(dual) * dual.line_ends, np.where(plus, nodal[0], nodal[-1])])
+    """The dual values that count, shape (..., 2 + M): at the ends of the line, and at the data those of one side each."""
+    return np.concatenate([_largest(dual) * dual.line_ends, np.where(plus, nodal[0], nodal[-1])], axis=-1)
 
 
 def _through(dual: DualFunction, found: Array, plus: NDArray[np.bool_]) -> DualFunction:
     """The dual function of which these are the values that count."""
     factor = np.where(plus, dual.factors[0][1], dual.factors[-1][1])
-    return dual.through(found[2:], found[:2] / _largest(dual), factor)
+    return dual.through(found[..., 2:], found[..., :2] / _largest(dual), factor)

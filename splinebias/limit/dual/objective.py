@@ -36,7 +36,7 @@ from splinebias.problem import Problem
 
 @dataclass(frozen=True, eq=False)
 class DualState:
-    r"""The dual at one point.
+    r"""The dual at one point, or at K of them at once: then arrays have an axis more, and there are no numbers.
 
     Attributes
     ----------
@@ -48,12 +48,8 @@ class DualState:
         :math:`(\phi')^{-1}` of it at the data.
     integrals : tuple of Integrals
         Of every side.
-    objective, pairing : float
-        Its value; and :math:`|\lambda^T y|`, for the rounding of that.
-    made, residual, load : Array, shape (U,)
-        What the function makes of the data, in the equations; what is missing, the gradient; sizes of the terms added up.
-    misfit : float
-        See `equations.misfit`.
+    made, load : Array, shape (U,)
+        What the function makes of the data, in the equations; sizes of the terms added up.
     samples : tuple of Sample
         All nodes, of a check.
     """
@@ -62,13 +58,33 @@ class DualState:
     function: DualFunction
     curvature: Array
     integrals: tuple[Integrals, ...]
-    objective: float
-    pairing: float
     made: Array
-    residual: Array
     load: Array
-    misfit: float
     samples: tuple[Sample, ...] = ()
+
+    @cached_property
+    def residual(self) -> Array:
+        """What is missing in the equations, the gradient, shape (U,)."""
+        return np.asarray(self.dual.target - self.made)
+
+    @cached_property
+    def _linear(self) -> float:
+        return float((self.dual.target * self.function.unknowns()).sum())
+
+    @property
+    def pairing(self) -> float:
+        r""":math:`|\lambda^T y|`, for the rounding of the objective."""
+        return abs(self._linear)
+
+    @cached_property
+    def objective(self) -> float:
+        """The value of the dual."""
+        return self._linear - sum(float(of.conjugate.sum()) for of in self.integrals)
+
+    @cached_property
+    def misfit(self) -> float:
+        """See `equations.misfit`."""
+        return misfit(self.residual, self.dual.scale, self.load)
 
     @property
     def densities(self) -> list[tuple[PanelNodes, Array]]:
@@ -199,15 +215,17 @@ class IntegratedDual:
         return float(np.abs(self.y).max()) or 1.0
 
     @cached_property
-    def _target(self) -> Array:
+    def target(self) -> Array:
+        """What the equations are to make, shape (U,)."""
         return self.equations.target(self.y)
 
     @cached_property
-    def _scale(self) -> Array:
+    def scale(self) -> Array:
+        """What counts as a residual of 1, shape (U,)."""
         return self.equations.scale(self.y)
 
     def at(self, function: DualFunction) -> DualState:
-        """Value and derivatives at a dual function."""
+        """Value and derivatives at a dual function, or derivatives at several at once."""
         curvature = np.asarray(self.potential.grad_inverse(function.nodal))
         return self._state(function, curvature, self.integrator.at(function, curvature))
 
@@ -218,12 +236,9 @@ class IntegratedDual:
         return replace(state, samples=samples)
 
     def _state(self, function: DualFunction, curvature: Array, integrals: tuple[Integrals, ...]) -> DualState:
-        equations, sizes = self.equations, np.array([[False], [True]])
-        made, load = equations.gathered([of.moments for of in integrals], sizes=sizes)
-        pairing, residual = float((self._target * function.unknowns()).sum()), self._target - made
-        objective = pairing - sum(float(of.conjugate.sum()) for of in integrals)
-        error = misfit(residual, self._scale, load)
-        return DualState(self, function, curvature, integrals, objective, abs(pairing), made, residual, load, error)
+        sizes = np.array([False, True]).reshape(2, *(1,) * function.values.ndim)
+        made, load = self.equations.gathered([of.moments for of in integrals], sizes=sizes)
+        return DualState(self, function, curvature, integrals, made, load)
 
     def misfit_of_finest(self, function: DualFunction) -> float:
         r"""The misfit there with the finest rule for |w|, 0 if rules are exact or |\alpha| too flat to ask much of them."""
@@ -270,7 +285,7 @@ class IntegratedDual:
             return 0.0
         pairs = zip(state.integrals, check.integrals, strict=True)
         apart = sum(a.moments.line[0] - b.moments.line[0] for a, b in pairs)  # of slope and offset, the first two unknowns
-        return misfit(np.asarray(apart), self._scale[:2], check.load[:2])
+        return misfit(np.asarray(apart), self.scale[:2], check.load[:2])
 
 
 def integrator_of(posed: PosedProblem, grid: PanelGrid) -> Quadrature:

@@ -134,21 +134,21 @@ class PlacedCells:
         return 1 - self.along
 
     def values(self, g: SideFunction) -> Array:
-        """The dual function at the ends of the cells, shape (2, N)."""
-        values = g.nodal[self.around] * self._back
-        values += g.nodal[self.around + 1] * self.along
+        """The dual function at the ends of the cells, shape (2, N), or (2, K, N) of several functions."""
+        nodal = g.nodal[..., self.around], g.nodal[..., self.around + 1]
+        values = np.array([nodal[0] * back + nodal[1] * along for back, along in zip(self._back, self.along, strict=True)])
         before, after = self.beyond
         x, line, (factor, other) = g.dual.x, g.dual.line, g.factors
         if before.size:
             near, far = self.right[before], self.left[before]
-            values[:, before] = factor * line(far), np.where(near == x[0], g.nodal[0], factor * line(near))
+            values[..., before] = factor * line(far), np.where(near == x[0], g.nodal[..., :1], factor * line(near))
         if after.size:
             near, far = self.left[after], self.right[after]
-            values[:, after] = np.where(near == x[-1], g.nodal[-1], other * line(near)), other * line(far)
+            values[..., after] = np.where(near == x[-1], g.nodal[..., -1:], other * line(near)), other * line(far)
         outer = self._far
         if outer.size:
             reach, of_line = self.reach[outer], np.where(self.interval[outer] == 0, factor, other)
-            values[:, outer] = of_line * g.dual.turn * reach, of_line * line(self.centre[outer] + reach)
+            values[..., outer] = of_line * g.dual.turn * reach, of_line * line(self.centre[outer] + reach)
         return np.asarray(values)
 
 
@@ -214,6 +214,8 @@ class Panels(NamedTuple):
         As in `PlacedCells`; `local` and `wide` are precise also where data are so close that doubles place a zero poorly.
     start, stop : Array, shape (N,)
         The dual function at the ends; of panels in u, its :math:`\hat g`.
+    function : Array of int, shape (N,)
+        Its number, where there are several.
     """
 
     number: NDArray[np.intp]
@@ -227,12 +229,13 @@ class Panels(NamedTuple):
     reach: Array
     start: Array
     stop: Array
+    function: NDArray[np.intp]
 
     @classmethod
     def of(cls, cells: PlacedCells, g: SideFunction, *, split: bool) -> Panels:
         """The cells, in two parts each where g changes sign if they are to be `split`."""
         start, stop = cells.values(g)
-        whole = (
+        whole = [
             cells.number,
             cells.left,
             cells.right,
@@ -242,23 +245,28 @@ class Panels(NamedTuple):
             cells.gap,
             cells.centre,
             cells.reach,
-        )
-        panels = cls(*whole, start, stop)
-        (at,) = (start * stop < 0).nonzero()
+        ]
+        function = np.zeros(cells.number.size, dtype=np.intp)
+        if start.ndim > 1:  # every function has the same cells
+            whole, function = [np.tile(of, len(start)) for of in whole], np.repeat(np.arange(len(start)), cells.number.size)
+        panels = cls(*whole, start.ravel(), stop.ravel(), function)
+        (at,) = (panels.start * panels.stop < 0).nonzero()
         if not split:  # beyond the data they are all the same: there few cells are large, and may reach far
-            at = at[(cells.interval[at] == 0) | (cells.interval[at] == cells.points)]
+            at = at[(panels.interval[at] == 0) | (panels.interval[at] == cells.points)]
         if not at.size:
             return panels
-        left, right, wide, start, stop = (column[at] for column in (cells.left, cells.right, cells.wide, start, stop))
+        left, right, wide, start, stop = (
+            column[at] for column in (panels.left, panels.right, panels.wide, panels.start, panels.stop)
+        )
         low, high = wide * (start / (start - stop)), wide * (stop / (stop - start))
         zero = left + low
         torn = (zero <= left) | (zero >= right)  # an end up to rounding: the nearer end is the zero
         nearer = np.abs(start) < np.abs(stop)
         (new,) = (~torn).nonzero()
-        panels = panels.take(np.concatenate([np.arange(cells.number.size), at[new]]))
+        panels, first = panels.take(np.concatenate([np.arange(panels.number.size), at[new]])), panels.number.size
         panels.start[at[torn & nearer]] = 0.0
         panels.stop[at[torn & ~nearer]] = 0.0
-        first, second = at[new], slice(cells.number.size, None)
+        first, second = at[new], slice(first, None)
         panels.right[first], panels.wide[first], panels.stop[first] = zero[new], low[new], 0.0
         panels.left[second], panels.wide[second], panels.start[second] = zero[new], high[new], 0.0
         panels.local[second] += low[new]

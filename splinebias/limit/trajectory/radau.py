@@ -8,6 +8,7 @@ Where :math:`1/\phi''` is infinite at 0, :math:`\phi' \sim |u|^m` there, f begin
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,6 @@ from splinebias.limit.dual.mirror import mirrored
 from splinebias.limit.dual.objective import DualState, IntegratedDual
 from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.radau_stages import StageSystem
-from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.collocation import Collocation
 from splinebias.potential import Potential
 
@@ -216,20 +216,21 @@ class March:
         """
         start, hinges, last = self.state, self.residuals.hinges, 1.0
         origin = start.function.unknowns()
-        states, residual, hessians, rhs = self._begun(h, tried)
+        states, rhs = self._begun(h, tried)
         for iteration in range(48):
+            hessians = states.hessian()
             delta = self.stages.solve(hessians, rhs, h)
             if not np.isfinite(delta).all():
                 return None
-            effect = np.stack([t @ d for t, d in zip(hessians, delta, strict=True)])
-            functions = [self._mirrored(state, d) for state, d in zip(states, delta, strict=True)]
-            increments = np.stack([f.unknowns() for f in functions]) - origin
+            effect, functions = hessians @ delta, self._mirrored(states, delta)
+            increments = functions.unknowns() - origin
             change = max(
                 float(np.linalg.norm(effect @ hinges.T, axis=1).max()) / self.size,
                 float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / self.tolerance,
             )
             if iteration or (tried is not None and change <= _CLOSE):
-                velocity = np.concatenate([self.residuals.velocity(start.residual)[None], (residual - effect) @ hinges.T])
+                moved = (states.residual - effect) @ hinges.T
+                velocity = np.concatenate([self.residuals.velocity(start.residual)[None], moved])
                 error = float(np.linalg.norm(self.rule.last_coefficient(velocity))) / self.size
                 if change * min(1.0, change / last) <= 0.1 * max(error, tolerance):
                     if error > tolerance:
@@ -239,31 +240,27 @@ class March:
             if iteration >= 8 and change > 0.9 * last:  # from now on, every step must come closer
                 return None
             last = change
-            states = [self.dual.at(f) for f in functions]
-            residual, hessians = np.stack([s.residual for s in states]), [s.hessian() for s in states]
-            if not np.isfinite(residual).all():
+            states = self.dual.at(functions)
+            if not np.isfinite(states.residual).all():
                 return None
-            rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
+            rhs = self.stages.imbalance(states.residual @ hinges.T @ hinges, increments, h)
         return None
 
-    def _begun(self, h: float, tried: Tried | None) -> tuple[list[DualState], Array, list[BorderedTridiagonal], Array]:
-        """Where Newton's method for a step of length h starts: states, gradients, Hessians, and what is missing."""
+    def _begun(self, h: float, tried: Tried | None) -> tuple[DualState, Array]:
+        """Where Newton's method for a step of length h starts: the state at all stages (or one for all), and what is missing."""
         start, hinges = self.state, self.residuals.hinges
         if self.rule.root != 1:  # the move that the first speed makes, because Hessians at the start are infinite
             increments = np.multiply.outer(h * self.rule.points**self.rule.root, self.slope)
         elif tried is not None:
             increments = np.stack([self.rule.risen(tried.increments, h / tried.length * c) for c in self.rule.points])
         else:
-            count = self.rule.points.size
-            residual = np.tile(start.residual, (count, 1))
-            return [start] * count, residual, [start.hessian()] * count, residual
-        states = [self.dual.at(start.function.moved(self.dual.equations.function(moved))) for moved in increments]
-        residual = np.stack([s.residual for s in states])
-        rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
-        return states, residual, [s.hessian() for s in states], rhs
+            states = replace(start, function=start.function.several, curvature=start.curvature[:, None])
+            return states, np.tile(start.residual, (self.rule.points.size, 1))
+        states = self.dual.at(start.function.several.moved(self.dual.equations.function(increments)))
+        return states, self.stages.imbalance(states.residual @ hinges.T @ hinges, increments, h)
 
     def _mirrored(self, state: DualState, step: Array) -> DualFunction:
-        """The dual function of `state` after a step of the unknowns, taken in its mirror image."""
+        """The dual functions of `state` after steps of the unknowns, shape (s, U), taken in its mirror image."""
         dual = self.dual
         return state.function.moved(mirrored(dual.potential, state.function, state.curvature, dual.equations.function(step)))
 

@@ -30,7 +30,8 @@ _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of 
 class Integrals:
     r"""What one side adds to the dual, in columns: data intervals (column j has j points on the left), or cells.
 
-    Of several dual functions it has an axis in front of that. Beyond the data the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats.
+    Of several dual functions they have an axis in front of that. Beyond the data the derivatives of g by :math:`\beta` and
+    :math:`v_1` take the place of the hats.
 
     Attributes
     ----------
@@ -52,7 +53,7 @@ class Integrals:
 
     @property
     def slope(self) -> Array:
-        """The derivative of the curvature density times the left hat squared, both, the right one squared, shape (3, ..., N)."""
+        """The derivative of the density times the left hat squared, both, the right one squared, shape (3, ..., N)."""
         return self.table[4:7]
 
     @property

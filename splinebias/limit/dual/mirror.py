@@ -22,8 +22,8 @@ from splinebias.potential import Potential
 def mirrored(phi: Potential, start: DualFunction, curvature: Array, step: DualFunction) -> DualFunction:
     r"""The increment of `start` for the Newton step `step`.
 
-    `curvature` is :math:`(\phi')^{-1}` of ``start.nodal``, same shape; `step` may be several steps from one `start`. At a data point the side that bends more as g moves
-    takes the step.
+    `curvature` is :math:`(\phi')^{-1}` of ``start.nodal``, same shape; `step` may be several steps from one `start`. At a
+    data point the side that bends more as g moves takes the step.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # such steps are not taken
         steep = 1 / phi.hess(curvature)

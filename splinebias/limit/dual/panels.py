@@ -235,21 +235,23 @@ class Panels(NamedTuple):
     def of(cls, cells: PlacedCells, g: SideFunction, *, split: bool) -> Panels:
         """The cells, in two parts each where g changes sign if they are to be `split`."""
         start, stop = cells.values(g)
-        whole = [
-            cells.number,
-            cells.left,
-            cells.right,
-            cells.interval,
-            cells.local,
-            cells.wide,
-            cells.gap,
-            cells.centre,
-            cells.reach,
-        ]
-        function = np.zeros(cells.number.size, dtype=np.intp)
-        if start.ndim > 1:  # every function has the same cells
-            whole, function = [np.tile(of, len(start)) for of in whole], np.repeat(np.arange(len(start)), cells.number.size)
-        panels = cls(*whole, start.ravel(), stop.ravel(), function)
+        count = cells.number.size
+        copies, of = start.size // count, np.arange(start.size) % count  # every function has the same cells
+        whole = cells if copies == 1 else cells.take(of)
+        panels = cls(
+            whole.number,
+            whole.left,
+            whole.right,
+            whole.interval,
+            whole.local,
+            whole.wide,
+            whole.gap,
+            whole.centre,
+            whole.reach,
+            start.ravel(),
+            stop.ravel(),
+            np.arange(start.size) // count,
+        )
         (at,) = (panels.start * panels.stop < 0).nonzero()
         if not split:  # beyond the data they are all the same: there few cells are large, and may reach far
             at = at[(panels.interval[at] == 0) | (panels.interval[at] == cells.points)]
@@ -263,10 +265,10 @@ class Panels(NamedTuple):
         torn = (zero <= left) | (zero >= right)  # an end up to rounding: the nearer end is the zero
         nearer = np.abs(start) < np.abs(stop)
         (new,) = (~torn).nonzero()
-        panels, first = panels.take(np.concatenate([np.arange(panels.number.size), at[new]])), panels.number.size
+        panels = panels.take(np.concatenate([np.arange(of.size), at[new]]))
         panels.start[at[torn & nearer]] = 0.0
         panels.stop[at[torn & ~nearer]] = 0.0
-        first, second = at[new], slice(first, None)
+        first, second = at[new], slice(of.size, None)
         panels.right[first], panels.wide[first], panels.stop[first] = zero[new], low[new], 0.0
         panels.left[second], panels.wide[second], panels.start[second] = zero[new], high[new], 0.0
         panels.local[second] += low[new]

@@ -247,7 +247,7 @@ class March:
         return None
 
     def _begun(self, h: float, tried: Tried | None) -> tuple[DualState, Array]:
-        """Where Newton's method for a step of length h starts: the state at all stages (or one for all), and what is missing."""
+        """Where Newton's method for a step of length h starts: states at the stages, or one for all; and what is missing."""
         start, hinges = self.state, self.residuals.hinges
         if self.rule.root != 1:  # the move that the first speed makes, because Hessians at the start are infinite
             increments = np.multiply.outer(h * self.rule.points**self.rule.root, self.slope)

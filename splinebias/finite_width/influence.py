@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.errors import CapabilityError, DataError
+from splinebias.errors import CapabilityError, DataError, SolveError
 from splinebias.initialization.laws import as_law
 from splinebias.limit.hypotheses import dead_directions, require_limit, require_moments
 from splinebias.limit.posed_problem import PosedProblem
@@ -38,12 +38,21 @@ class Influence(NamedTuple):
     def covariance(self) -> Array:
         r""":math:`\mathrm{Cov}(u(x), u(x'))`, shape (N, N)."""
         mean = self.mean.reshape(len(self.rows), -1)
-        return np.asarray(self.rows @ self.rows.T - mean @ mean.T)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _finite(self.rows @ self.rows.T - mean @ mean.T)
 
     def variance(self) -> Array:
         r""":math:`\mathrm{Var}(u(x))`, the diagonal of the covariance, shape (N,)."""
         mean = self.mean.reshape(len(self.rows), -1)
-        return np.asarray(np.maximum((self.rows**2).sum(axis=1) - (mean**2).sum(axis=1), 0.0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.maximum(_finite((self.rows**2).sum(axis=1) - (mean**2).sum(axis=1)), 0.0)
+
+
+def _finite(covariance: Array) -> Array:
+    """The same, if it is finite; else SolveError."""
+    if not np.isfinite(covariance).all():
+        raise SolveError("the covariance of the errors is beyond all floats; take other units of x and y")
+    return covariance
 
 
 class InfluenceSums(ABC):

@@ -125,7 +125,7 @@ def check_second_moments(problem: Problem) -> None:
     r"""Refuse laws with which :math:`E[u^2]` is infinite for the influence u of one neuron.
 
     Weights and biases need moments of order :math:`2(1 + a)k`, with the degree k of the activation and
-    :math:`(\phi')^{-1}(z) \sim z^a`; with `NTK`, output weights need one of order 4. What depends on the data, too, is found
+    :math:`(\phi')^{-1}(z) \sim z^a`, biases only of order :math:`2(1 + a)(k - 2)` with a free affine part; with `NTK`, output weights need one of order 4. What depends on the data, too, is found
     by `NeuronQuadrature`.
 
     Raises
@@ -138,7 +138,10 @@ def check_second_moments(problem: Problem) -> None:
     require_limit(problem)
     why = "errors then shrink more slowly than n^(-1/2); choose lighter tails"
     order = 2 * (1 + growth(problem.limit_potential))
-    require_moments(problem, order, "one neuron's contribution has a finite variance only with", why, bias=not problem.free)
+    who, degree = "one neuron's contribution has a finite variance only with", problem.homogeneous.degree
+    require_moments(problem, order, who, why, bias=not problem.free)
+    if problem.free and degree > 2:  # far neurons make polynomials, of which only the line is free
+        require_moments(problem, order * (degree - 2) / degree, who, why)
     if isinstance(problem.parameterization, NTK) and not as_law(problem.initialization.output, "output").has_moment(4):
         raise DataError(
             "the variance of one neuron's contribution is infinite: the `output` law has no finite moment of order 4; "

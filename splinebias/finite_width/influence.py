@@ -125,8 +125,8 @@ def check_second_moments(problem: Problem) -> None:
     r"""Refuse laws with which :math:`E[u^2]` is infinite for the influence u of one neuron.
 
     Weights and biases need moments of order :math:`2(1 + a)k`, with the degree k of the activation and
-    :math:`(\phi')^{-1}(z) \sim z^a`, biases only of order :math:`2(1 + a)(k - 2)` with a free affine part; with `NTK`, output weights need one of order 4. What depends on the data, too, is found
-    by `NeuronQuadrature`.
+    :math:`(\phi')^{-1}(z) \sim z^a`; biases only of order :math:`2(1 + a)(k - 2)` with a free affine part. With `NTK`,
+    output weights need one of order 4. What depends on the data, too, is found by `NeuronQuadrature`.
 
     Raises
     ------

@@ -110,12 +110,12 @@ class ModeInfluence(InfluenceModel):
         return np.asarray((lines * root[:, None] @ np.stack([np.ones(points.size), rise])).T)
 
     def _projections(self, kernel: Array, lines: Array) -> Array:
-        """The q(x) above, shape (N, k), with the `_line_weights` of the points and K of these and of the data, (N + M, M)."""
+        """The q(x) above, shape (N, k), with the `_line_weights` of the points and K of these and the data, (N + M, M)."""
         matrix = kernel[: len(lines)] - lines @ kernel[len(lines) :]
         return np.asarray((matrix * self.flow.residuals.root) @ self.flow.modes.vectors)
 
     def _bent(self, sign: int, where: Array, c: Array) -> Array:
-        r""":math:`\sigma(\pm(x - c))` at places x, shape (P, 1); without its line where lines are free and c is beyond all x.
+        r""":math:`\sigma(\pm(x - c))` at places x, shape (P, 1), less its line where lines are free and c is beyond all x.
 
         There a unit is one power, :math:`|z|^k = \sum_j \binom kj (\pm(x - m))^j |m - c|^{k-j}` with any m. Subtracted by
         least squares, its line would leave the rounding of :math:`|c|^k` on what is :math:`|c|^{k-2}`.

@@ -69,7 +69,7 @@ class StageSystem:
         return np.asarray((self.metric @ (self.coupling @ left).T).T / h)
 
     def solve(self, hessians: BorderedTridiagonal, rhs: Array, h: float) -> Array:
-        """The Newton step for a Hessian a stage, or one for all; the right-hand sides `rhs` and the step have shape (s, U)."""
+        """The Newton step for a Hessian a stage, or one for all; right-hand sides `rhs` and step have shape (s, U)."""
         s, k = self.coupling.shape[0], self.edge.shape[0]
         inner = rhs.shape[1] - k
         size, half = s * inner, 3 * s - 1

@@ -193,3 +193,7 @@ def test_modes_whose_rates_have_no_squares_leave_a_verdict_and_no_warning():
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         found = sb.laziness(problem, 1000)
     assert not found.holds and math.isfinite(found.overall)
+
+
+def test_two_points_on_a_free_line_move_nothing():
+    assert sb.laziness(sb.Problem(sb.Dataset([0, 1], [0, 1]), UNIFORM, affine="free"), 100).overall == 0

@@ -106,7 +106,7 @@ def pull_of_modes(problem: Problem) -> PullOfModes:
     else:
         flow = LinearFlow.of(PosedProblem(problem))
         rates, start, columns = flow.modes.rates, flow.start, flow.residuals.root[:, None] * flow.modes.vectors
-    top = float(rates.max()) or 1.0
+    top = float(rates.max(initial=0.0)) or 1.0
     slow = np.maximum(rates / top, 1 / _LARGE)  # what moves farther is too far for the leading order anyway
     weights = np.outer(start, start) / (slow * np.add.outer(slow, slow))
     units = problem.phi.hess_at_zero if problem.scaled else 1.0  # of the multipliers

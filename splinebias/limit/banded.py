@@ -49,7 +49,7 @@ class BandedSolver(Solver):
         reliable = solution.misfit <= self.tolerance and grid.cells.resolved
         return Prediction(
             problem,
-            posed.spline(solution.curvature, problem.data.y),
+            posed.spline(solution.curvature, problem.data.y, linear=solution.linear),
             solution.cost / 2 if problem.scaled else solution.cost,  # unscaled: E[alpha^2], whatever the potential
             solution.misfit,
             Outcome.CONVERGED if reliable else Outcome.INACCURATE,

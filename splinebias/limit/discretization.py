@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.zeta_cells import integration_cells
-from splinebias.numerics.cells import Cells
+from splinebias.numerics.cells import Cells, panel_nodes
 from splinebias.numerics.legendre import gauss_legendre
 from splinebias.numerics.repeated_integrals import places
 
@@ -34,6 +35,10 @@ class Nodes:
     def __init__(self, nodes: Array, weights: Array, interval: NDArray[np.intp]) -> None:
         self.nodes, self.weights, self.interval = nodes, weights, interval
 
+    def rule_of(self, at: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Nodes and weights of some rows."""
+        return self.nodes[at], self.weights[at]
+
     def share(self, x: Array) -> Array:
         """Where the nodes lie between the two data points around them, from 0 to 1; not used beyond the data."""
         left = np.clip(self.interval - 1, 0, x.size - 2)
@@ -50,8 +55,6 @@ class Discretization(Nodes):
     ----------
     cells : Cells
         N cells with q nodes each.
-    nodes, weights : Array, shape (N, q)
-        The rule.
     zeta : Array, shape (2, N, q)
         The curvature densities of plus and minus at the nodes; (2, N, 1) if they are constant on every cell.
     interval : Array of int, shape (N,)
@@ -59,10 +62,22 @@ class Discretization(Nodes):
     """
 
     cells: Cells
-    nodes: Array
-    weights: Array
     zeta: Array
     interval: NDArray[np.intp]
+
+    @cached_property
+    def nodes(self) -> Array:  # type: ignore[override]  # made when asked for: closed forms do without
+        """Nodes of the rule, shape (N, q)."""
+        return self.cells.nodes
+
+    @cached_property
+    def weights(self) -> Array:  # type: ignore[override]
+        """Weights of the rule, shape (N, q)."""
+        return self.cells.weights
+
+    def rule_of(self, at: NDArray[np.intp]) -> tuple[Array, Array]:
+        left, right = self.cells.panels
+        return panel_nodes(left[at], right[at], self.cells.order)
 
     def share(self, x: Array) -> Array:
         """As of any nodes, from where they lie in their cells: to all digits also where nodes as numbers have few left."""
@@ -80,9 +95,19 @@ class Discretization(Nodes):
     @classmethod
     def on(cls, cells: Cells, law: BreakpointLaw, x: Array) -> Discretization:
         """These cells, which hold the data `x`, with the curvature densities of a law."""
-        nodes = cells.nodes
-        zeta = np.array([side.zeta(nodes[:, :1] if law.degree == 0 else nodes) for side in law.sides])
-        return cls(cells, nodes, cells.weights, zeta, data_intervals(cells.edges, x))
+        zeta = _steps(law, cells.edges) if law.degree == 0 else law.zetas(cells.nodes)
+        return cls(cells, zeta, data_intervals(cells.edges, x))
+
+
+def _steps(law: BreakpointLaw, edges: Array) -> Array:
+    """Densities that are constant between the knots of a law, which are edges up to rounding, on all cells, (2, N, 1)."""
+    marks = np.clip([*law.knots, *law.support], edges[0], edges[-1])
+    after = np.clip(edges.searchsorted(marks), 1, edges.size - 1)
+    ends = np.unique(np.concatenate([[0, edges.size - 1], after - (marks - edges[after - 1] < edges[after] - marks)]))
+    middles = (edges[ends[:-1]] + edges[ends[1:]]) / 2
+    zeta = law.zetas(middles)
+    many = np.broadcast_to(zeta, (2, ends[-1])) if ends.size == 2 else np.repeat(zeta, np.diff(ends), axis=1)
+    return many[..., None]
 
 
 def data_intervals(edges: Array, x: Array) -> NDArray[np.intp]:

@@ -71,9 +71,8 @@ class PosedProblem:
     @cached_property
     def system(self) -> DualSystem:
         """The equations of the dual on that grid, for activations of two slopes."""
-        problem = self.problem
         near = self.seen_from_data
-        frame = None if problem.free else _far_frame(near.far_lines(self.zeta), near.x)
+        frame = None if near.free else _far_frame(near.far_lines(self.zeta), near.x)
         return near if frame is None else DualSystem(near.x, self.grid, near.activation, free=False, frame=frame)
 
     @cached_property
@@ -107,8 +106,11 @@ class PosedProblem:
         kernel = FeatureKernel(problem.initialization.breakpoint_law, problem.homogeneous)
         return PowerSystem.of(problem.data.x, problem.data.y, kernel, free=problem.free)
 
-    def spline(self, curvature: Array, y: Array) -> WeightedSpline:
-        """The function with f''/(p - q) the `curvature` of all sides at the nodes, through ordinates `y` at the data."""
+    def spline(self, curvature: Array, y: Array, *, linear: bool = False) -> WeightedSpline:
+        """The function with f''/(p - q) the `curvature` of all sides at the nodes, through ordinates `y` at the data.
+
+        `linear`: the curvature is so on cells, and known at both ends of them instead.
+        """
         problem = self.problem
         return WeightedSpline.from_curvature(
             self.grid.cells.edges,
@@ -117,6 +119,7 @@ class PosedProblem:
             y,
             self.knots(),
             exact=problem.initialization.breakpoint_law.degree is not None,
+            linear=linear,
         )
 
     def knots(self, zeros: Array | None = None) -> Array:
@@ -127,7 +130,9 @@ class PosedProblem:
         few = np.unique(np.concatenate([inside, ends, zeros if zeros is not None else []]))
         at = x.searchsorted(few)
         fresh = x[np.minimum(at, x.size - 1)] != few
-        return np.insert(x, at[fresh], few[fresh]) if fresh.any() else x
+        knots = np.insert(x, at[fresh], few[fresh]) if fresh.any() else x
+        knots.setflags(write=False)
+        return knots
 
 
 def _far_frame(lines: FarMass, x: Array) -> LineFrame | None:

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from splinebias._array import Array
+from splinebias.limit.discretization import Discretization
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualSystem, Masses, Moments, misfit
 from splinebias.numerics.bordered import BorderedTridiagonal
-from splinebias.numerics.legendre import gauss_legendre
 
 _ROUNDING = 1e-14  # a misfit that no refinement makes smaller by much
 
@@ -31,8 +31,10 @@ class QuadraticSolution(NamedTuple):
     ----------
     function : DualFunction
         The dual function.
-    curvature : Array, shape (N, q)
-        The curvature that all sides make together at the nodes.
+    curvature : Array, shape (N, q) or (N, 2)
+        The curvature that all sides make together at the nodes, or at both ends of cells on which it is `linear`.
+    linear : bool
+        Which of the two.
     cost : float
         :math:`E[\alpha^2]`.
     misfit : float
@@ -41,6 +43,7 @@ class QuadraticSolution(NamedTuple):
 
     function: DualFunction
     curvature: Array
+    linear: bool
     cost: float
     misfit: float
 
@@ -48,12 +51,12 @@ class QuadraticSolution(NamedTuple):
 def solve_quadratic(system: DualSystem, zeta: Array, y: Array) -> QuadraticSolution:
     """The quadratic problem with densities `zeta` at the nodes, with a step of iterative refinement if it needs one."""
     rule = (_Constant if _Constant.takes(system, zeta) else _AtNodes)(system, zeta)
-    target, scale, hessian = system.target(y), system.scale(y), rule.hessian()
+    target, hessian = system.target(y), rule.hessian()
     u, best, residual = np.zeros(()), None, target
     for _ in range(2):
         u = u + hessian.solve(residual)
         function = system.function(u)
-        made = rule.made(function)
+        made, scale = rule.made(function), system.scale(y)
         residual = target - made
         error = misfit(residual, scale, 0.0)
         if error > 1e-13:  # an upper bound that is worth a second look
@@ -66,7 +69,7 @@ def solve_quadratic(system: DualSystem, zeta: Array, y: Array) -> QuadraticSolut
     if best is None:
         best = system.function(np.zeros_like(target)), 0.0, np.inf
     function, cost, error = best
-    return QuadraticSolution(function, rule.curvature(function), cost, error)
+    return QuadraticSolution(function, rule.curvature(function), isinstance(rule, _Constant), cost, error)
 
 
 class _AtNodes:
@@ -108,45 +111,43 @@ class _Constant(_AtNodes):
     def takes(system: DualSystem, zeta: Array) -> bool:
         """Whether densities are constant on cells, and cells that are no data intervals lie beyond the data."""
         between = system.interval.size - system.outside.size
-        return bool(zeta.shape[-1] == 1 and between == system.x.size - 1)
+        return bool(zeta.shape[-1] == 1 and between == system.steps.size)
 
     def hessian(self) -> BorderedTridiagonal:
         far = self.system.outside
         return self.system.hessian(
-            [
-                Masses(2 * sixth, sixth, 2 * sixth, self.system.far_masses(row, self.zeta[row, far]))
-                for row, sixth in enumerate(self.sixth)
-            ]
+            Masses(third, sixth, third, self.system.far_masses(row, self.zeta[row, far]))
+            for row, sixth in enumerate(self.sixth)
+            for third in [2 * sixth]
         )
 
     def made(self, function: DualFunction) -> Array:
-        moments = []
-        for row, (sixth, g) in enumerate(zip(self.sixth, function.nodal, strict=True)):
-            factor = self.system.far_factor[row]
-            near, far = g[:-1], g[1:]
-            left = near + far
-            right = left + far
-            left += near
-            left *= sixth
-            right *= sixth
-            moments.append(Moments(left, right, self.system.far_moments(self._beyond(function, row), factor)))
-        return self.system.gathered(moments)
+        return self.system.gathered(self._moments(function, row) for row in range(len(self.sixth)))
+
+    def _moments(self, function: DualFunction, row: int) -> Moments:
+        sixth, near, far = self.sixth[row], function.nodal[row, :-1], function.nodal[row, 1:]
+        left = near + far
+        right = left + far
+        left += near
+        left *= sixth
+        right *= sixth
+        beyond = self._beyond(function, row, self.system.far[0])
+        return Moments(left, right, self.system.far_moments(beyond, self.system.far_factor[row]))
 
     def curvature(self, function: DualFunction) -> Array:
-        place = gauss_legendre(self.system.nodes.shape[1])[0]
-        zeta, g = self.zeta[:, self.rows, 0], function.nodal
-        near = sum(of * values[:-1] for of, values in zip(zeta, g, strict=True))
-        rise = sum(of * values[1:] for of, values in zip(zeta, g, strict=True))
-        rise -= near
-        found = np.empty((place.size, self.zeta.shape[1])).T  # in memory, one node of all cells after the other
-        for column, at in zip(found.T, place.tolist(), strict=True):
-            np.multiply(rise, at, out=column[self.rows])
-            column[self.rows] += near
-        if self.system.outside.size:
-            found[self.system.outside] = sum(self._beyond(function, row) for row in range(len(zeta)))
+        """The curvature of all sides at both ends of cells, shape (N, 2)."""
+        found, far = (
+            np.zeros((2, self.zeta.shape[1])).T,
+            self.system.outside,
+        )  # in memory, one end of all cells after the other
+        for zeta, g in zip(self.zeta[:, self.rows, 0], function.nodal, strict=True):
+            for end, of in zip(found.T, (g[:-1], g[1:]), strict=True):
+                end[self.rows] += zeta * of
+        assert isinstance(self.system.grid, Discretization)
+        ends = np.stack([of[far] for of in self.system.grid.cells.panels], axis=1)
+        found[far] = sum(self._beyond(function, row, ends) for row in range(len(self.zeta)))
         return found
 
-    def _beyond(self, function: DualFunction, row: int) -> Array:
-        """The curvature of a side at the nodes beyond the data."""
-        system, far = self.system, self.system.outside
-        return np.asarray(self.zeta[row, far] * system.far_factor[row] * function.line(system.nodes[far]))
+    def _beyond(self, function: DualFunction, row: int, c: Array) -> Array:
+        """The curvature of a side at places `c` in the cells beyond the data."""
+        return np.asarray(self.zeta[row, self.system.outside] * self.system.far_factor[row] * function.line(c))

@@ -61,7 +61,11 @@ class BorderedTridiagonal:
             return np.asarray(inner[0])
         schur = self.corner - self.border @ inner[:k].T
         head = _solve_two(schur, rhs[:k] - self.border @ inner[k])
-        return np.concatenate([head, inner[k] - head @ inner[:k]])
+        solution = np.empty(rhs.size)
+        solution[:k] = head
+        np.matmul(head, inner[:k], out=solution[k:])
+        np.subtract(inner[k], solution[k:], out=solution[k:])
+        return solution
 
     def solve_rows(self, rhs: Array) -> Array:
         """Solutions for right-hand sides in rows, shape (N, k + m)."""

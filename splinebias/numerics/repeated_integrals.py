@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
 from splinebias._array import Array
+from splinebias.numerics.divided_differences import newton_coefficients
 from splinebias.numerics.legendre import gauss_legendre, legendre_to_monomial
 
 Indices = NDArray[np.intp]
 
 
-def integrate_through(edges: Array, highest: Array, order: int, x: Array, values: Array) -> PPoly:
+def integrate_through(edges: Array, highest: Array, order: int, x: Array, values: Array, *, linear: bool = False) -> PPoly:
     r"""The function with a given derivative number p = `order` on cells that passes through given values.
 
     Parameters
@@ -34,6 +35,8 @@ def integrate_through(edges: Array, highest: Array, order: int, x: Array, values
         The p above, >= 1.
     x, values : Array, shape (M,)
         Increasing points, M >= max(p, 2), and f there.
+    linear : bool
+        Whether `highest` is linear on every cell and given at both ends of it instead, shape (N, 2).
 
     Returns
     -------
@@ -42,15 +45,24 @@ def integrate_through(edges: Array, highest: Array, order: int, x: Array, values
     """
     keep = within_reach(edges, x, highest.shape[1] + order)
     edges, highest = edges[keep], highest[keep.start : keep.stop - 1]
-    widths = np.diff(edges)
-    place, weight = gauss_legendre(highest.shape[1])
-    inner = legendre_to_monomial(highest, widths)  # (q, N), highest power first
-    steps = np.empty((order, widths.size))  # what a cell adds to derivative number `row`: an exact repeated integral
-    for row in range(order):
-        above = order - 1 - row
-        steps[row] = highest @ (weight * (1 - place) ** above / math.factorial(above)) * widths ** (above + 1)
-    inner *= np.array([1 / math.perm(k + order, order) for k in range(inner.shape[0] - 1, -1, -1)])[:, None]
-    return pieces(edges, inner, jets_through(edges, steps, x, values))
+    widths, room = np.diff(edges), Room.of(edges, highest.shape[1], order)
+    if linear:
+        (rise, near), (left, right) = room.inner, highest.T
+        np.subtract(right, left, out=rise)
+        rise /= widths
+        near[:] = left
+        rules = [np.array([k, 1]) / math.factorial(k + 1) for k in range(order, 0, -1)]
+    else:
+        place, weight = gauss_legendre(highest.shape[1])
+        room.inner[:] = legendre_to_monomial(highest, widths)
+        rules = [weight * (1 - place) ** k / math.factorial(k) for k in range(order - 1, -1, -1)]
+    for row, rule in enumerate(rules):
+        np.matmul(highest, rule, out=room.steps[row])
+        room.steps[: row + 1] *= widths  # row k times widths^(p - k) in the end
+    for k in range(room.inner.shape[0]):
+        room.inner[-1 - k] *= 1 / math.perm(k + order, order)
+    room.jets_through(x, values)
+    return room.pieces()
 
 
 def within_reach(edges: Array, x: Array, degree: int) -> slice:
@@ -61,24 +73,65 @@ def within_reach(edges: Array, x: Array, degree: int) -> slice:
     return slice(int(first), int(last))
 
 
-def jets_through(edges: Array, steps: Array, x: Array, values: Array) -> Array:
-    r"""f and its derivatives below number p at all edges, shape (p, N + 1), for an f through (x, values).
+class Room(NamedTuple):
+    """Where the coefficients of a piecewise polynomial are made: there is no second copy of anything.
 
-    `steps`, shape (p, N): what a cell adds to f, ..., :math:`f^{(p-1)}` if these vanish at its left end.
+    Attributes
+    ----------
+    edges : Array, shape (N + 1,)
+        Cell ends.
+    all : Array, shape (q + p, N + 2)
+        Coefficients on cells and on one piece more at each end, highest first.
+    inner : Array, shape (q, N)
+        The part of it of powers p and higher on the cells.
+    jets : Array, shape (p, N + 1)
+        The part of it for f and its derivatives below number p at the edges.
     """
-    at, widths = places(edges, x), np.diff(edges)
-    left = slice(at.start, at.stop - 1) if isinstance(at, slice) else at[:-1]
-    rest = steps[:, left].copy()  # at the right end of every data interval, for those of one cell
-    runs = _Runs.of(np.arange(edges.size)[at], widths.size)
-    local, rest[:, runs.interval] = _from_zero(steps[:, runs.cells], widths[runs.cells], runs)
-    start, of = _taylor(x, values, rest), runs.interval[runs.owner]
-    jets = np.empty((steps.shape[0], edges.size))
-    jets[:, left] = start
-    last = rest if edges[-1] == x[-1] else local
-    jets[:, -1] = _advance(start[:, -1:], edges[-1:] - x[-2])[:, 0] + last[:, -1]
-    jets[:, runs.cells] = _advance(start[:, of], edges[runs.cells] - x[of]) + local[:, :-1]
-    jets[0, at] = values
-    return jets
+
+    edges: Array
+    all: Array
+    inner: Array
+    jets: Array
+
+    @classmethod
+    def of(cls, edges: Array, size: int, order: int) -> Room:
+        """Empty room for `size` powers from `order` on."""
+        coefficients = np.empty((size + order, edges.size + 1))
+        return cls(edges, coefficients, coefficients[:size, 1:-1], coefficients[: -order - 1 : -1, 1:])
+
+    @property
+    def steps(self) -> Array:
+        """Room for what a cell adds to f, ..., :math:`f^{(p-1)}` if these vanish at its left end, shape (p, N)."""
+        return self.jets[:, :-1]
+
+    def jets_through(self, x: Array, values: Array) -> None:
+        """Make the jets of an f through (x, values) out of the steps."""
+        edges, steps, jets = self.edges, self.steps, self.jets
+        at, widths = places(edges, x), np.diff(edges)
+        left = slice(at.start, at.stop - 1) if isinstance(at, slice) else at[:-1]
+        runs = _Runs.of(at, widths.size)
+        local, ends = _from_zero(steps[:, runs.cells], widths[runs.cells], runs)
+        rest = steps[:, left]  # at the right end of every data interval, for those of one cell
+        rest[:, runs.interval] = ends
+        last = (rest if edges[-1] == x[-1] else local)[:, -1].copy()
+        start, of = _taylor(x, values, rest), runs.interval[runs.owner]
+        jets[:, left] = start
+        jets[:, -1] = _advance(start[:, -1:], edges[-1:] - x[-2])[:, 0] + last
+        jets[:, runs.cells] = _advance(start[:, of], edges[runs.cells] - x[of]) + local[:, :-1]
+        jets[0, at] = values
+
+    def pieces(self) -> PPoly:
+        """Cells with what is there, and one piece more at each end, where f is a polynomial of degree p - 1."""
+        edges, inner, jets = self.edges, self.inner, self.jets
+        used = np.flatnonzero(inner.any(axis=1))
+        pad = max(edges[-1] - edges[0], 1.0)
+        before = _advance(jets[:, :1], np.array([-pad]))[:, 0]
+        self.all[: inner.shape[0], [0, -1]] = 0.0
+        self.all[: -jets.shape[0] - 1 : -1, 0] = before
+        for j in range(2, jets.shape[0]):
+            self.all[-1 - j] /= math.factorial(j)
+        ends = np.concatenate([edges[:1] - pad, edges, edges[-1:] + pad])
+        return PPoly(self.all[used[0] if used.size else inner.shape[0] :], ends, extrapolate=True)
 
 
 def places(edges: Array, x: Array) -> slice | Indices:
@@ -111,38 +164,23 @@ class _Runs(NamedTuple):
     end: Indices
 
     @classmethod
-    def of(cls, at: Indices, cells: int) -> _Runs:
+    def of(cls, at: slice | Indices, cells: int) -> _Runs:
         """The runs for data intervals between the edges `at`, of `cells` cells."""
-        low, high = at[:-1].copy(), at[1:].copy()
+        if isinstance(at, slice):  # only the first and the last can have several
+            interval = np.unique([0, at.stop - at.start - 2])
+            begin = at.start + interval
+            end = begin + 1
+        else:
+            interval, begin, end = np.arange(at.size - 1), at[:-1], at[1:]
+        low, high = begin.copy(), end.copy()
         low[0], high[-1] = 0, cells
         length = high - low
-        several = np.flatnonzero(length > 1)
-        low, length = low[several], length[several]
+        several = length > 1
+        interval, begin, end, low, length = (of[several] for of in (interval, begin, end, low, length))
         before = np.cumsum(length) - length
         numbers = np.arange(length.sum()) + np.repeat(low - before, length)
-        owner = np.repeat(np.arange(several.size), length)
-        return cls(numbers, owner, several, before + at[several] - low, before + at[several + 1] - low)
-
-
-def pieces(edges: Array, inner: Array, jets: Array) -> PPoly:
-    """Cells with given jets, shape (p, N + 1), plus the parts `inner`, shape (q, N), of powers p and higher, highest first.
-
-    One piece more at each end, where f is a polynomial of degree p - 1.
-    """
-    order = jets.shape[0]
-    used = np.flatnonzero(inner.any(axis=1))
-    inner = inner[used[0] if used.size else inner.shape[0] :]
-    coefficients = np.empty((inner.shape[0] + order, edges.size + 1))
-    coefficients[:-order, 1:-1] = inner
-    coefficients[:-order, [0, -1]] = 0.0
-    pad = max(edges[-1] - edges[0], 1.0)
-    before = _advance(jets[:, :1], np.array([-pad]))[:, 0]
-    for j in range(order):
-        row = coefficients[-1 - j]
-        row[0], row[1:] = before[j], jets[j]
-        if j > 1:
-            row /= math.factorial(j)
-    return PPoly(coefficients, np.concatenate([edges[:1] - pad, edges, edges[-1:] + pad]), extrapolate=True)
+        owner = np.repeat(np.arange(interval.size), length)
+        return cls(numbers, owner, interval, before + begin - low, before + end - low)
 
 
 def pieces_from_jet(edges: Array, highest: Array, anchor: int, jet: Array) -> PPoly:
@@ -204,16 +242,19 @@ def _taylor(x: Array, values: Array, rest: Array) -> Array:
     """
     order, intervals = rest.shape
     if order == 2:  # a chord: the same, ten times faster
-        return np.array([values[:-1], (np.diff(values) - rest[0]) / np.diff(x)])
+        start = np.empty_like(rest)
+        start[0], slope = values[:-1], np.subtract(values[1:], values[:-1], out=start[1])
+        slope -= rest[0]
+        slope /= np.diff(x)
+        return start
     windows = x.size - order + 1
     known = np.zeros((order, order, windows))  # [i]: integrated from zero at the window's start, up to its point i
     for i in range(1, order):
         gap = x[i : i + windows] - x[i - 1 : i - 1 + windows]
         known[i] = _advance(known[i - 1], gap) + rest[:, i - 1 : i - 1 + windows]
     points = np.stack([x[i : i + windows] for i in range(order)])
-    table = np.stack([values[i : i + windows] - known[i, 0] for i in range(order)])
-    for i in range(1, order):
-        table[i:] = (table[i:] - table[i - 1 : -1]) / (points[i:] - points[:-i])
+    table = newton_coefficients(points, np.stack([values[i : i + windows] for i in range(order)]))
+    table -= newton_coefficients(points, known[:, 0])
     first = np.clip(np.arange(intervals) - (order - 1) // 2, 0, windows - 1)
     place = np.arange(intervals) - first  # which of its window's points a data interval starts at
     jets = known[place, :, first].T.copy()

@@ -526,14 +526,16 @@ DUALS = {
 @pytest.mark.parametrize("problem", DUALS.values(), ids=DUALS)
 def test_duals_at_several_functions_are_those_at_each(problem):
     dual, start = IntegratedDual.of(PosedProblem(problem))
-    unknowns = start.unknowns() * np.random.default_rng(0).normal(size=(6, start.unknowns().size))
-    several = dual.equations.function(unknowns)
-    moved = several.moved(several.times(0.5))
-    states = dual.at(moved)
-    products = states.hessian() @ unknowns
+    equations, origin = dual.equations, dual.equations.unknowns(start)
+    unknowns = origin * np.random.default_rng(0).normal(size=(6, origin.size))
+    several = equations.function(unknowns).moved(0.5 * unknowns).mirrored(dual.potential, 0.1 * unknowns)
+    slopes = dual.slopes(several)
+    products = slopes.hessian @ unknowns
     for k, u in enumerate(unknowns):
-        one = dual.at(dual.equations.function(1.5 * u))
-        np.testing.assert_allclose(moved[k].nodal, one.function.nodal, rtol=1e-13, atol=1e-14 * np.abs(moved.nodal).max())
-        size = 1e-13 * one.load
-        assert (np.abs(states.residual[k] - one.residual) <= size).all()
-        np.testing.assert_allclose(products[k], one.hessian() @ u, rtol=1e-12, atol=1e-13 * np.abs(products[k]).max())
+        one = dual.at(equations.function(u).moved(0.5 * u).mirrored(dual.potential, 0.1 * u))
+        np.testing.assert_allclose(
+            several[k].nodal, one.function.nodal, rtol=1e-13, atol=1e-14 * np.abs(several.nodal).max()
+        )
+        assert (np.abs(slopes.residual[k] - one.residual) <= 1e-13 * one.load).all()
+        product = equations.hessian(one.masses) @ u
+        np.testing.assert_allclose(products[k], product, rtol=1e-12, atol=1e-13 * np.abs(product).max())

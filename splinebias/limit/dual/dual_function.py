@@ -14,6 +14,13 @@ Where :math:`g_+ = g_-` for all multipliers, both sides are one.
 
 Data far from the breakpoints of a law (time stamps) ask for a line that is small there and large at the data: it is known by
 its value at those breakpoints then, see `LineFrame`, because the difference of two large ones has no digits.
+
+The *mirror image* of a dual function is the curvature that it makes, about :math:`\alpha = (\phi')^{-1}(g)`. The equations
+are almost linear in :math:`\alpha` whatever :math:`\phi` is, while in g they are as curved as :math:`(\phi')^{-1}`. A Newton
+step :math:`\delta` is therefore taken as :math:`\alpha + \delta/\phi''(\alpha)` at every data point, which is the same to
+first order. The same map turns the solution of the quadratic problem into a start for any other. A data point has one
+unknown and up to two dual values: one of them counts. At the ends it is the line that matters, of slope and offset the two
+unknowns that are left.
 """
 
 from __future__ import annotations
@@ -23,9 +30,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
+from splinebias.potential import Potential
 
 Factors = tuple[tuple[float, float], ...]
 
@@ -76,15 +85,6 @@ class SideFunction:
     nodal: Array
     factors: tuple[float, float]
 
-    def __call__(self, c: Array) -> Array:
-        """Values at `c`, same shape."""
-        x = self.dual.x
-        inside = np.interp(c, x, self.nodal)
-        before, after = c < x[0], c > x[-1]
-        if not (before.any() or after.any()):
-            return np.asarray(inside)
-        return np.where(before | after, np.where(before, *self.factors) * self.dual.line(c), inside)
-
     def zeros(self) -> Zeros:
         """The isolated zeros, in order."""
         g, x, beta, frame = self.nodal, self.dual.x, self.dual.beta, self.dual.frame
@@ -104,15 +104,15 @@ class SideFunction:
 
 @dataclass(frozen=True, eq=False)
 class DualFunction:
-    r"""The dual functions of all sides together: of one vector of multipliers, or of K of them, with an axis more.
+    r"""The dual functions of all sides together.
 
     Attributes
     ----------
     x : Array, shape (M,)
         Data abscissae.
-    values : Array, shape (M,) or (K, M)
+    values : Array, shape (M,)
         The :math:`v_j` above; the last is 0.
-    beta, height : float, or Array, shape (K, 1)
+    beta, height : float
         The :math:`\beta` above, and :math:`\ell` at the first place of the `frame`: :math:`v_1`, where that is x_1.
     frame : LineFrame
         Where :math:`\ell` is known best.
@@ -120,7 +120,7 @@ class DualFunction:
         Gives p and q.
     free : bool
         Whether the affine part is free.
-    nodal : Array, shape (S, M) or (S, K, M)
+    nodal : Array, shape (S, M), or (S, K, M) of K functions at once, which have an axis more everywhere
         The dual function of every side at the data: of plus and minus, or of the one that both have. It follows from
         `values` and `beta`, but only up to their rounding: where g_- is a small difference of large numbers, increments (see
         `moved`) know it better.
@@ -141,7 +141,7 @@ class DualFunction:
 
         They have shape (U,), or (K, U) for K functions.
         """
-        values, line = np.zeros((*u.shape[:-1], x.size)), np.zeros(2) if u.ndim == 1 else np.zeros((len(u), 2))
+        values, line = np.zeros((*u.shape[:-1], x.size)), np.zeros((*u.shape[:-1], 2))
         frame = LineFrame.of(x) if frame is None else frame
         if free:
             values[..., 1:-1] = u
@@ -155,7 +155,10 @@ class DualFunction:
         cls, x: Array, values: Array, beta: Any, height: Any, frame: LineFrame, activation: TwoSlope, free: bool
     ) -> DualFunction:
         """From values at the inner data, to which that at x_1 is added."""
-        line = height - beta * ((x - frame.first) / (x[-1] - x[0]))
+        line = x - frame.first
+        line /= x[-1] - x[0]
+        line = line * -beta
+        line += height
         values[..., 0] = line[..., 0]
         nodal = _nodal(activation.kink * values, line, activation, free)
         return cls(x, values, beta, height, frame, activation, free, nodal)
@@ -174,12 +177,16 @@ class DualFunction:
         nodal, beta = _nodal(kinks, along, self.activation, self.free), (first - last) * (self.span / (end - begin))
         return DualFunction(self.x, values, beta, first, self.frame, self.activation, self.free, nodal)
 
-    def unknowns(self) -> Array:
-        """Inverse of `of`, shape (U,) or (K, U)."""
-        inner = self.values[..., 1:-1]
-        if self.free:
-            return inner
-        return np.concatenate([np.atleast_1d(self.beta), np.atleast_1d(self.height), inner], axis=-1)
+    def __call__(self, c: Array) -> Array:
+        """Values of all sides at `c`, of shape (S,) and that of `c`; (S, K, N) of several functions at c of shape (N,)."""
+        rows = [np.interp(c, self.x, nodal) for nodal in self.nodal.reshape(-1, self.x.size)]
+        found = np.array(rows).reshape(*self.nodal.shape[:-1], *c.shape)
+        before, after = c < self.x[0], c > self.x[-1]
+        for values, (left, right) in zip(found, self.factors, strict=True):
+            for outside, factor in ((before, left), (after, right)):
+                if outside.any():
+                    values[..., outside] = factor * self.line(c[outside])
+        return found
 
     @property
     def several(self) -> DualFunction:
@@ -192,7 +199,44 @@ class DualFunction:
         beta, height = float(self.beta[k, 0]), float(self.height[k, 0])
         return replace(self, values=self.values[k], beta=beta, height=height, nodal=self.nodal[:, k])
 
-    def moved(self, step: DualFunction) -> DualFunction:
+    def moved(self, step: Array) -> DualFunction:
+        """The dual function whose unknowns are larger by `step`, shape (U,)."""
+        return self._plus(self._with(step))
+
+    def mirrored(self, phi: Potential, step: Array) -> DualFunction:
+        r"""The dual function after a Newton step of the unknowns, shape (U,), taken in the mirror image.
+
+        At a data point the side that bends more as g moves takes the step.
+        """
+        increment = self._with(step)
+        old, change = self._known, increment._known
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # such steps are not taken
+            alpha = phi.grad_inverse(old)
+            rigid = phi.hess(alpha)
+            first, last = self._of_sides(1 / rigid)
+            plus = first >= last
+            old, change, alpha, rigid = (self._counting(of, plus) for of in (old, change, alpha, rigid))
+            moved, size = phi.grad(alpha + change / rigid) - old, np.abs(change)
+            # not where that moves g more than the step itself, as at a sign change, where 1/phi'' is infinite; nor where the
+            # two hardly differ, because the step is known with its own relative precision
+            taken = (np.abs(moved) < size) & (size > 1e-4 * np.abs(old)) & (alpha != 0)
+        return self._plus(self._through(np.where(taken, moved, change), plus))
+
+    def through_mirror(self, phi: Potential, before: Potential | None = None) -> DualFunction:
+        r"""Has :math:`\phi'` of the values here at the data, or of the curvature they make with the potential `before`.
+
+        It is made of those values, not by increments: where these are larger by powers of ten, their rounding would stay,
+        and :math:`g_+ - g_- = \ell` be lost.
+        """
+        plus = np.abs(self.nodal[0]) >= np.abs(self.nodal[-1])
+        old = self._counting(self._known, plus)
+        return self._through(phi.grad(old if before is None else before.grad_inverse(old)), plus)
+
+    def _with(self, u: Array) -> DualFunction:
+        """The dual function with unknowns u."""
+        return DualFunction.of(self.x, u, self.activation, free=self.free, frame=self.frame)
+
+    def _plus(self, step: DualFunction) -> DualFunction:
         """The sum of the two, in which g at the data keeps the relative precision of the increments.
 
         Where increments larger by powers of ten leave their rounding behind, the two sides are made from `values` anew.
@@ -205,6 +249,30 @@ class DualFunction:
             return new
         anew = self._from_values(self.x, values.copy(), beta, height, self.frame, self.activation, self.free)
         return replace(new, values=np.where(torn, anew.values, values), nodal=np.where(torn, anew.nodal, new.nodal))
+
+    @property
+    def _largest(self) -> float:
+        """Factor of the line in the dual value that counts at its ends."""
+        return max(abs(self.activation.right), abs(self.activation.left))
+
+    @property
+    def _known(self) -> Array:
+        """The dual values at the ends of the line, and of all sides at the data, shape (..., 2 + S M)."""
+        return np.concatenate([self._largest * self.line_ends, *self.nodal], axis=-1)
+
+    def _of_sides(self, known: Array) -> tuple[Array, Array]:
+        """Such values of the first and of the last side at the data, shape (..., M)."""
+        size = self.x.size
+        return known[..., 2 : 2 + size], known[..., -size:]
+
+    def _counting(self, known: Array, plus: NDArray[np.bool_]) -> Array:
+        """What counts of such values, (..., 2 + M): at the data those of the first side where `plus`, else of the last."""
+        return np.concatenate([known[..., :2], np.where(plus, *self._of_sides(known))], axis=-1)
+
+    def _through(self, found: Array, plus: NDArray[np.bool_]) -> DualFunction:
+        """The dual function of which these are the values that count."""
+        factor = np.where(plus, self.factors[0][1], self.factors[-1][1])
+        return self.through(found[..., 2:], found[..., :2] / self._largest, factor)
 
     def times(self, factor: float) -> DualFunction:
         """A multiple of it."""
@@ -253,7 +321,7 @@ class DualFunction:
 
     @cached_property
     def line_ends(self) -> Array:
-        r""":math:`\ell` at the two places of the frame, shape (2,) or (K, 2)."""
+        r""":math:`\ell` at the two places of the frame, shape (..., 2)."""
         return self.line(np.array(self.frame))
 
     def zeros(self) -> Array:
@@ -262,8 +330,10 @@ class DualFunction:
 
     def multipliers(self) -> Array:
         r"""The :math:`\lambda_i`: jumps of the slope of G, shape (M,)."""
-        slopes = np.diff(self.values) / np.diff(self.x)
-        return np.diff(np.concatenate([[-self.beta / self.span], slopes, [0.0]]))
+        slopes = np.empty(self.x.size + 1)
+        np.divide(np.diff(self.values), np.diff(self.x), out=slopes[1:-1])
+        slopes[[0, -1]] = -self.beta / self.span, 0.0
+        return np.diff(slopes)
 
 
 def _numbers(pairs: Array) -> tuple[Any, Any]:
@@ -273,4 +343,9 @@ def _numbers(pairs: Array) -> tuple[Any, Any]:
 
 def _nodal(kinks: Array, line: Array, activation: TwoSlope, free: bool) -> Array:
     r"""The dual functions at the data, shape (S, M), from :math:`(p - q) G` and :math:`\ell` there."""
-    return np.array([kinks + factor * line for _, factor in line_factors(activation, free=free)])
+    factors = line_factors(activation, free=free)
+    nodal = np.empty((len(factors), *line.shape))
+    for row, (_, factor) in enumerate(factors):
+        np.multiply(line, factor, out=nodal[row])
+    nodal += kinks
+    return nodal

@@ -13,7 +13,7 @@ quadrature all integrals are sums over its nodes, and a quadratic potential make
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
@@ -25,6 +25,8 @@ from splinebias.initialization.breakpoints import BreakpointLaw, Side
 from splinebias.limit.discretization import Nodes
 from splinebias.limit.dual.dual_function import DualFunction, LineFrame, line_factors
 from splinebias.numerics.bordered import BorderedTridiagonal
+
+_SECOND = np.array([[False], [True]])  # of two densities, whether they are sizes of terms
 
 
 class Moments(NamedTuple):
@@ -58,6 +60,33 @@ class Masses(NamedTuple):
     mixed: Array
     right: Array
     line: Array
+
+
+class Balance(NamedTuple):
+    r"""How far a dual function is from solving the equations.
+
+    Attributes
+    ----------
+    objective, pairing : float
+        The value of the dual; and :math:`|\lambda^T y|`, for the rounding of that.
+    made_share : float
+        What the network of these dual values makes of y, along them: :math:`E[z \alpha]/\lambda^T y`, 1 at best.
+    made, residual, load : Array, shape (U,)
+        What it makes of the data, in the equations; what is missing, the gradient; sizes of the terms added up.
+    misfit : float
+        See `misfit`.
+    masses : tuple of Masses
+        Of the derivative of the curvature density, per side: of these the Hessian is made.
+    """
+
+    objective: float
+    pairing: float
+    made_share: float
+    made: Array
+    residual: Array
+    load: Array
+    misfit: float
+    masses: tuple[Masses, ...]
 
 
 class FarMass(NamedTuple):
@@ -100,48 +129,56 @@ class DualEquations:
         return law.sides if len(self.factors) == 2 else (law.both,)
 
     @cached_property
-    def _lines(self) -> Array:
-        """Derivatives of the line by beta and v_1 at the data, shape (2, M)."""
-        return np.array([self.tau(self.x), np.ones(self.x.size)])
+    def _tau(self) -> Array:
+        """Derivative of the line by beta at the data, shape (M,); that by v_1 is 1."""
+        return self.tau(self.x)
 
     def tau(self, c: Array) -> Array:
         """Derivative of the line with respect to beta at breakpoints `c`, same shape."""
-        return np.asarray((c - self.frame.first) / -self.span)
+        tau = c - self.frame.first
+        tau /= -self.span
+        return tau
 
     def target(self, y: Array) -> Array:
         """Coefficients of lambda^T y in the unknowns, shape (U,)."""
-        slopes = np.diff(y) / self.steps
-        bends = np.diff(slopes)
+        slopes = np.diff(y)
+        slopes /= self.steps
         if self.free:
-            return np.asarray(bends)
-        first = y[0] / self.span
-        return np.concatenate([[first + self.lead * slopes[0] if self.lead else first, slopes[0]], bends])
+            return np.diff(slopes)
+        target, first = np.empty(y.size), y[0] / self.span
+        target[:2] = first + self.lead * slopes[0] if self.lead else first, slopes[0]
+        np.subtract(slopes[1:], slopes[:-1], out=target[2:])
+        return target
 
     def function(self, u: Array) -> DualFunction:
         """The dual function with unknowns u."""
         return DualFunction.of(self.x, u, self.activation, free=self.free, frame=self.frame)
 
-    def gathered(self, moments: Sequence[Moments], *, sizes: bool | Array = False) -> Array:
+    def unknowns(self, function: DualFunction) -> Array:
+        """Inverse of `function`, shape (U,) or (K, U)."""
+        inner = function.values[..., 1:-1]
+        if self.free:
+            return inner
+        return np.concatenate([np.atleast_1d(function.beta), np.atleast_1d(function.height), inner], axis=-1)
+
+    def gathered(self, moments: Iterable[Moments], *, sizes: bool | Array = False) -> Array:
         r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc`, the equations of the model, shape (..., U).
 
         `sizes` : whether the moments are sizes of terms, to be added up as such; of several densities, shape (..., 1).
         """
-        shape = moments[0].left.shape[:-1]
-        hats, line = np.zeros((*shape, self.x.size)), np.zeros((*shape, 2))
+        hats, line = np.zeros(0), np.zeros(2)
         for (left, right, beyond), (_, factor) in zip(moments, self.factors, strict=True):
-            own = np.zeros_like(hats)
-            own[..., :-1] = left
-            own[..., 1:] += right
-            hats += own
-            if self.free:
-                continue
-            line += beyond
-            if factor:
-                # no product of BLAS, whose threads wait for each other
-                turned, shifted = np.einsum("...m,m->...", own, self._lines[0]), own.sum(axis=-1)
-                inside = factor * np.stack([turned, shifted], axis=-1)  # of one sign if moments are
-                line += np.where(sizes, np.abs(inside), inside)
-        hats *= self.activation.kink
+            own = _at_data(left, right)
+            if not self.free:
+                line = line + beyond
+                if factor:
+                    # no product of BLAS, whose threads wait for each other
+                    turned, shifted = np.einsum("...m,m->...", own, self._tau), own.sum(axis=-1)
+                    inside = factor * np.stack([turned, shifted], axis=-1)  # of one sign if moments are
+                    line += np.where(sizes, np.abs(inside), inside)
+            hats = np.add(hats, own, out=own) if hats.size else own
+        if self.activation.kink != 1:
+            hats *= self.activation.kink
         if self.free:
             return hats[..., 1:-1]
         if self.lead:
@@ -150,16 +187,39 @@ class DualEquations:
         hats[..., 0] += line[..., 1]
         return np.concatenate([line[..., :1], hats[..., :-1]], axis=-1)
 
-    def hessian(self, masses: Sequence[Masses]) -> BorderedTridiagonal:
+    def balance(self, function: DualFunction, integrals: Array, target: Array, scale: Array) -> Balance:
+        """Of a dual function, for a `target` and its `scale`, from integrals over sides and data intervals.
+
+        Those have shape (8, S, M + 1); rows as of `Quadrature.integrals`.
+        """
+        made, load, masses = self.sums(integrals)
+        residual, u = target - made, self.unknowns(function)
+        paired, missing = float((target * u).sum()), float((residual * u).sum())
+        pairing, objective = abs(paired), paired - sum(float(row.sum()) for row in integrals[7])
+        share = 1 - missing / pairing if pairing else 1.0
+        return Balance(objective, pairing, share, made, residual, load, misfit(residual, scale, load), masses)
+
+    def sums(self, integrals: Array) -> tuple[Array, Array, tuple[Masses, ...]]:
+        """The `made`, `load` and `masses` of `Balance`, from integrals of shape (8, S, M + 1), or (8, S, K, M + 1)."""
+        inner, beyond = integrals[..., 1:-1], integrals[..., 0] + integrals[..., -1]
+        density, lines = (of[:4].reshape(2, 2, *of.shape[1:]) for of in (inner, beyond))
+        sides, sizes = range(integrals.shape[1]), _SECOND.reshape(2, *(1,) * (integrals.ndim - 2))
+        made, load = self.gathered(
+            [Moments(density[:, 0, row], density[:, 1, row], np.moveaxis(lines[:, :, row], 1, -1)) for row in sides],
+            sizes=sizes,
+        )
+        far = (np.moveaxis(beyond[4:7, row], 0, -1) for row in sides)
+        near = (inner[4:7, row] for row in sides)
+        return made, load, tuple(Masses(of[0], of[1], of[2], line) for of, line in zip(near, far, strict=True))
+
+    def hessian(self, masses: Iterable[Masses]) -> BorderedTridiagonal:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""
-        kink, size, lines = self.activation.kink, self.x.size, self._lines
+        kink, size, masses = self.activation.kink, self.x.size, tuple(masses)
         many = masses[0].left.shape[:-1]
-        diagonal, off, border = np.zeros((*many, size)), np.zeros((*many, size - 1)), np.zeros((*many, 2, size))
+        diagonal, off, border = np.zeros((*many, size)), np.zeros((*many, size - 1)), np.zeros((*many, 2, 0))
         corner = np.zeros((*many, 3))  # of beta alone, of both, of v_1 alone
         for (left, mixed, right, beyond), (_, factor) in zip(masses, self.factors, strict=True):
-            own = np.zeros_like(diagonal)
-            own[..., :-1] = left
-            own[..., 1:] += right
+            own = _at_data(left, right)
             diagonal += own
             off += mixed
             if self.free:
@@ -167,35 +227,31 @@ class DualEquations:
             corner += beyond
             if not factor:
                 continue
-            inside = np.empty_like(border)
-            for place, times in enumerate((lines[0], None)):  # the second of the lines is 1
-                row = inside[..., place, :]
-                np.multiply(own, 1.0 if times is None else times, out=row)
-                row[..., :-1] += mixed if times is None else times[1:] * mixed
-                row[..., 1:] += mixed if times is None else times[:-1] * mixed
-            corner[..., :2] += factor**2 * (inside * lines[0]).sum(axis=-1)
-            corner[..., 2] += factor**2 * inside[..., 1, :].sum(axis=-1)
+            tau, inside = self._tau, np.empty((*many, 2, size))
+            turned, shifted = np.multiply(own, tau, out=inside[..., 0, :]), inside[..., 1, :]
+            turned[..., :-1] += tau[1:] * mixed
+            turned[..., 1:] += tau[:-1] * mixed
+            np.add(own[..., :-1], mixed, out=shifted[..., :-1])  # the other of the lines is 1
+            shifted[..., -1] = own[..., -1]
+            shifted[..., 1:] += mixed
+            corner += factor**2 * np.stack([of.sum(axis=-1) for of in (turned * tau, turned, shifted)], axis=-1)
             inside *= kink * factor
-            border += inside
-        diagonal *= kink**2
-        off *= kink**2
+            border = border + inside if border.size else inside
+        if kink != 1:
+            diagonal *= kink**2
+            off *= kink**2
         inner, beside = diagonal[..., 1:-1], off[..., 1:-1]
         if self.free:
             return BorderedTridiagonal(inner, beside, np.zeros((*many, 0, size - 2)), np.zeros((*many, 0, 0)))
-        turned, shifted, first = border[..., 0, 0], border[..., 1, 0], diagonal[..., 0]  # v_1 is that of the first hat, too
-        ends = np.empty((*many, 2, 2))
-        ends[..., 0, 0] = corner[..., 0]
-        ends[..., 0, 1] = ends[..., 1, 0] = corner[..., 1] + turned
-        ends[..., 1, 1] = corner[..., 2] + 2 * shifted + first
-        if self.lead:
-            ends[..., 0, 0] += self.lead * (2 * turned + self.lead * first)
-            led = ends[..., 0, 1] + self.lead * (shifted + first)
-            ends[..., 0, 1] = ends[..., 1, 0] = led
+        turn, shift, first = border[..., 0, 0], border[..., 1, 0], diagonal[..., 0]  # v_1 is that of the first hat, too
+        both, ends = corner[..., 1] + turn, np.empty((*many, 2, 2))
+        ends[..., 0, 0] = corner[..., 0] + self.lead * (2 * turn + self.lead * first)
+        ends[..., 0, 1] = ends[..., 1, 0] = both + self.lead * (shift + first)
+        ends[..., 1, 1] = corner[..., 2] + 2 * shift + first
         border = border[..., 1:-1]
         if border.size:
             border[..., 1, 0] += off[..., 0]
-            if self.lead:
-                border[..., 0, 0] += self.lead * off[..., 0]
+            border[..., 0, 0] += self.lead * off[..., 0]
         return BorderedTridiagonal(inner, beside, border, ends)
 
     def scale(self, y: Array) -> Array:
@@ -203,13 +259,21 @@ class DualEquations:
 
         Relative to max |y|; slope and offset are shifts of the same size.
         """
-        size = float(np.abs(y).max()) or 1.0
-        near = size / self.steps
-        scale = near[:-1] + near[1:]
-        if self.free:
-            return scale
-        offset = size / self.span + abs(self.lead) * (size / self.steps[0])
-        return np.concatenate([[offset, size / self.steps[0]], scale])
+        size = float(max(y.max(), -y.min())) or 1.0
+        near, ends = size / self.steps, 0 if self.free else 2
+        scale = np.empty(near.size - 1 + ends)
+        np.add(near[:-1], near[1:], out=scale[ends:])
+        if ends:
+            scale[:2] = size / self.span + abs(self.lead) * near[0], near[0]
+        return scale
+
+
+def _at_data(left: Array, right: Array) -> Array:
+    """At every data point, what the interval on its right has on its left end, and the other way round, shape (..., M)."""
+    total = np.empty((*left.shape[:-1], left.shape[-1] + 1))
+    total[..., 0], total[..., -1] = left[..., 0], right[..., -1]
+    np.add(left[..., 1:], right[..., :-1], out=total[..., 1:-1])
+    return total
 
 
 def misfit(residual: Array, scale: Array, load: Array | float) -> float:
@@ -218,7 +282,9 @@ def misfit(residual: Array, scale: Array, load: Array | float) -> float:
     Relative to `DualEquations.scale`, or to the terms that balance in the equation (the `load`), if these are larger. A load
     of 0 gives an upper bound.
     """
-    return float((np.abs(residual) / np.maximum(scale, load)).max(initial=0.0))
+    size = np.abs(residual)
+    size /= np.maximum(scale, load)
+    return float(size.max(initial=0.0))
 
 
 class DualSystem(DualEquations):
@@ -242,8 +308,23 @@ class DualSystem(DualEquations):
 
     def __init__(self, x: Array, grid: Nodes, activation: TwoSlope, *, free: bool, frame: LineFrame | None = None) -> None:
         super().__init__(x, activation, free=free, frame=frame)
-        self.grid, self.nodes, self.weights, self.interval = grid, grid.nodes, grid.weights, grid.interval
+        self.grid, self.interval = grid, grid.interval
         (self.outside,) = ((self.interval == 0) | (self.interval == x.size)).nonzero()
+
+    @property
+    def nodes(self) -> Array:
+        """The nodes of the quadrature, shape (N, q)."""
+        return self.grid.nodes
+
+    @property
+    def weights(self) -> Array:
+        """Its weights, shape (N, q)."""
+        return self.grid.weights
+
+    @cached_property
+    def far(self) -> tuple[Array, Array]:
+        """Its nodes and weights beyond the data."""
+        return self.grid.rule_of(self.outside)
 
     @cached_property
     def right(self) -> Array:
@@ -273,7 +354,7 @@ class DualSystem(DualEquations):
     @cached_property
     def _tau_outside(self) -> Array:
         """`tau` at the nodes beyond the data."""
-        return self.tau(self.nodes[self.outside])
+        return self.tau(self.far[0])
 
     def evaluate(self, u: Array) -> Array:
         """The dual functions with unknowns u of all sides at the nodes, shape (S, N, q)."""
@@ -285,7 +366,7 @@ class DualSystem(DualEquations):
         values = function.nodal[:, at, None] * self.left
         values += function.nodal[:, at + 1, None] * self.right
         if self.outside.size:
-            values[:, self.outside] = self.far_factor * function.line(self.nodes[self.outside])
+            values[:, self.outside] = self.far_factor * function.line(self.far[0])
         return np.asarray(values)
 
     def gather(self, density: Array) -> Array:
@@ -306,7 +387,8 @@ class DualSystem(DualEquations):
         if not self.outside.size:
             return FarMass(0.0, 0.0, 0.0)
         acting = (density[:, self.outside] * self.far_factor**2).sum(axis=0)
-        mass, c = self.weights[self.outside] * acting, self.nodes[self.outside]
+        c, weights = self.far
+        mass = weights * acting
         total = float(mass.sum())
         if not total > 0:
             return FarMass(0.0, 0.0, 0.0)
@@ -323,7 +405,7 @@ class DualSystem(DualEquations):
         """The `line` of `masses`, from the density at the nodes beyond the data."""
         if self.free or not self.outside.size:
             return np.zeros(3)
-        mass, tau = self.weights[self.outside] * density * self.far_factor[row] ** 2, self._tau_outside
+        mass, tau = self.far[1] * density * self.far_factor[row] ** 2, self._tau_outside
         return np.array([(mass * tau**2).sum(), (mass * tau).sum(), mass.sum()])
 
     def _moments(self, density: Array, factor: Array, *, sizes: bool = False) -> Moments:
@@ -335,7 +417,7 @@ class DualSystem(DualEquations):
         """The `line` of moments, from the density and the factor of the line at the nodes beyond the data."""
         if self.free or not self.outside.size:
             return np.zeros(2)
-        mass = self.weights[self.outside] * density * factor
+        mass = self.far[1] * density * factor
         tau = np.abs(self._tau_outside) if sizes else self._tau_outside
         return np.array([(mass * tau).sum(), mass.sum()])
 

@@ -21,9 +21,8 @@ from splinebias.functions.curved_rows import Rows
 from splinebias.functions.unfolding import Unfolding
 from splinebias.limit.dual.by_parts import ByParts, has_closed_form
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.equations import DualEquations, misfit
-from splinebias.limit.dual.integrals import Integrals, Quadrature, Sample, UnitQuadrature
-from splinebias.limit.dual.mirror import through_mirror
+from splinebias.limit.dual.equations import DualEquations, Masses, misfit
+from splinebias.limit.dual.integrals import Quadrature, Sample, UnitQuadrature
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.panels import folds_of
 from splinebias.limit.dual.responses.response import neglected
@@ -36,7 +35,7 @@ from splinebias.problem import Problem
 
 @dataclass(frozen=True, eq=False)
 class DualState:
-    r"""The dual at one point, or at K of them at once: then arrays have an axis more, and there are no numbers.
+    r"""The dual at one point.
 
     Attributes
     ----------
@@ -44,47 +43,26 @@ class DualState:
         The dual.
     function : DualFunction
         The point.
-    curvature : Array, shape (S, M)
-        :math:`(\phi')^{-1}` of it at the data.
-    integrals : tuple of Integrals
-        Of every side.
-    made, load : Array, shape (U,)
-        What the function makes of the data, in the equations; sizes of the terms added up.
+    integrals : Array, shape (8, S, M + 1)
+        What all sides add to it, see `Quadrature.integrals`.
+    objective, pairing, made_share, made, residual, load, misfit, masses
+        As in `Balance`.
     samples : tuple of Sample
         All nodes, of a check.
     """
 
     dual: IntegratedDual
     function: DualFunction
-    curvature: Array
-    integrals: tuple[Integrals, ...]
+    integrals: Array
+    objective: float
+    pairing: float
+    made_share: float
     made: Array
+    residual: Array
     load: Array
+    misfit: float
+    masses: tuple[Masses, ...]
     samples: tuple[Sample, ...] = ()
-
-    @cached_property
-    def residual(self) -> Array:
-        """What is missing in the equations, the gradient, shape (U,)."""
-        return np.asarray(self.dual.target - self.made)
-
-    @cached_property
-    def _linear(self) -> float:
-        return float((self.dual.target * self.function.unknowns()).sum())
-
-    @property
-    def pairing(self) -> float:
-        r""":math:`|\lambda^T y|`, for the rounding of the objective."""
-        return abs(self._linear)
-
-    @cached_property
-    def objective(self) -> float:
-        """The value of the dual."""
-        return self._linear - sum(float(of.conjugate.sum()) for of in self.integrals)
-
-    @cached_property
-    def misfit(self) -> float:
-        """See `equations.misfit`."""
-        return misfit(self.residual, self.dual.scale, self.load)
 
     @property
     def densities(self) -> list[tuple[PanelNodes, Array]]:
@@ -97,16 +75,10 @@ class DualState:
         return sum(sample.cost for sample in self.samples)
 
     @property
-    def made_share(self) -> float:
-        r"""What the network of these dual values makes of y, along them: :math:`E[z \alpha]/\lambda^T y`, 1 at best."""
-        missing = float((self.residual * self.function.unknowns()).sum())
-        return 1 - missing / self.pairing if self.pairing else 1.0
-
-    @property
     def neglected(self) -> float:
         """The share of the moments that is beyond doubles, of a check."""
         lost = 0.0
-        for row in range(len(self.integrals)):
+        for row in range(len(self.masses)):
             samples = [sample for sample in self.samples if sample.row == row]
             brinks = [sample.brink for sample in samples if sample.brink is not None]
             largest = float(np.max([np.abs(sample.value).max() for sample in samples]))  # not max(), which may drop a NaN
@@ -117,9 +89,23 @@ class DualState:
         moments = (sample.nodes.moments(sample.nodes.weights * sample.value)[0] for sample in self.samples)
         return lost / sum(float(moment.sum()) for moment in moments)
 
-    def hessian(self) -> BorderedTridiagonal:
-        """Minus the second derivative of the dual."""
-        return self.dual.equations.hessian([of.masses for of in self.integrals])
+
+class Slopes(NamedTuple):
+    """The derivatives of the dual at several points.
+
+    Attributes
+    ----------
+    functions : DualFunction
+        K functions, or one as K = 1.
+    residual : Array, shape (K, U), or (U,) if they are all the same
+        The gradients.
+    hessian : BorderedTridiagonal
+        Minus the second derivatives.
+    """
+
+    functions: DualFunction
+    residual: Array
+    hessian: BorderedTridiagonal
 
 
 class Refinement(NamedTuple):
@@ -167,8 +153,8 @@ class IntegratedDual:
         """
         problem, equations, near = posed.problem, posed.system, posed.near
         if near is None:
-            u = equations.curvature(posed.zeta).solve(equations.target(problem.data.y))
-            size = float(np.abs(equations.function(u).nodal).max())
+            start = equations.function(equations.curvature(posed.zeta).solve(equations.target(problem.data.y)))
+            size = float(np.abs(start.nodal).max())
             size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         else:
             size = near.reached.size
@@ -182,9 +168,9 @@ class IntegratedDual:
             grid = replace(grid, folds=folds_of(posed.grid, problem.initialization.breakpoint_law, problem.data.x))
         dual = cls(problem, integrator_of(posed, grid), size, factor)
         if near is None:
-            return dual, through_mirror(potential, equations.function(u / size))
+            return dual, start.times(1 / size).through_mirror(potential)
         start, before = near.function(equations.frame), near.reached.grid.unfolding.potential
-        return dual, start if before == potential else through_mirror(potential, start, before=before)
+        return dual, start if before == potential else start.through_mirror(potential, before)
 
     @cached_property
     def equations(self) -> DualEquations:
@@ -215,34 +201,33 @@ class IntegratedDual:
         return float(np.abs(self.y).max()) or 1.0
 
     @cached_property
-    def target(self) -> Array:
-        """What the equations are to make, shape (U,)."""
+    def _target(self) -> Array:
         return self.equations.target(self.y)
 
     @cached_property
-    def scale(self) -> Array:
-        """What counts as a residual of 1, shape (U,)."""
+    def _scale(self) -> Array:
         return self.equations.scale(self.y)
 
     def at(self, function: DualFunction) -> DualState:
-        """Value and derivatives at a dual function, or derivatives at several at once."""
-        curvature = np.asarray(self.potential.grad_inverse(function.nodal))
-        return self._state(function, curvature, self.integrator.at(function, curvature))
+        """Value and derivatives at a dual function."""
+        return self._state(function, self.integrator.integrals(function))
+
+    def slopes(self, functions: DualFunction) -> Slopes:
+        """The derivatives at several dual functions."""
+        made, _, masses = self.equations.sums(self.integrator.integrals(functions))
+        return Slopes(functions, self._target - made, self.equations.hessian(masses))
 
     def checked(self, function: DualFunction) -> DualState:
         """Value and derivatives at a dual function by half as many nodes again, which are kept in `DualState.samples`."""
-        integrals, samples = self.integrator.checked(function)
-        state = self._state(function, np.asarray(self.potential.grad_inverse(function.nodal)), integrals)
-        return replace(state, samples=samples)
+        return self._state(function, *self.integrator.checked(function))
 
-    def _state(self, function: DualFunction, curvature: Array, integrals: tuple[Integrals, ...]) -> DualState:
-        sizes = np.array([False, True]).reshape(2, *(1,) * function.values.ndim)
-        made, load = self.equations.gathered([of.moments for of in integrals], sizes=sizes)
-        return DualState(self, function, curvature, integrals, made, load)
+    def _state(self, function: DualFunction, integrals: Array, samples: tuple[Sample, ...] = ()) -> DualState:
+        balance = self.equations.balance(function, integrals, self._target, self._scale)
+        return DualState(self, function, integrals, *balance, samples)
 
     def misfit_of_finest(self, function: DualFunction) -> float:
-        r"""The misfit there with the finest rule for |w|, 0 if rules are exact or |\alpha| too flat to ask much of them."""
-        if self.integrator.speeds == 1 or self.problem.limit_potential.moment_order <= MODERATE:
+        r"""The misfit there with the finest rule for |w|, 0 if there is none or |\alpha| too flat to ask much of them."""
+        if not self.integrator.by_rule or self.problem.limit_potential.moment_order <= MODERATE:
             return 0.0
         sides = self.equations.sides_of(self.problem.breakpoint_law().finest())
         return replace(self, integrator=replace(self.integrator, sides=sides)).at(function).misfit
@@ -269,10 +254,15 @@ class IntegratedDual:
         resolved, negligible = max(1e-12, loose), max(negligible, 0.01 * loose)
         for _ in range(rounds):
             check = dual.checked(state.function)
-            finer = dual.grid.refined(check.densities, law, self._size_of_data, resolved, negligible)
+            noises = [sample.noise for sample in check.samples]
+            finer = dual.grid.refined(check.densities, law, self._size_of_data, resolved, negligible, noises)
             if finer is None:
                 break
             dual = finest = self.on(finer)
+            if not np.isfinite(
+                check.misfit
+            ):  # elsewhere than where it was looked: this is no solution, and not to be resolved
+                break
         if finest is None and self._lost_in_folds(state, check) > resolved:
             finest = self.on(replace(self.grid, folds=(None, None)))
         if finest is None and state.misfit <= tolerance < check.misfit and (halved := self.grid.halved()) is not None:
@@ -283,9 +273,10 @@ class IntegratedDual:
         """By how much the misfit differs for what lies beyond the data being integrated by cells in u, not by a check."""
         if self.equations.free or self.grid.folds == (None, None):
             return 0.0
-        pairs = zip(state.integrals, check.integrals, strict=True)
-        apart = sum(a.moments.line[0] - b.moments.line[0] for a, b in pairs)  # of slope and offset, the first two unknowns
-        return misfit(np.asarray(apart), self.scale[:2], check.load[:2])
+        apart = (state.integrals - check.integrals)[:2, :, [0, -1]].sum(
+            axis=(1, 2)
+        )  # of slope and offset, the first unknowns
+        return misfit(apart, self._scale[:2], check.load[:2])
 
 
 def integrator_of(posed: PosedProblem, grid: PanelGrid) -> Quadrature:
@@ -301,8 +292,8 @@ def integrator_of(posed: PosedProblem, grid: PanelGrid) -> Quadrature:
 def curved_spline(state: DualState, y: Array, knots: Array) -> CurvedSpline:
     """The function that a state with samples makes, through ordinates `y` at the data, one branch a side."""
     dual = state.dual
-    x, scale, integrator, branches = dual.problem.data.x, dual.size * dual.problem.two_slopes.kink, dual.integrator, []
-    for row in range(len(state.integrals)):
+    x, scale, integrator, branches = dual.equations.x, dual.size * dual.equations.activation.kink, dual.integrator, []
+    for row in range(len(state.masses)):
         samples = [sample for sample in state.samples if sample.row == row]
         rows, curvature = samples[0].nodes.rows, samples[0].value
         if len(samples) > 1:

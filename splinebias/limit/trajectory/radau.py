@@ -8,7 +8,6 @@ Where :math:`1/\phi''` is infinite at 0, :math:`\phi' \sim |u|^m` there, f begin
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +15,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.errors import Outcome
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.equations import DualEquations
-from splinebias.limit.dual.mirror import mirrored
-from splinebias.limit.dual.objective import DualState, IntegratedDual
+from splinebias.limit.dual.objective import DualState, IntegratedDual, Slopes
 from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.radau_stages import StageSystem
 from splinebias.numerics.collocation import Collocation
@@ -45,8 +42,6 @@ class Step(NamedTuple):
     ----------
     time, length : float
         Where it starts, how long it is.
-    equations : DualEquations
-        The unknowns u.
     start : DualFunction
         g at its start.
     increments : Array, shape (s, U)
@@ -61,7 +56,6 @@ class Step(NamedTuple):
 
     time: float
     length: float
-    equations: DualEquations
     start: DualFunction
     increments: Array
     velocity: Array
@@ -76,9 +70,9 @@ class Step(NamedTuple):
     def at(self, t: float) -> tuple[DualFunction, Array, float]:
         """g, G and the integral of 2L at a time on the step."""
         place = min((t - self.time) / self.length, 1.0)
-        moved = self.equations.function(self.rule.risen(self.increments, place))
+        function = self.start.moved(self.rule.risen(self.increments, place))
         lost = self.length * place * self.rule.mean_square(self.velocity, place)
-        return self.start.moved(moved), self.rule.interpolated(self.velocity, np.array([place]))[0], self.dissipated + lost
+        return function, self.rule.interpolated(self.velocity, np.array([place]))[0], self.dissipated + lost
 
 
 class Stages(NamedTuple):
@@ -185,16 +179,7 @@ class March:
 
     def _accept(self, increments: Array, velocity: Array, end: DualState, factor: float) -> Step:
         """Go to the end of a step."""
-        step = Step(
-            self.time,
-            self.length,
-            self.dual.equations,
-            self.state.function,
-            increments,
-            velocity,
-            self.dissipated,
-            self.rule,
-        )
+        step = Step(self.time, self.length, self.state.function, increments, velocity, self.dissipated, self.rule)
         if self.rule.root != 1:
             self._use(1.0)
         self.dissipated = step.at(step.end)[2]
@@ -215,21 +200,20 @@ class March:
         too long or on another grid, and is left as soon as it shows that the step is too long.
         """
         start, hinges, last = self.state, self.residuals.hinges, 1.0
-        origin = start.function.unknowns()
-        states, rhs = self._begun(h, tried)
+        origin = self.dual.equations.unknowns(start.function)
+        slopes, rhs = self._begun(h, tried)
         for iteration in range(48):
-            hessians = states.hessian()
-            delta = self.stages.solve(hessians, rhs, h)
+            delta = self.stages.solve(slopes.hessian, rhs, h)
             if not np.isfinite(delta).all():
                 return None
-            effect, functions = hessians @ delta, self._mirrored(states, delta)
-            increments = functions.unknowns() - origin
+            effect, functions = slopes.hessian @ delta, slopes.functions.mirrored(self.dual.potential, delta)
+            increments = self.dual.equations.unknowns(functions) - origin
             change = max(
                 float(np.linalg.norm(effect @ hinges.T, axis=1).max()) / self.size,
                 float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / self.tolerance,
             )
             if iteration or (tried is not None and change <= _CLOSE):
-                moved = (states.residual - effect) @ hinges.T
+                moved = (slopes.residual - effect) @ hinges.T
                 velocity = np.concatenate([self.residuals.velocity(start.residual)[None], moved])
                 error = float(np.linalg.norm(self.rule.last_coefficient(velocity))) / self.size
                 if change * min(1.0, change / last) <= 0.1 * max(error, tolerance):
@@ -240,29 +224,24 @@ class March:
             if iteration >= 8 and change > 0.9 * last:  # from now on, every step must come closer
                 return None
             last = change
-            states = self.dual.at(functions)
-            if not np.isfinite(states.residual).all():
+            slopes = self.dual.slopes(functions)
+            if not np.isfinite(slopes.residual).all():
                 return None
-            rhs = self.stages.imbalance(states.residual @ hinges.T @ hinges, increments, h)
+            rhs = self.stages.imbalance(slopes.residual @ hinges.T @ hinges, increments, h)
         return None
 
-    def _begun(self, h: float, tried: Tried | None) -> tuple[DualState, Array]:
-        """Where Newton's method for a step of length h starts: states at the stages, or one for all; and what is missing."""
+    def _begun(self, h: float, tried: Tried | None) -> tuple[Slopes, Array]:
+        """Where Newton's method for a step of length h starts: slopes at the stages, or one for all; and what is missing."""
         start, hinges = self.state, self.residuals.hinges
         if self.rule.root != 1:  # the move that the first speed makes, because Hessians at the start are infinite
             increments = np.multiply.outer(h * self.rule.points**self.rule.root, self.slope)
         elif tried is not None:
             increments = np.stack([self.rule.risen(tried.increments, h / tried.length * c) for c in self.rule.points])
         else:
-            states = replace(start, function=start.function.several, curvature=start.curvature[:, None])
-            return states, np.tile(start.residual, (self.rule.points.size, 1))
-        states = self.dual.at(start.function.several.moved(self.dual.equations.function(increments)))
-        return states, self.stages.imbalance(states.residual @ hinges.T @ hinges, increments, h)
-
-    def _mirrored(self, state: DualState, step: Array) -> DualFunction:
-        """The dual functions of `state` after steps of the unknowns, shape (s, U), taken in its mirror image."""
-        dual = self.dual
-        return state.function.moved(mirrored(dual.potential, state.function, state.curvature, dual.equations.function(step)))
+            slopes = Slopes(start.function.several, start.residual, self.dual.equations.hessian(start.masses))
+            return slopes, np.tile(start.residual, (self.rule.points.size, 1))
+        slopes = self.dual.slopes(start.function.several.moved(increments))
+        return slopes, self.stages.imbalance(slopes.residual @ hinges.T @ hinges, increments, h)
 
     def _rounding(self) -> float:
         """How well G is known."""

@@ -216,7 +216,8 @@ class Power(Potential):
             share = xp.exp(power - total)
             step = (log_z - total) / ((p - 1) * share + (1 - share))
             s = s + step
-            if float(abs(step).max() if step.ndim else abs(step)) < 32 * xp.finfo(size.dtype).eps:
+            off = abs(step) / (1 + abs(log_z))  # no step can be less than the rounding of the logarithms
+            if float(off.max() if off.ndim else off) < 32 * xp.finfo(size.dtype).eps:
                 break
         return xp.where(positive, xp.exp(s), xp.zeros_like(size))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.errors import CapabilityError, DataError
+from splinebias.errors import CapabilityError, DataError, SolveError
 from splinebias.initialization.laws import as_law
 from splinebias.limit.hypotheses import dead_directions, require_limit, require_moments
 from splinebias.limit.posed_problem import PosedProblem
@@ -38,12 +38,21 @@ class Influence(NamedTuple):
     def covariance(self) -> Array:
         r""":math:`\mathrm{Cov}(u(x), u(x'))`, shape (N, N)."""
         mean = self.mean.reshape(len(self.rows), -1)
-        return np.asarray(self.rows @ self.rows.T - mean @ mean.T)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _finite(self.rows @ self.rows.T - mean @ mean.T)
 
     def variance(self) -> Array:
         r""":math:`\mathrm{Var}(u(x))`, the diagonal of the covariance, shape (N,)."""
         mean = self.mean.reshape(len(self.rows), -1)
-        return np.asarray(np.maximum((self.rows**2).sum(axis=1) - (mean**2).sum(axis=1), 0.0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.maximum(_finite((self.rows**2).sum(axis=1) - (mean**2).sum(axis=1)), 0.0)
+
+
+def _finite(covariance: Array) -> Array:
+    """The same, if it is finite; else SolveError."""
+    if not np.isfinite(covariance).all():
+        raise SolveError("the covariance of the errors is beyond all floats; take other units of x and y")
+    return covariance
 
 
 class InfluenceSums(ABC):
@@ -116,8 +125,8 @@ def check_second_moments(problem: Problem) -> None:
     r"""Refuse laws with which :math:`E[u^2]` is infinite for the influence u of one neuron.
 
     Weights and biases need moments of order :math:`2(1 + a)k`, with the degree k of the activation and
-    :math:`(\phi')^{-1}(z) \sim z^a`; with `NTK`, output weights need one of order 4. What depends on the data, too, is found
-    by `NeuronQuadrature`.
+    :math:`(\phi')^{-1}(z) \sim z^a`; biases only of order :math:`2(1 + a)(k - 2)` with a free affine part. With `NTK`,
+    output weights need one of order 4. What depends on the data, too, is found by `NeuronQuadrature`.
 
     Raises
     ------
@@ -129,7 +138,10 @@ def check_second_moments(problem: Problem) -> None:
     require_limit(problem)
     why = "errors then shrink more slowly than n^(-1/2); choose lighter tails"
     order = 2 * (1 + growth(problem.limit_potential))
-    require_moments(problem, order, "one neuron's contribution has a finite variance only with", why, bias=not problem.free)
+    who, degree = "one neuron's contribution has a finite variance only with", problem.homogeneous.degree
+    require_moments(problem, order, who, why, bias=not problem.free)
+    if problem.free and degree > 2:  # far neurons make polynomials, of which only the line is free
+        require_moments(problem, order * (degree - 2) / degree, who, why)
     if isinstance(problem.parameterization, NTK) and not as_law(problem.initialization.output, "output").has_moment(4):
         raise DataError(
             "the variance of one neuron's contribution is infinite: the `output` law has no finite moment of order 4; "

@@ -69,17 +69,24 @@ class ModeInfluence(InfluenceModel):
         problem = self.flow.problem
         act, law, k = problem.homogeneous, problem.initialization.breakpoint_law, problem.homogeneous.degree
         cells, lines = self.cells.split(points), self._line_weights(points)
-        c, weights, projections = cells.nodes.ravel(), cells.weights.ravel(), self._projections(points, lines)
+        c, weights = cells.nodes.ravel(), cells.weights.ravel()
         where = np.r_[points, problem.data.x][:, None]
+        masses = [weights * side.zeta(c, k) for side in law.sides]
+        features = [self._bent(side.sign, where, c) for side in law.sides]
+        if problem.free and not _is_ntk(problem):  # the kernel in closed form has lines, which may be all of its digits
+            pairs = zip(features, masses, strict=True)
+            kernel = sum((of * mass) @ of[points.size :].T for of, mass in pairs) + np.zeros((where.size, 1))
+        else:
+            kernel = limit_kernel(problem).matrix(where.ravel(), problem.data.x)
+        projections = self._projections(kernel, lines)
         rows, mean = [], np.zeros(points.size)
-        for side in law.sides:
-            z = side.sign * (where - c)
-            outer, zeta = self._of_feature(act.value(z), lines, projections), side.zeta(c, 2 * k)
-            mean += outer @ (weights * side.zeta(c, k))
+        for side, mass, feature in zip(law.sides, masses, features, strict=True):
+            outer, zeta = self._of_feature(feature, lines, projections), side.zeta(c, 2 * k)
+            mean += outer @ mass
             if not _is_ntk(problem):
                 rows.append(outer * np.sqrt(weights * zeta))
                 continue
-            turned = act.derivative(z)
+            turned = act.derivative(side.sign * (where - c))
             hidden = self._of_feature(turned, lines, projections) + self._of_feature(where * turned, lines, projections)
             second, fourth = _output_moments(problem)
             # u = |w|^2k outer + a^2 |w|^(2k - 2) hidden: two rows have its second moments
@@ -102,11 +109,28 @@ class ModeInfluence(InfluenceModel):
         rise = (points - root**2 @ x) / np.linalg.norm(root * (x - root**2 @ x))
         return np.asarray((lines * root[:, None] @ np.stack([np.ones(points.size), rise])).T)
 
-    def _projections(self, points: Array, lines: Array) -> Array:
-        """The q(x) above, shape (N, k), with the `_line_weights` of the points."""
-        x, kernel = self.flow.problem.data.x, limit_kernel(self.flow.problem)
-        matrix = kernel.matrix(points, x) - lines @ kernel.matrix(x, x)
+    def _projections(self, kernel: Array, lines: Array) -> Array:
+        """The q(x) above, shape (N, k), with the `_line_weights` of the points and K of these and the data, (N + M, M)."""
+        matrix = kernel[: len(lines)] - lines @ kernel[len(lines) :]
         return np.asarray((matrix * self.flow.residuals.root) @ self.flow.modes.vectors)
+
+    def _bent(self, sign: int, where: Array, c: Array) -> Array:
+        r""":math:`\sigma(\pm(x - c))` at places x, shape (P, 1), less its line where lines are free and c is beyond all x.
+
+        There a unit is one power, :math:`|z|^k = \sum_j \binom kj (\pm(x - m))^j |m - c|^{k-j}` with any m. Subtracted by
+        least squares, its line would leave the rounding of :math:`|c|^k` on what is :math:`|c|^{k-2}`.
+        """
+        act, k = self.flow.problem.homogeneous, self.flow.problem.homogeneous.degree
+        z = sign * (where - c)
+        value = np.asarray(act.value(z))
+        (far,) = ((c < where.min()) | (c > where.max())).nonzero()
+        if not self.flow.problem.free or not far.size:
+            return value
+        middle = (where.min() + where.max()) / 2
+        along, away = np.sign(middle - c[far]) * (where - middle), np.abs(middle - c[far])
+        bent = sum(math.comb(k, j) * along**j * away ** (k - j) for j in range(2, k + 1)) + np.zeros_like(along)
+        value[:, far] = np.where(z[:, far] > 0, act.value(1.0), act.value(-1.0)) * bent
+        return value
 
     def _of_feature(self, feature: Array, lines: Array, projections: Array) -> Array:
         """The influence through one feature, given at the points and at the data, shape (N + M, n): shape (N, n)."""

@@ -15,13 +15,15 @@ from splinebias._array import Array
 class BorderedTridiagonal:
     """Symmetric positive definite [[corner, border], [border^T, T]] with tridiagonal T, solved in O(size).
 
+    Several matrices at once (axes in front) have products, and no solutions.
+
     Attributes
     ----------
-    diagonal, off : Array, shape (m,), (m - 1,)
+    diagonal, off : Array, shape (..., m), (..., m - 1)
         T.
-    border : Array, shape (k, m)
+    border : Array, shape (..., k, m)
         Rows of the border, none or two.
-    corner : Array, shape (k, k)
+    corner : Array, shape (..., k, k)
         The corner block.
     """
 
@@ -36,13 +38,13 @@ class BorderedTridiagonal:
         )
 
     def __matmul__(self, u: Array) -> Array:
-        """The product with one vector of length k + m."""
-        k = self.corner.shape[0]
-        head, rest = u[:k], u[k:]
-        inner = self.diagonal * rest + self.border.T @ head
-        inner[:-1] += self.off * rest[1:]
-        inner[1:] += self.off * rest[:-1]
-        return np.concatenate([self.corner @ head + self.border @ rest, inner])
+        """The product with one vector of length k + m each, shape (..., k + m)."""
+        k = self.corner.shape[-1]
+        head, rest = u[..., :k, None], u[..., k:]
+        inner = self.diagonal * rest + (self.border.swapaxes(-1, -2) @ head)[..., 0]
+        inner[..., :-1] += self.off * rest[..., 1:]
+        inner[..., 1:] += self.off * rest[..., :-1]
+        return np.concatenate([(self.corner @ head + self.border @ rest[..., None])[..., 0], inner], axis=-1)
 
     def dense(self) -> Array:
         """The matrix with all its zeros, shape (k + m, k + m)."""

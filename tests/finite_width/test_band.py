@@ -579,6 +579,35 @@ def test_a_free_affine_part_needs_no_moments_of_the_bias():
     assert np.isfinite(band.std(X)).all()
 
 
+def test_far_neurons_of_a_heavy_tail_make_parabolas_and_no_lines():
+    r"""E[u^2] by definition, with 19 digits: units reach |c| = 1e15, where the cube of c has no digits left for its line."""
+    law, points, x = st.t(7), np.array([-0.8, 0.1, 1.3]), SET_A.x.astype(np.longdouble)
+    band = sb.error_band(sb.Problem(SET_A, sb.Initialization.rademacher(law), sb.ReLUPower(3), affine="free"), 100)
+    edges = np.unique(np.concatenate([s * np.geomspace(1e-2, 1e5, 300) for s in (1, -1)] + [x, points, [0.0]]))
+    places, weights = np.polynomial.legendre.leggauss(16)
+    half = np.diff(edges)[:, None] / 2
+    c, mass = (edges[:-1, None] + half * (1 + places)).ravel().astype(np.longdouble), (half * weights).ravel().astype(float)
+    where = np.r_[points, x]
+    lines = np.stack([np.ones(where.size), where], axis=1)  # SET_A is even: 1 and x are orthogonal
+    least = (lines / (lines[points.size :] ** 2).sum(axis=0)) @ lines[points.size :].T
+    beside = np.linalg.svd(lines[points.size :].T.astype(float))[2][2:].T  # what is orthogonal to lines at the data
+    units = np.concatenate([np.maximum(sign * (where[:, None] - c), 0) ** 3 for sign in (1, -1)], axis=1)
+    bent = (units - least @ units[points.size :]).astype(float)
+    density = np.tile(law.pdf(c.astype(float)) * mass, 2) / 2
+    at, data = bent[: points.size], beside.T @ bent[points.size :]
+    kernel = (data * density) @ data.T
+    alpha = np.linalg.solve(kernel, beside.T @ SET_A.y) @ data
+    u = (at - ((at * density) @ data.T) @ np.linalg.solve(kernel, data)) * alpha
+    expected = np.sqrt((u**2 * density).sum(axis=1) - (u * density).sum(axis=1) ** 2)
+    np.testing.assert_allclose(10 * band.std(points), expected, rtol=1e-7)
+
+
+def test_parabolas_of_far_neurons_may_have_no_variance():
+    problem = sb.Problem(SET_A, sb.Initialization.rademacher(st.t(3.9)), sb.ReLUPower(3), affine="free")
+    with pytest.raises(sb.DataError, match="finite variance only with a finite moment of order 4"):
+        sb.error_band(problem, 100)
+
+
 def test_bands_at_times_beyond_all_squares():
     problem = LINEAR[next(iter(LINEAR))]
     late, limit = (sb.error_band(problem, 100, time=time).std(X) for time in (1e300, math.inf))

@@ -1,5 +1,7 @@
 """laziness: conservation, order in n, trained networks; refusals."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.stats as st
@@ -9,6 +11,8 @@ from problems import LAWS, PUBLISHED, SET_A, UNIFORM
 import splinebias as sb
 from splinebias.finite_width.movement.laziness import Laziness, roughly
 from splinebias.finite_width.movement.pulled_units import PullAlongPath
+from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.trajectory.linear_flow import LinearFlow
 
 A, QUARTIC = PUBLISHED["A"][0], PUBLISHED["B-u4"][0]
 FINE = sb.MirrorFlow(rtol=1e-6)  # hidden weights move by less than the default tolerance
@@ -180,3 +184,16 @@ def test_no_number_is_nan(potential):
             assert np.isfinite(np.array(values, dtype=float)).all()
         assert found.movement(w, b)[0] == 0
         assert not np.isnan(found._leading_order_at(width))
+
+
+def test_modes_whose_rates_have_no_squares_leave_a_verdict_and_no_warning():
+    law, x = sb.Initialization.rademacher(st.norm(0, 0.08)), np.array([-1.2, 0.0, 0.3, 0.9, 2.6, 3.3, 3.5])
+    problem = sb.Problem(sb.Dataset(x, np.sin(5 * x)), law)
+    assert LinearFlow.of(PosedProblem(problem)).modes.rates.min() ** 2 == 0
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        found = sb.laziness(problem, 1000)
+    assert not found.holds and math.isfinite(found.overall)
+
+
+def test_two_points_on_a_free_line_move_nothing():
+    assert sb.laziness(sb.Problem(sb.Dataset([0, 1], [0, 1]), UNIFORM, affine="free"), 100).overall == 0

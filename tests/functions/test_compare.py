@@ -7,6 +7,8 @@ from hypothesis import strategies as some
 from scipy.interpolate import CubicSpline, PPoly
 
 import splinebias as sb
+from splinebias.activation import Smooth
+from splinebias.functions.smooth_units import SmoothUnits
 
 LINE = sb.PiecewiseLinear([0.0], [0.0], 0.0, 0.0)
 ROUNDING = 1e-14
@@ -121,3 +123,28 @@ def test_arguments_are_checked():
 
 def test_a_constant_function_need_not_be_an_array():
     assert sb.compare(lambda x: 2.0, LINE, (0, 1)).sup == 2.0
+
+
+@pytest.mark.parametrize("activation", [sb.Tanh(), sb.XTanh(), sb.Softplus()])
+@pytest.mark.parametrize("steepest", [0.5, 30.0, 400.0])
+def test_smooth_units_are_measured_on_fewer_pieces_that_resolve_them(activation, steepest):
+    rng = np.random.default_rng(1)
+    w = steepest * np.r_[1.0, rng.uniform(-1, 1, 9)]
+    f = SmoothUnits(w, -w * rng.uniform(-1, 1, 10), rng.normal(size=10), 0.0, activation)
+    found, expected = (sb.compare(of, np.cos, interval=(-1.5, 1.5)) for of in (f, f.__call__))
+    assert f.pieces(-1.5, 1.5) < 1000
+    assert found.sup == pytest.approx(expected.sup, rel=1e-11)
+    assert found.l2 == pytest.approx(expected.l2, rel=1e-10)
+
+
+def test_of_an_activation_of_ones_own_nothing_is_known():
+    class Sharp(Smooth):
+        multiplicity, leading = 1, 1000.0
+
+        def value(self, z):
+            return np.tanh(1000 * z)
+
+        def derivative(self, z):
+            return 1000 / np.cosh(1000 * z) ** 2
+
+    assert SmoothUnits(np.ones(1), np.zeros(1), np.ones(1), 0.0, Sharp()).pieces(-1, 1) == 1000

@@ -16,6 +16,7 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 import splinebias as sb
+from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.trajectory.path import multiplier_path
@@ -511,3 +512,30 @@ def test_published_width() -> None:
     constant = math.sqrt(2000) * sup_errors(problem, path, 2000, range(10)).max()
     assert constant < 0.15
     assert sup_errors(problem, path, 48_600, range(3)).max() < constant / math.sqrt(48_600)
+
+
+DUALS = {
+    "by parts": sb.Problem(SET_A, UNIFORM, potential=U4),
+    "one size": sb.Problem(SET_A, UNIFORM, sb.LeakyReLU(0.3), sb.Scaled(sb.Power(3))),
+    "family": sb.Problem(SET_B, sb.Initialization.gaussian(), sb.Abs(), U4),
+    "no family": sb.Problem(SET_B, sb.Initialization(st.norm(), st.uniform(-2, 4)), potential=sb.Scaled(sb.Power(3))),
+    "free": sb.Problem(SET_A, sb.Initialization.gaussian(), potential=sb.Scaled(sb.Power(2.5, 1)), affine="free"),
+}
+
+
+@pytest.mark.parametrize("problem", DUALS.values(), ids=DUALS)
+def test_duals_at_several_functions_are_those_at_each(problem):
+    dual, start = IntegratedDual.of(PosedProblem(problem))
+    equations, origin = dual.equations, dual.equations.unknowns(start)
+    unknowns = origin * np.random.default_rng(0).normal(size=(6, origin.size))
+    several = equations.function(unknowns).moved(0.5 * unknowns).mirrored(dual.potential, 0.1 * unknowns)
+    slopes = dual.slopes(several)
+    products = slopes.hessian @ unknowns
+    for k, u in enumerate(unknowns):
+        one = dual.at(equations.function(u).moved(0.5 * u).mirrored(dual.potential, 0.1 * u))
+        np.testing.assert_allclose(
+            several[k].nodal, one.function.nodal, rtol=1e-13, atol=1e-14 * np.abs(several.nodal).max()
+        )
+        assert (np.abs(slopes.residual[k] - one.residual) <= 1e-13 * one.load).all()
+        product = equations.hessian(one.masses) @ u
+        np.testing.assert_allclose(products[k], product, rtol=1e-12, atol=1e-13 * np.abs(product).max())

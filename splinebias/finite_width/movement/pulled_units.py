@@ -106,9 +106,11 @@ def pull_of_modes(problem: Problem) -> PullOfModes:
     else:
         flow = LinearFlow.of(PosedProblem(problem))
         rates, start, columns = flow.modes.rates, flow.start, flow.residuals.root[:, None] * flow.modes.vectors
-    weights = np.outer(start, start) / (rates * np.add.outer(rates, rates))
+    top = float(rates.max(initial=0.0)) or 1.0
+    slow = np.maximum(rates / top, 1 / _LARGE)  # what moves farther is too far for the leading order anyway
+    weights = np.outer(start, start) / (slow * np.add.outer(slow, slow))
     units = problem.phi.hess_at_zero if problem.scaled else 1.0  # of the multipliers
-    return PullOfModes(units * (columns @ weights @ columns.T))
+    return PullOfModes(min(units / top / top, _LARGE) * (columns @ weights @ columns.T))
 
 
 def pull_along_path(limit: Prediction) -> PullAlongPath:

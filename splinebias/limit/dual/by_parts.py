@@ -49,7 +49,8 @@ class ByParts(UnitQuadrature):
     """Exact integrals of a law that is constant on every cell, all with |w| = 1, for a potential that `has_closed_form`."""
 
     def integrals(self, function: DualFunction) -> Array:
-        found, z = np.zeros((8, len(self.sides), self.equations.x.size + 1)), function(self.grid.cells.edges)
+        z = function(self.grid.cells.edges)
+        found = np.zeros((8, *z.shape[:-1], self.equations.x.size + 1))
         for row, of_side in enumerate(z):
             self._add_by_parts(found[:, row], row, of_side)
         return found
@@ -59,23 +60,24 @@ class ByParts(UnitQuadrature):
         return tuple(Sample.of(*visited, exact=True) for visited in self._visited(function, max(6, self._order)))
 
     def _add_by_parts(self, found: Array, row: int, z: Array) -> None:
-        """Add the integrals of one side, from its dual values at all edges, to those that are `found`, shape (8, M + 1)."""
+        """Add the integrals of a side, from dual values (..., N + 1) at all edges, to those `found` (8, ..., M + 1)."""
         placed, phi, p = self.grid.placed, self._phi, self._order
         u, mass = phi.grad_inverse(z), self.units[row] * placed.wide
         conjugate = u * ((1 - 1 / p) * z - (1 - 2 / p) * phi.quadratic * u)  # (p - 1) |u|^p + eps u^2
         for first in range(0, placed.number.size, _BLOCK):
             some = slice(first, min(first + _BLOCK, placed.number.size))
             after = slice(some.start + 1, some.stop + 1)
-            part = self._in_own_hats(*(np.array([of[some], of[after]]) for of in (u, z, conjugate)))
+            ends = (np.array([of[..., some].ravel(), of[..., after].ravel()]) for of in (u, z, conjugate))
+            part = self._in_own_hats(*ends).reshape(8, *z.shape[:-1], -1)
             part *= mass[some]
             low, high = np.searchsorted(self._cut, (some.start, some.stop))
             at = self._cut[low:high] - first
             if at.size:
-                part[:, at] = _in_hats(part[:, at], self._hats[row][..., low:high])
+                part[..., at] = _in_hats(part[..., at], self._hats[row][..., low:high])
             interval = placed.interval[some]
-            columns = found[:, interval[0] : interval[-1] + 1]  # only the outermost intervals may have no cell
-            if columns.shape[1] < interval.size:
-                part = np.add.reduceat(part, np.searchsorted(interval, np.arange(interval[0], interval[-1] + 1)), axis=1)
+            columns = found[..., interval[0] : interval[-1] + 1]  # only the outermost intervals may have no cell
+            if columns.shape[-1] < interval.size:
+                part = np.add.reduceat(part, np.searchsorted(interval, np.arange(interval[0], interval[-1] + 1)), axis=-1)
             columns += part
 
     @cached_property

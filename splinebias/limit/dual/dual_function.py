@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +120,7 @@ class DualFunction:
         Gives p and q.
     free : bool
         Whether the affine part is free.
-    nodal : Array, shape (S, M)
+    nodal : Array, shape (S, M), or (S, K, M) of K functions at once, which have an axis more everywhere
         The dual function of every side at the data: of plus and minus, or of the one that both have. It follows from
         `values` and `beta`, but only up to their rounding: where g_- is a small difference of large numbers, increments (see
         `moved`) know it better.
@@ -128,8 +128,8 @@ class DualFunction:
 
     x: Array
     values: Array
-    beta: float
-    height: float
+    beta: Any  # a float; of several functions a column
+    height: Any
     frame: LineFrame
     activation: TwoSlope
     free: bool
@@ -137,25 +137,29 @@ class DualFunction:
 
     @classmethod
     def of(cls, x: Array, u: Array, activation: TwoSlope, *, free: bool, frame: LineFrame | None = None) -> DualFunction:
-        r"""From unknowns :math:`(\beta, \ell(\text{first}), v_2, \dots, v_{M-1})`, the first two if they are not free."""
-        values, beta, height = np.zeros(x.size), 0.0, 0.0
+        r"""From unknowns :math:`(\beta, \ell(\text{first}), v_2, \dots, v_{M-1})`, the first two if they are not free.
+
+        They have shape (U,), or (K, U) for K functions.
+        """
+        values, line = np.zeros((*u.shape[:-1], x.size)), np.zeros((*u.shape[:-1], 2))
         frame = LineFrame.of(x) if frame is None else frame
         if free:
-            values[1:-1] = u
+            values[..., 1:-1] = u
         else:
-            beta, height, values[1:-1] = float(u[0]), float(u[1]), u[2:]
+            line, values[..., 1:-1] = u[..., :2], u[..., 2:]
+        beta, height = _numbers(line)
         return cls._from_values(x, values, beta, height, frame, activation, free)
 
     @classmethod
     def _from_values(
-        cls, x: Array, values: Array, beta: float, height: float, frame: LineFrame, activation: TwoSlope, free: bool
+        cls, x: Array, values: Array, beta: Any, height: Any, frame: LineFrame, activation: TwoSlope, free: bool
     ) -> DualFunction:
         """From values at the inner data, to which that at x_1 is added."""
         line = x - frame.first
         line /= x[-1] - x[0]
-        line *= -beta
+        line = line * -beta
         line += height
-        values[0] = line[0]
+        values[..., 0] = line[..., 0]
         nodal = _nodal(activation.kink * values, line, activation, free)
         return cls(x, values, beta, height, frame, activation, free, nodal)
 
@@ -164,24 +168,36 @@ class DualFunction:
 
         `factor` is that of :math:`\ell` in `inner`, whose entries may belong to different sides.
         """
-        (first, last), (begin, end) = line.tolist(), self.frame
+        (first, last), (begin, end) = _numbers(line), self.frame
         along = first - (first - last) * ((self.x - begin) / (end - begin))
         kinks = inner - factor * along  # (p - q) G
-        kinks[0], kinks[-1] = self.activation.kink * along[0], 0.0
+        kinks[..., 0], kinks[..., -1] = self.activation.kink * along[..., 0], 0.0
         values = kinks / self.activation.kink
-        values[0] = along[0]
+        values[..., 0] = along[..., 0]
         nodal, beta = _nodal(kinks, along, self.activation, self.free), (first - last) * (self.span / (end - begin))
         return DualFunction(self.x, values, beta, first, self.frame, self.activation, self.free, nodal)
 
     def __call__(self, c: Array) -> Array:
-        """Values of all sides at `c`, of shape (S,) and that of `c`."""
-        found = np.array([np.interp(c, self.x, nodal) for nodal in self.nodal])
+        """Values of all sides at `c`, of shape (S,) and that of `c`; (S, K, N) of several functions at c of shape (N,)."""
+        rows = [np.interp(c, self.x, nodal) for nodal in self.nodal.reshape(-1, self.x.size)]
+        found = np.array(rows).reshape(*self.nodal.shape[:-1], *c.shape)
         before, after = c < self.x[0], c > self.x[-1]
         for values, (left, right) in zip(found, self.factors, strict=True):
             for outside, factor in ((before, left), (after, right)):
                 if outside.any():
-                    values[outside] = factor * self.line(c[outside])
+                    values[..., outside] = factor * self.line(c[outside])
         return found
+
+    @property
+    def several(self) -> DualFunction:
+        """The same as several functions, of which there is one: K = 1."""
+        beta, height = np.array([[self.beta]]), np.array([[self.height]])
+        return replace(self, values=self.values[None], beta=beta, height=height, nodal=self.nodal[:, None])
+
+    def __getitem__(self, k: int) -> DualFunction:
+        """The k-th of several functions."""
+        beta, height = float(self.beta[k, 0]), float(self.height[k, 0])
+        return replace(self, values=self.values[k], beta=beta, height=height, nodal=self.nodal[:, k])
 
     def moved(self, step: Array) -> DualFunction:
         """The dual function whose unknowns are larger by `step`, shape (U,)."""
@@ -197,8 +213,8 @@ class DualFunction:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # such steps are not taken
             alpha = phi.grad_inverse(old)
             rigid = phi.hess(alpha)
-            steep = (1 / rigid[2:]).reshape(self.nodal.shape)
-            plus = steep[0] >= steep[-1]
+            first, last = self._of_sides(1 / rigid)
+            plus = first >= last
             old, change, alpha, rigid = (self._counting(of, plus) for of in (old, change, alpha, rigid))
             moved, size = phi.grad(alpha + change / rigid) - old, np.abs(change)
             # not where that moves g more than the step itself, as at a sign change, where 1/phi'' is infinite; nor where the
@@ -228,9 +244,11 @@ class DualFunction:
         values, beta, height = self.values + step.values, self.beta + step.beta, self.height + step.height
         new = replace(self, values=values, beta=beta, height=height, nodal=self.nodal + step.nodal)
         far_apart = 1e-12  # part of g by which the two sides may disagree
-        if not new.torn > far_apart:
+        torn = new.torn > far_apart
+        if not np.any(torn):
             return new
-        return self._from_values(self.x, values, beta, height, self.frame, self.activation, self.free)
+        anew = self._from_values(self.x, values.copy(), beta, height, self.frame, self.activation, self.free)
+        return replace(new, values=np.where(torn, anew.values, values), nodal=np.where(torn, anew.nodal, new.nodal))
 
     @property
     def _largest(self) -> float:
@@ -239,18 +257,22 @@ class DualFunction:
 
     @property
     def _known(self) -> Array:
-        """The dual values at the ends of the line, and of all sides at the data, shape (2 + S M,)."""
-        return np.concatenate([self._largest * self.line_ends, self.nodal.ravel()])
+        """The dual values at the ends of the line, and of all sides at the data, shape (..., 2 + S M)."""
+        return np.concatenate([self._largest * self.line_ends, *self.nodal], axis=-1)
+
+    def _of_sides(self, known: Array) -> tuple[Array, Array]:
+        """Such values of the first and of the last side at the data, shape (..., M)."""
+        size = self.x.size
+        return known[..., 2 : 2 + size], known[..., -size:]
 
     def _counting(self, known: Array, plus: NDArray[np.bool_]) -> Array:
-        """What counts of such values, shape (2 + M,): at the data those of the first side where `plus`, else of the last."""
-        first, last = (known[2:].reshape(self.nodal.shape)[row] for row in (0, -1))
-        return np.concatenate([known[:2], np.where(plus, first, last)])
+        """What counts of such values, (..., 2 + M): at the data those of the first side where `plus`, else of the last."""
+        return np.concatenate([known[..., :2], np.where(plus, *self._of_sides(known))], axis=-1)
 
     def _through(self, found: Array, plus: NDArray[np.bool_]) -> DualFunction:
         """The dual function of which these are the values that count."""
         factor = np.where(plus, self.factors[0][1], self.factors[-1][1])
-        return self.through(found[2:], found[:2] / self._largest, factor)
+        return self.through(found[..., 2:], found[..., :2] / self._largest, factor)
 
     def times(self, factor: float) -> DualFunction:
         """A multiple of it."""
@@ -268,18 +290,20 @@ class DualFunction:
         return tuple(SideFunction(self, *of) for of in zip(self.nodal, self.factors, strict=True))
 
     @property
-    def torn(self) -> float:
+    def torn(self) -> Any:
         r"""How far :math:`g_+ - g_-` is from a multiple of :math:`\ell` at the data, relative to the larger of the two.
 
         Beyond rounding of :math:`\ell`: what increments larger by powers of ten leave behind, where nothing else shows it.
+        A float, or of K functions shape (K, 1).
         """
         if len(self.nodal) == 1:
             return 0.0
         (plus, minus), ((_, factor), (_, other)) = self.nodal, self.factors
         gap = np.abs(plus - minus - (factor - other) * self.line(self.x))
-        gap -= 1e-14 * np.abs(self.line(self.x[[0, -1]])).max()  # rounding after many increments
+        gap -= 1e-14 * np.abs(self.line(self.x[[0, -1]])).max(axis=-1, keepdims=True)  # rounding after many increments
         size = np.maximum(np.abs(plus), np.abs(minus))
-        return float(np.divide(gap, size, out=np.zeros_like(gap), where=(gap > 0) & (size > 0)).max())
+        torn = np.divide(gap, size, out=np.zeros_like(gap), where=(gap > 0) & (size > 0)).max(axis=-1, keepdims=True)
+        return float(torn[0]) if torn.ndim == 1 else torn
 
     @property
     def span(self) -> float:
@@ -287,18 +311,18 @@ class DualFunction:
         return float(self.x[-1] - self.x[0])
 
     @property
-    def turn(self) -> float:
+    def turn(self) -> Any:
         r"""The slope of :math:`\ell`."""
         return -self.beta / self.span
 
     def line(self, c: Array) -> Array:
-        r""":math:`\ell(c)`, same shape as `c`."""
+        r""":math:`\ell(c)`, same shape as `c`; of K functions shape (K, N) at c of shape (N,)."""
         return np.asarray(self.height - self.beta * ((c - self.frame.first) / self.span))
 
     @cached_property
     def line_ends(self) -> Array:
-        r""":math:`\ell` at the two places of the frame, shape (2,)."""
-        return np.array([self.height, self.height - self.beta * ((self.frame.last - self.frame.first) / self.span)])
+        r""":math:`\ell` at the two places of the frame, shape (..., 2)."""
+        return self.line(np.array(self.frame))
 
     def zeros(self) -> Array:
         """The isolated zeros of all sides, sorted."""
@@ -312,10 +336,15 @@ class DualFunction:
         return np.diff(slopes)
 
 
+def _numbers(pairs: Array) -> tuple[Any, Any]:
+    """Two numbers, shape (2,); of several functions, shape (K, 2), columns."""
+    return tuple(pairs.tolist()) if pairs.ndim == 1 else (pairs[:, :1], pairs[:, 1:])
+
+
 def _nodal(kinks: Array, line: Array, activation: TwoSlope, free: bool) -> Array:
     r"""The dual functions at the data, shape (S, M), from :math:`(p - q) G` and :math:`\ell` there."""
     factors = line_factors(activation, free=free)
-    nodal = np.empty((len(factors), line.size))
+    nodal = np.empty((len(factors), *line.shape))
     for row, (_, factor) in enumerate(factors):
         np.multiply(line, factor, out=nodal[row])
     nodal += kinks

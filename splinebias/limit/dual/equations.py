@@ -50,9 +50,9 @@ class Masses(NamedTuple):
 
     Attributes
     ----------
-    left, mixed, right : Array, shape (M - 1,)
+    left, mixed, right : Array, shape (..., M - 1)
         On every data interval, times the hat of its left end squared, the product of the two hats, the right one squared.
-    line : Array, shape (3,)
+    line : Array, shape (..., 3)
         Beyond the data, times the derivatives by :math:`\beta` squared, their product, that by :math:`v_1` squared.
     """
 
@@ -155,9 +155,11 @@ class DualEquations:
         return DualFunction.of(self.x, u, self.activation, free=self.free, frame=self.frame)
 
     def unknowns(self, function: DualFunction) -> Array:
-        """Inverse of `function`, shape (U,)."""
-        inner = function.values[1:-1]
-        return inner if self.free else np.concatenate([[function.beta, function.height], inner])
+        """Inverse of `function`, shape (U,) or (K, U)."""
+        inner = function.values[..., 1:-1]
+        if self.free:
+            return inner
+        return np.concatenate([np.atleast_1d(function.beta), np.atleast_1d(function.height), inner], axis=-1)
 
     def gathered(self, moments: Iterable[Moments], *, sizes: bool | Array = False) -> Array:
         r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc`, the equations of the model, shape (..., U).
@@ -172,7 +174,7 @@ class DualEquations:
                 if factor:
                     # no product of BLAS, whose threads wait for each other
                     turned, shifted = np.einsum("...m,m->...", own, self._tau), own.sum(axis=-1)
-                    inside = factor * np.array([turned, shifted]).T  # of one sign if moments are
+                    inside = factor * np.stack([turned, shifted], axis=-1)  # of one sign if moments are
                     line += np.where(sizes, np.abs(inside), inside)
             hats = np.add(hats, own, out=own) if hats.size else own
         if self.activation.kink != 1:
@@ -190,24 +192,32 @@ class DualEquations:
 
         Those have shape (8, S, M + 1); rows as of `Quadrature.integrals`.
         """
-        inner, beyond = integrals[..., 1:-1], integrals[..., 0] + integrals[..., -1]
-        density, lines = inner[:4].reshape(2, 2, *inner.shape[1:]), beyond[:4].reshape(2, 2, -1)
-        sides = range(integrals.shape[1])
-        made, load = self.gathered(
-            [Moments(density[:, 0, row], density[:, 1, row], lines[..., row]) for row in sides], sizes=_SECOND
-        )
-        masses = tuple(Masses(inner[4, row], inner[5, row], inner[6, row], beyond[4:7, row]) for row in sides)
+        made, load, masses = self.sums(integrals)
         residual, u = target - made, self.unknowns(function)
         paired, missing = float((target * u).sum()), float((residual * u).sum())
         pairing, objective = abs(paired), paired - sum(float(row.sum()) for row in integrals[7])
         share = 1 - missing / pairing if pairing else 1.0
         return Balance(objective, pairing, share, made, residual, load, misfit(residual, scale, load), masses)
 
+    def sums(self, integrals: Array) -> tuple[Array, Array, tuple[Masses, ...]]:
+        """The `made`, `load` and `masses` of `Balance`, from integrals of shape (8, S, M + 1), or (8, S, K, M + 1)."""
+        inner, beyond = integrals[..., 1:-1], integrals[..., 0] + integrals[..., -1]
+        density, lines = (of[:4].reshape(2, 2, *of.shape[1:]) for of in (inner, beyond))
+        sides, sizes = range(integrals.shape[1]), _SECOND.reshape(2, *(1,) * (integrals.ndim - 2))
+        made, load = self.gathered(
+            [Moments(density[:, 0, row], density[:, 1, row], np.moveaxis(lines[:, :, row], 1, -1)) for row in sides],
+            sizes=sizes,
+        )
+        far = (np.moveaxis(beyond[4:7, row], 0, -1) for row in sides)
+        near = (inner[4:7, row] for row in sides)
+        return made, load, tuple(Masses(of[0], of[1], of[2], line) for of, line in zip(near, far, strict=True))
+
     def hessian(self, masses: Iterable[Masses]) -> BorderedTridiagonal:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""
-        kink, size = self.activation.kink, self.x.size
-        diagonal, off, border = np.zeros(size), np.zeros(size - 1), np.zeros((2, 0))
-        corner = np.zeros(3)  # of beta alone, of both, of v_1 alone
+        kink, size, masses = self.activation.kink, self.x.size, tuple(masses)
+        many = masses[0].left.shape[:-1]
+        diagonal, off, border = np.zeros((*many, size)), np.zeros((*many, size - 1)), np.zeros((*many, 2, 0))
+        corner = np.zeros((*many, 3))  # of beta alone, of both, of v_1 alone
         for (left, mixed, right, beyond), (_, factor) in zip(masses, self.factors, strict=True):
             own = _at_data(left, right)
             diagonal += own
@@ -217,33 +227,32 @@ class DualEquations:
             corner += beyond
             if not factor:
                 continue
-            tau, inside = self._tau, np.empty((2, size))
-            turned, shifted = np.multiply(own, tau, out=inside[0]), inside[1]
-            turned[:-1] += tau[1:] * mixed
-            turned[1:] += tau[:-1] * mixed
-            np.add(own[:-1], mixed, out=shifted[:-1])  # the other of the lines is 1
-            shifted[-1] = own[-1]
-            shifted[1:] += mixed
-            corner += factor**2 * np.array([(turned * tau).sum(), turned.sum(), shifted.sum()])
+            tau, inside = self._tau, np.empty((*many, 2, size))
+            turned, shifted = np.multiply(own, tau, out=inside[..., 0, :]), inside[..., 1, :]
+            turned[..., :-1] += tau[1:] * mixed
+            turned[..., 1:] += tau[:-1] * mixed
+            np.add(own[..., :-1], mixed, out=shifted[..., :-1])  # the other of the lines is 1
+            shifted[..., -1] = own[..., -1]
+            shifted[..., 1:] += mixed
+            corner += factor**2 * np.stack([of.sum(axis=-1) for of in (turned * tau, turned, shifted)], axis=-1)
             inside *= kink * factor
             border = border + inside if border.size else inside
         if kink != 1:
             diagonal *= kink**2
             off *= kink**2
+        inner, beside = diagonal[..., 1:-1], off[..., 1:-1]
         if self.free:
-            return BorderedTridiagonal(diagonal[1:-1], off[1:-1], np.zeros((0, size - 2)), np.zeros((0, 0)))
-        (turn, shift), first = border[:, 0].tolist(), float(diagonal[0])  # v_1 is that of the first hat, too
-        both = corner[1] + turn
-        ends = np.array([[corner[0], both], [both, corner[2] + 2 * shift + first]])
-        border = border[:, 1:-1]
+            return BorderedTridiagonal(inner, beside, np.zeros((*many, 0, size - 2)), np.zeros((*many, 0, 0)))
+        turn, shift, first = border[..., 0, 0], border[..., 1, 0], diagonal[..., 0]  # v_1 is that of the first hat, too
+        both, ends = corner[..., 1] + turn, np.empty((*many, 2, 2))
+        ends[..., 0, 0] = corner[..., 0] + self.lead * (2 * turn + self.lead * first)
+        ends[..., 0, 1] = ends[..., 1, 0] = both + self.lead * (shift + first)
+        ends[..., 1, 1] = corner[..., 2] + 2 * shift + first
+        border = border[..., 1:-1]
         if border.size:
-            border[1, 0] += off[0]
-        if self.lead:
-            ends[0, 0] += self.lead * (2 * turn + self.lead * first)
-            ends[0, 1] = ends[1, 0] = both + self.lead * (shift + first)
-            if border.size:
-                border[0, 0] += self.lead * off[0]
-        return BorderedTridiagonal(diagonal[1:-1], off[1:-1], border, ends)
+            border[..., 1, 0] += off[..., 0]
+            border[..., 0, 0] += self.lead * off[..., 0]
+        return BorderedTridiagonal(inner, beside, border, ends)
 
     def scale(self, y: Array) -> Array:
         """What counts as a residual of 1, shape (U,): a bend is the shift of one ordinate against its neighbours.

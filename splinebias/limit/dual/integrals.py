@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -153,7 +154,8 @@ class Quadrature:
 
         Rows: the curvature density times the two hats, the sizes of the terms that were added up in these, the derivative
         of the density times the left hat squared, both, and the right one squared, and :math:`E[\phi^*] - \phi^*(0)`.
-        Beyond the data the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats.
+        Beyond the data the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats. Of K dual
+        functions the shape is (8, S, K, M + 1).
         """
         at_once = self._at_once(function)
         return self._summed(function, None, None) if at_once is None else at_once
@@ -165,16 +167,20 @@ class Quadrature:
 
     def _summed(self, function: DualFunction, order: int | None, samples: list[Sample] | None) -> Array:
         """The integrals on rows of `order` nodes, None: brief ones; `samples` receives these if it is a list."""
-        table = np.zeros((8, len(self.sides), self.equations.x.size + 1))
+        many, columns = function.values.shape[:-1], self.equations.x.size + 1
+        table = np.zeros((8, len(self.sides), math.prod(many) * columns))
         for row, nodes, response in self._visited(function, order):
-            _add(table[:, row], _of_rows(nodes, response, self.equations, self.equations.factors[row]), nodes.interval)
+            part = _of_rows(nodes, response, self.equations, self.equations.factors[row])
+            _add(table[:, row], part, nodes.interval + columns * nodes.function if many else nodes.interval)
             if samples is not None:
                 samples.append(Sample.of(row, nodes, response))
-        return table
+        return table.reshape(8, len(self.sides), *many, columns)
 
     def _at_once(self, function: DualFunction) -> Array | None:
         """The integrals on brief rows, of two sides at once; None where these are many, or no one model, or one side."""
-        if len(self.sides) == 1 or self.grid.brief.number.size * self.grid.cells.order * self.speeds > _BLOCK // 8:
+        if function.values.ndim > 1 or len(self.sides) == 1:
+            return None
+        if self.grid.brief.number.size * self.grid.cells.order * self.speeds > _BLOCK // 8:
             return None
         nodes, first = self.grid.of_both(function.sides)
         parts = (slice(0, first), slice(first, None))
@@ -192,7 +198,7 @@ class Quadrature:
         """The nodes with the response there, block by block: all of `order`, or on brief cells as many as the cells have."""
         cells = self.grid.brief if order is None else self.grid.placed
         order = order or self.grid.cells.order
-        step = max(1, _BLOCK // (order * self.speeds))
+        step = max(1, _BLOCK // (order * self.speeds * math.prod(function.values.shape[:-1])))
         for row, g in enumerate(function.sides):
             acting = cells.acting(g)
             count = acting.number.size

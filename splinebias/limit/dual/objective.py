@@ -27,6 +27,7 @@ from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.panels import folds_of
 from splinebias.limit.dual.responses.response import neglected
 from splinebias.limit.posed_problem import PosedProblem
+from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.half_line import MODERATE
 from splinebias.potential import Potential
 from splinebias.problem import Problem
@@ -87,6 +88,24 @@ class DualState:
             return 0.0
         moments = (sample.nodes.moments(sample.nodes.weights * sample.value)[0] for sample in self.samples)
         return lost / sum(float(moment.sum()) for moment in moments)
+
+
+class Slopes(NamedTuple):
+    """The derivatives of the dual at several points.
+
+    Attributes
+    ----------
+    functions : DualFunction
+        K functions, or one as K = 1.
+    residual : Array, shape (K, U), or (U,) if they are all the same
+        The gradients.
+    hessian : BorderedTridiagonal
+        Minus the second derivatives.
+    """
+
+    functions: DualFunction
+    residual: Array
+    hessian: BorderedTridiagonal
 
 
 class Refinement(NamedTuple):
@@ -192,6 +211,11 @@ class IntegratedDual:
     def at(self, function: DualFunction) -> DualState:
         """Value and derivatives at a dual function."""
         return self._state(function, self.integrator.integrals(function))
+
+    def slopes(self, functions: DualFunction) -> Slopes:
+        """The derivatives at several dual functions."""
+        made, _, masses = self.equations.sums(self.integrator.integrals(functions))
+        return Slopes(functions, self._target - made, self.equations.hessian(masses))
 
     def checked(self, function: DualFunction) -> DualState:
         """Value and derivatives at a dual function by half as many nodes again, which are kept in `DualState.samples`."""

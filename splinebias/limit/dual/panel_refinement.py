@@ -47,12 +47,14 @@ class PanelNodes(Nodes):
         That of the cell of `PanelGrid.cells` which holds it.
     at_zero : Array of int, shape (N,)
         In cells at a zero of g, the number of the panel between `PanelGrid.breaks`; -1 elsewhere.
+    function : Array of int, shape (N,)
+        Of which dual function they are, where there are several.
     """
 
     def __init__(self, x: Array, rows: Rows, panels: Panels, at_zero: NDArray[np.intp]) -> None:
         super().__init__(rows.nodes, rows.weights, panels.interval)
         self.x, self.rows, self.left, self.right = x, rows, panels.left, panels.right
-        self.number, self.at_zero = panels.number, at_zero
+        self.number, self.function, self.at_zero = panels.number, panels.function, at_zero
         # of the anchors, relative to the data point on the left
         self._local = np.where(rows.anchor == panels.left, panels.local, panels.local + panels.wide)
         self._gap = panels.gap

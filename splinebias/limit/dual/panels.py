@@ -132,16 +132,17 @@ class PlacedCells:
         return 1 - self.along
 
     def values(self, g: SideFunction) -> Array:
-        r"""The dual function at the ends of the cells, shape (2, N); of those in u, :math:`\hat g`."""
-        values = g.nodal[self.around] * self._back
-        values += g.nodal[self.around + 1] * self.along
+        r"""The dual function at the ends of the cells, (2, N), or (2, K, N) of several; of those in u, :math:`\hat g`."""
+        nodal, after = g.nodal[..., self.around], g.nodal[..., self.around + 1]
+        values = np.array([nodal * back + after * along for back, along in zip(self._back, self.along, strict=True)])
         cells, before, ends, touching, far, reach = self._beyond
         if cells.size:
             factor = np.where(before, *g.factors)
-            found = np.where(touching, np.where(before, g.nodal[0], g.nodal[-1]), factor * g.dual.line(ends))
+            at_end = np.where(before, g.nodal[..., :1], g.nodal[..., -1:])
+            for found, end, is_end in zip(values, ends, touching, strict=True):
+                found[..., cells] = np.where(is_end, at_end, factor * g.dual.line(end))
             if far.size:
-                found[0, far] = factor[far] * g.dual.turn * reach
-            values[:, cells] = found
+                values[0][..., cells[far]] = factor[far] * g.dual.turn * reach
         return np.asarray(values)
 
 
@@ -232,6 +233,8 @@ class Panels(NamedTuple):
         As in `PlacedCells`; `local` and `wide` are precise also where data are so close that doubles place a zero poorly.
     start, stop : Array, shape (N,)
         The dual function at the ends; of panels in u, its :math:`\hat g`.
+    function : Array of int, shape (N,)
+        Its number, where there are several.
     """
 
     number: NDArray[np.intp]
@@ -245,38 +248,46 @@ class Panels(NamedTuple):
     reach: Array
     start: Array
     stop: Array
+    function: NDArray[np.intp]
 
     @classmethod
     def of(cls, cells: PlacedCells, g: SideFunction, *, split: bool) -> Panels:
         """The cells, in two parts each where g changes sign if they are to be `split`."""
         start, stop = cells.values(g)
-        whole = (
-            cells.number,
-            cells.left,
-            cells.right,
-            cells.interval,
-            cells.local,
-            cells.wide,
-            cells.gap,
-            cells.centre,
-            cells.reach,
+        count = cells.number.size
+        of = np.arange(start.size) % count  # every function has the same cells
+        whole = cells if start.size == count else cells.take(of)
+        panels = cls(
+            whole.number,
+            whole.left,
+            whole.right,
+            whole.interval,
+            whole.local,
+            whole.wide,
+            whole.gap,
+            whole.centre,
+            whole.reach,
+            start.ravel(),
+            stop.ravel(),
+            np.arange(start.size) // count,
         )
-        panels = cls(*whole, start, stop)
-        (at,) = (start * stop < 0).nonzero()
+        (at,) = (panels.start * panels.stop < 0).nonzero()
         if not split:  # beyond the data they are all the same: there few cells are large, and may reach far
-            at = at[(cells.interval[at] == 0) | (cells.interval[at] == cells.points)]
+            at = at[(panels.interval[at] == 0) | (panels.interval[at] == cells.points)]
         if not at.size:
             return panels
-        left, right, wide, start, stop = (column[at] for column in (cells.left, cells.right, cells.wide, start, stop))
+        left, right, wide, start, stop = (
+            column[at] for column in (panels.left, panels.right, panels.wide, panels.start, panels.stop)
+        )
         low, high = wide * (start / (start - stop)), wide * (stop / (stop - start))
         zero = left + low
         torn = (zero <= left) | (zero >= right)  # an end up to rounding: the nearer end is the zero
         nearer = np.abs(start) < np.abs(stop)
         (new,) = (~torn).nonzero()
-        panels = panels.take(np.concatenate([np.arange(cells.number.size), at[new]]))
+        panels = panels.take(np.concatenate([np.arange(of.size), at[new]]))
         panels.start[at[torn & nearer]] = 0.0
         panels.stop[at[torn & ~nearer]] = 0.0
-        first, second = at[new], slice(cells.number.size, None)
+        first, second = at[new], slice(of.size, None)
         panels.right[first], panels.wide[first], panels.stop[first] = zero[new], low[new], 0.0
         panels.left[second], panels.wide[second], panels.start[second] = zero[new], high[new], 0.0
         panels.local[second] += low[new]

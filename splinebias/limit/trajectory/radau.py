@@ -15,10 +15,9 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.errors import Outcome
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.objective import DualState, IntegratedDual
+from splinebias.limit.dual.objective import DualState, IntegratedDual, Slopes
 from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.radau_stages import StageSystem
-from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.collocation import Collocation
 from splinebias.potential import Potential
 
@@ -202,20 +201,20 @@ class March:
         """
         start, hinges, last = self.state, self.residuals.hinges, 1.0
         origin = self.dual.equations.unknowns(start.function)
-        states, residual, hessians, rhs = self._begun(h, tried)
+        slopes, rhs = self._begun(h, tried)
         for iteration in range(48):
-            delta = self.stages.solve(hessians, rhs, h)
+            delta = self.stages.solve(slopes.hessian, rhs, h)
             if not np.isfinite(delta).all():
                 return None
-            effect = np.stack([t @ d for t, d in zip(hessians, delta, strict=True)])
-            functions = [state.function.mirrored(self.dual.potential, d) for state, d in zip(states, delta, strict=True)]
-            increments = np.stack([self.dual.equations.unknowns(f) for f in functions]) - origin
+            effect, functions = slopes.hessian @ delta, slopes.functions.mirrored(self.dual.potential, delta)
+            increments = self.dual.equations.unknowns(functions) - origin
             change = max(
                 float(np.linalg.norm(effect @ hinges.T, axis=1).max()) / self.size,
                 float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / self.tolerance,
             )
             if iteration or (tried is not None and change <= _CLOSE):
-                velocity = np.concatenate([self.residuals.velocity(start.residual)[None], (residual - effect) @ hinges.T])
+                moved = (slopes.residual - effect) @ hinges.T
+                velocity = np.concatenate([self.residuals.velocity(start.residual)[None], moved])
                 error = float(np.linalg.norm(self.rule.last_coefficient(velocity))) / self.size
                 if change * min(1.0, change / last) <= 0.1 * max(error, tolerance):
                     if error > tolerance:
@@ -225,32 +224,24 @@ class March:
             if iteration >= 8 and change > 0.9 * last:  # from now on, every step must come closer
                 return None
             last = change
-            states = [self.dual.at(f) for f in functions]
-            residual, hessians = np.stack([s.residual for s in states]), self._hessians(states)
-            if not np.isfinite(residual).all():
+            slopes = self.dual.slopes(functions)
+            if not np.isfinite(slopes.residual).all():
                 return None
-            rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
+            rhs = self.stages.imbalance(slopes.residual @ hinges.T @ hinges, increments, h)
         return None
 
-    def _begun(self, h: float, tried: Tried | None) -> tuple[list[DualState], Array, list[BorderedTridiagonal], Array]:
-        """Where Newton's method for a step of length h starts: states, gradients, Hessians, and what is missing."""
+    def _begun(self, h: float, tried: Tried | None) -> tuple[Slopes, Array]:
+        """Where Newton's method for a step of length h starts: slopes at the stages, or one for all; and what is missing."""
         start, hinges = self.state, self.residuals.hinges
         if self.rule.root != 1:  # the move that the first speed makes, because Hessians at the start are infinite
             increments = np.multiply.outer(h * self.rule.points**self.rule.root, self.slope)
         elif tried is not None:
             increments = np.stack([self.rule.risen(tried.increments, h / tried.length * c) for c in self.rule.points])
         else:
-            count = self.rule.points.size
-            residual = np.tile(start.residual, (count, 1))
-            return [start] * count, residual, self._hessians([start]) * count, residual
-        states = [self.dual.at(start.function.moved(moved)) for moved in increments]
-        residual = np.stack([s.residual for s in states])
-        rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
-        return states, residual, self._hessians(states), rhs
-
-    def _hessians(self, states: list[DualState]) -> list[BorderedTridiagonal]:
-        """Minus the second derivatives of the dual."""
-        return [self.dual.equations.hessian(state.masses) for state in states]
+            slopes = Slopes(start.function.several, start.residual, self.dual.equations.hessian(start.masses))
+            return slopes, np.tile(start.residual, (self.rule.points.size, 1))
+        slopes = self.dual.slopes(start.function.several.moved(increments))
+        return slopes, self.stages.imbalance(slopes.residual @ hinges.T @ hinges, increments, h)
 
     def _rounding(self) -> float:
         """How well G is known."""

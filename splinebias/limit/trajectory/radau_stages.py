@@ -11,7 +11,6 @@ by unknown, the matrix is banded with a border of two per stage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,14 +68,14 @@ class StageSystem:
         left = h * np.linalg.solve(self.coupling, velocity) - increments
         return np.asarray((self.metric @ (self.coupling @ left).T).T / h)
 
-    def solve(self, hessians: Sequence[BorderedTridiagonal], rhs: Array, h: float) -> Array:
-        """The Newton step for one Hessian and right-hand side a stage; `rhs` and the step have shape (s, U)."""
+    def solve(self, hessians: BorderedTridiagonal, rhs: Array, h: float) -> Array:
+        """The Newton step for a Hessian a stage, or one for all; right-hand sides `rhs` and step have shape (s, U)."""
         s, k = self.coupling.shape[0], self.edge.shape[0]
         inner = rhs.shape[1] - k
         size, half = s * inner, 3 * s - 1
         edge, at = self.edge / h, np.arange(s)
-        edge[:, at, k:, at] += np.stack([t.border for t in hessians])
-        edge[:, at, :k, at] += np.stack([t.corner for t in hessians])
+        edge[:, at, k:, at] += hessians.border
+        edge[:, at, :k, at] += hessians.corner
         border = edge[:, :, k:].reshape(k * s, size)
         columns = edge[:, :, k:].transpose(2, 1, 0, 3).reshape(size, k * s)
         corner = edge[:, :, :k].reshape(k * s, k * s)
@@ -86,11 +85,16 @@ class StageSystem:
         band = np.zeros((2 * half + 1) * size)
         band[self.places] = self.entries / h
         band = band.reshape(2 * half + 1, size)
-        band[half] += np.stack([t.diagonal for t in hessians], axis=1).ravel()
-        off = np.stack([t.off for t in hessians], axis=1).ravel()
+        band[half] += _stage_after_stage(hessians.diagonal, s)
+        off = _stage_after_stage(hessians.off, s)
         band[half - s, s:] += off
         band[half + s, : size - s] += off
         solved = solve_banded((half, half), band, np.c_[columns, rhs[:, k:].T.reshape(size)], check_finite=False)
         head = np.linalg.solve(corner - border @ solved[:, :-1], outer - border @ solved[:, -1])
         rest = solved[:, -1] - solved[:, :-1] @ head
         return np.concatenate([head.reshape(k, s), rest.reshape(inner, s)]).T
+
+
+def _stage_after_stage(values: Array, stages: int) -> Array:
+    """The values of all stages, shape (s, m), or of one for all, of one unknown after those of another, shape (m * s,)."""
+    return np.broadcast_to(values, (stages, values.shape[-1])).T.ravel()

@@ -176,12 +176,13 @@ class LimitSums(InfluenceSums):
 
     @np.errstate(over="ignore", divide="ignore")  # w next to 0 has its breakpoint far away
     def __call__(self, w: Array, b: Array) -> Array:
-        equations, rows = self.neurons.equations, self.neurons.dual.sides
+        equations, function = self.neurons.equations, self.neurons.dual
+        sides = len(equations.factors)
         c, v, hats, moments = -b / w, np.abs(w), np.zeros(self.edges.size), []
-        for row, g in enumerate(rows):
-            mine = np.isfinite(c) & ((w > 0) == (row == 0) if len(rows) == 2 else True)
+        for row in range(sides):
+            mine = np.isfinite(c) & ((w > 0) == (row == 0) if sides == 2 else True)
             at, size = c[mine], v[mine]
-            dual = g(at)
+            dual = function(at)[row]
             curvature = np.sign(dual) * size * self.neurons.potential.grad_inverse(size * np.abs(dual))
             left, right = _shares(at, curvature, self.edges)
             hats += left + right

@@ -125,7 +125,7 @@ class PathInfluence(InfluenceModel):
         """
         moved = np.zeros((weights.shape[0], self.residuals.root.size, side.nodes.size))
         for dual, response in zip(self.stages, self.responses, strict=True):
-            sums = np.einsum("anm,nm->an", weights, side.curvature(dual.sides[side.row](side.nodes)))
+            sums = np.einsum("anm,nm->an", weights, side.curvature(dual(side.nodes)[side.row]))
             moved += (basis.T @ response.T).T * sums[:, None]
         steps = self.residuals.hinges.T @ moved
         sums = np.einsum("anm,nm->an", weights, side.curvature(side.g))

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.integrals import Integrals, Sample, UnitQuadrature
+from splinebias.limit.dual.integrals import Sample, UnitQuadrature
 from splinebias.numerics.legendre import gauss_legendre
 from splinebias.potential import NEXT_TO_NOTHING, Potential, Power
 
@@ -48,35 +48,35 @@ def has_closed_form(potential: Potential) -> bool:
 class ByParts(UnitQuadrature):
     """Exact integrals of a law that is constant on every cell, all with |w| = 1, for a potential that `has_closed_form`."""
 
-    def at(self, function: DualFunction, curvature: Array) -> tuple[Integrals, ...]:
-        found = []
-        for row, (g, of_data) in enumerate(zip(function.sides, curvature, strict=True)):
-            start, stop = self.grid.placed.values(g)
-            z, others = np.append(start, stop[-1]), ~self._is_point
-            u = np.empty_like(z)
-            u[self._is_point], u[others] = of_data, self.potential.grad_inverse(z[others])
-            found.append(self._integrated_by_parts(row, z, u))
-        return tuple(found)
+    def integrals(self, function: DualFunction) -> Array:
+        found, z = np.zeros((8, len(self.sides), self.equations.x.size + 1)), function(self.grid.cells.edges)
+        for row, of_side in enumerate(z):
+            self._add_by_parts(found[:, row], row, of_side)
+        return found
 
     def samples(self, function: DualFunction) -> tuple[Sample, ...]:
         """As many nodes as the curvature of a function needs to be known exactly."""
         return tuple(Sample.of(*visited) for visited in self._visited(function, max(6, self._order)))
 
-    def _integrated_by_parts(self, row: int, z: Array, u: Array) -> Integrals:
-        """The integrals of one side from its dual values and curvature at all edges."""
-        found, placed = Integrals.zeros(self.equations.x.size + 1), self.grid.placed
-        mass, conjugate = self.units[row] * placed.wide, u * z - self.potential.cost(u)
+    def _add_by_parts(self, found: Array, row: int, z: Array) -> None:
+        """Add the integrals of one side, from its dual values at all edges, to those that are `found`, shape (8, M + 1)."""
+        placed, phi, p = self.grid.placed, self._phi, self._order
+        u, mass = phi.grad_inverse(z), self.units[row] * placed.wide
+        conjugate = u * ((1 - 1 / p) * z - (1 - 2 / p) * phi.quadratic * u)  # (p - 1) |u|^p + eps u^2
         for first in range(0, placed.number.size, _BLOCK):
             some = slice(first, min(first + _BLOCK, placed.number.size))
             after = slice(some.start + 1, some.stop + 1)
             part = self._in_own_hats(*(np.array([of[some], of[after]]) for of in (u, z, conjugate)))
-            part.table[:] *= mass[some]
+            part *= mass[some]
             low, high = np.searchsorted(self._cut, (some.start, some.stop))
             at = self._cut[low:high] - first
             if at.size:
-                part.table[:, at] = _in_hats(Integrals(part.table[:, at]), self._hats[row][..., low:high])
-            found.add(part, placed.interval[some])
-        return found
+                part[:, at] = _in_hats(part[:, at], self._hats[row][..., low:high])
+            interval = placed.interval[some]
+            columns = found[:, interval[0] : interval[-1] + 1]  # only the outermost intervals may have no cell
+            if columns.shape[1] < interval.size:
+                part = np.add.reduceat(part, np.searchsorted(interval, np.arange(interval[0], interval[-1] + 1)), axis=1)
+            columns += part
 
     @cached_property
     def _is_point(self) -> NDArray[np.bool_]:
@@ -91,21 +91,21 @@ class ByParts(UnitQuadrature):
 
     @cached_property
     def _hats(self) -> list[Array]:
-        """For every side, what `Integrals` calls hats at the ends of cut cells, shape (2 hats, 2 ends, C)."""
+        """For every side, what `integrals` calls hats at the ends of cut cells, shape (2 hats, 2 ends, C)."""
         cut, equations = self.grid.placed.take(self._cut), self.equations
         outer, ends = (cut.interval == 0) | (cut.interval == equations.x.size), np.array([cut.left, cut.right])
         lines, inside = np.array([equations.tau(ends), np.ones_like(ends)]), np.array([1 - cut.along, cut.along])
         return [np.where(outer, np.where(cut.interval == 0, *pair) * lines, inside) for pair in equations.factors]
 
-    def _in_own_hats(self, u: Array, z: Array, ends: Array) -> Integrals:
-        r"""Per unit, with the hats :math:`1 - \theta` and :math:`\theta` of the cells.
+    def _in_own_hats(self, u: Array, z: Array, ends: Array) -> Array:
+        r"""Per unit, with the hats :math:`1 - \theta` and :math:`\theta` of the cells: rows of `integrals`, shape (8, N).
 
         u, z and :math:`\phi^*` (`ends`) are given at both ends of cells, shape (2, N).
         """
         change = u[1] - u[0]
         whole, first, second = self._averages(u, z)
-        found = Integrals(np.empty((8, change.size)))
-        (left, right), (early, mixed, late), conjugate, sizes = found.value, found.slope, found.conjugate, found.sizes
+        found = np.empty((8, change.size))
+        left, right, size, other, early, mixed, late, conjugate = found
         # in place throughout, which takes 6 ns a cell instead of 50: right = (u_1 - (u_1 - u_0) T_2)/2
         np.multiply(change, second, out=right)
         np.subtract(u[1], right, out=right)
@@ -124,9 +124,9 @@ class ByParts(UnitQuadrature):
         conjugate += ends[0]
         conjugate += ends[1]
         conjugate *= 0.5
-        np.abs(u).max(axis=0, out=sizes[0])  # at most, where z changes sign
-        sizes[0] *= 0.5
-        sizes[1] = sizes[0]
+        np.abs(u).max(axis=0, out=size)  # at most, where z changes sign
+        size *= 0.5
+        other[:] = size
         return found
 
     def _averages(self, u: Array, z: Array) -> tuple[Array, Array, Array]:
@@ -158,23 +158,25 @@ class ByParts(UnitQuadrature):
         first, second = ((share * (weight * part).sum(axis=1)).sum(axis=0) for part in (height, height * height))
         return rise / change, first, second
 
-    @cached_property
+    @property
+    def _phi(self) -> Power:
+        assert isinstance(self.potential, Power)
+        return self.potential
+
+    @property
     def _order(self) -> int:
         r"""Nodes of the rule for averages, as many as :math:`\phi'` has coefficients."""
-        assert isinstance(self.potential, Power)
-        return int(self.potential.p)
+        return int(self._phi.p)
 
     def _chord(self, u: Array, v: Array) -> Array:
         r"""The slope :math:`(\phi'(u) - \phi'(v))/(u - v)` without cancellation, u and v of one sign if p is odd."""
-        phi = self.potential
-        assert isinstance(phi, Power)
         power, total = v, u + v  # u^(k-1) + u^(k-2) v + ... + v^(k-1) for k = 2, then by Horner's rule
         for _ in range(self._order - 3):
             power = power * v
             total *= u
             total += power
-        total *= phi.p
-        total += 2 * phi.quadratic
+        total *= self._phi.p
+        total += 2 * self._phi.quadratic
         return np.asarray(total)
 
 
@@ -185,19 +187,19 @@ def _rule(order: int) -> tuple[Array, Array, Array]:
     return place[:, None], weight * place, weight * place**2
 
 
-def _in_hats(own: Integrals, hats: Array) -> Array:
+def _in_hats(own: Array, hats: Array) -> Array:
     """From hats of the cells' own to others with these values at the ends, shape (2 hats, 2 ends, C)."""
-    (left, right), sizes, (early, mixed, late) = own.value, own.sizes, own.slope
+    left, right, size, other, early, mixed, late, conjugate = own
     ((a, b), (c, d)), ((e, f), (g, h)) = hats, np.abs(hats)
     return np.array(
         [
             a * left + b * right,
             c * left + d * right,
-            e * sizes[0] + f * sizes[1],
-            g * sizes[0] + h * sizes[1],
+            e * size + f * other,
+            g * size + h * other,
             a * a * early + 2 * a * b * mixed + b * b * late,
             a * c * early + (a * d + b * c) * mixed + b * d * late,
             c * c * early + 2 * c * d * mixed + d * d * late,
-            own.conjugate,
+            conjugate,
         ]
     )

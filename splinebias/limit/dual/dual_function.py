@@ -14,6 +14,13 @@ Where :math:`g_+ = g_-` for all multipliers, both sides are one.
 
 Data far from the breakpoints of a law (time stamps) ask for a line that is small there and large at the data: it is known by
 its value at those breakpoints then, see `LineFrame`, because the difference of two large ones has no digits.
+
+The *mirror image* of a dual function is the curvature that it makes, about :math:`\alpha = (\phi')^{-1}(g)`. The equations
+are almost linear in :math:`\alpha` whatever :math:`\phi` is, while in g they are as curved as :math:`(\phi')^{-1}`. A Newton
+step :math:`\delta` is therefore taken as :math:`\alpha + \delta/\phi''(\alpha)` at every data point, which is the same to
+first order. The same map turns the solution of the quadratic problem into a start for any other. A data point has one
+unknown and up to two dual values: one of them counts. At the ends it is the line that matters, of slope and offset the two
+unknowns that are left.
 """
 
 from __future__ import annotations
@@ -23,9 +30,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
+from splinebias.potential import Potential
 
 Factors = tuple[tuple[float, float], ...]
 
@@ -75,15 +84,6 @@ class SideFunction:
     dual: DualFunction
     nodal: Array
     factors: tuple[float, float]
-
-    def __call__(self, c: Array) -> Array:
-        """Values at `c`, same shape."""
-        x = self.dual.x
-        inside = np.interp(c, x, self.nodal)
-        before, after = c < x[0], c > x[-1]
-        if not (before.any() or after.any()):
-            return np.asarray(inside)
-        return np.where(before | after, np.where(before, *self.factors) * self.dual.line(c), inside)
 
     def zeros(self) -> Zeros:
         """The isolated zeros, in order."""
@@ -173,11 +173,54 @@ class DualFunction:
         nodal, beta = _nodal(kinks, along, self.activation, self.free), (first - last) * (self.span / (end - begin))
         return DualFunction(self.x, values, beta, first, self.frame, self.activation, self.free, nodal)
 
-    def unknowns(self) -> Array:
-        """Inverse of `of`, shape (U,)."""
-        return self.values[1:-1] if self.free else np.concatenate([[self.beta, self.height], self.values[1:-1]])
+    def __call__(self, c: Array) -> Array:
+        """Values of all sides at `c`, of shape (S,) and that of `c`."""
+        found = np.array([np.interp(c, self.x, nodal) for nodal in self.nodal])
+        before, after = c < self.x[0], c > self.x[-1]
+        for values, (left, right) in zip(found, self.factors, strict=True):
+            for outside, factor in ((before, left), (after, right)):
+                if outside.any():
+                    values[outside] = factor * self.line(c[outside])
+        return found
 
-    def moved(self, step: DualFunction) -> DualFunction:
+    def moved(self, step: Array) -> DualFunction:
+        """The dual function whose unknowns are larger by `step`, shape (U,)."""
+        return self._plus(self._with(step))
+
+    def mirrored(self, phi: Potential, step: Array) -> DualFunction:
+        r"""The dual function after a Newton step of the unknowns, shape (U,), taken in the mirror image.
+
+        At a data point the side that bends more as g moves takes the step.
+        """
+        increment = self._with(step)
+        old, change = self._known, increment._known
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # such steps are not taken
+            alpha = phi.grad_inverse(old)
+            rigid = phi.hess(alpha)
+            steep = (1 / rigid[2:]).reshape(self.nodal.shape)
+            plus = steep[0] >= steep[-1]
+            old, change, alpha, rigid = (self._counting(of, plus) for of in (old, change, alpha, rigid))
+            moved, size = phi.grad(alpha + change / rigid) - old, np.abs(change)
+            # not where that moves g more than the step itself, as at a sign change, where 1/phi'' is infinite; nor where the
+            # two hardly differ, because the step is known with its own relative precision
+            taken = (np.abs(moved) < size) & (size > 1e-4 * np.abs(old)) & (alpha != 0)
+        return self._plus(self._through(np.where(taken, moved, change), plus))
+
+    def through_mirror(self, phi: Potential, before: Potential | None = None) -> DualFunction:
+        r"""Has :math:`\phi'` of the values here at the data, or of the curvature they make with the potential `before`.
+
+        It is made of those values, not by increments: where these are larger by powers of ten, their rounding would stay,
+        and :math:`g_+ - g_- = \ell` be lost.
+        """
+        plus = np.abs(self.nodal[0]) >= np.abs(self.nodal[-1])
+        old = self._counting(self._known, plus)
+        return self._through(phi.grad(old if before is None else before.grad_inverse(old)), plus)
+
+    def _with(self, u: Array) -> DualFunction:
+        """The dual function with unknowns u."""
+        return DualFunction.of(self.x, u, self.activation, free=self.free, frame=self.frame)
+
+    def _plus(self, step: DualFunction) -> DualFunction:
         """The sum of the two, in which g at the data keeps the relative precision of the increments.
 
         Where increments larger by powers of ten leave their rounding behind, the two sides are made from `values` anew.
@@ -188,6 +231,26 @@ class DualFunction:
         if not new.torn > far_apart:
             return new
         return self._from_values(self.x, values, beta, height, self.frame, self.activation, self.free)
+
+    @property
+    def _largest(self) -> float:
+        """Factor of the line in the dual value that counts at its ends."""
+        return max(abs(self.activation.right), abs(self.activation.left))
+
+    @property
+    def _known(self) -> Array:
+        """The dual values at the ends of the line, and of all sides at the data, shape (2 + S M,)."""
+        return np.concatenate([self._largest * self.line_ends, self.nodal.ravel()])
+
+    def _counting(self, known: Array, plus: NDArray[np.bool_]) -> Array:
+        """What counts of such values, shape (2 + M,): at the data those of the first side where `plus`, else of the last."""
+        first, last = (known[2:].reshape(self.nodal.shape)[row] for row in (0, -1))
+        return np.concatenate([known[:2], np.where(plus, first, last)])
+
+    def _through(self, found: Array, plus: NDArray[np.bool_]) -> DualFunction:
+        """The dual function of which these are the values that count."""
+        factor = np.where(plus, self.factors[0][1], self.factors[-1][1])
+        return self.through(found[2:], found[:2] / self._largest, factor)
 
     def times(self, factor: float) -> DualFunction:
         """A multiple of it."""

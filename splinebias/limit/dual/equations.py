@@ -26,6 +26,8 @@ from splinebias.limit.discretization import Nodes
 from splinebias.limit.dual.dual_function import DualFunction, LineFrame, line_factors
 from splinebias.numerics.bordered import BorderedTridiagonal
 
+_SECOND = np.array([[False], [True]])  # of two densities, whether they are sizes of terms
+
 
 class Moments(NamedTuple):
     r"""Integrals of a density :math:`a_s` of one side, or of several densities.
@@ -58,6 +60,33 @@ class Masses(NamedTuple):
     mixed: Array
     right: Array
     line: Array
+
+
+class Balance(NamedTuple):
+    r"""How far a dual function is from solving the equations.
+
+    Attributes
+    ----------
+    objective, pairing : float
+        The value of the dual; and :math:`|\lambda^T y|`, for the rounding of that.
+    made_share : float
+        What the network of these dual values makes of y, along them: :math:`E[z \alpha]/\lambda^T y`, 1 at best.
+    made, residual, load : Array, shape (U,)
+        What it makes of the data, in the equations; what is missing, the gradient; sizes of the terms added up.
+    misfit : float
+        See `misfit`.
+    masses : tuple of Masses
+        Of the derivative of the curvature density, per side: of these the Hessian is made.
+    """
+
+    objective: float
+    pairing: float
+    made_share: float
+    made: Array
+    residual: Array
+    load: Array
+    misfit: float
+    masses: tuple[Masses, ...]
 
 
 class FarMass(NamedTuple):
@@ -125,6 +154,11 @@ class DualEquations:
         """The dual function with unknowns u."""
         return DualFunction.of(self.x, u, self.activation, free=self.free, frame=self.frame)
 
+    def unknowns(self, function: DualFunction) -> Array:
+        """Inverse of `function`, shape (U,)."""
+        inner = function.values[1:-1]
+        return inner if self.free else np.concatenate([[function.beta, function.height], inner])
+
     def gathered(self, moments: Iterable[Moments], *, sizes: bool | Array = False) -> Array:
         r""":math:`\sum_s \int a_s(c)\, \nabla_u g_s(c)\, dc`, the equations of the model, shape (..., U).
 
@@ -150,6 +184,24 @@ class DualEquations:
             line[..., :1] += np.where(sizes, np.abs(led), led)
         hats[..., 0] += line[..., 1]
         return np.concatenate([line[..., :1], hats[..., :-1]], axis=-1)
+
+    def balance(self, function: DualFunction, integrals: Array, target: Array, scale: Array) -> Balance:
+        """Of a dual function, for a `target` and its `scale`, from integrals over sides and data intervals.
+
+        Those have shape (8, S, M + 1); rows as of `Quadrature.integrals`.
+        """
+        inner, beyond = integrals[..., 1:-1], integrals[..., 0] + integrals[..., -1]
+        density, lines = inner[:4].reshape(2, 2, *inner.shape[1:]), beyond[:4].reshape(2, 2, -1)
+        sides = range(integrals.shape[1])
+        made, load = self.gathered(
+            [Moments(density[:, 0, row], density[:, 1, row], lines[..., row]) for row in sides], sizes=_SECOND
+        )
+        masses = tuple(Masses(inner[4, row], inner[5, row], inner[6, row], beyond[4:7, row]) for row in sides)
+        residual, u = target - made, self.unknowns(function)
+        paired, missing = float((target * u).sum()), float((residual * u).sum())
+        pairing, objective = abs(paired), paired - sum(float(row.sum()) for row in integrals[7])
+        share = 1 - missing / pairing if pairing else 1.0
+        return Balance(objective, pairing, share, made, residual, load, misfit(residual, scale, load), masses)
 
     def hessian(self, masses: Iterable[Masses]) -> BorderedTridiagonal:
         r""":math:`\sum_s \int D_s \nabla_u g_s \nabla_u g_s^T dc`."""

@@ -14,7 +14,7 @@ from splinebias._array import Array
 from splinebias.initialization.breakpoints import Side
 from splinebias.limit.discretization import CHECK
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.equations import DualEquations, Masses, Moments
+from splinebias.limit.dual.equations import DualEquations
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.responses.effective_response import EffectiveResponse, joined, response_model
 from splinebias.limit.dual.responses.response import Brink, Response, ResponseModel
@@ -25,91 +25,40 @@ AnyResponse = Response | EffectiveResponse
 _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
 
 
-@dataclass(frozen=True, eq=False)
-class Integrals:
-    r"""What one side adds to the dual, in columns: data intervals (column j has j points on the left), or cells.
+def _add(table: Array, part: Array, interval: NDArray[np.intp]) -> None:
+    """Add the columns of `part` to those of `table` with the numbers `interval`, in each of their rows."""
+    first, last = int(interval.min()), int(interval.max())
+    rows, columns = len(table), last - first + 1
+    if columns == interval.size and (interval[1:] > interval[:-1]).all():  # one for each
+        table[:, first : last + 1] += part
+        return
+    place = interval - first + columns * np.arange(rows)[:, None]
+    total = np.bincount(place.ravel(), part.ravel(), rows * columns)
+    table[:, first : last + 1] += total.reshape(rows, columns)
 
-    Beyond the data the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats.
 
-    Attributes
-    ----------
-    table : Array, shape (8, N)
-        All rows: `value`, `sizes`, `slope`, `conjugate`.
-    """
-
-    table: Array
-
-    @classmethod
-    def zeros(cls, columns: int) -> Integrals:
-        """Integrals to which nothing was added yet, for this many data intervals."""
-        return cls(np.zeros((8, columns)))
-
-    @property
-    def value(self) -> Array:
-        """The curvature density times the two hats, shape (2, N)."""
-        return self.table[:2]
-
-    @property
-    def slope(self) -> Array:
-        """The derivative of the curvature density times the left hat squared, both, the right one squared, shape (3, N)."""
-        return self.table[4:7]
-
-    @property
-    def conjugate(self) -> Array:
-        r""":math:`E[\phi^*] - \phi^*(0)`, shape (N,)."""
-        return np.asarray(self.table[7])
-
-    @property
-    def sizes(self) -> Array:
-        """The sizes of the terms that were added up in `value`, shape (2, N)."""
-        return self.table[2:4]
-
-    def add(self, part: Integrals, interval: NDArray[np.intp]) -> None:
-        """Add the columns of `part` to those with the numbers `interval`."""
-        first, last = int(interval.min()), int(interval.max())
-        rows, columns = len(self.table), last - first + 1
-        if columns == interval.size and (interval[1:] > interval[:-1]).all():  # one for each
-            self.table[:, first : last + 1] += part.table
-            return
-        place = interval - first + columns * np.arange(rows)[:, None]
-        total = np.bincount(place.ravel(), part.table.ravel(), rows * columns)
-        self.table[:, first : last + 1] += total.reshape(rows, columns)
-
-    @classmethod
-    def of_rows(
-        cls, nodes: PanelNodes, response: AnyResponse, equations: DualEquations, factors: tuple[Array | float, Array | float]
-    ) -> Integrals:
-        """What the rows of `nodes` contribute, given the response there; `factors`, as `line_factors`, of all or of each."""
-        shape = nodes.weights.T.shape  # in memory node after node of all rows, like the nodes
-        hats, terms = (np.empty((copies, *shape)).transpose(0, 2, 1) for copies in (2, 6))
-        hats[1] = nodes.share(equations.x)
-        np.subtract(1, hats[1], out=hats[0])
-        (outside,) = ((nodes.interval == 0) | (nodes.interval == equations.x.size)).nonzero()
-        if outside.size:
-            factor = np.where(nodes.interval == 0, *factors)[outside, None]
-            hats[0, outside], hats[1, outside] = factor * equations.tau(nodes.nodes[outside]), factor
-        np.multiply(nodes.weights * response.value, hats, out=terms[:2])
-        steep = np.multiply(nodes.weights * response.slope, hats, out=terms[3:5])
-        np.multiply(steep[0], hats[0], out=terms[2])
-        steep *= hats[1]
-        np.multiply(nodes.weights, response.conjugate, out=terms[5])
-        part = Integrals(np.empty((8, nodes.interval.size)))
-        terms[:2].sum(axis=2, out=part.value)
-        terms[2:].sum(axis=2, out=part.table[4:])
-        np.abs(part.value, out=part.sizes)
-        return part
-
-    @property
-    def moments(self) -> Moments:
-        """Of the curvature density, and the sizes of their terms: shape (2, ...)."""
-        both = self.table[:4].reshape(2, 2, -1)
-        return Moments(both[:, 0, 1:-1], both[:, 1, 1:-1], both[..., 0] + both[..., -1])
-
-    @property
-    def masses(self) -> Masses:
-        """Of the derivative of the curvature density."""
-        left, mixed, right = self.slope[:, 1:-1]
-        return Masses(left, mixed, right, self.slope[:, 0] + self.slope[:, -1])
+def _of_rows(
+    nodes: PanelNodes, response: AnyResponse, equations: DualEquations, factors: tuple[Array | float, Array | float]
+) -> Array:
+    """What rows contribute, shape (8, N), given the response there; `factors`, as `line_factors`, of all or of each."""
+    shape = nodes.weights.T.shape  # in memory node after node of all rows, like the nodes
+    hats, terms = (np.empty((copies, *shape)).transpose(0, 2, 1) for copies in (2, 6))
+    hats[1] = nodes.share(equations.x)
+    np.subtract(1, hats[1], out=hats[0])
+    (outside,) = ((nodes.interval == 0) | (nodes.interval == equations.x.size)).nonzero()
+    if outside.size:
+        factor = np.where(nodes.interval == 0, *factors)[outside, None]
+        hats[0, outside], hats[1, outside] = factor * equations.tau(nodes.nodes[outside]), factor
+    np.multiply(nodes.weights * response.value, hats, out=terms[:2])
+    steep = np.multiply(nodes.weights * response.slope, hats, out=terms[3:5])
+    np.multiply(steep[0], hats[0], out=terms[2])
+    steep *= hats[1]
+    np.multiply(nodes.weights, response.conjugate, out=terms[5])
+    part = np.empty((8, nodes.interval.size))
+    terms[:2].sum(axis=2, out=part[:2])
+    terms[2:].sum(axis=2, out=part[4:])
+    np.abs(part[:2], out=part[2:4])
+    return part
 
 
 class Sample(NamedTuple):
@@ -177,28 +126,33 @@ class Quadrature:
         some = edges[np.linspace(0, edges.size - 1, 5).astype(int), None]
         return max(1, *(response_model(side, self.potential, some).speeds for side in self.sides))
 
-    def at(self, function: DualFunction, curvature: Array) -> tuple[Integrals, ...]:
-        r"""The integrals of every side at a dual function; `curvature` is :math:`(\phi')^{-1}` of it at the data."""
-        at_once = self._of_both(function) if len(function.sides) == 2 else None
-        return self._integrated(function, None, None) if at_once is None else at_once
+    def integrals(self, function: DualFunction) -> Array:
+        r"""What a dual function makes, per side and data interval (column j has j points on the left), shape (8, S, M + 1).
 
-    def checked(self, function: DualFunction) -> tuple[tuple[Integrals, ...], tuple[Sample, ...]]:
-        """The integrals of every side by half as many nodes again, and these nodes."""
+        Rows: the curvature density times the two hats, the sizes of the terms that were added up in these, the derivative
+        of the density times the left hat squared, both, and the right one squared, and :math:`E[\phi^*] - \phi^*(0)`.
+        Beyond the data the derivatives of g by :math:`\beta` and :math:`v_1` take the place of the hats.
+        """
+        at_once = self._at_once(function)
+        return self._summed(function, None, None) if at_once is None else at_once
+
+    def checked(self, function: DualFunction) -> tuple[Array, tuple[Sample, ...]]:
+        """The integrals by half as many nodes again, and these nodes."""
         samples: list[Sample] = []
-        return self._integrated(function, round(CHECK * self.grid.cells.order), samples), tuple(samples)
+        return self._summed(function, round(CHECK * self.grid.cells.order), samples), tuple(samples)
 
-    def _integrated(self, function: DualFunction, order: int | None, samples: list[Sample] | None) -> tuple[Integrals, ...]:
+    def _summed(self, function: DualFunction, order: int | None, samples: list[Sample] | None) -> Array:
         """The integrals on rows of `order` nodes, None: brief ones; `samples` receives these if it is a list."""
-        found = tuple(Integrals.zeros(self.equations.x.size + 1) for _ in self.sides)
+        table = np.zeros((8, len(self.sides), self.equations.x.size + 1))
         for row, nodes, response in self._visited(function, order):
-            found[row].add(Integrals.of_rows(nodes, response, self.equations, self.equations.factors[row]), nodes.interval)
+            _add(table[:, row], _of_rows(nodes, response, self.equations, self.equations.factors[row]), nodes.interval)
             if samples is not None:
                 samples.append(Sample.of(row, nodes, response))
-        return found
+        return table
 
-    def _of_both(self, function: DualFunction) -> tuple[Integrals, ...] | None:
-        """The integrals on brief rows, of both sides at once; None where these are many, or no one model."""
-        if self.grid.brief.number.size * self.grid.cells.order * self.speeds > _BLOCK // 8:
+    def _at_once(self, function: DualFunction) -> Array | None:
+        """The integrals on brief rows, of two sides at once; None where these are many, or no one model, or one side."""
+        if len(self.sides) == 1 or self.grid.brief.number.size * self.grid.cells.order * self.speeds > _BLOCK // 8:
             return None
         nodes, first = self.grid.of_both(function.sides)
         parts = (slice(0, first), slice(first, None))
@@ -206,13 +160,11 @@ class Quadrature:
         model = joined(*models)
         if model is None:
             return None
-        where = np.arange(nodes.interval.size) < first
-        left, right = (np.where(where, *pair) for pair in zip(*self.equations.factors, strict=True))
-        rows = Integrals.of_rows(nodes, model(nodes.rows.g), self.equations, (left, right))
-        found = tuple(Integrals.zeros(self.equations.x.size + 1) for _ in parts)
-        for side, of in zip(found, parts, strict=True):
-            side.add(Integrals(rows.table[:, of]), nodes.interval[of])
-        return found
+        columns, after = self.equations.x.size + 1, np.arange(nodes.interval.size) >= first
+        left, right = (np.where(after, *pair[::-1]) for pair in zip(*self.equations.factors, strict=True))
+        table = np.zeros((8, 2 * columns))
+        _add(table, _of_rows(nodes, model(nodes.rows.g), self.equations, (left, right)), nodes.interval + columns * after)
+        return table.reshape(8, 2, columns)
 
     def _visited(self, function: DualFunction, order: int | None) -> Iterator[tuple[int, PanelNodes, AnyResponse]]:
         """The nodes with the response there, block by block: all of `order`, or on brief cells as many as the cells have."""
@@ -242,7 +194,7 @@ class UnitQuadrature(Quadrature):
     def speeds(self) -> int:
         return 1
 
-    def _of_both(self, function: DualFunction) -> None:
+    def _at_once(self, function: DualFunction) -> None:
         return None
 
     @cached_property

@@ -12,7 +12,6 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.functions.unfolding import Unfolding
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.mirror import mirrored, through_mirror
 from splinebias.limit.dual.objective import DualState, IntegratedDual, integrator_of
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.potential import Potential, Power
@@ -75,7 +74,7 @@ class LineSearch:
     @cached_property
     def step(self) -> Array:
         """Newton's, in the unknowns, shape (U,)."""
-        return self.state.hessian().solve(self.state.residual)
+        return self.state.dual.equations.hessian(self.state.masses).solve(self.state.residual)
 
     @cached_property
     def gain(self) -> float:
@@ -89,16 +88,14 @@ class LineSearch:
 
     def _trials(self) -> Iterator[tuple[DualState, float]]:
         """States after increments of falling length: the mirrored step, the step, and half of it again and again."""
-        state, dual = self.state, self.state.dual
-        step = dual.equations.function(self.step)
-        yield dual.at(state.function.moved(mirrored(dual.potential, state.function, state.curvature, step))), 1.0
+        dual = self.state.dual
+        yield dual.at(self.state.function.mirrored(dual.potential, self.step)), 1.0
         for length in 0.5 ** np.arange(60 if self._visible else 1):
             yield self._at(float(length)), float(length)
 
     def _at(self, length: float) -> DualState:
         """The state after a part of the step."""
-        dual = self.state.dual
-        return dual.at(self.state.function.moved(dual.equations.function(length * self.step)))
+        return self.state.dual.at(self.state.function.moved(length * self.step))
 
     def _is_progress(self, new: DualState, length: float) -> bool:
         """Whether the dual rises (Armijo); where that is below rounding, the residual is the measure instead."""
@@ -196,7 +193,7 @@ def led(posed: PosedProblem, dual: IntegratedDual, start: DualFunction, toleranc
         if reached is not None:
             start = reached.function
             if potential.moment_order <= 2:  # dual values differ by powers of ten, but not the curvature
-                start = through_mirror(there.potential, start, before=reached.dual.potential)
+                start = start.through_mirror(there.potential, before=reached.dual.potential)
         state, steps = maximized(scaled_start(there.at(start)), tolerance, 40)
         total += steps
         if to == 1 and (best is None or state.misfit < best.misfit):

@@ -21,14 +21,12 @@ from splinebias.functions.curved_rows import Rows
 from splinebias.functions.unfolding import Unfolding
 from splinebias.limit.dual.by_parts import ByParts, has_closed_form
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.equations import DualEquations, misfit
-from splinebias.limit.dual.integrals import Integrals, Quadrature, Sample, UnitQuadrature
-from splinebias.limit.dual.mirror import through_mirror
+from splinebias.limit.dual.equations import DualEquations, Masses, misfit
+from splinebias.limit.dual.integrals import Quadrature, Sample, UnitQuadrature
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.panels import folds_of
 from splinebias.limit.dual.responses.response import neglected
 from splinebias.limit.posed_problem import PosedProblem
-from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.half_line import MODERATE
 from splinebias.potential import Potential
 from splinebias.problem import Problem
@@ -44,30 +42,25 @@ class DualState:
         The dual.
     function : DualFunction
         The point.
-    curvature : Array, shape (S, M)
-        :math:`(\phi')^{-1}` of it at the data.
-    integrals : tuple of Integrals
-        Of every side.
-    objective, pairing : float
-        Its value; and :math:`|\lambda^T y|`, for the rounding of that.
-    made, residual, load : Array, shape (U,)
-        What the function makes of the data, in the equations; what is missing, the gradient; sizes of the terms added up.
-    misfit : float
-        See `equations.misfit`.
+    integrals : Array, shape (8, S, M + 1)
+        What all sides add to it, see `Quadrature.integrals`.
+    objective, pairing, made_share, made, residual, load, misfit, masses
+        As in `Balance`.
     samples : tuple of Sample
         All nodes, of a check.
     """
 
     dual: IntegratedDual
     function: DualFunction
-    curvature: Array
-    integrals: tuple[Integrals, ...]
+    integrals: Array
     objective: float
     pairing: float
+    made_share: float
     made: Array
     residual: Array
     load: Array
     misfit: float
+    masses: tuple[Masses, ...]
     samples: tuple[Sample, ...] = ()
 
     @property
@@ -81,16 +74,10 @@ class DualState:
         return sum(sample.cost for sample in self.samples)
 
     @property
-    def made_share(self) -> float:
-        r"""What the network of these dual values makes of y, along them: :math:`E[z \alpha]/\lambda^T y`, 1 at best."""
-        missing = float((self.residual * self.function.unknowns()).sum())
-        return 1 - missing / self.pairing if self.pairing else 1.0
-
-    @property
     def neglected(self) -> float:
         """The share of the moments that is beyond doubles, of a check."""
         lost = 0.0
-        for row in range(len(self.integrals)):
+        for row in range(len(self.masses)):
             samples = [sample for sample in self.samples if sample.row == row]
             brinks = [sample.brink for sample in samples if sample.brink is not None]
             largest = float(np.max([np.abs(sample.value).max() for sample in samples]))  # not max(), which may drop a NaN
@@ -100,10 +87,6 @@ class DualState:
             return 0.0
         moments = (sample.nodes.moments(sample.nodes.weights * sample.value)[0] for sample in self.samples)
         return lost / sum(float(moment.sum()) for moment in moments)
-
-    def hessian(self) -> BorderedTridiagonal:
-        """Minus the second derivative of the dual."""
-        return self.dual.equations.hessian([of.masses for of in self.integrals])
 
 
 class Refinement(NamedTuple):
@@ -166,9 +149,9 @@ class IntegratedDual:
             grid = replace(grid, folds=folds_of(posed.grid, problem.initialization.breakpoint_law, problem.data.x))
         dual = cls(problem, integrator_of(posed, grid), size, factor)
         if near is None:
-            return dual, through_mirror(potential, equations.function(u / size))
+            return dual, equations.function(u / size).through_mirror(potential)
         start, before = near.function(equations.frame), near.reached.grid.unfolding.potential
-        return dual, start if before == potential else through_mirror(potential, start, before=before)
+        return dual, start if before == potential else start.through_mirror(potential, before)
 
     @cached_property
     def equations(self) -> DualEquations:
@@ -208,22 +191,15 @@ class IntegratedDual:
 
     def at(self, function: DualFunction) -> DualState:
         """Value and derivatives at a dual function."""
-        curvature = np.asarray(self.potential.grad_inverse(function.nodal))
-        return self._state(function, curvature, self.integrator.at(function, curvature))
+        return self._state(function, self.integrator.integrals(function))
 
     def checked(self, function: DualFunction) -> DualState:
         """Value and derivatives at a dual function by half as many nodes again, which are kept in `DualState.samples`."""
-        integrals, samples = self.integrator.checked(function)
-        state = self._state(function, np.asarray(self.potential.grad_inverse(function.nodal)), integrals)
-        return replace(state, samples=samples)
+        return self._state(function, *self.integrator.checked(function))
 
-    def _state(self, function: DualFunction, curvature: Array, integrals: tuple[Integrals, ...]) -> DualState:
-        equations, sizes = self.equations, np.array([[False], [True]])
-        made, load = equations.gathered([of.moments for of in integrals], sizes=sizes)
-        pairing, residual = float((self._target * function.unknowns()).sum()), self._target - made
-        objective = pairing - sum(float(of.conjugate.sum()) for of in integrals)
-        error = misfit(residual, self._scale, load)
-        return DualState(self, function, curvature, integrals, objective, abs(pairing), made, residual, load, error)
+    def _state(self, function: DualFunction, integrals: Array, samples: tuple[Sample, ...] = ()) -> DualState:
+        balance = self.equations.balance(function, integrals, self._target, self._scale)
+        return DualState(self, function, integrals, *balance, samples)
 
     def misfit_of_finest(self, function: DualFunction) -> float:
         r"""The misfit there with the finest rule for |w|, 0 if rules are exact or |\alpha| too flat to ask much of them."""
@@ -268,9 +244,10 @@ class IntegratedDual:
         """By how much the misfit differs for what lies beyond the data being integrated by cells in u, not by a check."""
         if self.equations.free or self.grid.folds == (None, None):
             return 0.0
-        pairs = zip(state.integrals, check.integrals, strict=True)
-        apart = sum(a.moments.line[0] - b.moments.line[0] for a, b in pairs)  # of slope and offset, the first two unknowns
-        return misfit(np.asarray(apart), self._scale[:2], check.load[:2])
+        apart = (state.integrals - check.integrals)[:2, :, [0, -1]].sum(
+            axis=(1, 2)
+        )  # of slope and offset, the first unknowns
+        return misfit(apart, self._scale[:2], check.load[:2])
 
 
 def integrator_of(posed: PosedProblem, grid: PanelGrid) -> Quadrature:
@@ -287,7 +264,7 @@ def curved_spline(state: DualState, y: Array, knots: Array) -> CurvedSpline:
     """The function that a state with samples makes, through ordinates `y` at the data, one branch a side."""
     dual = state.dual
     x, scale, integrator, branches = dual.problem.data.x, dual.size * dual.problem.two_slopes.kink, dual.integrator, []
-    for row in range(len(state.integrals)):
+    for row in range(len(state.masses)):
         samples = [sample for sample in state.samples if sample.row == row]
         rows, curvature = samples[0].nodes.rows, samples[0].value
         if len(samples) > 1:

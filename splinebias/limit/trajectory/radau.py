@@ -15,8 +15,6 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.errors import Outcome
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.equations import DualEquations
-from splinebias.limit.dual.mirror import mirrored
 from splinebias.limit.dual.objective import DualState, IntegratedDual
 from splinebias.limit.trajectory.decay_modes import Residuals
 from splinebias.limit.trajectory.radau_stages import StageSystem
@@ -45,8 +43,6 @@ class Step(NamedTuple):
     ----------
     time, length : float
         Where it starts, how long it is.
-    equations : DualEquations
-        The unknowns u.
     start : DualFunction
         g at its start.
     increments : Array, shape (s, U)
@@ -61,7 +57,6 @@ class Step(NamedTuple):
 
     time: float
     length: float
-    equations: DualEquations
     start: DualFunction
     increments: Array
     velocity: Array
@@ -76,9 +71,9 @@ class Step(NamedTuple):
     def at(self, t: float) -> tuple[DualFunction, Array, float]:
         """g, G and the integral of 2L at a time on the step."""
         place = min((t - self.time) / self.length, 1.0)
-        moved = self.equations.function(self.rule.risen(self.increments, place))
+        function = self.start.moved(self.rule.risen(self.increments, place))
         lost = self.length * place * self.rule.mean_square(self.velocity, place)
-        return self.start.moved(moved), self.rule.interpolated(self.velocity, np.array([place]))[0], self.dissipated + lost
+        return function, self.rule.interpolated(self.velocity, np.array([place]))[0], self.dissipated + lost
 
 
 class Stages(NamedTuple):
@@ -185,16 +180,7 @@ class March:
 
     def _accept(self, increments: Array, velocity: Array, end: DualState, factor: float) -> Step:
         """Go to the end of a step."""
-        step = Step(
-            self.time,
-            self.length,
-            self.dual.equations,
-            self.state.function,
-            increments,
-            velocity,
-            self.dissipated,
-            self.rule,
-        )
+        step = Step(self.time, self.length, self.state.function, increments, velocity, self.dissipated, self.rule)
         if self.rule.root != 1:
             self._use(1.0)
         self.dissipated = step.at(step.end)[2]
@@ -215,15 +201,15 @@ class March:
         too long or on another grid, and is left as soon as it shows that the step is too long.
         """
         start, hinges, last = self.state, self.residuals.hinges, 1.0
-        origin = start.function.unknowns()
+        origin = self.dual.equations.unknowns(start.function)
         states, residual, hessians, rhs = self._begun(h, tried)
         for iteration in range(48):
             delta = self.stages.solve(hessians, rhs, h)
             if not np.isfinite(delta).all():
                 return None
             effect = np.stack([t @ d for t, d in zip(hessians, delta, strict=True)])
-            functions = [self._mirrored(state, d) for state, d in zip(states, delta, strict=True)]
-            increments = np.stack([f.unknowns() for f in functions]) - origin
+            functions = [state.function.mirrored(self.dual.potential, d) for state, d in zip(states, delta, strict=True)]
+            increments = np.stack([self.dual.equations.unknowns(f) for f in functions]) - origin
             change = max(
                 float(np.linalg.norm(effect @ hinges.T, axis=1).max()) / self.size,
                 float(np.abs(delta).max() / (np.abs(origin + increments).max() or 1.0)) * tolerance / self.tolerance,
@@ -240,7 +226,7 @@ class March:
                 return None
             last = change
             states = [self.dual.at(f) for f in functions]
-            residual, hessians = np.stack([s.residual for s in states]), [s.hessian() for s in states]
+            residual, hessians = np.stack([s.residual for s in states]), self._hessians(states)
             if not np.isfinite(residual).all():
                 return None
             rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
@@ -256,16 +242,15 @@ class March:
         else:
             count = self.rule.points.size
             residual = np.tile(start.residual, (count, 1))
-            return [start] * count, residual, [start.hessian()] * count, residual
-        states = [self.dual.at(start.function.moved(self.dual.equations.function(moved))) for moved in increments]
+            return [start] * count, residual, self._hessians([start]) * count, residual
+        states = [self.dual.at(start.function.moved(moved)) for moved in increments]
         residual = np.stack([s.residual for s in states])
         rhs = self.stages.imbalance(residual @ hinges.T @ hinges, increments, h)
-        return states, residual, [s.hessian() for s in states], rhs
+        return states, residual, self._hessians(states), rhs
 
-    def _mirrored(self, state: DualState, step: Array) -> DualFunction:
-        """The dual function of `state` after a step of the unknowns, taken in its mirror image."""
-        dual = self.dual
-        return state.function.moved(mirrored(dual.potential, state.function, state.curvature, dual.equations.function(step)))
+    def _hessians(self, states: list[DualState]) -> list[BorderedTridiagonal]:
+        """Minus the second derivatives of the dual."""
+        return [self.dual.equations.hessian(state.masses) for state in states]
 
     def _rounding(self) -> float:
         """How well G is known."""

@@ -74,10 +74,11 @@ class Rows(NamedTuple):
         """Which rows start at their upper end."""
         return np.asarray(self.offset[:, 0] > self.offset[:, -1])
 
-    def turned(self, at: NDArray[np.bool_]) -> Rows:
-        """These rules with the nodes of the rows `at` counted from their other end."""
-        columns = {name: np.where(at[:, None], old[:, ::-1], old) for name, old in self._asdict().items() if old.ndim > 1}
-        return self._replace(**columns, start=np.where(at, self.stop, self.start), stop=np.where(at, self.start, self.stop))
+    def turn(self, at: NDArray[np.intp]) -> None:
+        """Count the nodes of the rows `at` from their other end."""
+        for column in (self.offset, self.weights, self.g):
+            column[at] = column[at, ::-1]
+        self.start[at], self.stop[at] = self.stop[at], self.start[at]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,18 +138,16 @@ def _integrated(rows: Rows, curvature: Array, unfolding: Unfolding, degrees: Deg
     order, long = rows.offset.shape[1], rows.stop - rows.start
     known = degrees is not None and sum(degrees) <= order  # no more than the nodes can tell
     of_c, of_second = degrees if degrees is not None and known else (order, order - 1)
-    per_long = long / rows.rate
-
-    def pace(place: Array) -> Array:
-        """dc/dt, shape (N, len(place))."""
-        return np.asarray((unfolding.unfold(rows.start + long * place[:, None])[1] * per_long).T)
-
+    per_long, size = long / rows.rate, min(of_second + 2 * of_c, 2 * order)  # nodes for a product of two such polynomials
+    pace = np.copysign(rows.weights / gauss_legendre(order)[1], per_long[:, None])  # dc/dt
     second = legendre_coefficients(curvature).T[: of_second + 1]
-    slope = legendre_coefficients(curvature * pace(gauss_legendre(order)[0])).T
+    slope = legendre_coefficients(curvature * pace).T
     first = legendre_integral(slope[: of_second + of_c])
-    place = gauss_legendre(min(of_second + 2 * of_c, 2 * order))[0]  # a product of two such polynomials
-    rise = legendre_values(first, place.size) * pace(place)
-    series = (legendre_integral(legendre_coefficients(rise).T), first, second)
+    if known:
+        pace = legendre_values(legendre_coefficients(pace).T[:of_c], size)
+    else:
+        pace = (unfolding.unfold(rows.start + long * gauss_legendre(size)[0][:, None])[1] * per_long).T
+    series = (legendre_integral(legendre_coefficients(legendre_values(first, size) * pace).T), first, second)
     return series if known else tuple(_trimmed(part) for part in series)
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,7 +80,8 @@ class ByParts(UnitQuadrature):
         if cells.number.size:
             ends, part = function(np.array([cells.left, cells.right])), np.empty((*found.shape[:2], cells.number.size))
             self._in_own_hats([(of[:, 0], of[:, 1]) for of in self._at(ends)], part)
-            np.add.at(found, (..., cells.interval), _in_hats(part, self._cut.hats) * self._cut.mass)
+            into: Any = (..., cells.interval)
+            np.add.at(found, into, _in_hats(part, self._cut.hats) * self._cut.mass)
         return found
 
     def samples(self, function: DualFunction) -> tuple[Sample, ...]:
@@ -138,7 +139,7 @@ class ByParts(UnitQuadrature):
         conjugate += ends[0]
         conjugate += ends[1]
         conjugate *= 0.5
-        np.maximum(*np.abs(u), out=size)  # at most, where z changes sign
+        np.maximum(np.abs(u[0]), np.abs(u[1]), out=size)  # at most, where z changes sign
         size *= 0.5
         other[:] = size
         return found

@@ -27,6 +27,7 @@ from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.panels import folds_of
 from splinebias.limit.dual.responses.response import neglected
 from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.quadratic import quadratic_hessian
 from splinebias.numerics.half_line import MODERATE
 from splinebias.potential import Potential
 from splinebias.problem import Problem
@@ -134,7 +135,7 @@ class IntegratedDual:
         """
         problem, equations, near = posed.problem, posed.system, posed.near
         if near is None:
-            u = equations.curvature(posed.zeta).solve(equations.target(problem.data.y))
+            u = quadratic_hessian(equations, posed.zeta).solve(equations.target(problem.data.y))
             size = float(np.abs(equations.function(u).nodal).max())
             size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         else:

@@ -153,15 +153,15 @@ class PanelGrid:
             panels, change, near_zero = panels.take(whole), change[whole], near_zero[whole]
             part = np.where(near_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
             at_zero = np.where(near_zero, number, -1)
-        (bent,) = (change > 0.02).nonzero()  # else the curvature is smooth enough in c itself
-        if bent.size == change.size:
-            rows = _curved_rows(panels, self.unfolding, order, part)
-        else:
-            rows = _plain_rows(panels, order)
-            if bent.size:
-                curved = _curved_rows(panels.take(bent), self.unfolding, order, None if part is None else part[:, bent])
-                for column, values in zip(rows, curved, strict=True):
-                    column[bent] = values
+        bent = change > 0.02  # else the curvature is smooth enough in c itself
+        mostly = 2 * np.count_nonzero(bent) > bent.size
+        rows = _curved_rows(panels, self.unfolding, order, part) if mostly else _plain_rows(panels, order)
+        (at,) = (bent != mostly).nonzero()
+        if at.size:
+            others, of = panels.take(at), None if part is None else part[:, at]
+            fewer = _plain_rows(others, order) if mostly else _curved_rows(others, self.unfolding, order, of)
+            for column, values in zip(rows, fewer, strict=True):
+                column[at] = values
         (far,) = panels.reach.nonzero()
         if far.size:
             _unfold(rows, far, panels.centre[far], panels.reach[far])

@@ -17,6 +17,7 @@ from splinebias.functions.unfolding import Unfolding
 from splinebias.numerics.legendre import gauss_legendre, legendre_coefficients, legendre_integral, legendre_values
 
 Degrees = tuple[int, int] | None
+_BLOCK = 1 << 12  # rows treated at once: what fits into the cache of a core
 
 
 class Rows(NamedTuple):
@@ -135,20 +136,27 @@ class CurvedRows:
 
 def _integrated(rows: Rows, curvature: Array, unfolding: Unfolding, degrees: Degrees) -> tuple[Array, ...]:
     """The `CurvedRows.series` from f'' at the nodes."""
-    order, long = rows.offset.shape[1], rows.stop - rows.start
-    known = degrees is not None and sum(degrees) <= order  # no more than the nodes can tell
-    of_c, of_second = degrees if degrees is not None and known else (order, order - 1)
+    known = degrees is not None and sum(degrees) <= curvature.shape[1]  # no more than the nodes can tell
+    some = [slice(first, first + _BLOCK) for first in range(0, len(curvature), _BLOCK)] or [slice(0)]
+    blocks = [_series(rows.take(of), curvature[of], unfolding, degrees if known else None) for of in some]
+    series = [np.concatenate(of, axis=1) for of in zip(*blocks, strict=True)]
+    return tuple(series if known else (_trimmed(part) for part in series))
+
+
+def _series(rows: Rows, curvature: Array, unfolding: Unfolding, degrees: Degrees) -> tuple[Array, ...]:
+    """The same, without trimming."""
+    order, long = rows.weights.shape[1], rows.stop - rows.start
+    of_c, of_second = (order, order - 1) if degrees is None else degrees
     per_long, size = long / rows.rate, min(of_second + 2 * of_c, 2 * order)  # nodes for a product of two such polynomials
     pace = np.copysign(rows.weights / gauss_legendre(order)[1], per_long[:, None])  # dc/dt
     second = legendre_coefficients(curvature).T[: of_second + 1]
     slope = legendre_coefficients(curvature * pace).T
     first = legendre_integral(slope[: of_second + of_c])
-    if known:
+    if degrees is not None:
         pace = legendre_values(legendre_coefficients(pace).T[:of_c], size)
     else:
         pace = (unfolding.unfold(rows.start + long * gauss_legendre(size)[0][:, None])[1] * per_long).T
-    series = (legendre_integral(legendre_coefficients(legendre_values(first, size) * pace).T), first, second)
-    return series if known else tuple(_trimmed(part) for part in series)
+    return legendre_integral(legendre_coefficients(legendre_values(first, size) * pace).T), first, second
 
 
 def _trimmed(series: Array) -> Array:

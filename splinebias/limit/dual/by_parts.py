@@ -159,6 +159,7 @@ class ByParts(UnitQuadrature):
         first /= whole
         second /= whole
         second /= whole
+        whole *= self._phi.p
         if not smooth and (at := (z[0] * z[1] < 0)).any():
             whole[at], first[at], second[at] = self._across_zero(*(np.array([of[at] for of in pair]) for pair in (z, u)))
         return whole, first, second
@@ -183,14 +184,13 @@ class ByParts(UnitQuadrature):
         return int(self._phi.p)
 
     def _chord(self, u: Array, v: Array) -> Array:
-        r"""The slope :math:`(\phi'(u) - \phi'(v))/(u - v)` without cancellation, u and v of one sign if p is odd."""
+        r"""The slope :math:`(\phi'(u) - \phi'(v))/p(u - v)` without cancellation, u and v of one sign if p is odd."""
         power, total = v, u + v  # u^(k-1) + u^(k-2) v + ... + v^(k-1) for k = 2, then by Horner's rule
         for _ in range(self._order - 3):
             power = power * v
             total *= u
             total += power
-        total *= self._phi.p
-        total += 2 * self._phi.quadratic
+        total += 2 * self._phi.quadratic / self._phi.p
         return np.asarray(total)
 
 

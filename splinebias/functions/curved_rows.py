@@ -139,7 +139,7 @@ def _integrated(rows: Rows, curvature: Array, unfolding: Unfolding, degrees: Deg
     known = degrees is not None and sum(degrees) <= curvature.shape[1]  # no more than the nodes can tell
     some = [slice(first, first + _BLOCK) for first in range(0, len(curvature), _BLOCK)] or [slice(0)]
     blocks = [_series(rows.take(of), curvature[of], unfolding, degrees if known else None) for of in some]
-    series = [np.concatenate(of, axis=1) for of in zip(*blocks, strict=True)]
+    series = [np.concatenate([part.T for part in of]).T for of in zip(*blocks, strict=True)]
     return tuple(series if known else (_trimmed(part) for part in series))
 
 

@@ -72,8 +72,6 @@ class Sample(NamedTuple):
         The nodes.
     value : Array, shape (N, q)
         The curvature density there.
-    cost : float
-        Their share in :math:`E[D_\phi(\alpha, 0)]`.
     brink : Brink or None
         Where doubles end; None if no term is left out and none is the neighbour of those.
     """
@@ -81,14 +79,12 @@ class Sample(NamedTuple):
     row: int
     nodes: PanelNodes
     value: Array
-    cost: float
     brink: Brink | None
 
     @classmethod
     def of(cls, row: int, nodes: PanelNodes, response: AnyResponse) -> Sample:
         """From the response at the nodes."""
-        cost = float((nodes.weights * response.penalty).sum())
-        return cls(row, nodes, response.value, cost, response.brink(nodes.nodes))
+        return cls(row, nodes, response.value, response.brink(nodes.nodes))
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,8 +71,8 @@ class DualState:
 
     @property
     def cost(self) -> float:
-        r"""E[D_phi(alpha, 0)], of a check."""
-        return sum(sample.cost for sample in self.samples)
+        r""":math:`E[D_\phi(\alpha, 0)] = E[z \alpha] - E[\phi^*] + \phi^*(0)`."""
+        return self.objective - float((self.residual * self.dual.equations.unknowns(self.function)).sum())
 
     @property
     def neglected(self) -> float:

@@ -26,7 +26,7 @@ from experiments import _common as common
 from experiments import _panels as panels
 from splinebias._array import Array
 from splinebias.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION
-from splinebias.theorems.yang import EIGHT
+from splinebias.theorems.wide_networks import EIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

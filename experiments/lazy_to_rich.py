@@ -26,7 +26,8 @@ from experiments.adaptive_map import draw_map, medians
 from splinebias._array import Array
 from splinebias.plots import BLACK, BLUE, ORANGE, VERMILLION, plot_minimum_norm
 from splinebias.regimes.adaptive import AdaptiveMeasures, adaptive_measures, adaptive_problem, lazy_problem
-from splinebias.theorems.williams import EIGHT, LINEAR, SQUARE_ROOT, fixed_scales
+from splinebias.theorems.wide_networks import EIGHT
+from splinebias.theorems.williams import LINEAR, SQUARE_ROOT, fixed_scales
 from splinebias.training.ensemble import train_ensemble
 from splinebias.training.neuron_flow.neuron_flow import NeuronFlow
 

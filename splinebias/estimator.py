@@ -109,32 +109,32 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X, y = validate_data(self, X, y, y_numeric=True, ensure_min_samples=2)
         if self.features is not None and not (isinstance(self.features, str) and self.features == "all"):
             raise DataError(f'`features` must be "all" or None, got {self.features!r}; for one column give `feature`')
+        rows, values = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
+        weights = np.asarray(_check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True))
+        some = weights > 0
         if self._several:
-            m = np.asarray(_check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True))
-            rows, values = np.asarray(X, dtype=float)[m > 0], np.asarray(y, dtype=float)[m > 0]
-            data = Points.from_replicates(rows, values, m[m > 0])
-            return self._fitted(data, Initialization.gaussian(dim=data.inputs))
-        column = self._column(np.asarray(X, dtype=float))
+            points = Points.from_replicates(rows[some], values[some], weights[some])
+            return self._fitted(points, Initialization.gaussian(dim=points.inputs))
+        column = self._column(rows)
         if column.shape[0] and np.ptp(column) == 0:
             raise ValueError(f"`feature` {self.feature} must take at least two values, got the constant {column[0]:g}")
-        if np.shape(X)[1] > 1:
+        if rows.shape[1] > 1:
             warnings.warn(
-                f"univariate: column {self.feature} of {np.shape(X)[1]} is used, the others are ignored",
+                f"univariate: column {self.feature} of {rows.shape[1]} is used, the others are ignored",
                 UserWarning,
                 stacklevel=2,
             )
-        counted = self._counted(column, np.asarray(y, dtype=float), sample_weight)
-        return self._fitted(Dataset.from_replicates(*counted), Initialization.gaussian())
+        if not some.any() or np.ptp(column[some]) == 0:
+            raise ValueError(
+                f"`sample_weight` must leave at least two values of `feature` {self.feature}, got "
+                f"{np.unique(column[some]).size}"
+            )
+        return self._fitted(Dataset.from_replicates(column[some], values[some], weights[some]), Initialization.gaussian())
 
     def _fitted(self, data: Dataset | Points, law: Initialization) -> Self:
         """Itself with the prediction for `data`, by `law` unless it has one of its own."""
-        problem = Problem(
-            data,
-            self.initialization or law,
-            self.activation or ReLU(),
-            self.potential or Quadratic(),
-            self.affine,
-        )
+        law, potential = self.initialization or law, self.potential or Quadratic()
+        problem = Problem(data, law, self.activation or ReLU(), potential, self.affine)
         self.time_ = self._chosen_time(problem)
         self.prediction_ = predict(problem, time=self.time_)
         self.outcome_ = self.prediction_.outcome
@@ -204,17 +204,6 @@ class SplineBiasRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             variance += error_band(problem, self.width, time=self.time_, draws=100).std(x) ** 2
         return np.asarray(np.sqrt(variance))
 
-    def _counted(self, column: Array, y: Array, sample_weight: ArrayLike | None) -> tuple[Array, Array, Array]:
-        """Rows that count, with their weights."""
-        weights = np.asarray(_check_sample_weight(sample_weight, column, dtype=np.float64, ensure_non_negative=True))
-        counts = weights > 0
-        kept = column[counts]
-        if kept.size == 0 or np.ptp(kept) == 0:
-            raise ValueError(
-                f"`sample_weight` must leave at least two values of `feature` {self.feature}, got {np.unique(kept).size}"
-            )
-        return kept, y[counts], weights[counts]
-
     def _column(self, X: Array) -> Array:
         feature = entry(self.feature)
         whole = isinstance(feature, numbers.Integral) and not isinstance(feature, bool)
@@ -255,8 +244,6 @@ class SplineBiasRegressorCV(SplineBiasRegressor):
     *Hypotheses, not checked:* independent noise whose variance is inverse to the weights. Source: Craven & Wahba 1979.
     """
 
-    features = None  # cross-validation of training times is of one input
-
     def __init__(
         self,
         initialization: Initialization | None = None,
@@ -268,13 +255,9 @@ class SplineBiasRegressorCV(SplineBiasRegressor):
         width: int | None = None,
         features: str | None = None,
     ) -> None:
-        self.initialization = initialization
-        self.potential = potential
-        self.activation = activation
-        self.affine = affine
-        self.features = features
-        self.feature = feature
-        self.width = width
+        super().__init__(
+            initialization, potential, activation, affine=affine, feature=feature, width=width, features=features
+        )
 
     def __sklearn_tags__(self) -> Any:
         """Those of a regressor that may score low on several columns, of which it sees one and smooths the others away."""

@@ -156,10 +156,7 @@ class Problem:
 
     @property
     def default_interval(self) -> tuple[float, float]:
-        """Where functions are compared and drawn unless told otherwise: the span of the data, a quarter wider on each side.
-
-        How a limit extrapolates is part of the theory.
-        """
+        """Where functions are compared and drawn by default: the span of the data, and a quarter of it more on each side."""
         return self.line_data.default_interval
 
     @property
@@ -268,13 +265,7 @@ class Problem:
         return cls(**problem_parts(tables, folder, root))
 
     def to_toml(self, path: str | Path | None = None) -> str:
-        """The problem as TOML text, written atomically to `path` if one is given; `from_toml` reads it back equal.
-
-        Raises
-        ------
-        CapabilityError
-            As `to_tables`.
-        """
+        """`to_tables` as TOML text, written atomically to `path` if one is given; `from_toml` reads it back equal."""
         return write_toml(self.to_tables(), path)
 
     @classmethod

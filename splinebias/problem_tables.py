@@ -5,7 +5,6 @@ Laws are in `initialization/tables`; what the tables of a file may hold is said 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -142,10 +141,12 @@ def _read_data(table: dict[str, Any], folder: Path | None, root: str | Path | No
     known = {"csv", "x", "y"} if "csv" in table else {"x", "y", "weights"}
     for name in set(table) - known:
         raise DataError(f"[data] has `x` and `y`, or `csv`, and no `{name}`{nearest(name, [*known, 'csv', 'replicates'])}")
-    kind = Points if isinstance(table.get("x"), list) and table["x"] and _several(table) else Dataset
+    several = isinstance(table.get("x"), list) and table["x"] and ("csv" in table or isinstance(table["x"][0], list))
+    kind = Points if several else Dataset  # rows, or with `csv` the names of columns
     if "csv" in table:
         names = {name: table.pop(name) for name in ("x", "y") if name in table}
-        if not all(isinstance(name, str) for name in [table["csv"], *_flat(names.values())]):
+        columns = [part for name in names.values() for part in (name if isinstance(name, list) else [name])]
+        if not all(isinstance(name, str) for name in [table["csv"], *columns]):
             raise DataError(f"[data] with `csv` names a file and its columns x and y, got {table | names}")
         return kind.from_csv(named_file(table["csv"], "csv", folder, root), **names, replicates=replicates)
     if not {"x", "y"} <= set(table):
@@ -153,13 +154,3 @@ def _read_data(table: dict[str, Any], folder: Path | None, root: str | Path | No
     if replicates and "weights" in table:
         raise DataError("[data] takes `weights` or `replicates = true`, got both; replicates are their own weights")
     return kind.from_replicates(**table) if replicates else kind(**table)
-
-
-def _several(table: dict[str, Any]) -> bool:
-    """Whether `x` of [data] is of several inputs: rows, or with `csv` the names of columns."""
-    return "csv" in table or isinstance(table["x"][0], list)
-
-
-def _flat(names: Iterable[Any]) -> list[Any]:
-    """Names of columns, lists of them taken apart."""
-    return [part for name in names for part in (name if isinstance(name, list) else [name])]

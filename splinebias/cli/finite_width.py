@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from splinebias.cli.console import Answer, Numbers, interval_option, of_problem, places, rows, where_in
+from splinebias.cli.console import Answer, Numbers, head_of, interval_option, of_problem, places, rows, where_in
 
 if TYPE_CHECKING:
     from splinebias.problem import Problem
@@ -40,23 +40,23 @@ def band(
         splinebias band problem.toml --width 4860 --at 0.5 --plot band.png
     """
     from splinebias.finite_width.band import ErrorBand, error_band
+    from splinebias.functions.compare_on_box import place_text
 
     points, columns = places(problem, at)
     found = error_band(problem, width, interval=where_in(problem, interval), time=time, seed=seed)
     limits, deviations = (found.prediction(points).tolist(), found.std(points).tolist()) if at else ([], [])
     answer.draw(found)
     quantiles = {str(q): found.quantile(q) for q in (0.05, 0.5, 0.95)}
-    ends = [found.interval] if isinstance(found, ErrorBand) else found.box.tolist()
-    where = " x ".join(f"[{lo:g}, {hi:g}]" for lo, hi in ends)
+    ends = found.interval if isinstance(found, ErrorBand) else found.box.tolist()
     answer.show(
-        {"problem": problem.describe(), "outcome": found.prediction.outcome.name, "advice": found.advice}
-        | {"width": width, "time": time, "interval": ends[0] if isinstance(found, ErrorBand) else ends}
+        head_of(problem, found.prediction.outcome, found.advice)
+        | {"width": width, "time": time, "interval": ends}
         | {"expected_sup": found.expected_sup, "quantiles": quantiles}
         | {"at": rows(columns | {"f": limits, "std": deviations})},
         {
             "problem": problem.describe(),
             "networks": f"width {width}, time {time:g}",
-            "largest_error": f"on {where}: {found.expected_sup:.4g} on average, below "
+            "largest_error": f"on {place_text(ends)}: {found.expected_sup:.4g} on average, below "
             + ", ".join(f"{value:.4g} in {float(q):.0%}" for q, value in quantiles.items()),
             "advice": found.advice or "none",
         },

@@ -43,14 +43,7 @@ def main() -> None:
     """
 
 
-main.add_command(predict)
-main.add_command(train)
-main.add_command(study)
-for command in (band, width, laziness, gcv):
+for command in (predict, train, study, band, width, laziness, gcv, diagnose):
     main.add_command(command)
-main.add_command(diagnose)
-main.add_command(minimum_norm)
-main.add_command(large_bias)
-main.add_command(alignment)
-main.add_command(orientations)
-main.add_command(verify)
+for command in (minimum_norm, large_bias, alignment, orientations, verify):
+    main.add_command(command)

@@ -64,6 +64,7 @@ def train(
     from splinebias._arguments import interval as check_interval
     from splinebias.errors import CapabilityError
     from splinebias.functions.compare import compare
+    from splinebias.functions.compare_on_box import place_text
     from splinebias.limit.predict import predict as solve
     from splinebias.loss import loss_named
     from splinebias.parameterization import MeanField
@@ -95,7 +96,6 @@ def train(
     labels = {}
     if loss != "squared":
         labels["labels"] = f"{run.stats['wrong']:.0f} on the wrong side, least margin {run.stats['margin']:.4g}"
-    ends = " x ".join(f"[{lo:g}, {hi:g}]" for lo, hi in ([where] if isinstance(where[0], float) else where))
     answer.show(
         head_of(problem, run.outcome, run.advice)
         | {"width": run.width, "seed": run.seed, "loss": run.loss, "steps": run.steps, "time": run.time}
@@ -115,7 +115,7 @@ def train(
             "distance": f"unknown: {unknown}"
             if distance is None
             else f"sup {distance.sup:.4g} (at x = {_point(distance.argmax)}), L2 {distance.l2:.4g} "
-            f"from the limit{' at this time' if rich else ''} on {ends}",
+            f"from the limit{' at this time' if rich else ''} on {place_text(where)}",
         },
     )
     end(ok=run.outcome.ok and (limit is None or limit.outcome.ok))

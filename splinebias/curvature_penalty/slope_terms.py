@@ -176,7 +176,7 @@ class Demand:
 
         def cost(left: Array, right: Array) -> tuple[Array, Array]:
             split = self._split(potential, left, right, None)
-            density = split.at(line, None).penalty
+            density = split.at(line).penalty
             return density, np.asarray((split.weights * density).sum(axis=1))
 
         total = float(cost(*self.cells.panels)[1].sum())

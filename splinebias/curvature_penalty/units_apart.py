@@ -18,7 +18,7 @@ from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import SolveError
 from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.limit.dual.responses.effective_response import EffectiveModel, EffectiveResponse, response_model
+from splinebias.limit.dual.responses.effective_response import EffectiveModel, EffectiveResponse, SideResponse
 from splinebias.limit.dual.responses.response import Response, ResponseModel
 from splinebias.numerics.roots import Evaluation, Subset, increasing_roots
 from splinebias.potential import Potential
@@ -34,10 +34,6 @@ class Point(NamedTuple):
     ----------
     line : Array, shape (2,)
         The coefficients of :math:`\ell` in 1 and u.
-    shift : Array, shape (2, N, q)
-        Per side, the part of g that is the line's.
-    g : Array, shape (2, N, q)
-        Per side, the dual values.
     responses : pair of Response or EffectiveResponse
         Per side, how much its neurons bend.
     dual : float
@@ -49,8 +45,6 @@ class Point(NamedTuple):
     """
 
     line: Array
-    shift: Array
-    g: Array
     responses: Responses
     dual: float
     gradient: Array
@@ -95,7 +89,7 @@ class Split(NamedTuple):
         SolveError
             If the moments are not met to 1e-8 of the terms that they are the difference of.
         """
-        point = self.at(np.zeros(2), None)
+        point = self.at(np.zeros(2))
         if self.moments is None:
             return point
         best, stale = np.inf, 0
@@ -113,12 +107,12 @@ class Split(NamedTuple):
             raise SolveError("the slope and offset of this function could not be matched; evaluate one nearer to the limit")
         return point
 
-    def at(self, line: Array, near: Point | None) -> Point:
-        """The point of this line; a point nearby saves root finding. Exact for the discretized integral."""
+    def at(self, line: Array) -> Point:
+        """The point of this line, exact for the discretized integral."""
         act = self.activation
         along = np.tensordot(line, self.lever, axes=1)
         shift = np.stack([act.left * along, -act.right * along])
-        g = dual_values(self.models, shift, self.half, None if near is None else _predict(near, shift))
+        g = dual_values(self.models, shift, self.half)
         with np.errstate(all="ignore"):  # far from the maximum a response may overflow; such a step is halved
             plus, minus = responses = self.models[0](g[0]), self.models[1](g[1])
             dual = float((self.weights * ((g[0] - shift[0]) * self.half - plus.conjugate - minus.conjugate)).sum())
@@ -126,14 +120,14 @@ class Split(NamedTuple):
             size = self.weights * (np.abs(plus.value) + np.abs(minus.value))
             scale = float(np.einsum("ink,nk->i", np.abs(self.lever), size).max()) or 1.0
         if self.moments is None:
-            return Point(line, shift, g, responses, dual, np.zeros(2), scale)
+            return Point(line, responses, dual, np.zeros(2), scale)
         gradient = self.moments - np.einsum("ink,nk->i", self.lever, tau)
-        return Point(line, shift, g, responses, dual + float(line @ self.moments), gradient, scale)
+        return Point(line, responses, dual + float(line @ self.moments), gradient, scale)
 
     def _search(self, point: Point, step: Array) -> Point | None:
         """The first halving of the step that raises the dual, or lowers its gradient where the rise is below rounding."""
         for length in 0.5 ** np.arange(50):
-            moved = self.at(point.line + length * step, point)
+            moved = self.at(point.line + length * step)
             rises = moved.dual >= point.dual + 1e-4 * length * float(point.gradient @ step)
             if rises or np.abs(moved.gradient).max() <= (1 - length / 4) * np.abs(point.gradient).max():
                 return moved
@@ -151,22 +145,13 @@ class Split(NamedTuple):
 def models_at(law: BreakpointLaw, potential: Potential, c: Array) -> Models:
     """The responses of units with w > 0 and with w < 0 at breakpoints `c`; by effective potentials, if there are."""
     plus, minus = law.sides
-    return response_model(plus, potential, c), response_model(minus, potential, c)
+    return SideResponse(plus, potential).at(c), SideResponse(minus, potential).at(c)
 
 
-def _predict(near: Point, shift: Array) -> Array:
-    """g for other shifts, to first order."""
-    plus, minus = (response.slope for response in near.responses)
-    change, total = shift - near.shift, plus + minus
-    with np.errstate(over="ignore"):
-        t = np.divide(plus * change[0] + minus * change[1], total, out=np.zeros_like(total), where=total > 0)
-    return np.asarray(near.g + change - np.where(np.isfinite(t), t, 0.0))
-
-
-def dual_values(models: Models, shift: Array, half: Array, start: Array | None) -> Array:
+def dual_values(models: Models, shift: Array, half: Array) -> Array:
     r"""Per side, the :math:`g_s = t + \text{shift}_s` with :math:`a_+(g_+) + a_-(g_-)` = `half` at every node.
 
-    `start` is a guess, or None. Nodes without neurons get t = 0. The unknown is the smaller of the two g, because alpha
+    Nodes without neurons get t = 0. The unknown is the smaller of the two g, because alpha
     can be singular at g = 0, where a difference t + shift would lose its digits.
     """
     plus, minus = (model.ravelled(half.shape) for model in models)
@@ -176,29 +161,28 @@ def dual_values(models: Models, shift: Array, half: Array, start: Array | None) 
 
     def excess(offset: Array, r: Array, subset: Subset) -> Evaluation:
         values = r + offset[:, subset]
-        return _excess((atoms[0].take(subset)(values[0]), atoms[1].take(subset)(values[1])), wanted[subset])
+        responses = atoms[0].take(subset)(values[0]), atoms[1].take(subset)(values[1])
+        return _excess(responses, values[0] + values[1], wanted[subset])
 
     # the root is nearer to g_+ = 0; signs, because the product can overflow
     midway = np.stack([apart / 2, -apart / 2])
     nearer = np.sign(excess(midway, np.zeros(there.size), np.arange(there.size))[0]) * np.sign(apart) > 0
     offset = np.stack([np.where(nearer, 0.0, apart), np.where(nearer, -apart, 0.0)])
-    if start is None:  # exact if every neuron had the same |w| and there were no line
-        first, second = (atoms[0].moment(k) + atoms[1].moment(k) for k in (1, 2))
-        with np.errstate(all="ignore"):  # next to no neurons: 0 / 0
-            even = atoms[0].potential.grad(wanted / first) * first / second
-        guess = np.where(np.isfinite(even), even, 0.0) - (offset[0] + offset[1]) / 2
-    else:
-        guess = np.where(nearer, *start.reshape(2, -1)[:, there])
+    first, second = (atoms[0].moment(k) + atoms[1].moment(k) for k in (1, 2))
+    with np.errstate(all="ignore"):  # next to no neurons: 0 / 0
+        even = atoms[0].potential.grad(wanted / first) * first / second
+    # exact if every neuron had the same |w| and there were no line
+    guess = np.where(np.isfinite(even), even, 0.0) - (offset[0] + offset[1]) / 2
     g = shift.reshape(2, -1).copy()
     g[:, there] = increasing_roots(partial(excess, offset), guess) + offset
     return g.reshape(shift.shape)
 
 
-def _excess(responses: Responses, wanted: Array) -> Evaluation:
-    """a_+ + a_- - wanted, its derivative in t, and the size of its terms."""
+def _excess(responses: Responses, middle: Array, wanted: Array) -> Evaluation:
+    """a_+ + a_- - wanted, or g_+ + g_- (`middle`) where that is inf - inf; its derivative in t; the size of its terms."""
     plus, minus = responses
     with np.errstate(all="ignore"):
         slope = plus.slope + minus.slope
-        value, middle = plus.value + minus.value - wanted, plus.g + minus.g
+        value = plus.value + minus.value - wanted
         size = np.abs(wanted) + np.abs(plus.value) + np.abs(minus.value)
     return np.where(np.isnan(value), middle, value), np.where(np.isfinite(slope), slope, 0.0), size

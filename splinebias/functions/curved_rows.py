@@ -6,10 +6,10 @@ r"""Rows of a quadrature on which a curvature is smooth in a coordinate of its o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
 from splinebias._array import Array
@@ -109,6 +109,8 @@ class CurvedRows:
     base: Array
     series: tuple[Array, ...]
 
+    _COLUMNS: ClassVar[tuple[str, ...]] = ("anchor", "z", "rate", "start", "stop")
+
     @classmethod
     def of(cls, rows: Rows, curvature: Array, ends: Array, unfolding: Unfolding, degrees: Degrees = None) -> CurvedRows:
         """From f'' at the nodes of curved `rows`, and `ends`, shape (5, C): start, f and f' there, stop, f there.
@@ -121,17 +123,50 @@ class CurvedRows:
         base = np.array([begin, f, tangent, slope])
         return cls(unfolding, rows.anchor, rows.z, rows.rate, rows.start, rows.stop, base, series)
 
+    @classmethod
+    def joined(cls, parts: list[CurvedRows]) -> CurvedRows:
+        """Those of some functions after those of others, of one unfolding."""
+        first, *others = parts
+        if not others:
+            return first
+        columns = [np.concatenate([getattr(part, name) for part in parts]) for name in cls._COLUMNS]
+        series = []
+        for of in zip(*(part.series for part in parts), strict=True):
+            size = max(map(len, of))
+            series.append(np.concatenate([np.pad(one, ((0, size - len(one)), (0, 0))) for one in of], axis=1))
+        return cls(first.unfolding, *columns, np.concatenate([part.base for part in parts], axis=1), tuple(series))
+
+    @cached_property
+    def _known(self) -> Array:
+        """What is known of a row, one after the other."""
+        return np.stack([*(getattr(self, name) for name in self._COLUMNS), *self.base])
+
     def __call__(self, x: Array, row: NDArray[np.intp], nu: int) -> Array:
         """Derivative `nu` <= 2 at points x in the rows number `row`, shape (K,)."""
-        s = self.unfolding.fold(self.z[row] + self.rate[row] * (x - self.anchor[row]))
-        start = self.start[row]
-        long = self.stop[row] - start  # 0 where powers of g underflow
+        anchor, z, rate, start, stop, end, f, tangent, slope = self._known.take(row, axis=1)
+        s = self.unfolding.fold(z + rate * (x - anchor))
+        long = stop - start  # 0 where powers of g underflow
         t = np.divide(s - start, long, out=np.zeros_like(s), where=long != 0)
-        value = legendre.legval(2 * np.clip(t, 0, 1) - 1, np.take(self.series[nu], row, axis=1), tensor=False)
+        t = np.minimum(np.maximum(t, 0.0), 1.0)
+        value = _clenshaw(2 * t - 1, self.series[nu].take(row, axis=1))
         if nu == 2:
-            return np.asarray(value)
-        end, f, tangent, slope = (part[row] for part in self.base)
+            return value
         return np.asarray(value + (f + tangent * (x - end) if nu == 0 else slope))
+
+
+def _clenshaw(t: Array, series: Array) -> Array:
+    """Values of Legendre series, shape (n, K), at t, shape (K,): the steps of numpy's `legval`, without its copies."""
+    if len(series) < 3:
+        return np.asarray(series[0] + series[1] * t if len(series) == 2 else series[0] * 1.0)
+    low, high, spare = series[-2].copy(), series[-1].copy(), np.empty_like(t)
+    for k in range(len(series) - 2, 0, -1):
+        np.multiply(high, k / (k + 1), out=spare)
+        np.subtract(series[k - 1], spare, out=spare)
+        high *= t
+        high *= (2 * k + 1) / (k + 1)
+        high += low
+        low, spare = spare, low
+    return np.asarray(low + high * t)
 
 
 def _integrated(rows: Rows, curvature: Array, unfolding: Unfolding, degrees: Degrees) -> tuple[Array, ...]:

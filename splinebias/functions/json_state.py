@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,37 @@ from numpy.typing import NDArray
 from splinebias._arguments import nearest
 from splinebias._array import Array
 from splinebias.errors import DataError
+
+
+class JsonText(ABC):
+    """A function with an exact text form."""
+
+    def to_json(self) -> str:
+        """Exact text form; `from_json` of the same class reads it back bit for bit.
+
+        Raises
+        ------
+        CapabilityError
+            For parts of one's own, such as an activation, or a function in a sum.
+        """
+        return json.dumps(self._state())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The function written by `to_json`; DataError for any other text, which names the entry."""
+        try:
+            return cls(**cls._arguments(read_object(text)))
+        except DataError as error:
+            raise DataError(f"this is not the JSON text of a {cls.__name__}: {error}") from None
+
+    @abstractmethod
+    def _state(self) -> dict[str, Any]:
+        """All there is to know about the function, in lists, numbers and words."""
+
+    @classmethod
+    @abstractmethod
+    def _arguments(cls, state: dict[str, Any]) -> dict[str, Any]:
+        """Arguments that make the function with a `_state`; DataError if it is none."""
 
 
 def read_object(text: Any) -> dict[str, Any]:

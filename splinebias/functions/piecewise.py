@@ -6,9 +6,8 @@ evaluation of a million points is one compiled call (`scipy.interpolate.PPoly`).
 
 from __future__ import annotations
 
-import json
 import math
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
 from splinebias.errors import CapabilityError, DataError
-from splinebias.functions.json_state import checked_object, increasing, numbers, read_object
+from splinebias.functions.json_state import JsonText, checked_object, increasing, numbers
 from splinebias.numerics.repeated_integrals import integrate_through, pieces_from_jet
 
 _NARROW = 1e-3  # functions on so little are expanded about no point a unit away
@@ -27,7 +26,7 @@ _FAR = 1e12  # breakpoints beyond this are folded into the linear part: exact fo
 
 
 @known_keywords
-class PiecewisePolynomial:
+class PiecewisePolynomial(JsonText):
     r"""A function :math:`f(x) = \sum_k c_{k,i} (x - e_i)^{K-k}` on :math:`[e_i, e_{i+1})`, end pieces extended to infinity.
 
     Parameters
@@ -164,18 +163,6 @@ class PiecewisePolynomial:
     def to_ppoly(self) -> PPoly:
         """A copy as `scipy.interpolate.PPoly` (which extrapolates with the end pieces)."""
         return PPoly(self._ppoly.c.copy(), self._ppoly.x.copy(), extrapolate=True)
-
-    def to_json(self) -> str:
-        """Exact text form; `from_json` of the same class reads it back bit for bit."""
-        return json.dumps(self._state())
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The function written by `to_json`; DataError for any other text, which names the entry."""
-        try:
-            return cls(**cls._arguments(read_object(text)))
-        except DataError as error:
-            raise DataError(f"this is not the JSON text of a {cls.__name__}: {error}") from None
 
     def _state(self) -> dict[str, Any]:
         """All there is to know about the function, in lists, numbers and words."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,35 @@ class PointFunction(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class UnitsFunction(PointFunction):
+class Units(PointFunction):
+    """What sums over n units of d inputs, at so many points at once as there is room for.
+
+    Attributes
+    ----------
+    w : Array, shape (n, d)
+        Hidden weights.
+    b, a : Array, shape (n,)
+        Biases and output weights.
+    """
+
+    w: Array
+    b: Array
+    a: Array
+
+    def summed(self, x: Any, rows: Callable[[Array, Array], Array]) -> Array:
+        """`rows` of points (N, d) and their pre-activations (N, n), for points (..., d): their shape and that of a row."""
+        points = points_of(x, self.w.shape[1])
+        flat, size = points.reshape(-1, self.w.shape[1]), max(1, _AT_ONCE // len(self.b))
+        parts = [flat[first : first + size] for first in range(0, max(len(flat), 1), size)]
+        found = np.concatenate([rows(part, part @ self.w.T + self.b) for part in parts])
+        return found.reshape(*points.shape[:-1], *found.shape[1:])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.b)} units of {self.w.shape[1]} inputs)"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class UnitsFunction(Units):
     r""":math:`f(x) = \sum_k a_k \sigma(w_k \cdot x + b_k) + d + \text{slope} \cdot x + \text{intercept}`: a network.
 
     Attributes
@@ -104,9 +133,6 @@ class UnitsFunction(PointFunction):
         Of the skip connection.
     """
 
-    w: Array
-    b: Array
-    a: Array
     d: float
     activation: Activation
     slope: Array
@@ -114,27 +140,12 @@ class UnitsFunction(PointFunction):
 
     def values(self, x: Any) -> Array:
         """f at points of shape (..., d), shape (...)."""
-        points = points_of(x, self.w.shape[1])
-        flat, found = points.reshape(-1, self.w.shape[1]), []
-        for at in self._blocks(len(flat)):
-            found.append(self.activation.value(flat[at] @ self.w.T + self.b) @ self.a)
-        units = np.concatenate(found)
-        return np.asarray((units + flat @ self.slope + (self.d + self.intercept)).reshape(points.shape[:-1]))
+        offset = self.d + self.intercept
+        return self.summed(x, lambda points, z: self.activation.value(z) @ self.a + points @ self.slope + offset)
 
     def gradient(self, x: Any) -> Array:
         """The gradient at points of shape (..., d), of their shape; on a kink that of one side."""
-        points = points_of(x, self.w.shape[1])
-        flat, found = points.reshape(-1, self.w.shape[1]), []
-        for at in self._blocks(len(flat)):
-            found.append((self.activation.derivative(flat[at] @ self.w.T + self.b) * self.a) @ self.w)
-        return np.asarray((np.concatenate(found) + self.slope).reshape(points.shape))
-
-    def _blocks(self, count: int) -> list[slice]:
-        size = max(1, _AT_ONCE // len(self.b))
-        return [slice(first, first + size) for first in range(0, max(count, 1), size)]
-
-    def __repr__(self) -> str:
-        return f"UnitsFunction({len(self.b)} units of {self.w.shape[1]} inputs)"
+        return self.summed(x, lambda points, z: (self.activation.derivative(z) * self.a) @ self.w + self.slope)
 
 
 @dataclass(frozen=True, eq=False)

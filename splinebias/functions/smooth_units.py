@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +10,16 @@ import numpy as np
 from splinebias._arguments import at_finite, real_array, real_number, whole_number
 from splinebias._array import Array
 from splinebias.activation import Activation
-from splinebias.errors import CapabilityError, DataError
+from splinebias.errors import CapabilityError
 from splinebias.functions.by_values import integral, roots
-from splinebias.functions.json_state import checked_object, numbers, read_object
+from splinebias.functions.json_state import JsonText, checked_object, numbers
 from splinebias.smooth_activation import smooth_from_words, smooth_to_words
 
 _AT_ONCE = 4_000_000  # pre-activations held together
 
 
 @dataclass(frozen=True, eq=False)
-class SmoothUnits:
+class SmoothUnits(JsonText):
     r""":math:`f(x) = \sum_k a_k \sigma(w_k x + b_k) + d + \text{slope}\, x + \text{intercept}`, smooth: it has no knots.
 
     Attributes
@@ -72,26 +71,7 @@ class SmoothUnits:
         """
         return roots(self, level, interval, np.zeros(0))
 
-    def to_json(self) -> str:
-        """Exact text form, for activations of the library; `from_json` reads it back bit for bit.
-
-        Raises
-        ------
-        CapabilityError
-            For an activation of one's own.
-        """
-        return json.dumps(self._state())
-
-    @classmethod
-    def from_json(cls, text: str) -> SmoothUnits:
-        """The function written by `to_json`; DataError for any other text, which names the entry."""
-        try:
-            return cls(**cls._arguments(read_object(text)))
-        except DataError as error:
-            raise DataError(f"this is not the JSON text of a {cls.__name__}: {error}") from None
-
     def _state(self) -> dict[str, Any]:
-        """All there is to know about the function, in lists, numbers and words."""
         state = {"w": self.w.tolist(), "b": self.b.tolist(), "a": self.a.tolist(), "d": self.d, "skip": list(self.skip)}
         return state | {"activation": smooth_to_words(self.activation)}
 

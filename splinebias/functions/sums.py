@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from splinebias._arguments import at_finite, real_array, real_number, whole_numb
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.by_values import integral, roots
-from splinebias.functions.json_state import checked_list, checked_object, numbers, read_object
+from splinebias.functions.json_state import JsonText, checked_list, checked_object, numbers
 
 
 def as_function(value: Any, name: str) -> Any:
@@ -39,7 +38,7 @@ def as_function(value: Any, name: str) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class FunctionSum:
+class FunctionSum(JsonText):
     """A sum of multiples of functions, a f(x) + b g(x) + ..., of which each is evaluated in its own way.
 
     Attributes
@@ -92,8 +91,13 @@ class FunctionSum:
     def integrate(self, a: float, b: float) -> float:
         r"""The integral :math:`\int_a^b f`: of each part in its own way, or of its values between the knots that it has."""
         a, b = real_number(a, "a"), real_number(b, "b")
-        known = [part.integrate if hasattr(part, "integrate") else _by_values(part) for part in self.parts]
-        return float(sum(factor * of(a, b) for factor, of in zip(self._factors, known, strict=True)))
+
+        def over(part: Any) -> Any:
+            if hasattr(part, "integrate"):
+                return part.integrate(a, b)
+            return integral(lambda x: np.asarray(part(x), dtype=float), a, b, _cuts(part))
+
+        return float(sum(factor * over(part) for factor, part in zip(self._factors, self.parts, strict=True)))
 
     def roots(self, level: float = 0.0, interval: tuple[float, float] | None = None) -> Array:
         """Points of the interval (lo, hi), which has to be given, where f equals `level`, sorted.
@@ -110,26 +114,7 @@ class FunctionSum:
         """
         return roots(self, level, interval, np.concatenate([_cuts(part) for part in self.parts]))
 
-    def to_json(self) -> str:
-        """Exact text form; `from_json` reads it back bit for bit.
-
-        Raises
-        ------
-        CapabilityError
-            If a part is a function of one's own.
-        """
-        return json.dumps(self._state())
-
-    @classmethod
-    def from_json(cls, text: str) -> FunctionSum:
-        """The function written by `to_json`; DataError for any other text, which names the entry."""
-        try:
-            return cls(**cls._arguments(read_object(text)))
-        except DataError as error:
-            raise DataError(f"this is not the JSON text of a {cls.__name__}: {error}") from None
-
     def _state(self) -> dict[str, Any]:
-        """All there is to know about the function, in lists, numbers and words."""
         states = []
         for part in self.parts:
             if type(part).__name__ not in _kinds() or _kinds()[type(part).__name__] is not type(part):
@@ -171,8 +156,3 @@ def _kinds() -> dict[str, Any]:
 def _cuts(part: Any) -> Array:
     """The edges of a function, or its knots; none where it knows neither."""
     return np.asarray(getattr(part, "edges", getattr(part, "knots", ())), dtype=float)
-
-
-def _by_values(part: Any) -> Any:
-    """The integral of a function of which only values are known."""
-    return lambda a, b: integral(lambda x: np.asarray(part(x), dtype=float), a, b, _cuts(part))

@@ -126,7 +126,7 @@ class PowerUnfolding(Unfolding):
 
     def fold(self, z: Any) -> Any:
         u, m = self.potential.grad_inverse(z), self.exponents[0]
-        return u if m == 1 else np.sign(u) * raised(abs(u), 1 / m)
+        return u if m == 1 else np.sign(u) * abs(u) ** (1 / m)
 
     def curvature(self, s: Any) -> Any:
         m = self.exponents[0]

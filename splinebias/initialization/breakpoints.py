@@ -80,8 +80,8 @@ class BothSides(Side):
     sign: int = 1
 
     def zeta(self, c: Array, degree: int = 1) -> Array:
-        plus, minus = self.law.sides
-        return plus.zeta(c, degree) + minus.zeta(c, degree)
+        plus, minus = self.law.zetas(c, degree)
+        return np.asarray(plus + minus)
 
     def slices(self, c: Array) -> tuple[Array, Array]:
         (v, rho), (w, sigma) = (side.slices(c) for side in self.law.sides)
@@ -93,6 +93,8 @@ class BothSides(Side):
     @cached_property
     def families(self) -> tuple[ScaleFamily, ...]:
         plus, minus = (side.families for side in self.law.sides)
+        if self.law.even:
+            return tuple(of.times(2.0) for of in plus)
         return (*plus, *minus) if plus and minus else ()
 
     def log_masses(self, c: Array) -> Array:
@@ -122,6 +124,8 @@ class BreakpointLaw(ABC):
         Whether \|w\| has a density at every breakpoint, rather than finitely many values.
     costly : bool
         Whether zeta is an integral at every breakpoint, so that values are worth keeping.
+    even : bool
+        Whether units with w > 0 and with w < 0 are alike at every breakpoint.
     """
 
     knots: Array
@@ -131,6 +135,7 @@ class BreakpointLaw(ABC):
     max_cells: int = 20_000
     spread: bool = False
     costly: bool = False
+    even: bool = False
 
     @cached_property
     def sides(self) -> tuple[Side, Side]:
@@ -179,9 +184,14 @@ class BreakpointLaw(ABC):
         with np.errstate(over="ignore", invalid="ignore"):  # where rho has underflowed, v may be beyond all powers
             return np.asarray(np.where(rho > 0, rho * v ** (2 * degree), 0.0).sum(axis=-1))
 
+    def zetas(self, c: Array, degree: int = 1) -> Array:
+        r""":math:`\zeta^{(k)}_\pm(c)` of both sides, shape (2,) and that of `c`."""
+        plus = self.zeta(c, 1, degree)
+        return np.array([plus, plus if self.even else self.zeta(c, -1, degree)])
+
     def shares(self, c: Array, degree: int) -> tuple[Array, Array]:
         r""":math:`\zeta^{(k)}_\pm/\zeta^{(k)}`, also where they underflow; 0 where there are no breakpoints."""
-        zetas = np.stack([side.zeta(c, degree) for side in self.sides])
+        zetas = self.zetas(c, degree)
         faint = (zetas.sum(axis=0) == 0) & self.occupied(c)
         if faint.any():
             logs = np.stack(
@@ -311,6 +321,7 @@ class UnitCircle(BreakpointLaw):
     knots = np.zeros(0)
     landmarks = np.array([-1.0, 0.0, 1.0])
     support = (-math.inf, math.inf)
+    even = True
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         return zeta.unit_circle(c)

@@ -17,10 +17,11 @@ from splinebias.initialization.densities import law_name, shape_loc_scale
 from splinebias.initialization.joint_laws import JointDensity
 from splinebias.initialization.laws import Continuous
 from splinebias.initialization.weight_quadrature import DensityLaw, QuadratureLaw
-from splinebias.initialization.zeta import RadiusOfExponential, RadiusOfStudent, ScaleFamily
+from splinebias.initialization.zeta import RadiusOfExponential, RadiusOfStudent, ScaleFamily, Steps
 from splinebias.numerics.half_line import gaussian_ray, tanh_sinh, tilted_ray
 
 _NORMAL = RadiusOfExponential(2.0, 2.0)
+_FLAT = 20  # distance from 0 in widths, up to which layers of a density lose a digit or two
 
 
 @dataclass(eq=False)
@@ -29,6 +30,8 @@ class CentredGaussian(QuadratureLaw):
 
     s_w: float
     s_b: float
+
+    even = True
 
     def __post_init__(self) -> None:
         self.knots, self.landmarks = np.zeros(0), np.array([-1.0, 0.0, 1.0]) * self.s_b / self.s_w
@@ -52,6 +55,8 @@ class CentredUniform(QuadratureLaw):
 
     w_max: float
     b_max: float
+
+    even = True
 
     def __post_init__(self) -> None:
         self.knots = self.landmarks = np.array([-1.0, 1.0]) * self.b_max / self.w_max
@@ -141,6 +146,8 @@ class ContinuousWeight(DensityLaw):
         (weight, w_box), (bias, b_box) = (_exponential(law) for law in (self.weight, self.bias))
         if w_box and b_box:
             return (zeta.box(self.weight.support, self.bias.support, side),)
+        if self._steps is not None:
+            return zeta.boxes(*self._steps, side)
         if weight is None or bias is None or weight.shape != bias.shape:
             return ()
         profile, ends = RadiusOfExponential(weight.power + bias.power, weight.shape), (weight.scale, bias.scale)
@@ -154,6 +161,20 @@ class ContinuousWeight(DensityLaw):
             return np.asarray(v**2 * self.weight.pdf(side * v) * self.bias.pdf(-side * v * c) / profile.density(np.ones(())))
 
         return (ScaleFamily(profile, scale, mass),)
+
+    @cached_property
+    def _steps(self) -> tuple[Steps, Steps] | None:
+        """The two densities, if they are piecewise constant and not so narrow that layers of them would cancel."""
+        laws = self.weight, self.bias
+        if any(law.degree != 0 or law.plateaus for law in laws):
+            return None
+        if any(np.abs(law.support).max() > _FLAT * np.diff(law.support)[0] for law in laws):
+            return None
+        found = []
+        for law in laws:
+            edges = np.array(law.knots)
+            found.append(Steps(edges, np.r_[0.0, law.pdf((edges[1:] + edges[:-1]) / 2), 0.0]))
+        return found[0], found[1]
 
     @cached_property
     def _reach(self) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -275,6 +296,9 @@ class JointBreakpoints(DensityLaw):
 
     def factors(self, w: Array, b: Array) -> tuple[Array, ...]:
         return (self.joint.pdf(w, b),)
+
+    def log_factors(self, w: Array, b: Array) -> tuple[Array, ...]:
+        return (self.joint.logpdf(w, b),)
 
     @property
     def scales(self) -> tuple[float, float]:

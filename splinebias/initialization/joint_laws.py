@@ -79,6 +79,14 @@ class JointDensity:
             np.broadcast_shapes(w.shape, b.shape)
         )
 
+    def logpdf(self, w: Array, b: Array) -> Array:
+        """log p(w, b), also where p underflows if the law has a `logpdf`; else -inf there."""
+        if not hasattr(self.law, "logpdf"):
+            with np.errstate(divide="ignore"):
+                return np.log(self.pdf(w, b))
+        points = np.stack(np.broadcast_arrays(w, b), axis=-1)
+        return np.asarray(self.law.logpdf(points), dtype=float).reshape(points.shape[:-1])
+
     def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Draws (w, b), each of shape (size,)."""
         w, b = np.asarray(self.law.rvs(size=size, random_state=rng), dtype=float).reshape(size, 2).T

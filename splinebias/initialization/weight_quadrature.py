@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,10 @@ class DensityLaw(QuadratureLaw):
         """Logarithms of the `factors` of p(w, b), also where these underflow, as far as the law gives them: else -inf."""
         return tuple(map(np.log, self.factors(w, b)))
 
+    def log_density(self, v: Array, c: Array, side: int) -> Array:
+        """The logarithm of p(sv, -svc) at sizes v, shape ``c.shape + (m,)``."""
+        return np.asarray(sum(self.log_factors(side * v, -side * v * c[..., None])))
+
     @abstractmethod
     def panels(self, cuts: tuple[Any, ...], c: Array, side: int) -> tuple[Array, Array, Array]:
         """Left ends and widths (the last may be infinite) of the panels, and a scale for the last; per breakpoint."""
@@ -100,7 +104,8 @@ class DensityLaw(QuadratureLaw):
     def zeta(self, c: Array, side: int, degree: int = 1) -> Array:
         families = self.scale_families(side)
         if not families or not all(2 * degree < family.profile.tail for family in families):
-            return self._integrated(c, side, degree)
+            law = self.steep(2 * degree)  # far out in heavy biases, high powers see other sizes than low ones
+            return law._integrated(c, side, degree)
         return np.asarray(sum(family.zeta(c, 2 * degree) for family in families))
 
     def _integrated(self, c: Array, side: int, degree: int) -> Array:
@@ -116,25 +121,28 @@ class DensityLaw(QuadratureLaw):
         return self._rule.slices(c, side)
 
     def log_masses(self, c: Array, side: int) -> Array:
-        return self._rule.log_masses(c, side)
+        return self._rule.log_terms(c, side)[1]
 
     @cached_property
     def _rule(self) -> WeightRule:
         """The cheapest rule that does."""
         if self.fine:
             return WeightRule(self, self.cuts[-1], _STEPS[-1])
-        if self.falling:  # no test says enough of functions that nearly outgrow a density
-            return WeightRule(self, self.cuts[1], 0.07)
         unit, size = self.scales
-        around = size / unit * np.logspace(-5, 5, 21)
-        marks = self.landmarks[:: 1 + self.landmarks.size // _PROBES]
+        wide, count, most = (3, 7, _PROBES // 5) if self.falling else (5, 21, _PROBES)
+        around = size / unit * np.logspace(-wide, wide, count)
+        marks = self.landmarks[:: 1 + self.landmarks.size // most]
         rules = [
-            [*(WeightRule(self, cuts, step, nodes) for step in _STEPS[:-1] for nodes in (*_GAUSS, 0)),
+            [*(WeightRule(self, cuts, step, nodes) for step in _STEPS[:-1] for nodes in (*(() if self.falling else _GAUSS), 0)),
              WeightRule(self, cuts, _STEPS[-1])]
             for cuts in self.cuts
         ]  # fmt: skip
         probes = np.unique(np.r_[marks, -around, around])
-        return cheapest(rules, probes, unit, self.order)
+        if not self.falling:
+            return cheapest(rules, lambda rule: _test_integrals(rule, probes, unit, self.order), probes)
+        tilts = [Tilts.of(rules[-1][-1], probes, side) for side in (1, -1)]
+        found = cheapest(rules, lambda rule: np.concatenate([tilt.integrals(rule) for tilt in tilts], axis=-1), probes)
+        return WeightRule(self, self.cuts[1], 0.07) if found is rules[-1][-1] else found  # a check by the finest follows
 
     @property
     def falling(self) -> bool:
@@ -189,35 +197,35 @@ class WeightRule:
             rho = math.prod((v, *self.law.factors(side * v, -side * v * c[..., None]), dv))
         return v, np.where((dv > 0) & np.isfinite(rho), rho, 0.0)
 
-    def log_masses(self, c: Array, side: int) -> Array:
-        """log rho, also where rho underflows, shape ``c.shape + (m,)``."""
+    def log_terms(self, c: Array, side: int) -> tuple[Array, Array]:
+        """Nodes v and log rho, also where rho underflows, each of shape ``c.shape + (m,)``."""
         v, dv = self._nodes(c, side)
         with np.errstate(all="ignore"):
-            log = sum((np.log(v), np.log(dv), *self.law.log_factors(side * v, -side * v * c[..., None])))
-        return np.where((dv > 0) & (log < np.inf), log, -np.inf)
+            log = np.log(v) + np.log(dv) + self.law.log_density(v, c, side)
+        return v, np.where((dv > 0) & (log < np.inf), log, -np.inf)
 
 
-def cheapest(candidates: Sequence[Sequence[WeightRule]], probes: Array, unit: float, order: float) -> WeightRule:
+def cheapest(
+    candidates: Sequence[Sequence[WeightRule]], integrals: Callable[[WeightRule], Array], probes: Array
+) -> WeightRule:
     """The rule with the fewest nodes that is as good as a finer one, at all `probes`.
 
     Parameters
     ----------
     candidates : sequence of sequences
         Rules with the same cuts, the finest last; the sequence with the most cuts last.
+    integrals : function
+        What a rule makes of test functions at all probes, shape (probes, tests).
     probes : Array
         Breakpoints at which rules are compared.
-    unit : float
-        Size of v.
-    order : float
-        A power of v with which integrands may grow.
 
     Notes
     -----
-    Compared are integrals of 1, v^2, of a power that is no integer, and of the kind that scaled potentials bring: to 1e-12
-    with the finest rule of the same cuts (1e-11, 1e-10 where rounding in the densities allows no better), and to 1e-9 with
+    Compared are integrals of 1, v^2, of a power that is no integer, and of the kind that scaled potentials bring, or those of
+    `Tilts`: to 1e-12 with the finest rule of the same cuts (1e-11, 1e-10 where rounding in the densities allows no better), and to 1e-9 with
     the finest of all, which sees mass that the others may miss.
     """
-    finest = [_test_integrals(family[-1], probes, unit, order) for family in candidates]
+    finest = [integrals(family[-1]) for family in candidates]
     sound = [k for k, values in enumerate(finest) if _agree(values, finest[-1], 1e-9)]
     tried = [(rule, finest[k]) for k in sound for rule in candidates[k][:-1]]
     tried.sort(key=lambda pair: pair[0].size(probes))
@@ -225,10 +233,56 @@ def cheapest(candidates: Sequence[Sequence[WeightRule]], probes: Array, unit: fl
     for tolerance in (1e-12, 1e-11, 1e-10):
         for k, (rule, exact) in enumerate(tried):
             if k not in found:
-                found[k] = _test_integrals(rule, probes, unit, order)
+                found[k] = integrals(rule)
             if _agree(found[k], exact, tolerance):
                 return rule
     return candidates[-1][-1]
+
+
+_FAR = np.array([0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1e3, 1e4])  # sizes over their scale where tilted densities are largest
+_MOST = 60.0  # logarithm of what tilting may gain: exponentials of light tails need not be followed further
+
+
+class Tilts(NamedTuple):
+    r"""Integrals of :math:`v^2 e^{\theta v} \rho` at breakpoints, on one side, for tests of what nearly outgrows a density.
+
+    The :math:`\theta` is the rate at which :math:`v^2 \rho` falls at a size, so that this is where the integrand is largest.
+
+    Attributes
+    ----------
+    probes, side : Array, int
+        Breakpoints, and the sign of the weights.
+    rates, logarithms : Array, shape (probes, tests)
+        The theta, and the logarithms of the integrals by the finest rule; -inf for tests that do not count.
+    """
+
+    probes: Array
+    side: int
+    rates: Array
+    logarithms: Array
+
+    @classmethod
+    def of(cls, finest: WeightRule, probes: Array, side: int) -> Tilts:
+        """The tests for the law of a rule."""
+        scale = finest.law.panels(finest.cuts, probes, side)[2]
+        v = scale[:, None] * _FAR
+        low, middle, high = (finest.law.log_density(of, probes, side) for of in (0.95 * v, v, 1.05 * v))
+        with np.errstate(invalid="ignore"):
+            rates = (low - high) / (0.1 * v) - 3 / v
+            counts = np.isfinite(rates) & (rates > 0) & (middle + rates * v - middle.max(axis=1, keepdims=True) <= _MOST)
+        tilts = cls(probes, side, np.where(counts, rates, 0.0), np.where(counts, 0.0, -np.inf))
+        return tilts._replace(logarithms=np.where(counts, tilts._logarithms(finest), -np.inf))
+
+    def _logarithms(self, rule: WeightRule) -> Array:
+        v, log = rule.log_terms(self.probes, self.side)
+        with np.errstate(divide="ignore"):
+            log = log + 2 * np.log(v)
+        return np.stack([np.logaddexp.reduce(log + rate[:, None] * v, axis=-1) for rate in self.rates.T], axis=-1)
+
+    def integrals(self, rule: WeightRule) -> Array:
+        """The integrals by a rule over those by the finest, 0 for tests that do not count."""
+        there = np.isfinite(self.logarithms)
+        return np.where(there, np.exp(self._logarithms(rule) - np.where(there, self.logarithms, 0.0)), 0.0)
 
 
 def _test_integrals(rule: WeightRule, probes: Array, unit: float, order: float) -> Array:

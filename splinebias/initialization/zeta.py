@@ -31,13 +31,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.numerics.half_line import gaussian_moment
+
+_LARGEST = 1e100  # size of a weight: its powers are doubles
 
 
 def discrete_weight(c: Array, w: Array, p: Array, bias_density: Callable[[Array], Array]) -> tuple[Array, Array]:
@@ -246,3 +248,50 @@ def box(weight: tuple[float, float], bias: tuple[float, float], sign: int) -> Sc
             return np.asarray(np.where(c == 0, w_end, np.minimum(w_end, b_end / np.abs(c))))
 
     return ScaleFamily(RadiusOfBox(), scale, lambda c: scale(c) ** 2 / (2 * area))
+
+
+class Steps(NamedTuple):
+    """A piecewise constant density: n + 1 `edges`, and `heights` below, between and above them, n + 2, of which 0 at the ends."""
+
+    edges: Array
+    heights: Array
+
+    def __call__(self, x: Array) -> Array:
+        return np.asarray(self.heights[np.searchsorted(self.edges, x, side="right")])
+
+    def falls(self, sign: float) -> tuple[Array, Array]:
+        """Where on the side of `sign` the density has jumps, as sizes, and by how much it falls there, going away from 0."""
+        jumps = sign * (self.heights[:-1] - self.heights[1:])
+        there = (sign * self.edges > 0) & (jumps != 0)
+        return np.abs(self.edges[there]), jumps[there]
+
+
+def boxes(weight: Steps, bias: Steps, sign: int) -> tuple[ScaleFamily, ...]:
+    r"""Of independent W and B with piecewise constant densities: layers, some of which count as negative.
+
+    Along a ray the density of (v, -svc) falls by :math:`\Delta` at some sizes :math:`\tau`, of W itself and of B over \|c\|.
+    So it is :math:`\sum \Delta\, 1(v < \tau)`, a sum of laws that are uniform up to a size: :math:`R = \Delta \tau^2/2`.
+    """
+    found = []
+    for size, fall in zip(*weight.falls(sign), strict=True):
+        found.append(_layer(lambda c, w=size: np.full(c.shape, w), lambda c, w=size, of=fall: of * bias(-sign * w * c)))
+    plus, minus = (bias.falls(t) for t in (1.0, -1.0))
+    for k in range(max(plus[0].size, minus[0].size)):
+        (above, below), (up, down) = (
+            tuple(part[k] if k < part.size else default for part in parts)
+            for parts, default in ((( plus[0], minus[0]), 1.0), ((plus[1], minus[1]), 0.0))
+        )
+
+        def scale(c: Array, above: float = above, below: float = below) -> Array:
+            with np.errstate(divide="ignore"):
+                return np.minimum(np.where(sign * c < 0, above, below) / np.abs(c), _LARGEST)
+
+        def fall_of(c: Array, scale: Callable[[Array], Array] = scale, up: float = up, down: float = down) -> Array:
+            return np.where(c == 0, 0.0, np.where(sign * c < 0, up, down) * weight(sign * scale(c)))
+
+        found.append(_layer(scale, fall_of))
+    return tuple(found)
+
+
+def _layer(scale: Callable[[Array], Array], fall: Callable[[Array], Array]) -> ScaleFamily:
+    return ScaleFamily(RadiusOfBox(), scale, lambda c: fall(c) * scale(c) ** 2 / 2)

@@ -133,7 +133,7 @@ class _Resolution:
 
     def zeta(self, nodes: Array) -> Array:
         """Both sides, shape (2, ...)."""
-        return zetas(self.law, nodes, self.degree)
+        return self.law.zetas(nodes, self.degree)
 
     def far_moment(self, left: Array, right: Array) -> Array:
         """Moment 2k about the centre per side and panel, shape (2, N)."""
@@ -267,9 +267,4 @@ def _tail(start: float, width: float, moment: Callable[[Array, Array], Array], s
 
 def rounding_noise(law: BreakpointLaw, left: Array, right: Array) -> Array:
     """Relative rounding noise of a law's zeta on panels, shape (N,): the larger one of the two sides."""
-    return np.asarray(noise(lambda c: zetas(law, c), left, right, relative=True).max(axis=0))
-
-
-def zetas(law: BreakpointLaw, c: Array, degree: int = 1) -> Array:
-    """zeta of both sides, shape (2, ...)."""
-    return np.stack([side.zeta(c, degree) for side in law.sides])
+    return np.asarray(noise(law.zetas, left, right, relative=True).max(axis=0))

@@ -95,7 +95,7 @@ class Discretization(Nodes):
     @classmethod
     def on(cls, cells: Cells, law: BreakpointLaw, x: Array) -> Discretization:
         """These cells, which hold the data `x`, with the curvature densities of a law."""
-        zeta = _steps(law, cells.edges) if law.degree == 0 else np.array([side.zeta(cells.nodes) for side in law.sides])
+        zeta = _steps(law, cells.edges) if law.degree == 0 else law.zetas(cells.nodes)
         return cls(cells, zeta, data_intervals(cells.edges, x))
 
 
@@ -105,7 +105,7 @@ def _steps(law: BreakpointLaw, edges: Array) -> Array:
     after = np.clip(edges.searchsorted(marks), 1, edges.size - 1)
     ends = np.unique(np.concatenate([[0, edges.size - 1], after - (marks - edges[after - 1] < edges[after] - marks)]))
     middles = (edges[ends[:-1]] + edges[ends[1:]]) / 2
-    zeta = np.array([side.zeta(middles) for side in law.sides])
+    zeta = law.zetas(middles)
     many = np.broadcast_to(zeta, (2, ends[-1])) if ends.size == 2 else np.repeat(zeta, np.diff(ends), axis=1)
     return many[..., None]
 

@@ -20,11 +20,8 @@ from splinebias.parameterization import MeanField, Standard
 from splinebias.potential import Potential
 
 if TYPE_CHECKING:
+    from splinebias.limit.posed_problem import PosedProblem  # whoever asks whether data are in reach has posed the problem
     from splinebias.problem import Problem
-
-if TYPE_CHECKING:  # whoever asks whether data are in reach has posed the problem
-    from splinebias.limit.posed_problem import PosedProblem
-
 
 _LARGEST = 1e50  # of |x|, |y| and 1/gaps: a slope reaches its square, a second difference its cube, and those get squared
 
@@ -106,8 +103,7 @@ def require_attained(problem: Problem, order: float, *, bias: bool) -> None:
     who = f"{problem.activation} with {problem.limit_potential} needs"
     fix = "use lighter tails, a lower power of ReLU, or add a quadratic part to a power potential"
     require_moments(problem, order, who, f"far neurons would make slopes at no cost; {fix}", bias=bias)
-    degree = problem.homogeneous.degree
-    if not bias and degree > 2:
+    if not bias and (degree := problem.homogeneous.degree) > 2:
         require_moments(problem, order * (degree - 2) / degree, who, f"far neurons would make x^2 at no cost; {fix}")
 
 

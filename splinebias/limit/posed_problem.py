@@ -71,9 +71,8 @@ class PosedProblem:
     @cached_property
     def system(self) -> DualSystem:
         """The equations of the dual on that grid, for activations of two slopes."""
-        problem = self.problem
         near = self.seen_from_data
-        frame = None if problem.free else _far_frame(near.far_lines(self.zeta), near.x)
+        frame = None if near.free else _far_frame(near.far_lines(self.zeta), near.x)
         return near if frame is None else DualSystem(near.x, self.grid, near.activation, free=False, frame=frame)
 
     @cached_property

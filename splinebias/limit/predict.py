@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from splinebias.limit.trajectory.path import Path
 
 __all__ = ["Prediction", "predict", "predict_path"]
-_OF_BENDS: tuple[Solver, ...] = (BandedSolver(), DualSolver())  # the fastest first
-_OF_OTHERS: tuple[Solver, ...] = (PowerSolver(), KernelSolver())
+_BANDED, _DUAL = BandedSolver(), DualSolver()
+_OF_OTHERS: tuple[Solver, ...] = (PowerSolver(), KernelSolver())  # the fastest first
 _ACCURATE = 1e-8  # residual above which a function at a finite time is INACCURATE
 
 
@@ -292,7 +292,6 @@ def _plain(problem: Problem) -> tuple[Problem, float]:
 
 
 def _check_problem(problem: Problem) -> None:
-    require_problem(problem)
     assert isinstance(problem.data, Dataset), "points of several inputs go their own way"
     require_limit(problem)
     require_range(problem.data)
@@ -329,8 +328,10 @@ def _with_tolerance(solver: Solver, tolerance: float) -> Solver:
 
 def _fastest(problem: Problem) -> Solver:
     """The fastest exact solver that takes `problem`."""
+    if beyond_bending(problem) is None:
+        return _BANDED if isinstance(problem.limit_potential, Quadratic) else _DUAL
     reasons = []
-    for solver in _OF_BENDS if beyond_bending(problem) is None else _OF_OTHERS:
+    for solver in _OF_OTHERS:
         if (missing := solver.supports(problem)) is None:
             return solver
         reasons.append(f"{type(solver).__name__}: {missing}")

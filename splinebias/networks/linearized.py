@@ -125,6 +125,14 @@ class Progress:
             )
         return cls(tau, rates, counts)
 
+    def fitted(self, matrix: Array, left: Array) -> Array:
+        r"""What is done of what is `left`, :math:`U S^{-1} (1 - e^{-S^2\tau}) V^T` of it, with the `matrix` A above."""
+        u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+        there = s > np.finfo(float).eps * max(matrix.shape) * s.max()
+        gain = np.zeros_like(s)
+        gain[there] = self.done(s[there] ** 2) / s[there]
+        return np.asarray(u @ (gain * (vt @ left)))
+
     def done(self, modes: Array) -> Array:
         r"""What is done of modes with decay rates :math:`\lambda > 0`, shape (k,)."""
         if self.rates is None or self.counts is None:
@@ -257,11 +265,7 @@ def linearized(
     if setting.free:  # what the skip connection fits at all times is left to it
         lines = np.linalg.qr(np.stack([root, (data.x - origin) * root], axis=1))[0].T
         left, matrix = left - left @ lines.T @ lines, matrix - matrix @ lines.T @ lines
-    u, s, vt = np.linalg.svd(matrix, full_matrices=False)
-    there = s > np.finfo(float).eps * max(matrix.shape) * s.max()
-    gain = np.zeros_like(s)
-    gain[there] = progress.done(s[there] ** 2) / s[there]
-    moves, bias = units.moves(jacobian, u @ (gain * (vt @ left)))
+    moves, bias = units.moves(jacobian, progress.fitted(matrix, left))
     base[0] += math.sqrt(metric[-1]) * bias
     found = units.function(moves, base)
     if not setting.free:

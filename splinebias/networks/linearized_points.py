@@ -10,20 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splinebias._arguments import points_of
 from splinebias._array import Array
 from splinebias.activation import Homogeneous
 from splinebias.data import Points
 from splinebias.errors import CapabilityError
-from splinebias.functions.several_inputs import PointFunction
+from splinebias.functions.several_inputs import Units
 from splinebias.networks.linearized import Progress, Setting
 
 _MOST_BYTES = 8 * 2**30
-_AT_ONCE = 4_000_000  # pre-activations held together
 
 
-@dataclass(frozen=True, eq=False)
-class LinearizedUnits(PointFunction):
+@dataclass(frozen=True, eq=False, repr=False)
+class LinearizedUnits(Units):
     r""":math:`\sum_k (a_k + \delta_k) \sigma(z_k) + a_k \sigma'(z_k)\, (\omega_k \cdot x + \beta_k) + \text{affine}`,
     :math:`z_k = w_k \cdot x + b_k`: units, and what moves of their parameters are to first order.
 
@@ -41,44 +39,33 @@ class LinearizedUnits(PointFunction):
         Slopes and intercept.
     """
 
-    w: Array
-    b: Array
-    a: Array
     moves: Array
     activation: Homogeneous
     affine: Array
 
     def values(self, x: object) -> Array:
         """f at points of shape (..., d), shape (...); on a kink with the derivative that the activation has there."""
-        points = points_of(x, self.w.shape[1])
-        flat = points.reshape(-1, self.w.shape[1])
-        found = np.empty(len(flat))
-        for at in self._blocks(len(flat)):
-            z = flat[at] @ self.w.T + self.b
-            hidden = np.asarray(self.activation.derivative(z)) * (flat[at] @ self.moves[:-2] + self.moves[-2])
-            found[at] = np.asarray(self.activation.value(z)) @ (self.a + self.moves[-1]) + hidden @ self.a
-        return np.asarray((found + flat @ self.affine[:-1] + self.affine[-1]).reshape(points.shape[:-1]))
+
+        def rows(points: Array, z: Array) -> Array:
+            hidden = self.activation.derivative(z) * (points @ self.moves[:-2] + self.moves[-2])
+            units = self.activation.value(z) @ (self.a + self.moves[-1]) + hidden @ self.a
+            return np.asarray(units + points @ self.affine[:-1] + self.affine[-1])
+
+        return self.summed(x, rows)
 
     def gradient(self, x: object) -> Array:
         """The gradient at points of shape (..., d), of their shape; on a kink that of one side."""
-        points = points_of(x, self.w.shape[1])
-        flat = points.reshape(-1, self.w.shape[1])
-        found, degree = np.empty(flat.shape), self.activation.degree
-        for at in self._blocks(len(flat)):
-            z = flat[at] @ self.w.T + self.b
+        degree = self.activation.degree
+
+        def rows(points: Array, z: Array) -> Array:
             steep = np.asarray(self.activation.derivative(z))
             # z s''(z) = (degree - 1) s'(z) for homogeneous s
             bend = (degree - 1) * np.divide(steep, z, out=np.zeros_like(z), where=z != 0) if degree > 1 else 0.0
-            moved = bend * (flat[at] @ self.moves[:-2] + self.moves[-2]) * self.a
-            found[at] = (steep * (self.a + self.moves[-1]) + moved) @ self.w + (steep * self.a) @ self.moves[:-2].T
-        return np.asarray((found + self.affine[:-1]).reshape(points.shape))
+            moved = bend * (points @ self.moves[:-2] + self.moves[-2]) * self.a
+            hidden = (steep * (self.a + self.moves[-1]) + moved) @ self.w + (steep * self.a) @ self.moves[:-2].T
+            return np.asarray(hidden + self.affine[:-1])
 
-    def _blocks(self, count: int) -> list[slice]:
-        size = max(1, _AT_ONCE // len(self.b))
-        return [slice(first, first + size) for first in range(0, count, size)]
-
-    def __repr__(self) -> str:
-        return f"LinearizedUnits({len(self.b)} units of {self.w.shape[1]} inputs)"
+        return self.summed(x, rows)
 
 
 def linearized_points(theta: Array, skip: Array, setting: Setting, progress: Progress, *, hidden: bool) -> LinearizedUnits:
@@ -109,11 +96,7 @@ def linearized_points(theta: Array, skip: Array, setting: Setting, progress: Pro
     if setting.free:  # what the skip connection fits at all times is left to it
         plane = np.linalg.qr(root[:, None] * columns)[0].T
         left, rows = left - left @ plane.T @ plane, rows - rows @ plane.T @ plane
-    u, s, vt = np.linalg.svd(rows, full_matrices=False)
-    there = s > np.finfo(float).eps * max(rows.shape) * s.max()
-    gain = np.zeros_like(s)
-    gain[there] = progress.done(s[there] ** 2) / s[there]
-    change = scale * (u @ (gain * (vt @ left)))
+    change = scale * progress.fitted(rows, left)
     affine = affine + np.r_[np.zeros(inputs), change[-1]]
     found = LinearizedUnits(w, b, a, change[:-1].reshape(units.shape), setting.activation, affine)
     if not setting.free:

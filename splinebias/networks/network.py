@@ -96,11 +96,8 @@ class Network:
             rows.append(np.concatenate([w.T.ravel(), b, scale * a, [scale * law.sample_output_bias(rng)]]))
         theta = torch.tensor(np.array(rows), dtype=kind, device=place)
         activation = problem.activation.two_slopes or problem.activation  # ReLUPower(1) is ReLU
-        return cls(
-            theta if batch else theta[0],
-            activation,
-            theta.new_zeros((len(seeds), law.inputs + 1) if batch else law.inputs + 1),
-        )
+        skip = theta.new_zeros(len(seeds), law.inputs + 1)
+        return cls(theta, activation, skip) if batch else cls(theta[0], activation, skip[0])
 
     @classmethod
     def of_units(cls, w: Array, b: Array, a: Array, activation: Activation) -> Network:
@@ -127,17 +124,12 @@ class Network:
     @property
     def b(self) -> Tensor:
         """Hidden biases, shape (..., n)."""
-        return self._block(0)
+        return self.theta[..., self.inputs * self.width : (self.inputs + 1) * self.width]
 
     @property
     def a(self) -> Tensor:
         """Output weights, shape (..., n)."""
-        return self._block(1)
-
-    def _block(self, number: int) -> Tensor:
-        """The block after w with this number: b or a."""
-        first = (self.inputs + number) * self.width
-        return self.theta[..., first : first + self.width]
+        return self.theta[..., (self.inputs + 1) * self.width : -1]
 
     @property
     def d(self) -> Tensor:
@@ -148,6 +140,11 @@ class Network:
         """`w`, `b` and `a` as float64 arrays."""
         w, b, a = (part.detach().cpu().double().numpy() for part in (self.w, self.b, self.a))
         return w, b, a
+
+    def _require_one(self, call: str) -> None:
+        """Refuse a batch of networks, of which one has to be taken for a `call`."""
+        if self.theta.ndim != 1:
+            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].{call}")
 
     def __getitem__(self, index: int | slice) -> Network:
         """Network number `index` of a batch, or a part of the batch."""
@@ -183,14 +180,12 @@ class Network:
         DataError
             If this is a batch; take ``network[j].function()``.
         """
-        if self.theta.ndim != 1:
-            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].function()")
+        self._require_one("function()")
         w, b, a = self.units()
         *slopes, intercept = self.skip.detach().cpu().double().tolist()
         if self.inputs > 1:
             return UnitsFunction(w, b, a, float(self.d), self.activation, np.array(slopes), intercept)
-        slope = slopes[0]
-        two_slopes, skip = self.activation.two_slopes, (slope, intercept)
+        two_slopes, skip = self.activation.two_slopes, (slopes[0], intercept)
         if not isinstance(self.activation, Homogeneous):
             return SmoothUnits(w, b, a, float(self.d), self.activation, skip)
         if two_slopes is not None:
@@ -220,14 +215,12 @@ class Network:
         Parameters
         ----------
         data : Dataset, Points or Problem
-            What is fitted, of as many inputs as the network has. A problem also says the potential (D = 1/Phi'' at the
-            start), the parameterization and whether the affine part is free; its law of weights plays no role. Data alone:
-            gradient descent with `Standard`.
+            What is fitted, of as many inputs as the network has. A problem also says the potential, the parameterization and
+            whether the affine part is free; its law of weights plays no role. Data alone: gradient descent with `Standard`.
         time : float, optional
             Training time t >= 0. None: infinity, or what the learning rates add up to.
         learning_rate : float, sequence of float or callable, optional
-            The :math:`\eta` of gradient descent on :math:`\frac12\sum_i \omega_i r_i^2`, for all steps, or for each one.
-            None: the flow.
+            The :math:`\eta` of gradient descent on :math:`\frac12\sum_i \omega_i r_i^2`, for all steps or each; None: flow.
         steps : int, optional
             The number of steps, where `learning_rate` does not say it.
         hidden : bool
@@ -236,10 +229,10 @@ class Network:
         Returns
         -------
         PiecewisePolynomial or PointFunction
-            f_t, exact, in float64; of several inputs a function of points (..., d) with a `gradient`. Of one input linear
-            pieces if the activation has two slopes, with kinks at the breakpoints, and with jumps if `hidden` (the
-            derivative of a unit by its bias is a step). At a jump, the limit from the right: a unit with its breakpoint at
-            a datum counts as what it is on the right of it.
+            f_t, exact, in float64; of several inputs a function of points (..., d) with a `gradient`. Of one input and two
+            slopes the pieces are linear, with kinks at the breakpoints. If `hidden`, there are jumps too: the derivative of
+            a unit by its bias is a step. At a jump the value is the limit from the right, and a unit with its breakpoint
+            at a datum counts as on the right of it.
 
         Raises
         ------
@@ -251,16 +244,14 @@ class Network:
 
         Notes
         -----
-        O(n log n + M^3) time, O(n + M^2) memory; of several inputs O(n M^2) and O(n M). *Hypotheses:* none; how far
-        the trained network is from it is what moving features do, O(n^-2) with all parameters and O(n^-1) with the output
-        layer alone.
-        Of unscaled potentials the metric is frozen too.
+        O(n log n + M^3) time, O(n + M^2) memory; of several inputs O(n M^2) and O(n M). Of unscaled potentials the metric
+        at the start is frozen too. *Hypotheses:* none. A trained network differs from it because features move: by O(n^-2)
+        if all parameters are trained here, by O(n^-1) if only the output layer is.
         References: Jacot, Gabriel & Hongler, NeurIPS 2018; the linear flow of Jin & Montufar (2023) for the output layer.
         """
         from splinebias.networks.linearized import Progress, Setting, linearized
 
-        if self.theta.ndim != 1:
-            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].linearized(...)")
+        self._require_one("linearized(...)")
         theta, skip = (part.detach().cpu().double().numpy() for part in (self.theta, self.skip))
         if not np.isfinite(theta).all() or not np.isfinite(skip).all():
             raise DataError(f"a network must have finite parameters, got {int((~np.isfinite(theta)).sum())} that are not")
@@ -291,8 +282,7 @@ class Network:
         """
         from splinebias.networks.archive import write_archive
 
-        if self.theta.ndim != 1:
-            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].save(path)")
+        self._require_one("save(path)")
         tables = {"activation": part_to_table("activation", self.activation)}
         write_archive(path, "network", tables, self.arrays("network"))
 
@@ -311,8 +301,7 @@ class Network:
         """
         from splinebias.networks.torch_layers import activation_layer, as_module
 
-        if self.theta.ndim != 1:
-            raise DataError(f"this is a batch of {self.theta.shape[0]} networks; take network[j].to_torch()")
+        self._require_one("to_torch()")
         if (layer := activation_layer(self.activation)) is None:
             raise CapabilityError(f"only activations of the library and of torch have a module, got {self.activation!r}")
         return as_module(self.theta.detach(), self.skip.detach(), layer)
@@ -320,13 +309,9 @@ class Network:
 
 def difference(network: Network, other: Network) -> PiecewisePolynomial | UnitsFunction | SmoothUnits:
     """f - g of two networks of one activation, exact: the function of the units of both."""
-    rows, ends = [], []
-    for net, sign in ((network, 1.0), (other, -1.0)):
-        theta = net.theta.detach().cpu().double()
-        units = theta[:-1].reshape(net.inputs + 2, -1).clone()  # w of each input, b, a
-        units[-1] *= sign
-        rows.append(units)
-        ends.append(sign * theta[-1:])
+    one, two = (net.theta.detach().cpu().double() for net in (network, other))
+    rows = [theta[:-1].reshape(network.inputs + 2, -1) for theta in (one, two)]  # w of each input, b, a
+    rows[1] = torch.cat([rows[1][:-1], -rows[1][-1:]])
     skip = network.skip.detach().cpu().double() - other.skip.detach().cpu().double()
-    theta = torch.cat([torch.cat(rows, dim=-1).flatten(), ends[0] + ends[1]])
+    theta = torch.cat([torch.cat(rows, dim=-1).flatten(), one[-1:] - two[-1:]])
     return Network(theta, network.activation, skip).function()

@@ -48,15 +48,11 @@ class SkipConnection(nn.Module):
 
 def activation_layer(activation: Activation) -> nn.Module | None:
     """A module that computes the activation, None where torch and this module have none."""
-    smooth: dict[type, type[nn.Module]] = {Tanh: nn.Tanh, Sigmoid: nn.Sigmoid}
-    if type(activation) in smooth:
-        return smooth[type(activation)]()
+    plain: dict[type, type[nn.Module]] = {Tanh: nn.Tanh, Sigmoid: nn.Sigmoid, ReLU: nn.ReLU, Abs: AbsLayer}
+    if type(activation) in plain:
+        return plain[type(activation)]()
     if isinstance(activation, Softplus):
         return nn.Softplus(threshold=40.0)  # above torch's own 20, z itself is not the function to rounding
-    if isinstance(activation, ReLU):
-        return nn.ReLU()
-    if isinstance(activation, Abs):
-        return AbsLayer()
     if isinstance(activation, LeakyReLU):
         return nn.LeakyReLU(activation.slope)
     return ReLUPowerLayer(activation.power) if isinstance(activation, ReLUPower) else None

@@ -45,8 +45,7 @@ def first_angle(a: Array, v: Array, gap: Array) -> Array:
         q = -(half + np.where(half < 0, -root, root))
         one, other = q / (v - a), 2 * gap / q
         one, other = np.where(one > 0, one, np.inf), np.where(other > 0, other, np.inf)
-        angle: Array = np.log1p(np.minimum(one, other))
-        return angle
+        return np.asarray(np.log1p(np.minimum(one, other)))
 
 
 def sign_change(a: Array, v: Array) -> tuple[Array, Flags]:

@@ -262,8 +262,7 @@ class Walk:
 def onto(sectors: Sectors, line: Whole, h: Array) -> Array:
     """h, shape (2, K), moved onto lines by the shortest way: what rounding has left of its distance."""
     ray = at(sectors.rays, line)
-    nearest: Array = (h[0] * ray[0] + h[1] * ray[1]) * ray
-    return nearest
+    return np.asarray((h[0] * ray[0] + h[1] * ray[1]) * ray)
 
 
 def put(values: Array, index: Whole, new: Array) -> None:

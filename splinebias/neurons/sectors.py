@@ -86,8 +86,7 @@ class Sectors:
     def normals(self) -> Array:
         """Unit normals of the lines after each sector, inwards, shape (2, 2M)."""
         wall = self.walls[:, 0]
-        unit: Array = wall / np.hypot(*wall)
-        return unit
+        return np.asarray(wall / np.hypot(*wall))
 
     @cached_property
     def across(self) -> Array:
@@ -145,8 +144,7 @@ class Sectors:
         """
         before, beyond = self._right(lines)
         sums = self.activation.left * lines.sum(1, keepdims=True) + self.activation.kink * (before + beyond)
-        values: Array = sums[..., 0] * self.x + sums[..., 1]
-        return values
+        return np.asarray(sums[..., 0] * self.x + sums[..., 1])
 
     @cached_property
     def _pairs(self) -> tuple[Whole, Whole]:
@@ -174,5 +172,4 @@ class Sectors:
             one = before + beyond
             sums = sums + left * kink * (one[:, :, None] + one[:, None]) + left**2 * forms.sum(1)[:, None, None]
         sums *= self._products
-        gram: Array = sums.sum(-1)
-        return gram
+        return np.asarray(sums.sum(-1))

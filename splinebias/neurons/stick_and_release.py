@@ -77,22 +77,20 @@ class OnLine:
     @property
     def held(self) -> Flags:
         """Whether both sides push towards the line."""
-        held: Flags = (self.here > 0) & (self.there > 0)
-        return held
+        return np.asarray((self.here > 0) & (self.there > 0))
 
     @property
     def undetermined(self) -> Flags:
         """Whether leaving is a solution of the flow, but not the only one."""
         here, there = self.here, self.there
-        free: Flags = (here <= 0) & (there <= 0) & ((here < 0) | (there < 0))
-        return free
+        return np.asarray((here <= 0) & (there <= 0) & ((here < 0) | (there < 0)))
 
     @property
     def goes_on(self) -> Flags:
         """Whether a neuron that is not held goes to sector s + 1 rather than s."""
         here, there = self.here, self.there
-        on: Flags = (here > 0) | ((there < 0) & (here == 0)) | ((there <= 0) & self.right & ~((here < 0) & (there == 0)))
-        return on
+        over = (there <= 0) & self.right & ~((here < 0) & (there == 0))
+        return np.asarray((here > 0) | ((there < 0) & (here == 0)) | over)
 
 
 class Emergence(NamedTuple):

@@ -76,15 +76,15 @@ def panel_nodes(left: Array, right: Array, order: int) -> tuple[Array, Array]:
 
 
 def unresolved(values: Array, mass: Array, total: float, tolerance: float, negligible: float = 1e-16) -> NDArray[np.bool_]:
-    """Panels (bool, shape (N,)) on which a function is not yet a polynomial, and where that matters.
+    """Panels (bool, shape (..., N)) on which functions are not yet polynomials, and where that matters.
 
     The first neglected Legendre coefficient is extrapolated from the last two, r = tail/largest, as r^(q/(q-2)).
 
     Parameters
     ----------
-    values : Array, shape (N, q)
-        The function at the Gauss nodes.
-    mass : Array, shape (N,)
+    values : Array, shape (..., N, q)
+        The functions at the Gauss nodes.
+    mass : Array, shape (..., N)
         What the panel contributes to `total`; an unresolved part below `negligible` times that is left alone, or else
         rounding in a function that vanishes at a panel's end would be bisected for ever.
     tolerance : float
@@ -92,8 +92,8 @@ def unresolved(values: Array, mass: Array, total: float, tolerance: float, negli
     """
     series = np.abs(legendre_coefficients(values))
     order = values.shape[-1]
-    largest = series.max(axis=1)
-    tail = np.divide(series[:, -2:].max(axis=1), largest, out=np.zeros_like(largest), where=largest > 0)
+    largest = series.max(axis=-1)
+    tail = np.divide(series[..., -2:].max(axis=-1), largest, out=np.zeros_like(largest), where=largest > 0)
     return np.asarray((tail > tolerance ** ((order - 2) / order)) & (tail * mass > negligible * total))
 
 
@@ -114,8 +114,8 @@ def noise(function: Callable[[Array], Array], left: Array, right: Array, *, rela
 
 
 def above_noise(values: Array, noise: Array) -> NDArray[np.bool_]:
-    """Whether the last two Legendre coefficients on panels, values of shape (N, q), are more than `noise`, shape (N,)."""
-    return np.asarray(np.abs(legendre_coefficients(values))[:, -2:].max(axis=1) > 10 * noise)
+    """Whether the last two Legendre coefficients on panels, values of shape (..., N, q), are more than `noise`, (..., N)."""
+    return np.asarray(np.abs(legendre_coefficients(values))[..., -2:].max(axis=-1) > 10 * noise)
 
 
 def coarse(
@@ -141,11 +141,10 @@ def coarse(
     tolerance : float
         As in `unresolved`; above the first one, noise is measured: most panels that fail at first are no noise.
     """
-    bad = np.stack([unresolved(*pair, total, tolerance) for pair in zip(values, mass, strict=True)])
+    bad = unresolved(values, mass, total, tolerance)
     if tolerance > RESOLVED:
         at = np.flatnonzero(bad.any(axis=0))
-        noises = noise(function, panels[0][at], panels[1][at])
-        bad[:, at] &= np.stack([above_noise(v[at], n) for v, n in zip(values, noises, strict=True)])
+        bad[:, at] &= above_noise(values[:, at], noise(function, panels[0][at], panels[1][at]))
     return np.asarray(bad.any(axis=0))
 
 

@@ -32,6 +32,46 @@ def difference_weights(points: Array) -> Array:
     return np.asarray(1 / gaps.prod(axis=-1))
 
 
+@np.errstate(over="ignore", invalid="ignore")
+def newton_coefficients(points: Array, values: Array) -> Array:
+    r"""The divided differences :math:`[a_0], [a_0, a_1], \dots` of `values` at `points` a, along axis 0; same shape.
+
+    As good as the numbers are, which are taken at their word: in pairs of doubles, because differences of order m of smooth
+    values lose :math:`h^m` of their digits to the gap h.
+    """
+    high, low = np.array(values, dtype=float), np.zeros(np.shape(values))
+    for m in range(1, high.shape[0]):
+        gap, rest = _two_sum(points[m:], -points[:-m])
+        change, less = _two_sum(high[m:], -high[m - 1 : -1])
+        less += low[m:] - low[m - 1 : -1]
+        share = (change + less) / gap
+        product, lost = _two_product(share, gap)
+        more = (((change - product) - lost) + less - share * rest) / gap
+        high[m:], low[m:] = _two_sum(share, np.where(np.isfinite(more), more, 0.0))  # what is out of doubles has no rest
+    return high
+
+
+def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """a + b and its rounding (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """a b and its rounding (Dekker)."""
+    product = a * b
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+def _halves(a: Array) -> tuple[Array, Array]:
+    """Two numbers of half the digits whose sum is a."""
+    large = 134217729.0 * a  # 2^27 + 1
+    high = large - (large - a)
+    return high, a - high
+
+
 def neighbour_forms(x: Array, order: int) -> Array:
     r"""Matrix (M - order, M) of :math:`(x_{j+m} - x_j) [x_j, \dots, x_{j+m}]`, m = `order`; empty if M <= order."""
     count = max(x.size - order, 0)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
 from splinebias._array import Array
+from splinebias.numerics.divided_differences import newton_coefficients
 from splinebias.numerics.legendre import gauss_legendre, legendre_to_monomial
 
 Indices = NDArray[np.intp]
@@ -252,9 +253,8 @@ def _taylor(x: Array, values: Array, rest: Array) -> Array:
         gap = x[i : i + windows] - x[i - 1 : i - 1 + windows]
         known[i] = _advance(known[i - 1], gap) + rest[:, i - 1 : i - 1 + windows]
     points = np.stack([x[i : i + windows] for i in range(order)])
-    table = np.stack([values[i : i + windows] - known[i, 0] for i in range(order)])
-    for i in range(1, order):
-        table[i:] = (table[i:] - table[i - 1 : -1]) / (points[i:] - points[:-i])
+    table = newton_coefficients(points, np.stack([values[i : i + windows] for i in range(order)]))
+    table -= newton_coefficients(points, known[:, 0])
     first = np.clip(np.arange(intervals) - (order - 1) // 2, 0, windows - 1)
     place = np.arange(intervals) - first  # which of its window's points a data interval starts at
     jets = known[place, :, first].T.copy()

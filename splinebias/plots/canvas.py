@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from splinebias._arguments import interval as check_interval
 from splinebias._array import Array
 from splinebias.data import Dataset
 from splinebias.errors import DataError
+from splinebias.plots.style import DASHES, LOOKS, plain
 from splinebias.problem import Problem
 
 if TYPE_CHECKING:
@@ -24,6 +25,25 @@ SAMPLES = 601  # points of a curve, besides its knots
 _MARK = "_splinebias"  # the attribute of what was drawn here that remembers what it shows
 _LETTERS = 48  # of a line of a legend
 _ROOM = 0.5  # of the height of what is shown on the data, above and below, for what lies beside them
+
+
+class View(NamedTuple):
+    """Where functions are drawn: between two abscissae, and whether they stay in the frame `whole` there, see `frame`."""
+
+    lo: float
+    hi: float
+    whole: bool
+
+    @classmethod
+    def of(cls, default: Any, interval: tuple[float, float] | None) -> View:
+        """The `interval` that was asked for, checked, with all of a function in it; the `default` if that is None."""
+        lo, hi = check_interval(default if interval is None else interval)
+        return cls(lo, hi, interval is not None)
+
+    def abscissae(self, *known: Any, samples: int = SAMPLES) -> Array:
+        """Equal steps, and the points among them that are `known`."""
+        x = np.unique(np.concatenate([np.linspace(self.lo, self.hi, samples), *(np.ravel(points) for points in known)]))
+        return np.asarray(x[(x >= self.lo) & (x <= self.hi)], dtype=float)
 
 
 @dataclass(frozen=True)
@@ -79,15 +99,17 @@ def number_of(ax: Axes, kind: str) -> int:
     return sum(shown.kind == kind for _, shown in _marked(ax))
 
 
-def default_places(problem: Problem, interval: tuple[float, float] | None) -> tuple[float, float]:
-    """`interval`, checked, or that of the problem."""
-    return problem.default_interval if interval is None else check_interval(interval)
+def places(function: Any, data: Dataset, view: View) -> Array:
+    """Points that show a function: equal steps and its knots, or the data if it does not know these."""
+    return view.abscissae(getattr(function, "knots", data.x))
 
 
-def places(function: Any, data: Dataset, lo: float, hi: float) -> Array:
-    """Points of [lo, hi] that show a function: equal steps and its knots, or the data if it does not know these."""
-    knots = np.asarray(getattr(function, "knots", data.x))
-    return np.unique(np.r_[np.linspace(lo, hi, SAMPLES), knots[(knots > lo) & (knots < hi)]])
+def style_of(axes: Axes, kind: str, line: dict[str, Any]) -> dict[str, Any]:
+    """How the next curve of a kind looks that shares `axes` with others, but for what `line` says."""
+    colors, look = LOOKS[kind]
+    number = number_of(axes, kind)
+    dashes = {"linestyle": DASHES[number % len(DASHES)]} if kind == "prediction" else {}
+    return {"color": colors[number % len(colors)], "linewidth": 1.2} | dashes | look | plain(line)
 
 
 def draw_curve(axes: Axes, x: Array, y: Array, style: Mapping[str, Any], shown: Shown) -> None:
@@ -107,8 +129,8 @@ def draw_band(axes: Axes, x: Array, low: Array, high: Array, **fill: Any) -> Non
         axes.fill_between(x, low, high, **fill)
 
 
-def frame(axes: Axes, data: Dataset, x: Array, *curves: Array, whole: bool) -> None:
-    """Let `curves` at `x` count for the range of the axes: where `whole`, all of them.
+def frame(axes: Axes, data: Dataset, view: View, x: Array, *curves: Array) -> None:
+    """Let `curves` at `x` count for the range of the axes: where the view is `whole`, all of them.
 
     Else what lies beside the data takes at most half the height of what lies among them, above and below: functions
     that extrapolate steeply leave the frame, and do not flatten the data.
@@ -117,7 +139,7 @@ def frame(axes: Axes, data: Dataset, x: Array, *curves: Array, whole: bool) -> N
     values = np.stack(curves)
     low, high = float(values.min()), float(values.max())
     among = (x >= lo) & (x <= hi)
-    if not whole and among.any():
+    if not view.whole and among.any():
         inner = np.r_[values[:, among].ravel(), data.y]
         room = _ROOM * (np.ptp(inner) or abs(inner[0]) or 1.0)
         low, high = max(low, float(inner.min() - room)), min(high, float(inner.max() + room))
@@ -125,13 +147,13 @@ def frame(axes: Axes, data: Dataset, x: Array, *curves: Array, whole: bool) -> N
     axes.autoscale_view()
 
 
-def draw_data(axes: Axes, data: Dataset, lo: float, hi: float, **points: Any) -> None:
-    """Data in [lo, hi], labelled once per axes, and the names of the axes."""
-    inside = (data.x >= lo) & (data.x <= hi)
+def draw_data(axes: Axes, data: Dataset, view: View) -> None:
+    """Data in view, labelled once per axes, and the names of the axes."""
+    inside = (data.x >= view.lo) & (data.x <= view.hi)
     style: dict[str, Any] = {"color": "#000000", "marker": "o", "markersize": 4, "linestyle": "none", "zorder": 3}
     label = "_data" if has(axes, "data") else "data"
-    axes.plot(data.x[inside], data.y[inside], **(style | {"label": label} | points))
-    axes.set(xlabel="$x$", ylabel="$f(x)$", xlim=(lo, hi))
+    axes.plot(data.x[inside], data.y[inside], **style, label=label)
+    axes.set(xlabel="$x$", ylabel="$f(x)$", xlim=(view.lo, view.hi))
 
 
 @contextmanager

@@ -6,21 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splinebias._arguments import interval as check_interval
 from splinebias.plots.canvas import (
-    SAMPLES,
     Shown,
-    default_places,
+    View,
     draw_band,
     draw_curve,
     draw_data,
     drawn_on,
     frame,
-    number_of,
     places,
+    style_of,
     words_of,
 )
-from splinebias.plots.style import DASHES, LIMITS, NETWORKS, NORMS, PALE, plain
+from splinebias.plots.style import NETWORKS, PALE, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +54,7 @@ def plot_prediction(
         Passed to ``Axes.plot`` for the curve.
     """
     with drawn_on(ax) as axes:
-        draw_limit(prediction, axes, default_places(prediction.problem, interval), line, whole=interval is not None)
+        draw_limit(prediction, axes, View.of(prediction.problem.default_interval, interval), line)
     return axes
 
 
@@ -70,10 +68,7 @@ def plot_training(
     words = words_of(run.problem) | {"seed": f"seed {run.seed}"}
     shown = Shown("network", f"network, width {run.width}", words)
     with drawn_on(ax) as axes:
-        color = NETWORKS[number_of(axes, "network") % len(NETWORKS)]
-        style: dict[str, Any] = {"color": color, "linewidth": 2.5, "zorder": 1.9} | plain(line)
-        where = default_places(run.problem, interval)
-        draw_function(run.function, run.problem.line_data, axes, where, style, shown, whole=interval is not None)
+        draw_function(run.function, run.problem.line_data, axes, interval, shown, line)
     return axes
 
 
@@ -81,12 +76,9 @@ def plot_restored(
     function: Restored, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
 ) -> Axes:
     """A function of rescaled data in the units of the data, with the data; arguments as in `plot_prediction`."""
-    problem = function.problem
+    shown = Shown("restored", "fit to rescaled data", words_of(function.problem))
     with drawn_on(ax) as axes:
-        number = number_of(axes, "restored")
-        style: dict[str, Any] = {"color": NETWORKS[number % len(NETWORKS)], "linewidth": 1.2} | plain(line)
-        where, shown = default_places(problem, interval), Shown("restored", "fit to rescaled data", words_of(problem))
-        draw_function(function, problem.line_data, axes, where, style, shown, whole=interval is not None)
+        draw_function(function, function.problem.line_data, axes, interval, shown, line)
     return axes
 
 
@@ -97,19 +89,17 @@ def plot_minimum_norm(
 
     Arguments are as in `plot_prediction`.
     """
-    ends = least.data.default_interval if interval is None else check_interval(interval)
+    view = View.of(least.data.default_interval, interval)
     label = "least norm" if least.strength == 0 else f"weight decay, strength {least.strength:.3g}"
-    shown = Shown("least norm", label, {"norm": str(least.norm)})
     with drawn_on(ax) as axes:
-        color = NORMS[number_of(axes, "least norm") % len(NORMS)]
-        style: dict[str, Any] = {"color": color, "linewidth": 1.2} | plain(line)
         if not (least.penalize_bias or least.unique):
-            knots = np.union1d(least.lower.knots, least.upper.knots)
-            x = np.unique(np.r_[np.linspace(*ends, SAMPLES), knots[(knots > ends[0]) & (knots < ends[1])]])
+            x, color = view.abscissae(least.lower.knots, least.upper.knots), style_of(axes, "least norm", line)["color"]
             low, high = least.lower(x), least.upper(x)
-            draw_band(axes, x, low, high, color=style["color"], alpha=PALE, linewidth=0, label="all minimizers")
-            frame(axes, least.data, x, low, high, whole=interval is not None)
-        draw_function(least.function, least.data, axes, ends, style, shown, whole=interval is not None)
+            draw_band(axes, x, low, high, color=color, alpha=PALE, linewidth=0, label="all minimizers")
+            frame(axes, least.data, view, x, low, high)
+        draw_function(
+            least.function, least.data, axes, interval, Shown("least norm", label, {"norm": str(least.norm)}), line
+        )
     return axes
 
 
@@ -125,14 +115,11 @@ def plot_report(
     report: NetworkReport, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
 ) -> Axes:
     """A network whose training is not known, thick, and the limit of networks that start at zero; as `plot_prediction`."""
-    data, whole = report.problem.line_data, interval is not None  # refuses several inputs
-    where = check_interval(report.interval if interval is None else interval)
+    data, view = report.problem.line_data, View.of(report.interval, interval)  # refuses several inputs
+    shown = Shown("network", f"network, width {report.width}", words_of(report.problem))
     with drawn_on(ax) as axes:
-        color = NETWORKS[number_of(axes, "network") % len(NETWORKS)]
-        style: dict[str, Any] = {"color": color, "linewidth": 2.5, "zorder": 1.9} | plain(line)
-        shown = Shown("network", f"network, width {report.width}", words_of(report.problem))
-        draw_function(report.function, data, axes, where, style, shown, whole=whole)
-        draw_limit(report.prediction, axes, where, {}, whole=whole)
+        draw_function(report.function, data, axes, view, shown, line)
+        draw_limit(report.prediction, axes, view, {})
     return axes
 
 
@@ -142,10 +129,7 @@ def plot_sparse_limit(
     """A function that costs least as p goes to 1, and the data; arguments as in `plot_prediction`."""
     shown = Shown("sparse limit", "limit as p goes to 1", words_of(sparse.problem))
     with drawn_on(ax) as axes:
-        color = NORMS[number_of(axes, "sparse limit") % len(NORMS)]
-        style: dict[str, Any] = {"color": color, "linestyle": "--", "linewidth": 1.2} | plain(line)
-        where = default_places(sparse.problem, interval)
-        draw_function(sparse.function, sparse.problem.line_data, axes, where, style, shown, whole=interval is not None)
+        draw_function(sparse.function, sparse.problem.line_data, axes, interval, shown, line)
     return axes
 
 
@@ -153,7 +137,7 @@ def plot_ensemble(
     ensemble: Ensemble, ax: Axes | None = None, *, interval: tuple[float, float] | None = None, **line: Any
 ) -> Axes:
     """The first 20 networks of an ensemble as thin lines, a colour per potential, and the data; as `plot_prediction`."""
-    lo, hi = default_places(ensemble[0].problem, interval)
+    view = View.of(ensemble[0].problem.default_interval, interval)
     potentials = list(dict.fromkeys(str(run.problem.potential) for run in ensemble))
     few = ensemble[:: max(1, -(-len(ensemble) // _MOST_LINES))]
     with drawn_on(ax) as axes:
@@ -163,40 +147,30 @@ def plot_ensemble(
             what = words_of(run.problem)["potential"] if len(potentials) > 1 else f"{len(few)} of {len(ensemble)}"
             label = f"_{what}" if number in labelled else f"networks, width {run.width}: {what}"
             labelled.add(number)
-            x = places(run.function, run.problem.line_data, lo, hi)
+            x = places(run.function, run.problem.line_data, view)
             style = {"color": NETWORKS[number % len(NETWORKS)], "linewidth": 0.7, "alpha": 0.7, "zorder": 1.9}
             draw_curve(axes, x, run(x), style | {"label": label} | plain(line), Shown("ensemble", label, {}))
-            frame(axes, run.problem.line_data, x, run(x), whole=interval is not None)
-        draw_data(axes, ensemble[0].problem.line_data, lo, hi)
+            frame(axes, run.problem.line_data, view, x, run(x))
+        draw_data(axes, ensemble[0].problem.line_data, view)
     return axes
 
 
-def draw_limit(prediction: Prediction, axes: Axes, where: tuple[float, float], line: dict[str, Any], *, whole: bool) -> None:
+def draw_limit(prediction: Prediction, axes: Axes, view: View, line: dict[str, Any]) -> None:
     """A prediction in the next of the styles of predictions that share axes."""
     time = prediction.stats.get("time", np.inf)
     label = "infinite-width limit" if np.isinf(time) else f"infinite width, time {time:.4g}"
     words = words_of(prediction.problem) | {"start": "zero start" if prediction.start is None else "from its start function"}
-    number = number_of(axes, "prediction")
-    color, dashes = LIMITS[number % len(LIMITS)], DASHES[number % len(DASHES)]
-    style: dict[str, Any] = {"color": color, "linestyle": dashes, "linewidth": 1.2} | plain(line)
     shown = Shown("prediction", label, words)
-    draw_function(prediction.function, prediction.problem.line_data, axes, where, style, shown, whole=whole)
+    draw_function(prediction.function, prediction.problem.line_data, axes, view, shown, line)
 
 
 def draw_function(
-    function: Any,
-    data: Dataset,
-    axes: Axes,
-    where: tuple[float, float],
-    style: dict[str, Any],
-    shown: Shown,
-    *,
-    whole: bool,
+    function: Any, data: Dataset, axes: Axes, where: View | tuple[float, float] | None, shown: Shown, line: dict[str, Any]
 ) -> None:
-    """The graph of a function, knots included, over the data points; the points are labelled once per axes."""
-    lo, hi = where
-    x = places(function, data, lo, hi)
+    """The graph of a function, knots included, over the data, labelled once per axes; `where`: a view, or an interval."""
+    view = where if isinstance(where, View) else View.of(data.default_interval, where)
+    x = places(function, data, view)
     y = np.asarray(function(x))
-    draw_curve(axes, x, y, style, shown)
-    frame(axes, data, x, y, whole=whole)
-    draw_data(axes, data, lo, hi)
+    draw_curve(axes, x, y, style_of(axes, shown.kind, line), shown)
+    frame(axes, data, view, x, y)
+    draw_data(axes, data, view)

@@ -8,7 +8,7 @@ import numpy as np
 
 from splinebias._arguments import points_of, whole_number
 from splinebias.errors import DataError
-from splinebias.plots.canvas import SAMPLES, drawn_on
+from splinebias.plots.canvas import SAMPLES, View, drawn_on
 from splinebias.plots.functions import plot_minimum_norm, plot_training
 from splinebias.plots.style import BANDS, BLACK, BLUE, NETWORKS, OKABE_ITO, PALE, POINTS, VERMILLION, plain
 
@@ -33,10 +33,7 @@ def plot_comparison(found: Comparison, ax: Axes | None = None, **line: Any) -> A
     Keywords go to ``Axes.plot`` for the difference.
     """
     f, g = _functions(found)
-    lo, hi = found.interval
-    known = [np.ravel(np.asarray(h.knots, dtype=float)) for h in (f, g) if hasattr(h, "knots")]
-    x = np.unique(np.concatenate([np.linspace(lo, hi, SAMPLES), [found.argmax], *known]))
-    x = x[(x >= lo) & (x <= hi)]
+    x = View.of(found.interval, None).abscissae(found.argmax, *(h.knots for h in (f, g) if hasattr(h, "knots")))
     first, second = (np.broadcast_to(np.asarray(h(x), dtype=float), x.shape) for h in (f, g))
     with drawn_on(ax) as axes:
         axes.plot(x, first, color=BLUE, linewidth=2.0, label="$f$")
@@ -51,7 +48,7 @@ def plot_comparison(found: Comparison, ax: Axes | None = None, **line: Any) -> A
         right.set_zorder(axes.get_zorder() - 1)  # the difference lies below the functions
         axes.patch.set_visible(False)
         axes.plot([], [], label=label, **style)
-        axes.set(xlabel="$x$", ylabel="$f(x)$, $g(x)$", xlim=(lo, hi))
+        axes.set(xlabel="$x$", ylabel="$f(x)$, $g(x)$", xlim=found.interval)
     return axes
 
 
@@ -127,13 +124,11 @@ def plot_points_band(band: PointsBand, ax: Axes | None = None, *, along: int = 0
     middle, spread = band.prediction(x), band.std(x)
     where = ", ".join(f"$x_{{{k + 1}}} = {value:.3g}$" for k, value in enumerate(centre) if k != along)
     with drawn_on(ax) as axes:
-        style: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 1.2, "label": f"limit at {where}"} | plain(
-            line
-        )
+        style: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 1.2, "label": f"limit at {where}"}
         label = f"two deviations, width {band.width}"
         low, high = middle - 2 * spread, middle + 2 * spread
         axes.fill_between(x[:, along], low, high, color=BANDS[0], alpha=PALE, linewidth=0, label=label)
-        axes.plot(x[:, along], middle, **style)
+        axes.plot(x[:, along], middle, **(style | plain(line)))
         axes.set(xlabel=f"$x_{{{along + 1}}}$", ylabel="$f(x)$", xlim=(lo, hi))
     return axes
 
@@ -162,12 +157,8 @@ def plot_adaptive_measures(
     """The network over the functions of least curvature through its own values; as `plot_training`."""
     ends = found.run.problem.default_interval if interval is None else interval
     with drawn_on(ax) as axes:
-        plot_minimum_norm(
-            found.fitted,
-            axes,
-            interval=ends,
-            label=f"least curvature; network: {found.curvature_ratio:.3g} times",
-        )
+        label = f"least curvature; network: {found.curvature_ratio:.3g} times"
+        plot_minimum_norm(found.fitted, axes, interval=ends, label=label)
         plot_training(found.run, axes, interval=ends, **line)
     return axes
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from splinebias._arguments import interval as check_interval
-from splinebias.plots.canvas import SAMPLES, drawn_on
+from splinebias.plots.canvas import SAMPLES, View, drawn_on
 from splinebias.plots.style import BLACK, BLUE, LIMITS, OKABE_ITO, PURPLE, plain
 
 if TYPE_CHECKING:
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 def plot_diagnosis(found: Diagnosis, ax: Axes | None = None, **line: Any) -> Axes:
     """The parts of the gap between a network and its limit as curves, and the gap itself; keywords go to ``Axes.plot``."""
-    lo, hi = found.interval
-    known = [np.asarray(getattr(part.function, "knots", [])) for part in found.parts if hasattr(part.function, "knots")]
-    x = np.unique(np.concatenate([np.linspace(lo, hi, SAMPLES), found.problem.line_data.x, *known]))
-    x = x[(x >= lo) & (x <= hi)]
+    data = found.problem.line_data
+    x = View.of(found.interval, None).abscissae(data.x, *(getattr(part.function, "knots", ()) for part in found.parts))
     colors = dict(zip(("start", "sampling", "hidden kernel", "moving features", "unfinished"), OKABE_ITO[1:], strict=False))
     with drawn_on(ax) as axes:
         total: dict[str, Any] = {"color": BLACK, "linewidth": 1.0, "label": f"gap, sup {found.total.sup:.2g}"}
@@ -31,10 +29,8 @@ def plot_diagnosis(found: Diagnosis, ax: Axes | None = None, **line: Any) -> Axe
         for part in found.parts:
             style: dict[str, Any] = {"color": colors.get(part.name, PURPLE), "label": f"{part.name}, {part.sup:.2g}"}
             axes.plot(x, part.function(x), **(style | {"linewidth": 1.2} | plain(line)))
-        axes.plot(
-            found.problem.line_data.x, np.zeros(found.problem.line_data.size), "o", color=BLACK, markersize=3, label="_data"
-        )
-        axes.set(xlabel="$x$", ylabel=r"$f_n - f_\infty$, in parts", xlim=(lo, hi))
+        axes.plot(data.x, np.zeros(data.size), "o", color=BLACK, markersize=3, label="_data")
+        axes.set(xlabel="$x$", ylabel=r"$f_n - f_\infty$, in parts", xlim=found.interval)
     return axes
 
 
@@ -52,9 +48,8 @@ def plot_laziness(found: Laziness, ax: Axes | None = None, **line: Any) -> Axes:
         label = f"width {found.width}, together {found.overall:.2g}" + ("" if found.holds else ": bounds")
         style: dict[str, Any] = {"color": color, "linestyle": "--", "linewidth": 1.2, "label": label} | plain(line)
         axes.plot(moved[drawn], shares[drawn], **style)
-        axes.axvline(
-            0.1 / np.sqrt(found.width), color=style["color"], linestyle=":", linewidth=1.0, label=r"lazy below $n^{-1/2}/10$"
-        )
+        lazy = 0.1 / np.sqrt(found.width)
+        axes.axvline(lazy, color=style["color"], linestyle=":", linewidth=1.0, label=r"lazy below $n^{-1/2}/10$")
         axes.set(xscale="log", ylim=(0, 1), xlabel=r"$|\Delta(w, b)|\,/\,|(w, b)|$", ylabel="share of units that move less")
     return axes
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splinebias._arguments import interval as check_interval
-from splinebias.plots.canvas import Shown, default_places, draw_curve, draw_data, drawn_on, frame, places
+from splinebias.plots.canvas import Shown, View, draw_curve, draw_data, drawn_on, frame, places
 from splinebias.plots.style import BLACK, BLUE, VERMILLION, from_pale_to_dark, plain
 
 if TYPE_CHECKING:
@@ -23,8 +22,8 @@ def plot_path(path: Path, ax: Axes | None = None, *, interval: tuple[float, floa
 
     The limit, if it is among the times, is black and dashed. Of more than 8 times about 6 are labelled.
     """
-    lo, hi = default_places(path.problem, interval)
-    x = places(path.functions[0], path.problem.line_data, lo, hi)
+    data, view = path.problem.line_data, View.of(path.problem.default_interval, interval)
+    x = places(path.functions[0], data, view)
     order = np.argsort(path.times, kind="stable")
     finite = [i for i in order if np.isfinite(path.times[i])]
     every = 1 if len(finite) <= 8 else -(-len(finite) // 6)
@@ -38,8 +37,8 @@ def plot_path(path: Path, ax: Axes | None = None, *, interval: tuple[float, floa
         for i in order[len(finite) :][:1]:
             style = {"color": BLACK, "linestyle": "--", "linewidth": 1.2, "label": "infinite-width limit"}
             draw_curve(axes, x, values[i], style | plain(line), Shown("prediction", "infinite-width limit", {}))
-        frame(axes, path.problem.line_data, x, *values, whole=interval is not None)
-        draw_data(axes, path.problem.line_data, lo, hi)
+        frame(axes, data, view, x, *values)
+        draw_data(axes, data, view)
     return axes
 
 
@@ -50,20 +49,20 @@ def plot_weight_decay_path(
 
     Drawn are the fits at up to 8 strengths between the first break and the last, geometrically apart, and at 0.
     """
-    lo, hi = path.data.default_interval if interval is None else check_interval(interval)
+    view = View.of(path.data.default_interval, interval)
     strengths = [0.0]
     if path.breaks.size and path.breaks[-1] > 0:
         first, last = float(path.breaks[0]), float(path.breaks[-1])
         strengths = [*np.geomspace(first, last, min(8, path.breaks.size)).tolist(), 0.0]
     fits = [path.at(strength).function for strength in strengths]
-    x = places(fits[-1], path.data, lo, hi)
+    x = places(fits[-1], path.data, view)
     with drawn_on(ax) as axes:
         for strength, fit, color in zip(strengths, fits, from_pale_to_dark(len(fits)), strict=True):
             label = f"strength {strength:.3g}"
             style: dict[str, Any] = {"color": color, "linewidth": 1.2, "label": label} | plain(line)
             draw_curve(axes, x, fit(x), style, Shown("weight decay", label, {}))
-        frame(axes, path.data, x, *(fit(x) for fit in fits), whole=interval is not None)
-        draw_data(axes, path.data, lo, hi)
+        frame(axes, path.data, view, x, *(fit(x) for fit in fits))
+        draw_data(axes, path.data, view)
     return axes
 
 

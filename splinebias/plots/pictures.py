@@ -10,38 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from splinebias._arguments import known_keywords, refuse_unknown
 from splinebias.errors import DataError
-from splinebias.plots.bands import plot_band, plot_fluctuations, plot_start_process
+from splinebias.plots import bands, functions, measures, parts, paths, regimes, studies
 from splinebias.plots.files import rendered
-from splinebias.plots.functions import (
-    plot_ensemble,
-    plot_minimum_norm,
-    plot_network_norm,
-    plot_prediction,
-    plot_report,
-    plot_restored,
-    plot_sparse_limit,
-    plot_training,
-)
-from splinebias.plots.measures import (
-    plot_adaptive_measures,
-    plot_agreement,
-    plot_alignment_margin,
-    plot_box_comparison,
-    plot_comparison,
-    plot_points_band,
-    plot_required_width,
-    plot_selection,
-)
-from splinebias.plots.parts import plot_curvature_penalty, plot_diagnosis, plot_laziness
-from splinebias.plots.paths import plot_alignment, plot_path, plot_weight_decay_path
-from splinebias.plots.regimes import (
-    plot_bias_kernel,
-    plot_condensation,
-    plot_large_bias,
-    plot_large_bias_widths,
-    plot_orientations,
-)
-from splinebias.plots.studies import plot_grid, plot_study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,36 +90,36 @@ def html_of(result: Any) -> str:
 _OF_ERRORBARS = ["capsize", "capthick", "ecolor", "elinewidth", "errorevery", "barsabove"]
 _LOOKS = ("label", "color", "linewidth", "linestyle", "alpha", "marker", "zorder")
 _PICTURES: dict[str, Callable[..., Axes]] = {  # by name: whoever draws one kind of result loads no other
-    "Prediction": plot_prediction,
-    "StartProcess": plot_start_process,
-    "Training": plot_training,
-    "Restored": plot_restored,
-    "Ensemble": plot_ensemble,
-    "Path": plot_path,
-    "ErrorBand": plot_band,
-    "Diagnosis": plot_diagnosis,
-    "NetworkReport": plot_report,
-    "Laziness": plot_laziness,
-    "WeightDecayPath": plot_weight_decay_path,
-    "NetworkNorm": plot_network_norm,
-    "MinimumNorm": plot_minimum_norm,
-    "Fluctuations": plot_fluctuations,
-    "SparseLimit": plot_sparse_limit,
-    "Comparison": plot_comparison,
-    "BoxComparison": plot_box_comparison,
-    "RequiredWidth": plot_required_width,
-    "PointsBand": plot_points_band,
-    "Agreement": plot_agreement,
-    "AdaptiveMeasures": plot_adaptive_measures,
-    "AlignmentMargin": plot_alignment_margin,
-    "Selection": plot_selection,
-    "Alignment": plot_alignment,
-    "Orientations": plot_orientations,
-    "Condensation": plot_condensation,
-    "BiasKernel": plot_bias_kernel,
-    "LargeBias": plot_large_bias,
-    "LargeBiasWidths": plot_large_bias_widths,
-    "Study": plot_study,
-    "StudyGrid": plot_grid,
-    "Initialization": plot_curvature_penalty,
+    "Prediction": functions.plot_prediction,
+    "StartProcess": bands.plot_start_process,
+    "Training": functions.plot_training,
+    "Restored": functions.plot_restored,
+    "Ensemble": functions.plot_ensemble,
+    "Path": paths.plot_path,
+    "ErrorBand": bands.plot_band,
+    "Diagnosis": parts.plot_diagnosis,
+    "NetworkReport": functions.plot_report,
+    "Laziness": parts.plot_laziness,
+    "WeightDecayPath": paths.plot_weight_decay_path,
+    "NetworkNorm": functions.plot_network_norm,
+    "MinimumNorm": functions.plot_minimum_norm,
+    "Fluctuations": bands.plot_fluctuations,
+    "SparseLimit": functions.plot_sparse_limit,
+    "Comparison": measures.plot_comparison,
+    "BoxComparison": measures.plot_box_comparison,
+    "RequiredWidth": measures.plot_required_width,
+    "PointsBand": measures.plot_points_band,
+    "Agreement": measures.plot_agreement,
+    "AdaptiveMeasures": measures.plot_adaptive_measures,
+    "AlignmentMargin": measures.plot_alignment_margin,
+    "Selection": measures.plot_selection,
+    "Alignment": paths.plot_alignment,
+    "Orientations": regimes.plot_orientations,
+    "Condensation": regimes.plot_condensation,
+    "BiasKernel": regimes.plot_bias_kernel,
+    "LargeBias": regimes.plot_large_bias,
+    "LargeBiasWidths": regimes.plot_large_bias_widths,
+    "Study": studies.plot_study,
+    "StudyGrid": studies.plot_grid,
+    "Initialization": parts.plot_curvature_penalty,
 }

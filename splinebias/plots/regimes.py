@@ -39,10 +39,8 @@ def plot_orientations(found: Orientations, ax: Axes | None = None, **line: Any) 
             chosen = found.signs == sign
             style: dict[str, Any] = {"color": color, "marker": marker, "linestyle": "none", "zorder": 3}
             axes.plot(found.angles[chosen], found.strengths[chosen], **style, label=f"condensed, {label}")
-        axes.set_xlim(0, 360)
-        axes.set_xticks([0, 90, 180, 270, 360])
-        axes.set_xlabel("direction of $(w, b)$ in degrees")
-        axes.set_ylabel("$Q$")
+        degrees = "direction of $(w, b)$ in degrees"
+        axes.set(xlim=(0, 360), xticks=[0, 90, 180, 270, 360], xlabel=degrees, ylabel="$Q$")
     return axes
 
 
@@ -63,8 +61,7 @@ def plot_condensation(found: Condensation, ax: Axes | None = None, *, order: Any
     axes, at = new_axes(ax), found.order if order is None else np.asarray(order)
     style: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1, "interpolation": "nearest"}
     axes.imshow(found.cosines[np.ix_(at, at)], **style | image)
-    axes.set_xlabel("neuron")
-    axes.set_ylabel("neuron")
+    axes.set(xlabel="neuron", ylabel="neuron")
     return axes
 
 
@@ -92,8 +89,8 @@ def plot_large_bias(found: LargeBias, ax: Axes | None = None, **line: Any) -> Ax
     times = found.times * max(found.kernel.smallest, 0.0) / len(found.kernel.matrix)
     sizes = [np.linalg.norm(r, axis=1) / np.linalg.norm(found.residuals[0]) for r in (found.residuals, found.predicted)]
     with drawn_on(ax) as axes:
-        number = _labelled(axes)
-        color = NETWORKS[number % len(NETWORKS)]
+        labelled = [drawn for drawn in axes.get_lines() if not str(drawn.get_label()).startswith("_")]
+        color = NETWORKS[len(labelled) % len(NETWORKS)]
         label = f"$B = {found.kernel.bias:g}$, $m = {found.start.width:,}$"
         style: dict[str, Any] = {"color": color, "linewidth": 1.4, "label": label} | line
         axes.plot(times, sizes[0], **style)
@@ -116,8 +113,3 @@ def plot_large_bias_widths(found: LargeBiasWidths, ax: Axes | None = None, **lin
                 axes.plot(found.biases, scaled, color=BLACK, linestyle=dashes, linewidth=0.8, label=name)
         axes.set(xlabel="bias $B$", ylabel=f"width within {found.distance:g}", yscale="log")
     return axes
-
-
-def _labelled(axes: Axes) -> int:
-    """How many lines with a label are on the axes."""
-    return sum(not str(line.get_label()).startswith("_") for line in axes.get_lines())

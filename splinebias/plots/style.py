@@ -22,6 +22,13 @@ DASHES: tuple[Any, ...] = ("--", (0, (1, 1.3)), "-.", (0, (5, 1.5, 1, 1.5, 1, 1.
 NETWORKS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
 NORMS = (VERMILLION, PURPLE, SKY, GREEN)
 BANDS = (GREEN, SKY, ORANGE, PURPLE)
+LOOKS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # colours of curves of a kind, and how else they look
+    "prediction": (LIMITS, {}),
+    "network": (NETWORKS, {"linewidth": 2.5, "zorder": 1.9}),  # below predictions
+    "restored": (NETWORKS, {}),
+    "least norm": (NORMS, {}),
+    "sparse limit": (NORMS, {"linestyle": "--"}),
+}
 PALE = 0.2  # opacity of predicted bands that are coloured
 POINTS: dict[str, Any] = {"color": BLUE, "marker": "o", "linestyle": "none", "capsize": 2.0}
 

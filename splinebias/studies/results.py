@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from splinebias._arguments import entry
 from splinebias._array import Array
-from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, DataError
 from splinebias.functions.compare_on_box import Place, place_text
 from splinebias.limit.prediction import Prediction
@@ -23,7 +22,7 @@ from splinebias.parameterization import MeanField
 from splinebias.problem import Problem
 from splinebias.studies.limit import limit_of, stopping_time
 from splinebias.studies.rates import PowerLaw, fit_power
-from splinebias.studies.row import Row, csv_of, dataframe_of, left_out, read_only, table_of
+from splinebias.studies.row import Row, Tabulated, left_out, read_only, table_of
 from splinebias.studies.statistics import by_width, mean_estimate, places, summary
 from splinebias.studies.store.packing import NetworkFunction
 from splinebias.studies.store.reading import StoredCase, read_cases
@@ -35,7 +34,7 @@ __all__ = ["Row", "Study", "StudyGrid"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Study(Drawn):
+class Study(Tabulated):
     """Networks of one problem beside their limit: what `study` returns, and a part of what `study_grid` does.
 
     Attributes
@@ -214,17 +213,9 @@ class Study(Drawn):
         rows = self.table[self._ok]
         return rows["width"].astype(float), rows["sup"]
 
-    def to_csv(self, path: str | Path | None = None) -> str:
-        """The rows as CSV text with a header line, exact to the last bit; written atomically to `path` if one is given."""
-        return csv_of(Row._fields, self.rows, path)
-
-    def to_frame(self) -> Any:
-        """The rows as a pandas DataFrame; CapabilityError if pandas is not installed."""
-        return dataframe_of(Row._fields, self.rows)
-
-    def to_dataframe(self) -> Any:
-        """The same as `to_frame`, which other results have, too."""
-        return self.to_frame()
+    @property
+    def _named_rows(self) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+        return Row._fields, self.rows
 
     def __repr__(self) -> str:
         widths = ", ".join(str(width) for width in self.summary["width"])
@@ -256,7 +247,7 @@ class Study(Drawn):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StudyGrid(Drawn):
+class StudyGrid(Tabulated):
     """Studies of all cases of a grid: what `study_grid` returns.
 
     Attributes
@@ -292,18 +283,6 @@ class StudyGrid(Drawn):
         names = tuple(dict.fromkeys(name for part in self.parts for name in part.names))  # a part may lack an empty one
         named = [(tuple(part.names.get(name, "") for name in names), part.rows) for part in self.parts]
         return (*names, *Row._fields), [(*labels, *row) for labels, rows in named for row in rows]
-
-    def to_csv(self, path: str | Path | None = None) -> str:
-        """All rows as CSV text, a column per axis first; written atomically to `path` if one is given."""
-        return csv_of(*self._named_rows, path)
-
-    def to_frame(self) -> Any:
-        """All rows as a pandas DataFrame, a column per axis first; CapabilityError if pandas is not installed."""
-        return dataframe_of(*self._named_rows)
-
-    def to_dataframe(self) -> Any:
-        """The same as `to_frame`, which other results have, too."""
-        return self.to_frame()
 
     def __repr__(self) -> str:
         return f"StudyGrid({len(self.parts)} studies of {sum(len(part.rows) for part in self.parts)} runs)"

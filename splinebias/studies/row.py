@@ -7,6 +7,7 @@ import io
 import math
 import re
 import textwrap
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splinebias._files import write_atomically
+from splinebias._result import Drawn
 from splinebias.errors import CapabilityError, Outcome
 
 FAILED = "FAILED"
@@ -81,24 +83,39 @@ def table_of(rows: Iterable[Row]) -> NDArray[np.void]:
     return read_only((row[: len(COLUMNS)] for row in rows), _DTYPE)
 
 
-def csv_of(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], path: str | Path | None) -> str:
-    """`rows` as CSV text with a header line, numbers exact; written atomically to `path` if one is given."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    if path is not None:
-        write_atomically(path, text.getvalue().encode())
-    return text.getvalue()
+class Tabulated(Drawn):
+    """A result that is made of runs: `_named_rows` are the names of its columns, and its rows."""
 
+    @property
+    @abstractmethod
+    def _named_rows(self) -> tuple[tuple[str, ...], Sequence[tuple[Any, ...]]]: ...
 
-def dataframe_of(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Any:
-    """`rows` as a pandas DataFrame; CapabilityError if pandas is not installed."""
-    try:
-        import pandas
-    except ImportError:
-        raise CapabilityError(
-            "to_frame needs pandas, which is not installed; pip install pandas, or use `table` or to_csv()"
-        ) from None
-    return pandas.DataFrame.from_records(rows, columns=columns)
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """The rows as CSV text with a header line, exact to the last bit; written atomically to `path` if one is given.
+
+        Those of a grid have a column per axis first.
+        """
+        columns, rows = self._named_rows
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+        if path is not None:
+            write_atomically(path, text.getvalue().encode())
+        return text.getvalue()
+
+    def to_frame(self) -> Any:
+        """The rows as a pandas DataFrame, with the columns of `to_csv`; CapabilityError if pandas is not installed."""
+        try:
+            import pandas
+        except ImportError:
+            raise CapabilityError(
+                "to_frame needs pandas, which is not installed; pip install pandas, or use `table` or to_csv()"
+            ) from None
+        columns, rows = self._named_rows
+        return pandas.DataFrame.from_records(rows, columns=columns)
+
+    def to_dataframe(self) -> Any:
+        """The same as `to_frame`, which other results have, too."""
+        return self.to_frame()
 
 
 def failed_row(width: int, seed: int, penalty: float, outcome: str, reason: str) -> Row:

@@ -12,21 +12,19 @@ import numpy as np
 import scipy.stats as st
 
 from splinebias._array import Array
-from splinebias.data import Dataset
 from splinebias.finite_width.mean_field.fluctuations import Fluctuations, fluctuations
 from splinebias.initialization.initialization import Initialization
 from splinebias.limit.predict import predict_path
 from splinebias.parameterization import MeanField, Standard
 from splinebias.problem import Problem
-from splinebias.theorems.verdict import DERIVED, Hypothesis, Relation, Status, Verdict
-from splinebias.theorems.wide_networks import SIGMAS
+from splinebias.theorems.verdict import DERIVED, Claim, Hypothesis, Status, Verdict, at_least, at_most, equal
+from splinebias.theorems.wide_networks import SET_A, SIGMAS
 from splinebias.training.ensemble import train_ensemble
 from splinebias.training.neuron_flow.neuron_flow import NeuronFlow
 
 Predicted = Callable[..., Fluctuations]  # of a problem, times and x
 
 _SOURCE = f"Bordelon & Pehlevan 2023 for the finding; two layers, full batches: {DERIVED}"
-PEAK = Dataset(np.array([-1, -0.2, 0, 0.2, 1]), np.array([0, 0, 0.3, 0, 0]) - 0.15)  # set A of Liang & Montufar
 _X = np.array([-1.0, -0.6, 0.0, 0.5])
 _TIMES = (1.0, 30.0, 100.0)
 _POOR = 1e-3
@@ -59,10 +57,7 @@ def variance(*, fast: bool, predicted: Predicted = fluctuations) -> tuple[Verdic
             _SOURCE,
             (wide, trusted),
             f"largest |variance / predicted - 1|, t = 1, 30, 100, four points, richness {_POOR:g}, 1, 2; {where}",
-            0.0,
-            float(np.abs(measured / expected - 1).max()),
-            _ALLOWED + sampling,
-            Relation.AT_MOST,
+            *at_most(0.0, float(np.abs(measured / expected - 1).max()), _ALLOWED + sampling),
         ),
         Verdict(
             "BP final",
@@ -70,9 +65,7 @@ def variance(*, fast: bool, predicted: Predicted = fluctuations) -> tuple[Verdic
             _SOURCE,
             (wide, trusted, Hypothesis.tested("the prediction says so", f"ratio {fall:.2g}", holds=fall < 1)),
             f"variance at richness 2 / at {_POOR:g}, t = 100, mean of four points; {where}",
-            fall,
-            found_fall,
-            _ALLOWED * fall + SIGMAS * fall_error,
+            *equal(fall, found_fall, _ALLOWED * fall + SIGMAS * fall_error),
         ),
         Verdict(
             "BP not monotone",
@@ -80,9 +73,7 @@ def variance(*, fast: bool, predicted: Predicted = fluctuations) -> tuple[Verdic
             f"{DERIVED}",
             (wide, trusted, Hypothesis.tested("the prediction says so", f"ratio {rise:.3g}", holds=bool(rise > 1))),
             f"variance at richness 1 / at {_POOR:g}, t = 30, x = 0; {where}",
-            float(rise),
-            found_rise,
-            SIGMAS * rise_error,
+            *equal(float(rise), found_rise, SIGMAS * rise_error),
         ),
     )
 
@@ -93,7 +84,7 @@ def lazy(*, fast: bool, richness: float = _POOR) -> Verdict:
 
     times = (1.0, 10.0, 100.0) if fast else (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
     found = fluctuations(_problem(richness), times, x=_X)
-    standard = Problem(PEAK, _ZERO, parameterization=Standard())
+    standard = Problem(SET_A, _ZERO, parameterization=Standard())
     bands = np.array([10 * error_band(standard, 100, time=time, draws=100).std(_X) for time in times])
     return Verdict(
         "BP lazy",
@@ -101,10 +92,7 @@ def lazy(*, fast: bool, richness: float = _POOR) -> Verdict:
         _SOURCE,
         (Hypothesis.tested("the prediction is accurate", "Fluctuations.residual", holds=found.residual < 0.01),),
         f"largest |std / that of the lazy band - 1|, {len(times)} times up to {times[-1]:g}, richness {richness:g}",
-        0.0,
-        float(np.abs(found.std / bands - 1).max()),
-        0.01,
-        Relation.AT_MOST,
+        *at_most(0.0, float(np.abs(found.std / bands - 1).max()), 0.01),
     )
 
 
@@ -113,9 +101,9 @@ def slower(*, fast: bool, law: Initialization = _PAIRS, times: Sequence[float] =
     width, count = 100, 800 if fast else 3200
     problem = _problem(1.0, law)
     path = predict_path(problem, times)
-    f = path(PEAK.x)
-    missing = f - PEAK.y
-    behind = _values(problem, width, count, times, PEAK.x) - f
+    f = path(SET_A.x)
+    missing = f - SET_A.y
+    behind = _values(problem, width, count, times, SET_A.x) - f
     shares = width * ((behind * missing).sum(-1) / (missing**2).sum(-1)).mean(axis=1)
     error = float(shares.std(ddof=1)) / np.sqrt(count)
     return Verdict(
@@ -125,18 +113,15 @@ def slower(*, fast: bool, law: Initialization = _PAIRS, times: Sequence[float] =
         (Hypothesis.tested("the limit is accurate", "Path.outcome", holds=path.outcome.ok),),
         f"n E[(f_n - f) . r] / |r|^2, r = f - y, mean of t = {', '.join(f'{time:g}' for time in times)}, less "
         f"{SIGMAS:g} standard errors; {count} networks, n = {width}, antisymmetric pairs",
-        0.0,
-        float(shares.mean()) - SIGMAS * error,
-        0.0,
-        Relation.AT_LEAST,
+        *at_least(0.0, float(shares.mean()) - SIGMAS * error),
     )
 
 
-CLAIMS: tuple[Callable[..., Verdict | tuple[Verdict, ...]], ...] = (variance, lazy, slower)
+CLAIMS: tuple[Claim, ...] = (variance, lazy, slower)
 
 
 def _problem(richness: float, law: Initialization = _ZERO) -> Problem:
-    return Problem(PEAK, law, parameterization=MeanField(richness))
+    return Problem(SET_A, law, parameterization=MeanField(richness))
 
 
 def _values(problem: Problem, width: int, count: int, times: Sequence[float], x: Array) -> Array:

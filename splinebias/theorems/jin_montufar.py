@@ -6,7 +6,6 @@ test, so that a wrong one can be.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,18 +19,23 @@ from splinebias.initialization.initialization import Initialization
 from splinebias.initialization.laws import Rademacher
 from splinebias.limit.predict import predict
 from splinebias.problem import Problem
-from splinebias.studies.rates import fit_power
 from splinebias.theorems.verdict import DERIVED, Hypothesis, Verdict
-from splinebias.theorems.wide_networks import SIGMAS, CostOfNeurons, Limit, WideNetworks, limit_function
+from splinebias.theorems.wide_networks import (
+    SET_A,
+    UNIFORM,
+    CostOfNeurons,
+    Limit,
+    WideNetworks,
+    limit_function,
+    rate_and_constant,
+)
 from splinebias.training.descent.descent import StochasticMirrorDescent
 from splinebias.training.flow.flow import MirrorFlow
 
 _SOURCE = "Jin & Montúfar 2023"
 _BESIDE = f"{_SOURCE}; the constant: {DERIVED}"
-_X, _Y = np.array([-1.0, -0.2, 0.0, 0.2, 1.0]), np.array([0.0, 0.0, 0.3, 0.0, 0.0]) - 0.15
-DATA = Dataset(_X, _Y)
-FLAT = Dataset(_X, _Y / 10)  # of a tenth the height: features move a hundredth as far, and narrow networks are lazy
-UNIFORM = Initialization.rademacher(st.uniform(-1, 2))
+DATA = SET_A
+FLAT = DATA.with_ordinates(DATA.y / 10)  # features move a hundredth as far, and narrow networks are lazy
 
 
 def limit(*, fast: bool, function: Limit = limit_function) -> Verdict:
@@ -50,35 +54,8 @@ def rate(*, fast: bool, exponent: float = -0.5, scale: float = 1.0) -> tuple[Ver
     widths, count = (100, 400, 1600, 6400), 24 if fast else 100
     many = [WideNetworks(Problem(FLAT, UNIFORM), n, count, loss_tol=1e-12) for n in widths]
     function = limit_function(many[0].problem)
-    errors = [networks.errors([function] * count) for networks in many]
-    width = np.repeat(widths, count).astype(float)
-    sups = many[0].band.largest.sups
-    deviation = SIGMAS * float(np.std(np.log(sups))) / (float(np.std(np.log(width))) * math.sqrt(width.size))
-    roots = np.sqrt(width) * np.concatenate(errors)
-    shown = f"{width.size} networks, n = {', '.join(map(str, widths))}"
-    hypotheses = _joined(many)
-    return (
-        Verdict(
-            "JM rate",
-            "the distance of networks to their limit falls like n^-1/2",
-            _SOURCE,
-            hypotheses,
-            f"exponent s of sup|f_n - f| ~ n^s, {shown}",
-            exponent,
-            fit_power(width, np.concatenate(errors)).exponent.value,
-            deviation,
-        ),
-        Verdict(
-            "JM constant",
-            "its constant is that of the Gaussian process of the error",
-            DERIVED,
-            hypotheses,
-            f"mean of n^1/2 sup|f_n - f|, {shown}",
-            scale * many[0].band.constant.value,
-            float(roots.mean()),
-            SIGMAS * float(sups.std()) / math.sqrt(roots.size),
-        ),
-    )
+    errors = np.array([networks.errors([function] * count) for networks in many])
+    return rate_and_constant(widths, errors, many[0].band, _joined(many), source=_SOURCE, exponent=exponent, scale=scale)
 
 
 def stochastic(*, fast: bool, function: Limit = limit_function) -> Verdict:

@@ -10,24 +10,20 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import scipy.stats as st
 from scipy.integrate import quad
 
 from splinebias.activation import Abs
 from splinebias.data import Dataset
-from splinebias.initialization.initialization import Initialization
 from splinebias.limit.predict import predict
 from splinebias.potential import Hypentropy, Potential, Power, Scaled
 from splinebias.problem import Problem
 from splinebias.theorems.verdict import DERIVED, Verdict
-from splinebias.theorems.wide_networks import SET_A, CostOfNeurons, Limit, WideNetworks, limit_function
+from splinebias.theorems.wide_networks import SET_A, SET_B, UNIFORM, CostOfNeurons, Limit, WideNetworks, limit_function
 
 _SOURCE = "Liang & Montúfar 2025"
 _RELU = f"{_SOURCE}, theorem on ReLU networks"
 _ABS = f"{_SOURCE}, theorem on absolute-value networks"
 _CONSTANT = f"; the constant: {DERIVED}"
-UNIFORM = Initialization.rademacher(st.uniform(-1, 2))  # of which breakpoints have the density 1/2 on [-1, 1]
-SET_B = Dataset(np.array([-1, 0.35, 0.65, 1]), np.array([0.3, 0.3, 0, 0.3]) - 0.15)
 UNSCALED = {"u^4 + u^2": Power(4, quadratic=1), "hypentropy": Hypentropy(0.5)}
 SCALED = {"u^4 + u^2": Power(4, quadratic=1), "u^2": Power(2)}
 

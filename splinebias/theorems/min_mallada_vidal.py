@@ -8,7 +8,6 @@ networks; tests use them to be refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from scipy.special import expi
@@ -18,7 +17,7 @@ from splinebias.datasets import digits as handwritten
 from splinebias.loss import Exponential, Logistic, Loss, Squared
 from splinebias.regimes.alignment import AlignmentMargin, alignment_margin
 from splinebias.regimes.small_starts.alignment_flow import Alignment, alignment
-from splinebias.theorems.verdict import DERIVED, Hypothesis, Relation, Status, Verdict
+from splinebias.theorems.verdict import DERIVED, Claim, Hypothesis, Status, Verdict, at_least, at_most, equal
 from splinebias.theorems.wide_networks import SIGMAS
 
 _SOURCE = "Min, Mallada & Vidal, from memory"
@@ -50,9 +49,7 @@ def independence(*, fast: bool, scales: tuple[float, ...] = (1e-4, 1e-8, 1e-16))
         _SOURCE,
         (_positive(*sets), _small(scales), Hypothesis.tested("a run takes < 2000 steps", f"{steps}", holds=steps < 2000)),
         f"largest t(eps)/t(eps') - 1 of {len(sets)} sets, eps = {', '.join(f'{scale:g}' for scale in scales)}",
-        0.0,
-        worst,
-        1e-3,
+        *equal(0.0, worst, 1e-3),
     )
 
 
@@ -71,8 +68,7 @@ def frozen(*, fast: bool, loss: Loss = _LOGISTIC, pull: float | None = None) -> 
         DERIVED,
         (_positive(*_SETS), _small((scale,))),
         f"time at which the last neuron aligned, {loss!r}, the farther off of {len(_SETS)} sets",
-        *worst,
-        2 * step,
+        *equal(*worst, 2 * step),
     )
 
 
@@ -88,9 +84,7 @@ def halving(*, fast: bool, loss: Loss = _LOGISTIC, pull: float | None = None) ->
         DERIVED,
         (_positive(UNEVEN), _small(scales)),
         f"its growth from eps = 1e-6 to 1e-12, {loss!r}",
-        predicted[1] - predicted[0],
-        late.halved_at - early.halved_at,
-        0.005 * (predicted[1] - predicted[0]),
+        *equal(predicted[1] - predicted[0], late.halved_at - early.halved_at, 0.005 * (predicted[1] - predicted[0])),
     )
 
 
@@ -115,27 +109,23 @@ def bound(*, fast: bool, powers: tuple[float, float] = (1.0, -0.5)) -> tuple[Ver
         Hypothesis.tested("mu > 0", "AlignmentMargin.holds", holds=all(run.predicted.holds for run in runs)),
         Hypothesis("the constant of the bound", Status.NOT_CHECKED, "the abstract does not say it"),
     )
-    common = (f"{_SOURCE}; the exponents: measured", hypotheses)
+    source = f"{_SOURCE}; the exponents: measured"
     return (
         Verdict(
             "M bound in M",
             f"alignment takes no longer than O(log M), {claim}",
-            *common,
+            source,
+            hypotheses,
             f"exponent of log M in the time, {len(runs)} networks, M = {counts[0]} to {counts[-1]}",
-            powers[0],
-            float(fit[1]),
-            float(SIGMAS * errors[1]),
-            Relation.AT_MOST,
+            *at_most(powers[0], float(fit[1]), float(SIGMAS * errors[1])),
         ),
         Verdict(
             "M bound in mu",
             f"alignment takes no longer than O(mu^-1/2), {claim}",
-            *common,
+            source,
+            hypotheses,
             f"exponent of mu in the time, {len(runs)} networks, mu = {rows[:, 1].min():.2g} to {rows[:, 1].max():.2g}",
-            powers[1],
-            float(fit[2]),
-            float(SIGMAS * errors[2]),
-            Relation.AT_LEAST,
+            *at_least(powers[1], float(fit[2]), float(SIGMAS * errors[2])),
         ),
     )
 
@@ -151,10 +141,7 @@ def rank(*, fast: bool, most: float = 2.0) -> Verdict:
         _SOURCE,
         (_positive(*_SETS), _small((scale,))),
         f"largest stable rank after alignment, {len(runs)} networks with three losses",
-        most,
-        max(run.rank_once_aligned for run in runs),
-        0.0,
-        Relation.AT_MOST,
+        *at_most(most, max(run.rank_once_aligned for run in runs)),
     )
 
 
@@ -170,9 +157,7 @@ def dead(*, fast: bool, share: float | None = None) -> Verdict:
         DERIVED,
         (_positive(LINE), _small((run.scale,))),
         f"share of dead neurons, {width} uniform directions",
-        predicted,
-        float(run.dead.mean()),
-        SIGMAS * math.sqrt(predicted * (1 - predicted) / width),
+        *equal(predicted, float(run.dead.mean()), SIGMAS * math.sqrt(predicted * (1 - predicted) / width)),
     )
 
 
@@ -205,9 +190,7 @@ def late(
             f"{DERIVED}, a heuristic",
             hypotheses,
             f"median where L <= {lowest:g}; the next term is of relative order ln ln/ln",
-            slope,
-            run.late_slope(lowest),
-            next_term[1] * slope,
+            *equal(slope, run.late_slope(lowest), next_term[1] * slope),
         ),
         Verdict(
             "M not flat",
@@ -215,9 +198,7 @@ def late(
             f"{DERIVED}, a heuristic",
             hypotheses,
             f"L t at L = {lowest:g} over that at {first:g}; by the law, L li(1/L)",
-            law,
-            float(product[1] / product[0]),
-            next_term[0] * law,
+            *equal(law, float(product[1] / product[0]), next_term[0] * law),
         ),
     )
 
@@ -249,9 +230,7 @@ def digits(*, fast: bool, rate: float | None = None, drift: float = 0.0) -> tupl
             DERIVED,
             (Hypothesis.tested("mu > 0", pair, holds=whole.holds), _small(scales)),
             f"growth of the time of the last neuron from eps = {scales[0]:g} to {scales[1]:g}; by ln(1/eps)/gamma",
-            predicted,
-            every[1].alignment_time - every[0].alignment_time,
-            0.05 * predicted,
+            *equal(predicted, every[1].alignment_time - every[0].alignment_time, 0.05 * predicted),
         ),
         Verdict(
             "M digits subset",
@@ -260,23 +239,12 @@ def digits(*, fast: bool, rate: float | None = None, drift: float = 0.0) -> tupl
             _SOURCE,
             (Hypothesis.tested("mu > 0", f"mu = {part.margin:.4f}", holds=part.holds), _small(scales)),
             f"t(eps)/t(eps') - 1, eps = {scales[1]:g} and {scales[0]:g}",
-            drift,
-            times[1] / times[0] - 1,
-            1e-3,
+            *equal(drift, times[1] / times[0] - 1, 1e-3),
         ),
     )
 
 
-CLAIMS: tuple[Callable[..., Verdict | tuple[Verdict, ...]], ...] = (
-    independence,
-    frozen,
-    halving,
-    bound,
-    rank,
-    dead,
-    late,
-    digits,
-)
+CLAIMS: tuple[Claim, ...] = (independence, frozen, halving, bound, rank, dead, late, digits)
 
 
 def _last_time(run: Alignment) -> float:

@@ -5,8 +5,6 @@ As in `jin_montufar`, keyword arguments other than `fast` are the theory that is
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import scipy.stats as st
 
@@ -17,8 +15,8 @@ from splinebias.finite_width.several_inputs.band_of_points import PointsBand
 from splinebias.initialization.initialization import Initialization
 from splinebias.problem import Problem
 from splinebias.studies.rates import fit_power
-from splinebias.theorems.verdict import DERIVED, Hypothesis, Status, Verdict
-from splinebias.theorems.wide_networks import SIGMAS
+from splinebias.theorems.verdict import DERIVED, Hypothesis, Status, Verdict, equal
+from splinebias.theorems.wide_networks import loss_reached, rate_and_constant
 from splinebias.training.flow.flow import MirrorFlow
 
 _SOURCE = "Jin & Montúfar 2023, several inputs"
@@ -84,11 +82,8 @@ def _rate(inputs: int, fast: bool, exponent: float, scale: float) -> tuple[Verdi
     limit = band.prediction.function(band.largest.points)
     runs = [train_ensemble(problem, n, _seeds(n, count), loss_tol=1e-14) for n in widths]
     errors = np.array([[np.abs(run.function(band.largest.points) - limit).max() for run in some] for some in runs])
-    width, sups = np.repeat(widths, count).astype(float), band.largest.sups
     hypotheses = (
-        Hypothesis.tested(
-            "the loss was reached", "Training.outcome", holds=all(run.outcome.ok for some in runs for run in some)
-        ),
+        loss_reached(run for some in runs for run in some),
         Hypothesis.tested(
             "the width is large enough for leading order",
             "PointsBand.advice",
@@ -96,51 +91,23 @@ def _rate(inputs: int, fast: bool, exponent: float, scale: float) -> tuple[Verdi
         ),
         _INDEPENDENT,
     )
-    shown = f"{width.size} networks, n = {', '.join(map(str, widths))}"
-    spread = float(np.std(np.log(width))) * math.sqrt(width.size)
-    roots = np.sqrt(width) * errors.ravel()
-    return (
-        Verdict(
-            f"JM rate, {inputs} inputs",
-            f"with {inputs} inputs the distance of networks to their limit falls like n^-1/2",
-            _SOURCE,
-            hypotheses,
-            f"exponent s of max|f_n - f| ~ n^s, {shown}",
-            exponent,
-            fit_power(width, errors.ravel()).exponent.value,
-            SIGMAS * float(np.std(np.log(sups))) / spread,
-        ),
-        Verdict(
-            f"JM constant, {inputs} inputs",
-            "its constant is that of the Gaussian process of the error",
-            DERIVED,
-            hypotheses,
-            f"mean of n^1/2 max|f_n - f|, {shown}",
-            scale * band.constant.value,
-            float(roots.mean()),
-            SIGMAS * float(sups.std()) / math.sqrt(roots.size),
-        ),
-    )
+    return rate_and_constant(widths, errors, band, hypotheses, source=_SOURCE, exponent=exponent, scale=scale)
 
 
 def _hidden(name: str, claim: str, problem: Problem, method: MirrorFlow, count: int, exponent: float) -> Verdict:
     """The verdict on the distance to the same networks with their hidden weights held, in closed form."""
     from splinebias.training.ensemble import train_ensemble
 
-    widths, at, distances, ok = (400, 1600, 6400), _places(problem), [], True
-    for n in widths:
-        runs = train_ensemble(problem, n, _seeds(n, count), method=method, loss_tol=1e-22)
-        ok = ok and all(run.outcome.ok for run in runs)
-        distances.append([np.abs(run.function(at) - run.start.linearized(problem, hidden=False)(at)).max() for run in runs])
+    widths, at = (400, 1600, 6400), _places(problem)
+    runs = [run for n in widths for run in train_ensemble(problem, n, _seeds(n, count), method=method, loss_tol=1e-22)]
+    distances = [np.abs(run.function(at) - run.start.linearized(problem, hidden=False)(at)).max() for run in runs]
     return Verdict(
         name,
         claim,
         f"{DERIVED}; {_SOURCE}, has the bound n^-1/2",
-        (Hypothesis.tested("the loss was reached", "Training.outcome", holds=ok), _INDEPENDENT),
+        (loss_reached(runs), _INDEPENDENT),
         f"exponent s of the distance, {count * len(widths)} networks, n = {', '.join(map(str, widths))}",
-        exponent,
-        fit_power(np.repeat(widths, count).astype(float), np.ravel(distances)).exponent.value,
-        _HALF_WAY,
+        *equal(exponent, fit_power(np.repeat(widths, count).astype(float), np.array(distances)).exponent.value, _HALF_WAY),
     )
 
 

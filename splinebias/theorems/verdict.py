@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,25 @@ class Relation(enum.Enum):
         above = self is not Relation.AT_LEAST and measured > predicted + tolerance
         below = self is not Relation.AT_MOST and measured < predicted - tolerance
         return not (above or below)
+
+
+Numbers = tuple[float, float, float, Relation]
+"""The last four fields of a verdict: predicted, measured, tolerance, relation."""
+
+
+def equal(predicted: float, measured: float, tolerance: float) -> Numbers:
+    """The numbers of a claim that `measured` is `predicted`, to an absolute `tolerance`."""
+    return predicted, measured, tolerance, Relation.EQUAL
+
+
+def at_most(predicted: float, measured: float, tolerance: float = 0.0) -> Numbers:
+    """The numbers of a claim that `measured` is at most `predicted`, and `tolerance` more."""
+    return predicted, measured, tolerance, Relation.AT_MOST
+
+
+def at_least(predicted: float, measured: float, tolerance: float = 0.0) -> Numbers:
+    """The numbers of a claim that `measured` is at least `predicted`, less `tolerance`."""
+    return predicted, measured, tolerance, Relation.AT_LEAST
 
 
 @dataclass(frozen=True)
@@ -148,3 +168,7 @@ class Verdict(Printed):
             f"{self.name}: {answer}. {self.quantity}: measured {self.measured:.4g} {self.relation.value} predicted "
             f"{self.predicted:.4g}, tolerance {self.tolerance:.2g}. {self.claim} ({self.source})"
         )
+
+
+Claim = Callable[..., Verdict | tuple[Verdict, ...]]
+"""What puts a claim to the test: a function of `fast`, whose other arguments make its prediction a wrong one."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from splinebias._arguments import known_keywords, nearest, true_or_false
 from splinebias.errors import DataError
-from splinebias.theorems.verdict import Verdict
-
-Claim = Callable[..., Verdict | tuple[Verdict, ...]]
+from splinebias.theorems.verdict import Claim, Verdict
 
 
 def catalogue() -> dict[str, tuple[Claim, ...]]:

@@ -8,25 +8,34 @@ with mean and standard deviation from `error_band`: a wrong limit f makes the le
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.stats as st
 
 from splinebias._array import Array
 from splinebias.data import Dataset
+from splinebias.datasets import liang_montufar_a, liang_montufar_b
 from splinebias.functions.compare import compare
+from splinebias.initialization.initialization import Initialization
 from splinebias.limit.predict import predict
 from splinebias.problem import Problem
-from splinebias.theorems.verdict import Hypothesis, Status, Verdict
+from splinebias.studies.rates import fit_power
+from splinebias.theorems.verdict import DERIVED, Hypothesis, Status, Verdict, equal
 
 if TYPE_CHECKING:
     from splinebias.finite_width.band import ErrorBand
+    from splinebias.finite_width.several_inputs.band_of_points import PointsBand
     from splinebias.training.method import TrainingMethod
     from splinebias.training.train import Training
 
-SET_A = Dataset(np.array([-1, -0.2, 0, 0.2, 1]), np.array([0, 0, 0.3, 0, 0]) - 0.15)  # of Liang & Montúfar
+SET_A, SET_B = liang_montufar_a(), liang_montufar_b()
+EIGHT = Dataset(
+    np.array([-0.9, -0.65, -0.4, -0.1, 0.15, 0.45, 0.7, 0.95]), np.array([0.4, -0.3, 0.2, 0.6, -0.1, -0.5, 0.1, 0.3])
+)
+UNIFORM = Initialization.rademacher(st.uniform(-1, 2))  # of which breakpoints have the density 1/2 on [-1, 1]
 SIGMAS = 3.0  # standard errors of a mean that a verdict allows: one in 370 is beyond
 Limit = Callable[[Problem], Any]  # a function of x for a problem
 
@@ -34,6 +43,47 @@ Limit = Callable[[Problem], Any]  # a function of x for a problem
 def limit_function(problem: Problem) -> Any:
     """The function that `predict` gives."""
     return predict(problem).function
+
+
+def loss_reached(runs: Iterable[Training]) -> Hypothesis:
+    """That networks were trained to the loss that was asked for."""
+    return Hypothesis.tested("the loss was reached", "Training.outcome", holds=all(run.outcome.ok for run in runs))
+
+
+def rate_and_constant(
+    widths: Sequence[int],
+    errors: Array,
+    band: ErrorBand | PointsBand,
+    hypotheses: tuple[Hypothesis, ...],
+    *,
+    source: str,
+    exponent: float,
+    scale: float,
+) -> tuple[Verdict, ...]:
+    r"""Do errors, shape (widths, networks), fall like :math:`c n^s`, s = `exponent`, c `scale` times that of the band?"""
+    width, sups = np.repeat(widths, errors.shape[1]).astype(float), band.largest.sups
+    inputs = band.prediction.problem.data.inputs
+    named, given, largest = (f", {inputs} inputs", f"with {inputs} inputs ", "max") if inputs > 1 else ("", "", "sup")
+    shown = f"{width.size} networks, n = {', '.join(map(str, widths))}"
+    spread, roots = float(np.std(np.log(width))) * math.sqrt(width.size), np.sqrt(width) * errors.ravel()
+    return (
+        Verdict(
+            f"JM rate{named}",
+            f"{given}the distance of networks to their limit falls like n^-1/2",
+            source,
+            hypotheses,
+            f"exponent s of {largest}|f_n - f| ~ n^s, {shown}",
+            *equal(exponent, fit_power(width, errors.ravel()).exponent.value, SIGMAS * float(np.std(np.log(sups))) / spread),
+        ),
+        Verdict(
+            f"JM constant{named}",
+            "its constant is that of the Gaussian process of the error",
+            DERIVED,
+            hypotheses,
+            f"mean of n^1/2 {largest}|f_n - f|, {shown}",
+            *equal(scale * band.constant.value, float(roots.mean()), SIGMAS * float(sups.std()) / math.sqrt(roots.size)),
+        ),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +134,9 @@ class WideNetworks:
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """What a comparison with the limit presupposes of these networks."""
-        failed, advice = [run for run in self.runs if not run.outcome.ok], self.band.advice
         return (
-            Hypothesis.tested("the loss was reached", "Training.outcome", holds=not failed),
-            Hypothesis.tested("the width is large enough for leading order", "ErrorBand.advice", holds=not advice),
+            loss_reached(self.runs),
+            Hypothesis.tested("the width is large enough for leading order", "ErrorBand.advice", holds=not self.band.advice),
             Hypothesis("errors of networks are independent", Status.CHECKED, "one seed each"),
         )
 
@@ -99,9 +148,9 @@ class WideNetworks:
             source,
             self.hypotheses,
             f"mean of sup|f_n - f| of {self.count} networks, n = {self.width}",
-            self.band.expected_sup,
-            float(self.errors(functions).mean()),
-            SIGMAS * self.spread / math.sqrt(self.count),
+            *equal(
+                self.band.expected_sup, float(self.errors(functions).mean()), SIGMAS * self.spread / math.sqrt(self.count)
+            ),
         )
 
     def beside(self, name: str, claim: str, source: str, limit: Limit = limit_function) -> Verdict:
@@ -152,5 +201,5 @@ class CostOfNeurons:
         networks = self.networks
         quantity = f"mean over k of phi(n a_k), {networks.count} networks, n = {networks.width}"
         return Verdict(
-            name, claim, source, networks.hypotheses, quantity, predicted, self.measured, self.tolerance(multipliers)
+            name, claim, source, networks.hypotheses, quantity, *equal(predicted, self.measured, self.tolerance(multipliers))
         )

@@ -7,7 +7,7 @@ as in `jin_montufar`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import scipy.stats as st
@@ -20,8 +20,8 @@ from splinebias.parameterization import NTK, MeanField, Parameterization
 from splinebias.problem import Problem
 from splinebias.regimes.adaptive import AdaptiveMeasures, adaptive_measures, adaptive_problem, lazy_problem
 from splinebias.regimes.minimum_norm import minimum_norm
-from splinebias.theorems.verdict import DERIVED, Hypothesis, Relation, Status, Verdict
-from splinebias.theorems.wide_networks import SIGMAS, Limit, limit_function
+from splinebias.theorems.verdict import DERIVED, Claim, Hypothesis, Status, Verdict, at_least, at_most, equal
+from splinebias.theorems.wide_networks import EIGHT, SIGMAS, Limit, limit_function, loss_reached
 from splinebias.training.ensemble import train_ensemble
 from splinebias.training.method import TrainingMethod
 from splinebias.training.neuron_flow.neuron_flow import NeuronFlow
@@ -32,9 +32,6 @@ _METHOD = NeuronFlow(1e-3)
 _WIDTH = 300
 _MOST = 0.06  # by how much more than needed networks bend at the adaptive end: part of the claim, from other data sets
 SEVEN = Dataset(np.array([-1, -0.7, -0.3, 0.1, 0.3, 0.6, 1]), np.array([0.5, 0.1, -0.25, -0.3, -0.05, 0.3, 1]))
-EIGHT = Dataset(
-    np.array([-0.9, -0.65, -0.4, -0.1, 0.15, 0.45, 0.7, 0.95]), np.array([0.4, -0.3, 0.2, 0.6, -0.1, -0.5, 0.1, 0.3])
-)
 _HULL = (-0.9, 0.95)  # of EIGHT
 _SIZE, _MEETING = 0.3, 50  # the R0 at the width at which both scalings are one
 _HALF_WAY = 0.25  # between the exponents of the two scalings, 0 and -1/2
@@ -59,13 +56,11 @@ def adaptive_end(*, fast: bool, size: float = 0.1) -> Verdict:
         _MEASURED,
         (
             _same_signs(SEVEN, EIGHT, UNEVEN),
-            Hypothesis.tested("networks bend at all", "int |f''| > 0", holds=all(one.curvature > 0 for one in found)),
+            _bend(found),
             Hypothesis("the width is large", Status.NOT_CHECKED, f"n = {_WIDTH}"),
         ),
         f"largest int |f''| / least of {len(found)} networks",
-        1.0,
-        max(measures.curvature_ratio for measures in found),
-        _MOST,
+        *equal(1.0, max(measures.curvature_ratio for measures in found), _MOST),
     )
 
 
@@ -83,10 +78,7 @@ def boundary(*, fast: bool, size: float = 1.0) -> Verdict:
             ),
         ),
         f"mean of int |f''| / least of {len(found)} networks",
-        1 + _MOST,
-        float(np.mean([measures.curvature_ratio for measures in found])),
-        0.0,
-        Relation.AT_LEAST,
+        *at_least(1 + _MOST, float(np.mean([measures.curvature_ratio for measures in found]))),
     )
 
 
@@ -99,10 +91,7 @@ def no_interpolant(*, fast: bool, data: Dataset = SEVEN) -> Verdict:
         _MEASURED,
         (_same_signs(data),),
         f"least sup-distance to the linear interpolant of {len(found)} networks, over the range of y",
-        0.01,
-        min(measures.to_interpolant for measures in found) / float(np.ptp(data.y)),
-        0.0,
-        Relation.AT_LEAST,
+        *at_least(0.01, min(measures.to_interpolant for measures in found) / float(np.ptp(data.y))),
     )
 
 
@@ -123,13 +112,11 @@ def kernel_end(*, fast: bool, function: Limit = limit_function, size: float = 10
         f"with R0 = {size:g}, D = {imbalance:g}, networks are at the limit of predict, not at the natural cubic spline",
         f"{_SOURCE}; the constant: {DERIVED}",
         (
-            Hypothesis.tested("the loss was reached", "Training.outcome", holds=all(run.outcome.ok for run in runs)),
+            loss_reached(runs),
             Hypothesis.tested("features stay", f"(w, b) move by {moved:.1g} of their size", holds=moved < 0.05),
         ),
         f"mean of sup|f_n - f| of {count} networks, n = {width}, between the data",
-        band.expected_sup,
-        float(np.mean(errors)),
-        SIGMAS * spread / math.sqrt(count),
+        *equal(band.expected_sup, float(np.mean(errors)), SIGMAS * spread / math.sqrt(count)),
     )
 
 
@@ -146,9 +133,7 @@ def conservation(*, fast: bool, method: TrainingMethod = _METHOD) -> Verdict:
         _SOURCE,
         (Hypothesis.tested("features move", "(w, b)", holds=all(_movement(measures) > 0.5 for measures in found)),),
         f"largest change over the largest a^2 + w^2 + b^2, {len(found)} networks",
-        0.0,
-        max(measures.drift for measures in found),
-        1e-9,
+        *equal(0.0, max(measures.drift for measures in found), 1e-9),
     )
 
 
@@ -167,9 +152,7 @@ def kernel_survives(
     distances = [np.mean([compare(one.run.function, limit, _HULL).sup for one in row]) for row in wide]
     ratios = [float(np.mean([one.curvature_ratio for one in row])) for row in found]
     hypotheses = (
-        Hypothesis.tested(
-            "the loss was reached", "Training.outcome", holds=all(one.run.outcome.ok for row in wide for one in row)
-        ),
+        loss_reached(one.run for row in wide for one in row),
         Hypothesis.tested(
             f"narrow networks are adaptive, n = {_MEETING}",
             f"mean of int |f''| / least, {count} networks",
@@ -184,9 +167,7 @@ def kernel_survives(
             f"{_SOURCE}; the exponent: {DERIVED}",
             hypotheses,
             f"exponent s of mean sup|f_n - f| ~ n^s, {count} networks each, n = {shown}; 0 if they stayed away",
-            -0.5,
-            float(np.polyfit(np.log(widths), np.log(distances), 1)[0]),
-            _HALF_WAY,
+            *equal(-0.5, float(np.polyfit(np.log(widths), np.log(distances), 1)[0]), _HALF_WAY),
         ),
         Verdict(
             "W sqrt n curvature",
@@ -194,10 +175,7 @@ def kernel_survives(
             _MEASURED,
             hypotheses,
             f"mean of int |f''| / least, n = {widths[-1]} over n = {_MEETING}",
-            1 + _MOST,
-            ratios[-1] / ratios[0],
-            0.0,
-            Relation.AT_LEAST,
+            *at_least(1 + _MOST, ratios[-1] / ratios[0]),
         ),
     )
 
@@ -208,9 +186,7 @@ def adaptive_survives(*, fast: bool, scaling: Parameterization = LINEAR) -> tupl
     found = [_measured(problem, count, width=width) for width in widths]
     sizes = [np.mean([one.size for one in row]) for row in found]
     hypotheses = (
-        Hypothesis.tested(
-            "networks bend at all", "int |f''| > 0", holds=all(one.curvature > 0 for row in found for one in row)
-        ),
+        _bend(one for row in found for one in row),
         Hypothesis.tested("R0 stays", "AdaptiveMeasures.size", holds=max(sizes) <= 1.5 * min(sizes)),
     )
     claim, shown = f"{_FIXED}, alpha = c n, as n grows", ", ".join(map(str, widths))
@@ -222,10 +198,7 @@ def adaptive_survives(*, fast: bool, scaling: Parameterization = LINEAR) -> tupl
             _MEASURED,
             hypotheses,
             f"largest int |f''| / least of {count} networks each, n = {shown}",
-            1.0,
-            max(one.curvature_ratio for row in found for one in row),
-            _MOST,
-            Relation.AT_MOST,
+            *at_most(1.0, max(one.curvature_ratio for row in found for one in row), _MOST),
         ),
         Verdict(
             "W n limit",
@@ -233,9 +206,7 @@ def adaptive_survives(*, fast: bool, scaling: Parameterization = LINEAR) -> tupl
             _MEASURED,
             hypotheses,
             f"exponent s of mean sup|f_n - f| ~ n^s, {count} networks each, n = {shown}; -1/2 if they went there",
-            0.0,
-            float(slope),
-            _HALF_WAY,
+            *equal(0.0, float(slope), _HALF_WAY),
         ),
     )
 
@@ -249,7 +220,7 @@ def fixed_scales(scaling: Parameterization) -> Problem:
     return Problem(EIGHT, law, parameterization=scaling)
 
 
-CLAIMS: tuple[Callable[..., Verdict | tuple[Verdict, ...]], ...] = (
+CLAIMS: tuple[Claim, ...] = (
     adaptive_end,
     boundary,
     no_interpolant,
@@ -266,6 +237,11 @@ def _measured(
     """The measures of `count` networks."""
     runs = train_ensemble(problem, width, range(count), method=method, loss_tol=1e-7)
     return [adaptive_measures(run) for run in runs]
+
+
+def _bend(found: Iterable[AdaptiveMeasures]) -> Hypothesis:
+    """That networks are no lines."""
+    return Hypothesis.tested("networks bend at all", "int |f''| > 0", holds=all(one.curvature > 0 for one in found))
 
 
 def _same_signs(*sets: Dataset) -> Hypothesis:

@@ -6,33 +6,29 @@ Of the paper the abstract was read. What is marked "from memory" was not compare
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
 from splinebias._array import Array
-from splinebias.data import Dataset
 from splinebias.regimes.large_bias.descent import LargeBias, large_bias
 from splinebias.regimes.large_bias.kernel import BiasKernel, bias_generalized_kernel
 from splinebias.regimes.large_bias.widths import large_bias_widths
-from splinebias.theorems.verdict import DERIVED, Hypothesis, Relation, Status, Verdict
-from splinebias.theorems.wide_networks import SIGMAS
+from splinebias.theorems.verdict import DERIVED, Claim, Hypothesis, Status, Verdict, at_least, at_most, equal
+from splinebias.theorems.wide_networks import EIGHT, SIGMAS
 
 _ABSTRACT = "Yang et al., abstract"
 _MEMORY = "Yang et al., from memory, constants unchecked"
 _BIAS, _WIDTH = 1.0, 100_000
+_AT = f"B = {_BIAS:g}, m = {_WIDTH}"
 _LOSS = 0.02  # equal loss, a fifth to a tenth of that at the start
-EIGHT = Dataset(
-    np.array([-0.9, -0.65, -0.4, -0.1, 0.15, 0.45, 0.7, 0.95]), np.array([0.4, -0.3, 0.2, 0.6, -0.1, -0.5, 0.1, 0.3])
-)
 
 
 def spectrum(*, fast: bool, bias: float = _BIAS) -> Verdict:
     """Networks have the kernel's least eigenvalue at their start."""
     kernel, truth = bias_generalized_kernel(EIGHT.x, bias), bias_generalized_kernel(EIGHT.x, _BIAS)
     vector = np.linalg.eigh(truth.matrix)[1][:, 0]
-    runs = _runs(_BIAS, _WIDTH, _count(fast=fast))
+    runs = _runs(_WIDTH, _count(fast=fast))
     means, squares = zip(*(_along(run, vector[np.argsort(-EIGHT.x)]) for run in runs), strict=True)
     variance = float(np.mean(squares)) - float(np.mean(means)) ** 2
     return Verdict(
@@ -40,16 +36,14 @@ def spectrum(*, fast: bool, bias: float = _BIAS) -> Verdict:
         "the kernel of networks at their start has the least eigenvalue of H = (x.x' + 1)(Phi(-B) - 2 T(B, tan(angle/2)))",
         DERIVED,
         _hypotheses(truth, _WIDTH),
-        f"least eigenvalue along its predicted direction, mean of {len(runs)} networks, B = {_BIAS:g}, m = {_WIDTH}",
-        kernel.smallest,
-        float(np.mean(means)),
-        SIGMAS * math.sqrt(variance / (len(runs) * _WIDTH)),
+        f"least eigenvalue along its predicted direction, mean of {len(runs)} networks, {_AT}",
+        *equal(kernel.smallest, float(np.mean(means)), SIGMAS * math.sqrt(variance / (len(runs) * _WIDTH))),
     )
 
 
 def active(*, fast: bool, bias: float = _BIAS) -> tuple[Verdict, Verdict]:
     r"""A share :math:`\\Phi(-B)` of the neurons is active, before, during and after training."""
-    runs, kernel = _runs(_BIAS, _WIDTH, _count(fast=fast)), bias_generalized_kernel(EIGHT.x, bias)
+    runs, kernel = _runs(_WIDTH, _count(fast=fast)), bias_generalized_kernel(EIGHT.x, bias)
     share = kernel.active_fraction
     noise = SIGMAS * math.sqrt(share / _WIDTH)  # of one network; its points share neurons
     flips = [kernel.flips(run.residuals[0], float(run.times[-1]), _WIDTH).max() for run in runs]
@@ -59,38 +53,32 @@ def active(*, fast: bool, bias: float = _BIAS) -> tuple[Verdict, Verdict]:
             "on every point a share Phi(-B) of the neurons is active at the start",
             _ABSTRACT + f" for sparsity; the share: {DERIVED}",
             _hypotheses(runs[0].kernel, _WIDTH),
-            f"mean share of {len(runs)} networks, B = {_BIAS:g}, m = {_WIDTH}",
-            share,
-            float(np.mean([run.active[0].mean() for run in runs])),
-            noise / math.sqrt(len(runs)),
+            f"mean share of {len(runs)} networks, {_AT}",
+            *equal(share, float(np.mean([run.active[0].mean() for run in runs])), noise / math.sqrt(len(runs))),
         ),
         Verdict(
             "Y sparse",
             "activation stays sparse throughout training: no more than Phi(-B) and the predicted flips",
             _ABSTRACT + f" for sparsity; the bound: {DERIVED}",
             _hypotheses(runs[0].kernel, _WIDTH),
-            f"largest share on a point at any time, {len(runs)} networks, B = {_BIAS:g}, m = {_WIDTH}",
-            share + float(max(flips)),
-            max(float(run.active.max()) for run in runs),
-            noise,
-            Relation.AT_MOST,
+            f"largest share on a point at any time, {len(runs)} networks, {_AT}",
+            *at_most(share + float(max(flips)), max(float(run.active.max()) for run in runs), noise),
         ),
     )
 
 
 def flips(*, fast: bool, width: int = _WIDTH) -> Verdict:
     """How many neurons have another activity after training; predicted for `width`."""
-    runs = _runs(_BIAS, _WIDTH, _count(fast=fast))
-    predicted = [run.kernel.flips(run.residuals[0], float(run.times[-1]), width).mean() for run in runs]
+    runs = _runs(_WIDTH, _count(fast=fast))
+    each = [run.kernel.flips(run.residuals[0], float(run.times[-1]), width).mean() for run in runs]
+    predicted = float(np.mean(each))
     return Verdict(
         "Y flips",
         "a share phi(B) E|dz| m^-1/2 of the neurons changes its activity in training",
         DERIVED,
         _hypotheses(runs[0].kernel, _WIDTH),
-        f"mean share of {len(runs)} networks, B = {_BIAS:g}, m = {_WIDTH}; within a tenth",
-        float(np.mean(predicted)),
-        float(np.mean([run.flips[-1].mean() for run in runs])),
-        0.1 * float(np.mean(predicted)),
+        f"mean share of {len(runs)} networks, {_AT}; within a tenth",
+        *equal(predicted, float(np.mean([run.flips[-1].mean() for run in runs])), 0.1 * predicted),
     )
 
 
@@ -98,17 +86,15 @@ def residual(*, fast: bool, bias: float = _BIAS, power: float = -0.5) -> tuple[V
     """Residuals follow the kernel, the better the wider."""
     count = _count(fast=fast)
     kernel = bias_generalized_kernel(EIGHT.x, bias)
-    runs, narrow = _runs(_BIAS, _WIDTH, count), _runs(_BIAS, _WIDTH // 4, count)
+    runs, narrow = _runs(_WIDTH, count), _runs(_WIDTH // 4, count)
     return (
         Verdict(
             "Y residual",
             "training is linear: the residual is e^(-Ht/M) r_0, to a tenth of the first",
             _ABSTRACT + f" for the linear rate; the kernel: {DERIVED}",
             _hypotheses(runs[0].kernel, _WIDTH),
-            f"mean of max |r - predicted|/|r_0| of {count} networks, B = {_BIAS:g}, m = {_WIDTH}",
-            0.0,
-            float(np.mean([_distance(run, kernel) for run in runs])),
-            0.1,
+            f"mean of max |r - predicted|/|r_0| of {count} networks, {_AT}",
+            *equal(0.0, float(np.mean([_distance(run, kernel) for run in runs])), 0.1),
         ),
         Verdict(
             "Y width",
@@ -116,10 +102,9 @@ def residual(*, fast: bool, bias: float = _BIAS, power: float = -0.5) -> tuple[V
             DERIVED + ", from experiments",
             _hypotheses(runs[0].kernel, _WIDTH // 4),
             f"distance at m = {_WIDTH} over that at {_WIDTH // 4}, means of {count} networks, B = {_BIAS:g}",
-            4.0**power,
-            float(np.mean([run.distance for run in runs]) / np.mean([run.distance for run in narrow])),
-            0.0,
-            Relation.AT_MOST,
+            *at_most(
+                4.0**power, float(np.mean([run.distance for run in runs]) / np.mean([run.distance for run in narrow])), 0.0
+            ),
         ),
     )
 
@@ -127,7 +112,7 @@ def residual(*, fast: bool, bias: float = _BIAS, power: float = -0.5) -> tuple[V
 def steps(*, fast: bool, bias: float = _BIAS, ratio: float = 1.0) -> tuple[Verdict, Verdict]:
     """Steps to equal loss, counted before training, and fewer than dense networks need."""
     count = _count(fast=fast)
-    kernel, sparse = bias_generalized_kernel(EIGHT.x, bias), _runs(_BIAS, _WIDTH, count)
+    kernel, sparse = bias_generalized_kernel(EIGHT.x, bias), _runs(_WIDTH, count)
     dense = [large_bias(EIGHT.x, EIGHT.y, 0.0, width=20_000, seed=seed, loss_tol=_LOSS) for seed in range(count)]
     needed = [int(np.flatnonzero(run.losses <= _LOSS)[0]) for run in sparse]
     predicted = float(np.mean([kernel.steps_to(run.residuals[0], _LOSS) for run in sparse]))
@@ -137,10 +122,8 @@ def steps(*, fast: bool, bias: float = _BIAS, ratio: float = 1.0) -> tuple[Verdi
             "the spectrum says after how many steps M/lambda_max a loss is reached",
             DERIVED,
             _hypotheses(sparse[0].kernel, _WIDTH),
-            f"steps to a loss of {_LOSS:g}, mean of {count} networks, B = {_BIAS:g}, m = {_WIDTH}; within 15 per cent",
-            predicted,
-            float(np.mean(needed)),
-            0.15 * predicted,
+            f"steps to a loss of {_LOSS:g}, mean of {count} networks, {_AT}; within 15 per cent",
+            *equal(predicted, float(np.mean(needed)), 0.15 * predicted),
         ),
         Verdict(
             "Y as fast",
@@ -151,10 +134,7 @@ def steps(*, fast: bool, bias: float = _BIAS, ratio: float = 1.0) -> tuple[Verdi
                 Hypothesis.tested("both reach the loss", "Outcome", holds=all(run.outcome.ok for run in dense)),
             ),
             f"steps to a loss of {_LOSS:g} at B = {_BIAS:g} over those at B = 0, means of {count} networks each",
-            ratio,
-            float(np.mean(needed) / np.mean([run.steps for run in dense])),
-            0.0,
-            Relation.AT_MOST,
+            *at_most(ratio, float(np.mean(needed) / np.mean([run.steps for run in dense]))),
         ),
     )
 
@@ -168,10 +148,7 @@ def required_width(*, fast: bool, power: float = 1.0) -> Verdict:
         f"{DERIVED}, a heuristic; the abstract says that the sufficient width improves on earlier ones",
         _hypotheses(bias_generalized_kernel(EIGHT.x, _BIAS), int(found.widths[1])),
         f"measured width at B = {_BIAS:g} over that at B = 0, {2 if fast else 8} networks at each width",
-        math.exp(power * _BIAS**2),
-        float(found.widths[1] / found.widths[0]),
-        0.0,
-        Relation.AT_LEAST,
+        *at_least(math.exp(power * _BIAS**2), float(found.widths[1] / found.widths[0])),
     )
 
 
@@ -182,9 +159,7 @@ def bounds(*, fast: bool, shrink: float = 1.0, constant: float = 100.0) -> tuple
     kernels = [bias_generalized_kernel(x, level) for x in sets for level in levels]
     below = [bias_generalized_kernel(x, shrink * level) for x in sets for level in levels]
     pairs = list(zip(kernels, below, strict=True))
-    points = (
-        Hypothesis.tested("no two inputs have one direction", "separation", holds=all(k.separation > 0 for k in kernels)),
-    )
+    points = (_apart(*kernels),)
     sharp = [other.data_dependent_bound for kernel, other in pairs if kernel.bias >= 0.5]
     return (
         Verdict(
@@ -193,10 +168,7 @@ def bounds(*, fast: bool, shrink: float = 1.0, constant: float = 100.0) -> tuple
             f"{DERIVED}, from experiments: no proof",
             points,
             f"least lambda_min over that, {len(kernels)} kernels, B = 0 to 3",
-            1.0,
-            min(kernel.smallest / other.exact_bound for kernel, other in pairs),
-            0.0,
-            Relation.AT_LEAST,
+            *at_least(1.0, min(kernel.smallest / other.exact_bound for kernel, other in pairs)),
         ),
         Verdict(
             "Y worst case",
@@ -204,10 +176,7 @@ def bounds(*, fast: bool, shrink: float = 1.0, constant: float = 100.0) -> tuple
             _MEMORY,
             points,
             f"least lambda_min over that, {len(kernels)} kernels, B = 0 to 3",
-            1.0,
-            min(kernel.smallest / other.worst_case_bound for kernel, other in pairs) * constant / 100,
-            0.0,
-            Relation.AT_LEAST,
+            *at_least(1.0, min(kernel.smallest / other.worst_case_bound for kernel, other in pairs) * constant / 100),
         ),
         Verdict(
             "Y data bound",
@@ -215,10 +184,7 @@ def bounds(*, fast: bool, shrink: float = 1.0, constant: float = 100.0) -> tuple
             _MEMORY,
             points,
             f"its largest value, {len(sharp)} kernels, B = 0.5 to 3",
-            0.0,
-            max(sharp),
-            0.0,
-            Relation.AT_MOST,
+            *at_most(0.0, max(sharp)),
         ),
     )
 
@@ -239,10 +205,7 @@ def generalization(*, fast: bool, factor: float = 1.0, decay: float = 0.0) -> tu
             _MEMORY,
             (drawn, reached),
             f"mean of min(|f - y|, 1) on 401 points, the largest of {len(runs)} networks, B = 2, m = {_WIDTH}, M = 32",
-            factor * sparse,
-            max(run.test_error(new, _sine(new)) for run in runs),
-            0.0,
-            Relation.AT_MOST,
+            *at_most(factor * sparse, max(run.test_error(new, _sine(new)) for run in runs)),
         ),
         Verdict(
             "Y sparsity and bound",
@@ -250,29 +213,18 @@ def generalization(*, fast: bool, factor: float = 1.0, decay: float = 0.0) -> tu
             f"the bound: {_MEMORY}; the cancellation: {DERIVED}",
             (drawn,),
             "bound at B = 2 over that at B = 0, within 5 per cent",
-            math.exp(-decay * 2.0**2),
-            sparse / dense,
-            0.05,
+            *equal(math.exp(-decay * 2.0**2), sparse / dense, 0.05),
         ),
     )
 
 
-CLAIMS: tuple[Callable[..., Verdict | tuple[Verdict, ...]], ...] = (
-    spectrum,
-    active,
-    flips,
-    residual,
-    steps,
-    required_width,
-    bounds,
-    generalization,
-)
+CLAIMS: tuple[Claim, ...] = (spectrum, active, flips, residual, steps, required_width, bounds, generalization)
 
 
 @cache
-def _runs(bias: float, width: int, count: int) -> tuple[LargeBias, ...]:
+def _runs(width: int, count: int) -> tuple[LargeBias, ...]:
     """Trained networks, five e-folds of the slowest mode long."""
-    return tuple(large_bias(EIGHT.x, EIGHT.y, bias, width=width, seed=seed) for seed in range(count))
+    return tuple(large_bias(EIGHT.x, EIGHT.y, _BIAS, width=width, seed=seed) for seed in range(count))
 
 
 def _count(*, fast: bool) -> int:
@@ -296,9 +248,14 @@ def _along(run: LargeBias, vector: Array) -> tuple[float, float]:
     return float(q.sum()) / run.start.width, float((q**2).sum()) / run.start.width
 
 
+def _apart(*kernels: BiasKernel) -> Hypothesis:
+    holds = all(kernel.separation > 0 for kernel in kernels)
+    return Hypothesis.tested("no two inputs have one direction", "separation", holds=holds)
+
+
 def _hypotheses(kernel: BiasKernel, width: int) -> tuple[Hypothesis, ...]:
     effective = width * kernel.active_fraction
     return (
-        Hypothesis.tested("no two inputs have one direction", "separation", holds=kernel.separation > 0),
+        _apart(kernel),
         Hypothesis.tested("many neurons are active on a point", f"m Phi(-B) = {effective:.0f} > 500", holds=effective > 500),
     )

@@ -25,14 +25,13 @@ from splinebias.regimes.small_starts.small_start import (
     train_from_small_start,
 )
 from splinebias.smooth_activation import Softplus, Tanh, X2Tanh, XTanh
-from splinebias.theorems.verdict import DERIVED, Hypothesis, Relation, Status, Verdict
+from splinebias.theorems.verdict import DERIVED, Claim, Hypothesis, Status, Verdict, at_least, at_most, equal
+from splinebias.theorems.wide_networks import EIGHT as OFF_CENTRE
 from splinebias.theorems.wide_networks import SIGMAS
 
 _SOURCE = "Zhou et al., abstract"
 _CLAIM = f"{_SOURCE}; the directions: {DERIVED}"
-_X = np.array([-0.9, -0.65, -0.4, -0.1, 0.15, 0.45, 0.7, 0.95])
-EIGHT = Dataset(_X, np.array([0.2, 0, -0.5, -0.2, 0, 0.2, 0.6, -0.3]))  # of which 2, 4 and 6 directions exist; mean 0
-OFF_CENTRE = Dataset(_X, np.array([0.4, -0.3, 0.2, 0.6, -0.1, -0.5, 0.1, 0.3]))
+EIGHT = OFF_CENTRE.with_ordinates(np.array([0.2, 0, -0.5, -0.2, 0, 0.2, 0.6, -0.3]))  # 2, 4 and 6 directions exist; mean 0
 _INPUTS = np.random.default_rng(0).standard_normal((40, 5))
 _OUTPUTS = np.sin(_INPUTS @ [1, 0.5, 0, -0.3, 0.2]) + 0.1 * _INPUTS[:, 0] ** 2
 FIVE_INPUTS = Points(_INPUTS, _OUTPUTS - _OUTPUTS.mean())
@@ -59,9 +58,7 @@ def count(*, fast: bool, per_power: int = 2, orientations: Predictor = condensed
                 f"{_SOURCE} (at most 2p); that all are reached on these data: {DERIVED}",
                 (_known_power(activation), _frozen()),
                 f"number of directions of {angles.size} starts",
-                float(per_power * p),
-                float(len(alone.directions(within=1.0))),
-                0.0,
+                *equal(float(per_power * p), float(len(alone.directions(within=1.0))), 0.0),
             ),
             Verdict(
                 f"Z directions p = {p}",
@@ -69,9 +66,7 @@ def count(*, fast: bool, per_power: int = 2, orientations: Predictor = condensed
                 _CLAIM,
                 (_known_power(activation), _frozen()),
                 f"largest distance of {angles.size} starts to the nearest, degrees",
-                0.0,
-                float(apart.max()),
-                1e-3,
+                *equal(0.0, float(apart.max()), 1e-3),
             ),
         ]
     return tuple(verdicts)
@@ -90,9 +85,7 @@ def error(*, fast: bool, constant: float = 1.0) -> Verdict:
         f"condensation: {_SOURCE}; the error: {DERIVED}",
         (_known_power(Tanh()), _reached(runs), _small(1e-4)),
         f"angle error in degrees, weighted by mass, mean of {len(runs)} networks",
-        expected,
-        float(np.mean([run.angle_error for run in runs])),
-        SIGMAS * spread * expected,
+        *equal(expected, float(np.mean([run.angle_error for run in runs])), SIGMAS * spread * expected),
     )
 
 
@@ -111,9 +104,7 @@ def winner(*, fast: bool, neurons: float = 1.0, orientations: Predictor = conden
                 f"{DERIVED}, from experiments; the abstract's count is that of neurons alone",
                 hypotheses,
                 f"largest participation number of {len(runs)} networks",
-                neurons,
-                max(run.participation for run in runs),
-                0.1,
+                *equal(neurons, max(run.participation for run in runs), 0.1),
             ),
             Verdict(
                 f"Z winner's direction {activation}",
@@ -121,10 +112,7 @@ def winner(*, fast: bool, neurons: float = 1.0, orientations: Predictor = conden
                 _CLAIM,
                 hypotheses,
                 f"largest angle error of {len(runs)} networks, degrees",
-                0.0,
-                max(replace(run, predicted=predicted).angle_error for run in runs),
-                _DEGREE,
-                Relation.AT_MOST,
+                *at_most(0.0, max(replace(run, predicted=predicted).angle_error for run in runs), _DEGREE),
             ),
         ]
     return tuple(verdicts)
@@ -144,10 +132,7 @@ def stop(*, fast: bool, fall: float = 0.2) -> Verdict:
         f"{DERIVED}, from experiments",
         (_known_power(activation), _small(1e-6)),
         f"angle error at a stop of .02 % over that at 2 %, {len(seeds)} networks each",
-        fall,
-        errors[1] / errors[0],
-        0.0,
-        Relation.AT_MOST,
+        *at_most(fall, errors[1] / errors[0]),
     )
 
 
@@ -166,9 +151,7 @@ def relu(*, fast: bool, orientations: Predictor = condensed_orientations, share:
             f"condensation: {_SOURCE}; sectors: {DERIVED}",
             hypotheses,
             f"largest angle error of {len(runs)} networks, degrees",
-            0.0,
-            max(replace(run, predicted=predicted).angle_error for run in runs),
-            0.01,
+            *equal(0.0, max(replace(run, predicted=predicted).angle_error for run in runs), 0.01),
         ),
         Verdict(
             "Z ReLU winner",
@@ -176,10 +159,7 @@ def relu(*, fast: bool, orientations: Predictor = condensed_orientations, share:
             DERIVED,
             hypotheses,
             f"least share of mass there, {len(runs)} networks",
-            share,
-            float(min(found[strongest] for found in shares)),
-            0.0,
-            Relation.AT_LEAST,
+            *at_least(share, float(min(found[strongest] for found in shares))),
         ),
     )
 
@@ -204,10 +184,7 @@ def mean(*, fast: bool, data: Dataset = OFF_CENTRE, orientations: Predictor = co
                 Hypothesis.tested("f is 2 % of y", "outcome", holds=outcome.ok),
             ),
             "mean turn of softplus neurons when f is 2 % of y, degrees",
-            0.0,
-            turn,
-            _DEGREE,
-            Relation.AT_MOST,
+            *at_most(0.0, turn, _DEGREE),
         ),
         Verdict(
             "Z output bias",
@@ -215,10 +192,7 @@ def mean(*, fast: bool, data: Dataset = OFF_CENTRE, orientations: Predictor = co
             DERIVED,
             (_reached([biased]), _small(scale)),
             "angle error of one network, degrees",
-            0.0,
-            found.angle_error,
-            _DEGREE,
-            Relation.AT_MOST,
+            *at_most(0.0, found.angle_error, _DEGREE),
         ),
     )
 
@@ -238,10 +212,7 @@ def inputs(*, fast: bool, orientations: PointPredictor = condensed_orientations)
             _CLAIM,
             hypotheses,
             f"largest angle error of {len(runs)} networks, degrees",
-            0.0,
-            max(run.angle_error for run in found),
-            _DEGREE,
-            Relation.AT_MOST,
+            *at_most(0.0, max(run.angle_error for run in found), _DEGREE),
         ),
         Verdict(
             "Z inputs count",
@@ -249,9 +220,7 @@ def inputs(*, fast: bool, orientations: PointPredictor = condensed_orientations)
             _SOURCE,
             hypotheses,
             f"largest number of directions of {len(runs)} networks",
-            float(len(predicted.directions)),
-            float(max(len(run.directions()) for run in found)),
-            0.0,
+            *equal(float(len(predicted.directions)), float(max(len(run.directions()) for run in found)), 0.0),
         ),
     )
 
@@ -275,14 +244,11 @@ def layers(*, fast: bool, scale: float = 1e-4) -> Verdict:
             _small(scale),
         ),
         f"largest number of directions in a layer, hidden widths {widths}",
-        2.0,
-        float(max(len(layer.directions(within=10.0)) for layer in after)),
-        0.0,
-        Relation.AT_MOST,
+        *at_most(2.0, float(max(len(layer.directions(within=10.0)) for layer in after))),
     )
 
 
-CLAIMS: tuple[Callable[..., Verdict | tuple[Verdict, ...]], ...] = (count, error, winner, stop, relu, mean, inputs, layers)
+CLAIMS: tuple[Claim, ...] = (count, error, winner, stop, relu, mean, inputs, layers)
 
 
 def _known_power(activation: Smooth) -> Hypothesis:

@@ -24,9 +24,9 @@ from scipy.integrate import quad
 from scipy.interpolate import CubicSpline, PPoly, make_interp_spline
 
 import splinebias as sb
-from splinebias.curvature_penalty import units_apart
 from splinebias.curvature_penalty.measured_curvature import Reader
 from splinebias.curvature_penalty.slope_terms import Demand
+from splinebias.limit.dual.responses.effective_response import SideResponse
 from splinebias.limit.dual.responses.response import ResponseModel
 from splinebias.limit.kernels.features import FeatureKernel
 
@@ -79,7 +79,7 @@ def test_effective_potentials_and_sizes_of_weights_are_twins(law, act, potential
     problem = sb.Problem(SET_A, law, act, sb.Scaled(potential))
     function = Combination(1.0, sb.predict(problem).function, 0.3, Bump(-0.7, 0.4))
     found = sb.penalty(function, problem)
-    monkeypatch.setattr(units_apart, "response_model", ResponseModel.at)
+    monkeypatch.setattr(SideResponse, "at", lambda of, c: ResponseModel.at(of.side, of.potential, c))
     assert found == pytest.approx(sb.penalty(function, problem), rel=1e-12)
 
 

@@ -232,6 +232,14 @@ def test_tables_and_pickles_give_the_same_initialization_back(init):
         ({"preset": "gaussian", "s_w": 2.0}, sb.Initialization.gaussian(2.0)),
         ({"preset": "uniform", "b_max": 3.0}, sb.Initialization.uniform(1.0, 3.0)),
         ({"preset": "unit_circle"}, sb.Initialization.unit_circle()),
+        ({"preset": "rademacher", "bias_law": {"name": "norm"}}, sb.Initialization.rademacher(stats.norm())),
+        (
+            {"preset": "constant_bias", "beta": 0.2, "weight_law": {"name": "norm"}},
+            sb.Initialization.constant_bias(0.2, stats.norm()),
+        ),
+        ({"preset": "kaiming", "bias": {"name": "norm"}}, sb.Initialization.kaiming(stats.norm())),
+        ({"preset": "xavier", "width": 100, "bias": {"name": "norm"}}, sb.Initialization.xavier(100, stats.norm())),
+        ({"preset": "sphere", "bias_law": {"name": "norm"}, "dim": 2}, sb.Initialization.sphere(stats.norm(), dim=2)),
     ],
 )
 def test_presets_are_read_by_name(table, expected):
@@ -259,7 +267,7 @@ def test_presets_are_read_by_name(table, expected):
         ),
         (lambda: sb.Initialization.from_table({"joint": "normal"}), '`joint` must be "independent", .* or a table'),
         (lambda: sb.Initialization(stats.norm(), stats.norm(), stats.cauchy()), "`output` must have a finite second moment"),
-        (lambda: sb.Initialization.from_table({"preset": "xavier"}), "`preset` must be one of .* got 'xavier'"),
+        (lambda: sb.Initialization.from_table({"preset": "lecun"}), "`preset` must be one of .* got 'lecun'"),
         (lambda: sb.Initialization.from_table({"preset": "gaussian", "s": 1}), "parameters that gaussian does not take"),
         (lambda: sb.Initialization.from_table({"weights": {"name": "norm"}}), "takes `weight`, `bias`, .* got .'weights'."),
         (lambda: sb.Initialization.from_table({"weight": {"name": "norm"}}), "`bias` must be a law"),

@@ -19,7 +19,9 @@ PROFILES = [NORMAL, PAIR_OF_LAPLACE, RadiusOfExponential(1.4, 1.5), RadiusOfStud
 POWERS = [Power(3, 1.0), Power(4, 0.3), Power(1.5, 2.0), Power(2.3, 1.0), Power(10, 1e-3), Power(30, 1.0), Power(1.1, 0.5)]
 MULTIVARIATE_T = st.multivariate_t([0, 0], [[1.0, 0.4], [0.4, 0.7]], df=6)
 MIXTURE = sb.Initialization.mixture([0.3, 0.7], [sb.Initialization.gaussian(1.0, 0.5), sb.Initialization.pytorch_default()])
+STEPS = st.rv_histogram((np.array([1, 0, 3]) / 5.4, [-1, -0.2, 0.3, 1.8]), density=True)  # layers that count as negative
 LAWS = {
+    "steps": sb.Initialization(STEPS, st.uniform(-0.7, 1.6)),
     "gaussian": sb.Initialization.gaussian(1.3, 0.7),
     "pytorch": sb.Initialization.pytorch_default(),
     "correlated": sb.Initialization.joint(st.multivariate_normal([0, 0], [[1.0, -0.5], [-0.5, 0.8]])),
@@ -34,7 +36,7 @@ LAWS = {
         [0.5, 0.5], [sb.Initialization.unit_circle(), sb.Initialization.gaussian()]
     ),
 }
-BY_SEARCHED_RULES = ("multivariate-t", "laplace", "generalized-normal", "box-off-centre", "half", "weibull")  # to 1e-10
+BY_SEARCHED_RULES = ("multivariate-t", "laplace", "generalized-normal", "box-off-centre", "half", "weibull", "steps")  # to 1e-10
 POTENTIALS = {
     "u3+u2": Power(3, quadratic=1),
     "u4+u2": Power(4, quadratic=1),
@@ -151,7 +153,7 @@ def agreement(law, activation, data, potential):
         assert abs(potential.p * fast.penalty / (fast.multipliers @ data.y) - 1) < 3e-13
 
 
-FAST = [("gaussian", "u3+u2"), ("pytorch", "u4+u2"), ("correlated", "u4"), ("mixture", "hypentropy")]
+FAST = [("steps", "u3+u2"), ("gaussian", "u3+u2"), ("pytorch", "u4+u2"), ("correlated", "u4"), ("mixture", "hypentropy")]
 
 
 @pytest.mark.parametrize(("law", "potential"), FAST)

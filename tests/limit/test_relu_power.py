@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.posed_problem import PosedProblem
 from splinebias.networks.network import Network
+from splinebias.numerics.divided_differences import newton_coefficients
 from tests.referee import rule
 
 LINE = np.linspace(-2.5, 2.5, 101)
@@ -238,6 +241,30 @@ def test_residual_says_how_good_the_function_is(power: int, size: int) -> None:
     if power <= 8:
         assert prediction.outcome is sb.Outcome.CONVERGED
         assert error < 1e-11
+
+
+def test_smooth_values_at_many_points_keep_their_digits_beyond_them() -> None:
+    """Differences of order k + 1 of a sine cancel in doubles, and 1e-8 of f half a span away used to be lost with them."""
+    places = np.sort(np.random.default_rng(0).choice(np.arange(-500, 500), 18, replace=False))
+    x = [Fraction(int(v), 512) for v in places]
+    y, query = [Fraction(math.sin(5 * v)) for v in x], [x[0] - 1, x[-1] + 1]
+    data = sb.Dataset([float(v) for v in x], [float(v) for v in y])
+    prediction = sb.predict(sb.Problem(data, sb.Initialization.rademacher(st.uniform(-2, 4)), sb.ReLUPower(7)))
+    assert prediction.outcome is sb.Outcome.CONVERGED
+    found = prediction.function([float(q) for q in query])
+    np.testing.assert_allclose(found, _rational_solution(x, y, 7, query), rtol=1e-11)
+
+
+def test_divided_differences_are_those_of_the_numbers_given() -> None:
+    x = np.sort(np.random.default_rng(1).uniform(1000, 1001, 7))
+    y, table = np.exp(x - 1000), [Fraction(v) for v in np.exp(x - 1000)]
+    for m in range(1, 7):
+        table[m:] = [(b - a) / (Fraction(x[i + m]) - Fraction(x[i])) for i, (a, b) in enumerate(pairwise(table[m - 1 :]))]
+    np.testing.assert_allclose(newton_coefficients(x, y), [float(v) for v in table], rtol=1e-15)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        far = newton_coefficients(np.arange(7) * 1e-50, (-1.0) ** np.arange(7) * 1e50)  # out of doubles from order 6 on
+    assert np.isfinite(far[:5]).all()
 
 
 @pytest.mark.parametrize("power", [2, 3])

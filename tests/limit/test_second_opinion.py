@@ -258,3 +258,17 @@ def test_many_data_with_scaled_potentials_and_no_wide_gap_at_the_ends():
     assert found.outcome is sb.Outcome.CONVERGED
     assert found.stats["second_opinion"] < 1e-12
     assert found.stats["second_opinion_bound"] < 1e-3
+
+
+def test_dual_functions_that_are_small_differences_of_large_numbers_are_no_reason_to_call_a_right_answer_inaccurate():
+    """Data beyond the end of a uniform law: g is 1e2 between the data, and the line that it is a part of 1e6."""
+    x = np.array([-0.79182433, -0.77339877, -0.18570957, 0.46080796, 0.7365661, 0.74892473, 0.92270116, 0.92666664])
+    init = sb.Initialization.rademacher(st.uniform(-0.88, 1.76))
+    found = sb.predict(sb.Problem(sb.Dataset(x, np.random.default_rng(15).normal(size=8)), init, sb.Abs()))
+    line = found.dual_function.line(x)
+    assert np.abs(line).max() > 1e3 * np.abs(found.dual_function.nodal[:, 1:-1]).min()
+    assert found.outcome is sb.Outcome.CONVERGED
+    assert found.stats["second_opinion"] < 1e-12
+    wrong = replace(found, dual_function=found.dual_function.times(1 + 1e-8))
+    assert second_opinion(wrong).misfit > found.residual
+    assert checked(wrong, sb.BandedSolver().tolerance).outcome is sb.Outcome.INACCURATE

@@ -302,6 +302,12 @@ class Unknown(Activation):
         return 1.0
 
 
+class Fourth(Cubed):
+    """z^4 to leading order."""
+
+    multiplicity, leading = 4, 1.0
+
+
 def test_activations_of_ones_own():
     own, known = (sb.condensed_orientations(Z8, activation) for activation in (Cubed(), sb.X2Tanh()))
     np.testing.assert_allclose(own.angles, known.angles)
@@ -362,6 +368,15 @@ def test_data_far_away_pull_in_one_direction(power, spread):
     assert abs(found.angles[strongest] - np.degrees(1e-3)) < 1e-3
     assert found.strengths[strongest] == pytest.approx(1000**power, rel=0.05)
     assert np.abs(np.delete(found.strengths, strongest)).max(initial=0) < 1e-4 * 1000**power
+
+
+@pytest.mark.parametrize("middle", [3e4, 4.5e5])
+def test_zeros_that_rounding_takes_off_the_circle_are_found_by_their_sign(middle):
+    """Data in nearly one direction make a slope with a triple zero across from them, on which no root of a polynomial is."""
+    x = middle * (1 + 0.05 * np.array([-1.0, 0.0, 0.7, 2.0]))
+    found = sb.condensed_orientations(sb.Dataset(x, [1, -0.5, 0.3, 0.2]), Fourth())
+    np.testing.assert_allclose(found.angles % 180, 0, atol=0.01)
+    assert found.signs.tolist() == [1, 1]
 
 
 def test_extrema_at_zero_are_no_orientations():

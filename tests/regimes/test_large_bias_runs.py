@@ -119,7 +119,7 @@ def test_five_inputs_follow_their_kernel_and_the_gradient_of_autograd():
     values = torch.relu(w @ torch.tensor(network.points).T - b[:, None]).T @ torch.tensor(network.a) / math.sqrt(2000)
     ((values - torch.tensor(network.y)) ** 2).mean().div(2).backward()
     stepped, residual = network.step(0.7)
-    np.testing.assert_allclose(residual, network.values() - network.y, atol=1e-12)
+    np.testing.assert_allclose(residual, values.detach().numpy() - network.y, atol=1e-12)
     np.testing.assert_allclose(stepped.w, network.w - 0.7 * w.grad.numpy(), atol=1e-12)
     np.testing.assert_allclose(stepped.b, network.b - 0.7 * b.grad.numpy(), atol=1e-12)
     found = [sb.large_bias(x, y, 1.0, width=width) for width in (3000, 48_000)]

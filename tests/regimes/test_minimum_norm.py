@@ -231,3 +231,11 @@ def test_what_is_refused():
         sb.minimum_norm(sb.Dataset([0, 1e-200, 1], [0, 1e200, 1]))
     with pytest.raises(sb.DataError, match="average replicates"):
         sb.Dataset([0, 0, 1], [0, 1, 2])
+
+
+def test_linear_programs_find_units_that_fits_of_little_strength_do_not_have():
+    """Without them the residual is 3.5e-6 here."""
+    x, y = [-23.2566, -18.6481, -5.8846, 5.8562, 8.1393, 8.1713, 24.9609], [-2, 3, -1, 2, 2, -1, 3]
+    least = sb.minimum_norm(sb.Dataset(x, y), penalize_bias=True, affine="network", output_bias=False)
+    assert least.outcome is sb.Outcome.CONVERGED
+    assert least.residual < 1e-10

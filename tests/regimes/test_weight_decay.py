@@ -71,6 +71,11 @@ def test_many_points():
     assert wide.residual <= 1e-9
 
 
+def test_little_strength_is_told_from_rounding_by_longer_sums():
+    least = sb.minimum_norm(sb.Dataset([9.41, 9.42, 10.23], [-3, 15, 13]), strength=1e-8)
+    assert least.residual < 1e-9  # by double sums alone 1.3e-8
+
+
 def test_nothing_is_left_from_the_largest_strength_on():
     for penalize_bias in (False, True):
         for affine, output_bias in VARIANTS:

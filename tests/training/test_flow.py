@@ -124,6 +124,22 @@ def test_operator_is_the_product_of_its_factors_with_units_held(activation, affi
         np.testing.assert_allclose(motion[held.row, held.unit] * x + motion[held.row, held.unit + 12], 0, atol=1e-12)
 
 
+def test_lines_do_not_disturb_steps_of_a_kernel_that_spans_thirteen_decades():
+    """Eigenvectors of its smallest rates have the lines of a free affine part in them, which the kernel without it has 1e7-fold."""
+    x = [-0.875, -0.3757, 0.0191, 0.1352, 0.2069, 0.8072, 0.953]
+    data = sb.Dataset(x, [-0.8378, 0.1472, 0.8364, 0.9503, 1.0212, 0.3047, -0.0042])
+    law = sb.Initialization.rademacher(st.t(7, scale=1.516))
+    problem = sb.Problem(data, law, sb.ReLUPower(5), affine="free")
+    start = Network.sample(problem, 74, [0])
+    field = FlowField.of([problem], start)
+    state = field.at(field.mirror.to_dual(start.theta))
+    line = field.loss.line[0] * field.loss.weights.sqrt()
+    np.testing.assert_allclose(state.pull(state.rho + 1e3 * line), state.pull(state.rho), rtol=0, atol=1e-7)
+    run = train(problem, 74)  # steps at the limit of stability once used up max_steps
+    assert run.outcome is sb.Outcome.CONVERGED
+    assert run.stats["passes"] <= 200 and state.spectrum().largest > 1e12 * state.spectrum().smallest
+
+
 # -- against explicit solvers ---------------------------------------------------------------------------------------
 
 

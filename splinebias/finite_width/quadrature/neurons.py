@@ -20,7 +20,7 @@ from splinebias.finite_width.quadrature.moment_tables import turn
 from splinebias.initialization.breakpoints import Side
 from splinebias.limit.dual.equations import DualSystem
 from splinebias.limit.dual.responses.effective_potential import conjugate_power
-from splinebias.limit.dual.responses.effective_response import EffectiveModel, EffectiveResponse
+from splinebias.limit.dual.responses.effective_response import EffectiveModel, EffectiveResponse, SideResponse
 from splinebias.limit.dual.responses.response import ResponseModel
 from splinebias.potential import Potential, Quadratic
 
@@ -241,7 +241,7 @@ class FamilyNeurons(NeuronsOfSide):
         size, total = np.abs(self.g), np.zeros_like(self.g)
         for moments, scale, mass in self.parts:
             term = mass * scale**power * getattr(moments, name)(scale * size)
-            total += np.where(mass > 0, term, 0.0)  # it may be infinite where no mass is
+            total += np.where(mass != 0, term, 0.0)  # it may be infinite where no mass is
         return total
 
     @cached_property
@@ -266,7 +266,7 @@ def neurons_on(
         return QuadraticNeurons(*common)
     if (q := conjugate_power(potential)) is not None:
         return PowerNeurons(*common, q)
-    if (model := EffectiveModel.at(side, potential, nodes)) is not None and (parts := moments_of(model)):
+    if (model := SideResponse(side, potential).effective(nodes)) is not None and (parts := moments_of(model)):
         return FamilyNeurons(*common, model, parts)
     return NeuronsOfSide(*common)
 

@@ -9,11 +9,16 @@ from splinebias.errors import DataError
 from splinebias.initialization.joint_laws import joint_from_table
 from splinebias.initialization.tables.law_tables import law_from_table
 
-_PRESETS = ("pytorch_default", "gaussian", "uniform", "unit_circle")  # those whose parameters are numbers
+_PRESETS = (
+    *("pytorch_default", "gaussian", "uniform", "unit_circle", "rademacher", "constant_bias"),
+    *("kaiming", "xavier", "sphere", "coordinates"),
+)
 
 
 def initialization_from_table(cls: Any, table: dict[str, Any]) -> Any:
     """The initialization, of class `cls`, that ``Initialization.to_table`` wrote, or ``{preset = "pytorch_default"}``.
+
+    A preset takes parameters by name, laws as tables: ``{preset = "rademacher", bias_law = {name = "norm"}}``.
 
     Raises
     ------
@@ -72,8 +77,9 @@ def _from_preset(cls: Any, options: dict[str, Any]) -> Any:
     if preset not in _PRESETS:
         raise DataError(f"[initialization] `preset` must be one of {', '.join(_PRESETS)}, got {preset!r}")
     output = law_from_table(options.pop("output"), "output") if "output" in options else None
+    laws = {name: law_from_table(table, name) for name, table in options.items() if isinstance(table, dict)}
     try:
-        made = getattr(cls, preset)(**options)
+        made = getattr(cls, preset)(**options | laws)
     except TypeError as error:
-        raise DataError(f"[initialization] has parameters that {preset} does not take: {error}") from None
+        raise DataError(f"[initialization] has parameters that {preset} does not take, or lacks one: {error}") from None
     return made if output is None else replace(made, output=output)

@@ -16,12 +16,14 @@ from splinebias.limit.discretization import CHECK
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
-from splinebias.limit.dual.responses.effective_response import EffectiveResponse, joined, response_model
+from splinebias.limit.dual.responses.effective_response import EffectiveModel, EffectiveResponse, SideResponse, joined
 from splinebias.limit.dual.responses.response import Brink, Response, ResponseModel
 from splinebias.potential import Potential
 
+AnyModel = ResponseModel | EffectiveModel
 AnyResponse = Response | EffectiveResponse
 
+_EPS = float(np.finfo(float).eps)
 _BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
 
 
@@ -74,17 +76,26 @@ class Sample(NamedTuple):
         The curvature density there.
     brink : Brink or None
         Where doubles end; None if no term is left out and none is the neighbour of those.
+    response : Response or EffectiveResponse
+        All else that is known there.
     """
 
     row: int
     nodes: PanelNodes
     value: Array
     brink: Brink | None
+    response: AnyResponse
 
     @classmethod
     def of(cls, row: int, nodes: PanelNodes, response: AnyResponse) -> Sample:
         """From the response at the nodes."""
-        return cls(row, nodes, response.value, response.brink(nodes.nodes))
+        return cls(row, nodes, response.value, response.brink(nodes.nodes), response)
+
+    @property
+    def noise(self) -> Array:
+        """What rounding of the dual function does to the density, relative, shape (N,): much near the end of its domain."""
+        moved = _EPS * np.abs(self.nodes.rows.g) * self.response.slope
+        return np.asarray(np.divide(moved, np.abs(self.value), out=np.zeros_like(moved), where=self.value != 0).max(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,11 +127,25 @@ class Quadrature:
         return None
 
     @cached_property
-    def speeds(self) -> int:
-        """How many values of |w| stand for the law at one breakpoint, or at most of them."""
+    def _responses(self) -> tuple[SideResponse, ...]:
+        return tuple(SideResponse(side, self.potential) for side in self.sides)
+
+    @cached_property
+    def _models(self) -> tuple[AnyModel, ...]:
+        """The responses of all sides at a few breakpoints."""
         edges = self.grid.cells.edges
         some = edges[np.linspace(0, edges.size - 1, 5).astype(int), None]
-        return max(1, *(response_model(side, self.potential, some).speeds for side in self.sides))
+        return tuple(side.at(some) for side in self._responses)
+
+    @property
+    def speeds(self) -> int:
+        """How many values of |w| stand for the law at one breakpoint, or at most of them."""
+        return max(1, *(model.speeds for model in self._models))
+
+    @property
+    def by_rule(self) -> bool:
+        """Whether a rule integrates over |w|, rather than a function of one variable for each scale family."""
+        return any(isinstance(model, ResponseModel) and model.speeds > 1 for model in self._models)
 
     def integrals(self, function: DualFunction) -> Array:
         r"""What a dual function makes, per side and data interval (column j has j points on the left), shape (8, S, M + 1).
@@ -152,7 +177,7 @@ class Quadrature:
             return None
         nodes, first = self.grid.of_both(function.sides)
         parts = (slice(0, first), slice(first, None))
-        models = [response_model(side, self.potential, nodes.nodes[of]) for side, of in zip(self.sides, parts, strict=True)]
+        models = [side.at(nodes.nodes[of]) for side, of in zip(self._responses, parts, strict=True)]
         model = joined(*models)
         if model is None:
             return None
@@ -175,7 +200,7 @@ class Quadrature:
                 yield row, nodes, self._response(row, nodes)
 
     def _response(self, row: int, nodes: PanelNodes) -> AnyResponse:
-        return response_model(self.sides[row], self.potential, nodes.nodes)(nodes.rows.g)
+        return self._responses[row].at(nodes.nodes)(nodes.rows.g)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +214,10 @@ class UnitQuadrature(Quadrature):
     @property
     def speeds(self) -> int:
         return 1
+
+    @property
+    def by_rule(self) -> bool:
+        return False
 
     def _at_once(self, function: DualFunction) -> None:
         return None

@@ -135,8 +135,8 @@ class IntegratedDual:
         """
         problem, equations, near = posed.problem, posed.system, posed.near
         if near is None:
-            u = quadratic_hessian(equations, posed.zeta).solve(equations.target(problem.data.y))
-            size = float(np.abs(equations.function(u).nodal).max())
+            start = equations.function(quadratic_hessian(equations, posed.zeta).solve(equations.target(problem.data.y)))
+            size = float(np.abs(start.nodal).max())
             size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         else:
             size = near.reached.size
@@ -150,7 +150,7 @@ class IntegratedDual:
             grid = replace(grid, folds=folds_of(posed.grid, problem.initialization.breakpoint_law, problem.data.x))
         dual = cls(problem, integrator_of(posed, grid), size, factor)
         if near is None:
-            return dual, equations.function(u / size).through_mirror(potential)
+            return dual, start.times(1 / size).through_mirror(potential)
         start, before = near.function(equations.frame), near.reached.grid.unfolding.potential
         return dual, start if before == potential else start.through_mirror(potential, before)
 
@@ -203,8 +203,8 @@ class IntegratedDual:
         return DualState(self, function, integrals, *balance, samples)
 
     def misfit_of_finest(self, function: DualFunction) -> float:
-        r"""The misfit there with the finest rule for |w|, 0 if rules are exact or |\alpha| too flat to ask much of them."""
-        if self.integrator.speeds == 1 or self.problem.limit_potential.moment_order <= MODERATE:
+        r"""The misfit there with the finest rule for |w|, 0 if there is none or |\alpha| too flat to ask much of them."""
+        if not self.integrator.by_rule or self.problem.limit_potential.moment_order <= MODERATE:
             return 0.0
         sides = self.equations.sides_of(self.problem.breakpoint_law().finest())
         return replace(self, integrator=replace(self.integrator, sides=sides)).at(function).misfit
@@ -231,10 +231,15 @@ class IntegratedDual:
         resolved, negligible = max(1e-12, loose), max(negligible, 0.01 * loose)
         for _ in range(rounds):
             check = dual.checked(state.function)
-            finer = dual.grid.refined(check.densities, law, self._size_of_data, resolved, negligible)
+            noises = [sample.noise for sample in check.samples]
+            finer = dual.grid.refined(check.densities, law, self._size_of_data, resolved, negligible, noises)
             if finer is None:
                 break
             dual = finest = self.on(finer)
+            if not np.isfinite(
+                check.misfit
+            ):  # elsewhere than where it was looked: this is no solution, and not to be resolved
+                break
         if finest is None and self._lost_in_folds(state, check) > resolved:
             finest = self.on(replace(self.grid, folds=(None, None)))
         if finest is None and state.misfit <= tolerance < check.misfit and (halved := self.grid.halved()) is not None:
@@ -264,7 +269,7 @@ def integrator_of(posed: PosedProblem, grid: PanelGrid) -> Quadrature:
 def curved_spline(state: DualState, y: Array, knots: Array) -> CurvedSpline:
     """The function that a state with samples makes, through ordinates `y` at the data, one branch a side."""
     dual = state.dual
-    x, scale, integrator, branches = dual.problem.data.x, dual.size * dual.problem.two_slopes.kink, dual.integrator, []
+    x, scale, integrator, branches = dual.equations.x, dual.size * dual.equations.activation.kink, dual.integrator, []
     for row in range(len(state.masses)):
         samples = [sample for sample in state.samples if sample.row == row]
         rows, curvature = samples[0].nodes.rows, samples[0].value

@@ -28,6 +28,7 @@ from splinebias.numerics.cells import Cells, above_noise, unresolved
 from splinebias.numerics.legendre import gauss_legendre
 
 _MAX_PANELS = 400  # on one cell
+_TO_POLES = np.array([2.0**-9, 2.0**-6, 2.0**-3, 1 - 2.0**-3, 1 - 2.0**-6, 1 - 2.0**-9])  # at ends, where g has its kinks
 _NEAR_ZERO = 0.75  # change of g, relative: on cells that double in width beyond the data it is a half or a little more
 
 Sampled = Sequence[tuple["PanelNodes", Array]]  # densities at nodes
@@ -142,24 +143,24 @@ class PanelGrid:
         start, stop = np.abs(panels.start), np.abs(panels.stop)
         size, change = np.maximum(start, stop), np.abs(panels.stop - panels.start)
         change = np.divide(change, size, out=np.zeros_like(size), where=size > 0)
-        if not np.isfinite(self.unfolding.fold(size.max(initial=0.0))):  # s overflows
-            change[~np.isfinite(self.unfolding.fold(size))] = 0.0
+        s = self.unfolding.fold(np.array([panels.start, panels.stop]))
+        change[~np.isfinite(s).all(axis=0)] = 0.0  # s overflows
         near_zero, count, part = change > _NEAR_ZERO, self.breaks.size - 1, None
         at_zero, whole = np.where(near_zero, 0, -1), np.arange(size.size)
         if count > 1:
             copies = np.where(near_zero, count, 1)
             whole = np.repeat(whole, copies)
             number = np.arange(whole.size) - (np.cumsum(copies) - copies)[whole]
-            panels, change, near_zero = panels.take(whole), change[whole], near_zero[whole]
+            panels, s, change, near_zero = panels.take(whole), s[:, whole], change[whole], near_zero[whole]
             part = np.where(near_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
             at_zero = np.where(near_zero, number, -1)
         bent = change > 0.02  # else the curvature is smooth enough in c itself
         mostly = 2 * np.count_nonzero(bent) > bent.size
-        rows = _curved_rows(panels, self.unfolding, order, part) if mostly else _plain_rows(panels, order)
+        rows = _curved_rows(panels, s, self.unfolding, order, part) if mostly else _plain_rows(panels, order)
         (at,) = (bent != mostly).nonzero()
         if at.size:
             others, of = panels.take(at), None if part is None else part[:, at]
-            fewer = _plain_rows(others, order) if mostly else _curved_rows(others, self.unfolding, order, of)
+            fewer = _plain_rows(others, order) if mostly else _curved_rows(others, s[:, at], self.unfolding, order, of)
             for column, values in zip(rows, fewer, strict=True):
                 column[at] = values
         (far,) = panels.reach.nonzero()
@@ -174,35 +175,46 @@ class PanelGrid:
         return replace(self, breaks=np.sort(np.r_[self.breaks, (self.breaks[1:] + self.breaks[:-1]) / 2]))
 
     def refined(
-        self, samples: Sampled, law: BreakpointLaw, size: float, tolerance: float, negligible: float
+        self,
+        samples: Sampled,
+        law: BreakpointLaw,
+        size: float,
+        tolerance: float,
+        negligible: float,
+        noises: Sequence[Array] | None = None,
     ) -> PanelGrid | None:
         """A grid that resolves curvature densities, given at nodes, where this one does not; None if it does everywhere.
 
         It also reaches `farther`. `size` is that of the data, `tolerance` for Legendre coefficients of the densities; those
-        below the rounding noise of the law, or a `negligible` share of all moments, are left alone.
+        below the rounding noise of the law, or `noises` of the densities, relative and row by row, or a `negligible` share of all moments, are left alone.
         """
         values, matters = _shares(samples, size)
-        nodes, failures = [of for of, _ in samples], []
+        nodes, failures, infinities = [of for of, _ in samples], [], []
         beyond = self._beyond(nodes, matters, law, 1e-3 * tolerance)
-        for of, value, matter in zip(nodes, values, matters, strict=True):
-            failing = unresolved(value, matter, 1.0, tolerance, negligible)
+        rounding_of_g = noises or [np.zeros(of.number.size) for of in nodes]
+        for (of, density), rounding, value, matter in zip(samples, rounding_of_g, values, matters, strict=True):
+            infinite = ~np.isfinite(density).all(axis=1)  # the dual function passes its domain between other nodes
+            failing = unresolved(value, matter, 1.0, tolerance, negligible) | infinite
             failing &= of.right - of.left > 1e-13 * np.abs(of.left)
             at = np.flatnonzero(failing & (of.at_zero < 0))
             if at.size:
                 largest = np.abs(value[at]).max(axis=1, keepdims=True)
-                failing[at] = above_noise(value[at] / largest, rounding_noise(law, of.left[at], of.right[at]))
+                noise = np.maximum(rounding_noise(law, of.left[at], of.right[at]), rounding[at])
+                failing[at] = infinite[at] | above_noise(value[at] / np.where(largest > 0, largest, 1.0), noise)
             failures.append(failing)
+            infinities.append(infinite)
         left, right, at_zero = (np.concatenate([getattr(of, name) for of in nodes]) for name in ("left", "right", "at_zero"))
-        failing = np.concatenate(failures)
+        failing, poles = np.concatenate(failures), np.concatenate(infinities)
         zero = at_zero >= 0
         # many unresolved zeros: not smooth in s; a few: it is the law that changes too much on the cell
-        shared = failing & zero & (np.count_nonzero(failing & zero) > 0.1 * np.count_nonzero(zero))
+        shared = failing & zero & ~poles & (np.count_nonzero(failing & zero) > 0.1 * np.count_nonzero(zero))
         cut = failing & ~shared
         middle = (left + right) / 2
         if not self.unfolding.analytic:  # a zero is what is hard to resolve: equal steps of s, not of c, lead there
             folded = np.concatenate([of.rows.middle(self.unfolding) for of in nodes])
             middle = np.where((folded > left) & (folded < right), folded, middle)
-        middles, panels = np.unique(middle[cut]), np.unique(at_zero[shared])
+        towards = left[cut & poles] + np.outer(_TO_POLES, (right - left)[cut & poles])
+        middles, panels = np.unique(np.r_[middle[cut], towards.ravel()]), np.unique(at_zero[shared])
         first_cut = panels.size > 0 and not self.split  # at the zeros themselves: that may be enough
         halved = panels[:0] if first_cut else panels
         breaks = np.sort(np.r_[self.breaks, (self.breaks[halved] + self.breaks[halved + 1]) / 2])
@@ -237,10 +249,11 @@ class PanelGrid:
 def _shares(samples: Sampled, size: float) -> tuple[list[Array], list[Array]]:
     """Per sample, the density as an integrand of the rows, shape (N, q), and what rows contribute to moments, shape (N,).
 
-    That is relative to all of them, or to the `size` of the data if that is more.
+    That is relative to all of them, or to the `size` of the data if that is more. Infinite densities count as 0.
     """
-    values = [nodes.weights * density / gauss_legendre(density.shape[1])[1] for nodes, density in samples]
-    moments = [nodes.moments(value) for (nodes, _), value in zip(samples, values, strict=True)]
+    finite = [(nodes, np.where(np.isfinite(density), density, 0.0)) for nodes, density in samples]
+    values = [nodes.weights * density / gauss_legendre(density.shape[1])[1] for nodes, density in finite]
+    moments = [nodes.moments(value) for (nodes, _), value in zip(finite, values, strict=True)]
     total = sum(float(moment.sum()) for moment, _ in moments) or 1.0
     return values, [np.maximum(moment / total, shift / size) for moment, shift in moments]
 
@@ -266,19 +279,18 @@ def _plain_rows(panels: Panels, order: int) -> Rows:
 
 
 @np.errstate(invalid="ignore", divide="ignore")  # powers of g may underflow
-def _curved_rows(panels: Panels, unfolding: Unfolding, order: int, part: Array | None) -> Rows:
+def _curved_rows(panels: Panels, s: Array, unfolding: Unfolding, order: int, part: Array | None) -> Rows:
     """A Gauss rule in s on `panels`, starting from the end of each where g is smaller in size.
 
-    `part`, shape (2, N), says between which parts of the way in s from that end to the other; None: all of it.
+    `s`, shape (2, N), is that of their ends; `part`, shape (2, N), says between which parts of the way in s from that end
+    to the other; None: all of it.
     """
     place, weight = gauss_legendre(order)
     from_left = np.abs(panels.start) <= np.abs(panels.stop)
-    values = np.array([panels.start, panels.stop])
-    values = np.where(from_left, values, values[::-1])
-    low, high = values
+    low, high = np.where(from_left, panels.start, panels.stop), np.where(from_left, panels.stop, panels.start)
+    begin, end = np.where(from_left, s, s[::-1])
     anchor, wide = np.where(from_left, panels.left, panels.right), np.where(from_left, panels.wide, -panels.wide)
     rate = (high - low) / wide
-    begin, end = unfolding.fold(values)
     left, right, top = panels.left, panels.right, np.maximum(wide, 0.0)
     if part is None:
         g, slope = unfolding.unfold(begin + (end - begin) * place[:, None])

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw
-from splinebias.initialization.zeta_cells import zetas
 from splinebias.limit.discretization import Discretization, data_intervals
 from splinebias.limit.dual.dual_function import SideFunction
 from splinebias.numerics.cells import Cells
@@ -125,14 +124,13 @@ class PlacedCells:
         return int(first), int(last)
 
     @cached_property
-    def _far(self) -> NDArray[np.intp]:
-        """Which cells are in u."""
-        return np.flatnonzero(self.reach)
-
-    @cached_property
-    def beyond(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Which cells are on the left and on the right of all data."""
-        return np.flatnonzero(self.interval == 0), np.flatnonzero(self.interval == self.points)
+    def _beyond(self) -> _Beyond:
+        """The cells beyond the data, K of them."""
+        (cells,) = ((self.interval == 0) | (self.interval == self.points)).nonzero()
+        reach, (far,) = self.reach[cells], self.reach[cells].nonzero()
+        ends = np.array([self.left[cells], self.right[cells]])
+        ends[:, far] = self.centre[cells][far] + reach[far]
+        return _Beyond(cells, self.interval[cells] == 0, ends, (self.along[:, cells] == 0) & (reach == 0), far, reach[far])
 
     @cached_property
     def _back(self) -> Array:
@@ -140,22 +138,42 @@ class PlacedCells:
         return 1 - self.along
 
     def values(self, g: SideFunction) -> Array:
-        """The dual function at the ends of the cells, shape (2, N)."""
+        r"""The dual function at the ends of the cells, shape (2, N); of those in u, :math:`\hat g`."""
         values = g.nodal[self.around] * self._back
         values += g.nodal[self.around + 1] * self.along
-        before, after = self.beyond
-        x, line, (factor, other) = g.dual.x, g.dual.line, g.factors
-        if before.size:
-            near, far = self.right[before], self.left[before]
-            values[:, before] = factor * line(far), np.where(near == x[0], g.nodal[0], factor * line(near))
-        if after.size:
-            near, far = self.left[after], self.right[after]
-            values[:, after] = np.where(near == x[-1], g.nodal[-1], other * line(near)), other * line(far)
-        outer = self._far
-        if outer.size:
-            reach, of_line = self.reach[outer], np.where(self.interval[outer] == 0, factor, other)
-            values[:, outer] = of_line * g.dual.turn * reach, of_line * line(self.centre[outer] + reach)
+        cells, before, ends, touching, far, reach = self._beyond
+        if cells.size:
+            factor = np.where(before, *g.factors)
+            found = np.where(touching, np.where(before, g.nodal[0], g.nodal[-1]), factor * g.dual.line(ends))
+            if far.size:
+                found[0, far] = factor[far] * g.dual.turn * reach
+            values[:, cells] = found
         return np.asarray(values)
+
+
+class _Beyond(NamedTuple):
+    r"""Cells beyond the data.
+
+    Attributes
+    ----------
+    cells : Array of int, shape (K,)
+        Which.
+    before : Array of bool, shape (K,)
+        Whether they are left of the data.
+    ends : Array, shape (2, K)
+        Their ends; of those in u, twice where u = 1.
+    touching : Array of bool, shape (2, K)
+        Which ends are data points.
+    far, reach : Array, shape (F,)
+        Which of the K are in u, and their W.
+    """
+
+    cells: NDArray[np.intp]
+    before: NDArray[np.bool_]
+    ends: Array
+    touching: NDArray[np.bool_]
+    far: NDArray[np.intp]
+    reach: Array
 
 
 _COLUMNS = ("number", "left", "right", "interval", "local", "wide", "gap", "along", "around", "centre", "reach")
@@ -197,7 +215,7 @@ def _fold(grid: Discretization, law: BreakpointLaw, sign: int, end: float, mark:
     place, weight = gauss_legendre(grid.cells.order)
     reach = (inner[tried] - centre)[:, None]
     far = centre + reach / place
-    zeta = zetas(law, far)
+    zeta = law.zetas(far)
     lever = np.array([np.ones_like(far), far - end, (far - end) ** 2])
     series = np.abs(legendre_coefficients(zeta * (reach / place) ** 4 / np.abs(reach) ** 3))
     smooth = (series[..., -2:].max(axis=-1) <= _SMOOTH * series.max(axis=-1)).all(axis=0)

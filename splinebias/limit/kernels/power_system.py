@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.sparse import csr_array
 
@@ -31,6 +32,7 @@ from splinebias.numerics.divided_differences import (
     difference_weights,
     leja_points,
     neighbour_forms,
+    newton_coefficients,
     truncated_power,
 )
 from splinebias.numerics.repeated_integrals import integrate_through
@@ -102,8 +104,13 @@ class PowerSystem:
 
     @cached_property
     def target(self) -> Array:
-        """The divided differences of y, shape (U,)."""
-        return np.asarray(self.forms @ self.y)
+        """The divided differences of y, shape (U,): digits of y that `forms` @ y would lose."""
+        order = self.kernel.degree + 1
+        spread = [newton_coefficients(self.x[index], self.y[index])[-1] for index in self._spread]
+        if self.x.size <= order:
+            return np.array(spread)
+        x, y = (sliding_window_view(of, order + 1).T for of in (self.x, self.y))
+        return np.concatenate([spread, newton_coefficients(x, y)[-1] * (x[-1] - x[0])])
 
     @cached_property
     def _nodes(self) -> Array:

@@ -50,6 +50,10 @@ class Bends:
         """Those of the solver, or what the multipliers say."""
         if (known := prediction.dual_function) is not None:
             size = 4 * EPS * np.abs(known.nodal)
+            if not known.free and prediction.problem.limit_potential.stiffness is not None:
+                # solved at once: a sum of terms that may be larger
+                kinks, line = abs(known.activation.kink) * np.abs(known.values), np.abs(known.line(known.x))
+                size += EPS / 2 * np.array([kinks + abs(rest) * line for _, rest in known.factors])
             return cls(prediction.problem, known, size, 4 * EPS * abs(known.beta) / known.span)
         problem, activation = prediction.problem, prediction.problem.two_slopes
         x, weights, p, q = problem.data.x, prediction.multipliers, activation.right, activation.left
@@ -154,8 +158,10 @@ class Bends:
                 Moments.of_density(at, zeta[:, piece].reshape(-1, *of.shape), *corners)
                 for (at, corners), piece, of in zip(parts, pieces, nodes, strict=True)
             ]
-        linear = [[(of @ at.shape.spans).reshape(of.shape[0], -1) for of in corners] for at, corners in parts]
-        g, lost = (np.concatenate([of[k] for of in linear], axis=1) for k in (0, 1))
+        g, lost = (
+            np.concatenate([(of[k] @ at.shape.spans).reshape(of[k].shape[0], -1) for at, of in parts], axis=1)
+            for k in (0, 1)
+        )
         bent, error = self._curvature(c, g, lost)
         return [
             Moments.of_curvature(at, bent[:, piece].reshape(2, *of.shape), error[:, piece].reshape(2, *of.shape))
@@ -165,12 +171,9 @@ class Bends:
     def _curvature(self, c: Array, g: Array, lost: Array) -> tuple[Array, Array]:
         """The curvature of both sides where dual functions are g, shape (S, n), and bounds on its errors, shape (2, n)."""
         assert self.sizes is not None
-        grad_inverse = self.problem.limit_potential.grad_inverse
-        bent, error = np.empty((2, c.size)), np.empty((2, c.size))
-        for side in (0, 1):
-            bent[side], error[side] = self.sizes.integral(c, 1 - 2 * side, g[min(side, len(g) - 1)], grad_inverse)
-        far = np.abs(bent) * np.minimum(lost / np.where(g != 0, np.abs(g), 1.0), 1.0)
-        return bent, error + np.nan_to_num(far, nan=0.0, posinf=np.inf)
+        bent, error = self.sizes.integrals(c, g, self.problem.limit_potential.grad_inverse)
+        error += np.abs(bent) * np.fmin(lost / np.abs(g), 1.0)  # where g is nothing, so is what is lost, and what it bends
+        return bent, error
 
     def between_data(self) -> tuple[Array, Array]:
         """What breakpoints between many data add to two sums over all of them, and bounds on the errors, each of shape (2,).

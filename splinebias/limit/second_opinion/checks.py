@@ -60,8 +60,11 @@ class _Places(NamedTuple):
     def stretches(self, bends: Bends, *, all_gaps: bool) -> tuple[Array, Array]:
         """Both ends of the stretches that curvature is summed on, each of shape (N,)."""
         data = [bends.problem.data.x] if all_gaps else [self.lo, self.hi, self.ends]
-        marks = np.unique(np.concatenate([*data, self.middle, self.far, bends.breaks]))
+        marks = np.concatenate([*data, self.middle, self.far, bends.breaks])
+        marks.sort()
         left, right = marks[:-1], marks[1:]
+        if not (left < right).all():
+            left, right = left[left < right], right[left < right]
         if all_gaps:
             return left, right
         here = np.maximum(self.lo.searchsorted(left, side="right") - 1, 0)
@@ -79,7 +82,7 @@ def of_bends(prediction: Prediction, *, brief: bool = False) -> Functionals:
     bends, x = Bends.of(prediction), problem.data.x
     few, sizes, dense = x.size <= _FEW and not brief, bends.sizes, bends.sizes is not None and bends.sizes.dense
     at = _Places.among(x, dense=dense, brief=brief)
-    left, right = at.stretches(bends, all_gaps=few)
+    left, right = at.stretches(bends, all_gaps=few and not problem.free)
     between, tail = _ruled(bends, left, right)
     parts = [(of, bends.corners(of)) for of in between]
     whole = sizes is None and not (few or brief)  # sums over all of many data
@@ -118,14 +121,15 @@ def _ruled(bends: Bends, left: Array, right: Array) -> tuple[list[Stretches], Sh
     """Rules for the stretches between these ends, and on the way to infinity."""
     if bends.sizes is None and bends.problem.initialization.breakpoint_law.degree is not None:
         return [Stretches.between(left, right, CUBIC)], SHORT_TAIL
-    if bends.sizes is None or not bends.sizes.dense or bends.sizes.steep:
+    if bends.sizes is None or not bends.sizes.dense or bends.sizes.steep or bends.sizes.peaked:
         return [Stretches.between(left, right, FINE_ENDS)], FINE_TAIL
     if left.size <= _MANY:
         return [Stretches.between(left, right, PLAIN_ENDS)], PLAIN_TAIL
     # those at whose ends a dual function may vanish, and those that reach out; and all others
     x = bends.problem.data.x
     zeros = np.concatenate([side.zeros().place for side in bends.function.sides])
-    rough = np.isin(left, zeros) | np.isin(right, zeros) | (left < x[0]) | (right > x[-1])
+    vanishing = (np.array([left, right])[..., None] == zeros).any(axis=(0, 2))
+    rough = vanishing | (left < x[0]) | (right > x[-1])
     groups = (rough, SHORT_ENDS), (~rough, SMOOTH)
     return [Stretches.between(left[of], right[of], shape) for of, shape in groups if of.any()], SHORT_TAIL
 

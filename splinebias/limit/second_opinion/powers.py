@@ -1,4 +1,12 @@
-"""Sums of kernel functions at a few points: the second opinion on powers of ReLU and `NTK`."""
+r"""Sums of kernel functions at a few points: the second opinion on powers of ReLU and `NTK`.
+
+Where the affine part is free and a neuron is active at all data and places, its feature is taken without the line in it,
+
+.. math:: (z_0 + d)^k - z_0^k - k z_0^{k-1} d = \sum_{j \ge 2} \binom kj z_0^{k-j} d^j ,
+
+d from the middle of the data: multipliers that sum to no line make the same of it, and neither they nor the sums over
+neurons far out lose digits, or need moments, to lines of any size.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +49,8 @@ class _Layer(NamedTuple):
         :math:`\lambda_i s_j(x_i)`.
     factors : Array, shape (P, J)
         :math:`s_j` at the places.
+    middle, ends : float, tuple of float
+        Of data and places: the origin of d above, and between which each neuron is taken as it is. Empty: all are.
     """
 
     feature: Callable[[Array], Array]
@@ -48,6 +58,19 @@ class _Layer(NamedTuple):
     moment: float
     multipliers: Array
     factors: Array
+    middle: float = 0.0
+    ends: tuple[float, ...] = ()
+
+    def features(self, x: Array, c: Array, sign: int) -> Array:
+        """Those of neurons that bend at `c` and have weights of this sign, at `x`: shape (*c.shape, x.size)."""
+        values = self.feature(sign * (x - c[..., None]))
+        if self.ends:
+            active = c < self.ends[0] if sign > 0 else c > self.ends[1]
+            start, d = sign * (self.middle - c[active])[:, None], sign * (x - self.middle)
+            values[active] = sum(
+                math.comb(self.degree, j) * start ** (self.degree - j) * d**j for j in range(2, self.degree + 1)
+            )
+        return values
 
 
 def of_powers(prediction: Prediction) -> Functionals:
@@ -60,7 +83,8 @@ def of_powers(prediction: Prediction) -> Functionals:
     edges = np.unique(np.r_[x, at, marks])
     if edges.size * PLAIN.u.size * x.size > _POWERS:
         return Functionals(*np.zeros((4, 0)))
-    layers = [_Layer(act.value, act.degree, 1.0, weights[:, None], np.ones((at.size, 1)))]
+    bent = (float(x[0] + span / 2), (float(at.min()), float(at.max()))) if problem.free and act.degree > 1 else ()
+    layers = [_Layer(act.value, act.degree, 1.0, weights[:, None], np.ones((at.size, 1)), *bent)]
     if isinstance(problem.parameterization, NTK):
         both, places = np.array([weights, weights * x]).T, np.array([np.ones_like(at), at]).T
         hidden = problem.initialization.output_second_moment
@@ -68,10 +92,10 @@ def of_powers(prediction: Prediction) -> Functionals:
     sums = np.zeros((2, at.size))
     for rule in _rules(edges, x, marks):
         for side, sign in zip(law.sides, (1, -1), strict=True):
-            z, there = sign * (x - rule.nodes[..., None]), sign * (at[:, None, None] - rule.nodes)
             for layer in layers:
                 density = layer.moment * side.zeta(rule.nodes, layer.degree)
-                seen, near = layer.feature(z), layer.feature(there) * density
+                seen = layer.features(x, rule.nodes, sign)
+                near = np.moveaxis(layer.features(at, rule.nodes, sign), -1, 0) * density
                 # multipliers are differences of order k + 1, alternating sums of up to 2^(k+1) terms of the size of all
                 lost = np.abs(near * np.abs(seen).sum(axis=-1) * rule.weights)
                 lost[~np.isfinite(lost)] = 0.0

@@ -8,6 +8,7 @@ breakpoint, and laws of which no density of (w, b) is known, are read from their
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw, Side
@@ -25,6 +27,8 @@ from splinebias.numerics.double_exponential import FINE, PLAIN, UnitRule, fejer,
 
 _SMOOTH = fejer(16)  # a density may jump at the ends, where it has no nodes
 _STEEP = 20  # powers of |w| beyond which rules are made for the power
+_FAINT = 1e-290  # masses that are as good as nothing, unless what they multiply is huge
+_LOOKS = np.array([0.09, -0.4, 0.7, -1.3, 2.1, -7.0, 30.0])  # breakpoints, in units of a law, at which rays are compared
 _STEPS = 8  # pieces of a histogram from which on the inner ones get that rule
 
 _BLOCK = 512  # breakpoints at a time, so that what they need stays near the processor
@@ -53,6 +57,15 @@ class WeightSizes:
         """Whether integrands have a high power of v in them, and so a narrow peak far out in the law, or at its end."""
         return _STEEP < self.power < math.inf
 
+    @property
+    def peaked(self) -> bool:
+        """Whether exponentials meet tails that fall no faster: curvature may be narrow at the data then, by any factor."""
+        if not math.isinf(self.power):
+            return False
+        if isinstance(self.law, Independent):
+            return not all(law.is_light for law in self.law.laws if isinstance(law, Continuous))
+        return not (isinstance(self.law, Joint) and self.law.density.gaussian)
+
     @cached_property
     def _rules(self) -> _Rules:
         return _steep_rules(self.power) if self.steep else _TAME if 0 < self.power <= 4 else _RULES
@@ -79,34 +92,66 @@ class WeightSizes:
             (p, WeightSizes(of, None, self.power)) for p, of in zip(self.law.probabilities, self.law.components, strict=True)
         ]
 
-    def integral(self, c: Array, sign: int, g: Array, bend: Callable[[Array], Array]) -> tuple[Array, Array]:
-        r"""The integral of v A(vg) at breakpoints `c`, where the dual function of a side is `g`, and a bound on its error.
+    def integrals(self, c: Array, g: Array, bend: Callable[[Array], Array]) -> tuple[Array, Array]:
+        r"""The integrals of v A(vg) at breakpoints `c` (n,), for plus and minus, and bounds on their errors, shape (2, n).
 
-        Each of the shape of `c`; `bend` is :math:`A = (\phi')^{-1}`, which grows no faster than an exponential.
+        Dual functions there are `g`, shape (S, n): of both sides, or the one that they share; `bend` is
+        :math:`A = (\phi')^{-1}`, which grows no faster than an exponential.
         """
         if (parts := self._parts) is not None:
-            made = [(p, *part.integral(c, sign, g, bend)) for p, part in parts]
+            made = [(p, *part.integrals(c, g, bend)) for p, part in parts]
             return np.asarray(sum(p * value for p, value, _ in made)), np.asarray(sum(p * error for p, _, error in made))
-        if (marks := self._marks) is None:
-            side = self._sides[(1 - sign) // 2]
-            v, rho = side.slices(c)
-            values = v * bend(v * g[..., None])
+        if self._marks is None:
+            return self._of_slices(c, g, bend)
+        found = np.empty((2, 2, c.size))
+        for side, block in itertools.product((0, 1), range(0, c.size, _BLOCK)):
+            at = slice(block, block + _BLOCK)
+            found[:, side, at] = self._dense(c[at], 1 - 2 * side, g[min(side, len(g) - 1), at], bend)
+        return found[0], found[1]
+
+    def _of_slices(self, c: Array, g: Array, bend: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """The same from the finitely many sizes of a law."""
+        (v, rho), (w, sigma) = (side.slices(c) for side in self._sides)
+        if rho.shape == sigma.shape:
+            return self._summed(c, np.array([v, w]), np.array([rho, sigma]), g, bend)
+        plus = self._summed(c, np.array([v]), np.array([rho]), g[:1], bend)
+        minus = self._summed(c, np.array([w]), np.array([sigma]), g[-1:], bend, side=1)
+        return np.concatenate([plus[0], minus[0]]), np.concatenate([plus[1], minus[1]])
+
+    def _summed(
+        self, c: Array, v: Array, rho: Array, g: Array, bend: Callable[[Array], Array], side: int = 0
+    ) -> tuple[Array, Array]:
+        """From sizes and masses of some sides, the first of them number `side`, each of shape (k, n, m)."""
+        if v.shape[-1] == 1:
+            v, rho, g = v[..., 0], rho[..., 0], np.broadcast_to(g, v.shape[:-1])
+        else:
+            g = g[..., None]
+        values = v * bend(v * g)
+        error = np.zeros((len(v), c.size))
+        if rho.size and not rho.min() >= _FAINT:
             # where masses underflow and what they multiply is huge, the product cannot be told, unless it is next to nothing
-            lost = (rho < 1e-290) & ~(np.abs(values) < 1e150)
-            error = np.zeros_like(c)
-            if lost.any():
-                lost &= side.log_masses(c) + v * np.abs(g[..., None]) > -100
-                error[lost.any(axis=-1)] = np.inf
-            return np.asarray(np.where(rho > 0, rho * values, 0.0).sum(axis=-1)), error
-        if c.size > _BLOCK:
-            blocks = [slice(k, k + _BLOCK) for k in range(0, c.size, _BLOCK)]
-            both = [self.integral(c[block], sign, g[block], bend) for block in blocks]
-            return np.concatenate([value for value, _ in both]), np.concatenate([error for _, error in both])
-        rays = marks(c, sign)
+            lost = ((rho < _FAINT) & ~(np.abs(values) < 1e150)).reshape(*error.shape, -1)
+            for k in lost.any(axis=(1, 2)).nonzero()[0]:
+                far = self._sides[side + k].log_masses(c) + (v * np.abs(g))[k].reshape(c.size, -1) > -100
+                error[k, (lost[k] & far).any(axis=-1)] = np.inf
+            values = np.where(rho > 0, rho * values, 0.0)
+        else:
+            values = np.multiply(values, rho, out=values)
+        return values.reshape(*error.shape, -1).sum(axis=-1) if values.ndim > 2 else values, error
+
+    def _dense(self, c: Array, sign: int, g: Array, bend: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """The integral at breakpoints `c` for weights of a sign, and a bound on its error, by a rule over a density."""
+        assert self._marks is not None
+        rays = self._marks(c, sign)
+        if (even := self._even[(1 - sign) // 2]) is not None:
+            whole, half = (bend(np.multiply.outer(rays.scale * g, even.v)) @ even.sums).T * rays.scale**3
+            return whole, _squared(np.abs(whole - half), np.abs(whole))  # A is odd and increasing: of one sign along a ray
         v, weights, half, unit = _rule(rays, self._rules)
-        density = self._density(sign * v, -sign * v * c[..., None])
+        density, z = self._density(sign * v, -sign * v * c[..., None]), v * g[..., None]
         values = density * v
-        values *= v * bend(v * g[..., None])
+        values *= v * bend(z)
+        if math.isinf(self.power) and (faint := (density < 1e-290) & (np.abs(z) > 100)).any():
+            values[faint] = self._far_down(faint, sign * v, c, z, float(bend(np.ones(()))))
         if not np.isfinite(values.sum()):  # no density times infinity
             values[~(density > 0)] = 0.0
         if weights.ndim > 1:
@@ -116,9 +161,47 @@ class WeightSizes:
         error = np.abs(whole - values @ half * unit)
         if rays.marks.shape[-1]:
             return whole, error
-        # equidistant: doubling the nodes about squares the relative error
-        size = np.abs(values, out=values) @ weights * unit
-        return whole, np.where(error < size, error * np.sqrt(error / np.where(size > 0, size, 1.0)), error)
+        return whole, _squared(error, np.abs(values, out=values) @ weights * unit)
+
+    @cached_property
+    def _even(self) -> tuple[_Even | None, _Even | None]:
+        """For plus and minus, what all rays have in common, if they have."""
+        if not isinstance(self.law, Independent):
+            return None, None
+        return self._along(1), self._along(-1)
+
+    def _along(self, sign: int) -> _Even | None:
+        """What rays of a sign have in common; looked for at a few breakpoints in and beyond the bulk of the law."""
+        assert self._marks is not None
+        of_weight, of_bias = self.law.second_moments
+        c = math.sqrt(of_bias / of_weight) * _LOOKS
+        rays = self._marks(c, sign)
+        ladder, there = rays.ladder, rays.scale > 0
+        if rays.marks.shape[-1] or ladder is None:
+            return None
+        c, v = c[there], rays.scale[there, None] * ladder.v
+        density = self._density(sign * v, -sign * v * c[:, None])
+        if not len(density):
+            return _Even(ladder.v, np.zeros((ladder.v.size, 2)))
+        weights = ladder.weights * ladder.v ** np.array([[2.0], [12.0]])
+        apart = np.abs(density - density[0]) @ weights.T
+        if not (apart <= 1e-13 * (weights @ density[0])).all():
+            return None
+        sums = np.array([ladder.weights, ladder.half]).T * (ladder.v**2 * density[0])[:, None]
+        return _Even(ladder.v[sums[:, 0] > 0], sums[sums[:, 0] > 0])
+
+    def _far_down(self, at: NDArray[np.bool_], w: Array, c: Array, z: Array, one: float) -> Array:
+        r"""Terms :math:`v A(z) p` by their logarithms, :math:`A = A(1) \sinh(z)/\sinh(1)` with A(1) = `one`, at some nodes."""
+        log = self._log_density(w[at], (-w * c[..., None])[at]) + 2 * np.log(np.abs(w[at])) + np.abs(z[at])
+        return np.copysign(np.exp(log + math.log(one / math.sinh(1) / 2)), z[at])
+
+    def _log_density(self, w: Array, b: Array) -> Array:
+        """Its logarithm, also where the density underflows, as far as the law gives it: else -inf."""
+        if isinstance(self.law, Joint):
+            return self.law.density.logpdf(w, b)
+        assert isinstance(self.law, Independent)
+        weight, bias = (law for law in self.law.laws if isinstance(law, Continuous))
+        return np.asarray(weight.logpdf(w) + bias.logpdf(b))
 
     def _density(self, w: Array, b: Array) -> Array:
         """The joint density of weight and bias."""
@@ -156,6 +239,21 @@ def _log_ladder(step: float) -> _Ladder:
     return _Ladder.of(v, step * v)
 
 
+class _Even(NamedTuple):
+    """Where the density on every ray is one function of v over a scale: v in its units, and weights times v^2 times that.
+
+    The `sums`, of shape (q, 2), are those of a rule and of half of it.
+    """
+
+    v: Array
+    sums: Array
+
+
+def _squared(error: Array, size: Array) -> Array:
+    """Bounds of equidistant rules from what half of the nodes is off: twice as many about square the relative error."""
+    return np.where(error < size, error * np.sqrt(error / np.where(size > 0, size, 1.0)), error)
+
+
 class _Rules(NamedTuple):
     """For normal, other light and heavy tails, between marks, and beyond them."""
 
@@ -188,7 +286,7 @@ class _Rays(NamedTuple):
     scale : Array, shape c.shape
         A scale of sizes.
     ladder : _Ladder or None
-        That rule, in units of the scale; beyond marks None: there is nothing.
+        That rule, in units of the scale: beyond the marks, or of all sizes; None: beyond the marks there is nothing.
     inner : UnitRule
         The rule for pieces that begin beyond 0.
     """
@@ -225,9 +323,19 @@ def _marks(law: PairLaw, rules: _Rules) -> Marks | None:
         ladder = rules.normal
     inner = _SMOOTH if weight.degree == 0 and len(weight.knots) > _STEPS else rules.between
     plain, own, other = _plain(weight) and _plain(bias), _places(weight), _places(bias)
+    box = all(part.degree == 0 and len(part.knots) == 2 and part.support[0] <= 0 <= part.support[1] for part in law.laws)
+    of_box = _Ladder(rules.between.u, rules.between.weights, rules.between.half)
+
+    def top(c: Array, sign: int) -> Array:
+        """The largest size of a bounded law."""
+        end = max(0.0, *(sign * end for end in weight.support))
+        toward = np.where(sign * c < 0, max(bias.support[1], 0.0), max(-bias.support[0], 0.0)) / np.abs(c)
+        return np.minimum(end, np.where(c == 0, math.inf, toward))
 
     def of_both(c: Array, sign: int) -> _Rays:
         with np.errstate(divide="ignore", invalid="ignore"):
+            if box:
+                return _Rays(np.zeros((*c.shape, 0)), top(c, sign), of_box)
             scale = 1 / np.hypot(1 / math.sqrt(weight.second_moment), c / math.sqrt(bias.second_moment))
             if plain:
                 return _Rays(np.zeros((*c.shape, 0)), scale, ladder)
@@ -237,10 +345,7 @@ def _marks(law: PairLaw, rules: _Rules) -> Marks | None:
             )
             if not bounded:
                 return _Rays(marks, scale, rules.heavy, inner)
-            end = max(0.0, *(sign * end for end in weight.support))
-            toward = np.where(sign * c < 0, max(bias.support[1], 0.0), max(-bias.support[0], 0.0)) / np.abs(c)
-            top = np.minimum(end, np.where(c == 0, math.inf, toward))
-        return _Rays(np.clip(marks, 0.0, top[..., None]), scale, None, inner)
+            return _Rays(np.clip(marks, 0.0, top(c, sign)[..., None]), scale, None, inner)
 
     return of_both
 

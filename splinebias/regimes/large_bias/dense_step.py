@@ -30,13 +30,6 @@ class DenseBiasNetwork(ActiveNeurons):
         """Which neurons with weights w and bias `level` some datum activates."""
         return np.asarray((w @ self.points.T >= level).any(axis=1))
 
-    def values(self) -> Array:
-        """Outputs at the data, shape (M,)."""
-        found = np.zeros(len(self.y))
-        for span in self.spans():
-            found += self.sums(self.points, span)
-        return found / math.sqrt(self.width)
-
     def step(self, rate: float) -> tuple[DenseBiasNetwork, Array]:
         r"""One step of descent on the mean loss :math:`\frac1{2M} \sum r_i^2` in w and b; also the residual before."""
         w, b, r = blocked_dense_step(self.points, self.y, self.a, self.w, self.b, rate, width=self.width)
@@ -44,10 +37,8 @@ class DenseBiasNetwork(ActiveNeurons):
 
     def active_fractions(self) -> Array:
         """Share of all m neurons that are active on each datum, shape (M,)."""
-        counts = np.zeros(len(self.y))
-        for span in self.spans():
-            counts += (self.w[span] @ self.points.T >= self.b[span, None]).sum(axis=0)
-        return counts / self.width
+        counts = sum((self.w[span] @ self.points.T >= self.b[span, None]).sum(axis=0) for span in self.spans())
+        return np.asarray(counts / self.width)
 
 
 def blocked_dense_step(

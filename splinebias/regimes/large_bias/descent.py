@@ -91,9 +91,12 @@ class LargeBias(Drawn):
 
     def distance_until(self, time: float) -> float:
         """The same up to training time t: slow modes that have not moved by then cannot be off."""
-        early = self.times <= time
-        gaps = np.linalg.norm(self.residuals[early] - self.predicted[early], axis=1)
-        return float(gaps.max() / np.linalg.norm(self.residuals[0]))
+        return float(self._distances[self.times <= time].max())
+
+    @property
+    def _distances(self) -> Array:
+        """Distance of r from the predicted residual after each step, over that of the first from 0, shape (steps + 1,)."""
+        return np.asarray(np.linalg.norm(self.residuals - self.predicted, axis=1) / np.linalg.norm(self.residuals[0]))
 
     @cached_property
     def start_eigenvalues(self) -> Array:
@@ -136,20 +139,10 @@ class LargeBias(Drawn):
     def to_frame(self) -> Any:
         """A row for every look: step, time, loss, distance, active share and flips, each measured and predicted (pandas)."""
         at = self.looks
-        return frame_of(
-            {
-                "step": at,
-                "time": self.times[at],
-                "loss": self.losses[at],
-                "predicted_loss": (self.predicted[at] ** 2).mean(axis=1) / 2,
-                "distance": np.linalg.norm(self.residuals[at] - self.predicted[at], axis=1)
-                / np.linalg.norm(self.residuals[0]),
-                "active": self.active.mean(axis=1),
-                "predicted_active": np.full(at.size, self.kernel.active_fraction),
-                "flips": self.flips.mean(axis=1),
-                "predicted_flips": self.predicted_flips.mean(axis=1),
-            }
-        )
+        columns = {"step": at, "time": self.times[at], "loss": self.losses[at]}
+        columns |= {"predicted_loss": (self.predicted[at] ** 2).mean(axis=1) / 2, "distance": self._distances[at]}
+        columns |= {"active": self.active.mean(axis=1), "predicted_active": np.full(at.size, self.kernel.active_fraction)}
+        return frame_of(columns | {"flips": self.flips.mean(axis=1), "predicted_flips": self.predicted_flips.mean(axis=1)})
 
 
 @known_keywords

@@ -148,15 +148,13 @@ class BiasKernel(Drawn):
                 f"flips are predicted for univariate data, got points of dimension {self.points.shape[1]}; "
                 "count them in a network"
             )
-        r, t, m = (
-            real_vector(start, "start"),
-            real_number(time, "time", at_least=0),
-            whole_number(width, "width", at_least=1),
-        )
+        r, t = real_vector(start, "start"), real_number(time, "time", at_least=0)
+        m = whole_number(width, "width", at_least=1)
         values, vectors = self._spectrum
         decayed = np.where(values > 0, -np.expm1(-values * t / r.size) / np.where(values > 0, values, 1), t / r.size)
         pull = (vectors @ (decayed * (vectors.T @ r))) * (self.points @ self.points.T + 1)  # (i, k)
-        cos, sin = self.points @ self.points.T, _cross(self.points, self.points)
+        across = np.multiply.outer(*self.points.T)
+        cos, sin = self.points @ self.points.T, across - across.T  # of the angles from each point to each other one
         density = math.exp(-(self.bias**2) / 2) / math.sqrt(2 * math.pi)
         found = np.empty(r.size)
         for i in range(r.size):
@@ -263,9 +261,7 @@ def bias_generalized_kernel(x: Any, bias: float) -> BiasKernel:
     u = unit_inputs(x)
     apart = np.linalg.norm(u[:, None] - u, axis=-1)
     across = np.linalg.norm(u[:, None] + u, axis=-1)
-    half = np.divide(
-        apart, across, out=np.full_like(apart, np.inf), where=across > 0
-    )  # tan of half the angle, no cancellation
+    half = np.divide(apart, across, out=np.full_like(apart, np.inf), where=across > 0)  # tan of half the angle, exact
     alone = float(ndtr(-level))
     joint = np.maximum(alone - 2 * owens_t(level, half), 0.0)
     return BiasKernel(u, level, joint, (u @ u.T + 1) * joint)
@@ -293,8 +289,3 @@ def _crossing(outside: Array, inside: Array) -> Array:
     out, into = np.abs(outside), np.abs(inside)
     slide = np.divide(out**2 + into**2, 2 * (out + into), out=np.zeros_like(out), where=out + into > 0)
     return np.where(outside * inside > 0, (out + into) / 2, slide)
-
-
-def _cross(u: Array, v: Array) -> Array:
-    """Sines of the angles from each u to each v, in the plane."""
-    return np.asarray(np.outer(u[:, 0], v[:, 1]) - np.outer(u[:, 1], v[:, 0]))

@@ -48,12 +48,8 @@ class BiasNetwork(ActiveNeurons):
         lower, upper = np.searchsorted(directions, centre - half), np.searchsorted(directions, centre + half, side="right")
         return lower, np.maximum(lower, upper), inside
 
-    def values(self) -> Array:
-        """Outputs at the data in order of direction, shape (M,)."""
-        return self._values(self.runs(self.w, self.b))
-
-    def _values(self, runs: tuple[Any, Any, Any]) -> Array:
-        lower, upper, inside = runs
+    def _values(self, lower: Any, upper: Any, inside: Any) -> Array:
+        """Outputs at the data in order of direction, shape (M,), from the `runs`."""
         sign, size = np.where(inside, self.a, -self.a), len(self.y)
         coefficients = []
         for part in (self.w[:, 0], self.w[:, 1], -self.b):
@@ -65,9 +61,8 @@ class BiasNetwork(ActiveNeurons):
 
     def step(self, rate: float) -> tuple[BiasNetwork, Array]:
         r"""One step of descent on the mean loss :math:`\frac1{2M} \sum r_i^2` in w and b; also the residual before."""
-        runs = self.runs(self.w, self.b)
-        lower, upper, inside = runs
-        r = self._values(runs) - self.y
+        lower, upper, inside = self.runs(self.w, self.b)
+        r = self._values(lower, upper, inside) - self.y
         sums = np.zeros((3, r.size + 1))
         np.cumsum(np.stack([r * self.points[:, 0], r * self.points[:, 1], r]), axis=1, out=sums[:, 1:])
         within = sums[:, upper] - sums[:, lower]

@@ -244,9 +244,8 @@ def _polished(atoms: Atoms, sectors: Sectors, s: float, multipliers: Array) -> t
         else:
             atoms = replace(atoms, psi=psi, a=a, linear=linear)
         if s and _objective(atoms, sectors, s) > _objective(before, sectors, s) + rounding:
-            atoms, share = _backed(before, unknowns, step, sectors, s)
-            if share == 0.0:
-                break
+            atoms = before
+            break
         size = float(np.abs(step).max(initial=0.0) / max(np.abs(atoms.a).max(initial=0.0), 1e-300))
         if share == 1.0 and (size < 1e-15 or (size < 1e-9 and size >= 0.5 * smallest)):
             break
@@ -289,15 +288,3 @@ def _stopped(atoms: Atoms, unknowns: Step, step: Array, sectors: Sectors) -> Ato
         low, high = (low, middle) if _outside(atoms, psi, a, sectors).any() else (middle, high)
     psi, a, linear = unknowns.moved(atoms, step, high)
     return _held(atoms, psi, a, linear, _outside(atoms, psi, a, sectors), sectors)
-
-
-def _backed(atoms: Atoms, unknowns: Step, step: Array, sectors: Sectors, s: float) -> tuple[Atoms, float]:
-    """A share of a step that lowers the objective; 0 if none does."""
-    value, share = _objective(atoms, sectors, s), 0.5
-    for _ in range(40):
-        psi, a, linear = unknowns.moved(atoms, step, share)
-        tried = replace(atoms, psi=psi, a=a, linear=linear)
-        if not _outside(atoms, psi, a, sectors).any() and _objective(tried, sectors, s) < value:
-            return tried, share
-        share /= 2
-    return atoms, 0.0

@@ -133,14 +133,14 @@ class Fit:
         far = 1 - share
         sums = [left * far, right * far, right * share, left * rest, right * rest]
         found = np.array([np.add.reduceat(each, starts) for each in sums])
-        return KnotCells(self.x[_followed_by(starts, -1)], found[0], found[1], found[2], found[3:], self.total)
+        return KnotCells(self.x[np.append(starts, -1)], found[0], found[1], found[2], found[3:], self.total)
 
     def _shares(self, knots: Indices) -> tuple[Indices, Array, Indices]:
         """Where cells between knots and ends start, how far through its cell every datum is (0 to 1), and their sizes."""
         x, starts = self.x, np.zeros(knots.size + 1, dtype=np.intp)
         starts[1:] = knots
-        nodes = x[_followed_by(starts, -1)]
-        stops = _followed_by(starts, x.size)
+        nodes = x[np.append(starts, -1)]
+        stops = np.append(starts, x.size)
         counts = stops[1:] - stops[:-1]
         share = (x - nodes[:-1].repeat(counts)) / (nodes[1:] - nodes[:-1]).repeat(counts)
         return starts, share, counts
@@ -270,11 +270,3 @@ def _joined(fit: Kinked, new: Indices, signs: Array) -> tuple[Indices, Array]:
     knots = np.r_[fit.knots, new]
     order = np.argsort(knots, kind="stable")
     return np.asarray(knots[order], dtype=np.intp), np.r_[fit.signs, signs][order]
-
-
-def _followed_by(starts: Indices, last: int) -> Indices:
-    """`starts` with the number `last` behind them."""
-    found = np.empty(starts.size + 1, dtype=np.intp)
-    found[:-1] = starts
-    found[-1] = last
-    return found

@@ -112,17 +112,11 @@ class Alignment(Drawn):
         return float(np.median(np.diff(t) / np.diff(inverse) * np.log((inverse[1:] + inverse[:-1]) / 2)))
 
     def to_frame(self) -> Any:
-        """A row per neuron, as a pandas DataFrame: sign, when it aligned, whether it is dead, its size at the end.
-
-        Raises
-        ------
-        CapabilityError
-            If pandas is not installed.
-        """
+        """A row per neuron, as a pandas DataFrame: sign, when it aligned, whether it is dead, its size at the end."""
         return frame_of({"sign": self.signs, "aligned_at": self.aligned_at, "dead": self.dead, "size": self.sizes})
 
     def history_frame(self) -> Any:
-        """A row per step: time, loss, stable rank; otherwise as `to_frame`."""
+        """A row per step, as a pandas DataFrame: time, loss, stable rank."""
         return frame_of({"time": self.times, "loss": self.losses, "stable_rank": self.stable_ranks})
 
     def facts(self) -> dict[str, Any]:
@@ -154,16 +148,12 @@ class Alignment(Drawn):
     def __str__(self) -> str:
         found = self.facts()
         plain = found["alignment_time"] * self.predicted.mean_size * self.loss_function.first_pull
-        last = (
-            f"at {found['alignment_time']:.4g}; times -l'(0) and the mean |x|: {plain:.3g}"
-            if found["aligned"]
-            else "none did"
-        )
+        last = f"at {found['alignment_time']:.4g}; times -l'(0) and the mean |x|: {plain:.3g}"
         rows = [
             ("hypothesis", self.predicted.verdict),
             ("network", f"{found['width']} neurons from size {self.scale:.3g}, {found['loss']}, {found['steps']} steps"),
             ("aligned", f"{found['aligned']:.1%} of neurons, {found['dead']:.1%} dead at the end"),
-            ("last one", last),
+            ("last one", last if found["aligned"] else "none did"),
             ("bound", self.predicted.bound_in_words(self.bound)),
             ("loss halved", f"at {found['halved_at']:.4g}; leading order {found['halving_predicted']:.4g}"),
             ("in time", f"{found['aligned_before_the_loss_moved']:.1%} of those alive aligned before that"),

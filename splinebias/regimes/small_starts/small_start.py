@@ -255,14 +255,14 @@ def expected_angle_error(
     found = condensed_orientations(data, activation)
     rows, d = _rows(data), data.inputs
     top = found.strengths.argmax()
-    unit = found.directions[top] if isinstance(found, PointOrientations) else _direction(float(found.angles[top]))
+    if isinstance(found, PointOrientations):
+        unit = found.directions[top]
+    else:
+        angle = np.radians(found.angles[top])
+        unit = np.array([np.cos(angle), np.sin(angle)])
     height = stop * np.abs(data.y).max() / (abs(activation.leading) * np.abs(rows @ unit).max())
     length = math.sqrt(2) * math.gamma((d + 1) / 2) / math.gamma(d / 2)  # E chi_d
     return float(np.degrees(math.sqrt(2 / math.pi) * length * scale * math.sqrt(width / height)))
-
-
-def _direction(angle: float) -> Array:
-    return np.array([math.cos(math.radians(angle)), math.sin(math.radians(angle))])
 
 
 def _measured(state: Array) -> tuple[Array, Array, Array]:

@@ -89,7 +89,7 @@ class FlowState(State):
 
     def pull(self, u: Tensor) -> Tensor:
         """B u, shape (B, M) to (B, 3n + 1)."""
-        v = self.field.moving(self.linear.vjp(self._root * u))
+        v = self.field.moving(self.linear.vjp(self._root * self._without_lines(u)))
         return self.boundary.with_normal(v, 0.0) if self.held.size else v
 
     def normal_pull(self, boundary: Boundary, u: Tensor) -> Tensor:
@@ -104,11 +104,14 @@ class FlowState(State):
 
     def _project(self, f: Tensor) -> Tensor:
         """Values f at the data, (B, M), as residuals: weighted by W^(1/2), lines projected out where these are free."""
-        f = self._root * f
+        return self._without_lines(self._root * f)
+
+    def _without_lines(self, u: Tensor) -> Tensor:
+        """P u, shape (B, M)."""
         if self.field.loss.line is None:
-            return f
+            return u
         lines = self.field.loss.line * self._root
-        return f - (f @ lines.mT) @ lines
+        return u - (u @ lines.mT) @ lines
 
     def spectrum(self) -> Spectrum:
         """S here: by its eigenvectors for few samples, through products for many."""

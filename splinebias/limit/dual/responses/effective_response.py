@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import Side
-from splinebias.initialization.zeta import OneRadius, Profile
+from splinebias.initialization.zeta import OneRadius, Profile, ScaleFamily
 from splinebias.limit.dual.responses.effective_potential import EffectivePotential, conjugate_power, effective_potential
 from splinebias.limit.dual.responses.response import Brink, ResponseModel
 from splinebias.potential import Potential, Quadratic
@@ -51,22 +51,6 @@ class EffectiveModel:
     potential: Potential
     parts: tuple[EffectivePart, ...]
 
-    @classmethod
-    def at(cls, side: Side, potential: Potential, c: Array) -> EffectiveModel | None:
-        """The model at breakpoints `c`, any shape; None where the law is no sum of families, or one has no known Psi."""
-        found: dict[Profile, list[EffectivePart]] = {}
-        families = side.families
-        if not families or all(isinstance(family.profile, OneRadius) for family in families):
-            return None
-        for family in families:
-            if (effective := effective_potential(potential, family.profile)) is None:
-                return None
-            parts, scale, mass = found.setdefault(family.profile, []), family.scale(c), family.mass(c)
-            if parts and (parts[-1].scale == scale).all():  # the other sign of w
-                mass = mass + parts.pop().mass
-            parts.append(EffectivePart(effective, family.profile, scale, mass))
-        return cls(potential, tuple(part for parts in found.values() for part in parts))
-
     @property
     def speeds(self) -> int:
         """How many terms there are at a breakpoint."""
@@ -89,86 +73,104 @@ class EffectiveModel:
     @property
     def occupied(self) -> NDArray[np.bool_]:
         """Per breakpoint, whether there is any mass."""
-        return np.asarray(sum(part.mass for part in self.parts) > 0)
+        return np.asarray(np.any([part.mass != 0 for part in self.parts], axis=0))
 
     def moment(self, order: int) -> Array:
         r""":math:`\int \rho\, v^k\, dv`, k = `order`, per breakpoint."""
         return np.asarray(sum(part.mass * part.scale**order * part.profile.moment(order) for part in self.parts))
 
     def __call__(self, g: Array) -> EffectiveResponse:
-        """Response to dual values `g`, of the shape of the breakpoints."""
-        return EffectiveResponse(self, g)
+        r"""Response to dual values `g`, of the shape of the breakpoints.
 
-
-@dataclass(frozen=True, eq=False)
-class EffectiveResponse:
-    r"""The response of scale families to dual values g, with what `Response` has of it.
-
-    Attributes
-    ----------
-    model : EffectiveModel
-        Law and potential.
-    g : Array
-        The dual values.
-    """
-
-    model: EffectiveModel
-    g: Array
-
-    @cached_property
-    def _sums(self) -> Array:
-        r"""Sums of :math:`R\Psi`, :math:`R\tau\Psi'`, :math:`R\tau^2\Psi''`, :math:`R(z\Psi' - \Psi)`, shape (4, ...)."""
-        size = np.abs(self.g)
+        Sums of :math:`R\Psi`, :math:`R\tau\Psi'`, :math:`R\tau^2\Psi''` and :math:`R(z\Psi' - \Psi)`.
+        """
+        size = np.abs(g)
         found = np.zeros((4, *size.shape))
-        for potential, _, scale, mass in self.model.parts:
+        for potential, _, scale, mass in self.parts:
             z = scale * size
             value, first, second = potential(z)
             first = mass * first
             terms = np.array([mass * value, scale * first, mass * scale**2 * second, z * first])
             terms[3] -= terms[0]
-            found += terms if mass.all() else np.where(mass > 0, terms, 0.0)  # Psi may be infinite where no mass is
-        return found
+            found += terms if mass.all() else np.where(mass != 0, terms, 0.0)  # Psi may be infinite where no mass is
+        conjugate, value, slope, penalty = found
+        return EffectiveResponse(np.copysign(value, g), slope, conjugate, penalty)
 
-    @property
-    def value(self) -> Array:
-        """Per breakpoint, a: odd in g, because phi is even."""
-        return np.asarray(np.copysign(self._sums[1], self.g))
 
-    @property
-    def slope(self) -> Array:
-        """Derivative a' of the curvature by the dual function, at every breakpoint."""
-        return np.asarray(self._sums[2])
+class EffectiveResponse(NamedTuple):
+    """The response of scale families to dual values g, with what `Response` has of it, each of their shape.
 
-    @property
-    def conjugate(self) -> Array:
-        """The dual density Psi per breakpoint."""
-        return np.asarray(self._sums[0])
+    Attributes
+    ----------
+    value : Array
+        Per breakpoint, a: odd in g, because phi is even.
+    slope : Array
+        Derivative a' of the curvature by the dual function.
+    conjugate, penalty : Array
+        The dual density Psi, and the density of the penalty.
+    """
 
-    @property
-    def penalty(self) -> Array:
-        """Per breakpoint, the density of the penalty."""
-        return np.asarray(self._sums[3])
+    value: Array
+    slope: Array
+    conjugate: Array
+    penalty: Array
 
     def brink(self, c: Array) -> Brink | None:
         """None: masses of families do not underflow where curvature overflows."""
         return None
 
 
-def response_model(side: Side, potential: Potential, c: Array) -> ResponseModel | EffectiveModel:
-    r"""The response of a side at breakpoints `c`, any shape, without an integral over \|w\| for each g where there is a way.
+@dataclass(frozen=True, eq=False)
+class SideResponse:
+    r"""How a side responds, wherever that is asked, without an integral over \|w\| for each g where there is a way.
 
-    A conjugate that is a power of order q needs :math:`\int \rho\, v^q dv` only: then all units have \|w\| = 1.
+    Attributes
+    ----------
+    side : Side
+        Gives the law.
+    potential : Potential
+        The :math:`\phi` of one unit.
     """
-    q = None if isinstance(potential, Quadratic) else conjugate_power(potential)
-    families = side.families
-    if q is not None:
+
+    side: Side
+    potential: Potential
+
+    @cached_property
+    def _power(self) -> float | None:
+        """The order q of a conjugate that is a power: it needs the integral of rho v^q only, then all units have |w| = 1."""
+        return None if isinstance(self.potential, Quadratic) else conjugate_power(self.potential)
+
+    @cached_property
+    def _families(self) -> tuple[tuple[EffectivePotential, ScaleFamily], ...]:
+        """Families whose sum the units are, of several sizes, if Psi is known for all of them."""
+        families = self.side.families
+        if all(isinstance(family.profile, OneRadius) for family in families):
+            return ()
+        known = [(effective_potential(self.potential, family.profile), family) for family in families]
+        found = tuple((effective, family) for effective, family in known if effective is not None)
+        return found if len(found) == len(known) else ()
+
+    def at(self, c: Array) -> ResponseModel | EffectiveModel:
+        """The model at breakpoints `c`, any shape."""
+        if (q := self._power) is None:
+            return self.effective(c) or ResponseModel.at(self.side, self.potential, c)
+        families = self.side.families
         if families and all(q < family.profile.tail for family in families):
             rho = np.asarray(sum(family.zeta(c, q) for family in families))
         else:
-            v, rho = side.slices(c)
+            v, rho = self.side.slices(c)
             rho = np.where(rho > 0, rho * v**q, 0.0).sum(axis=-1)
-        return ResponseModel(potential, np.ones((1,) * (rho.ndim + 1)), rho[..., None])
-    return EffectiveModel.at(side, potential, c) or ResponseModel.at(side, potential, c)
+        return ResponseModel(self.potential, np.ones((1,) * (rho.ndim + 1)), rho[..., None])
+
+    def effective(self, c: Array) -> EffectiveModel | None:
+        """The model at breakpoints `c`, any shape; None where the law is no sum of families, or one has no known Psi."""
+        found: dict[Profile, list[EffectivePart]] = {}
+        for effective, family in self._families:
+            parts, scale, mass = found.setdefault(family.profile, []), family.scale(c), family.mass(c)
+            if parts and (parts[-1].scale == scale).all():  # the other sign of w
+                mass = mass + parts.pop().mass
+            parts.append(EffectivePart(effective, family.profile, scale, mass))
+        return EffectiveModel(self.potential, tuple(part for parts in found.values() for part in parts)) if found else None
 
 
 def joined(

@@ -105,7 +105,7 @@ class _AtNodes:
 
 
 class _Constant(_AtNodes):
-    """Closed forms on cells that are the data intervals: a million points take 0.43 of the time (0.6 if free)."""
+    """Closed forms on cells that are the data intervals: no sums over nodes, which nobody makes then."""
 
     def __init__(self, system: DualSystem, zeta: Array) -> None:
         super().__init__(system, zeta)

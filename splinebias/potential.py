@@ -342,5 +342,5 @@ def raised(size: Any, exponent: float) -> Any:
         return size**exponent
     if exponent == 1:
         return size * 1.0
-    half = raised(size, exponent // 2)
+    half = size if exponent < 4 else raised(size, exponent // 2)
     return half * half * size if exponent % 2 else half * half

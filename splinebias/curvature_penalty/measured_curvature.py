@@ -137,7 +137,7 @@ class Reader(NamedTuple):
         room = np.bincount(bin_of(cells.nodes).ravel(), (cells.weights * zeta).ravel(), bins.size - 1)
         place = np.interp(knots, bins, np.arange(bins.size))  # where two bins meet, as at data, half of a kink goes to each
         sides = (np.clip(np.floor(place + turn), 0, bins.size - 2).astype(int) for turn in (-_SMOOTH, _SMOOTH))
-        mass = sum(np.bincount(side, kinks / 2, bins.size - 1) for side in sides)
+        mass = np.sum([np.bincount(side, kinks / 2, bins.size - 1) for side in sides], axis=0)
         if (np.abs(mass[room == 0]) > _SMOOTH * np.abs(kinks).sum()).any():
             return None
         share = mass / np.where(room > 0, room, 1.0)

@@ -80,9 +80,10 @@ class Branch:
         row, at = np.where(bent, np.cumsum(bent) - 1, -1), np.flatnonzero(bent)
         part, curvature = rows.take(at), curvature[at]
         down = part.down
-        far = np.where(down, part.low >= x[-1], part.high <= x[0])
-        # beyond the data they may be long: f is small where they begin, next to the data
-        part, curvature, down = part.turned(far), np.where(far[:, None], curvature[:, ::-1], curvature), down ^ far
+        far = np.flatnonzero(np.where(down, part.low >= x[-1], part.high <= x[0]))
+        part.turn(far)  # beyond the data they may be long: f is small where they begin, next to the data
+        curvature[far] = curvature[far, ::-1]
+        down[far] ^= True
         slope = jets[1, at] + np.where(down, total[at], 0.0)  # two branches have kinks at data, their sum has not
         begin, end = at + down, at + ~down
         ends = np.array([edges[begin], jets[0, begin], slope, edges[end], jets[0, end]])

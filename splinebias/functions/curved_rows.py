@@ -17,6 +17,7 @@ from splinebias.functions.unfolding import Unfolding
 from splinebias.numerics.legendre import gauss_legendre, legendre_coefficients, legendre_integral, legendre_values
 
 Degrees = tuple[int, int] | None
+_BLOCK = 1 << 12  # rows treated at once: what fits into the cache of a core
 
 
 class Rows(NamedTuple):
@@ -74,10 +75,11 @@ class Rows(NamedTuple):
         """Which rows start at their upper end."""
         return np.asarray(self.offset[:, 0] > self.offset[:, -1])
 
-    def turned(self, at: NDArray[np.bool_]) -> Rows:
-        """These rules with the nodes of the rows `at` counted from their other end."""
-        columns = {name: np.where(at[:, None], old[:, ::-1], old) for name, old in self._asdict().items() if old.ndim > 1}
-        return self._replace(**columns, start=np.where(at, self.stop, self.start), stop=np.where(at, self.start, self.stop))
+    def turn(self, at: NDArray[np.intp]) -> None:
+        """Count the nodes of the rows `at` from their other end."""
+        for column in (self.offset, self.weights, self.g):
+            column[at] = column[at, ::-1]
+        self.start[at], self.stop[at] = self.stop[at], self.start[at]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,22 +171,27 @@ def _clenshaw(t: Array, series: Array) -> Array:
 
 def _integrated(rows: Rows, curvature: Array, unfolding: Unfolding, degrees: Degrees) -> tuple[Array, ...]:
     """The `CurvedRows.series` from f'' at the nodes."""
-    order, long = rows.offset.shape[1], rows.stop - rows.start
-    known = degrees is not None and sum(degrees) <= order  # no more than the nodes can tell
-    of_c, of_second = degrees if degrees is not None and known else (order, order - 1)
-    per_long = long / rows.rate
+    known = degrees is not None and sum(degrees) <= curvature.shape[1]  # no more than the nodes can tell
+    some = [slice(first, first + _BLOCK) for first in range(0, len(curvature), _BLOCK)] or [slice(0)]
+    blocks = [_series(rows.take(of), curvature[of], unfolding, degrees if known else None) for of in some]
+    series = [np.concatenate([part.T for part in of]).T for of in zip(*blocks, strict=True)]
+    return tuple(series if known else (_trimmed(part) for part in series))
 
-    def pace(place: Array) -> Array:
-        """dc/dt, shape (N, len(place))."""
-        return np.asarray((unfolding.unfold(rows.start + long * place[:, None])[1] * per_long).T)
 
+def _series(rows: Rows, curvature: Array, unfolding: Unfolding, degrees: Degrees) -> tuple[Array, ...]:
+    """The same, without trimming."""
+    order, long = rows.weights.shape[1], rows.stop - rows.start
+    of_c, of_second = (order, order - 1) if degrees is None else degrees
+    per_long, size = long / rows.rate, min(of_second + 2 * of_c, 2 * order)  # nodes for a product of two such polynomials
+    pace = np.copysign(rows.weights / gauss_legendre(order)[1], per_long[:, None])  # dc/dt
     second = legendre_coefficients(curvature).T[: of_second + 1]
-    slope = legendre_coefficients(curvature * pace(gauss_legendre(order)[0])).T
+    slope = legendre_coefficients(curvature * pace).T
     first = legendre_integral(slope[: of_second + of_c])
-    place = gauss_legendre(min(of_second + 2 * of_c, 2 * order))[0]  # a product of two such polynomials
-    rise = legendre_values(first, place.size) * pace(place)
-    series = (legendre_integral(legendre_coefficients(rise).T), first, second)
-    return series if known else tuple(_trimmed(part) for part in series)
+    if degrees is not None:
+        pace = legendre_values(legendre_coefficients(pace).T[:of_c], size)
+    else:
+        pace = (unfolding.unfold(rows.start + long * gauss_legendre(size)[0][:, None])[1] * per_long).T
+    return legendre_integral(legendre_coefficients(legendre_values(first, size) * pace).T), first, second
 
 
 def _trimmed(series: Array) -> Array:

@@ -258,7 +258,7 @@ def box(weight: tuple[float, float], bias: tuple[float, float], sign: int) -> Sc
 
 
 class Steps(NamedTuple):
-    """A piecewise constant density: n + 1 `edges`, and `heights` below, between and above them, n + 2, of which 0 at the ends."""
+    """A piecewise constant density: n + 1 `edges`, and n + 2 `heights` below, between and above them, 0 at the ends."""
 
     edges: Array
     heights: Array

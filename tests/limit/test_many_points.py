@@ -12,6 +12,7 @@ from scipy.interpolate import BPoly, PPoly
 import splinebias as sb
 from splinebias.initialization import zeta_cells
 from splinebias.initialization.zeta_cells import integration_cells
+from splinebias.limit.discretization import Discretization
 from splinebias.limit.dual.newton import maximized
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.posed_problem import PosedProblem
@@ -113,6 +114,32 @@ def test_repeated_integrals_recover_piecewise_polynomials(order, cut):
     assert np.abs(found(query) - exact(query)).max() < 1e-11 * max(1, np.abs(exact(query)).max())
     assert np.abs(found(query[:-1], order) - highest(query[:-1])).max() < 1e-11
     assert isinstance(BPoly.from_power_basis(found), BPoly)  # increasing ends, finite coefficients
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_repeated_integrals_of_what_is_linear_need_its_ends_only(order):
+    """The same function as from its values at nodes, cells beside the data included."""
+    rng, x = np.random.default_rng(3), np.array([-1.0, -0.4, 0.1, 0.9])
+    edges, values = np.union1d(x, [-2.0, 0.5, 1.5]), rng.normal(size=4)
+    ends = rng.normal(size=(edges.size - 1, 2))
+    at_nodes = ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * gauss_legendre(3)[0]
+    found, twin = (integrate_through(edges, of, order, x, values, linear=of is ends) for of in (ends, at_nodes))
+    query = np.linspace(-2.5, 2, 101)
+    for nu in range(order + 2):
+        np.testing.assert_allclose(found(query, nu), twin(query, nu), rtol=1e-12, atol=1e-12)
+    assert np.abs(found(x) - values).max() < 1e-14
+
+
+@pytest.mark.parametrize("gap", [0.0, 2e-16, 0.01])
+def test_densities_that_are_constant_between_knots_are_known_on_all_cells(gap):
+    """As in the middle of every one, also where a knot is next to a data point up to rounding."""
+    law = sb.Initialization(sb.Discrete((-1.0, 1.0, 2.0), (0.3, 0.3, 0.4)), stats.uniform(-1, 1.5)).breakpoint_law
+    x = np.union1d(np.linspace(-1.2, 1.1, 30), law.knots[1:3] + gap)
+    grid = Discretization.of(law, x, 2)
+    left, right = grid.cells.panels
+    assert len(np.unique(grid.zeta)) == 3  # with a step where both atoms of w > 0 have breakpoints
+    for side, zeta in zip(law.sides, grid.zeta[..., 0], strict=True):
+        np.testing.assert_array_equal(zeta, side.zeta((left + right) / 2))
 
 
 @pytest.mark.parametrize("quadratic", [0.0, 0.7])

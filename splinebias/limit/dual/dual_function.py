@@ -155,13 +155,10 @@ class DualFunction:
         cls, x: Array, values: Array, beta: Any, height: Any, frame: LineFrame, activation: TwoSlope, free: bool
     ) -> DualFunction:
         """From values at the inner data, to which that at x_1 is added."""
-        line = x - frame.first
-        line /= x[-1] - x[0]
-        line = line * -beta
-        line += height
+        found = cls(x, values, beta, height, frame, activation, free, values)
+        line = found.line(x)
         values[..., 0] = line[..., 0]
-        nodal = _nodal(activation.kink * values, line, activation, free)
-        return cls(x, values, beta, height, frame, activation, free, nodal)
+        return replace(found, nodal=_nodal(activation.kink * values, line, activation, free))
 
     def through(self, inner: Array, line: Array, factor: Array | float) -> DualFunction:
         r"""The dual function that is `inner` at the inner data and whose :math:`\ell` has these values in the frame.
@@ -213,8 +210,8 @@ class DualFunction:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # such steps are not taken
             alpha = phi.grad_inverse(old)
             rigid = phi.hess(alpha)
-            first, last = self._of_sides(1 / rigid)
-            plus = first >= last
+            first, last = self._of_sides(rigid)
+            plus = first <= last
             old, change, alpha, rigid = (self._counting(of, plus) for of in (old, change, alpha, rigid))
             moved, size = phi.grad(alpha + change / rigid) - old, np.abs(change)
             # not where that moves g more than the step itself, as at a sign change, where 1/phi'' is infinite; nor where the
@@ -299,7 +296,11 @@ class DualFunction:
         if len(self.nodal) == 1:
             return 0.0
         (plus, minus), ((_, factor), (_, other)) = self.nodal, self.factors
-        gap = np.abs(plus - minus - (factor - other) * self.line(self.x))
+        gap = self.line(self.x)
+        gap *= other - factor
+        gap += plus
+        gap -= minus
+        gap = np.abs(gap, out=gap)
         gap -= 1e-14 * np.abs(self.line(self.x[[0, -1]])).max(axis=-1, keepdims=True)  # rounding after many increments
         size = np.maximum(np.abs(plus), np.abs(minus))
         torn = np.divide(gap, size, out=np.zeros_like(gap), where=(gap > 0) & (size > 0)).max(axis=-1, keepdims=True)
@@ -317,7 +318,11 @@ class DualFunction:
 
     def line(self, c: Array) -> Array:
         r""":math:`\ell(c)`, same shape as `c`; of K functions shape (K, N) at c of shape (N,)."""
-        return np.asarray(self.height - self.beta * ((c - self.frame.first) / self.span))
+        line = np.subtract(c, self.frame.first)
+        line /= self.span
+        line = line * -self.beta
+        line += self.height
+        return np.asarray(line)
 
     @cached_property
     def line_ends(self) -> Array:

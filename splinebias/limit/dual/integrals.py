@@ -75,29 +75,28 @@ class Sample(NamedTuple):
         The nodes.
     value : Array, shape (N, q)
         The curvature density there.
-    cost : float
-        Their share in :math:`E[D_\phi(\alpha, 0)]`.
     brink : Brink or None
         Where doubles end; None if no term is left out and none is the neighbour of those.
-    noise : Array, shape (N,)
-        What rounding of the dual function does to the density, relative: much where that is close to the end of its domain.
+    response : Response or EffectiveResponse
+        All else that is known there.
     """
 
     row: int
     nodes: PanelNodes
     value: Array
-    cost: float
     brink: Brink | None
-    noise: Array
+    response: AnyResponse
 
     @classmethod
-    def of(cls, row: int, nodes: PanelNodes, response: AnyResponse, *, exact: bool = False) -> Sample:
-        """From the response at the nodes; `exact`: no grid is to be refined by them, so that noise does not matter."""
-        cost, value, noise = float((nodes.weights * response.penalty).sum()), response.value, np.zeros(nodes.number.size)
-        if not exact:
-            moved = _EPS * np.abs(nodes.rows.g) * response.slope
-            noise = np.divide(moved, np.abs(value), out=np.zeros_like(moved), where=value != 0).max(axis=1)
-        return cls(row, nodes, value, cost, response.brink(nodes.nodes), noise)
+    def of(cls, row: int, nodes: PanelNodes, response: AnyResponse) -> Sample:
+        """From the response at the nodes."""
+        return cls(row, nodes, response.value, response.brink(nodes.nodes), response)
+
+    @property
+    def noise(self) -> Array:
+        """What rounding of the dual function does to the density, relative, shape (N,): much near the end of its domain."""
+        moved = _EPS * np.abs(self.nodes.rows.g) * self.response.slope
+        return np.asarray(np.divide(moved, np.abs(self.value), out=np.zeros_like(moved), where=self.value != 0).max(axis=1))
 
 
 @dataclass(frozen=True, eq=False)

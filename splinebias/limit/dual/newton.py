@@ -17,6 +17,7 @@ from splinebias.limit.posed_problem import PosedProblem
 from splinebias.potential import Potential, Power
 
 _PATIENCE = 60  # steps that do not lower the residual, in a row
+_NEAR = 1e-4  # misfit: a tenth of the evaluations fewer at 100,000 noisy points
 _HALVINGS = 100  # of a start, or doublings
 
 
@@ -89,10 +90,15 @@ class LineSearch:
         return self.gain > 1e-12 * (abs(self.state.objective) + self.state.pairing)
 
     def _trials(self) -> Iterator[tuple[DualState, float]]:
-        """States after increments of falling length: the mirrored step, the step, and half of it again and again."""
+        """States after increments of falling length: the mirrored step, the step, and half of it again and again.
+
+        Near the maximum, where the two hardly differ, the step comes first: it costs less.
+        """
+        if near := self.state.misfit < _NEAR:
+            yield self._at(1.0), 1.0
         dual = self.state.dual
         yield dual.at(self.state.function.mirrored(dual.potential, self.step)), 1.0
-        for length in 0.5 ** np.arange(60 if self.visible else 1):
+        for length in 0.5 ** np.arange(near, 60 if self.visible else 1):
             yield self._at(float(length)), float(length)
 
     def _at(self, length: float) -> DualState:

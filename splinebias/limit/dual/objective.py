@@ -27,6 +27,7 @@ from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.dual.panels import folds_of
 from splinebias.limit.dual.responses.response import neglected
 from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.quadratic import quadratic_hessian
 from splinebias.numerics.bordered import BorderedTridiagonal
 from splinebias.numerics.half_line import MODERATE
 from splinebias.potential import Potential
@@ -71,8 +72,8 @@ class DualState:
 
     @property
     def cost(self) -> float:
-        r"""E[D_phi(alpha, 0)], of a check."""
-        return sum(sample.cost for sample in self.samples)
+        r""":math:`E[D_\phi(\alpha, 0)] = E[z \alpha] - E[\phi^*] + \phi^*(0)`."""
+        return self.objective - float((self.residual * self.dual.equations.unknowns(self.function)).sum())
 
     @property
     def neglected(self) -> float:
@@ -153,7 +154,7 @@ class IntegratedDual:
         """
         problem, equations, near = posed.problem, posed.system, posed.near
         if near is None:
-            start = equations.function(equations.curvature(posed.zeta).solve(equations.target(problem.data.y)))
+            start = equations.function(quadratic_hessian(equations, posed.zeta).solve(equations.target(problem.data.y)))
             size = float(np.abs(start.nodal).max())
             size = 2.0 ** round(math.log2(size)) if size > 0 else 1.0  # a power of 2 costs no digits
         else:

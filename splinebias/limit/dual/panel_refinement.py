@@ -156,16 +156,15 @@ class PanelGrid:
             panels, s, change, near_zero = panels.take(whole), s[:, whole], change[whole], near_zero[whole]
             part = np.where(near_zero, [self.breaks[number], self.breaks[number + 1]], [[0.0], [1.0]])
             at_zero = np.where(near_zero, number, -1)
-        (bent,) = (change > 0.02).nonzero()  # else the curvature is smooth enough in c itself
-        if bent.size == change.size:
-            rows = _curved_rows(panels, s, self.unfolding, order, part)
-        else:
-            rows = _plain_rows(panels, order)
-            if bent.size:
-                part = None if part is None else part[:, bent]
-                curved = _curved_rows(panels.take(bent), s[:, bent], self.unfolding, order, part)
-                for column, values in zip(rows, curved, strict=True):
-                    column[bent] = values
+        bent = change > 0.02  # else the curvature is smooth enough in c itself
+        mostly = 2 * np.count_nonzero(bent) > bent.size
+        rows = _curved_rows(panels, s, self.unfolding, order, part) if mostly else _plain_rows(panels, order)
+        (at,) = (bent != mostly).nonzero()
+        if at.size:
+            others, of = panels.take(at), None if part is None else part[:, at]
+            fewer = _plain_rows(others, order) if mostly else _curved_rows(others, s[:, at], self.unfolding, order, of)
+            for column, values in zip(rows, fewer, strict=True):
+                column[at] = values
         (far,) = panels.reach.nonzero()
         if far.size:
             _unfold(rows, far, panels.centre[far], panels.reach[far])
@@ -189,14 +188,17 @@ class PanelGrid:
         """A grid that resolves curvature densities, given at nodes, where this one does not; None if it does everywhere.
 
         It also reaches `farther`. `size` is that of the data, `tolerance` for Legendre coefficients of the densities; those
-        below the rounding noise of the law, or `noises` of the densities, relative and row by row, or a `negligible` share of all moments, are left alone.
+        below the rounding noise of the law, or `noises` of the densities, relative and row by row, or a `negligible`
+        share of all moments, are left alone.
         """
         values, matters = _shares(samples, size)
         nodes, failures, infinities = [of for of, _ in samples], [], []
         beyond = self._beyond(nodes, matters, law, 1e-3 * tolerance)
         rounding_of_g = noises or [np.zeros(of.number.size) for of in nodes]
         for (of, density), rounding, value, matter in zip(samples, rounding_of_g, values, matters, strict=True):
-            infinite = np.asarray(~np.isfinite(density).all(axis=1))  # the dual function passes its domain between other nodes
+            infinite = np.asarray(
+                ~np.isfinite(density).all(axis=1)
+            )  # the dual function passes its domain between other nodes
             failing = unresolved(value, matter, 1.0, tolerance, negligible) | infinite
             failing &= of.right - of.left > 1e-13 * np.abs(of.left)
             at = np.flatnonzero(failing & (of.at_zero < 0))

@@ -95,6 +95,12 @@ class PlacedCells:
         columns = dict(zip(_COLUMNS, (np.concatenate(parts, axis=-1) for parts in table), strict=True))
         return replace(self, **columns)  # type: ignore[arg-type]  # `points` is no column
 
+    @cached_property
+    def whole(self) -> NDArray[np.bool_]:
+        """Which cells are whole data intervals, shape (N,)."""
+        inside = (self.interval > 0) & (self.interval < self.points)
+        return np.asarray(inside & (self.along[0] == 0) & (self.along[1] == 1))
+
     def acting(self, g: SideFunction) -> PlacedCells:
         """The cells on which the factor of a dual function is not 0 for all multipliers."""
         before, after = self._sides

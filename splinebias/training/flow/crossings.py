@@ -93,8 +93,12 @@ class Crossings:
         amount = self._amount(first, h, decay)
         hidden = amount * (start + (1 + first) / 2 * (last - start))
         own = self._moved(self._dual(hidden, 0 * hidden))
-        alone = (self.pairs.unit[:, None] == self.pairs.unit) & (self.pairs.row[:, None] == self.pairs.row)
-        back = (self._before * end < 0) & (self._before * (end + own) > 0) & (alone.sum(-1) == 1)
+        same = (self.pairs.unit[:, None] == self.pairs.unit) & (self.pairs.row[:, None] == self.pairs.row)
+        order = torch.arange(first.shape[0], device=first.device)
+        earlier = (first < first[:, None]) | ((first == first[:, None]) & (order < order[:, None]))
+        back = (self._before * end < 0) & (self._before * (end + own) > 0) & ~(same & earlier).any(-1)
+        amount = torch.where((same & back).any(-1) & ~back, 0.0, amount)  # one that is held passes no other sample
+        hidden = torch.where((same & back).any(-1) & ~back, 0.0, hidden)
         doubt = hidden - self._amount(chord, h, decay) * start
         hidden = torch.where(back, -end / own, 1.0) * hidden
         outer = torch.where(back, 0.0, amount * (end + own) / 2)

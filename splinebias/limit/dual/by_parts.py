@@ -120,8 +120,8 @@ class ByParts(UnitQuadrature):
     def _in_own_hats(self, values: list[tuple[Array, Array]], found: Array) -> Array:
         r"""Per unit, with the hats :math:`1 - \theta` and :math:`\theta` of the cells: rows of `integrals`, (8, S, N).
 
-        z, u and :math:`\phi^*` (`values`) are given at both ends of cells, of shape (S, N), or (S, K, N) for K functions; `found`
-        is where they go.
+        z, u and :math:`\phi^*` (`values`) are given at both ends of cells, of shape (S, N), or (S, K, N) for K functions;
+        `found` is where they go.
         """
         z, u, ends = values
         change = u[1] - u[0]

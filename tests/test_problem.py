@@ -174,7 +174,7 @@ MINIMAL = {"data": "x = [0, 1]\ny = [0, 1]", "initialization": 'preset = "pytorc
         ({"data": "csv = 3"}, r"\[data\] with `csv` names a file and its columns x and y, got {'csv': 3}"),
         ({"data": 'csv = "points.csv"\nx = [0, 1]'}, r"\[data\] with `csv` names a file and its columns"),
         ({"data": 'csv = "nowhere.csv"'}, "cannot read the data file nowhere.csv"),
-        ({"initialization": 'preset = "xavier"'}, "`preset`"),
+        ({"initialization": 'preset = "lecun"'}, "`preset`"),
         (
             {"initialization": 'weight = {name = "norm"}'},
             r"\[initialization\] needs `weight` and `bias`, or a `preset`, got \['weight'\]; add bias = ",

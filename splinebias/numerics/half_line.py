@@ -17,7 +17,7 @@ from splinebias._array import Array
 MODERATE = 3.0
 """The power of v, beside v^2 and the density, that rules are made for unless said otherwise."""
 
-_ALGEBRAIC = (-7.2, 17.7)  # first and last steps in log v, nearly, for all tails, and rays that begin where integrands are large
+_ALGEBRAIC = (-7.2, 17.7)  # first and last steps in log v, nearly: all tails, and integrands large where rays begin
 _RATIOS, _LAST_RATIO = 0.5, 60.0  # steps and last of the logarithms of widths over scales that there are rules for
 _EXPONENTIAL = (-7.2, 14.5)  # after a million scales; integrands need not vanish at 0
 

@@ -70,7 +70,7 @@ class GridSolver(Solver):
     :math:`\max_i |h(x_i) - y_i| / \max|y|` and the duality gap over the cost, both of the discretized problem (a gap of
     :math:`\delta` leaves the function open to order :math:`\sqrt\delta`). The discretization error is not in it: compare two
     values of `points`, or read ``stats["second_opinion"]``, by how much the function misses what its multipliers say it is
-    with the law itself: within a factor of 100 of that error, mostly of 10.
+    with the law itself: a sign of that error, mostly within a factor of 10 of it, at worst 300 times smaller.
     Before the conic solve constraints are orthonormalized and curvature is measured in units of the quadratic
     solution, so that units of x and y do not matter. Powers below about 1.1, a hypentropy of beta below 1e-5 times the
     typical alpha, and over a hundred irregular points strain the conic solver: expect INACCURATE or a SolveError there.

@@ -126,7 +126,7 @@ class Answer:
         if self.wants_picture and problem.data.inputs > 1:
             raise DataError(
                 f"--plot draws functions of one input, got data of {problem.data.inputs}; leave it out (`band --plot` draws "
-                "how deviations fall with the width), or draw contours in Python: guide/several-inputs.md"
+                "how deviations fall with the width), or draw what the function is at points of a grid in Python"
             )
 
     def show(

@@ -81,7 +81,7 @@ def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:
         points.
     interval : tuple of float, optional
         (lo, hi), finite, lo < hi. None: the default interval of the problem that one side, or both, belong to: the span of
-        its data and a quarter of it more on either side. Of several inputs a box, one such pair for each, to be given:
+        its data and a quarter of it more on either side. Of several inputs a box, one such pair for each; None: their
         ``problem.default_box``.
 
     Returns
@@ -110,9 +110,10 @@ def compare(f: Any, g: Any, interval: Any = None) -> Comparison | BoxComparison:
     for limit, run in ((f, g), (g, f)):
         if hasattr(limit, "multipliers") and hasattr(run, "loss_function"):
             require_lazy_training(run, "the limit of predict")
+    interval = _default_interval(f, g) if interval is None else interval
     if _is_box(interval):
         return compare_on_box(f, g, interval)
-    lo, hi = check_interval(_default_interval(f, g) if interval is None else interval)
+    lo, hi = check_interval(interval)
     f, g = as_function(f, "f"), as_function(g, "g")
     cells = Cells(_cuts(f, g, lo, hi), 12)  # the square of a polynomial of degree 11 is integrated exactly
     left, right = cells.panels
@@ -136,11 +137,10 @@ def _is_box(interval: Any) -> bool:
         return False
 
 
-def _default_interval(f: Any, g: Any) -> tuple[float, float]:
-    """The default interval of the data that f and g belong to, or a DataError."""
-    known = [getattr(getattr(value, "problem", value), "data", None) for value in (f, g)]
-    ends = [data.default_interval for data in known if data is not None and hasattr(data, "default_interval")]
-    found: list[tuple[float, float]] = list(dict.fromkeys(ends))
+def _default_interval(f: Any, g: Any) -> Any:
+    """The default interval, or box, of the problems that f and g belong to, or a DataError."""
+    known = [getattr(value, "problem", value) for value in (f, g)]
+    found = list(dict.fromkeys(problem.default_place for problem in known if hasattr(problem, "default_place")))
     if len(found) == 1:
         return found[0]
     if not found:

@@ -62,3 +62,10 @@ def test_what_is_no_box_or_no_function_is_refused():
         sb.compare_on_box(zero, 3.0, BOX)
     with pytest.raises(sb.DataError, match="finite"):
         sb.compare_on_box(zero, lambda x: np.where(x[..., 0] > 0, np.nan, 1.0), BOX)
+
+
+def test_the_default_box_is_that_of_the_problem():
+    points = sb.Points([(0.0, 0.0), (1.0, 0.0), (0.0, 2.0)], [0.0, 1.0, 2.0])
+    limit = sb.predict(sb.Problem(points, sb.Initialization.gaussian(dim=2)))
+    by_default, on_box = (sb.compare(limit, lambda x: x[..., 0], *box) for box in ((), (limit.problem.default_box,)))
+    assert by_default.sup == on_box.sup > 0

@@ -49,7 +49,7 @@ class Influence(NamedTuple):
 
 
 def _finite(covariance: Array) -> Array:
-    """The same, if it is finite; else SolveError."""
+    """The covariance, if it is finite; else SolveError."""
     if not np.isfinite(covariance).all():
         raise SolveError("the covariance of the errors is beyond all floats; take other units of x and y")
     return covariance

@@ -88,7 +88,7 @@ class SupsOfProcess(LawOfSups):
     @property
     @abstractmethod
     def covariance(self) -> Array:
-        r"""That of :math:`\sqrt n\,(f_n - f)` at the points, shape (N, N)."""
+        r"""The covariance of :math:`\sqrt n\,(f_n - f)` at the points, shape (N, N)."""
 
     @cached_property
     def sups(self) -> Array:

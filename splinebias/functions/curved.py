@@ -127,7 +127,7 @@ class Branch:
 
     @cached_property
     def _slopes(self) -> list[float]:
-        """At both ends."""
+        """The slopes of the function beyond its first and its last edge."""
         return [float(slope) for slope in self.straight(self.edges[[0, -1]], nu=1)]
 
     def along_lines(self, x: Array, nu: int) -> Array:

@@ -125,7 +125,7 @@ class CurvedRows:
 
     @classmethod
     def joined(cls, parts: list[CurvedRows]) -> CurvedRows:
-        """Those of some functions after those of others, of one unfolding."""
+        """The rows of some functions after those of others, of one unfolding."""
         first, *others = parts
         if not others:
             return first
@@ -179,7 +179,7 @@ def _integrated(rows: Rows, curvature: Array, unfolding: Unfolding, degrees: Deg
 
 
 def _series(rows: Rows, curvature: Array, unfolding: Unfolding, degrees: Degrees) -> tuple[Array, ...]:
-    """The same, without trimming."""
+    """What `_integrated` returns, without trimming."""
     order, long = rows.weights.shape[1], rows.stop - rows.start
     of_c, of_second = (order, order - 1) if degrees is None else degrees
     per_long, size = long / rows.rate, min(of_second + 2 * of_c, 2 * order)  # nodes for a product of two such polynomials

@@ -36,11 +36,11 @@ class PointFunction(ABC):
 
     @abstractmethod
     def values(self, x: Any) -> Array:
-        """Its values at points of shape (..., d), shape (...)."""
+        """Values of the function at points of shape (..., d), shape (...)."""
 
     @abstractmethod
     def gradient(self, x: Any) -> Array:
-        """Its gradient at points of shape (..., d), of their shape."""
+        """The gradient of the function at points of shape (..., d), of their shape."""
 
     def cubes(self) -> tuple[Array, Array]:
         r"""Centres (M, d) and coefficients c (M,) if f is :math:`\sum_i c_i |x - x_i|^3` + an affine function.
@@ -226,7 +226,7 @@ class OfOneInput(PointFunction):
         return np.asarray(self.line(points_of(x, 1)[..., 0]))
 
     def gradient(self, x: Any) -> Array:
-        """Its derivative at points of shape (..., 1), of their shape."""
+        """The derivative of the function at points of shape (..., 1), of their shape."""
         return np.asarray(self.line(points_of(x, 1)[..., 0], 1))[..., None]
 
     def __repr__(self) -> str:

@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
     @classmethod
     def of(cls, values: Array) -> Pair:
-        """These very numbers."""
+        """Pairs that are these very doubles: high parts, with low parts 0."""
         return cls(values, np.zeros_like(values))
 
     @classmethod

@@ -76,7 +76,7 @@ class Solution:
 
     @cached_property
     def std(self) -> Array:
-        """Its roots on the diagonal, shape (T, Q)."""
+        """Standard deviations: the roots of the diagonal of the covariance, shape (T, Q)."""
         return np.asarray(np.sqrt(np.maximum(np.einsum("tqq->tq", self.cov), 0.0)))
 
     @property
@@ -104,7 +104,7 @@ class Solution:
         return self.path.undetermined / self.path.population.mass.size
 
     def coarser(self) -> Solution:
-        """The same particles with steps twice as long and impulses twice as large."""
+        """The solution for the same particles with steps twice as long and impulses twice as large."""
         path = self.path
         longer = again(path.population, path.nodes[0], *merged(path))
         return Solution.on(self.problem, self.x, self.particles, longer, 2 * response.IMPULSE)

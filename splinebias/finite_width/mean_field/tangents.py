@@ -115,7 +115,7 @@ class _Edges(NamedTuple):
         return cls(np.empty((0, width), int), np.empty((0, width)), np.empty((0, 0)))
 
     def joined(self, new: _Edges) -> _Edges:
-        """These and new ones, to whose time more impulses have been."""
+        """These edges and new ones, to whose time more impulses have been."""
         if not new.shift.shape[0]:
             return self
         padded = np.pad(self.shift, ((0, 0), (0, new.shift.shape[1] - self.shift.shape[1])))

@@ -122,7 +122,7 @@ class _OfHypentropy(EffectiveMoments):
 
     @abstractmethod
     def third(self, z: Array) -> Array:
-        r""":math:`\Psi'''(z)/\beta`."""
+        r"""The third derivative of the effective potential, :math:`\Psi'''(z)/\beta`."""
 
     def square(self, z: Array) -> Array:
         return np.asarray(self.beta**2 / 2 * self.risen(2 * z))

@@ -109,7 +109,7 @@ class ByParts(UnitQuadrature):
 
     @cached_property
     def _cut(self) -> _Cut:
-        """All other cells."""
+        """The cells that are no whole data intervals: parts of them, and what lies beyond the data."""
         (at,), equations = (~self.grid.placed.whole).nonzero(), self.equations
         cells = self.grid.placed.take(at)
         outer, ends = (cells.interval == 0) | (cells.interval == equations.x.size), np.array([cells.left, cells.right])

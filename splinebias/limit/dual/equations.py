@@ -318,12 +318,12 @@ class DualSystem(DualEquations):
 
     @property
     def weights(self) -> Array:
-        """Its weights, shape (N, q)."""
+        """The weights of the quadrature, shape (N, q)."""
         return self.grid.weights
 
     @cached_property
     def far(self) -> tuple[Array, Array]:
-        """Its nodes and weights beyond the data."""
+        """Nodes and weights of the quadrature beyond the data."""
         return self.grid.rule_of(self.outside)
 
     @cached_property

@@ -143,7 +143,7 @@ class _Fit(NamedTuple):
 
     @classmethod
     def of(cls, problem: Problem, rule: NeuronRule, t: float) -> _Fit:
-        """That of a rule at training time t."""
+        """The fit by a rule for neurons, at training time t."""
         data, act = problem.data, problem.activation
         root, share = np.sqrt(data.weights / data.weights.sum()), np.sqrt(rule.mass)
         plain = root[:, None] * act.value(np.multiply.outer(data.x, rule.w) + rule.b) * share

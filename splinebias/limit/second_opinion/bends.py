@@ -48,7 +48,7 @@ class Bends:
 
     @classmethod
     def of(cls, prediction: Prediction) -> Bends:
-        """Those of the solver, or what the multipliers say."""
+        """The dual functions of the solver, or what the multipliers say they are."""
         if (known := prediction.dual_function) is not None:
             size = 4 * EPS * np.abs(known.nodal)
             if not known.free and prediction.problem.limit_potential.stiffness is not None:
@@ -92,7 +92,7 @@ class Bends:
 
     @cached_property
     def stiffness(self) -> float:
-        """That of a quadratic potential."""
+        """The stiffness of a quadratic potential."""
         stiffness = self.problem.limit_potential.stiffness
         assert stiffness is not None
         return stiffness
@@ -116,7 +116,7 @@ class Bends:
         return law.degree is not None and bool(np.isfinite(law.support).all())
 
     def corners(self, at: Stretches) -> tuple[Array, Array]:
-        """Those of the dual functions of every side, and of how far they may be off, each of shape (S, N, 2)."""
+        """Corners of the dual functions of every side, and of how far they may be off, each of shape (S, N, 2)."""
         c, function, x = at.frame, self.function, self.function.x
         g = np.array([np.interp(c, x, of) for of in function.nodal])
         lost = np.array([np.interp(c, x, of) for of in self.rounding])
@@ -130,7 +130,7 @@ class Bends:
         return self._known(g, lost)
 
     def corners_far(self, at: Stretches) -> tuple[Array, Array]:
-        """The same on the way to infinity, left and right, unless free."""
+        """Corners of the dual functions on the way to infinity, left and right, unless free."""
         function, ends = self.function, at.frame[:, 0]
         line = np.array([function.line(ends), -function.beta / function.span * at.frame[:, 1]]).T
         g = np.array(function.factors)[:, :, None] * line
@@ -146,7 +146,7 @@ class Bends:
         return g, lost
 
     def moments(self, parts: list[tuple[Stretches, tuple[Array, Array]]]) -> list[Moments]:
-        """Those of the curvature on stretches with corners of the dual functions; densities are asked for all at once."""
+        """Moments of the curvature on stretches with corners of the dual functions; densities are asked for all at once."""
         nodes = [at.nodes() for at, _ in parts]
         cuts = accumulate((of.size for of in nodes), initial=0)
         c = nodes[0].ravel() if len(nodes) == 1 else np.concatenate([of.ravel() for of in nodes])

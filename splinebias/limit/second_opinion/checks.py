@@ -135,7 +135,7 @@ def _ruled(bends: Bends, left: Array, right: Array) -> tuple[list[Stretches], Sh
 
 
 def _levers(at: _Places, c: Array, kink: float) -> Array:
-    """Those of gaps and tails at the ends c of stretches, shape (G + 4, N, 2)."""
+    """The levers of gaps and tails at the ends c of stretches, shape (G + 4, N, 2)."""
     levers = np.empty((at.lo.size + 4, *c.shape))
     inner, outer = levers[:-4], levers[-4:]
     np.minimum(c - at.lo[:, None, None], at.hi[:, None, None] - c, out=inner)
@@ -166,7 +166,7 @@ def _ties(bends: Bends, c: Array, *, between_data: bool) -> Array:
 
 
 def _ties_beyond(bends: Bends, beyond: Stretches) -> Array:
-    """The same on the way to infinity."""
+    """The levers of value and of slope at the first datum, on the way to infinity."""
     x, p, q = bends.problem.data.x, bends.activation.right, bends.activation.left
     turn = np.array([[p, q], [-q, -p]])[:, :, None]
     start, steps = beyond.frame[:, 0], beyond.frame[:, 1]

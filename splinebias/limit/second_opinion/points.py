@@ -189,7 +189,7 @@ class _Units(NamedTuple):
         return pair_means.Means(*found)
 
     def _drawn(self, law: SeveralInputs, moment: float, places: Array) -> tuple[Array, Array]:
-        """The same from draws of the law."""
+        """Sums of kernel functions with the multipliers at the places, and how sure, from draws of the law."""
         act, total = self._slopes, np.zeros((2, len(places)))
         rng, size = np.random.default_rng(20), max(1, 100 * _PAIRS // len(self.x))
         if moment:

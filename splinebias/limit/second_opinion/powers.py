@@ -63,7 +63,7 @@ class _Layer(NamedTuple):
     ends: tuple[float, ...] = ()
 
     def features(self, x: Array, c: Array, sign: int) -> Array:
-        """Those of neurons that bend at `c` and have weights of this sign, at `x`: shape (*c.shape, x.size)."""
+        """Features of neurons that bend at `c` and have weights of this sign, at `x`: shape (*c.shape, x.size)."""
         values = self.feature(sign * (x - c[..., None]))
         if self.ends:
             active = c < self.ends[0] if sign > 0 else c > self.ends[1]

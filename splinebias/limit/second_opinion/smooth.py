@@ -107,7 +107,7 @@ def _of_one(law: Law) -> tuple[Array, Array]:
 def _of_density(
     pdf: Callable[[Array], Array], middle: float, scale: float, knots: Sequence[float], support: tuple[float, float]
 ) -> tuple[Array, Array]:
-    """The same from a density that is smooth between `knots`."""
+    """Nodes, and masses of both rules, from a density that is smooth between `knots`."""
     rough, cuts = np.unique(knots), middle + scale * np.r_[-_CUTS, 0.0, _CUTS]
     cuts = cuts[(cuts > support[0]) & (cuts < support[1])]
     if rough.size:

@@ -104,7 +104,7 @@ class Stretches(NamedTuple):
         return cls(frame, size, np.spacing(np.abs(frame[:, 0])) / size, shape)
 
     def nodes(self) -> Array:
-        """Those of the rule, shape (N, q)."""
+        """The nodes of the rule, shape (N, q)."""
         return np.asarray(self.frame @ self.shape.spans)
 
 
@@ -119,7 +119,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def joined(cls, parts: list[Moments]) -> Moments:
-        """Those of some stretches after those of others."""
+        """The moments of some stretches after those of others."""
         return parts[0] if len(parts) == 1 else cls(*(np.concatenate(of, axis=1) for of in zip(*parts, strict=True)))
 
     @classmethod

@@ -110,7 +110,7 @@ class WeightSizes:
         return found[0], found[1]
 
     def _of_slices(self, c: Array, g: Array, bend: Callable[[Array], Array]) -> tuple[Array, Array]:
-        """The same from the finitely many sizes of a law."""
+        """Bends, and how far they may be off, from the finitely many sizes of a law."""
         (v, rho), (w, sigma) = (side.slices(c) for side in self._sides)
         if rho.shape == sigma.shape:
             return self._summed(c, np.array([v, w]), np.array([rho, sigma]), g, bend)
@@ -195,7 +195,7 @@ class WeightSizes:
         return np.asarray(np.copysign(np.exp(log + math.log(one / math.sinh(1) / 2)), z[at]))
 
     def _log_density(self, w: Array, b: Array) -> Array:
-        """Its logarithm, also where the density underflows, as far as the law gives it: else -inf."""
+        """The logarithm of the density, also where the density underflows, as far as the law gives it: else -inf."""
         if isinstance(self.law, Joint):
             return self.law.density.logpdf(w, b)
         assert isinstance(self.law, Independent)
@@ -269,7 +269,7 @@ _TAME = _RULES._replace(normal=_softplus_ladder(0.4, 9.5))  # of up to v^5, beyo
 
 @cache
 def _steep_rules(power: float) -> _Rules:
-    """Those of v^power times a density, whose peak is as wide as the root of 1/power in log v, or 1/power at an end."""
+    """Rules for v^power times a density, whose peak is as wide as the root of 1/power in log v, or 1/power at an end."""
     width = 1 / math.sqrt(2 * power)
     light = _softplus_ladder(0.4, math.sqrt(power) + 10)
     return _Rules(light, light, _log_ladder(min(0.25, 0.7 * width)), FINE, unit_rule(3.25 / math.ceil(24 / width)))

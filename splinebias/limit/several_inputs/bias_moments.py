@@ -36,7 +36,7 @@ class BiasMoments(ABC):
     @property
     @abstractmethod
     def whole(self) -> tuple[float, float, float]:
-        """Those at minus infinity: 1, E[B], E[B^2]."""
+        """The moments at minus infinity: 1, E[B], E[B^2]."""
 
     def products(self, activation: TwoSlope, u: Array, u2: Array) -> Array:
         """The average above for arrays that go together."""
@@ -87,7 +87,7 @@ class UniformBias(BiasMoments):
         return 1.0, (lo + hi) / 2, (lo * lo + lo * hi + hi * hi) / 3
 
     def density(self, t: Array) -> Array:
-        """That of B at `t`."""
+        """The density of B at `t`."""
         return np.asarray(((self.lo < t) & (t < self.hi)) / (self.hi - self.lo))
 
     @property
@@ -110,7 +110,7 @@ class NormalBias(BiasMoments):
         return mass, m * mass + s * density, m * m * mass + 2 * m * s * density + s * s * (mass + tau * density)
 
     def density(self, t: Array) -> Array:
-        """That of B at `t`."""
+        """The density of B at `t`."""
         tau = (t - self.mean) / self.deviation
         return np.asarray(np.exp(-(tau**2) / 2) / (self.deviation * math.sqrt(2 * math.pi)))
 

@@ -198,7 +198,7 @@ class PiecewiseKernel(InputKernel):
 
     @property
     def cost(self) -> int:  # type: ignore[override]
-        """That of the slower kernel."""
+        """The cost of the slower kernel."""
         return self.other.cost
 
     def matrix(self, x: Array, x2: Array) -> Array:

@@ -68,7 +68,7 @@ class SphereCubic(CubicMean):
 
     @property
     def second_moment(self) -> float:  # type: ignore[override]
-        """That of one weight, 1/d."""
+        """The second moment of one weight, 1/d."""
         return 1 / self.inputs
 
     @property
@@ -112,7 +112,7 @@ class CubeCubic(CubicMean):
 
     @property
     def second_moment(self) -> float:  # type: ignore[override]
-        """That of one weight, a^2/3."""
+        """The second moment of one weight, a^2/3."""
         return self.half_width**2 / 3
 
     def matrix(self, x: Array, x2: Array) -> Array:

@@ -225,7 +225,7 @@ class Complement(NamedTuple):
 
     @classmethod
     def of(cls, vectors: Array) -> Complement:
-        """That of the columns of `vectors`, (M, k), by their QR decomposition."""
+        """The complement of the columns of `vectors`, (M, k), by their QR decomposition."""
         reflectors, tau = np.linalg.qr(vectors, mode="raw")
         v = np.tril(reflectors.T, -1)
         np.fill_diagonal(v, 1.0)

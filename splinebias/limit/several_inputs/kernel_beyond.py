@@ -116,7 +116,7 @@ class KernelBeyond(Replicated):
 
 @dataclass(frozen=True, eq=False)
 class TangentBeyond(KernelBeyond):
-    """That of both layers, for a `TangentUniformBias`."""
+    """What the kernel of both layers is beyond the biases, for a `TangentUniformBias`."""
 
     closed: TangentUniformBias
 
@@ -174,7 +174,7 @@ def _volumes(p: Array, p2: Array) -> Array:
 
 
 def _one_beyond(far: Array, p2: Array) -> Array:
-    """Those where the first is beyond the biases and the second is not."""
+    """The part of `_volumes` from samples whose first point is beyond the biases and whose second is not, (P, Q)."""
     square = far * far
     return np.asarray((square * far) @ (p2 <= 0).astype(float).T + 3 * (square @ np.maximum(-p2, 0.0).T))
 

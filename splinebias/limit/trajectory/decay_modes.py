@@ -145,7 +145,7 @@ class DecayModes:
 
 
 def _start(root: Array, x: Array, y: Array, *, free: bool) -> Array:
-    """`Residuals.start`."""
+    """The residuals before training, lines projected out where these are free: `Residuals.start`."""
     if not free:
         return root * y
     lines, start = line_basis(root, x), root * (y - y.mean())  # any constant goes; without it, y far from 0 costs no digits

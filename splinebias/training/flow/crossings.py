@@ -32,7 +32,7 @@ class Jump(NamedTuple):
     late: Tensor
     r"""The part that counts with E instead of T, so that the mean time of each jump is right, shape (B, 3n + 1)"""
     back: Units
-    """Those whose own jump drives them back to where they came from: they are held"""
+    """Units whose own jump drives them back to where they came from: they are held"""
     doubt: Tensor
     """What a straight path instead of a parabola would change, shape (B, 3n + 1)"""
 

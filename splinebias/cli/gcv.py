@@ -32,7 +32,7 @@ def gcv(*, problem: Problem, answer: Answer, at: list[float] | None) -> None:
         values = smooth(points).tolist()
         answer.draw(smooth)
     answer.show(
-        head_of(problem, found.outcome, "" if found.outcome.ok else found.outcome.value)
+        head_of(problem, found.outcome, found.advice)
         | {"time": found.value, "score": found.score, "degrees_of_freedom": found.degrees_of_freedom}
         | {"at": rows({"x": points, "f": values})},
         {
@@ -41,6 +41,7 @@ def gcv(*, problem: Problem, answer: Answer, at: list[float] | None) -> None:
             "score": f"{found.score:.4g}",
             "degrees_of_freedom": f"{found.degrees_of_freedom:.4g} of {problem.data.size}",
             "outcome": found.outcome.value,
+            "advice": found.advice or "none",
         },
         {"x": points, "f(x)": values} if points else None,
     )

@@ -147,3 +147,13 @@ def test_units_do_not_matter():
         assert found.outcome is sb.Outcome.CONVERGED
         assert found.value * unit**2 == pytest.approx(near.value, rel=1e-6)
         assert found.score == pytest.approx(near.score, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("y", "found"),
+    [([1, -1, 1, -1.2, 1, -1], "no signal"), ([0, 1, 4, 9, 16, 25], "no noise"), ([0, 0.3, 0.6, 0.7, 1.2, 1.5], "")],
+)
+def test_an_end_of_the_range_says_what_it_means(y, found):
+    choice = sb.gcv_regularization(sb.Problem(sb.Dataset(range(6), y), sb.Initialization.gaussian()))
+    assert (found in choice.advice) and bool(choice.advice) == bool(found)
+    assert choice.value == {"no signal": np.inf, "no noise": 0.0}.get(found, choice.value)

@@ -279,13 +279,19 @@ def laziness(problem: Problem, width: int, *, seed: int = 0) -> Laziness:
     """
     require_problem(problem)
     width, seed = whole_number(width, "width", at_least=1), whole_number(seed, "seed")
+    if not isinstance(problem.parameterization, Standard):
+        raise CapabilityError(
+            f"laziness is predicted for Standard() networks, got {problem.parameterization}, whose hidden weights are meant "
+            "to move; train one, and compare run.network.w with run.start.w"
+        )
     missing = PointsSolver().supports(problem) if problem.data.inputs > 1 else beyond_bending(problem)
-    if missing is None and not isinstance(problem.parameterization, Standard):
-        missing = f"got {problem.parameterization}, whose hidden weights are meant to move; sb.predict follows them"
     if missing is not None:
-        raise CapabilityError(f"laziness is predicted for two slopes and Standard() networks: {missing}")
+        raise CapabilityError(f"laziness is predicted for two slopes: {missing}")
     if problem.initialization.output is not None:
-        raise CapabilityError("laziness is predicted for output weights that start at 0; leave `output` out")
+        raise CapabilityError(
+            f"laziness is predicted for output weights that start at 0, got {problem.initialization!r}; "
+            "dataclasses.replace(initialization, output=None, antisymmetric=True) has the same hidden weights"
+        )
     limit = predict(problem)  # refuses what cannot be fitted
     pull = pull_of_modes(problem) if problem.linear else pull_along_path(limit)
     return Laziness(problem, width, seed, limit.multipliers, pull)

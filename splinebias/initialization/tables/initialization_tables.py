@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from splinebias._arguments import nearest
 from splinebias.errors import DataError
 from splinebias.initialization.joint_laws import joint_from_table
 from splinebias.initialization.tables.law_tables import law_from_table
@@ -75,7 +76,9 @@ def _from_joint(cls: Any, joint: dict[str, Any]) -> Any:
 def _from_preset(cls: Any, options: dict[str, Any]) -> Any:
     preset = options.pop("preset")
     if preset not in _PRESETS:
-        raise DataError(f"[initialization] `preset` must be one of {', '.join(_PRESETS)}, got {preset!r}")
+        raise DataError(
+            f"[initialization] `preset` must be one of {', '.join(_PRESETS)}, got {preset!r}{nearest(preset, _PRESETS)}"
+        )
     output = law_from_table(options.pop("output"), "output") if "output" in options else None
     laws = {name: law_from_table(table, name) for name, table in options.items() if isinstance(table, dict)}
     try:

@@ -61,6 +61,20 @@ class Selection(Drawn):
     scores: Array = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     what: str = field(default="training time", repr=False)
 
+    @property
+    def advice(self) -> str:
+        """What an end of the range means, or what to do about an outcome; empty if there is nothing to say."""
+        if not self.outcome.ok:
+            return "rounding hides the least score: rescale the data (sb.rescaled), or leave out points that nearly coincide"
+        if 0 < self.value < math.inf or not self.score:
+            return ""
+        found = f"a {self.what} of {self.value:g} has the least score"
+        if (self.value == 0) == (self.what == "regularization"):
+            return f"{found}: no noise was found, the interpolant predicts data that are left out best"
+        return f"{found}: no signal was found, and nothing of the data is fitted" + " but a line" * (
+            self.degrees_of_freedom > 0
+        )
+
     def to_frame(self) -> Any:
         """What was tried and the scores as a pandas DataFrame, in increasing order of what was tried."""
         order = np.argsort(self.tried)

@@ -82,3 +82,16 @@ def test_the_answer_does_not_depend_on_the_start(phi: sb.Potential, activation: 
     assert max(state.misfit for state in states) < 1e-10
     near, far = (dual.equations.unknowns(state.function) for state in states)
     np.testing.assert_allclose(near, far, rtol=0, atol=1e-9 * np.abs(near).max())
+
+
+def test_a_step_that_gains_digits_counts_though_its_rise_is_below_the_rounding_of_the_dual() -> None:
+    """Integrals over |w| are off by 1e-13: a dual that falls by as much along Newton's step is no reason to halve it."""
+    problem = sb.Problem(random_data(5, 9), UNIFORM, sb.Abs(), sb.Scaled(sb.Power(4, quadratic=1)))
+    dual, start = IntegratedDual.of(PosedProblem(problem))
+    state = dual.at(start)
+    while (search := LineSearch(state, 1e-10)).visible:
+        before, state = state, search.taken()
+    search, after = LineSearch(before, 1e-10), state
+    assert after.misfit < 0.01 * before.misfit and search.visible
+    for fall, counts in ((0.5 * search._rounding, True), (1e3 * search.gain, False)):
+        assert search._is_progress(replace(after, objective=before.objective - fall), 1.0) is counts

@@ -87,7 +87,12 @@ class LineSearch:
     @property
     def visible(self) -> bool:
         """Whether the rise to be had is above the rounding of the dual."""
-        return self.gain > 1e-12 * (abs(self.state.objective) + self.state.pairing)
+        return self.gain > self._rounding
+
+    @property
+    def _rounding(self) -> float:
+        """That of the dual, with room: integrals over |w| are as good as that."""
+        return 1e-12 * (abs(self.state.objective) + self.state.pairing)
 
     def _trials(self) -> Iterator[tuple[DualState, float]]:
         """States after increments of falling length: the mirrored step, the step, and half of it again and again.
@@ -113,7 +118,8 @@ class LineSearch:
         if not self.visible:
             return halves or self.state.misfit <= self.tolerance
         rise = new.objective - self.state.objective
-        return rise >= 0.1 * length * self.gain or (rise >= 0 and halves)  # on a quadratic function it is half the gain
+        # on a quadratic function it is half the gain
+        return rise >= 0.1 * length * self.gain or (rise >= -self._rounding and halves)
 
     def _balanced(self) -> DualState | None:
         """The maximum of the dual along the step, where its derivative vanishes (regula falsi, Illinois variant)."""

@@ -17,6 +17,7 @@ from splinebias._files import unreadable
 from splinebias.errors import DataError
 
 _SHOWN = 20  # characters of a cell in a refusal
+_NO_HEADER = "no header above lines of numbers"
 _DATES = (
     "subtract the first one and divide by a unit, for example (dates - dates.min()) / np.timedelta64(1, 'D')"  # a way out
 )
@@ -144,8 +145,7 @@ def file_columns(path: Any, names: tuple[str, ...]) -> Array:
             columns, first = list(reader.fieldnames or []), next(reader, {})
             for name in names:
                 if name not in columns:
-                    found = ", ".join(columns) if _is_table(columns, first) else "no header above lines of numbers"
-                    raise DataError(f"column {name!r} is missing in {path}; it has {found}")
+                    raise DataError(f"column {name!r} is missing in {path}; it has {_found(columns, first)}")
                 if columns.count(name) > 1:
                     raise DataError(
                         f"column {name!r} stands {columns.count(name)} times in the header of {path}; rename one"
@@ -167,6 +167,17 @@ def file_columns(path: Any, names: tuple[str, ...]) -> Array:
             count = "two" if len(names) == 2 else len(names)
             raise DataError(f"line {line} of {path} must hold {count} numbers, got {shown}; mend that line") from None
     return table
+
+
+def _found(columns: Sequence[str], first: Mapping[Any, Any]) -> str:
+    """What stands where names of columns should; without a word of a file that is no table."""
+    if not _is_table(columns, first):
+        other = {";": "semicolons", "\t": "tabs"}
+        apart = [other[mark] for mark in other if len(columns) == 1 and mark in columns[0]]
+        return f"{apart[0]} between its fields; write commas there, and decimal points" if apart else _NO_HEADER
+    if all(map(_is_number, columns)):
+        return "numbers in its first line; write a line with the names of the columns above them"
+    return ", ".join(columns)
 
 
 def _is_table(columns: Sequence[str], first: Mapping[Any, Any]) -> bool:

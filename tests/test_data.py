@@ -134,6 +134,9 @@ def test_csv_columns_are_read_by_name(tmp_path):
     [
         ("x,z\n0,1\n", "column 'y' is missing in .*; it has x, z"),
         ("", "column 'x' is missing in .*; it has no header"),
+        ("x;y\n0,5;1\n1,5;2\n", "column 'x' is missing in .*; it has semicolons between its fields; write commas there"),
+        ("x\ty\n0\t1\n1\t2\n", "column 'x' is missing in .*; it has tabs between its fields; write commas there"),
+        ("0,1\n1,2\n", "column 'x' is missing in .*; it has numbers in its first line; write a line with the names"),
         ("x,y\n0,1\n1,one\n", r"line 3 of .* must hold two numbers, got '1', 'one';"),
         ("x,y\n0,1\n1\n", "line 3 of .* must hold two numbers"),
         ("x,y\n0,1\n1,nan\n", "`y` must be finite"),
@@ -180,7 +183,13 @@ def test_line_numbers_are_those_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["root:x:0:0:secret:/root\ndaemon:x:1:1\n", "secret, words, of, others\nand, more, of, them\n", "secret\n1\n"]
+    "content",
+    [
+        "root:x:0:0:secret:/root\ndaemon:x:1:1\n",
+        "secret, words, of, others\nand, more, of, them\n",
+        "secret\n1\n",
+        "secret,a;b\nc;d,e\n",
+    ],
 )
 def test_a_file_that_is_no_table_is_refused_without_a_word_of_it(content, tmp_path):
     (tmp_path / "file").write_text(content)

@@ -158,7 +158,8 @@ def require_reachable(posed: PosedProblem) -> None:
         i = bad[0]
         raise DataError(
             f"no neuron can bend the function near x = {x[i]:g} (the curvature density is zero from {x[i - 1]:g} to "
-            f"{x[i + 1]:g}), but the data bend there; use a law whose breakpoints -b/w reach it, or drop the point"
+            f"{x[i + 1]:g}), but the data bend there; use a law whose breakpoints -b/w reach it, "
+            "move x to them by sb.rescaled, or drop the point"
         )
     # whether the data lie in the range of the (singular) kernel matrix is decided by the O(M) solve itself
     if not isinstance(problem.parameterization, Standard):

@@ -110,7 +110,9 @@ def test_own_methods_are_taken():
 # -- reproducibility ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", [sb.MirrorDescent(), sb.StochasticMirrorDescent(batch_size=2)], ids=str)
+@pytest.mark.parametrize(
+    "method", [sb.MirrorDescent(max_steps=200), sb.StochasticMirrorDescent(batch_size=2, max_steps=200)], ids=str
+)
 def test_same_seed_same_bits(method):
     first, again, other = (quick(seed=seed, method=method) for seed in (1, 1, 2))
     assert torch.equal(first.network.theta, again.network.theta) and first.loss == again.loss
@@ -130,12 +132,13 @@ def test_bits_do_not_depend_on_torch_threads():
     assert torch.equal(*thetas)
 
 
-@pytest.mark.parametrize("dtype", ["float32", torch.float32])
-def test_float32_agrees_with_float64(dtype):
-    single, double = quick(dtype=dtype, method=sb.MirrorDescent()), quick(method=sb.MirrorDescent())
+def test_float32_agrees_with_float64():
+    single, double = quick(dtype="float32", method=sb.MirrorDescent()), quick(method=sb.MirrorDescent())
     assert single.network.theta.dtype is torch.float32 and double.network.theta.dtype is torch.float64
     assert single.outcome is sb.Outcome.CONVERGED
     np.testing.assert_allclose(single.function(X), double.function(X), atol=1e-3)
+    named, given = (quick(dtype=dtype, method=sb.MirrorDescent(max_steps=5)) for dtype in ("float32", torch.float32))
+    assert given.network.theta.dtype is torch.float32 and torch.equal(named.network.theta, given.network.theta)
 
 
 @pytest.mark.nightly

@@ -270,7 +270,7 @@ def test_unit_driven_off_its_last_sample_stops_there():
     c = float(-end.b[0] / end.w[0])
     assert c == pytest.approx(1, abs=1e-12) and c > 1  # inactive at both samples
     overshoot = []
-    for rate in (1e-2, 1e-3):
+    for rate in (4e-2, 4e-3):
         end = sb.MirrorDescent(rate).run(start, field, **options)[0].network
         overshoot.append(float(-end.b[0] / end.w[0]) - 1)
     assert 0 < overshoot[1] < overshoot[0] / 3

@@ -215,9 +215,9 @@ def _memory(*names: str) -> float:
 
 
 def known_keywords(called: _Called) -> _Called:
-    """`called` with unknown keywords refused in words; of a class, its constructor and all its class methods. Types stay.
+    """`called` with unknown and missing arguments refused in words; of a class, its constructor and class methods.
 
-    A call costs some tenths of a microsecond more. Callables that hand ``**options`` on are as they were.
+    Types stay. A call costs some tenths of a microsecond more. Callables that hand ``**options`` on are as they were.
 
     Raises
     ------
@@ -241,14 +241,22 @@ def _checked(called: Any, name: str) -> Any:
     if any(part.kind is part.VAR_KEYWORD for part in takes):
         return called
     names = [part.name for part in takes if part.kind in (part.POSITIONAL_OR_KEYWORD, part.KEYWORD_ONLY)]
-    names = names[1:] if names[:1] in (["self"], ["cls"]) else names
+    bound = int(names[:1] in (["self"], ["cls"]))
+    names = names[bound:]
     known = frozenset(names)
 
     @functools.wraps(called)
     def checked(*args: Any, **keywords: Any) -> Any:
         if not keywords.keys() <= known:
             refuse_unknown(keywords, names, f"`{name}`")
-        return called(*args, **keywords)
+        try:
+            return called(*args, **keywords)
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:  # raised inside
+                raise
+            given, rest = len(args) - bound, str(error).partition("() ")[2]
+            wrong = f"{given} were given by position" if rest.startswith("takes") else rest
+            raise UnknownArgument(f"`{name}` takes {', '.join(names) or 'nothing'}; {wrong}") from None
 
     checked.__qualname__ = name
     return checked

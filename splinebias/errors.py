@@ -20,7 +20,7 @@ class DataError(SplinebiasError):
 
 
 class UnknownArgument(DataError, TypeError):
-    """A keyword that is not there; the message lists those that are. Like Python's own refusal, it is a TypeError."""
+    """Arguments that are not taken, or missing; the message lists what is. Like Python's own refusal, a TypeError."""
 
 
 class CapabilityError(SplinebiasError):

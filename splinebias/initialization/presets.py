@@ -73,7 +73,7 @@ class Presets:
 
     @classmethod
     def kaiming(cls, bias: Any = None, *, output: Any = None) -> Self:
-        r"""He's law in one dimension: W ~ N(0, 2) (fan-in 1, gain of ReLU), :math:`\sqrt n\, a` ~ N(0, 2), B ~ `bias`.
+        r"""He's law, for one input only: W ~ N(0, 2) (fan-in 1, gain of ReLU), :math:`\sqrt n\, a` ~ N(0, 2), B ~ `bias`.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Presets:
 
     @classmethod
     def xavier(cls, width: int, bias: Any = None) -> Self:
-        r"""Glorot's law in one dimension: W ~ N(0, 2/(1 + n)), :math:`\sqrt n\, a` ~ N(0, 2n/(n + 1)), B ~ `bias`.
+        r"""Glorot's law, for one input only: W ~ N(0, 2/(1 + n)), :math:`\sqrt n\, a` ~ N(0, 2n/(n + 1)), B ~ `bias`.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
 r"""How fast networks approach their limit: the power of the width that errors follow, with a test of that law.
 
 At width n the difference to the limit is, to leading order, a Gaussian process divided by :math:`\sqrt n`, plus
-:math:`O(1/n)` from moving features (theory section 7). Hence :math:`E \sup|f_n - f| \approx \text{constant} \cdot n^{-1/2}`,
+terms of order 1/n (theory section 7). Hence :math:`E \sup|f_n - f| \approx \text{constant} \cdot n^{-1/2}`,
 and :math:`\log \sup|f_n - f|` has nearly one spread at all widths: the fit is made there.
 """
 

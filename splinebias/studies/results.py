@@ -185,7 +185,7 @@ class Study(Tabulated):
         r"""The constant of :math:`E\sup|f_n - f| \approx \text{constant} \cdot n^{-1/2}`.
 
         Mean of :math:`\sqrt n \sup|f_n - f|` over the runs whose outcome is ok at the largest width that has any (the
-        O(1/n) from moving features shows at smaller ones), with the two-sided Student-t interval for a mean. Hypotheses, not
+        terms of order 1/n show at smaller ones), with the two-sided Student-t interval for a mean. Hypotheses, not
         checked: that width is large enough, and the values are near normal.
         """
         width, sup = self.measured

@@ -242,7 +242,7 @@ def _checked(called: Any, name: str) -> Any:
         return called
     names = [part.name for part in takes if part.kind in (part.POSITIONAL_OR_KEYWORD, part.KEYWORD_ONLY)]
     bound = int(names[:1] in (["self"], ["cls"]))
-    names = names[bound:]
+    names, most = names[bound:], sum(part.kind is part.POSITIONAL_OR_KEYWORD for part in takes) - bound
     known = frozenset(names)
 
     @functools.wraps(called)
@@ -255,7 +255,7 @@ def _checked(called: Any, name: str) -> Any:
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:  # raised inside
                 raise
             given, rest = len(args) - bound, str(error).partition("() ")[2]
-            wrong = f"{given} were given by position" if rest.startswith("takes") else rest
+            wrong = f"{given} were given by position, at most {most} can be" if rest.startswith("takes") else rest
             raise UnknownArgument(f"`{name}` takes {', '.join(names) or 'nothing'}; {wrong}") from None
 
     checked.__qualname__ = name

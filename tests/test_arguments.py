@@ -146,10 +146,26 @@ def test_the_verbs_and_nouns_of_every_day_are_among_those_that_list_their_keywor
         ),
         (lambda p: sb.Quadratic(beta=1), "`Quadratic` takes no keywords, got 'beta'"),
         (lambda p: sb.Initialization.xavier(), "`Initialization.xavier` takes width, bias; missing 1 .*: 'width'"),
-        (lambda p: sb.Initialization.constant_bias(1, st.norm(), 3), "takes beta, weight_law; 3 were given by position"),
+        (lambda p: sb.Initialization.constant_bias(1, st.norm(), 3), "takes beta, weight_law; 3 were given by position, at"),
+        (
+            lambda p: sb.minimum_norm([0, 1], [0, 1]),
+            "`minimum_norm` takes data, .*; 2 were given by position, at most 1 can be",
+        ),
         (lambda p: sb.predict(p, problem=p), "takes problem, solver, .*; got multiple values for argument 'problem'"),
     ],
-    ids=["verb", "replace", "preset", "plot", "plot of another", "period", "none", "missing", "too many", "twice"],
+    ids=[
+        "verb",
+        "replace",
+        "preset",
+        "plot",
+        "plot of another",
+        "period",
+        "none",
+        "missing",
+        "too many",
+        "by name",
+        "twice",
+    ],
 )
 def test_arguments_that_are_not_taken_are_refused_in_words(call, message):
     problem = sb.Problem(sb.Dataset([0, 1, 2], [0, 1, 0]), sb.Initialization.gaussian())

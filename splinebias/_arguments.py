@@ -25,7 +25,11 @@ _PERIODIC = (
     "periodic data are not supported: a network on the line is no periodic function, and its penalty is not the same at "
     "the two ends of a period; repeat the data over three periods, with a law that covers them, and read the middle one"
 )
-_NOT_SUPPORTED = {"period": _PERIODIC, "periodic": _PERIODIC}  # what is looked for and has an answer of its own
+_NOT_SUPPORTED = {  # what is looked for and has an answer of its own
+    "period": _PERIODIC,
+    "periodic": _PERIODIC,
+    "loss": "limits are those of the squared error; other losses are an argument of sb.train",
+}
 
 
 def namespace(array: Any) -> Any:

@@ -152,13 +152,18 @@ class Network:
             raise DataError("this is a single network, not a batch; use it as it is")
         return Network(self.theta[index], self.activation, self.skip[index])
 
-    def __call__(self, x: Any) -> Any:
-        """f at a tensor `x`, shape (M,), of D > 1 inputs (M, D), to (..., M), by the defining formula; else `function()(x)`.
+    def __call__(self, x: Any, nu: int = 0) -> Any:
+        """f at a tensor `x`, shape (M,), of D > 1 inputs (M, D), to (..., M), by the formula; else `function()(x, nu)`.
 
-        The formula takes O(nM) memory: for many points take arrays, which are exact and need O(n + M).
+        The formula takes O(nM) memory: for many points take arrays, which are exact and need O(n + M). Derivatives are taken
+        of arrays; a CapabilityError for those of tensors.
         """
         if not isinstance(x, Tensor):
-            return self.function()(x)
+            return self.function()(x, nu)
+        if nu != 0:
+            raise CapabilityError(
+                f"derivatives are taken of arrays, got a tensor and nu = {nu!r}; take network.function()(x, nu)"
+            )
         x = x.unsqueeze(-1) if self.inputs == 1 else x
         w = self.w.unsqueeze(-2) if self.inputs == 1 else self.w.mT
         z = (x * w if self.inputs == 1 else x @ w) + self.b.unsqueeze(-2)  # (..., M, n)

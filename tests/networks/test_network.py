@@ -38,6 +38,9 @@ def test_a_network_takes_arrays_as_other_answers_do():
     network, x = random_network(), points(20)
     np.testing.assert_allclose(network(x.numpy()), network(x).numpy(), rtol=1e-12)
     assert network(0.3) == pytest.approx(network([0.3])[0]) and np.isnan(network(np.nan))
+    np.testing.assert_array_equal(network([0.3, 0.7], 1), network.function()([0.3, 0.7], 1))
+    with pytest.raises(sb.CapabilityError, match="derivatives are taken of arrays"):
+        network(torch.tensor([0.3]), 1)
 
 
 @pytest.mark.parametrize("batch", [(), (3,), (2, 2)], ids=str)

@@ -84,5 +84,5 @@ def _from_preset(cls: Any, options: dict[str, Any]) -> Any:
     try:
         made = getattr(cls, preset)(**options | laws)
     except TypeError as error:
-        raise DataError(f"[initialization] has parameters that {preset} does not take, or lacks one: {error}") from None
+        raise DataError(f"[initialization] {error}") from None
     return made if output is None else replace(made, output=output)

@@ -241,12 +241,12 @@ def known_keywords(called: _Called) -> _Called:
 
 def _checked(called: Any, name: str) -> Any:
     """`called`, with its keywords looked at first."""
-    takes = inspect.signature(called).parameters.values()
+    signature = inspect.signature(called)
+    takes = signature.parameters.values()
     if any(part.kind is part.VAR_KEYWORD for part in takes):
         return called
     names = [part.name for part in takes if part.kind in (part.POSITIONAL_OR_KEYWORD, part.KEYWORD_ONLY)]
-    bound = int(names[:1] in (["self"], ["cls"]))
-    names, most = names[bound:], sum(part.kind is part.POSITIONAL_OR_KEYWORD for part in takes) - bound
+    names = names[1:] if names[:1] in (["self"], ["cls"]) else names
     known = frozenset(names)
 
     @functools.wraps(called)
@@ -255,12 +255,12 @@ def _checked(called: Any, name: str) -> Any:
             refuse_unknown(keywords, names, f"`{name}`")
         try:
             return called(*args, **keywords)
-        except TypeError as error:
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:  # raised inside
-                raise
-            given, rest = len(args) - bound, str(error).partition("() ")[2]
-            wrong = f"{given} were given by position, at most {most} can be" if rest.startswith("takes") else rest
-            raise UnknownArgument(f"`{name}` takes {', '.join(names) or 'nothing'}; {wrong}") from None
+        except TypeError:
+            try:
+                signature.bind(*args, **keywords)
+            except TypeError as wrong:
+                raise UnknownArgument(f"`{name}` takes {', '.join(names) or 'nothing'}; {wrong}") from None
+            raise  # an error of its body
 
     checked.__qualname__ = name
     return checked

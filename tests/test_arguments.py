@@ -145,13 +145,19 @@ def test_the_verbs_and_nouns_of_every_day_are_among_those_that_list_their_keywor
             "periodic data are not supported: a network .*; repeat the data over",
         ),
         (lambda p: sb.Quadratic(beta=1), "`Quadratic` takes no keywords, got 'beta'"),
-        (lambda p: sb.Initialization.xavier(), "`Initialization.xavier` takes width, bias; missing 1 .*: 'width'"),
-        (lambda p: sb.Initialization.constant_bias(1, st.norm(), 3), "takes beta, weight_law; 3 were given by position, at"),
+        (
+            lambda p: sb.Initialization.xavier(),
+            "`Initialization.xavier` takes width, bias; missing a required argument: 'width'",
+        ),
+        (
+            lambda p: sb.Initialization.constant_bias(1, st.norm(), 3),
+            "takes beta, weight_law; too many positional arguments",
+        ),
         (
             lambda p: sb.minimum_norm([0, 1], [0, 1]),
-            "`minimum_norm` takes data, .*; 2 were given by position, at most 1 can be",
+            "`minimum_norm` takes data, .*; too many positional arguments",
         ),
-        (lambda p: sb.predict(p, problem=p), "takes problem, solver, .*; got multiple values for argument 'problem'"),
+        (lambda p: sb.predict(p, problem=p), "takes problem, solver, .*; multiple values for argument 'problem'"),
     ],
     ids=[
         "verb",
@@ -176,7 +182,7 @@ def test_arguments_that_are_not_taken_are_refused_in_words(call, message):
 def test_what_checks_its_keywords_is_otherwise_as_it_was():
     assert pickle.loads(pickle.dumps(sb.predict)) is sb.predict
     assert list(inspect.signature(sb.Problem).parameters)[:2] == ["data", "initialization"]
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'problem'"):
+    with pytest.raises(TypeError, match="missing a required argument: 'problem'"):
         sb.predict()
     with pytest.raises(TypeError, match="inner"):  # errors of the body are left alone
         known_keywords(body_that_fails)(value=1)

@@ -112,7 +112,7 @@ class Network:
 
     @property
     def inputs(self) -> int:
-        """Number of inputs."""
+        """Number D of inputs of the network."""
         return self.skip.shape[-1] - 1
 
     @property

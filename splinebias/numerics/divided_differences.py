@@ -47,7 +47,7 @@ class Pair(NamedTuple):
 
     @classmethod
     def gap(cls, end: Array, start: Array) -> Pair:
-        """end - start."""
+        """The difference end - start of doubles, without rounding."""
         return cls(*_two_sum(end, -start))
 
     def plus(self, other: Pair) -> Pair:

@@ -253,7 +253,7 @@ def _beyond_rounding(misfit: Array, data: Dataset, found: Found) -> float:
 
 
 def _frozen(values: Array) -> Array:
-    """The values, read-only."""
+    """A copy of an array, as floats and read-only."""
     values = np.array(values, dtype=float)
     values.setflags(write=False)
     return values

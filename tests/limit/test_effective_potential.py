@@ -147,7 +147,7 @@ def test_families_are_the_law(name):
             np.testing.assert_allclose(by_family, by_slices, rtol=2e-11, atol=1e-300)
 
 
-def agreement(law, activation, data, potential):
+def assert_agreement(law, activation, data, potential):
     """Predictions with effective potentials and without."""
     problem = sb.Problem(data, LAWS[law], activation, sb.Scaled(potential))
     fast, exact = sb.predict(problem), sb.predict(problem, sb.DualSolver(over_sizes=True))
@@ -166,7 +166,7 @@ FAST = [("steps", "u3+u2"), ("gaussian", "u3+u2"), ("pytorch", "u4+u2"), ("corre
 
 @pytest.mark.parametrize(("law", "potential"), FAST)
 def test_predictions_are_those_of_the_quadrature(law, potential):
-    agreement(law, sb.ReLU(), SET_B, POTENTIALS[potential])
+    assert_agreement(law, sb.ReLU(), SET_B, POTENTIALS[potential])
 
 
 @pytest.mark.nightly
@@ -178,7 +178,7 @@ def test_predictions_are_those_of_the_quadrature_for_every_law(law, potential):
     if potential == "hypentropy" and law in ("multivariate-t", "laplace", "weibull"):
         pytest.skip("no exponential moments, or a quadrature that is coarser than this")
     odd = (list(LAWS).index(law) + list(POTENTIALS).index(potential)) % 2
-    agreement(law, *((sb.ReLU(), SET_A), (sb.Abs(), SET_B))[odd], POTENTIALS[potential])
+    assert_agreement(law, *((sb.ReLU(), SET_A), (sb.Abs(), SET_B))[odd], POTENTIALS[potential])
 
 
 class Ring:

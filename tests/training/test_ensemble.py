@@ -193,7 +193,7 @@ def test_maps_of_several_potentials_act_on_each_network_as_its_own():
 
 
 def test_descents_leave_the_batch_when_they_are_done():
-    """Each with its own outcome, steps and rate: one converges early, one diverges, one runs out of steps."""
+    """Each with its own outcome, steps and rate: they converge at different steps, or diverge."""
     problem = sb.Problem(DATA, INIT, sb.Abs(), SCALED)
     method = sb.MirrorDescent(max_steps=3000)
     runs = sb.train_ensemble(problem, 60, range(3), method=method, loss_tol=1e-4)

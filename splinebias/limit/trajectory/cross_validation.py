@@ -65,7 +65,10 @@ class Selection(Drawn):
     def advice(self) -> str:
         """What an end of the range means, or what to do about an outcome; empty if there is nothing to say."""
         if not self.outcome.ok:
-            return "rounding hides the least score: rescale the data (sb.rescaled), or leave out points that nearly coincide"
+            return (
+                "rounding, or a law that is not resolved, hides the least score: rescale the data (sb.rescaled), or "
+                "leave out points that nearly coincide"
+            )
         if 0 < self.value < math.inf or not self.score:
             return ""
         found = f"a {self.what} of {self.value:g} has the least score"

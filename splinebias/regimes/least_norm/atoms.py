@@ -168,5 +168,5 @@ def _solve(system: Array, right: Array) -> Array:
         if np.isfinite(found).all() and np.abs(scaled @ found - target).max() <= 1e-8 * np.abs(target).max():
             return np.asarray(scale * found)
     except (np.linalg.LinAlgError, ValueError):
-        pass
+        pass  # no factors: as where they do not solve it
     return np.asarray(scale * np.linalg.lstsq(scaled, target, rcond=1e-13)[0])

@@ -127,7 +127,7 @@ class Crossings:
 
     @cached_property
     def size(self) -> int:
-        """Number of pairs."""
+        """Number of the pairs of a unit and a sample that are followed."""
         return self.pairs.size
 
 

@@ -172,7 +172,7 @@ class _Resolution:
         if fresh := [k for k, panel in enumerate(panels) if panel not in self.kept]:
             values = self.zeta(nodes[fresh])
             self.kept.update((panels[k], values[:, row]) for row, k in enumerate(fresh))
-        return np.stack([self.kept[panel] for panel in panels], axis=1)
+        return np.stack([self.kept[panel] for panel in panels], axis=1) if panels else np.zeros((2, *nodes.shape))
 
     def test(self, cuts: Array) -> Callable[[Array, Array, float], NDArray[np.bool_]]:
         """The test for `bisect_until` on cells that `cuts` are the edges of."""

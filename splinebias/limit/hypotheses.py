@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from splinebias._array import Array
 from splinebias.data import Dataset, Points
 from splinebias.errors import CapabilityError, DataError, SplinebiasError
-from splinebias.limit.quadratic import solve_quadratic
-from splinebias.parameterization import MeanField, Standard
+from splinebias.limit.discretization import data_intervals
+from splinebias.limit.kernels.feature_span import missed
+from splinebias.parameterization import MeanField
 from splinebias.potential import Potential
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from splinebias.problem import Problem
 
 _LARGEST = 1e50  # of |x|, |y| and 1/gaps: a slope reaches its square, a second difference its cube, and those get squared
+_REACHED = 1e-9  # of max |y|: by how much the nearest function of all neurons may miss the data
 
 
 def require_size(data: Dataset | Points) -> None:
@@ -132,25 +135,32 @@ def require_reachable(posed: PosedProblem) -> None:
     ------
     DataError
         If some data point sits where zeta is zero on both neighbouring intervals and is not collinear with its
-        neighbours, or the neurons supply no slope (or no offset) and the data have one.
+        neighbours, or the neurons supply no slope (or no offset) and the data have one, or not all of the lines, or for
+        powers of ReLU of the polynomials, that the data ask for where no breakpoints are.
 
     Notes
     -----
     A point on a stretch without breakpoints that is collinear with its neighbours is accepted: the function is affine
     there. With powers of ReLU the same is asked of k + 2 neighbouring points and polynomials of degree k.
-    With `NTK` the tangent features of both layers are polynomials of degree k on a stretch without breakpoints as well, so
-    bends are refused alike; slope and offset are not checked, and what is out of reach of them shows in the residual.
+    With `NTK` the tangent features of both layers span the same functions.
     """
     problem = posed.problem
     if isinstance(problem.parameterization, MeanField):  # breakpoints move
         return
     require_attained(problem, problem.limit_potential.moment_order, bias=not problem.free)
-    if problem.activation.two_slopes is None:
-        _require_derivatives(posed)
-        return
     x, y = problem.data.x, problem.data.y
     has = _occupied(posed)
-    at = np.flatnonzero(_dead_points(has)[1:-1]) + 1
+    if problem.activation.two_slopes is None:
+        _require_derivatives(posed)
+    else:
+        _require_bends(x, y, _dead_points(has))
+    if not has.all():
+        _require_span(posed, has)
+
+
+def _require_bends(x: Array, y: Array, dead: NDArray[np.bool_]) -> None:
+    """Raise DataError if data bend at one of the `dead` points, for two slopes."""
+    at = np.flatnonzero(dead[1:-1]) + 1
     left, right = x[at] - x[at - 1], x[at + 1] - x[at]
     off_chord = (y[at] * (left + right) - y[at - 1] * right - y[at + 1] * left) / (left + right)
     bad = at[np.abs(off_chord) > 1e-12 * (np.abs(y).max() or 1.0)]
@@ -160,14 +170,6 @@ def require_reachable(posed: PosedProblem) -> None:
             f"no neuron can bend the function near x = {x[i]:g} (the curvature density is zero from {x[i - 1]:g} to "
             f"{x[i + 1]:g}), but the data bend there; use a law whose breakpoints -b/w reach it, "
             "move x to them by sb.rescaled, or drop the point"
-        )
-    # whether the data lie in the range of the (singular) kernel matrix is decided by the O(M) solve itself
-    if not isinstance(problem.parameterization, Standard):
-        return
-    if _dead(posed, has).affine and solve_quadratic(posed.system, posed.zeta, y).misfit > 1e-9:
-        raise DataError(
-            "the neurons supply no free slope or offset beyond the data (zeta vanishes on one side), and these data "
-            'need one; use affine="free" or a law with breakpoints on both sides'
         )
 
 
@@ -180,6 +182,25 @@ def _require_derivatives(posed: PosedProblem) -> None:
             f"x = {bad[0]:g} and x = {bad[-1]:g} (the density zeta is zero there); use a law whose breakpoints -b/w reach "
             "it, or drop points"
         )
+
+
+def _require_span(posed: PosedProblem, has: NDArray[np.bool_]) -> None:
+    """Raise DataError if data ask for a polynomial, where zeta is zero, that all neurons together cannot supply."""
+    problem = posed.problem
+    (x, y), act = (problem.data.x, problem.data.y), problem.activation.two_slopes
+    slopes = (1.0, 0.0) if act is None else (act.right, act.left)
+    off = np.abs(missed(x, y, has, slopes, problem.homogeneous.degree, free=problem.free))
+    worst = int(off.argmax())
+    if off[worst] <= _REACHED * np.abs(y).max():
+        return
+    free = "" if problem.free else 'affine="free" or '
+    degree = problem.homogeneous.degree
+    what = "free slope or offset" if degree == 1 else f"polynomial of degree {degree}"
+    raise DataError(
+        f"no combination of neurons goes through these data: where zeta is zero, they supply no {what} of their own, and "
+        f"their nearest function misses y by up to {off[worst]:.3g}, at x = {x[worst]:g}; use {free}a law with breakpoints "
+        "-b/w on both sides of the data, or drop points"
+    )
 
 
 def dead_directions(posed: PosedProblem) -> DeadDirections:
@@ -204,11 +225,17 @@ def _dead(posed: PosedProblem, has: NDArray[np.bool_]) -> DeadDirections:
 
 def _occupied(posed: PosedProblem) -> NDArray[np.bool_]:
     """Whether zeta of either side has mass on each of the data intervals and beyond the data, shape (2, M + 1)."""
-    grid = posed.grid
-    has = np.zeros((2, posed.problem.data.size + 1), dtype=bool)
-    for side, zeta in zip(has, grid.zeta, strict=True):
+    x = posed.problem.data.x
+    if posed.problem.activation.two_slopes is None:
+        system = posed.power_system
+        interval = data_intervals(system.cells.edges, x)
+        zetas = np.stack([zeta.reshape(system.cells.nodes.shape) for zeta in system.zeta])
+    else:
+        interval, zetas = posed.grid.interval, posed.grid.zeta
+    has = np.zeros((2, x.size + 1), dtype=bool)
+    for side, zeta in zip(has, zetas, strict=True):
         rows = (zeta > 0).any(axis=1) if zeta.shape[1] > 1 else zeta[:, 0] > 0
-        side[grid.interval if rows.all() else grid.interval[rows]] = True
+        side[interval if rows.all() else interval[rows]] = True
     return has
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,9 @@ from scipy.interpolate import CubicSpline
 
 import splinebias as sb
 from splinebias.initialization.laws import as_law
+from splinebias.limit.hypotheses import require_reachable
 from splinebias.limit.kernels.features import FeatureKernel
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.numerics.legendre import gauss_legendre
 
 LINE = np.linspace(-2.5, 2.5, 101)
@@ -360,6 +363,68 @@ class TestReach:
             sb.predict(sb.Problem(sb.Dataset([-1, 0.5, 2], [1, 0, 1]), law))
         f = sb.predict(sb.Problem(sb.Dataset([-1, 0.5, 2], [1, 0, 1]), law, affine="free")).function
         assert f(0.5) == pytest.approx(0)
+
+    def test_lines_on_either_side_of_the_law_that_are_tied(self) -> None:
+        r"""Neurons with \|z\| make a line on the right of all breakpoints, and its negative on the left."""
+        x = np.array([-1, -0.8, 0, 0.1, 0.9, 1.2])
+        law = sb.Initialization(sb.Rademacher(), st.uniform(-0.5, 1))
+        tied = np.where(x > 0.5, 2 * x - 1, np.where(x < -0.5, 1 - 2 * x, 0.3))
+        for affine, added in (("network", 0.0), ("free", 3 * x - 2)):
+            problem = sb.Problem(sb.Dataset(x, tied + added), law, sb.Abs(), affine=affine)
+            assert sb.predict(problem).outcome is sb.Outcome.CONVERGED
+        with pytest.raises(sb.DataError, match="no free slope or offset .* misses y"):
+            sb.predict(replace(problem, affine="network"))
+        off = sb.Problem(sb.Dataset(x, tied + 0.1 * (x == 1.2)), law, sb.Abs())
+        for asked in (sb.predict, lambda problem: sb.train(problem, 100)):
+            with pytest.raises(sb.DataError, match="misses y by up to 0.0"):
+                asked(off)
+        assert sb.predict(replace(off, affine="free")).outcome is sb.Outcome.CONVERGED
+
+    @pytest.mark.parametrize("parameterization", [sb.Standard(), sb.NTK()])
+    @pytest.mark.parametrize("activation", [sb.ReLU(), sb.LeakyReLU(0.3), sb.Abs(), sb.ReLUPower(2), sb.ReLUPower(3)])
+    def test_what_neurons_of_the_law_make_is_in_reach(
+        self, activation: sb.Homogeneous, parameterization: sb.Standard | sb.NTK
+    ) -> None:
+        """Values of sums of neurons drawn from laws with gaps pass; moved along what the draws leave out, they do not."""
+        rng, moved = np.random.default_rng(3), 0
+        gaps = sb.Initialization.mixture(
+            [0.5, 0.5],
+            [
+                sb.Initialization(sb.Constant(1.0), st.uniform(-0.5, 0.2)),
+                sb.Initialization(sb.Constant(-2.0), st.uniform(0.2, 0.6)),
+            ],
+        )
+        for one in (sb.Initialization(sb.Constant(-1.0), st.uniform(-0.2, 0.6)), gaps):
+            law = replace(one, output=st.norm())
+            w, b, _ = law.sample(400, rng)
+            for size in (2, 4, 6, 9) * 3:
+                x = np.sort(rng.uniform(-1.2, 1.2, size))
+                z = w * x[:, None] + b
+                features = activation.value(z)
+                y = features @ rng.normal(size=w.size) / w.size
+                if not y.any():
+                    continue
+                problem = sb.Problem(sb.Dataset(x, y), law, activation, parameterization=parameterization)
+                require_reachable(PosedProblem(problem))
+                left, values, _ = np.linalg.svd(features)
+                if values[-1] < 1e-12 * values[0]:  # the draws do not see the last direction
+                    moved += 1
+                    with pytest.raises(sb.DataError, match="no neuron can|no combination of neurons"):
+                        require_reachable(PosedProblem(replace(problem, data=sb.Dataset(x, y + left[:, -1]))))
+        assert moved > 3
+
+
+def test_cells_all_of_whose_edges_are_needed() -> None:
+    r"""Laws that are integrated over \|w\|, where no edge lies between two that are needed: there is nothing to merge."""
+    apart = sb.Initialization(st.uniform(0.5, 0.5), st.uniform(-0.5, 0.1))
+    both = sb.Initialization.mixture([0.5, 0.5], [sb.Initialization(sb.Constant(1.0), st.uniform(-0.33, 0.94)), apart])
+    for law, x in ((apart, [0.6, 0.61]), (both, [0.2, 0.8])):
+        prediction = sb.predict(sb.Problem(sb.Dataset(x, [1.0, 2.0]), law, sb.LeakyReLU(0.3)))
+        kernel = FeatureKernel(law.breakpoint_law, sb.LeakyReLU(0.3))
+        assert prediction.outcome is sb.Outcome.CONVERGED
+        at, gram = np.linspace(-2, 2, 9), kernel.matrix(np.array(x), np.array(x))
+        exact = kernel.matrix(at, np.array(x)) @ np.linalg.solve(gram, [1.0, 2.0])
+        np.testing.assert_allclose(prediction.function(at), exact, rtol=0, atol=1e-9 * np.abs(exact).max())
 
 
 def test_two_points_and_zero_ordinates() -> None:

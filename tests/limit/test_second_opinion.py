@@ -9,6 +9,7 @@ import pytest
 import scipy.stats as st
 
 import splinebias as sb
+from splinebias.limit.posed_problem import PosedProblem
 from splinebias.limit.second_opinion.opinion import checked, second_opinion
 from tests.marks import nightly
 from tests.problems import EACH_LAW, EACH_LAW_AND_POTENTIAL, LAWS, PUBLISHED, QUADRATIC_PROBLEMS, SCALED_PROBLEMS, SET_A
@@ -275,11 +276,14 @@ def test_dual_functions_that_are_small_differences_of_large_numbers_are_no_reaso
 
 
 def test_dual_functions_without_digits_are_no_excuse():
-    """Lines on both sides of a law that no even functions and a line make: solved with multipliers of 1e15, and wrong."""
+    """Lines on both sides of a law that no even functions make: refused; if solved (multipliers of 1e15), it is seen."""
     x = np.linspace(-1, 1, 9)
-    found = sb.predict(
-        sb.Problem(sb.Dataset(x, np.cos(3 * x) + 0.1 * x), sb.Initialization.rademacher(st.uniform(-0.6, 1.2)), sb.Abs())
+    problem = sb.Problem(
+        sb.Dataset(x, np.cos(3 * x) + 0.1 * x), sb.Initialization.rademacher(st.uniform(-0.6, 1.2)), sb.Abs()
     )
+    with pytest.raises(sb.DataError, match="no combination of neurons"):
+        sb.predict(problem)
+    found = checked(sb.BandedSolver().solve_posed(PosedProblem(problem)), sb.BandedSolver().tolerance)
     assert found.outcome is sb.Outcome.INACCURATE
     assert found.stats["second_opinion"] > 0.01
 

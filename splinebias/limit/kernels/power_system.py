@@ -118,7 +118,7 @@ class PowerSystem:
         return self.cells.nodes.ravel()
 
     @cached_property
-    def _zeta(self) -> list[Array]:
+    def zeta(self) -> list[Array]:
         """Per side, the density at the nodes."""
         return [side.zeta(self._nodes, self.kernel.degree) for side in self.kernel.law.sides]
 
@@ -153,7 +153,7 @@ class PowerSystem:
     @cached_property
     def gram(self) -> Array:
         """The kernel matrix in these coordinates, shape (U, U)."""
-        plus, minus = (self.cells.weights.ravel() * zeta for zeta in self._zeta)
+        plus, minus = (self.cells.weights.ravel() * zeta for zeta in self.zeta)
         upper, lower = self._polynomials
         corner = (upper * plus[:, None]).T @ upper + (lower * minus[:, None]).T @ lower
         border = self._splines.T @ (upper * plus[:, None] + self._signs[1] * (lower * minus[:, None]))
@@ -220,7 +220,7 @@ class PowerSystem:
     def function(self, u: Array, y: Array) -> WeightedSpline:
         """The function of u, through ordinates `y` at the data."""
         degree, g, law = self.kernel.degree, self.dual(u), self.kernel.law
-        highest = np.sum([sign * zeta * of for sign, zeta, of in zip(self._signs, self._zeta, g, strict=True)], axis=0)
+        highest = np.sum([sign * zeta * of for sign, zeta, of in zip(self._signs, self.zeta, g, strict=True)], axis=0)
         values = y if self.points.size == self.x.size else self._values(g, y)
         highest = self.kernel.activation.kink * highest.reshape(self.cells.nodes.shape)
         pieces = integrate_through(self.cells.edges, highest, degree + 1, self.points, values)
@@ -229,7 +229,7 @@ class PowerSystem:
 
     def _values(self, g: list[Array], y: Array) -> Array:
         """f at `points`: needed if the data are at most k points."""
-        masses = [self.cells.weights.ravel() * zeta * of for zeta, of in zip(self._zeta, g, strict=True)]
+        masses = [self.cells.weights.ravel() * zeta * of for zeta, of in zip(self.zeta, g, strict=True)]
         values = np.zeros(self.points.size)
         at = np.searchsorted(self.points, self.x)
         values[at] = y

@@ -171,6 +171,10 @@ class BreakpointLaw(ABC):
         """This law with `slices` as fine as there are, and no `scale_families`: a check of the usual ones, and of these."""
         return self
 
+    def rough(self) -> BreakpointLaw:
+        """This law with `slices` that are good to 1e-5, if those are fewer: where a solution is far off, they do as well."""
+        return self
+
     def occupied(self, c: Array) -> NDArray[np.bool_]:
         """Whether there are breakpoints at `c`, same shape, also where their density underflows."""
         there = self.both.density(c) > 0
@@ -373,6 +377,9 @@ class MixtureBreakpoints(BreakpointLaw):
 
     def finest(self) -> MixtureBreakpoints:
         return MixtureBreakpoints(self.probabilities, [law.finest() for law in self.laws])
+
+    def rough(self) -> MixtureBreakpoints:
+        return MixtureBreakpoints(self.probabilities, [law.rough() for law in self.laws])
 
     @property
     def _parts(self) -> Iterator[tuple[float, BreakpointLaw]]:

@@ -26,6 +26,8 @@ from splinebias.numerics.legendre import gauss_legendre
 
 _BLOCK = 1 << 16  # nodes (c, v) at a time: what stays near the processor
 _GAUSS = (10, 14, 20, 28)  # nodes on a panel away from v = 0
+_ROUGH = 1e-5  # accuracy of a rule for solutions that are far off
+_SLIVER = 1e-6  # relative width of what lies between two knots that nearly coincide
 _PROBES = 100  # landmarks at most
 _STEPS = (0.16, 0.14, 0.12, 0.1, 0.085, 0.07, 0.06, 0.04)
 
@@ -70,10 +72,13 @@ class DensityLaw(QuadratureLaw):
     ----------
     cuts : tuple
         Choices of where to cut the v-axis, in the words of `panels`, ever more.
+    chosen : WeightRule, optional
+        The rule, if it is not to be searched for.
     """
 
     cuts: ClassVar[tuple[tuple[Any, ...], ...]]
     costly: ClassVar[bool] = True  # type: ignore[misc]
+    chosen: WeightRule | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def factors(self, w: Array, b: Array) -> tuple[Array, ...]:
@@ -123,15 +128,23 @@ class DensityLaw(QuadratureLaw):
     def log_masses(self, c: Array, side: int) -> Array:
         return self._rule.log_terms(c, side)[1]
 
-    @cached_property
+    def rough(self) -> Self:
+        return replace(self, chosen=self._rules.rough)
+
+    @property
     def _rule(self) -> WeightRule:
-        """The cheapest rule that does."""
+        """The cheapest rule that does, if none was chosen."""
+        return self._rules.precise if self.chosen is None else self.chosen
+
+    @cached_property
+    def _rules(self) -> Rules:
+        """The cheapest rules that do."""
         if self.fine:
-            return WeightRule(self, self.cuts[-1], _STEPS[-1])
+            return Rules(*2 * (WeightRule(self, self.cuts[-1], _STEPS[-1]),))
         unit, size = self.scales
         wide, count, most = (3, 7, _PROBES // 5) if self.falling else (5, 21, _PROBES)
         around = size / unit * np.logspace(-wide, wide, count)
-        marks = self.landmarks[:: 1 + self.landmarks.size // most]
+        marks = self._off_slivers(self.landmarks[:: 1 + self.landmarks.size // most])
         orders = (0,) if self.falling else (*_GAUSS, 0)
         rules = [
             [*(WeightRule(self, cuts, step, nodes) for step in _STEPS[:-1] for nodes in orders),
@@ -143,7 +156,21 @@ class DensityLaw(QuadratureLaw):
             return cheapest(rules, lambda rule: _test_integrals(rule, probes, unit, self.order), probes)
         tilts = [Tilts.of(rules[-1][-1], probes, side) for side in (1, -1)]
         found = cheapest(rules, lambda rule: np.concatenate([tilt.integrals(rule) for tilt in tilts], axis=-1), probes)
-        return WeightRule(self, self.cuts[1], 0.07) if found is rules[-1][-1] else found  # a check by the finest follows
+        if found.precise is rules[-1][-1]:  # a check by the finest follows
+            found = found._replace(precise=WeightRule(self, self.cuts[1], 0.07))
+        return found
+
+    def _off_slivers(self, marks: Array) -> Array:
+        """Breakpoints, moved by a thousandth to either side where knots nearly coincide.
+
+        They do next to points where a density is infinite (`densities.near_plateaus`): such slivers are known to few digits.
+        """
+        narrow = np.flatnonzero(np.diff(self.knots) <= _SLIVER * np.abs(self.knots[1:]))
+        if not narrow.size:
+            return marks
+        at = self.knots[np.r_[narrow, narrow + 1]]
+        among = (np.abs(marks[:, None] - at) <= 10 * _SLIVER * np.abs(at)).any(axis=1)
+        return np.concatenate([marks[~among], *(marks[among] * (1 + shift) for shift in (-1e-3, 1e-3))])
 
     @property
     def falling(self) -> bool:
@@ -206,10 +233,15 @@ class WeightRule:
         return v, np.where((dv > 0) & (log < np.inf), log, -np.inf)
 
 
-def cheapest(
-    candidates: Sequence[Sequence[WeightRule]], integrals: Callable[[WeightRule], Array], probes: Array
-) -> WeightRule:
-    """The rule with the fewest nodes that is as good as a finer one, at all `probes`.
+class Rules(NamedTuple):
+    """The rules with the fewest nodes that are as good as a finer one: to 1e-10 or better, and to 1e-5."""
+
+    precise: WeightRule
+    rough: WeightRule
+
+
+def cheapest(candidates: Sequence[Sequence[WeightRule]], integrals: Callable[[WeightRule], Array], probes: Array) -> Rules:
+    """The rules with the fewest nodes that are as good as a finer one, at all `probes`.
 
     Parameters
     ----------
@@ -236,8 +268,9 @@ def cheapest(
             if k not in found:
                 found[k] = integrals(rule)
             if _agree(found[k], exact, tolerance):
-                return rule
-    return candidates[-1][-1]
+                return Rules(rule, next(tried[j][0] for j in range(k + 1) if _agree(found[j], tried[j][1], _ROUGH)))
+    last = candidates[-1][-1]
+    return Rules(last, next((tried[j][0] for j in found if _agree(found[j], tried[j][1], _ROUGH)), last))
 
 
 _FAR = np.array([0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1e3, 1e4])  # sizes over their scale where tilted densities are largest

@@ -1,6 +1,7 @@
 """Laws of weights and biases: discrete ones draw what they say, scipy.stats ones are read as they are, bad ones refused."""
 
 import math
+import pickle
 import time
 
 import numpy as np
@@ -9,6 +10,7 @@ from marks import nightly
 from scipy import stats
 
 import splinebias as sb
+from splinebias.initialization.densities import density_of
 from splinebias.initialization.laws import Continuous, as_law, describe_law
 from splinebias.initialization.tables.law_tables import law_from_table, law_to_table
 
@@ -337,3 +339,27 @@ def test_laws_whose_quantiles_scipy_does_not_find_are_taken_from_their_density()
     problem = sb.Problem(sb.Dataset([-1, 0, 1], [0, 1, 0]), sb.Initialization.rademacher(frozen))
     assert sb.predict(problem).outcome is sb.Outcome.CONVERGED
     assert sb.Problem.from_toml(problem.to_toml()) == problem
+
+
+def test_formulas_without_scipys_machinery_say_what_scipy_says():
+    """At the ends, far outside and where a formula makes no sense as well; whoever wants arrays keeps scipy's way."""
+    shapes = {
+        "alpha": (2,), "argus": (1.5,), "beta": (0.6, 3), "betaprime": (5, 6), "burr": (3, 2), "chi": (3,), "chi2": (3,),
+        "dgamma": (1.5,), "dweibull": (1.7,), "erlang": (2,), "exponnorm": (1.5,), "exponpow": (2,), "f": (5, 7),
+        "foldnorm": (1,), "gamma": (0.7,), "gengamma": (2, 1.5), "genextreme": (0.1,), "genlogistic": (0.5,),
+        "gennorm": (1.3,), "genpareto": (0.1,), "gompertz": (1,), "invgauss": (1,), "johnsonsb": (1, 2),
+        "johnsonsu": (1, 2), "kappa4": (0.1, 0.2), "loggamma": (2,), "lognorm": (0.5,), "loguniform": (0.1, 2),
+        "nakagami": (2,), "ncx2": (3, 1), "norminvgauss": (1, 0.5), "pareto": (6,), "pearson3": (0.5,), "powerlaw": (0.7,),
+        "rdist": (3,), "rice": (1,), "skewnorm": (3,), "t": (5,), "trapezoid": (0.2, 0.8), "triang": (0.3,),
+        "truncexpon": (3,), "truncnorm": (-1, 2), "vonmises_line": (2,), "weibull_max": (1.5,), "weibull_min": (0.8,),
+        "wrapcauchy": (0.3,),
+    }  # fmt: skip
+    without = "anglit arcsine bradford cosine expon gumbel_l gumbel_r halfnorm hypsecant laplace logistic moyal rayleigh"
+    shapes |= dict.fromkeys(f"{without} norm semicircular uniform".split(), ()) | {"bradford": (1.5,)}
+    for name, arguments in shapes.items():
+        frozen = getattr(stats, name)(*arguments, loc=-0.4, scale=1.7)
+        ends = [end for end in frozen.support() if np.isfinite(end)]
+        x = np.r_[np.linspace(-2, 5, 29), ends, np.add(ends, 1e-9), -1e3, 1e5]
+        with np.errstate(all="ignore"):
+            np.testing.assert_allclose(density_of(frozen)(x), frozen.pdf(x), rtol=1e-13, atol=1e-300, err_msg=name)
+        assert pickle.loads(pickle.dumps(density_of(frozen)))(np.array([0.7])) == pytest.approx(frozen.pdf(0.7), rel=1e-13)

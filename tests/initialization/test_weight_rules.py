@@ -75,6 +75,40 @@ def test_a_histogram_of_weights_takes_gauss_rules_where_nothing_is_singular():
             assert averages(rule, side, of) == pytest.approx(exact, rel=1e-11)
 
 
+@pytest.mark.parametrize("order", [3.0, np.inf])
+def test_densities_that_are_infinite_at_their_ends_get_a_rule_of_few_nodes(order):
+    """What lies in the sliver next to such an end is known to few digits: no reason to take the finest rule everywhere."""
+    low, wide = -0.54, 0.21
+    weight, bias = as_law(st.beta(2, 2, 0.2, 1), "weight"), as_law(st.arcsine(low, wide), "bias")
+    law = ContinuousWeight(weight, bias).steep(order)
+    assert law._rule.step > 0.05
+
+    def exact(c):
+        """By the angle theta of b = middle + half sin(theta), of which the law is uniform."""
+        ends = [(-v * c - low - wide / 2) / (wide / 2) for v in (0.2, 1.2)]
+        left, right = (np.arcsin(np.clip(end, -1, 1)) for end in sorted(ends))
+
+        def density(theta):
+            b = low + wide / 2 * (1 + np.sin(theta))
+            return weight.pdf(-b / c) * np.abs(b) ** 3 / c**4 / np.pi
+
+        return quad(density, left, right, epsabs=0, epsrel=1e-12, limit=200)[0]
+
+    places = np.array([0.3, 0.5, 0.9, 2.0])
+    assert law.zeta(places, 1) == pytest.approx([exact(c) for c in places], rel=1e-9)
+
+
+def test_rough_rules_have_few_nodes_and_some_digits():
+    weights = {"uniform": st.uniform(-1.5, 0.8), "normal": st.norm(0.3), "laplace": st.laplace(0.3)}
+    for weight in weights.values():
+        for order in (3.0, 6.0, np.inf):
+            law = ContinuousWeight(as_law(weight, "weight"), as_law(st.beta(0.6, 3, -0.4, 1.3), "bias")).steep(order)
+            rough, places = law.rough(), PLACES[np.abs(PLACES) < 50]
+            assert rough.slices(places, -1)[0].shape[-1] < 0.8 * law.slices(places, -1)[0].shape[-1]
+            zeta = law.zeta(places, -1)
+            assert rough.zeta(places, -1) == pytest.approx(zeta, rel=1e-3, abs=1e-4 * zeta.max())
+
+
 @pytest.mark.nightly
 def test_steep_problems_of_a_normal_and_a_laplace_law_end():
     """They took minutes: every breakpoint had 567 sizes."""

@@ -170,7 +170,7 @@ def test_many_data_are_solved_as_precisely_as_few(activation, noise, affine):
     problem = sb.Problem(data, init, activation, sb.Scaled(sb.Power(4, quadratic=1)), affine=affine)
     with np.errstate(all="ignore"):
         dual, start = IntegratedDual.of(PosedProblem(problem))
-        best, _ = maximized(dual.at(start), 1e-10, 200)
+        best = maximized(dual.at(start), 1e-10, 200).state
         fresh = dual.at(best.function)
     assert max(best.misfit, fresh.misfit) < 1e-11
     np.testing.assert_allclose(best.objective, fresh.objective, rtol=1e-13)

@@ -78,7 +78,7 @@ def test_the_answer_does_not_depend_on_the_start(phi: sb.Potential, activation: 
     problem = sb.Problem(random_data(5, 9), UNIFORM, activation, sb.Scaled(phi))
     with np.errstate(all="ignore"):
         dual, start = IntegratedDual.of(PosedProblem(problem))
-        states = [maximized(dual.at(start.times(k)), 1e-10, 200)[0] for k in (1.0, 1.3)]
+        states = [maximized(dual.at(start.times(k)), 1e-10, 200).state for k in (1.0, 1.3)]
     assert max(state.misfit for state in states) < 1e-10
     near, far = (dual.equations.unknowns(state.function) for state in states)
     np.testing.assert_allclose(near, far, rtol=0, atol=1e-9 * np.abs(near).max())
@@ -90,7 +90,7 @@ def test_a_step_that_gains_digits_counts_though_its_rise_is_below_the_rounding_o
     dual, start = IntegratedDual.of(PosedProblem(problem))
     state = dual.at(start)
     while (search := LineSearch(state, 1e-10)).visible:
-        before, state = state, search.taken()
+        before, (state, _) = state, search.taken()
     search, after = LineSearch(before, 1e-10), state
     assert after.misfit < 0.01 * before.misfit and search.visible
     for fall, counts in ((0.5 * search._rounding, True), (1e3 * search.gain, False)):

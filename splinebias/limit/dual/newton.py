@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,30 +20,58 @@ from splinebias.potential import Potential, Power
 _PATIENCE = 60  # steps that do not lower the residual, in a row
 _NEAR = 1e-4  # misfit: a tenth of the evaluations fewer at 100,000 noisy points
 _HALVINGS = 100  # of a start, or doublings
+_LONGER = 8  # times the part of a step that the last search took: where the next begins
+_SAME = 1e-3  # relative change of a misfit that is none
+_TINY, _CUTS = 1e-3, 12  # part of a step, and steps in a row of which less was taken
 
 
-def maximized(state: DualState, tolerance: float, max_iterations: int, enough: float = 0.0) -> tuple[DualState, int]:
-    """Newton ascent from `state` until the residual is at rounding, or `enough`; and the number of its steps.
+class Ascent(NamedTuple):
+    """How Newton's method ended.
+
+    Attributes
+    ----------
+    state : DualState
+        The best that was found.
+    steps : int
+        Newton steps.
+    cut : bool
+        Whether it ended because steps became tiny: the dual rises towards the end of its domain.
+    """
+
+    state: DualState
+    steps: int
+    cut: bool = False
+
+
+def maximized(state: DualState, tolerance: float, max_iterations: int, enough: float = 0.0) -> Ascent:
+    """Newton ascent from `state` until the residual is at rounding, or `enough`.
 
     It ends with steps that do not lower the residual: 60 in a row as long as that is above the tolerance, 10 if the dual is
-    at rounding, 2 below the tolerance, 1 far below it.
+    at rounding, 2 below the tolerance, 1 far below it. And with 12 in a row of which less than a thousandth could be taken.
     """
     best, stale, rounding = state, 0, max(1e-14 * math.sqrt(state.function.x.size), enough)
+    length, cuts = 1.0, 0
     for iteration in range(1, max_iterations + 1):
         if state.misfit <= rounding:
-            return state, iteration - 1
-        search = LineSearch(state, tolerance)
+            return Ascent(state, iteration - 1)
+        search = LineSearch(state, tolerance, min(1.0, _LONGER * length))
         moved = search.taken()
         if moved is None:
             break
-        state, patience = moved, _PATIENCE if search.visible else _PATIENCE // 6
+        patience = _PATIENCE if search.visible else _PATIENCE // 6
+        if not search.visible and abs(moved[0].misfit - state.misfit) <= _SAME * state.misfit:
+            break  # what would follow is the same again
+        state, length = moved
         much = 0.5 if best.misfit > tolerance else 0.1  # a Newton step that gains less is at rounding
         stale = 0 if state.misfit < much * best.misfit else stale + 1
+        cuts = cuts + 1 if length < _TINY else 0
         if state.misfit < best.misfit:
             best = state
         if stale >= (patience if best.misfit > tolerance else 2 if best.misfit > 0.01 * tolerance else 1):
             break
-    return best, iteration
+        if cuts == _CUTS:
+            return Ascent(best, iteration, cut=True)
+    return Ascent(best, iteration)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,24 +84,29 @@ class LineSearch:
         Where it begins.
     tolerance : float
         Residual from which on a step need not lower it.
+    longest : float
+        The part of the step that is tried first.
     """
 
     state: DualState
     tolerance: float
+    longest: float = 1.0
 
-    def taken(self) -> DualState | None:
-        r"""The state after the step, taken in :math:`\alpha` if that is progress, else in g and shortened; or None.
+    def taken(self) -> tuple[DualState, float] | None:
+        r"""The state after the step, taken in :math:`\alpha` if that is progress, else in g and shortened, and its length.
 
-        If the dual rises along no part of it, the rule does not resolve the curvature yet, so that value and slope do not
-        belong together: then its derivative tells how far to go.
+        None if nothing is progress. If the dual rises along no part of the step, the rule does not resolve the curvature
+        yet, so that value and slope do not belong together: then its derivative tells how far to go.
         """
         if not np.isfinite(self.gain) or self.gain <= 0:
             return None
-        found = next((new for new, length in self._trials() if self._is_progress(new, length)), None)
+        found = next((trial for trial in self._trials() if self._is_progress(*trial)), None)
         if found is not None:
             return found
         balanced = self._balanced()
-        return balanced if not self.visible or (balanced and balanced.misfit < self.state.misfit) else None
+        if balanced is None or (self.visible and not balanced.misfit < self.state.misfit):
+            return None
+        return balanced, 1.0
 
     @cached_property
     def step(self) -> Array:
@@ -99,11 +133,12 @@ class LineSearch:
 
         Near the maximum, where the two hardly differ, the step comes first: it costs less.
         """
-        if near := self.state.misfit < _NEAR:
+        if near := self.state.misfit < _NEAR and self.longest == 1:
             yield self._at(1.0), 1.0
-        dual = self.state.dual
-        yield dual.at(self.state.function.mirrored(dual.potential, self.step)), 1.0
-        for length in 0.5 ** np.arange(near, 60 if self.visible else 1):
+        if self.longest == 1:
+            dual = self.state.dual
+            yield dual.at(self.state.function.mirrored(dual.potential, self.step)), 1.0
+        for length in self.longest * 0.5 ** np.arange(near, 60 if self.visible else 1):
             yield self._at(float(length)), float(length)
 
     def _at(self, length: float) -> DualState:
@@ -146,7 +181,7 @@ def begun(state: DualState) -> DualState:
     The step leaves out a halving and a step, of six evaluations, for the published examples.
     """
     moved = LineSearch(state, np.inf).taken() if state.objective < 0 else None
-    return moved if moved is not None and moved.misfit < 0.5 * state.misfit else scaled_start(state)
+    return moved[0] if moved is not None and moved[0].misfit < 0.5 * state.misfit else scaled_start(state)
 
 
 def scaled_start(state: DualState) -> DualState:
@@ -208,7 +243,7 @@ def led(posed: PosedProblem, dual: IntegratedDual, start: DualFunction, toleranc
             start = reached.function
             if potential.moment_order <= 2:  # dual values differ by powers of ten, but not the curvature
                 start = start.through_mirror(there.potential, before=reached.dual.potential)
-        state, steps = maximized(scaled_start(there.at(start)), tolerance, 40)
+        state, steps, _ = maximized(scaled_start(there.at(start)), tolerance, 40)
         total += steps
         if to == 1 and (best is None or state.misfit < best.misfit):
             best = state

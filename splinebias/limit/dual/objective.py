@@ -19,6 +19,7 @@ from splinebias._array import Array
 from splinebias.functions.curved import Branch, CurvedSpline
 from splinebias.functions.curved_rows import Rows
 from splinebias.functions.unfolding import Unfolding
+from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.limit.dual.by_parts import ByParts, has_closed_form
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.equations import DualEquations, Masses, misfit
@@ -230,8 +231,18 @@ class IntegratedDual:
         r"""The misfit there with the finest rule for |w|, 0 if there is none or |\alpha| too flat to ask much of them."""
         if not self.integrator.by_rule or self.problem.limit_potential.moment_order <= MODERATE:
             return 0.0
-        sides = self.equations.sides_of(self.problem.breakpoint_law().finest())
-        return replace(self, integrator=replace(self.integrator, sides=sides)).at(function).misfit
+        return self._of_law(self.problem.breakpoint_law().finest()).at(function).misfit
+
+    def rough(self) -> IntegratedDual | None:
+        """The dual with few nodes for |w|, good to 1e-5; None if these are no fewer by half, or no rule is needed."""
+        if not self.integrator.by_rule:
+            return None
+        found = self._of_law(self.problem.breakpoint_law().rough())
+        return found if 2 * found.integrator.speeds <= self.integrator.speeds else None
+
+    def _of_law(self, law: BreakpointLaw) -> IntegratedDual:
+        """The same with other rules for |w|."""
+        return replace(self, integrator=replace(self.integrator, sides=self.equations.sides_of(law)))
 
     def resolved(self, state: DualState, tolerance: float, loose: float, rounds: int) -> Refinement:
         """`refined` where integrals are not exact; else all that is found out are the nodes that the curvature asks for."""

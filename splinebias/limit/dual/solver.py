@@ -10,6 +10,7 @@ from splinebias._arguments import known_keywords
 from splinebias.errors import Outcome, SolveError
 from splinebias.limit.banded import BandedSolver
 from splinebias.limit.dual.by_parts import ByParts
+from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.newton import begun, led, maximized, scaled_start, steepness
 from splinebias.limit.dual.objective import DualState, IntegratedDual, curved_spline
 from splinebias.limit.neighbour import Reached
@@ -19,6 +20,7 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
 _TOLERANCE = 1e-10
+_ROUGH, _LEADING = 1e-5, 60  # residual that few nodes for |w| allow, and Newton steps with these, at most
 _AT_FIRST = 2  # bisections before the first look at what they change: mostly enough, and a look costs two evaluations
 _HIDDEN = 1e-6  # share of the moments beyond doubles from which on finer grids are of no use
 _WORSE = 2  # refinements in a row that end farther from the solution than they began, because rounding takes over
@@ -71,8 +73,9 @@ class DualSolver(Solver):
         near, loose = posed.near, self.loose
         enough = 1e-3 * self.tolerance if near or loose else 0.0
         dual, start = IntegratedDual.of(posed)
-        first = begun if isinstance(dual.integrator, ByParts) and near is None else scaled_start
-        state, iterations = maximized(first(dual.at(start)), self.tolerance, self.max_iterations, enough)
+        begin, iterations = _first(dual, start, cold=near is None)
+        state, steps, cut = maximized(begin, self.tolerance, self.max_iterations, enough)
+        iterations += steps
         if near is not None and not state.misfit <= self.tolerance:  # not so near after all
             found = self.solve_posed(replace(posed, near=None))
             return replace(found, stats=found.stats | {"warm": "nothing: Newton's method did not converge from there"})
@@ -95,10 +98,13 @@ class DualSolver(Solver):
                         "minimum_norm, where it tends to |u|"
                     )
             hidden = check.neglected > max(_HIDDEN, self.tolerance)  # no nodes show what a law cannot say
-            if finer is None or refinements == self.max_refinements or worse == _WORSE or hidden:
+            ended = worse == _WORSE or hidden or (cut and refinements > 0)
+            if finer is None or refinements == self.max_refinements or ended:
                 break
             before = state.misfit
-            state, steps = maximized(scaled_start(finer.at(state.function)), self.tolerance, self.max_iterations, enough)
+            state, steps, cut = maximized(
+                scaled_start(finer.at(state.function)), self.tolerance, self.max_iterations, enough
+            )
             iterations += steps
             worse = 0 if state.misfit <= max(self.tolerance, before) else worse + 1
         dual, coarse = state.dual, posed.grid.cells
@@ -129,3 +135,14 @@ class DualSolver(Solver):
     def loose(self) -> float:
         """How well law and curvature are resolved, if the tolerance asks for less than the rules give unasked; else 0."""
         return 0.1 * self.tolerance if self.tolerance > _TOLERANCE else 0.0
+
+
+def _first(dual: IntegratedDual, start: DualFunction, *, cold: bool) -> tuple[DualState, int]:
+    """Where Newton's method begins, and the steps that led there: on few nodes for |w|, unless a neighbour is known."""
+    if cold and isinstance(dual.integrator, ByParts):
+        return begun(dual.at(start)), 0
+    rough = dual.rough() if cold else None
+    if rough is None:
+        return scaled_start(dual.at(start)), 0
+    reached = maximized(scaled_start(rough.at(start)), _ROUGH, _LEADING, _ROUGH)
+    return scaled_start(dual.at(reached.state.function)), reached.steps

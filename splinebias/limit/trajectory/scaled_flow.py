@@ -157,7 +157,7 @@ class ScaledFlow:
             return state
         fitted = self.posed.problem.with_ordinates(dual.size * self.residuals.fitted(reached.velocity))
         goal = replace(dual, problem=fitted)
-        return dual.at(maximized(goal.at(reached.function), close, 50)[0].function)
+        return dual.at(maximized(goal.at(reached.function), close, 50).state.function)
 
     def _fitted(self, state: DualState, velocity: Array) -> Array:
         """f at the data, with the digits of what is small, f or y - f."""

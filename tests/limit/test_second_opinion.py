@@ -10,6 +10,7 @@ import scipy.stats as st
 
 import splinebias as sb
 from splinebias.limit.posed_problem import PosedProblem
+from splinebias.limit.second_opinion.checks import of_bends
 from splinebias.limit.second_opinion.opinion import checked, second_opinion
 from tests.marks import nightly
 from tests.problems import EACH_LAW, EACH_LAW_AND_POTENTIAL, LAWS, PUBLISHED, QUADRATIC_PROBLEMS, SCALED_PROBLEMS, SET_A
@@ -286,6 +287,29 @@ def test_dual_functions_without_digits_are_no_excuse():
     found = checked(sb.BandedSolver().solve_posed(PosedProblem(problem)), sb.BandedSolver().tolerance)
     assert found.outcome is sb.Outcome.INACCURATE
     assert found.stats["second_opinion"] > 0.01
+
+
+ONE_SIGN = {
+    "uniform": sb.Initialization(st.uniform(0.5, 0.5), st.uniform(-1, 2)),
+    "negative": sb.Initialization(st.uniform(-1.5, 0.8), st.beta(2, 0.8, -1, 2.5)),
+    "gamma": sb.Initialization(st.gamma(3), st.norm()),
+    "beta": sb.Initialization(st.beta(2, 2, 0.2, 1), st.arcsine(-0.5, 1.2)),
+}
+ONE_SIGN["mixture"] = sb.Initialization.mixture([0.5, 0.5], [ONE_SIGN["uniform"], ONE_SIGN["negative"]])
+
+
+@pytest.mark.parametrize("potential", [sb.Quadratic(), sb.Scaled(sb.Power(4, quadratic=1)), sb.Scaled(sb.Power(3))])
+@pytest.mark.parametrize("law", ONE_SIGN)
+def test_weights_of_one_sign_have_an_opinion(law, potential):
+    """And it sees multipliers that are off."""
+    problem = sb.Problem(SET_A, ONE_SIGN[law], sb.ReLU(), potential)
+    found = sb.predict(problem)
+    with np.errstate(all="ignore"):  # nothing is caught here
+        opinion = of_bends(found)
+    assert np.isfinite(opinion.bound).sum() >= opinion.bound.size - 1
+    assert found.outcome is sb.Outcome.CONVERGED
+    wrong = replace(found, dual_function=None, multipliers=1.01 * found.multipliers)
+    assert second_opinion(wrong).misfit > 1e-5
 
 
 SMOOTH_LAWS = {

@@ -387,13 +387,19 @@ def _rule(rays: _Rays, rules: _Rules) -> tuple[Array, Array, Array, Array | floa
     if ladder is None and wide.shape[-2] == 1:
         plain = rules.between
         return left[..., 0, :] + wide[..., 0, :] * plain.u, plain.weights, plain.half, wide[..., 0, 0]
-    beyond = (left > 0).reshape(-1, left.shape[-2]).all(axis=0)
-    parts = [
-        (left[..., some, :] + wide[..., some, :] * rule.u, wide[..., some, :] * rule.weights, wide[..., some, :] * rule.half)
-        for some, rule in ((~beyond, rules.between), (beyond, rays.inner))
-        if some.any()
-    ]
-    inner = [np.concatenate([of.reshape(*shape, -1) for of in column], axis=-1) for column in zip(*parts, strict=True)]
+    inner = [np.zeros((*shape, 0))] * 3  # no weights of this sign
+    if used.any():
+        beyond = (left > 0).reshape(-1, left.shape[-2]).all(axis=0)
+        parts = [
+            (
+                left[..., some, :] + wide[..., some, :] * rule.u,
+                wide[..., some, :] * rule.weights,
+                wide[..., some, :] * rule.half,
+            )
+            for some, rule in ((~beyond, rules.between), (beyond, rays.inner))
+            if some.any()
+        ]
+        inner = [np.concatenate([of.reshape(*shape, -1) for of in column], axis=-1) for column in zip(*parts, strict=True)]
     if ladder is None:
         v, weights, half = inner
         return v, weights, half, 1.0

@@ -102,6 +102,12 @@ class ContinuousWeight(DensityLaw):
     def scales(self) -> tuple[float, float]:
         return self.weight.scale, self.bias.scale
 
+    @cached_property
+    def slivers(self) -> tuple[float, ...]:
+        near = (p for law in (self.weight, self.bias) for p in law.plateaus if p.lo * p.hi > 0)
+        ratios = ((p.hi - p.lo) / min(abs(p.lo), abs(p.hi)) for p in near)
+        return tuple(ratio for ratio in ratios if ratio < 1e-6)  # others stand for far tails
+
     @property
     def light(self) -> bool:
         return self.weight.is_light and self.bias.is_light
@@ -123,21 +129,26 @@ class ContinuousWeight(DensityLaw):
         lo = max(0.0, min(side * end for end in w_reach))
         if hi <= 0:
             return np.zeros((*c.shape, 1)), np.zeros((*c.shape, 1)), np.ones(c.shape)
+        w_cuts, b_cuts = (np.array(_cuts(law, cuts)) for law in (self.weight, self.bias))
+        w_cuts, b_cuts = side * w_cuts[side * w_cuts > 0], -side * b_cuts[b_cuts != 0]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             highest = np.minimum(hi, np.where(side * c < 0, b_reach[1], -b_reach[0]) / np.abs(c))
             lowest = np.minimum(lo, highest)
-            w_cuts = [np.full(c.shape, side * w) for w in _cuts(self.weight, cuts) if side * w > 0]
-            b_cuts = [np.nan_to_num(-side * b / c, nan=0.0, posinf=0.0, neginf=0.0) for b in _cuts(self.bias, cuts) if b]
+            at = b_cuts / c[..., None]
+        at[~np.isfinite(at)] = 0.0
         highest = np.maximum(highest, 0.0)
         top = np.where(np.isfinite(highest), highest, np.finfo(float).max)
-        inner = np.clip(np.stack([lowest, *w_cuts, *b_cuts], axis=-1), lowest[..., None], top[..., None])
+        inner = np.concatenate([lowest[..., None], np.broadcast_to(w_cuts, (*c.shape, w_cuts.size)), at], axis=-1)
+        np.clip(inner, lowest[..., None], top[..., None], out=inner)
         inner.sort(axis=-1)
         edges = np.concatenate([inner, highest[..., None]], axis=-1)
         left, width = edges[..., :-1], np.diff(edges, axis=-1)
-        count = int((width > 0).sum(axis=-1).max(initial=1))  # cuts on the other side have left panels of no width
-        order = np.argsort(width <= 0, axis=-1, kind="stable")[..., :count]
         with np.errstate(divide="ignore"):
             scale = np.minimum(self.weight.scale, self.bias.scale / np.abs(c))
+        count = int((width > 0).sum(axis=-1).max(initial=1))  # cuts on the other side have left panels of no width
+        if count == width.shape[-1]:
+            return left, width, scale
+        order = np.argsort(width <= 0, axis=-1, kind="stable")[..., :count]
         return np.take_along_axis(left, order, -1), np.take_along_axis(width, order, -1), scale
 
     def scale_families(self, side: int) -> tuple[ScaleFamily, ...]:

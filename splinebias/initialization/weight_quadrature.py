@@ -97,6 +97,11 @@ class DensityLaw(QuadratureLaw):
         """Left ends and widths (the last may be infinite) of the panels, and a scale for the last; per breakpoint."""
 
     @property
+    def slivers(self) -> tuple[float, ...]:
+        """Relative widths of panels next to infinite densities (`densities.near_plateaus`): one node does there."""
+        return ()
+
+    @property
     @abstractmethod
     def scales(self) -> tuple[float, float]:
         r"""Sizes of \|w\| and of \|b\|."""
@@ -182,7 +187,8 @@ class DensityLaw(QuadratureLaw):
 class WeightRule:
     """Double-exponential rules on the panels of the v-axis between `cuts`, all with one step.
 
-    With `nodes` > 0, panels that begin beyond v = 0 and end get a Gauss rule of so many.
+    With `nodes` > 0, panels that begin beyond v = 0 and end get a Gauss rule of so many. Slivers of the law have
+    one node.
     """
 
     law: DensityLaw
@@ -192,9 +198,23 @@ class WeightRule:
 
     def size(self, c: Array) -> int:
         """How many nodes it has at breakpoints `c`, those of one side."""
-        width = self.law.panels(self.cuts, c, 1)[1]
+        _, width, _, slivers = self._panels(c, 1)
         plain = self._plain(width)
-        return int(plain.sum()) * self.nodes + int((~plain).sum()) * tanh_sinh(self.step)[0].size
+        return int(plain.sum()) * self.nodes + int((~plain).sum()) * tanh_sinh(self.step)[0].size + int(slivers[0].shape[-1])
+
+    def _panels(self, c: Array, side: int) -> tuple[Array, Array, Array, tuple[Array, Array]]:
+        """Left ends, widths and scale of the panels that are more than slivers; and places and widths of those."""
+        left, width, scale = self.law.panels(self.cuts, c, side)
+        sliver = np.zeros(width.shape, dtype=bool)
+        for ratio in self.law.slivers:
+            sliver |= np.abs(width - ratio * left) <= 1e-3 * ratio * left
+        count = int((~sliver).sum(axis=-1).max(initial=1))
+        if count == width.shape[-1]:
+            return left, width, scale, (left[..., :0], left[..., :0])
+        order = np.argsort(sliver, axis=-1, kind="stable")
+        left, width = (np.take_along_axis(of, order, -1) for of in (left, width))
+        narrow = width[..., count:]
+        return left[..., :count], width[..., :count], scale, (left[..., count:] + narrow / 2, narrow)
 
     def _plain(self, width: Array) -> NDArray[np.bool_]:
         """Which panels, of these widths at some breakpoints, get the Gauss rule, shape (K,)."""
@@ -205,18 +225,20 @@ class WeightRule:
 
     def _nodes(self, c: Array, side: int) -> tuple[Array, Array]:
         """Nodes v and their weights dv."""
-        left, width, scale = self.law.panels(self.cuts, c, side)
+        left, width, scale, slivers = self._panels(c, side)
         plain = self._plain(width)
-        v, dv = double_exponential(left[..., ~plain], width[..., ~plain], scale, self.step, falling=self.law.falling)
-        if not plain.any():
-            return v, dv
-        place, weight = gauss_legendre(self.nodes)
-        inner, wide = left[..., plain, None], width[..., plain, None]
-        shape = (*c.shape, int(plain.sum()) * self.nodes)
-        return (
-            np.concatenate([v, (inner + wide * place).reshape(shape)], axis=-1),
-            np.concatenate([dv, (wide * weight).reshape(shape)], axis=-1),
-        )
+        parts = [double_exponential(left[..., ~plain], width[..., ~plain], scale, self.step, falling=self.law.falling)]
+        if plain.any():
+            place, weight = gauss_legendre(self.nodes)
+            inner, wide = left[..., plain, None], width[..., plain, None]
+            shape = (*c.shape, int(plain.sum()) * self.nodes)
+            parts.append(((inner + wide * place).reshape(shape), (wide * weight).reshape(shape)))
+        if slivers[0].shape[-1]:
+            parts.append(slivers)
+        if len(parts) == 1:
+            return parts[0]
+        v, dv = (np.concatenate(column, axis=-1) for column in zip(*parts, strict=True))
+        return v, dv
 
     def slices(self, c: Array, side: int) -> tuple[Array, Array]:
         """Nodes v and masses rho at breakpoints `c`, each of shape ``c.shape + (m,)``."""

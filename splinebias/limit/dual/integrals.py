@@ -25,7 +25,7 @@ AnyModel = ResponseModel | EffectiveModel
 AnyResponse = Response | EffectiveResponse
 
 _EPS = float(np.finfo(float).eps)
-_BLOCK = 1 << 15  # nodes (c, |w|) treated at once: what fits into the cache of a core
+_BLOCK = 1 << 16  # nodes (c, |w|) treated at once: what fits into the cache of a core
 
 
 def _add(table: Array, part: Array, interval: NDArray[np.intp]) -> None:

@@ -160,7 +160,7 @@ def tried(name: str, make: Callable[[], sb.Problem], *, referee: bool = False) -
         return Trial(name, type(refusal).__name__, time.process_time() - began, np.nan, str(refusal))
     seconds, words = (
         time.process_time() - began,
-        str({k: prediction.stats[k] for k in ("iterations", "refinements", "cells")}),
+        str({k: prediction.stats.get(k) for k in ("iterations", "refinements", "cells")}),
     )
     if referee:
         from tests.referee import rule

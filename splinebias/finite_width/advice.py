@@ -105,6 +105,8 @@ def _of_rare_neurons(band: Judged) -> str:
     if band.width > _MOST:
         return f"{why}; errors may be smaller than predicted, see drawn_errors"
     drawn, usual = band.drawn_errors.quantile(0.5), band.quantile(0.5)
+    if usual == 0:  # two points and a free line: networks are their limit
+        return ""
     ratio = drawn.value / usual
     if number > 0 and _ALLOWED[0] <= ratio <= _ALLOWED[1]:
         return ""

@@ -201,3 +201,13 @@ def test_where_train_refuses_widths_and_bands_say_so():
     said = f"no network of this problem can be trained: {refusal.value}"
     assert sb.required_width(problem, 0.05).advice.startswith(said)
     assert sb.error_band(problem, 134).advice == said
+
+
+def test_networks_that_are_their_limit_have_no_rare_neurons():
+    """Two points and a free line: the error is 0, of which nothing is a multiple."""
+    law = sb.Initialization.rademacher(st.gumbel_r(-0.27, 1.9))
+    problem = sb.Problem(
+        sb.Dataset([-0.46, 0.92], [-1.8, -0.7]), law, potential=sb.Scaled(sb.Hypentropy(0.5)), affine="free"
+    )
+    assert sb.error_band(problem, 100).expected_sup == 0
+    assert int(sb.required_width(problem, 0.1)) == 2

@@ -10,6 +10,9 @@ import splinebias as sb
 from splinebias.initialization.continuous_breakpoints import ContinuousWeight, NormalBesideLaplace
 from splinebias.initialization.laws import as_law
 from splinebias.initialization.weight_quadrature import WeightRule
+from splinebias.limit.dual.objective import IntegratedDual
+from splinebias.limit.dual.responses.moments import MomentTable, moment
+from splinebias.limit.posed_problem import PosedProblem
 
 CASES = {
     "normal weight": (st.norm(0, 1), st.laplace(0, 0.8)),
@@ -136,3 +139,22 @@ def test_exponentials_that_nearly_outgrow_a_density_have_a_rule(weight, bias):
         apart = tilted((v, law.log_masses(places, 1)), (1 - slack) * rate) - tilted(finest, (1 - slack) * rate)
         assert np.abs(apart).max() < 2e-10
     assert v.shape[-1] <= 600
+
+
+@pytest.mark.parametrize("q", [1.5, 3.0, 51.0])
+@pytest.mark.parametrize("weight", [st.norm(), st.uniform(-1, 2)])
+def test_tables_of_moments_are_the_moments(weight, q):
+    """Between data, at the singular ends of the law, in the tails and beyond the last cell."""
+    law = sb.Initialization(weight, st.beta(0.6, 3, -0.84, 1.2))
+    problem = sb.Problem(SET_A, law, sb.ReLU(), sb.Scaled(sb.Power(q / (q - 1))))
+    posed = PosedProblem(problem)
+    dual, _ = IntegratedDual.of(posed)
+    edges = dual.grid.cells.edges
+    inside = np.linspace(edges[:-1], edges[1:], 7, endpoint=False)
+    for side in posed.sides:
+        table = MomentTable(side, q, dual.grid.cells)
+        found, exact = table(inside), moment(side, inside, q)
+        assert (np.abs(found - exact) <= 1e-10 * exact.max(axis=0) + 1e-300).all()
+        assert table._known.mean() > 0.5
+        far = np.array([2 * edges[0] - 1, 2 * edges[-1] + 1])
+        assert (table(far) == moment(side, far, q)).all()

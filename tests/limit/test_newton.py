@@ -95,3 +95,16 @@ def test_a_step_that_gains_digits_counts_though_its_rise_is_below_the_rounding_o
     assert after.misfit < 0.01 * before.misfit and search.visible
     for fall, counts in ((0.5 * search._rounding, True), (1e3 * search.gain, False)):
         assert search._is_progress(replace(after, objective=before.objective - fall), 1.0) is counts
+
+
+def test_a_dual_that_rises_more_than_a_concave_function_can_is_not_believed() -> None:
+    """Where masses underflow and what they multiply overflows, terms are lost: the dual seems to rise without end."""
+    problem = sb.Problem(random_data(5, 9), UNIFORM, sb.Abs(), sb.Scaled(sb.Hypentropy(0.1)))
+    dual, start = IntegratedDual.of(PosedProblem(problem))
+    search = LineSearch(dual.at(start), 1e-10)
+    new, length = search.taken()
+    assert search._is_progress(new, length)
+    towards = search._slope_towards(new)
+    assert new.objective - search.state.objective <= towards
+    for rise, counts in ((1.5 * towards, True), (3 * towards, False)):
+        assert search._is_progress(replace(new, objective=search.state.objective + rise), length) is counts

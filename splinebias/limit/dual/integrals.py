@@ -77,25 +77,26 @@ class Sample(NamedTuple):
         The curvature density there.
     brink : Brink or None
         Where doubles end; None if no term is left out and none is the neighbour of those.
-    response : Response or EffectiveResponse
-        All else that is known there.
+    slope : Array, shape (N, q), or None
+        Its derivative by the dual function; None where nobody will ask.
     """
 
     row: int
     nodes: PanelNodes
     value: Array
     brink: Brink | None
-    response: AnyResponse
+    slope: Array | None
 
     @classmethod
-    def of(cls, row: int, nodes: PanelNodes, response: AnyResponse) -> Sample:
-        """From the response at the nodes."""
-        return cls(row, nodes, response.value, response.brink(nodes.nodes), response)
+    def of(cls, row: int, nodes: PanelNodes, response: AnyResponse, *, sloped: bool) -> Sample:
+        """From the response at the nodes, which has all sizes |w| and is not kept."""
+        return cls(row, nodes, response.value, response.brink(nodes.nodes), response.slope if sloped else None)
 
     @property
     def noise(self) -> Array:
         """What rounding of the dual function does to the density, relative, shape (N,): much near the end of its domain."""
-        moved = _EPS * np.abs(self.nodes.rows.g) * self.response.slope
+        assert self.slope is not None
+        moved = _EPS * np.abs(self.nodes.rows.g) * self.slope
         return np.asarray(np.divide(moved, np.abs(self.value), out=np.zeros_like(moved), where=self.value != 0).max(axis=1))
 
 
@@ -129,6 +130,11 @@ class Quadrature:
 
     @cached_property
     def _responses(self) -> tuple[SideResponse, ...]:
+        return tuple(SideResponse(side, self.potential, self.grid.cells) for side in self.sides)
+
+    @cached_property
+    def _exact_responses(self) -> tuple[SideResponse, ...]:
+        """Without tables: those of a check."""
         return tuple(SideResponse(side, self.potential) for side in self.sides)
 
     @cached_property
@@ -157,22 +163,30 @@ class Quadrature:
         functions the shape is (8, S, K, M + 1).
         """
         at_once = self._at_once(function)
-        return self._summed(function, None, None) if at_once is None else at_once
+        return self._summed(function, None, None, self._responses) if at_once is None else at_once
 
-    def checked(self, function: DualFunction) -> tuple[Array, tuple[Sample, ...]]:
-        """The integrals by half as many nodes again, and these nodes."""
+    def checked(self, function: DualFunction, *, tables: bool = False) -> tuple[Array, tuple[Sample, ...]]:
+        """The integrals by half as many nodes again, and these nodes; `tables`: of moments, as in `integrals`."""
         samples: list[Sample] = []
-        return self._summed(function, round(CHECK * self.grid.cells.order), samples), tuple(samples)
+        responses = self._responses if tables else self._exact_responses
+        return self._summed(function, round(CHECK * self.grid.cells.order), samples, responses), tuple(samples)
 
-    def _summed(self, function: DualFunction, order: int | None, samples: list[Sample] | None) -> Array:
+    def _summed(
+        self,
+        function: DualFunction,
+        order: int | None,
+        samples: list[Sample] | None,
+        responses: tuple[SideResponse, ...],
+    ) -> Array:
         """The integrals on rows of `order` nodes, None: brief ones; `samples` receives these if it is a list."""
         many, columns = function.values.shape[:-1], self.equations.x.size + 1
         table = np.zeros((8, len(self.sides), math.prod(many) * columns))
-        for row, nodes, response in self._visited(function, order):
+        for row, nodes in self._visited(function, order):
+            response = self._response(responses[row], row, nodes)
             part = _of_rows(nodes, response, self.equations, self.equations.factors[row])
             _add(table[:, row], part, nodes.interval + columns * nodes.function if many else nodes.interval)
             if samples is not None:
-                samples.append(Sample.of(row, nodes, response))
+                samples.append(Sample.of(row, nodes, response, sloped=True))
         return table.reshape(8, len(self.sides), *many, columns)
 
     def _at_once(self, function: DualFunction) -> Array | None:
@@ -193,8 +207,8 @@ class Quadrature:
         _add(table, _of_rows(nodes, model(nodes.rows.g), self.equations, (left, right)), nodes.interval + columns * after)
         return table.reshape(8, 2, columns)
 
-    def _visited(self, function: DualFunction, order: int | None) -> Iterator[tuple[int, PanelNodes, AnyResponse]]:
-        """The nodes with the response there, block by block: all of `order`, or on brief cells as many as the cells have."""
+    def _visited(self, function: DualFunction, order: int | None) -> Iterator[tuple[int, PanelNodes]]:
+        """The nodes of every side, block by block: all of `order`, or on brief cells as many as the cells have."""
         cells = self.grid.brief if order is None else self.grid.placed
         order = order or self.grid.cells.order
         step = max(1, _BLOCK // (order * self.speeds * math.prod(function.values.shape[:-1])))
@@ -202,11 +216,11 @@ class Quadrature:
             acting = cells.acting(g)
             count = acting.number.size
             for first in range(0, count, step):
-                nodes = self.grid.on(acting if count <= step else acting.take(slice(first, first + step)), g, order)
-                yield row, nodes, self._response(row, nodes)
+                yield row, self.grid.on(acting if count <= step else acting.take(slice(first, first + step)), g, order)
 
-    def _response(self, row: int, nodes: PanelNodes) -> AnyResponse:
-        return self._responses[row].at(nodes.nodes)(nodes.rows.g)
+    def _response(self, side: SideResponse, row: int, nodes: PanelNodes) -> AnyResponse:
+        """The response of a side, number `row`, at the nodes."""
+        return side.at(nodes.nodes)(nodes.rows.g)
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,6 +253,6 @@ class UnitQuadrature(Quadrature):
         left, right = self.grid.cells.panels
         return tuple(ResponseModel.at(side, self.potential, (left + right)[:, None] / 2) for side in self.sides)
 
-    def _response(self, row: int, nodes: PanelNodes) -> Response:
+    def _response(self, side: SideResponse, row: int, nodes: PanelNodes) -> Response:
         model = ResponseModel(self.potential, np.ones((1, 1, 1)), self.units[row][nodes.number][:, None, None])
         return model(nodes.rows.g, nodes.curvature(self.grid.unfolding)[..., None])

@@ -20,9 +20,10 @@ from splinebias.potential import Potential, Power
 _PATIENCE = 60  # steps that do not lower the residual, in a row
 _NEAR = 1e-4  # misfit: a tenth of the evaluations fewer at 100,000 noisy points
 _HALVINGS = 100  # of a start, or doublings
-_LONGER = 8  # times the part of a step that the last search took: where the next begins
+_LONGER = 64  # times the part of a step that the last search took: where the next begins
+_SHORTEST = 60  # halvings of a step
 _SAME = 1e-3  # relative change of a misfit that is none
-_TINY, _CUTS = 1e-3, 12  # part of a step, and steps in a row of which less was taken
+_TINY, _CUTS = 1e-3, 16  # part of a step, and by how much steps of which less was taken may outnumber others
 
 
 class Ascent(NamedTuple):
@@ -35,7 +36,7 @@ class Ascent(NamedTuple):
     steps : int
         Newton steps.
     cut : bool
-        Whether it ended because steps became tiny: the dual rises towards the end of its domain.
+        Whether it ended because no step led on, or tiny ones only: the dual rises towards the end of its domain.
     """
 
     state: DualState
@@ -47,24 +48,25 @@ def maximized(state: DualState, tolerance: float, max_iterations: int, enough: f
     """Newton ascent from `state` until the residual is at rounding, or `enough`.
 
     It ends with steps that do not lower the residual: 60 in a row as long as that is above the tolerance, 10 if the dual is
-    at rounding, 2 below the tolerance, 1 far below it. And with 12 in a row of which less than a thousandth could be taken.
+    at rounding, 2 below the tolerance, 1 far below it. And when steps of which less than a thousandth could be taken
+    outnumber others.
     """
     best, stale, rounding = state, 0, max(1e-14 * math.sqrt(state.function.x.size), enough)
     length, cuts = 1.0, 0
     for iteration in range(1, max_iterations + 1):
         if state.misfit <= rounding:
             return Ascent(state, iteration - 1)
-        search = LineSearch(state, tolerance, min(1.0, _LONGER * length))
+        search = LineSearch(state, tolerance, min(1.0, _LONGER * length) or 1.0)
         moved = search.taken()
         if moved is None:
-            break
+            return Ascent(best, iteration, cut=search.visible)
         patience = _PATIENCE if search.visible else _PATIENCE // 6
         if not search.visible and abs(moved[0].misfit - state.misfit) <= _SAME * state.misfit:
             break  # what would follow is the same again
         state, length = moved
         much = 0.5 if best.misfit > tolerance else 0.1  # a Newton step that gains less is at rounding
         stale = 0 if state.misfit < much * best.misfit else stale + 1
-        cuts = cuts + 1 if length < _TINY else 0
+        cuts = cuts + 1 if length < _TINY else max(0, cuts - 1)
         if state.misfit < best.misfit:
             best = state
         if stale >= (patience if best.misfit > tolerance else 2 if best.misfit > 0.01 * tolerance else 1):
@@ -96,7 +98,8 @@ class LineSearch:
         r"""The state after the step, taken in :math:`\alpha` if that is progress, else in g and shortened, and its length.
 
         None if nothing is progress. If the dual rises along no part of the step, the rule does not resolve the curvature
-        yet, so that value and slope do not belong together: then its derivative tells how far to go.
+        yet, so that value and slope do not belong together: then its derivative tells how far to go, and 0 is returned for
+        a length.
         """
         if not np.isfinite(self.gain) or self.gain <= 0:
             return None
@@ -106,7 +109,7 @@ class LineSearch:
         balanced = self._balanced()
         if balanced is None or (self.visible and not balanced.misfit < self.state.misfit):
             return None
-        return balanced, 1.0
+        return balanced, 0.0
 
     @cached_property
     def step(self) -> Array:
@@ -138,7 +141,7 @@ class LineSearch:
         if self.longest == 1:
             dual = self.state.dual
             yield dual.at(self.state.function.mirrored(dual.potential, self.step)), 1.0
-        for length in self.longest * 0.5 ** np.arange(near, 60 if self.visible else 1):
+        for length in self.longest * 0.5 ** np.arange(near, _SHORTEST if self.visible else 1):
             yield self._at(float(length)), float(length)
 
     def _at(self, length: float) -> DualState:
@@ -153,8 +156,15 @@ class LineSearch:
         if not self.visible:
             return halves or self.state.misfit <= self.tolerance
         rise = new.objective - self.state.objective
+        if rise > length * self.gain and rise > 2 * self._slope_towards(new) + self._rounding:
+            return False  # the dual is concave: what was added up there is not the dual
         # on a quadratic function it is half the gain
         return rise >= 0.1 * length * self.gain or (rise >= -self._rounding and halves)
+
+    def _slope_towards(self, new: DualState) -> float:
+        """The slope of the dual along the way to another state."""
+        at = self.state.dual.equations.unknowns
+        return float((self.state.residual * (at(new.function) - at(self.state.function))).sum())
 
     def _balanced(self) -> DualState | None:
         """The maximum of the dual along the step, where its derivative vanishes (regula falsi, Illinois variant)."""

@@ -219,9 +219,12 @@ class IntegratedDual:
         made, _, masses = self.equations.sums(self.integrator.integrals(functions))
         return Slopes(functions, self._target - made, self.equations.hessian(masses))
 
-    def checked(self, function: DualFunction) -> DualState:
-        """Value and derivatives at a dual function by half as many nodes again, which are kept in `DualState.samples`."""
-        return self._state(function, *self.integrator.checked(function))
+    def checked(self, function: DualFunction, *, tables: bool = False) -> DualState:
+        """Value and derivatives at a dual function by half as many nodes again, which are kept in `DualState.samples`.
+
+        `tables`: of moments of the law, as in `at`, where it is the nodes only that are checked.
+        """
+        return self._state(function, *self.integrator.checked(function, tables=tables))
 
     def _state(self, function: DualFunction, integrals: Array, samples: tuple[Sample, ...] = ()) -> DualState:
         balance = self.equations.balance(function, integrals, self._target, self._scale)

@@ -89,6 +89,8 @@ class DualSolver(Solver):
             check, finer = state.dual.resolved(state, self.tolerance, loose, rounds)
             if best is None or not best[1].misfit <= check.misfit:
                 best = state, check
+            if cut and refinements > 0:  # towards the end of the domain of the dual, again
+                worse = _WORSE
             if worse == _WORSE:
                 state, check = best
                 if not np.isfinite(check.misfit):
@@ -98,8 +100,7 @@ class DualSolver(Solver):
                         "minimum_norm, where it tends to |u|"
                     )
             hidden = check.neglected > max(_HIDDEN, self.tolerance)  # no nodes show what a law cannot say
-            ended = worse == _WORSE or hidden or (cut and refinements > 0)
-            if finer is None or refinements == self.max_refinements or ended:
+            if finer is None or refinements == self.max_refinements or worse == _WORSE or hidden:
                 break
             before = state.misfit
             state, steps, cut = maximized(

@@ -249,7 +249,7 @@ class March:
 
     def _resolves(self, state: DualState, tolerance: float) -> bool:
         """Whether the grid gives G at `state`, to a tenth of a tolerance; if not, it is refined."""
-        check = self.dual.checked(state.function)
+        check = self.dual.checked(state.function, tables=True)
         if not check.neglected <= 0.01:  # part of f that doubles cut off: no way on
             self.outcome = Outcome.STALLED
             return False

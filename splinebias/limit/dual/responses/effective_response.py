@@ -13,7 +13,9 @@ from splinebias._array import Array
 from splinebias.initialization.breakpoints import Side
 from splinebias.initialization.zeta import OneRadius, Profile, ScaleFamily
 from splinebias.limit.dual.responses.effective_potential import EffectivePotential, conjugate_power, effective_potential
+from splinebias.limit.dual.responses.moments import MomentTable, moment
 from splinebias.limit.dual.responses.response import Brink, ResponseModel
+from splinebias.numerics.cells import Cells
 from splinebias.potential import Potential, Quadratic
 
 
@@ -130,10 +132,13 @@ class SideResponse:
         Gives the law.
     potential : Potential
         The :math:`\phi` of one unit.
+    cells : Cells or None
+        Where the law is resolved, so that moments may be looked up there instead of integrated.
     """
 
     side: Side
     potential: Potential
+    cells: Cells | None = None
 
     @cached_property
     def _power(self) -> float | None:
@@ -154,13 +159,15 @@ class SideResponse:
         """The model at breakpoints `c`, any shape."""
         if (q := self._power) is None:
             return self.effective(c) or ResponseModel.at(self.side, self.potential, c)
-        families = self.side.families
-        if families and all(q < family.profile.tail for family in families):
-            rho = np.asarray(sum(family.zeta(c, q) for family in families))
-        else:
-            v, rho = self.side.slices(c)
-            rho = np.where(rho > 0, rho * v**q, 0.0).sum(axis=-1)
+        rho = self._moment(c) if self._moment is not None else moment(self.side, c, q)
         return ResponseModel(self.potential, np.ones((1,) * (rho.ndim + 1)), rho[..., None])
+
+    @cached_property
+    def _moment(self) -> MomentTable | None:
+        """The table of moments, where there are integrals to be saved."""
+        if self.cells is None or self._power is None or not self.side.law.costly or self.side.families:
+            return None
+        return MomentTable(self.side, self._power, self.cells)
 
     def effective(self, c: Array) -> EffectiveModel | None:
         """The model at breakpoints `c`, any shape; None where the law is no sum of families, or one has no known Psi."""

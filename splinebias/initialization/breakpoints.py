@@ -186,7 +186,8 @@ class BreakpointLaw(ABC):
         r""":math:`\zeta^{(k)}_s(c)` for k = `degree` >= 0, same shape as `c`."""
         v, rho = self.slices(c, side)
         with np.errstate(over="ignore", invalid="ignore"):  # where rho has underflowed, v may be beyond all powers
-            return np.asarray(np.where(rho > 0, rho * v ** (2 * degree), 0.0).sum(axis=-1))
+            powers = (v**2) ** degree  # squares are a tenth of the time of other powers
+            return np.asarray(np.where(rho > 0, rho * powers, 0.0).sum(axis=-1))
 
     def zetas(self, c: Array, degree: int = 1) -> Array:
         r""":math:`\zeta^{(k)}_\pm(c)` of both sides, shape (2,) and that of `c`."""

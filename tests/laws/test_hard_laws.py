@@ -234,6 +234,15 @@ def test_no_step_of_newtons_method_lowers_the_dual(monkeypatch):
     assert min(values) > -1e-14
 
 
+def test_steps_that_lower_nothing_for_a_while_go_on():
+    """Data where a gamma law has 1e-15 of its mass: the dual is at rounding long before its equations hold."""
+    x = [40.2800059, 41.12671132, 41.34006809, 43.02002522, 43.05354424]
+    law = sb.Initialization.rademacher(stats.gamma(2.52561))
+    problem = sb.Problem(sb.Dataset(x, [-1.07, 0.02, -1.4, -1.2, 0.3]), law, potential=sb.Scaled(sb.Power(3, quadratic=0.5)))
+    found = sb.predict(problem)
+    assert found.outcome is sb.Outcome.CONVERGED and found.residual < 1e-10
+
+
 @pytest.mark.nightly
 def test_a_maximum_at_the_end_of_the_domain_is_given_up_early():
     """Steps towards it become tiny: where they do again after a refinement, finer rules would show the same."""

@@ -61,8 +61,8 @@ def maximized(state: DualState, tolerance: float, max_iterations: int, enough: f
         if moved is None:
             return Ascent(best, iteration, cut=search.visible)
         patience = _PATIENCE if search.visible else _PATIENCE // 6
-        if not search.visible and abs(moved[0].misfit - state.misfit) <= _SAME * state.misfit:
-            break  # what would follow is the same again
+        if not search.visible and abs(moved[0].misfit - state.misfit) <= _SAME * state.misfit < _SAME * _NEAR:
+            break  # at rounding: what would follow is the same again
         state, length = moved
         much = 0.5 if best.misfit > tolerance else 0.1  # a Newton step that gains less is at rounding
         stale = 0 if state.misfit < much * best.misfit else stale + 1

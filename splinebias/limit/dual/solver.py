@@ -111,7 +111,7 @@ class DualSolver(Solver):
         dual, coarse = state.dual, posed.grid.cells
         finest = dual.misfit_of_finest(state.function)
         errors = [state.misfit, check.misfit, check.neglected, finest, state.function.torn, loose]
-        misfit = float(np.max(errors))  # not max(), which may drop a NaN
+        misfit = float(np.nan_to_num(errors, nan=1.0).max())  # what cannot be told is off by all there is
         reliable = misfit <= self.tolerance and coarse.resolved and finer is None
         fresh = near.reached.fresh if near is not None and near.same_law else dual.grid.cells.edges.size
         largest = float(np.abs(problem.data.y).max())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
@@ -26,7 +26,8 @@ from splinebias.numerics.legendre import gauss_legendre
 
 _BLOCK = 1 << 16  # nodes (c, v) at a time: what stays near the processor
 _GAUSS = (10, 14, 20, 28)  # nodes on a panel away from v = 0
-_ROUGH = 1e-5  # accuracy of a rule for solutions that are far off
+ROUGH = 1e-5
+"""Accuracy of a rule for solutions that are far off."""
 _SLIVER = 1e-6  # relative width of what lies between two knots that nearly coincide
 _PROBES = 100  # landmarks at most
 _STEPS = (0.16, 0.14, 0.12, 0.1, 0.085, 0.07, 0.06, 0.04)
@@ -145,7 +146,8 @@ class DensityLaw(QuadratureLaw):
     def _rules(self) -> Rules:
         """The cheapest rules that do."""
         if self.fine:
-            return Rules(*2 * (WeightRule(self, self.cuts[-1], _STEPS[-1]),))
+            finest = WeightRule(self, self.cuts[-1], _STEPS[-1])
+            return Rules(finest, finest)
         unit, size = self.scales
         wide, count, most = (3, 7, _PROBES // 5) if self.falling else (5, 21, _PROBES)
         around = size / unit * np.logspace(-wide, wide, count)
@@ -285,14 +287,16 @@ def cheapest(candidates: Sequence[Sequence[WeightRule]], integrals: Callable[[We
     tried = [(rule, finest[k]) for k in sound for rule in candidates[k][:-1]]
     tried.sort(key=lambda pair: pair[0].size(probes))
     found: dict[int, Array] = {}  # the rules in use are among the first: the others are not tried
-    for tolerance in (1e-12, 1e-11, 1e-10):
+
+    def agreeing(tolerance: float) -> Iterator[WeightRule]:
         for k, (rule, exact) in enumerate(tried):
             if k not in found:
                 found[k] = integrals(rule)
             if _agree(found[k], exact, tolerance):
-                return Rules(rule, next(tried[j][0] for j in range(k + 1) if _agree(found[j], tried[j][1], _ROUGH)))
-    last = candidates[-1][-1]
-    return Rules(last, next((tried[j][0] for j in found if _agree(found[j], tried[j][1], _ROUGH)), last))
+                yield rule
+
+    precise = next((rule for tolerance in (1e-12, 1e-11, 1e-10) for rule in agreeing(tolerance)), candidates[-1][-1])
+    return Rules(precise, next(agreeing(ROUGH), precise))
 
 
 _FAR = np.array([0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 1e3, 1e4])  # sizes over their scale where tilted densities are largest

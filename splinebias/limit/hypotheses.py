@@ -205,12 +205,7 @@ def _require_span(posed: PosedProblem, has: NDArray[np.bool_]) -> None:
 
 def dead_directions(posed: PosedProblem) -> DeadDirections:
     """The directions in which the kernel matrix is singular, from the masses of zeta per data interval and side."""
-    return _dead(posed, _occupied(posed))
-
-
-def _dead(posed: PosedProblem, has: NDArray[np.bool_]) -> DeadDirections:
-    """The same from where there is mass."""
-    act = posed.problem.two_slopes
+    act, has = posed.problem.two_slopes, _occupied(posed)
     beside, points = has[:, :-1] | has[:, 1:], _dead_points(has)
     if posed.problem.free:
         return DeadDirections(points, 0)

@@ -67,5 +67,5 @@ def test_a_cell_that_is_not_as_good_is_given_up():
 def test_both_sides_at_once_are_one_after_the_other(potential):
     dual, function = dual_of(SET_A, LAWS["correlated"], sb.ReLU(), potential)
     integrator = dual.integrator
-    together, apart = integrator._at_once(function), integrator._summed(function, None, None, integrator._responses)
+    together, apart = integrator._at_once(function), integrator._summed(function, None, None)
     np.testing.assert_allclose(together, apart, rtol=1e-13, atol=1e-15 * np.abs(apart).max())

@@ -92,8 +92,7 @@ class ByParts(UnitQuadrature):
     def samples(self, function: DualFunction) -> tuple[Sample, ...]:
         """As many nodes as the curvature of a function needs to be known exactly."""
         visited = self._visited(function, max(6, self._order))
-        sides = self._responses
-        return tuple(Sample.of(row, nodes, self._response(sides[row], row, nodes), sloped=False) for row, nodes in visited)
+        return tuple(Sample.of(row, nodes, self._response(row, nodes), sloped=False) for row, nodes in visited)
 
     def _at(self, z: Array) -> tuple[Array, Array, Array]:
         r"""z, :math:`(\phi')^{-1}(z)` and :math:`\phi^*(z)`."""

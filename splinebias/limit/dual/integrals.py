@@ -135,7 +135,7 @@ class Quadrature:
     @cached_property
     def _exact_responses(self) -> tuple[SideResponse, ...]:
         """Without tables: those of a check."""
-        return tuple(SideResponse(side, self.potential) for side in self.sides)
+        return tuple(response.exact for response in self._responses)
 
     @cached_property
     def _models(self) -> tuple[AnyModel, ...]:
@@ -163,26 +163,22 @@ class Quadrature:
         functions the shape is (8, S, K, M + 1).
         """
         at_once = self._at_once(function)
-        return self._summed(function, None, None, self._responses) if at_once is None else at_once
+        return self._summed(function, None, None) if at_once is None else at_once
 
     def checked(self, function: DualFunction, *, tables: bool = False) -> tuple[Array, tuple[Sample, ...]]:
         """The integrals by half as many nodes again, and these nodes; `tables`: of moments, as in `integrals`."""
         samples: list[Sample] = []
-        responses = self._responses if tables else self._exact_responses
-        return self._summed(function, round(CHECK * self.grid.cells.order), samples, responses), tuple(samples)
+        order = round(CHECK * self.grid.cells.order)
+        return self._summed(function, order, samples, tables=tables), tuple(samples)
 
     def _summed(
-        self,
-        function: DualFunction,
-        order: int | None,
-        samples: list[Sample] | None,
-        responses: tuple[SideResponse, ...],
+        self, function: DualFunction, order: int | None, samples: list[Sample] | None, *, tables: bool = True
     ) -> Array:
         """The integrals on rows of `order` nodes, None: brief ones; `samples` receives these if it is a list."""
         many, columns = function.values.shape[:-1], self.equations.x.size + 1
         table = np.zeros((8, len(self.sides), math.prod(many) * columns))
         for row, nodes in self._visited(function, order):
-            response = self._response(responses[row], row, nodes)
+            response = self._response(row, nodes, tables=tables)
             part = _of_rows(nodes, response, self.equations, self.equations.factors[row])
             _add(table[:, row], part, nodes.interval + columns * nodes.function if many else nodes.interval)
             if samples is not None:
@@ -218,9 +214,9 @@ class Quadrature:
             for first in range(0, count, step):
                 yield row, self.grid.on(acting if count <= step else acting.take(slice(first, first + step)), g, order)
 
-    def _response(self, side: SideResponse, row: int, nodes: PanelNodes) -> AnyResponse:
-        """The response of a side, number `row`, at the nodes."""
-        return side.at(nodes.nodes)(nodes.rows.g)
+    def _response(self, row: int, nodes: PanelNodes, *, tables: bool = True) -> AnyResponse:
+        """The response of side number `row` at the nodes."""
+        return (self._responses if tables else self._exact_responses)[row].at(nodes.nodes)(nodes.rows.g)
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,6 +249,6 @@ class UnitQuadrature(Quadrature):
         left, right = self.grid.cells.panels
         return tuple(ResponseModel.at(side, self.potential, (left + right)[:, None] / 2) for side in self.sides)
 
-    def _response(self, side: SideResponse, row: int, nodes: PanelNodes) -> Response:
+    def _response(self, row: int, nodes: PanelNodes, *, tables: bool = True) -> Response:
         model = ResponseModel(self.potential, np.ones((1, 1, 1)), self.units[row][nodes.number][:, None, None])
         return model(nodes.rows.g, nodes.curvature(self.grid.unfolding)[..., None])

@@ -8,6 +8,7 @@ import numpy as np
 
 from splinebias._arguments import known_keywords
 from splinebias.errors import Outcome, SolveError
+from splinebias.initialization.weight_quadrature import ROUGH
 from splinebias.limit.banded import BandedSolver
 from splinebias.limit.dual.by_parts import ByParts
 from splinebias.limit.dual.dual_function import DualFunction
@@ -20,7 +21,7 @@ from splinebias.potential import Quadratic
 from splinebias.problem import Problem
 
 _TOLERANCE = 1e-10
-_ROUGH, _LEADING = 1e-5, 60  # residual that few nodes for |w| allow, and Newton steps with these, at most
+_LEADING = 60  # Newton steps with few nodes for |w|, at most
 _AT_FIRST = 2  # bisections before the first look at what they change: mostly enough, and a look costs two evaluations
 _HIDDEN = 1e-6  # share of the moments beyond doubles from which on finer grids are of no use
 _WORSE = 2  # refinements in a row that end farther from the solution than they began, because rounding takes over
@@ -145,5 +146,5 @@ def _first(dual: IntegratedDual, start: DualFunction, *, cold: bool) -> tuple[Du
     rough = dual.rough() if cold else None
     if rough is None:
         return scaled_start(dual.at(start)), 0
-    reached = maximized(scaled_start(rough.at(start)), _ROUGH, _LEADING, _ROUGH)
+    reached = maximized(scaled_start(rough.at(start)), ROUGH, _LEADING, ROUGH)
     return scaled_start(dual.at(reached.state.function)), reached.steps

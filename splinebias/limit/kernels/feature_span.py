@@ -38,9 +38,10 @@ def missed(
     """
     found = np.zeros(x.size)
     tight = np.flatnonzero(~(occupied[:, :-1] & occupied[:, 1:]).any(axis=0))
-    factors = _factors(tight, occupied, slopes)
-    if not tight.size or factors.size * (degree + 1) > _LARGEST:
+    before = [np.unique(np.searchsorted(tight, np.flatnonzero(has))) for has in occupied]
+    if not tight.size or sum(of.size for of in before) * tight.size * (degree + 1) > _LARGEST:
         return found
+    factors = _factors(tight.size, before, slopes)
     spans = [_polynomials(x[tight], factor, degree) for factor in factors]
     if free:
         spans.append(_polynomials(x[tight], np.ones(tight.size), 1))
@@ -52,12 +53,10 @@ def missed(
     return found
 
 
-def _factors(tight: NDArray[np.intp], occupied: NDArray[np.bool_], slopes: tuple[float, float]) -> Array:
-    """The different rows of slopes at the `tight` points of features with breakpoints in an occupied interval."""
-    rows = []
-    for has, (right, left) in zip(occupied, (slopes, slopes[::-1]), strict=True):
-        before = np.unique(np.searchsorted(tight, np.flatnonzero(has)))  # tight points on the left of the breakpoints
-        rows.append(np.where(np.arange(tight.size) < before[:, None], left, right))
+def _factors(count: int, before: list[NDArray[np.intp]], slopes: tuple[float, float]) -> Array:
+    """The different rows of slopes at so many points, with `before` of them on the left of breakpoints of each side."""
+    sides = zip(before, (slopes, slopes[::-1]), strict=True)
+    rows = [np.where(np.arange(count) < of[:, None], left, right) for of, (right, left) in sides]
     return np.unique(np.concatenate(rows), axis=0)
 
 

@@ -2,7 +2,7 @@ r"""How much a side bends where its law is a sum of scale families, and which wa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -159,11 +159,16 @@ class SideResponse:
         """The model at breakpoints `c`, any shape."""
         if (q := self._power) is None:
             return self.effective(c) or ResponseModel.at(self.side, self.potential, c)
-        rho = self._moment(c) if self._moment is not None else moment(self.side, c, q)
+        rho = self._table(c) if self._table is not None else moment(self.side, c, q)
         return ResponseModel(self.potential, np.ones((1,) * (rho.ndim + 1)), rho[..., None])
 
+    @property
+    def exact(self) -> SideResponse:
+        """The same without a table."""
+        return self if self._table is None else replace(self, cells=None)
+
     @cached_property
-    def _moment(self) -> MomentTable | None:
+    def _table(self) -> MomentTable | None:
         """The table of moments, where there are integrals to be saved."""
         if self.cells is None or self._power is None or not self.side.law.costly or self.side.families:
             return None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import Side
-from splinebias.numerics.cells import Cells
+from splinebias.numerics.cells import Cells, unresolved
 from splinebias.numerics.legendre import legendre_coefficients
 
 _BLOCK = 1 << 16  # nodes (c, v) at a time
@@ -52,16 +52,20 @@ class MomentTable:
     cells: Cells
 
     @cached_property
+    def _values(self) -> Array:
+        """The moment at Gauss nodes of the cells, shape (N, n)."""
+        return moment(self.side, Cells(self.cells.edges, _ORDER).nodes, self.q)
+
+    @cached_property
     def _series(self) -> Array:
         """Legendre coefficients, shape (n, N)."""
-        nodes = Cells(self.cells.edges, _ORDER).nodes
-        return np.ascontiguousarray(legendre_coefficients(moment(self.side, nodes, self.q)).T)
+        return np.ascontiguousarray(legendre_coefficients(self._values).T)
 
     @cached_property
     def _known(self) -> NDArray[np.bool_]:
         """In which cells the series end, and are right at two places more, shape (N,)."""
         left, size = self.cells.edges[:-1], np.abs(self._series[0]) + 1e-300
-        found = (np.abs(self._series[-3:]) <= _GOOD * size).all(axis=0)
+        found = ~unresolved(self._values, np.ones(left.size), 1.0, _GOOD)
         for share in _TRIED:
             exact = moment(self.side, left + share * self.cells.widths, self.q)
             found &= np.abs(legval(2 * share - 1, self._series) - exact) <= _GOOD * size

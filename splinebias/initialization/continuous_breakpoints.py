@@ -13,7 +13,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.initialization import zeta
 from splinebias.initialization.breakpoints import quotient_support
-from splinebias.initialization.densities import law_name, shape_loc_scale
+from splinebias.initialization.densities.scipy_parameters import law_name, shape_loc_scale
 from splinebias.initialization.joint_laws import JointDensity
 from splinebias.initialization.laws import Continuous
 from splinebias.initialization.weight_quadrature import DensityLaw, QuadratureLaw

@@ -20,7 +20,7 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization.densities import TAIL_SCALES, tails_have_moment
+from splinebias.initialization.densities.singularities import TAIL_SCALES, tails_have_moment
 from splinebias.initialization.zeta import Profile, ScaleFamily
 from splinebias.numerics.half_line import log_ray
 

@@ -17,7 +17,7 @@ import numpy as np
 from splinebias._arguments import known_keywords, real_number, real_vector
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization import densities
+from splinebias.initialization.densities import formulas, singularities, stand_ins
 
 _MAX_ATOMS = 1000
 
@@ -110,12 +110,12 @@ class Continuous:
     second_moment : float
         E[V^2].
     knots : tuple of float
-        Finite points where the density is not smooth: support ends, and the densities.kinks of the laws known to have one.
+        Finite points where the density is not smooth: support ends, and the kinks of the laws known to have one.
     landmarks : tuple of float
         Quantiles that tell a quadrature where the mass sits, far tails included.
     plateaus : tuple of Plateau
         Stretches where the density is replaced by a constant: next to points where it is infinite, and in place of tails
-        that matter beyond all floats (see `densities`).
+        that matter beyond all floats (see `densities.singularities`).
     degree : int or None
         Degree of the polynomial that the density is between its knots, None if it is not one.
     """
@@ -125,7 +125,7 @@ class Continuous:
     second_moment: float
     knots: tuple[float, ...]
     landmarks: tuple[float, ...]
-    plateaus: tuple[densities.Plateau, ...]
+    plateaus: tuple[singularities.Plateau, ...]
     degree: int | None
 
     def pdf(self, x: Array) -> Array:
@@ -140,7 +140,7 @@ class Continuous:
 
     def logpdf(self, x: Array) -> Array:
         """Its logarithm, also where it underflows, as far as the law gives it: else -inf."""
-        logarithm = densities.log_density_of(self.frozen)
+        logarithm = formulas.log_density_of(self.frozen)
         with np.errstate(all="ignore"):
             if logarithm is None or self.plateaus:
                 return np.log(self.pdf(x))
@@ -148,7 +148,7 @@ class Continuous:
 
     @cached_property
     def _density(self) -> Callable[[Array], Any]:
-        return densities.density_of(self.frozen)
+        return formulas.density_of(self.frozen)
 
     def sample(self, size: int, rng: np.random.Generator) -> Array:
         """`size` independent draws, shape (size,)."""
@@ -157,8 +157,8 @@ class Continuous:
     def has_moment(self, order: float) -> bool:
         """Whether E|V|^order is finite (order = infinity: whether E exp(s|V|) is, for some s > 0): `tails_have_moment`."""
         ends = [end for end in self.frozen.support() if math.isinf(end)]
-        far = [math.copysign(self._spread, end) * densities.TAIL_SCALES for end in ends]
-        return not far or densities.tails_have_moment(self.pdf(np.array(far)), order, 1)
+        far = [math.copysign(self._spread, end) * singularities.TAIL_SCALES for end in ends]
+        return not far or singularities.tails_have_moment(self.pdf(np.array(far)), order, 1)
 
     @property
     def _spread(self) -> float:
@@ -211,14 +211,14 @@ def as_law(law: Any, name: str) -> Law:
     """
     if isinstance(law, Discrete | Continuous):
         return law
-    law = densities.adapted(law)
+    law = stand_ins.adapted(law)
     if isinstance(law, type) or callable(law):
         kind = getattr(law, "name", None) or getattr(law, "__name__", repr(law))
         raise DataError(f"`{name}` must be a frozen law, got the unfrozen {kind}; call it: scipy.stats.norm(0, 1)")
-    if densities.is_discrete(law):
+    if stand_ins.is_discrete(law):
         return _from_frozen_discrete(law, name)
     if hasattr(law, "icdf"):
-        law = densities.NewStyle(law)
+        law = stand_ins.NewStyle(law)
     if absent := [method for method in ("pdf", "support", "mean", "var", "ppf", "rvs") if not hasattr(law, method)]:
         raise DataError(
             f"`{name}` must be a law such as scipy.stats.norm(0, 1), sb.Rademacher() or sb.Constant(2.0), got {law!r}, "
@@ -228,15 +228,16 @@ def as_law(law: Any, name: str) -> Law:
     lo, hi = (float(end) for end in law.support())
     landmarks = np.asarray(law.ppf(np.array([1e-9, 1e-5, 1e-2, 0.15, 0.5, 0.85, 0.99, 1 - 1e-5, 1 - 1e-9])), dtype=float)
     landmarks = landmarks[np.isfinite(landmarks)]
-    knots = {end for end in (lo, hi) if math.isfinite(end)} | set(densities.kinks(law))
+    kinks = law.kinks if isinstance(law, stand_ins.TabulatedLaw) else formulas.kinks(law)
+    knots = {end for end in (lo, hi) if math.isfinite(end)} | set(kinks)
     scale = float(landmarks[-3] - landmarks[2]) if landmarks.size > 5 else 1.0
-    far = densities.far_plateaus(law, (lo, hi), scale, moment)
+    far = singularities.far_plateaus(law, (lo, hi), scale, moment)
     for plateau in far:
         lo, hi = (lo, plateau.hi) if plateau.lo > 0 else (plateau.lo, hi)
-    plateaus = (*densities.near_plateaus(law, sorted(knots), scale), *far)
+    plateaus = (*singularities.near_plateaus(law, sorted(knots), scale), *far)
     knots |= {end for plateau in plateaus for end in (plateau.lo, plateau.hi)}
     return Continuous(
-        law, (lo, hi), moment, tuple(sorted(knots)), tuple(landmarks.tolist()), plateaus, densities.polynomial_degree(law)
+        law, (lo, hi), moment, tuple(sorted(knots)), tuple(landmarks.tolist()), plateaus, formulas.polynomial_degree(law)
     )
 
 

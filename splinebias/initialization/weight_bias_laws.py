@@ -15,7 +15,8 @@ from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
 from splinebias.initialization import breakpoints
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw
-from splinebias.initialization.densities import law_name, require_quick, shape_loc_scale
+from splinebias.initialization.densities.scipy_parameters import law_name, shape_loc_scale
+from splinebias.initialization.densities.stand_ins import require_quick
 from splinebias.initialization.joint_laws import JointDensity, joint_to_table, normal_pair
 from splinebias.initialization.laws import Discrete, Law, as_law, describe_law
 from splinebias.initialization.tables.law_tables import law_to_table

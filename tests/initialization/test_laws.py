@@ -10,7 +10,7 @@ from marks import nightly
 from scipy import stats
 
 import splinebias as sb
-from splinebias.initialization.densities import density_of
+from splinebias.initialization.densities.formulas import density_of
 from splinebias.initialization.laws import Continuous, as_law, describe_law
 from splinebias.initialization.tables.law_tables import law_from_table, law_to_table
 

@@ -29,7 +29,7 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw
 from splinebias.initialization.continuous_breakpoints import CentredGaussian
-from splinebias.initialization.densities import law_name, shape_loc_scale
+from splinebias.initialization.densities.scipy_parameters import law_name, shape_loc_scale
 from splinebias.initialization.laws import Continuous, Discrete, Law, as_law
 from splinebias.initialization.weight_bias_laws import Independent
 from splinebias.numerics.legendre import gauss_legendre

@@ -15,7 +15,7 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
-from splinebias.initialization.densities import law_name, shape_loc_scale
+from splinebias.initialization.densities.scipy_parameters import law_name, shape_loc_scale
 from splinebias.initialization.several_inputs.input_laws import IndependentCoordinates, OnSphere, SeveralInputs
 from splinebias.limit.prediction import Prediction
 from splinebias.limit.second_opinion import pair_means

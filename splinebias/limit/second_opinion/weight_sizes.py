@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw, Side
-from splinebias.initialization.densities import law_name
+from splinebias.initialization.densities.scipy_parameters import law_name
 from splinebias.initialization.laws import Continuous
 from splinebias.initialization.weight_bias_laws import Independent, Joint, Mixture
 from splinebias.numerics.double_exponential import FINE, PLAIN, UnitRule, fejer, unit_rule

@@ -22,7 +22,7 @@ from scipy.special import ndtr
 
 from splinebias._array import Array
 from splinebias.activation import TwoSlope
-from splinebias.initialization.densities import law_name, shape_loc_scale
+from splinebias.initialization.densities.scipy_parameters import law_name, shape_loc_scale
 from splinebias.initialization.laws import Discrete, as_law
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from splinebias.activation import TwoSlope
 from splinebias.errors import CapabilityError
-from splinebias.initialization.densities import law_name, shape_loc_scale
+from splinebias.initialization.densities.scipy_parameters import law_name, shape_loc_scale
 from splinebias.initialization.initialization import Initialization
 from splinebias.initialization.several_inputs.input_laws import IndependentCoordinates, OnSphere, SeveralInputs
 from splinebias.limit.several_inputs.bias_moments import UniformBias, bias_moments

@@ -3,6 +3,7 @@ r"""DualSolver: exact solution for every convex potential, on the dual (theory s
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,16 @@ _LEADING = 60  # Newton steps with few nodes for |w|, at most
 _AT_FIRST = 2  # bisections before the first look at what they change: mostly enough, and a look costs two evaluations
 _HIDDEN = 1e-6  # share of the moments beyond doubles from which on finer grids are of no use
 _WORSE = 2  # refinements in a row that end farther from the solution than they began, because rounding takes over
+
+
+class _Refined(NamedTuple):
+    """A maximum, its `check` on a finer quadrature, whether that asks for no finer grid, and the work it took."""
+
+    state: DualState
+    check: DualState
+    resolved: bool
+    refinements: int
+    iterations: int
 
 
 @known_keywords
@@ -71,8 +82,8 @@ class DualSolver(Solver):
         if isinstance(problem.limit_potential, Quadratic):
             return BandedSolver(self.tolerance).solve_posed(posed)
         posed = replace(posed, over_sizes=True) if self.over_sizes else posed
-        near, loose = posed.near, self.loose
-        enough = 1e-3 * self.tolerance if near or loose else 0.0
+        near = posed.near
+        enough = 1e-3 * self.tolerance if near or self.loose else 0.0
         dual, start = IntegratedDual.of(posed)
         begin, iterations = _first(dual, start, cold=near is None)
         state, steps, cut = maximized(begin, self.tolerance, self.max_iterations, enough)
@@ -83,37 +94,13 @@ class DualSolver(Solver):
         if not state.misfit <= self.tolerance and steepness(dual.potential) > 1:
             other, steps = led(posed, dual, start, self.tolerance)
             state, iterations = other if other is not None and other.misfit < state.misfit else state, iterations + steps
-        worse = 0  # refinements in a row after which Newton's method misses the tolerance, and by more than before
-        best: tuple[DualState, DualState] | None = None
-        for refinements in range(self.max_refinements + 1):
-            rounds = _AT_FIRST if refinements == 0 else 40
-            check, finer = state.dual.resolved(state, self.tolerance, loose, rounds)
-            if best is None or not best[1].misfit <= check.misfit:
-                best = state, check
-            if cut and refinements > 0:  # towards the end of the domain of the dual, again
-                worse = _WORSE
-            if worse == _WORSE:
-                state, check = best
-                if not np.isfinite(check.misfit):
-                    raise SolveError(
-                        f"curvature leaves the range of doubles between breakpoints with {problem.potential!r}, after "
-                        f"{iterations} steps of Newton's method on ever finer grids; take one that is less extreme, or "
-                        "minimum_norm, where it tends to |u|"
-                    )
-            hidden = check.neglected > max(_HIDDEN, self.tolerance)  # no nodes show what a law cannot say
-            if finer is None or refinements == self.max_refinements or worse == _WORSE or hidden:
-                break
-            before = state.misfit
-            state, steps, cut = maximized(
-                scaled_start(finer.at(state.function)), self.tolerance, self.max_iterations, enough
-            )
-            iterations += steps
-            worse = 0 if state.misfit <= max(self.tolerance, before) else worse + 1
+        state, check, resolved, refinements, steps = self._refined(state, enough, cut=cut)
+        iterations += steps
         dual, coarse = state.dual, posed.grid.cells
         finest = dual.misfit_of_finest(state.function)
-        errors = [state.misfit, check.misfit, check.neglected, finest, state.function.torn, loose]
+        errors = [state.misfit, check.misfit, check.neglected, finest, state.function.torn, self.loose]
         misfit = float(np.nan_to_num(errors, nan=1.0).max())  # what cannot be told is off by all there is
-        reliable = misfit <= self.tolerance and coarse.resolved and finer is None
+        reliable = misfit <= self.tolerance and coarse.resolved and resolved
         fresh = near.reached.fresh if near is not None and near.same_law else dual.grid.cells.edges.size
         largest = float(np.abs(problem.data.y).max())
         return Prediction(
@@ -132,6 +119,34 @@ class DualSolver(Solver):
             state.function.times(dual.factor / dual.size),
             reached=Reached(state.function, replace(dual.grid), dual.size, largest, coarse, fresh),
         )
+
+    def _refined(self, state: DualState, enough: float, *, cut: bool) -> _Refined:
+        """The maximum on ever finer grids, from that on the first one, where steps were `cut` or not."""
+        worse = iterations = 0  # `worse`: refinements in a row that end beyond the tolerance, and farther than they began
+        best: tuple[DualState, DualState] | None = None
+        for refinements in range(self.max_refinements + 1):
+            rounds = _AT_FIRST if refinements == 0 else 40
+            check, finer = state.dual.resolved(state, self.tolerance, self.loose, rounds)
+            if best is None or not best[1].misfit <= check.misfit:
+                best = state, check
+            if worse == _WORSE or (cut and refinements > 0):  # towards the end of the domain of the dual, again
+                state, check = best
+                if not np.isfinite(check.misfit):
+                    raise SolveError(
+                        f"curvature leaves the range of doubles between breakpoints with {state.dual.problem.potential!r}, "
+                        "on ever finer grids; take one that is less extreme, or minimum_norm, where it tends to |u|"
+                    )
+                break
+            hidden = check.neglected > max(_HIDDEN, self.tolerance)  # no nodes show what a law cannot say
+            if finer is None or refinements == self.max_refinements or hidden:
+                break
+            before = state.misfit
+            state, steps, cut = maximized(
+                scaled_start(finer.at(state.function)), self.tolerance, self.max_iterations, enough
+            )
+            iterations += steps
+            worse = 0 if state.misfit <= max(self.tolerance, before) else worse + 1
+        return _Refined(state, check, finer is None, refinements, iterations)
 
     @property
     def loose(self) -> float:

@@ -130,10 +130,12 @@ class CurvedRows:
         if not others:
             return first
         columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in cls._COLUMNS}
+        ends = np.cumsum([part.z.size for part in parts])
         series = []
         for of in zip(*(part.series for part in parts), strict=True):
-            size = max(map(len, of))
-            series.append(np.concatenate([np.pad(one, ((0, size - len(one)), (0, 0))) for one in of], axis=1))
+            series.append(np.zeros((max(map(len, of)), ends[-1])))
+            for one, end in zip(of, ends, strict=True):
+                series[-1][: len(one), end - one.shape[1] : end] = one
         return replace(first, **columns, base=np.concatenate([part.base for part in parts], axis=1), series=tuple(series))
 
     @cached_property

@@ -17,6 +17,7 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias.errors import Outcome, SolveError
+from splinebias.initialization.weight_quadrature import ROUGH
 from splinebias.limit.dual.dual_function import DualFunction
 from splinebias.limit.dual.newton import maximized
 from splinebias.limit.dual.objective import DualState, IntegratedDual, curved_spline
@@ -77,7 +78,8 @@ class ScaledFlow:
     def multipliers(self, times: Array) -> Array:
         r""":math:`\lambda` at finite times >= 0, increasing, shape (T, M); NaN where the flow was not followed so far."""
         scale = self.dual.factor / self.dual.size
-        reached = self._follow(times)[1]
+        rough = self.dual.rough() if self.tolerance >= ROUGH else None
+        reached = (self if rough is None else replace(self, dual=rough))._follow(times)[1]
         return np.stack([(scale if r.outcome.ok else np.nan) * r.function.multipliers() for r in reached])
 
     @property

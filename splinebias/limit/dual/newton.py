@@ -201,11 +201,7 @@ def scaled_start(state: DualState) -> DualState:
     steep potential and random weights the fast ones decide, which a start knows nothing of: where all curvature is
     negligible or overflows, Newton steps lead nowhere.
     """
-    dual = state.dual
-    for _ in range(_HALVINGS):
-        if state.objective >= 0 or not state.pairing:
-            break
-        state = dual.at(state.function.times(0.5))
+    dual, state = state.dual, _not_below_zero(state)
     start = state.function
     if not state.made_share < 1e-6:
         return state
@@ -218,6 +214,22 @@ def scaled_start(state: DualState) -> DualState:
         else:
             high = middle
     return state
+
+
+def _not_below_zero(state: DualState) -> DualState:
+    """`state`, halved as often as it takes: the dual is concave and 0 at 0, so half of what is enough is enough, too."""
+    found, at_least, enough = state, 0, 0
+    while not found.objective >= 0 and found.pairing and enough < _HALVINGS:
+        at_least, enough = enough, min(2 * enough or 1, _HALVINGS)
+        found = state.dual.at(state.function.times(0.5**enough))
+    while enough - at_least > 1:
+        middle = (at_least + enough) // 2
+        new = state.dual.at(state.function.times(0.5**middle))
+        if not new.objective >= 0 and new.pairing:
+            at_least = middle
+        else:
+            found, enough = new, middle
+    return found
 
 
 def steepness(potential: Potential) -> float:

@@ -15,7 +15,7 @@ from splinebias.functions.piecewise import WeightedSpline
 from splinebias.functions.unfolding import Unfolding
 from splinebias.limit.discretization import CHECK, Discretization
 from splinebias.limit.dual.dual_function import LineFrame
-from splinebias.limit.dual.equations import DualSystem, FarMass
+from splinebias.limit.dual.dual_system import DualSystem, FarMass
 from splinebias.limit.kernels.features import FeatureKernel
 from splinebias.limit.kernels.power_system import PowerSystem
 

@@ -18,7 +18,8 @@ import numpy as np
 from splinebias._array import Array
 from splinebias.limit.discretization import Discretization
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.equations import DualSystem, Masses, Moments, misfit
+from splinebias.limit.dual.dual_system import DualSystem
+from splinebias.limit.dual.equations import Masses, Moments, misfit
 from splinebias.numerics.bordered import BorderedTridiagonal
 
 _ROUNDING = 1e-14  # a misfit that no refinement makes smaller by much

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from splinebias._array import Array
 from splinebias.finite_width.quadrature.neurons import NeuronsOfSide, basis_of
 from splinebias.limit.discretization import Nodes
-from splinebias.limit.dual.equations import DualSystem
+from splinebias.limit.dual.dual_system import DualSystem
 
 
 class Lumps(NamedTuple):

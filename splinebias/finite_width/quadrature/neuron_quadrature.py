@@ -23,7 +23,8 @@ from splinebias.functions.unfolding import Unfolding
 from splinebias.initialization.breakpoints import Side
 from splinebias.initialization.zeta_cells import integration_cells
 from splinebias.limit.dual.dual_function import DualFunction
-from splinebias.limit.dual.equations import DualEquations, DualSystem
+from splinebias.limit.dual.dual_system import DualSystem
+from splinebias.limit.dual.equations import DualEquations
 from splinebias.limit.dual.objective import IntegratedDual
 from splinebias.limit.dual.panel_refinement import PanelGrid, PanelNodes
 from splinebias.limit.posed_problem import PosedProblem

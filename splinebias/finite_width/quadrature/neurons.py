@@ -18,7 +18,7 @@ from splinebias._array import Array
 from splinebias.finite_width.quadrature.effective_moments import MomentsPart, moments_of
 from splinebias.finite_width.quadrature.moment_tables import turn
 from splinebias.initialization.breakpoints import Side
-from splinebias.limit.dual.equations import DualSystem
+from splinebias.limit.dual.dual_system import DualSystem
 from splinebias.limit.dual.responses.effective_potential import conjugate_power
 from splinebias.limit.dual.responses.effective_response import EffectiveModel, EffectiveResponse, SideResponse
 from splinebias.limit.dual.responses.response import ResponseModel

@@ -13,7 +13,6 @@ import numpy as np
 
 from splinebias._array import Array
 from splinebias.errors import CapabilityError, DataError
-from splinebias.initialization import breakpoints
 from splinebias.initialization.breakpoints import BreakpointLaw, PairLaw
 from splinebias.initialization.densities.scipy_parameters import law_name, shape_loc_scale
 from splinebias.initialization.densities.stand_ins import require_quick
@@ -64,7 +63,7 @@ class Independent(PairLaw):
         return weight.sample(size, rng), bias.sample(size, rng)
 
     def breakpoint_law(self) -> BreakpointLaw:
-        from splinebias.initialization import continuous_breakpoints
+        from splinebias.initialization import continuous_breakpoints, discrete_breakpoints
 
         weight, bias = self.laws
         alone = isinstance(weight, Discrete) or isinstance(bias, Discrete)
@@ -73,9 +72,9 @@ class Independent(PairLaw):
                 require_quick(law.frozen, law.landmarks, alone=alone)
         if isinstance(weight, Discrete):
             assert not isinstance(bias, Discrete)
-            return breakpoints.DiscreteWeight(weight, bias)
+            return discrete_breakpoints.DiscreteWeight(weight, bias)
         if isinstance(bias, Discrete):
-            return breakpoints.DiscreteBias(weight, bias)
+            return discrete_breakpoints.DiscreteBias(weight, bias)
         kinds = {law_name(law) for law in self.given}
         if kinds in ({"norm"}, {"uniform"}):
             loc, scale = np.array([shape_loc_scale(law)[1:] for law in self.given]).T
@@ -115,7 +114,9 @@ class OnUnitCircle(PairLaw):
         return np.cos(angle), np.sin(angle)
 
     def breakpoint_law(self) -> BreakpointLaw:
-        return breakpoints.UnitCircle()
+        from splinebias.initialization import discrete_breakpoints
+
+        return discrete_breakpoints.UnitCircle()
 
     @property
     def second_moments(self) -> tuple[float, float]:
@@ -177,7 +178,9 @@ class Mixture(PairLaw):
         return w, b
 
     def breakpoint_law(self) -> BreakpointLaw:
-        return breakpoints.MixtureBreakpoints(
+        from splinebias.initialization import discrete_breakpoints
+
+        return discrete_breakpoints.MixtureBreakpoints(
             self.probabilities, [component.breakpoint_law() for component in self.components]
         )
 

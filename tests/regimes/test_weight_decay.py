@@ -47,6 +47,15 @@ def test_the_path_of_the_page():
     np.testing.assert_allclose(path.norms(s), 16.4 - 4608 * s, rtol=1e-12)
 
 
+@pytest.mark.parametrize("penalize_bias", [False, True])
+@pytest.mark.parametrize("x", [(-1.3, 1.0), (-562.4, 82.8), (0.0, 0.1, 0.2, 0.3)])
+def test_data_on_a_line_cost_nothing_at_any_strength(x, penalize_bias):
+    data = sb.Dataset(x, 3 - 7.1 * np.array(x))
+    assert sb.largest_strength(data, penalize_bias=penalize_bias) == 0
+    for strength in (1e-15, 1e-12, 1.0):
+        assert sb.minimum_norm(data, penalize_bias=penalize_bias, strength=strength).norm == 0
+
+
 @pytest.mark.parametrize("size", [3, 10, 60, 400])
 def test_residuals_are_optimal(size):
     data = noisy(size)

@@ -27,6 +27,7 @@ from splinebias.regimes.least_norm.sectors import Sectors
 _ROUNDS, _PROGRAMS, _STEPS = 40, 15, 40  # of exchange, with linear programs, and of Newton's method in each
 _NEW = 20  # units that a round may add at least
 _TOLERANCE = 1e-12  # of the certificate: to stop at once
+_ROUNDING = 1e-14  # of the largest ordinate, in the residuals of a line
 _GOOD = 1e-9  # of the certificate: to stop when it gets no better
 
 
@@ -145,11 +146,14 @@ def _corrected(atoms: Atoms, sectors: Sectors, multipliers: Array) -> Array:
 
 
 def _multipliers(atoms: Atoms, sectors: Sectors, s: float) -> Array:
-    """Residuals over s D, once the linear part is at its best."""
+    """Residuals over s D, once the linear part is at its best; 0 where no unit is needed but for rounding."""
     left = sectors.y - sectors.features(atoms.psi) @ atoms.a
     weight = 1 / np.sqrt(sectors.d)
     linear = np.linalg.lstsq(weight[:, None] * sectors.linear, weight * left, rcond=None)[0]
-    return np.asarray((left - sectors.linear @ linear) / (s * sectors.d))
+    left -= sectors.linear @ linear
+    if not atoms.a.size and (np.abs(left) <= _ROUNDING * np.abs(sectors.y).max()).all():
+        left = np.zeros_like(left)
+    return np.asarray(left / (s * sectors.d))
 
 
 def _with_peaks(atoms: Atoms, sectors: Sectors, multipliers: Array) -> Atoms:

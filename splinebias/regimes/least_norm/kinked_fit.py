@@ -20,6 +20,7 @@ from splinebias.regimes.least_norm.bends import Bends
 from splinebias.regimes.least_norm.knot_cells import Chosen, KnotCells, choose, dropped
 
 Indices = NDArray[np.intp]
+_ROUNDING = 1e-14  # of the largest ordinate, in the residuals of a line
 _EPS = np.finfo(float).eps
 _LARGE, _GROUP = 30_000, 16  # more data start from the fit of means of so many neighbours
 
@@ -88,6 +89,8 @@ class Fit:
         slope = np.sum(m * at * (y - mean)) / np.sum(m * at * at)
         object.__setattr__(self, "line", mean + slope * at)
         rest = (y - mean) - slope * at
+        if (np.abs(rest) <= _ROUNDING * np.abs(y).max()).all():  # the data are a line
+            rest = np.zeros_like(rest)
         if self.tilt:
             first, last = x[1] - x[0], x[-1] - x[-2]
             shift = np.zeros_like(y)

@@ -75,17 +75,34 @@ class JointDensity:
 
     def pdf(self, w: Array, b: Array) -> Array:
         """p(w, b), of the common shape of `w` and `b`."""
+        if self.name:
+            return np.exp(self.logpdf(w, b))
         return np.asarray(self.law.pdf(np.stack(np.broadcast_arrays(w, b), axis=-1)), dtype=float).reshape(
             np.broadcast_shapes(w.shape, b.shape)
         )
 
     def logpdf(self, w: Array, b: Array) -> Array:
-        """log p(w, b), also where p underflows if the law has a `logpdf`; else -inf there."""
+        """log p(w, b), also where p underflows if the law has a `logpdf`; else -inf there.
+
+        Of scipy's two laws by their formulas: its machinery takes four times as long.
+        """
+        if self.name:
+            return self._elliptical(w, b)
         if not hasattr(self.law, "logpdf"):
             with np.errstate(divide="ignore"):
                 return np.log(self.pdf(w, b))
         points = np.stack(np.broadcast_arrays(w, b), axis=-1)
         return np.asarray(self.law.logpdf(points), dtype=float).reshape(points.shape[:-1])
+
+    def _elliptical(self, w: Array, b: Array) -> Array:
+        r"""log p of a normal law, :math:`-q/2`, or a Student law, :math:`-(\nu/2 + 1) \log(1 + q/\nu)`, and a constant."""
+        (scale, _), (slant, rest) = np.linalg.cholesky(self.scatter)
+        away = np.asarray((w - self.centre[0]) / scale)
+        q = (b - self.centre[1] - slant * away) / rest  # and so the second one of two independent deviations
+        q = q * q + away * away
+        top, df = -math.log(2 * math.pi * scale * rest), math.inf if self.gaussian else float(self.law.df)
+        # Gamma(df/2 + 1)/(Gamma(df/2) df/2) = 1
+        return np.asarray(top - (q / 2 if math.isinf(df) else (df / 2 + 1) * np.log1p(q / df)))
 
     def sample(self, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Draws (w, b), each of shape (size,)."""

@@ -14,6 +14,7 @@ from problems import SET_A, SET_B
 from scipy import integrate, stats
 
 import splinebias as sb
+from splinebias.initialization.joint_laws import as_joint
 
 CORRELATED = stats.multivariate_normal([0.0, 0.0], [[1.0, 0.8], [0.8, 1.5]])
 SHIFTED = stats.multivariate_normal([1.0, -0.5], [[1.0, 0.4], [0.4, 2.0]])
@@ -265,3 +266,16 @@ def test_rough_densities_are_beyond_reach():
         joint(Disc())
     with pytest.raises(sb.CapabilityError, match="only multivariate_normal and multivariate_t can be written to TOML"):
         joint(TwoHumps()).to_table()
+
+
+@pytest.mark.parametrize("degrees", [2.5, 9.0, math.inf])
+def test_densities_are_those_of_scipy(degrees):
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(2, 2))
+    centre, scatter = rng.normal(size=2), root @ root.T + 1e-3 * np.eye(2)
+    w, b = 30 * rng.normal(size=(5, 1)), 30 * rng.normal(size=(1, 7))
+    points = np.stack(np.broadcast_arrays(w, b), axis=-1)
+    for law in (stats.multivariate_normal(centre, scatter), stats.multivariate_t(centre, scatter, df=degrees)):
+        joint = as_joint(law)
+        np.testing.assert_allclose(joint.logpdf(w, b), law.logpdf(points), rtol=1e-12)
+        np.testing.assert_allclose(joint.pdf(w, b), law.pdf(points), rtol=1e-9)

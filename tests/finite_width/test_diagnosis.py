@@ -16,6 +16,7 @@ from splinebias.cli.main import main
 from tests.problems import SET_A, SET_B, UNIFORM
 
 TORCH = sb.Problem(SET_A, sb.Initialization.pytorch_default(both_layers=True))
+PLANE = sb.Problem(sb.Points([[0.0, 1.0], [1.0, 0.0]], [1.0, 2.0]), sb.Initialization.gaussian(dim=2))
 GRID = np.linspace(-1.5, 1.5, 31)
 
 
@@ -135,6 +136,9 @@ def test_a_network_without_its_start():
         (lambda net: (net, TORCH, {"start": net, "learning_rate": 0.1, "steps": 5, "time": 1e9}), "contradicts"),
         (lambda net: (net, TORCH, {"start": sb.Network.sample(TORCH, 7), "time": 1.0}), "must be the network of width 30"),
         (lambda net: (net.function(), TORCH, {}), "must be a Training or an sb.Network"),
+        (lambda net: (net, replace(TORCH, activation=sb.Abs()), {}), "`run` must have the activation of the problem, Abs"),
+        (lambda net: (net, PLANE, {}), "`run` must have the 2 inputs of the problem, got 1"),
+        (lambda net: (net, TORCH, {"start": sb.Network.sample(PLANE, 30), "time": 1.0}), "`start` must have the 1 input of"),
     ],
 )
 def test_what_does_not_fit_together(arguments, words):

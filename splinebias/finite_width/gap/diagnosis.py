@@ -275,6 +275,16 @@ def _chain(
     return _Chain(functions, names)
 
 
+def _require_of_problem(network: Any, name: str, problem: Problem) -> None:
+    """Raise DataError if a network has other inputs, or another activation, than the problem."""
+    if not hasattr(network, "linearized"):  # said elsewhere
+        return
+    if network.inputs != (inputs := problem.initialization.inputs):
+        raise DataError(f"`{name}` must have the {inputs} input{'s' * (inputs > 1)} of the problem, got {network.inputs}")
+    if network.activation != (wanted := problem.activation.two_slopes or problem.activation):
+        raise DataError(f"`{name}` must have the activation of the problem, {wanted}, got {network.activation}")
+
+
 def _checked(
     run: Any, problem: Problem | None, start: Any, time: float | None, learning_rate: float | None, steps: int | None
 ) -> tuple[Any, Problem, Any, float, tuple[float, int] | None]:
@@ -291,6 +301,8 @@ def _checked(
         raise DataError(f"`run` must be a Training or an sb.Network, got {run!r}; sb.from_torch(module) makes a network")
     if not isinstance(problem, Problem):
         raise DataError(f"`problem` must be what the network was trained on, an sb.Problem, got {problem!r}")
+    for name, network in (("run", run), ("start", start)):
+        _require_of_problem(network, name, problem)
     if start is None:
         if time is not None or learning_rate is not None or steps is not None:
             raise DataError("a training time needs the network at the start, got `start` = None; give it, or leave both out")

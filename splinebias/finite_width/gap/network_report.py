@@ -13,9 +13,11 @@ from splinebias._result import Drawn
 from splinebias.activation import Homogeneous
 from splinebias.errors import SplinebiasError
 from splinebias.functions.compare import compare
-from splinebias.functions.compare_on_box import Place, place_text
+from splinebias.functions.compare_on_box import Place, compare_on_box, place_text
 from splinebias.limit.prediction import Prediction
 from splinebias.problem import Problem
+
+_BOX_DRAWS = 1024  # points where maxima are looked for first: limits of several inputs may take a millisecond each
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +110,10 @@ def report_of(network: Any, problem: Problem, limit: Prediction, where: Place) -
         outside = (places < x[0]) | (places > x[-1]) | ~np.isfinite(places)
     else:
         outside = active.all(axis=1) | ~active.any(axis=1)
-    distance = compare(function, limit.function, interval=where).sup
+    if w.ndim == 1:
+        distance = compare(function, limit.function, interval=where).sup
+    else:
+        distance = compare_on_box(function, limit.function, where, draws=_BOX_DRAWS).sup
     try:
         expected = error_band(problem, network.width, interval=where, draws=2000).expected_sup
     except SplinebiasError:

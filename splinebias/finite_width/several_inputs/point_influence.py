@@ -103,10 +103,15 @@ class PointInfluence(ABC):
         one, total = self.prepared(x), np.zeros((len(x), len(x2)))
         two = one if x is x2 else self.prepared(x2)
         for part in self.parts(len(x) + len(x2)):
-            u = self.at(x, one, part)
-            u2 = u if x is x2 else self.at(x2, two, part)
-            total += u @ u2.T if u.ndim == 2 else np.einsum("rpn,rqn->pq", u, u2, optimize=True)
+            of_both = zip(self.each(x, one, part), self.each(x2, two, part), strict=True)
+            for u, u2 in ((u, u) for u in self.each(x, one, part)) if x is x2 else of_both:
+                total += u @ u2.T
         return total / len(self.b)
+
+    def each(self, x: Array, prepared: Any, part: slice) -> Iterator[Array]:
+        """What `at` gives, on the data and on every direction of start functions, (P, n): held one at a time."""
+        u = self.at(x, prepared, part)
+        yield from u if u.ndim == 3 else [u]
 
     def moments(self, x: Array) -> tuple[Array, Array, Array]:
         """E[u^2], its standard error, and E[u^4] at points (P, d), each of shape (P,)."""
@@ -241,10 +246,20 @@ class InfluenceOnTheWay(PointInfluence):
         return affine, (system.kernel.matrix(x, system.x) - affine @ system.matrix) @ columns
 
     def at(self, x: Array, prepared: tuple[Array, Array], part: slice) -> Array:
-        total = -self._mean(prepared)[:, :, None]
-        for here, there in self._pairs(x, part):
-            total = total + self._of_feature(here, there, prepared)
-        return np.asarray(total if len(total) > 1 else total[0])
+        rows = list(self.each(x, prepared, part))
+        return np.stack(rows) if len(rows) > 1 else rows[0]
+
+    def each(self, x: Array, prepared: tuple[Array, Array], part: slice) -> Iterator[Array]:
+        (affine, projections), columns = prepared, self._modes[2]
+        features = [(here - affine @ there, columns.T @ there) for here, there in self._pairs(x, part)]
+        for start, mean in zip(self._starts, self._mean(prepared), strict=True):
+            response = sum(z * (self._gamma @ (start[:, None] * z)) for _, z in features)
+            u = projections @ response
+            u += mean[:, None]
+            np.negative(u, out=u)
+            for here, z in features:
+                u += here * ((self._moved * start) @ z)
+            yield u
 
     def total(self, x: Array, prepared: tuple[Array, Array]) -> Array:
         (affine, projections), columns, (start,) = prepared, self._modes[2], self._starts
@@ -277,15 +292,6 @@ class InfluenceOnTheWay(PointInfluence):
         """What is in the modes of the data and of directions of start functions, or of what is drawn: (R, k)."""
         starts = self._modes[1]
         return starts if self.shares is None else (self.shares @ starts)[None]
-
-    def _of_feature(self, here: Array, there: Array, prepared: tuple[Array, Array]) -> Array:
-        """The influence through one feature, (P, n) and at the data (M, n): shape (R, P, n)."""
-        (affine, projections), columns = prepared, self._modes[2]
-        z, left, rows = columns.T @ there, here - affine @ there, []
-        for start in self._starts:
-            response = z * (self._gamma @ (start[:, None] * z))
-            rows.append(left * ((self._moved * start) @ z) - projections @ response)
-        return np.stack(rows)
 
     @cached_property
     def _moved(self) -> Array:

@@ -99,7 +99,7 @@ class NeuronQuadrature:
         unit = 1 / problem.phi.hess_at_zero if problem.scaled else 1.0
         order = _ORDER if law.degree is None else law.degree + 4  # u^2 is zeta times a polynomial of degree 4
         edges = integration_cells(law, x, order, 2).edges
-        cells = Cells(np.union1d(edges, integration_cells(law, x, order).edges), order)
+        cells = Cells(np.union1d(edges, posed.grid.cells.edges), order)
         grid = PanelGrid(x, cells, Unfolding.of(Quadratic()), split=True)
         return cls(problem, _dual_function(problem, u * unit), 1.0, unit, grid)
 

@@ -83,6 +83,7 @@ def test_with_a_free_line_and_constant_penalty_units_do_not_matter():
 
 def test_few_breakpoints_among_the_data_are_advised_on():
     assert "only 0.02% of the breakpoints of this law lie among the data" in sb.predict(FAR).advice
+    assert "sb.rescaled(problem)" in str(sb.predict(FAR)) and "rescaled" not in repr(sb.predict(FAR))
     assert "sb.rescaled" in sb.predict(FAR)._repr_html_()
     assert sb.predict(sb.rescaled(FAR).problem).advice == ""
     wide = sb.Problem(sb.Dataset([-1e6, 0, 1e6], [0, 1, 0]), GAUSSIAN)

@@ -94,7 +94,7 @@ class Prediction(DrawnFunction):
     def advice(self) -> str:
         """What to do about an outcome that is not ok, and about a law with few breakpoints among the data; mostly empty.
 
-        Worked out when asked for; notebooks show it.
+        Worked out when asked for; `print` and notebooks show it.
         """
         from splinebias.rescaling import few_breakpoints
 
@@ -106,6 +106,9 @@ class Prediction(DrawnFunction):
             f"Prediction({self.problem.describe()}; penalty {self.penalty:.6g}, residual {self.residual:.1e}, "
             f"{self.outcome})"
         )
+
+    def __str__(self) -> str:
+        return f"{self!r}; {self.advice}" if self.advice else repr(self)
 
 
 class Solver(ABC):

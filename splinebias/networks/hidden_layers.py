@@ -18,7 +18,7 @@ def hidden_layers(module: Any) -> list[tuple[Array, Array]]:
     Raises
     ------
     DataError
-        If `module` is no torch module of at least two Linear layers, each fed by the one before.
+        If `module` is no torch module of at least two Linear layers, each fed by the one before, with finite weights.
     """
     layers = [part for part in module.modules() if isinstance(part, nn.Linear)] if isinstance(module, nn.Module) else []
     if len(layers) < 2 or any(one.out_features != two.in_features for one, two in pairwise(layers)):
@@ -36,4 +36,9 @@ def _rows(layer: nn.Linear) -> Array:
 
 
 def _numbers(tensor: Any) -> Array:
-    return np.asarray(tensor.detach().cpu().double().numpy())
+    if tensor.is_meta:
+        raise DataError("`module` must have its parameters, got some on the meta device; load them first")
+    numbers = np.asarray(tensor.detach().cpu().double().numpy())
+    if not np.isfinite(numbers).all():
+        raise DataError(f"weights must be finite, got {np.count_nonzero(~np.isfinite(numbers))} that are not")
+    return numbers

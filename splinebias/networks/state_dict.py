@@ -62,6 +62,10 @@ def _layers(state: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if hidden.shape[1] < 1 or output.shape != (1, n):
         raise DataError(wanted)
     biases = {name.removesuffix("bias"): value for name, value in state.items() if value.ndim == 1}
-    if set(biases) - {first, second} or first not in biases or biases[first].shape != (n,):
-        raise DataError(f"{wanted}; the hidden layer needs its bias, and nothing else has one")
+    if len(biases) + 2 < len(state) or set(biases) - {first, second} or first not in biases or biases[first].shape != (n,):
+        raise DataError(f"{wanted}; the hidden layer needs its bias, and nothing else but the output has one")
+    if second in biases and biases[second].shape != (1,):
+        raise DataError(f"{wanted}; the output has one bias")
+    if any(value.is_meta for value in state.values()):
+        raise DataError(f"{wanted}, on the device 'meta', which holds no numbers; save weights that are loaded")
     return hidden, biases[first], output, biases.get(second, output.new_zeros(1))

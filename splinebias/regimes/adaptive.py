@@ -20,6 +20,7 @@ from splinebias.initialization.initialization import Initialization
 from splinebias.initialization.laws import Discrete
 from splinebias.limit.predict import predict
 from splinebias.limit.prediction import Prediction
+from splinebias.loss import require_squared
 from splinebias.parameterization import NTK, MeanField, Standard
 from splinebias.problem import Problem
 from splinebias.regimes.minimum_norm import MinimumNorm, minimum_norm
@@ -202,7 +203,7 @@ def adaptive_measures(run: Training) -> AdaptiveMeasures:
     DataError
         If `run` is no Training; for data on a constant.
     CapabilityError
-        For other activations and problems with a free affine part.
+        For other activations and problems with a free affine part; for runs on another loss than the squared one.
 
     Notes
     -----
@@ -215,6 +216,7 @@ def adaptive_measures(run: Training) -> AdaptiveMeasures:
     """
     if not isinstance(run, Training):
         raise DataError(f"`run` must be a Training, got {type(run).__name__}; pass sb.train(problem, width)")
+    require_squared(run.loss_function, "the adaptive regime")
     problem = run.problem
     if (problem.activation.two_slopes or problem.activation) != ReLU() or problem.free:
         raise CapabilityError(

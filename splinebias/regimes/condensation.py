@@ -42,12 +42,15 @@ class Decoupled:
         maximum with Q < 0 (a minimum with Q > 0), where (w, b) shrinks to zero.
     shares : Array, shape (k,)
         Share of all neurons that ended alive at each of the k orientations.
+    signs : Array, shape (n,)
+        Sign of the output weight in the end.
     """
 
     angles: Array
     errors: Array
     alive: NDArray[np.bool_]
     shares: Array
+    signs: Array
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,11 +132,12 @@ class Orientations(Drawn):
             raise DataError("every (w, b) must differ from zero, got one without a direction; drop that neuron")
         theta, phi = _to_rest(self.term, *start)
         angles = np.degrees(theta) % 360
-        away = self.distances(angles, np.sign(phi))
+        signs = np.sign(phi)
+        away = self.distances(angles, signs)
         errors = away.min(axis=1, initial=180.0)
         alive = errors < 0.01
         at = away[alive].argmin(axis=1) if self.angles.size else np.zeros(0, dtype=int)
-        return Decoupled(angles, errors, alive, np.bincount(at, minlength=self.angles.size) / theta.size)
+        return Decoupled(angles, errors, alive, np.bincount(at, minlength=self.angles.size) / theta.size, signs)
 
 
 @overload

@@ -49,8 +49,8 @@ def count(*, fast: bool, per_power: int = 2, orientations: Predictor = condensed
         ended = condensed_orientations(EIGHT, activation).decoupled(*starts)  # the flow does not know what was predicted
         angles = np.radians(ended.angles)
         alone = Condensation(np.stack([np.cos(angles), np.sin(angles)], axis=1), np.zeros(angles.size), np.ones(angles.size))
-        gap = predicted.angles - ended.angles[:, None]
-        apart = np.abs((gap + 180) % 360 - 180).min(axis=1)
+        away = predicted.distances(ended.angles, ended.signs)  # infinite where signs differ
+        apart = max(float(away.min(axis=axis).max()) for axis in (0, 1))
         verdicts += [
             Verdict(
                 f"Z count p = {p}",
@@ -65,8 +65,8 @@ def count(*, fast: bool, per_power: int = 2, orientations: Predictor = condensed
                 "they are the maxima of Q > 0 and the minima of Q < 0, Q(u) = sum y (u.(x, 1))^p",
                 _CLAIM,
                 (_known_power(activation), _frozen()),
-                f"largest distance of {angles.size} starts to the nearest, degrees",
-                *equal(0.0, float(apart.max()), 1e-3),
+                f"largest distance of {angles.size} ends to the nearest of their sign, and back, degrees",
+                *equal(0.0, apart, 1e-3),
             ),
         ]
     return tuple(verdicts)

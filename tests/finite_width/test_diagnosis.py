@@ -147,6 +147,37 @@ def test_what_does_not_fit_together(arguments, words):
         sb.diagnose(run, problem, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"time": "1"}, "`time` must be"),
+        ({"time": [1, 2]}, "`time` must be"),
+        ({"learning_rate": "a", "steps": 5}, "`learning_rate` must be"),
+        ({"learning_rate": 0.1, "steps": 10.9}, "`steps` must be a whole number"),
+    ],
+)
+def test_training_times_are_numbers(options, words):
+    net = sb.Network.sample(TORCH, 30)
+    with pytest.raises(sb.DataError, match=words):
+        sb.diagnose(net, TORCH, start=net, **options)
+
+
+@pytest.mark.parametrize("bias", [torch.zeros(4), torch.tensor(2.5), torch.zeros(0)])
+def test_states_have_one_output_bias(bias, tmp_path):
+    from splinebias.networks.state_dict import network_from_state
+
+    state = {"0.weight": torch.ones(30, 1), "0.bias": torch.zeros(30), "2.weight": torch.ones(1, 30), "2.bias": bias}
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(sb.DataError, match="a state_dict must hold the weights"):
+        network_from_state(tmp_path / "state.pt", sb.ReLU())
+
+
+def test_frozen_hidden_weights_have_no_parts():
+    run = sb.train(TORCH, 50, trainable="output", loss_tol=1e-6)
+    with pytest.raises(sb.CapabilityError, match=r"got a run that moved a.* alone; train with trainable"):
+        sb.diagnose(run)
+
+
 def test_a_training_knows_its_problem():
     run = sb.train(TORCH, 30, loss_tol=1e-2)
     with pytest.raises(sb.DataError, match="a Training knows its `problem`"):

@@ -52,6 +52,14 @@ def test_trained_networks_move_as_predicted(problem, width):
     assert np.corrcoef(found.movement, found.predicted)[0, 1] > 0.97
 
 
+def test_movement_is_measured_from_the_start_of_the_run():
+    start = sb.Network.sample(A, 50, seed=99)
+    given, drawn = sb.train(A, start=start, loss_tol=1e-4), sb.train(A, 50, seed=99, loss_tol=1e-4)
+    own, same = (sb.laziness(A, 50).measured(run) for run in (given, drawn))
+    np.testing.assert_array_equal(own.movement, same.movement)
+    np.testing.assert_array_equal(own.predicted, same.predicted)
+
+
 def test_movement_falls_like_the_square_of_the_width():
     narrow, wide = sb.laziness(A, 100), sb.laziness(A, 1000)
     assert narrow.overall == pytest.approx(100 * wide.overall, rel=1e-12)

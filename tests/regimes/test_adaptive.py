@@ -207,6 +207,10 @@ def test_what_has_no_axes_is_refused(run):
         sb.adaptive_problem(sb.Dataset([0, 1, 2], [3, 3, 3]), 1.0, 0.0)
     with pytest.raises(sb.DataError, match="`run` must be a Training, got Dataset"):
         sb.adaptive_measures(D7)
+    labels = sb.Dataset(D7.x, np.sign(D7.y + 1e-9))
+    classified = sb.train(sb.Problem(labels, sb.Initialization.gaussian()), 60, loss=sb.Logistic(), loss_tol=0.5)
+    with pytest.raises(sb.CapabilityError, match="the adaptive regime is about the squared loss"):
+        sb.adaptive_measures(classified)
     for change in ({"activation": sb.Abs()}, {"affine": "free"}):
         with pytest.raises(sb.CapabilityError, match="ReLU networks without skip connection"):
             sb.adaptive_measures(replace(run, problem=replace(run.problem, **change)))

@@ -315,6 +315,14 @@ def test_activations_of_ones_own():
     np.testing.assert_allclose(own.strengths, -2 * known.strengths)
 
 
+def diverged():
+    """A module two of whose weights are no numbers."""
+    module = torch.nn.Sequential(torch.nn.Linear(1, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    with torch.no_grad():
+        module[0].weight[:2] = math.nan
+    return module
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -332,6 +340,7 @@ def test_activations_of_ones_own():
         (lambda: sb.condensation((np.ones((1, 2)), [1.0], [1.0])).angles, sb.DataError, "are of one input, got 2"),
         (lambda: sb.layer_condensation(torch.nn.ReLU()), sb.DataError, "must be a torch module of Linear layers"),
         (lambda: sb.layer_condensation(3), sb.DataError, "must be a torch module of Linear layers"),
+        (lambda: sb.layer_condensation(diverged()), sb.DataError, "weights must be finite, got 2 that are not"),
         (lambda: train_deep_from_small_start(FIVE, (), scale=1e-3), sb.DataError, "at least one hidden layer"),
         (lambda: train_deep_from_small_start(FIVE, (9, 9), scale=10), sb.DataError, "lower `scale`"),
         (lambda: expected_angle_error(Z8, sb.XTanh(), width=9, scale=1e-3), sb.CapabilityError, "of multiplicity 1"),
@@ -390,3 +399,9 @@ def test_the_leading_term_has_its_slope():
         term, theta = LeadingTerm.of(Z8, activation), np.linspace(0.05, 6.2, 50)
         slope = (term.value(theta + 1e-6) - term.value(theta - 1e-6)) / 2e-6
         np.testing.assert_allclose(term.slope(theta), slope, atol=1e-8)
+
+
+def test_a_flow_that_takes_too_many_evaluations_ends(monkeypatch):
+    monkeypatch.setattr("splinebias.regimes.small_starts.small_start._MOST_EVALUATIONS", 500)
+    found = sb.train_from_small_start(sb.Dataset(Z8.x + 1000, Z8.y), sb.Tanh(), width=5, scale=1e-8)
+    assert found.outcome is sb.Outcome.MAX_STEPS and found.evaluations < 600

@@ -206,6 +206,8 @@ def test_results_print_draw_and_become_tables(run):
         (lambda: sb.large_bias(C8.x, [1, math.nan] * 4, 1, width=10), "`y` must be finite"),
         (lambda: sb.large_bias_widths(C8.x, C8.y, 1, distance=1.5), "`distance` must be below 1"),
         (lambda: sb.large_bias_widths(C8.x, C8.y, 1, seeds=()), "`seeds` hold at least one"),
+        (lambda: sb.large_bias_widths(C8.x, C8.y, 1, seeds=[None]), "`seeds` must be a whole number"),
+        (lambda: sb.large_bias(C8.x, C8.y, 1, width=10, seed=None), "`seed` must be a whole number >= 0, got None"),
         (lambda: sb.bias_generalized_kernel([0, 0], 1).steps_to([1, 2], 1e-3), "the kernel is singular; raise `loss`"),
     ],
 )

@@ -113,6 +113,19 @@ def of_squares(data, activation):
     return sb.condensed_orientations(data, sb.ReLUPower(2) if activation == sb.ReLU() else sb.ReLU())
 
 
+def of_other_signs(data, activation):
+    """The orientations of the data upside down: maxima take the place of minima."""
+    found = sb.condensed_orientations(data, activation)
+    return replace(found, signs=-found.signs)
+
+
+def of_all(data, activation):
+    """Every direction, with either sign."""
+    found, angles = sb.condensed_orientations(data, activation), np.tile(np.arange(0, 360, 0.01), 2)
+    signs = np.repeat([1.0, -1.0], angles.size // 2)
+    return replace(found, angles=angles, signs=signs, strengths=signs, basins=np.full(angles.size, 1 / angles.size))
+
+
 def of_sums(points, activation):
     """Four directions, those of the eigenvectors that multiplicity 2 has."""
     return sb.condensed_orientations(points, sb.XTanh())
@@ -166,6 +179,16 @@ WRONG = {  # name: the claim with a wrong prediction, or on networks that are no
     "count": (
         zhou.count,
         {"per_power": 1, "orientations": of_squares},
+        [f"Z {what} p = {p}" for p in (1, 2, 3) for what in ("count", "directions")],
+    ),
+    "signs": (
+        zhou.count,
+        {"per_power": 1, "orientations": of_other_signs},
+        [f"Z {what} p = {p}" for p in (1, 2, 3) for what in ("count", "directions")],
+    ),
+    "everything": (
+        zhou.count,
+        {"per_power": 1, "orientations": of_all},
         [f"Z {what} p = {p}" for p in (1, 2, 3) for what in ("count", "directions")],
     ),
     "error": (zhou.error, {"constant": 1.3}, ["Z error"]),

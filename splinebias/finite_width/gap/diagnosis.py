@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from splinebias._arguments import known_keywords
+from splinebias._arguments import known_keywords, real_number, whole_number
 from splinebias._result import Drawn, frame_of
 from splinebias.activation import Homogeneous
 from splinebias.errors import CapabilityError, DataError
@@ -212,6 +212,7 @@ def diagnose(
     ['start', 'sampling', 'hidden kernel', 'moving features', 'unfinished']
     """
     require_lazy_training(run, "a diagnosis")
+    _require_hidden_trained(run)
     network, problem, start, time, descent = _checked(run, problem, start, time, learning_rate, steps)
     where = problem.default_place if interval is None else checked_place(interval)
     require_limit(problem)
@@ -275,6 +276,16 @@ def _chain(
     return _Chain(functions, names)
 
 
+def _require_hidden_trained(run: Any) -> None:
+    """Raise CapabilityError if hidden weights of a run were frozen: its parts would be those of another training."""
+    trained = getattr(run, "trainable", ("w", "b"))
+    if not {"w", "b"} <= set(trained):
+        raise CapabilityError(
+            f"a diagnosis is about trained hidden weights, got a run that moved {', '.join(trained)} alone; train with "
+            'trainable="all"; sb.compare(run, limit) is the whole gap'
+        )
+
+
 def _require_of_problem(network: Any, name: str, problem: Problem) -> None:
     """Raise DataError if a network has other inputs, or another activation, than the problem."""
     if not hasattr(network, "linearized"):  # said elsewhere
@@ -283,6 +294,8 @@ def _require_of_problem(network: Any, name: str, problem: Problem) -> None:
         raise DataError(f"`{name}` must have the {inputs} input{'s' * (inputs > 1)} of the problem, got {network.inputs}")
     if network.activation != (wanted := problem.activation.two_slopes or problem.activation):
         raise DataError(f"`{name}` must have the activation of the problem, {wanted}, got {network.activation}")
+    if not problem.free and bool(network.skip.any()):
+        raise DataError(f'`{name}` must have no skip connection, got {network.skip.tolist()}; take affine="free"')
 
 
 def _checked(
@@ -307,19 +320,29 @@ def _checked(
         if time is not None or learning_rate is not None or steps is not None:
             raise DataError("a training time needs the network at the start, got `start` = None; give it, or leave both out")
         return run, problem, None, math.inf, None
+    return run, problem, start, *_training_time(run, problem, start, time, learning_rate, steps)
+
+
+def _training_time(
+    run: Any, problem: Problem, start: Any, time: Any, learning_rate: Any, steps: Any
+) -> tuple[float, tuple[float, int] | None]:
+    """The training time of a network from its start, and (learning rate, steps) of constant steps, or a DataError."""
     if not hasattr(start, "linearized") or start.width != run.width:
         raise DataError(f"`start` must be the network of width {run.width} before training, got {start!r}")
     clock = problem.parameterization.clock(run.width)
     if (learning_rate is None) != (steps is None):
         raise DataError(f"`learning_rate` and `steps` come together, got {learning_rate!r} and {steps!r}")
+    if time is not None and not (isinstance(time, float) and time == math.inf):
+        time = real_number(time, "time", at_least=0)
     if learning_rate is None or steps is None:
         if time is None:
             raise DataError(
                 "`time` must be the training time, n * (sum of learning rates), got None; or give both "
                 "`learning_rate` and `steps`"
             )
-        return run, problem, start, float(time), None
+        return time, None
+    learning_rate, steps = real_number(learning_rate, "learning_rate", above=0), whole_number(steps, "steps", at_least=1)
     reached = clock * learning_rate * steps
     if time is not None and not math.isclose(time, reached, rel_tol=1e-6):
         raise DataError(f"`time` = {time:g} contradicts learning_rate * steps, which is the time {reached:g}; leave one out")
-    return run, problem, start, reached, (float(learning_rate), int(steps))
+    return reached, (learning_rate, steps)

@@ -216,7 +216,7 @@ class Laziness(Drawn):
         """
         if run.width != self.width or run.problem != self.problem:
             raise DataError(f"`run` must be a network of this problem and width {self.width}, got {run!r}")
-        w, b = self.problem.initialization.sample(run.width, np.random.default_rng(run.seed))[:2]
+        w, b = run.start.units()[:2]
         units = np.vstack([w.T, b])
         ends = np.vstack([part.T for part in run.network.units()[:2]])
         change, predicted = ends - units, self.change(w, b)

@@ -205,7 +205,7 @@ def large_bias(
     >>> print(found.outcome.name, found.distance < 0.1, f"{found.active[0].mean():.2f}")
     REACHED_TIME True 0.16
     """
-    kernel = bias_generalized_kernel(x, bias)
+    kernel, seed = bias_generalized_kernel(x, bias), whole_number(seed, "seed")
     share = real_number(step, "step", above=0, fix="1 is the step that removes the fastest mode at once")
     if share >= 2:
         raise DataError(f"`step` must be below 2, got {share:g}: descent diverges; take 1")

@@ -107,7 +107,7 @@ def large_bias_widths(
     A search over trained networks, not a prediction. Theorems give widths that are enough, not those that are needed.
     """
     levels, goal = real_vector(listed(biases), "biases"), real_number(distance, "distance", above=0)
-    networks, most = tuple(seeds), whole_number(largest, "largest", at_least=1)
+    networks, most = tuple(whole_number(seed, "seeds") for seed in seeds), whole_number(largest, "largest", at_least=1)
     if goal >= 1 or not networks:
         raise DataError(f"`distance` must be below 1 and `seeds` hold at least one, got {goal:g} and {networks}")
     kernels = [bias_generalized_kernel(x, level) for level in levels]

@@ -596,3 +596,20 @@ def test_other_initializations_and_precisions():
     single = sb.train(A, 1000, method=sb.MirrorFlow(), loss_tol=1e-10, dtype="float32")
     assert single.network.theta.dtype is torch.float32
     assert distance(single.function, train(A, 1000).function) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("activation", "width", "seed", "moves"),
+    [(sb.LeakyReLU(0.3), 1, 0, "hidden"), (sb.Abs(), 3, 3, "hidden"), (sb.LeakyReLU(0.3), 1, 0, "all")],
+)
+def test_a_few_units_whose_breakpoints_pass_samples_follow_the_flow_as_well_as_rtol_asks(activation, width, seed, moves):
+    data = sb.Dataset.from_replicates([-0.93, -0.93, -0.93, -0.75, 0.0], [0.96, 0.96, 0.96, -0.94, -0.86])
+    law = sb.Initialization(st.norm(), st.norm(), st.norm(), antisymmetric=False)
+    problem, steps, x = sb.Problem(data, law, activation), 20_000, np.linspace(-1.5, 1, 11)
+    descent = sb.MirrorDescent(learning_rate=5 / width / steps, max_steps=steps)  # of the same time, off by 1e-4
+    found = [descent, sb.MirrorFlow(1e-4, time=5.0), sb.MirrorFlow(1e-6, time=5.0)]
+    slow, rough, fine = (
+        sb.train(problem, width, seed, trainable=moves, method=method, loss_tol=1e-300).function(x) for method in found
+    )
+    assert np.abs(rough - fine).max() < 1e-3
+    assert np.abs(slow - fine).max() < 3e-4

@@ -95,7 +95,9 @@ class FlowBatch(SavingBatch):
         attempt = step.attempt(torch.as_tensor(h).to(like), torch.as_tensor(drift_tol).to(like))
         error = np.maximum(_numpy(attempt.drift) / drift_tol, _numpy(attempt.wander) / wander_tol)
         jumps, landing, loss, noise = map(_numpy, (attempt.jumps, attempt.landing, attempt.end.loss, attempt.end.rounding))
-        taken = control.judge(h, error=error, jumps=jumps, landing=landing, loss=loss, noise=noise, rounding=self._rounding)
+        taken = control.judge(
+            h, error=error, jumps=jumps, landing=landing, loss=loss, noise=noise, rounding=self._rounding, rtol=self._rtol
+        )
         for row, finite in zip(self._rows, np.isfinite(loss) & np.isfinite(error), strict=True):
             row.overflowed = not finite
         held = _numpy(torch.bincount(attempt.end.held.row, minlength=h.size))

@@ -77,11 +77,9 @@ class MirrorFlow(TrainingMethod):
     A step costs three evaluations of the network, each with products with the transposed Jacobian (``stats["passes"]``),
     O(n M) or O(n log M + M^2), and the eigenvectors of an M x M matrix (up to M = 1000; Krylov spaces beyond).
     Where breakpoints pass samples or come to rest there is located inside a step (`crossings`), so steps go over such jumps
-    of the field at the same order (``stats["jumped"]`` of them). They are not made shorter than
-    :math:`1/\lambda_{\max}` for the sake of accuracy (``stats["floored"]`` would have been): of networks of some twenty
-    units and fewer, and with ``trainable="hidden"``, f may be off by some per cent then, whatever `rtol` is; `MirrorDescent`
-    of small rates converges. ``stats["held"]`` is how many units slid along samples at most at a time,
-    ``stats["rejected"]`` how many steps were taken back.
+    of the field at the same order (``stats["jumped"]`` of them). They are not made shorter than 100 rtol of
+    :math:`1/\lambda_{\max}` for the sake of accuracy (``stats["floored"]`` would have been). ``stats["held"]`` is how many
+    units slid along samples at most at a time, ``stats["rejected"]`` how many steps were taken back.
 
     Hypotheses of the infinite-width limit, not checked: a large width.
 

@@ -8,7 +8,7 @@ A step is accepted if its errors are within tolerance and the loss falls (along 
   same point, so if only the end counts a tenth of the present misfit will do. If times count it is held like the drift.
 
 A step taken back in which the field jumps, because breakpoints pass samples, is tried again up to the first of them and for
-a part of the rest. No step is made shorter than that of stable descent,
+a part of the rest. No step is made shorter than 100 `rtol` of that of stable descent,
 :math:`1/\lambda_{\max}`, for the sake of accuracy there, only to make the loss fall.
 """
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from splinebias._array import Array
 
+_SHORTEST = 100.0  # rtol / lambda_max
 Flags = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 
@@ -40,7 +41,7 @@ class StepControl:
     h, growth : Array
         Size of the next step (nan: not known yet), and the largest allowed ratio of successive steps.
     floored, jumped, passes : Counts
-        Steps accepted at the size of stable descent, over a jump, in spite of their error; steps accepted over a jump;
+        Steps accepted at the least size, over a jump, in spite of their error; steps accepted over a jump;
         evaluations of the network, each with a product with the transposed Jacobian.
     held : Counts
         Most units held at samples at the end of a step.
@@ -79,7 +80,16 @@ class StepControl:
         return within
 
     def judge(
-        self, h: Array, *, error: Array, jumps: Flags, landing: Array, loss: Array, noise: Array, rounding: float
+        self,
+        h: Array,
+        *,
+        error: Array,
+        jumps: Flags,
+        landing: Array,
+        loss: Array,
+        noise: Array,
+        rounding: float,
+        rtol: float,
     ) -> Flags:
         """Which steps of sizes `h` are accepted, from error / tolerance, jumps of the field and new loss, all (B,).
 
@@ -90,7 +100,7 @@ class StepControl:
         drowned = noise > np.maximum(1e-8 * self.at_start, rounding)
         finite = np.isfinite(loss) & np.isfinite(error)
         falls = finite & ~drowned & (loss <= np.maximum(self.loss, rounding**2 / 2))
-        floor = 1 / self.largest
+        floor = min(1.0, _SHORTEST * rtol) / self.largest
         good = falls & (error <= 1)
         floored = falls & ~good & jumps & (h <= floor)
         taken = good | floored

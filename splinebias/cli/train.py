@@ -112,6 +112,7 @@ def train(
             "outcome": run.advice,
             "loss": f"{run.loss:.3e}",
             **labels,
+            **({} if limit is None or limit.outcome.ok else {"prediction": limit.outcome.value}),
             "distance": f"unknown: {unknown}"
             if distance is None
             else f"sup {distance.sup:.4g} (at x = {_point(distance.argmax)}), L2 {distance.l2:.4g} "

@@ -204,7 +204,8 @@ class ErrorBand(ErrorsOfWidth, Drawn):
     def __repr__(self) -> str:
         lo, hi = self.interval
         where = f"width {self.width}, interval [{lo:g}, {hi:g}], time {self.time:g}"
-        return f"ErrorBand({self.problem.describe()}; {where}: expected sup {self.expected_sup:.3g})"
+        of = "" if starts_count(self.problem) else " of f_n - f_0"
+        return f"ErrorBand({self.problem.describe()}; {where}: expected sup{of} {self.expected_sup:.3g})"
 
 
 @known_keywords
@@ -336,6 +337,11 @@ def _influences(prediction: Prediction) -> InfluenceModel:
     from splinebias.finite_width.influence_on_path import PathInfluence  # a limit does without trajectories
 
     return PathInfluence.of(posed, multipliers, time)
+
+
+def starts_count(problem: Problem) -> bool:
+    """Whether the start functions of networks are 0, or among what is called their error."""
+    return problem.initialization.starts_at_zero or isinstance(problem.parameterization, MeanField)
 
 
 def copies_of(problem: Problem) -> int:

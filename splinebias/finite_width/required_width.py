@@ -12,7 +12,7 @@ from splinebias._arguments import known_keywords, real_number
 from splinebias._result import Drawn
 from splinebias.data import Dataset
 from splinebias.errors import CapabilityError, DataError, SolveError
-from splinebias.finite_width.band import ErrorBand, copies_of, error_band
+from splinebias.finite_width.band import ErrorBand, copies_of, error_band, starts_count
 from splinebias.finite_width.largest_error import check_probability
 from splinebias.finite_width.several_inputs.band_of_points import PointsBand
 from splinebias.problem import Problem, require_problem
@@ -68,7 +68,8 @@ def required_width(
 ) -> RequiredWidth:
     r"""The width at which networks are within `sup_error` of their limit with this probability.
 
-    With q the quantile of :math:`\sqrt n \sup|f_n - f|` that is :math:`n = \lceil (q/\text{sup\_error})^2 \rceil`.
+    With q the quantile of :math:`\sqrt n \sup|f_n - f|` that is :math:`n = \lceil (q/\text{sup\_error})^2 \rceil`. Of
+    networks that start at random functions :math:`f_0` the error of :math:`f_n - f_0` is meant, as in `error_band`.
 
     Parameters
     ----------
@@ -126,7 +127,19 @@ def required_width(
 
 def _advice_at(band: ErrorBand | PointsBand, correction: float) -> str:
     """All that speaks against the width of a band."""
-    return "; ".join(filter(None, (band.advice, _of_expansion(band.problem, band.width, correction))))
+    return "; ".join(
+        filter(None, (_of_starts(band.problem), band.advice, _of_expansion(band.problem, band.width, correction)))
+    )
+
+
+def _of_starts(problem: Problem) -> str:
+    """What error is meant, where networks start at random functions."""
+    if starts_count(problem):
+        return ""
+    return (
+        "networks start at random functions f_0: this is the error of f_n - f_0, beside the limit from their own start "
+        "(sb.start_process has the law of f_0, which no width makes smaller)"
+    )
 
 
 def _of_expansion(problem: Problem, width: int, correction: float) -> str:

@@ -23,8 +23,10 @@ def as_function(value: Any, name: str) -> Any:
     Raises
     ------
     DataError
-        If it is neither.
+        If it is neither, or a torch module.
     """
+    if hasattr(value, "state_dict") and hasattr(value, "parameters"):
+        raise DataError(f"`{name}` must be a function of numpy arrays, got a torch module; take sb.from_torch(module)")
     found = getattr(value, "function", None)
     if found is None or isinstance(value, FunctionSum):
         found = value

@@ -156,6 +156,8 @@ class Initialization(Presets):
         In antisymmetric pairs units 2j and 2j + 1 share w and b and have opposite a; `width` must then be even.
         """
         width = whole_number(width, "width", at_least=1)
+        if not isinstance(rng, np.random.Generator):
+            raise DataError(f"`rng` must be a numpy Generator, got {rng!r}; take numpy.random.default_rng(seed)")
         if self.output is None:
             w, b = self.pair_law.sample(width, rng)
             return w, b, np.zeros(width)

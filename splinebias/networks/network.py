@@ -105,6 +105,11 @@ class Network:
         theta = torch.tensor(np.concatenate([w, b, a, [0.0]]), dtype=torch.float64)
         return cls(theta, activation.two_slopes or activation, theta.new_zeros(2))
 
+    def __repr__(self) -> str:
+        batch = "".join(f"{size} x " for size in self.theta.shape[:-1])
+        skip = ", with a skip connection" if bool(self.skip.any()) else ""
+        return f"Network({batch}width {self.width}, {self.inputs} input{'s' * (self.inputs > 1)}, {self.activation}{skip})"
+
     @property
     def width(self) -> int:
         """Number n of units."""

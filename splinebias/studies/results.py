@@ -222,10 +222,16 @@ class Study(Tabulated):
         ok = sum(row.ok for row in self.rows)
         return f"Study({self.label}; widths {widths or 'none'}: {ok} of {len(self.rows)} runs are ok)"
 
+    @property
+    def _error_text(self) -> str:
+        """The error, in which the limit is that from a network's own start."""
+        own = not (self.problem.initialization.starts_at_zero or isinstance(self.problem.parameterization, MeanField))
+        return "sup|f_n - f|, f the limit from its own start," if own else "sup|f_n - f|"
+
     def __str__(self) -> str:
         lines = [
             self.problem.describe(),
-            f"error = sup|f_n - f| on {place_text(self.interval)}, networks trained to a loss of {self.loss_tol:g}",
+            f"error = {self._error_text} on {place_text(self.interval)}, networks trained to a loss of {self.loss_tol:g}",
             f"{'width':>8}{'runs':>6}{'failed':>8}{'mean':>12}{'median':>12}{'sd':>12}{'mean*sqrt(n)':>14}",
         ]
         for width, runs, failed, mean, median, sd in self.summary.tolist():

@@ -43,7 +43,9 @@ def large_bias(
 
     if width is None and loss is not None:
         raise click.UsageError("--loss is for networks: give --width too.", click.get_current_context())
-    x, y = problem.data.x, problem.data.y
+    x, y, weights = problem.data.x, problem.data.y, problem.data.weights
+    if (weights != weights[0]).any():
+        raise sb.CapabilityError("kernels of large biases are about data of equal weights, got others; leave `weights` out")
     kernels = [sb.bias_generalized_kernel(x, bias) for bias in biases]
     columns: dict[str, list[Any]] = {
         "B": biases,

@@ -157,6 +157,8 @@ def draw_limit(prediction: Prediction, axes: Axes, view: View, line: dict[str, A
     """A prediction in the next of the styles of predictions that share axes."""
     time = prediction.stats.get("time", np.inf)
     label = "infinite-width limit" if np.isinf(time) else f"infinite width, time {time:.4g}"
+    if "degrees_of_freedom" in prediction.stats:
+        label = "smoothing spline"
     words = words_of(prediction.problem) | {"start": "zero start" if prediction.start is None else "from its start function"}
     shown = Shown("prediction", label, words)
     draw_function(prediction.function, prediction.problem.line_data, axes, view, shown, line)

@@ -111,3 +111,12 @@ def test_bands_of_several_inputs_from_a_start():
     law = replace(problem.initialization, output=st.norm(), antisymmetric=False)
     over = sb.error_band(replace(problem, initialization=law), 300, draws=200).std(x)
     assert (over > sb.error_band(problem, 300, draws=200).std(x)).all()
+
+
+def test_it_is_said_which_error_is_meant():
+    assert "this is the error of f_n - f_0" in sb.required_width(TORCH, 0.1).advice
+    assert "f_0" not in sb.required_width(ZERO, 0.1).advice
+    assert "expected sup of f_n - f_0 " in repr(sb.error_band(TORCH, 100, draws=100))
+    assert "f_0" not in repr(sb.error_band(ZERO, 100, draws=100))
+    study = sb.study(TORCH, [40], range(2), loss_tol=1e-3)
+    assert "f the limit from its own start" in str(study)

@@ -203,3 +203,22 @@ def test_linearization_ignores_the_skip_part():
     assert isinstance(linear, Linearization)
     expected = network(x) - network.skip[0] * x - network.skip[1]
     torch.testing.assert_close(linear.value, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_networks_print_in_a_line():
+    problem = make_problem()
+    assert repr(sb.Network.sample(problem, 2000)) == "Network(width 2000, 1 input, ReLU())"
+    assert repr(sb.Network.sample(problem, 20, seed=range(3))) == "Network(3 x width 20, 1 input, ReLU())"
+
+
+def test_draws_take_a_generator():
+    with pytest.raises(sb.DataError, match="`rng` must be a numpy Generator, got 0; take numpy.random.default_rng"):
+        sb.Initialization.gaussian().sample(5, 0)
+
+
+def test_modules_are_no_functions():
+    module = torch.nn.Sequential(torch.nn.Linear(1, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+    problem = make_problem()
+    for call in (lambda: sb.predict(problem, start=module), lambda: sb.compare(module, sb.predict(problem))):
+        with pytest.raises(sb.DataError, match="got a torch module; take sb.from_torch"):
+            call()
